@@ -1,0 +1,45 @@
+"""Monitor: production monitoring for machine-learning models. The public names, loaded when first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monitor.analysis.evaluate import evaluate
+    from monitor.analysis.evaluation import Evaluation
+    from monitor.analysis.reference import Reference
+    from monitor.domain.checks import Check, Checks, Finding, MetricValue, Severity, Verdict, WindowCounts
+    from monitor.domain.columns import Columns
+    from monitor.errors import MonitorError
+
+__all__ = [
+    "Check",
+    "Checks",
+    "Columns",
+    "Evaluation",
+    "Finding",
+    "MetricValue",
+    "MonitorError",
+    "Reference",
+    "Severity",
+    "Verdict",
+    "WindowCounts",
+    "evaluate",
+]
+__version__ = "0.1.0"
+
+_PLACES = {
+    "evaluate": "monitor.analysis.evaluate",
+    "Evaluation": "monitor.analysis.evaluation",
+    "Reference": "monitor.analysis.reference",
+    "Columns": "monitor.domain.columns",
+    "MonitorError": "monitor.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `monitor --help` needs no pandas."""
+    if name not in __all__:
+        raise AttributeError(f"module 'monitor' has no attribute '{name}'")
+    return getattr(import_module(_PLACES.get(name, "monitor.domain.checks")), name)

@@ -1,0 +1,55 @@
+"""Any service that Apprise knows (Slack, Teams, e-mail, PagerDuty, …), by its URL. Apprise opens its own connections."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from monitor.errors import DeliveryError
+
+
+class AppriseSender:
+    """One Apprise URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, notification_id: str, body: bytes) -> str:
+        """Hand title and text to Apprise. Raises DeliveryError where it says that it failed."""
+        import apprise  # takes a while to import, and few installations use it
+
+        del notification_id
+        message = json.loads(body)
+        sender = apprise.Apprise()
+        if not sender.add(self._url):
+            raise DeliveryError(
+                "Apprise does not know this kind of URL; see its documentation for the service's form", permanent=True
+            )
+        kind = {"critical": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING}.get(
+            message["alert"]["severity"], apprise.NotifyType.INFO
+        )
+        if message["alert"]["state"] == "resolved":
+            kind = apprise.NotifyType.SUCCESS
+        with _LastLog() as heard:
+            delivered = sender.notify(title=message["title"], body=message["text"], notify_type=kind)
+        if not delivered:
+            raise DeliveryError(f"Apprise could not deliver: {heard.text or 'the service refused'}")
+        return "accepted"
+
+
+class _LastLog(logging.Handler):
+    """Apprise tells the reason of a failure only in its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()[:300]
+
+    def __enter__(self) -> _LastLog:
+        logging.getLogger("apprise").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("apprise").removeHandler(self)

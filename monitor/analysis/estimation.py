@@ -1,0 +1,125 @@
+"""Performance without labels, in its plain form.
+
+Classification: confidence-based performance estimation (CBPE): with calibrated probabilities the expected value of a
+metric needs no label. Regression: direct loss estimation (DLE): a model of the absolute error, learned on the reference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.isotonic import IsotonicRegression
+
+from monitor.analysis.performance import Measured
+
+Floats = np.ndarray
+_DRAWS = 100
+_DRAW_ROWS = 5_000
+
+
+def calibrate(probability: Floats, truth: Floats) -> tuple[list[float], list[float]]:
+    """The calibration of probabilities by isotonic regression, as the points of a monotone line (x, y)."""
+    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, truth)
+    return [float(x) for x in fitted.X_thresholds_], [float(y) for y in fitted.y_thresholds_]
+
+
+def calibrated(probability: Floats, line: tuple[list[float], list[float]]) -> Floats:
+    """Probabilities after calibration, kept off 0 and 1 by what few rows can tell."""
+    chance: Floats = np.clip(np.interp(probability, *line), 1e-4, 1 - 1e-4)
+    return chance
+
+
+def expected_roc_auc(score: Floats, chance: Floats) -> float:
+    """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties count half."""
+    order = np.argsort(score, kind="stable")
+    sorted_score, sorted_chance = score[order], chance[order]
+    _, group = np.unique(sorted_score, return_inverse=True)
+    negatives = np.bincount(group, 1 - sorted_chance)
+    below = np.concatenate([[0.0], np.cumsum(negatives)[:-1]])
+    own = chance * (1 - chance)
+    won = float((sorted_chance * (below[group] + negatives[group] / 2)).sum() - own.sum() / 2)
+    pairs = float(chance.sum() * (1 - chance).sum() - own.sum())
+    return won / pairs if pairs > 0 else float("nan")
+
+
+def estimate_binary(score: Floats, said: Floats, chance: Floats, seed: int) -> dict[str, Measured]:
+    """CBPE for a binary model: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
+    right = np.where(said == 1, chance, 1 - chance)
+    clipped = np.clip(score, 1e-15, 1 - 1e-15)
+    log_losses = -(chance * np.log(clipped) + (1 - chance) * np.log1p(-clipped))
+    brier = chance * (score - 1) ** 2 + (1 - chance) * score**2
+    hits, wanted, named = float((chance * said).sum()), float(chance.sum()), float(said.sum())
+    value = expected_roc_auc(score, chance)
+    result = {
+        "estimated_accuracy": _with_draws(right, right * (1 - right)),
+        "estimated_log_loss": _with_draws(
+            log_losses, chance * (1 - chance) * (np.log(clipped) - np.log1p(-clipped)) ** 2
+        ),
+        "estimated_brier_score": _with_draws(brier, chance * (1 - chance) * (1 - 2 * score) ** 2),
+    }
+    if wanted + named > 0:
+        result["estimated_f1"] = Measured(2 * hits / (wanted + named))
+    if np.isfinite(value):
+        result["estimated_roc_auc"] = Measured(value, _roc_auc_error(score, chance, seed))
+    return result
+
+
+def _with_draws(expected: Floats, variance: Floats) -> Measured:
+    """The mean of expected values; its error holds both the rows' and the labels' own chance."""
+    rows = len(expected)
+    spread = float(expected.var(ddof=1)) if rows > 1 else 0.0
+    return Measured(float(expected.mean()), float(np.sqrt((spread + float(variance.mean())) / rows)))
+
+
+def _roc_auc_error(score: Floats, chance: Floats, seed: int) -> float:
+    """How much the realised ROC AUC would scatter round the expected one: rows and labels drawn again."""
+    random = np.random.default_rng(seed)
+    rows = min(len(score), _DRAW_ROWS)
+    areas = []
+    for _ in range(_DRAWS):
+        chosen = random.integers(0, len(score), rows)
+        truth = random.random(rows) < chance[chosen]
+        positives = int(truth.sum())
+        if 0 < positives < rows:
+            ranks = rankdata(score[chosen])
+            areas.append((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (rows - positives)))
+    return float(np.std(areas, ddof=1) * np.sqrt(rows / len(score))) if len(areas) > 1 else 0.5
+
+
+def estimate_multiclass(chances: Floats, places: Floats, seed: int) -> dict[str, Measured]:
+    """CBPE for a multiclass model: `chances` calibrated and summing to one, shape (rows, classes); `places` the predicted class's column."""
+    rows = np.arange(len(chances))
+    right = chances[rows, places]
+    result = {"estimated_accuracy": _with_draws(right, right * (1 - right))}
+    areas = [expected_roc_auc(chances[:, index], chances[:, index]) for index in range(chances.shape[1])]
+    finite = [area for area in areas if np.isfinite(area)]
+    if finite:
+        errors = [_roc_auc_error(chances[:, index], chances[:, index], seed) for index in range(chances.shape[1])]
+        result["estimated_roc_auc"] = Measured(float(np.mean(finite)), float(np.mean(errors)))
+    return result
+
+
+def encode(frame: pd.DataFrame, codes: dict[str, dict[str, int]]) -> Floats:
+    """Features as numbers, shape (rows, features): categories by the reference's codes, unseen ones as -1."""
+    columns = [
+        frame[name].map(codes[name], na_action="ignore").fillna(-1).to_numpy(dtype=float)
+        if name in codes
+        else frame[name].to_numpy(dtype=float)
+        for name in frame.columns
+    ]
+    return np.column_stack(columns) if columns else np.zeros((len(frame), 0))
+
+
+def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradientBoostingRegressor:
+    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch."""
+    model = HistGradientBoostingRegressor(
+        max_iter=80, learning_rate=0.08, min_samples_leaf=30, early_stopping=False, random_state=seed
+    )
+    return model.fit(features, values)
+
+
+def estimate_loss(model: HistGradientBoostingRegressor, features: Floats, noise: float) -> Measured:
+    """DLE: the mean absolute error that the loss model expects; `noise` is the variance that it leaves unexplained."""
+    return _with_draws(np.clip(model.predict(features), 0, None), np.full(len(features), noise))

@@ -1,0 +1,517 @@
+"""`evaluate`: a reference and a window in, an evaluation out. Pure: no database, no clock, no network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from scipy.stats import norm
+
+from monitor.analysis import drift, quality
+from monitor.analysis.evaluation import Evaluation
+from monitor.analysis.performance import Measured, loss, measure, outcomes, too_little
+from monitor.analysis.reference import Reference
+from monitor.analysis.schema import Conformed, canonical_text, conform
+from monitor.domain.checks import (
+    Check,
+    Checks,
+    Finding,
+    Harm,
+    Kind,
+    MetricValue,
+    Severity,
+    Threshold,
+    Verdict,
+    WindowCounts,
+)
+from monitor.errors import DataError, UsageError
+
+DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
+
+
+def evaluate(
+    reference: Reference,
+    frame: pd.DataFrame,
+    recent: pd.DataFrame | None = None,
+    window: tuple[datetime, datetime] | None = None,
+    counts: WindowCounts | None = None,
+    checks: Checks | None = None,
+) -> Evaluation:
+    """Ask every check of a window.
+
+    frame: the window's rows (or a sample of them), one row a prediction; labels are used where the label column is there.
+    recent: labelled rows whose labels were known then; they refresh the estimator of performance without labels.
+    window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame if not given.
+    Raises DataError where neither prediction nor probability can be found in rows that are there.
+    """
+    checks = checks or Checks()
+    if window is not None:
+        frame = _inside(frame, reference, window)
+    counts = counts or count(frame, reference)
+    return _Question(reference, frame, recent, counts, checks).answer()
+
+
+def count(frame: pd.DataFrame, reference: Reference) -> WindowCounts:
+    """Counts of a frame that is a whole window."""
+    columns = reference.columns
+    ids = frame[columns.id] if columns.id is not None and columns.id in frame else None
+    times = (
+        frame[columns.event_time]
+        if columns.event_time is not None and columns.event_time in frame and len(frame)
+        else None
+    )
+    return WindowCounts(
+        rows=len(frame),
+        missing={str(name): int(number) for name, number in frame.isna().sum().items()},
+        first_event=None if times is None else times.min(),
+        last_event=None if times is None else times.max(),
+        duplicate_ids=0 if ids is None else int(ids.dropna().duplicated().sum()),
+        null_ids=0 if ids is None else int(ids.isna().sum()),
+    )
+
+
+def _inside(frame: pd.DataFrame, reference: Reference, window: tuple[datetime, datetime]) -> pd.DataFrame:
+    name = reference.columns.event_time
+    if name is None or name not in frame:
+        raise UsageError("a window needs Columns.event_time, and that column in the frame")
+    times = pd.to_datetime(frame[name], utc=True)
+    start, end = (pd.Timestamp(each) for each in window)
+    start, end = (each.tz_localize("UTC") if each.tzinfo is None else each for each in (start, end))
+    return frame[(times >= start) & (times < end)]
+
+
+class _Question:
+    """One window's evaluation in the making."""
+
+    def __init__(
+        self,
+        reference: Reference,
+        frame: pd.DataFrame,
+        recent: pd.DataFrame | None,
+        counts: WindowCounts,
+        checks: Checks,
+    ) -> None:
+        self.reference = reference
+        self.frame = frame.reset_index(drop=True)
+        self.counts = counts
+        self.checks = checks
+        self.window: Conformed = conform(self.frame, reference.sorts)
+        self.recent = None if recent is None else conform(recent.reset_index(drop=True), reference.sorts).frame
+        self.margin = float(norm.ppf(0.5 + checks.page_confidence / 2))
+        self.harm = dict(checks.harm) or (
+            {reference.harm_metric: DEFAULT_HARM[reference.harm_metric]} if reference.harm_metric else {}
+        )
+        self.labelled: int | None = None
+        self.snapshot: Any = None
+        self.metrics: list[MetricValue] = []
+        self.asked: list[tuple[Check, Finding | None]] = []
+
+    def answer(self) -> Evaluation:
+        """All checks, judged together: the false-alarm rate is shared by those that can err by chance (Bonferroni)."""
+        columns, reference = self.reference.columns, self.reference
+        rows = len(self.frame)
+        self.metrics.append(MetricValue("row_count", value=float(self.counts.rows)))
+        if self.checks.asks(Kind.NO_DATA):
+            self._no_data()
+        if rows > 0:
+            if not any(
+                name in self.frame for name in (columns.prediction, *columns.probabilities.values()) if name is not None
+            ):
+                names = ", ".join(map(str, self.frame.columns))
+                raise DataError(
+                    f"the window has no prediction column '{columns.prediction or columns.probability}'; its columns are: {names}"
+                )
+            predictions = [
+                name
+                for name in (columns.prediction, *columns.probabilities.values())
+                if name is not None and name in reference.sorts
+            ]
+            checked = list(dict.fromkeys([*reference.features, *predictions]))
+            if columns.label is not None and columns.label in self.frame:
+                self.labelled = int(self.frame[columns.label].notna().sum())
+            scores = self._report(checked)
+            if self.checks.asks(Kind.QUALITY):
+                self._quality(checked)
+            if self.checks.asks(Kind.DRIFT):
+                self._drift(checked, scores)
+            self._estimated()
+            if self.labelled is not None and self.checks.asks(Kind.PERFORMANCE):
+                self._performance()
+        asked = self._settled()
+        findings = sorted((finding for _, finding in asked if finding is not None), key=self._badness)
+        return Evaluation(
+            self.metrics,
+            [check for check, _ in asked],
+            findings,
+            self.counts,
+            reference.version,
+            self.labelled,
+            self.snapshot,
+        )
+
+    def _badness(self, finding: Finding) -> tuple[Any, ...]:
+        importance = self.reference.importance.get(finding.column or "", 0.0)
+        return (-finding.severity.rank, finding.kind is Kind.DRIFT, -importance, finding.p_value or 0.0, finding.key)
+
+    def _settled(self) -> list[tuple[Check, Finding | None]]:
+        """Verdicts of the checks that can err by chance, now that it is known how many share the rate."""
+        sharing = sum(1 for check, _ in self.asked if check.p_value is not None and check.verdict is Verdict.FINE)
+        limit = self.checks.false_alarm_rate / max(sharing, 1)
+        result: list[tuple[Check, Finding | None]] = []
+        for check, finding in self.asked:
+            changed = check.verdict is Verdict.CHANGED or (
+                check.verdict is Verdict.FINE and check.p_value is not None and check.p_value < limit
+            )
+            if changed or (finding is not None and finding.pages and check.verdict is Verdict.FINE):
+                assert finding is not None
+                result.append((replace(check, verdict=Verdict.CHANGED), replace(finding, verdict=Verdict.CHANGED)))
+            else:
+                result.append((check, None))
+        return self._weighted_drift(result) if not self.harm_is_known else result
+
+    @property
+    def harm_is_known(self) -> bool:
+        """Whether performance could be told in this window, realised or estimated."""
+        return any(
+            check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
+            and check.verdict in (Verdict.FINE, Verdict.CHANGED)
+            for check, _ in self.asked
+        )
+
+    def _weighted_drift(self, asked: list[tuple[Check, Finding | None]]) -> list[tuple[Check, Finding | None]]:
+        """Where performance is out of sight, drift of columns that carry half of the importance is a warning."""
+        importance = self.reference.importance
+        names = [name for name in self.reference.features if name in self.window.frame]
+        weights = (
+            {name: importance.get(name, 0.0) for name in names}
+            if sum(importance.values()) > 0
+            else dict.fromkeys(names, 1.0)
+        )
+        drifted = {
+            check.column: finding
+            for check, finding in asked
+            if finding is not None
+            and finding.kind is Kind.DRIFT
+            and finding.segment is None
+            and check.column in weights
+        }
+        share = sum(weights[name] for name in drifted if name is not None) / (sum(weights.values()) or 1.0)
+        if share < 0.5:
+            return asked
+        worst = max(drifted, key=lambda name: weights[name or ""])
+        text = f"; the columns that drifted carry {share:.0%} of the model's weight, and its performance cannot be told"
+        return [
+            (
+                check,
+                replace(finding, severity=Severity.WARNING, explanation=finding.explanation + text)
+                if finding is drifted[worst] and finding
+                else finding,
+            )
+            for check, finding in asked
+        ]
+
+    # -- the checks ---------------------------------------------------------------------------------------------
+
+    def _ask(self, check: Check, severity: Severity = Severity.INFO, cause: str = "", explanation: str = "") -> None:
+        """Add a check and what it would be as a finding; a threshold of the user's decides first."""
+        check, severity, explanation = self._user_threshold(check, severity, explanation)
+        self.asked.append(
+            (check, Finding(**{**vars(check), "severity": severity, "cause": cause, "explanation": explanation}))
+        )
+
+    def _user_threshold(self, check: Check, severity: Severity, explanation: str) -> tuple[Check, Severity, str]:
+        threshold = self.checks.threshold(check.metric, check.column)
+        if (
+            threshold is None
+            or check.value is None
+            or check.verdict in (Verdict.TOO_LITTLE_DATA, Verdict.COULD_NOT_CHECK)
+        ):
+            return check, severity, explanation
+        name = check.metric if check.column is None else f"{check.metric} of '{check.column}'"
+        limited = replace(check, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
+        if not _breaks(check, threshold):
+            return limited, severity, explanation
+        side = (
+            f"above {threshold.upper:g}"
+            if threshold.upper is not None and check.value > threshold.upper
+            else f"below {threshold.lower:g}"
+        )
+        text = f"{name} is {check.value:.4g}, {side} as set by you"
+        return (
+            replace(limited, verdict=Verdict.CHANGED),
+            max(severity, threshold.severity),
+            f"{text}: {explanation}" if explanation else text,
+        )
+
+    def _no_data(self) -> None:
+        empty = self.counts.rows == 0
+        check = Check(
+            "row_count",
+            value=float(self.counts.rows),
+            kind=Kind.NO_DATA,
+            verdict=Verdict.CHANGED if empty else Verdict.FINE,
+            rows=self.counts.rows,
+        )
+        explanation = "the window has no rows: nothing was logged"
+        self.asked.append(
+            (
+                check,
+                Finding(
+                    **{
+                        **vars(check),
+                        "severity": Severity.WARNING if empty else Severity.INFO,
+                        "cause": "no data",
+                        "explanation": explanation,
+                    }
+                ),
+            )
+        )
+
+    def _quality(self, checked: list[str]) -> None:
+        faults = quality.faults(self.reference, self.window, self.frame, self.counts, checked)
+        if self.checks.threshold("row_count", None):
+            row_count = Check("row_count", value=float(self.counts.rows), kind=Kind.QUALITY, rows=self.counts.rows)
+            self._ask(row_count, cause="row count", explanation=f"{self.counts.rows} rows")
+        for fault in faults:
+            verdict = (
+                Verdict.TOO_LITTLE_DATA if fault.too_little else Verdict.CHANGED if fault.certain else Verdict.FINE
+            )
+            check = Check(
+                fault.metric, fault.column, value=fault.value, kind=Kind.QUALITY, verdict=verdict,
+                p_value=fault.p_value, rows=fault.rows, reason=fault.too_little,
+            )  # fmt: skip
+            self.metrics.append(MetricValue(*check.key[:1], fault.column, value=fault.value))
+            severity, text = self._effect(fault)
+            self._ask(check, severity, fault.cause, text)
+
+    def _effect(self, fault: quality.Fault) -> tuple[Severity, str]:
+        """A fault is a warning if what it costs the model, by the column's importance, exceeds the harm."""
+        metric = self.reference.harm_metric
+        harm = self.harm.get(metric or "")
+        importance = self.reference.importance.get(fault.column or "", 0.0)
+        if metric is None or harm is None:
+            return Severity.INFO, fault.text
+        effect = fault.share * importance
+        limit = harm.absolute(self.reference.baseline[metric].value)
+        if effect <= limit:
+            return Severity.INFO, fault.text
+        return Severity.WARNING, f"{fault.text}; that is likely to cost the model {effect:.3g} {metric}"
+
+    def _report(self, checked: list[str]) -> dict[str, float]:
+        """Make the Evidently report; its drift scores by column, of every column that can be compared."""
+        from monitor.analysis.snapshot import report  # Evidently takes seconds to import
+
+        scores: dict[str, float] = {}
+        if not self.checks.asks(Kind.PERFORMANCE) or self.checks.asks(Kind.DRIFT):
+            compared = {
+                name: self.reference.sorts[name]
+                for name in checked
+                if self.checks.asks(Kind.DRIFT) and self._comparable(name) == ""
+            }
+            present = [name for name in checked if name in self.window.frame]
+            self.snapshot = report.column_report(self.reference.frame, self.window.frame[present], compared)
+            scores = report.drift_scores(self.snapshot, list(compared))
+        if self.labelled and self.checks.asks(Kind.PERFORMANCE):
+            columns, task = self.reference.columns, self.reference.task
+            before = outcomes(self.reference.frame, columns, task) if self.reference.summary["labelled"] else None
+            after = outcomes(self.window.frame, columns, task)
+            if after.rows:
+                performance = report.performance_report(before, after)
+                self.snapshot = performance if self.snapshot is None else report.joined(self.snapshot, performance)
+        return scores
+
+    def _comparable(self, name: str) -> str:
+        """Why a column cannot be compared with the reference; '' if it can."""
+        if self.reference.sorts[name] not in ("numerical", "categorical", "boolean"):
+            return f"values of this sort ({self.reference.sorts[name]}) are not compared"
+        if name not in self.window.frame:
+            return "the column is not in the window"
+        if self.reference.frame[name].notna().sum() == 0:
+            return "the column is empty in the reference"
+        if self.window.frame[name].notna().sum() == 0:
+            return "the column is empty in the window"
+        return ""
+
+    def _drift(self, checked: list[str], scores: dict[str, float]) -> None:
+        for name in checked:
+            sort = self.reference.sorts[name]
+            reason = self._comparable(name)
+            value = scores.get(name)
+            if reason or value is None:
+                reason = reason or "the distance to the reference could not be worked out"
+                self._ask(Check("drift_score", name, kind=Kind.DRIFT, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
+                continue
+            before, after = self.reference.frame[name].dropna(), self.window.frame[name].dropna()
+            self.metrics.append(MetricValue("drift_score", name, value=value))
+            if len(after) < drift.MIN_VALUES:
+                check = Check(
+                    "drift_score",
+                    name,
+                    value=value,
+                    kind=Kind.DRIFT,
+                    verdict=Verdict.TOO_LITTLE_DATA,
+                    rows=len(after),
+                    reason=f"{len(after)} values; {drift.MIN_VALUES} are needed",
+                )
+                self._ask(check)
+                continue
+            check = Check(
+                "drift_score",
+                name,
+                value=value,
+                kind=Kind.DRIFT,
+                p_value=drift.p_value(before, after, sort),
+                rows=len(after),
+            )
+            self._ask(
+                check,
+                Severity.INFO,
+                "distribution",
+                f"'{name}' drifted (score {value:.3g}): {drift.describe(before, after, sort)}",
+            )
+
+    def _estimated(self) -> None:
+        values = self.reference.estimate(self.window.frame, self.recent)
+        baseline = self.reference.baseline
+        self._add_performance_metrics(values, None)
+        if not self.checks.asks(Kind.ESTIMATED_PERFORMANCE):
+            return
+        for metric, harm in self.harm.items():
+            name = f"estimated_{metric}"
+            if name in values and name in baseline:
+                self._compare(
+                    name, values[name], baseline[name], harm, Kind.ESTIMATED_PERFORMANCE, len(self.frame), None
+                )
+            elif self.reference.summary["labelled"]:
+                reason = "there is no estimator of this metric" if name not in baseline else "no row could be estimated"
+                self._ask(Check(name, kind=Kind.ESTIMATED_PERFORMANCE, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
+
+    def _performance(self) -> None:
+        self._performance_of(self.window.frame, self.reference.baseline, None)
+        wanted = self.checks.segments
+        for column, values in self.reference.segments.items():
+            if (wanted is not None and column not in wanted) or column not in self.window.frame:
+                continue
+            texts = canonical_text(self.window.frame[column])
+            for value, baseline in values.items():
+                part = self.window.frame[texts == value]
+                if len(part):
+                    self._performance_of(part, baseline, f"{column}={value}")
+
+    def _performance_of(self, frame: pd.DataFrame, baseline: dict[str, Measured], segment: str | None) -> None:
+        data = outcomes(frame, self.reference.columns, self.reference.task)
+        reason = too_little(data)
+        values = measure(data)
+        self._add_performance_metrics(values, segment)
+        wanted = [
+            *self.harm,
+            *(metric for metric in self.checks.thresholds if metric in values and metric not in self.harm),
+        ]
+        for metric in wanted:
+            if reason or metric not in values or metric not in baseline:
+                verdict = Verdict.TOO_LITTLE_DATA if reason else Verdict.COULD_NOT_CHECK
+                value = values[metric].value if metric in values else None
+                self._ask(
+                    Check(
+                        metric,
+                        None,
+                        segment,
+                        value,
+                        kind=Kind.PERFORMANCE,
+                        verdict=verdict,
+                        rows=data.rows,
+                        reason=reason or "the reference has no such value",
+                    )
+                )
+            else:
+                self._compare(
+                    metric,
+                    values[metric],
+                    baseline[metric],
+                    self.harm.get(metric),
+                    Kind.PERFORMANCE,
+                    data.rows,
+                    segment,
+                )
+
+    def _add_performance_metrics(self, values: dict[str, Measured], segment: str | None) -> None:
+        for name, value in values.items():
+            lower, upper = self._interval(value)
+            self.metrics.append(MetricValue(name, None, segment, value.value, lower, upper))
+
+    def _interval(self, value: Measured) -> tuple[float | None, float | None]:
+        if value.error is None:
+            return None, None
+        return value.value - self.margin * value.error, value.value + self.margin * value.error
+
+    def _compare(
+        self,
+        metric: str,
+        value: Measured,
+        before: Measured,
+        harm: Harm | None,
+        kind: Kind,
+        rows: int,
+        segment: str | None,
+    ) -> None:
+        """Performance against the reference's: decided on the interval of the loss, both sides' errors included."""
+        lost = loss(metric, before.value, value.value)
+        error = None if value.error is None else float(((value.error) ** 2 + (before.error or 0.0) ** 2) ** 0.5)
+        lower, upper = self._interval(value)
+        p_value = (
+            None
+            if error is None
+            else 1.0
+            if error == 0 and lost == 0
+            else float(2 * norm.sf(abs(lost) / error))
+            if error
+            else 0.0
+        )
+        limit = None if harm is None else harm.absolute(before.value)
+        bound = None if limit is None else before.value + (limit if loss(metric, 0.0, 1.0) > 0 else -limit)
+        worse_above = loss(metric, 0.0, 1.0) > 0
+        severity = Severity.INFO
+        if limit is not None and error is not None and lost > limit:
+            least = lost - self.margin * error
+            severity = Severity.CRITICAL if least > limit else Severity.WARNING if least > 0 else Severity.INFO
+        check = Check(
+            metric, None, segment, value.value, lower, upper, kind=kind, p_value=p_value, rows=rows,
+            threshold_lower=None if worse_above else bound, threshold_upper=bound if worse_above else None,
+        )  # fmt: skip
+        self._ask(
+            check,
+            severity,
+            "performance",
+            _performance_text(metric, value, before, lost, error, self.margin, limit, segment),
+        )
+
+
+def _breaks(check: Check, threshold: Threshold) -> bool:
+    """Whether a limit is broken: by the whole interval, where there is one."""
+    assert check.value is not None
+    low = check.lower if check.lower is not None else check.value
+    high = check.upper if check.upper is not None else check.value
+    return (threshold.upper is not None and low > threshold.upper) or (
+        threshold.lower is not None and high < threshold.lower
+    )
+
+
+def _performance_text(
+    metric: str,
+    value: Measured,
+    before: Measured,
+    lost: float,
+    error: float | None,
+    margin: float,
+    limit: float | None,
+    segment: str | None,
+) -> str:
+    name = metric if segment is None else f"{metric} of {segment}"
+    text = f"{name} is {value.value:.4g}, {before.value:.4g} on the reference: {abs(lost):.3g} {'worse' if lost > 0 else 'better'}"
+    if error is not None:
+        text += f" ({lost - margin * error:.3g} to {lost + margin * error:.3g})"
+    if limit is not None:
+        text += f"; {limit:.3g} is harm"
+    return text

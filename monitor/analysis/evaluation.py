@@ -1,0 +1,104 @@
+"""The result of an evaluation: metric values, checks and findings, and ways to look at them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from monitor.domain.checks import Check, Finding, MetricValue, Severity, Verdict, WindowCounts, as_row
+from monitor.errors import RaisedFindingError, UsageError
+
+Table = Literal["metrics", "checks", "findings"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found in one window.
+
+    metrics: every number. checks: every question with its verdict. findings: those that are `changed`, worst first.
+    counts: exact counts of the whole window. labelled: how many of the rows had a label, None where there are no labels.
+    snapshot: the Evidently snapshot (`evidently.core.report.Snapshot`), None for a window without rows.
+    """
+
+    metrics: list[MetricValue]
+    checks: list[Check]
+    findings: list[Finding]
+    counts: WindowCounts
+    reference_version: str
+    labelled: int | None = None
+    snapshot: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def pages(self) -> bool:
+        """Whether someone should be told: the model is harmed, a fault is likely to harm it, or a threshold of the user's broke."""
+        return any(finding.pages for finding in self.findings)
+
+    @property
+    def changed(self) -> bool:
+        """Whether some check is `changed`; pages nobody by itself."""
+        return any(check.verdict is Verdict.CHANGED for check in self.checks)
+
+    @property
+    def severity(self) -> Severity:
+        """That of the worst finding; none without findings."""
+        return max((finding.severity for finding in self.findings), default=Severity.NONE)
+
+    def __getitem__(self, key: str | tuple[str, ...]) -> Check | MetricValue:
+        """The check (or else the metric value) of a metric, column and segment: `evaluation["missing_share", "income"]`."""
+        parts = (key,) if isinstance(key, str) else key
+        wanted = (*parts, "", "")[:3]
+        for each in (*self.findings, *self.checks, *self.metrics):
+            if each.key == wanted:
+                return each
+        raise KeyError(key)
+
+    def to_frame(self, table: Table = "checks") -> pd.DataFrame:
+        """One row a metric value, check or finding."""
+        if table not in ("metrics", "checks", "findings"):
+            raise UsageError(f"there is no table '{table}'; they are: metrics, checks, findings")
+        return pd.DataFrame([as_row(each) for each in getattr(self, table)])
+
+    def to_json(self) -> str:
+        """Everything but the snapshot, as JSON."""
+        return json.dumps(
+            {
+                "severity": self.severity.value,
+                "pages": self.pages,
+                "changed": self.changed,
+                "reference": self.reference_version,
+                "rows": self.counts.rows,
+                "labelled": self.labelled,
+                "findings": [as_row(each) for each in self.findings],
+                "checks": [as_row(each) for each in self.checks],
+                "metrics": [as_row(each) for each in self.metrics],
+            },
+            default=str,
+        )
+
+    def save_html(self, path: str) -> None:
+        """Write the Evidently report as one HTML page."""
+        from monitor.analysis.snapshot.store import to_html  # Evidently takes seconds to import
+
+        if self.snapshot is None:
+            raise UsageError("there is no report: the window has no rows")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(to_html(self.snapshot))
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<li><b>{finding.severity}</b> {_escaped(finding.explanation)}</li>" for finding in self.findings[:10]
+        )
+        return f"<p><b>{self.severity}</b>, {self.counts.rows} rows, {len(self.checks)} checks</p><ul>{rows or '<li>nothing was found</li>'}</ul>"
+
+    def raise_for(self, severity: str) -> None:
+        """Raise a MonitorError whose text is the explanation, if a finding is at or above `severity`."""
+        worst = [finding for finding in self.findings if finding.severity >= severity]
+        if worst:
+            raise RaisedFindingError("; ".join(f"{finding.severity}: {finding.explanation}" for finding in worst))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,405 @@
+"""The reference: the data that production is compared with, summarised once and used in every run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import ipc
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from monitor.analysis import estimation
+from monitor.analysis.performance import Measured, Outcomes, loss, measure, outcomes, predicted, too_little
+from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
+from monitor.domain.columns import Columns
+from monitor.errors import DataError, UsageError
+
+# Part of every version's name: a reference fitted by another analysis is another reference.
+ANALYSIS_VERSION = "1"
+TASKS = ("binary", "multiclass", "regression")
+_IMPORTANCE_ROWS = 5_000
+
+
+class Reference:
+    """What production is compared with. Made by `Reference.fit`; never changed afterwards.
+
+    version: its name, a hash of everything it was fitted on. sorts: each column's sort of values.
+    frame: the rows, in those sorts. baseline: performance on the reference by metric, where it has labels.
+    importance: by feature, how much of `harm_metric` would be lost if its values came at random; {} without labels.
+    """
+
+    def __init__(
+        self, frame: pd.DataFrame, columns: Columns, task: str, seed: int, version: str, summary: dict[str, Any]
+    ) -> None:
+        self.frame = frame
+        self.columns = columns
+        self.task = task
+        self.seed = seed
+        self.version = version
+        self.summary = summary
+
+    @classmethod
+    def fit(
+        cls,
+        frame: pd.DataFrame,
+        columns: Columns | None = None,
+        task: str | None = None,
+        healthy: pd.DataFrame | None = None,
+        seed: int = 0,
+    ) -> Reference:
+        """Summarise reference data.
+
+        frame: one row a prediction. columns: what plays which part, `Columns.infer(frame)` if not given.
+        task: binary, multiclass or regression; told from the columns if not given.
+        healthy: production rows known to be good, added to the reference's own so that their variation counts as normal.
+        Raises DataError for a frame without rows or without its columns, UsageError for an unknown task.
+        """
+        columns = columns or Columns.infer(frame)
+        task = task or infer_task(frame, columns)
+        if task not in TASKS:
+            raise UsageError(f"'{task}' is no task; they are: {', '.join(TASKS)}")
+        _check_columns(frame, columns, "the reference")
+        version = _version(frame, healthy, columns, task, seed)
+        if healthy is not None:
+            frame = pd.concat([frame, healthy], ignore_index=True)
+        kept = _kept(frame, columns)
+        sorts: dict[str, Sort] = {name: sort_of(frame[name]) for name in kept}
+        if columns.event_time is not None and columns.event_time in frame:
+            frame = frame.sort_values(columns.event_time, kind="stable")
+        conformed = conform(frame[kept].reset_index(drop=True), sorts).frame
+        for name in columns.probabilities.values():
+            values = conformed[name].dropna()
+            if sorts[name] != "numerical" or not values.between(0, 1).all():
+                raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
+        reference = cls(conformed, columns, task, seed, version, {"sorts": sorts, "rows": len(conformed)})
+        reference.summary |= reference._summarise()
+        return reference
+
+    @property
+    def rows(self) -> int:
+        """How many rows the reference has."""
+        return len(self.frame)
+
+    @property
+    def sorts(self) -> dict[str, Sort]:
+        """Each column's sort of values."""
+        sorts: dict[str, Sort] = self.summary["sorts"]
+        return sorts
+
+    @property
+    def features(self) -> list[str]:
+        """The features that are checked."""
+        return self.columns.feature_names(list(self.sorts))
+
+    @property
+    def baseline(self) -> dict[str, Measured]:
+        """Performance on the reference, by metric: realised, and `estimated_…` as the estimator sees it."""
+        return {name: Measured(*pair) for name, pair in self.summary["baseline"].items()}
+
+    @property
+    def importance(self) -> dict[str, float]:
+        """How much of the harm metric is lost when a feature's values come at random, by feature."""
+        importance: dict[str, float] = self.summary["importance"]
+        return importance
+
+    @property
+    def harm_metric(self) -> str | None:
+        """The metric that harm is told by unless the user names others: roc_auc, accuracy or mae; None without labels."""
+        metric: str | None = self.summary["harm_metric"]
+        return metric
+
+    @property
+    def segments(self) -> dict[str, dict[str, dict[str, Measured]]]:
+        """Performance on the reference by segment column, value and metric."""
+        return {
+            column: {
+                value: {name: Measured(*pair) for name, pair in metrics.items()} for value, metrics in values.items()
+            }
+            for column, values in self.summary["segments"].items()
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the archive (a zip of JSON and Arrow, no pickle) to `path`."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Reference:
+        """Read an archive that `save` wrote. Raises DataError for anything else."""
+        return cls.from_bytes(Path(path).read_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The archive; equal references give equal bytes."""
+        meta = {
+            "version": self.version,
+            "task": self.task,
+            "seed": self.seed,
+            "columns": self.columns.to_dict(),
+            "analysis": ANALYSIS_VERSION,
+            "summary": self.summary,
+        }
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo("reference.json"), json.dumps(meta, sort_keys=True, default=str))
+            archive.writestr(zipfile.ZipInfo("rows.arrow"), _arrow(self.frame, "zstd"))
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Reference:
+        """The inverse of `to_bytes`."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                meta = json.loads(archive.read("reference.json"))
+                frame = ipc.open_file(io.BytesIO(archive.read("rows.arrow"))).read_pandas()
+        except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:
+            raise DataError(f"this is no archive of a reference: {error}") from None
+        sorts = meta["summary"]["sorts"]
+        frame = pd.DataFrame(
+            {
+                name: frame[name] if sorts[name] in ("numerical", "time") else frame[name].astype(object)
+                for name in frame
+            }
+        )
+        return cls(
+            frame, Columns.from_dict(meta["columns"]), meta["task"], meta["seed"], meta["version"], meta["summary"]
+        )
+
+    @cached_property
+    def loss_model(self) -> tuple[HistGradientBoostingRegressor, float] | None:
+        """For regression with labels: the model of the absolute error and the variance that it leaves; fitted from the seed."""
+        if self.task != "regression" or not self.summary["labelled"]:
+            return None
+        return self.fit_loss_model(self.frame)
+
+    def fit_loss_model(self, frame: pd.DataFrame) -> tuple[HistGradientBoostingRegressor, float] | None:
+        """The loss model of labelled rows in the reference's sorts; None where too few have a label."""
+        assert self.columns.label is not None
+        errors = (
+            pd.to_numeric(frame[self.columns.label], errors="coerce") - predicted(frame, self.columns, "regression")
+        ).abs()
+        known = np.isfinite(errors)
+        if known.sum() < 100:
+            return None
+        inputs = self.encoded(frame[known])
+        model = estimation.gradient_boosting(inputs, errors[known].to_numpy(), self.seed)
+        return model, float(np.var(errors[known].to_numpy() - model.predict(inputs)))
+
+    def encoded(self, frame: pd.DataFrame) -> np.ndarray:
+        """Features and prediction as numbers for the surrogate models, shape (rows, features + 1); absent columns are missing."""
+        names = [name for name in self.features if self.sorts[name] in ("numerical", "categorical", "boolean")]
+        table = frame.reindex(columns=names)
+        said = predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
+        return np.column_stack([estimation.encode(table, self.summary["codes"]), said.to_numpy(dtype=float)])
+
+    def _summarise(self) -> dict[str, Any]:
+        names = [name for name in self.features if self.sorts[name] in ("categorical", "boolean")]
+        self.summary["longest_run"] = {name: _longest_run(self.frame[name]) for name in self.features}
+        self.summary["codes"] = {
+            name: {value: index for index, value in enumerate(self.frame[name].value_counts().index)} for name in names
+        }
+        label = self.columns.label
+        labelled = label is not None and label in self.frame and bool(self.frame[label].notna().any())
+        result: dict[str, Any] = {
+            "labelled": labelled,
+            "baseline": {},
+            "importance": {},
+            "segments": {},
+            "harm_metric": None,
+            "calibration": None,
+        }
+        if not labelled:
+            return result
+        data = outcomes(self.frame, self.columns, self.task)
+        if too_little(data):
+            return result | {"labelled": False}
+        realised = measure(data)
+        metric = "mae" if self.task == "regression" else "roc_auc" if "roc_auc" in realised else "accuracy"
+        result["harm_metric"] = metric
+        result["calibration"] = self._calibration(data)
+        self.summary |= result
+        estimated = self.estimate(self.frame)
+        result["baseline"] = {name: (value.value, value.error) for name, value in {**realised, **estimated}.items()}
+        result["importance"] = self._importance(metric)
+        for column in self.columns.segments:
+            values = canonical_text(self.frame[column])
+            found = {
+                str(value): measure(outcomes(part, self.columns, self.task))
+                for value, part in self.frame.groupby(values)
+                if len(part) >= 100
+            }
+            result["segments"][column] = {
+                value: {name: (each.value, each.error) for name, each in metrics.items()}
+                for value, metrics in found.items()
+            }
+        return result
+
+    def _calibration(self, data: Outcomes) -> Any:
+        if data.probability is None:
+            return None
+        if self.task == "binary":
+            return estimation.calibrate(data.probability, data.label)
+        return [
+            estimation.calibrate(data.probability[:, index], (data.label == name).astype(float))
+            for index, name in enumerate(data.classes)
+        ]
+
+    def estimate(self, frame: pd.DataFrame, recent: pd.DataFrame | None = None) -> dict[str, Measured]:
+        """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their labels.
+
+        recent: labelled rows in the same sorts; the estimator is fitted on them and the reference together.
+        """
+        if not self.summary["labelled"]:
+            return {}
+        labelled = self.frame if recent is None or recent.empty else pd.concat([self.frame, recent], ignore_index=True)
+        if self.task == "regression":
+            fitted = self.loss_model if labelled is self.frame else self.fit_loss_model(labelled)
+            said = predicted(frame, self.columns, self.task)
+            usable = frame[said.notna()]
+            if fitted is None or len(usable) < 2:
+                return {}
+            return {"estimated_mae": estimation.estimate_loss(fitted[0], self.encoded(usable), fitted[1])}
+        line = (
+            self.summary["calibration"]
+            if labelled is self.frame
+            else self._calibration(outcomes(labelled, self.columns, self.task))
+        )
+        if line is None:
+            return {}
+        said = predicted(frame, self.columns, self.task)
+        table = frame[list(self.columns.probabilities.values())].astype(float)
+        usable_rows = table.notna().all(axis=1) & said.notna()
+        if usable_rows.sum() < 2:
+            return {}
+        scores = table[usable_rows].to_numpy()
+        said = said[usable_rows]
+        if self.task == "binary":
+            return estimation.estimate_binary(
+                scores[:, 0], said.to_numpy(dtype=float), estimation.calibrated(scores[:, 0], line), self.seed
+            )
+        chances = np.column_stack([estimation.calibrated(scores[:, index], each) for index, each in enumerate(line)])
+        places = {name: index for index, name in enumerate(self.columns.probabilities)}
+        inside = said.isin(places).to_numpy()
+        chances = chances / chances.sum(axis=1, keepdims=True)
+        return estimation.estimate_multiclass(chances[inside], said[inside].map(places).to_numpy(dtype=int), self.seed)
+
+    def _importance(self, metric: str) -> dict[str, float]:
+        """Permutation importance on a surrogate of the model (Breiman, 2001), in units of the metric's loss."""
+        names = [name for name in self.features if self.sorts[name] in ("numerical", "categorical", "boolean")]
+        if not names or self.task == "multiclass":
+            return {}
+        label = self.columns.label
+        assert label is not None
+        said = (
+            self.frame[self.columns.probabilities[""]]
+            if self.columns.probabilities
+            else predicted(self.frame, self.columns, self.task)
+        )
+        rows = self.frame[self.frame[label].notna() & said.notna()]
+        if len(rows) > _IMPORTANCE_ROWS:
+            rows = rows.sample(_IMPORTANCE_ROWS, random_state=self.seed)
+        score = said[rows.index].to_numpy(dtype=float)
+        data = outcomes(rows, self.columns, self.task)
+        inputs = estimation.encode(rows[names], self.summary["codes"])
+        surrogate = estimation.gradient_boosting(inputs, score, self.seed)
+        usual = surrogate.predict(inputs)
+        before = measure(data)[metric].value
+        random = np.random.default_rng(self.seed)
+        result = {}
+        for index, name in enumerate(names):
+            shuffled = inputs.copy()
+            shuffled[:, index] = random.permutation(shuffled[:, index])
+            after = measure(self._answering(data, score + surrogate.predict(shuffled) - usual))[metric].value
+            result[name] = max(loss(metric, before, after), 0.0)
+        return result
+
+    def _answering(self, data: Outcomes, score: np.ndarray) -> Outcomes:
+        """The same rows, had the model answered with `score`."""
+        if self.task == "regression":
+            return Outcomes(data.task, data.label, score, None)
+        probability = np.clip(score, 0, 1)
+        said = (probability >= self.columns.decision_threshold).astype(float)
+        return Outcomes(data.task, data.label, said, probability if self.columns.probabilities else None)
+
+
+def infer_task(frame: pd.DataFrame, columns: Columns) -> str:
+    """The task that columns and labels speak of. Raises UsageError if they do not tell."""
+    if isinstance(columns.probability, dict):
+        return "multiclass"
+    if columns.probability is not None:
+        return "binary"
+    column = columns.label if columns.label is not None and columns.label in frame else columns.prediction
+    if column is None or column not in frame:
+        raise UsageError("the task cannot be told: name it, or the label or prediction column")
+    values = frame[column].dropna()
+    if sort_of(values) == "numerical" and values.nunique() > 10:
+        return "regression"
+    return "binary" if values.nunique() <= 2 else "multiclass"
+
+
+def _check_columns(frame: pd.DataFrame, columns: Columns, what: str) -> None:
+    if len(frame) == 0:
+        raise DataError(f"{what} has no rows")
+    needed = [
+        name
+        for name in (columns.prediction, *columns.probabilities.values(), *(columns.features or ()), *columns.segments)
+        if name is not None
+    ]
+    absent = [name for name in needed if name not in frame.columns]
+    if absent:
+        raise DataError(
+            f"{what} has no column {', '.join(map(repr, absent))}; its columns are: {', '.join(map(str, frame.columns))}"
+        )
+    if columns.prediction is None and not columns.probabilities:
+        raise DataError(
+            f"{what} has neither a prediction nor a probability column; its columns are: {', '.join(map(str, frame.columns))}"
+        )
+
+
+def _kept(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    """The columns that the analysis looks at: no ids, no times."""
+    roles = [columns.prediction, *columns.probabilities.values(), columns.label, *columns.segments]
+    wanted = [
+        *columns.feature_names([str(name) for name in frame.columns]),
+        *(name for name in roles if name is not None),
+    ]
+    return [name for name in dict.fromkeys(wanted) if name in frame.columns]
+
+
+def _longest_run(values: pd.Series) -> int:
+    """How many rows in a row, in the order of time, hold the same value: a month is the same for weeks."""
+    present = values.dropna()
+    return int((present != present.shift()).cumsum().value_counts().max()) if len(present) else 0
+
+
+def _version(frame: pd.DataFrame, healthy: pd.DataFrame | None, columns: Columns, task: str, seed: int) -> str:
+    digest = hashlib.sha256()
+    digest.update(json.dumps([columns.to_dict(), task, seed, ANALYSIS_VERSION], sort_keys=True, default=str).encode())
+    for each in (frame, healthy):
+        if each is not None:
+            digest.update(_arrow(each, None))
+    return digest.hexdigest()[:32]
+
+
+def _arrow(frame: pd.DataFrame, compression: str | None) -> bytes:
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        table = pa.Table.from_pandas(
+            pd.DataFrame(
+                {name: canonical_text(frame[name]) if frame[name].dtype == object else frame[name] for name in frame}
+            ),
+            preserve_index=False,
+        )
+    sink = io.BytesIO()
+    with ipc.new_file(
+        sink, table.schema.remove_metadata(), options=ipc.IpcWriteOptions(compression=compression)
+    ) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+    return sink.getvalue()

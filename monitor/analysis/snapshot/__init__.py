@@ -1,0 +1,6 @@
+"""Everything that touches Evidently, which takes seconds to import: nothing outside this folder imports it."""
+
+import os
+
+# Evidently reads this when it is imported: no telemetry.
+os.environ["DO_NOT_TRACK"] = "1"

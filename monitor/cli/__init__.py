@@ -1,0 +1,76 @@
+"""The command line: one file a noun. Heavy imports stand inside the commands, so that `monitor --help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from monitor.cli import (
+    alerts,
+    channels,
+    config,
+    doctor,
+    init,
+    notifications,
+    references,
+    retraining,
+    runs,
+    status,
+    validate,
+    work,
+)
+from monitor.errors import MonitorError
+
+app = typer.Typer(
+    name="monitor",
+    help="Production monitoring for machine-learning models: drift and performance reports, alerts, retraining requests.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from monitor import __version__
+
+        typer.echo(f"monitor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+app.command("demo")(work.demo)
+app.command("init")(init.init)
+app.command("validate")(validate.validate)
+app.command("run")(work.run)
+app.command("serve")(work.serve)
+app.command("status")(status.status)
+app.command("report")(runs.report)
+app.command("migrate")(doctor.migrate)
+app.command("doctor")(doctor.doctor)
+for noun in (runs, alerts, channels, notifications, references, retraining, config):
+    app.add_typer(noun.app, name=noun.__name__.rsplit(".", 1)[-1])
+
+
+def main() -> None:
+    """Run a command; a MonitorError becomes its message and exit code, never a traceback."""
+    try:
+        app()
+    except MonitorError as error:
+        typer.echo(f"monitor: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

@@ -1,0 +1,51 @@
+"""`monitor channels`: try one out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from monitor.cli import shared
+from monitor.errors import UsageError
+
+app = typer.Typer(help="Channels: where notifications go.", no_args_is_help=True)
+
+
+@app.command("test")
+def test_channel(
+    name: Annotated[str, typer.Argument(help="The channel's name.")], config: shared.ConfigOption = None
+) -> None:
+    """Send a test message and print what the receiver answered."""
+    from monitor.alerting import message, routing
+    from monitor.alerting.channels import open_channel
+    from monitor.domain.ids import natural_id
+
+    channels = shared.load_configuration(config).configuration.channels
+    if name not in channels:
+        raise UsageError(f"there is no channel {name}; there are: {', '.join(channels) or 'none'}")
+    now = datetime.now(UTC)
+    identity = natural_id("test", name, now)
+    facts = message.Facts(
+        notification=identity, event="test", alert_id=identity, kind="self", state="firing", severity="info", monitor="", model="", labels=routing.labels_of("self", "info", "", "", "", {}),
+        summary=f"this is a test of the channel {name}: nothing is wrong", since=now, happened_at=now, bad_windows=0,
+    )  # fmt: skip
+    typer.echo(f"{name} answered: {open_channel(channels[name]).send(identity, message.body(facts).encode())}")
+
+
+@app.command("list")
+def list_channels(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
+    """The channels of the configuration."""
+    from monitor.config.secrets import masked
+
+    channels = shared.load_configuration(config, check_secrets=False).configuration.channels
+    rows = [
+        {
+            "name": name,
+            "type": channel.type,
+            "url": masked(channel.url) if channel.type == "webhook" else channel.url.split("://")[0] + "://…",
+        }
+        for name, channel in channels.items()
+    ]
+    shared.show(rows, ("name", "type", "url"), json, "no channels are configured")

@@ -1,0 +1,249 @@
+"""`monitor init`: look at data and write a commented monitor.yaml, or add an entry to the one that is there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    from monitor.services.inspect_data import InspectSpec, Proposal
+    from monitor.sources.spec import Place
+
+_PASSWORD = re.compile(r"://[^/@:\s]*:[^@/\s]+@")
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="The monitor's name, usually the model's.")],
+    predictions: Annotated[
+        str,
+        typer.Option(help="Where predictions are logged: files, a folder, a pattern, or a database URL with --table."),
+    ],
+    table: Annotated[str | None, typer.Option(help="The table of a database URL, SCHEMA.TABLE or TABLE.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Files with the rows that the model was validated on.")] = None,
+    reference_until: Annotated[str | None, typer.Option(help="Or: the log up to this day is the reference.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Files or a database URL with the truth.")] = None,
+    labels_table: Annotated[str | None, typer.Option(help="The table of the labels' database.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The class that the probability speaks of.")] = None,
+    file: Annotated[Path, typer.Option("--file", help="The configuration to write or to add to.")] = Path(
+        "monitor.yaml"
+    ),
+) -> None:
+    """Look at the data and write a monitor for it."""
+    from dataclasses import replace
+
+    from monitor.services.inspect_data import InspectSpec, inspect_data
+    from monitor.services.workers import Workers
+
+    if reference is not None and reference_until is not None:
+        raise UsageError("--reference and --reference-until: one of them")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"'{name}' is no name: letters, digits, dots, dashes and underscores")
+    folder = file.resolve().parent
+    spec = InspectSpec(
+        _place(predictions, table, folder),
+        _place(reference, None, folder) if reference else None,
+        _day(reference_until),
+        _place(labels, labels_table, folder) if labels else None,
+        positive,
+    )
+    workers = Workers()
+    proposal: Proposal = workers.call(inspect_data, spec)
+    if proposal.roc_auc is not None and proposal.roc_auc < 0.5 and positive is None:
+        other = next((each for each in proposal.classes if each != (proposal.columns.positive or "1")), None)
+        question = f"ROC AUC on the reference is {proposal.roc_auc:.3f}, worse than chance: is the probability that of class {other!r}?"
+        if other is not None and sys.stdin.isatty() and typer.confirm(question, default=True):
+            spec = replace(spec, positive=other)
+            proposal = workers.call(inspect_data, spec)
+        else:
+            typer.echo(f"! {question} Then: --positive {other}", err=True)
+    entry, secrets = _entry(name, spec, proposal)
+    _write(file, name, entry)
+    _tell(name, file, proposal, secrets)
+
+
+def _place(text: str, table: str | None, folder: Path) -> Place:
+    from monitor.sources.spec import Place
+
+    if "://" not in text:
+        if table is not None:
+            raise UsageError("--table goes with a database URL")
+        return Place(text, path=str(folder / Path(text).expanduser()))
+    if table is None:
+        raise UsageError(f"a database URL needs --table: {_PASSWORD.sub('://***@', text)}")
+    schema, _, short = table.rpartition(".")
+    url = text
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+    return Place(f"{text.rsplit('@', 1)[-1]} ({table})", url=url, db_schema=schema or None, table=short)
+
+
+def _day(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--reference-until takes a day, such as 2025-04-01, not {text}") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[str]]:
+    """The entry as commented YAML, and the environment variables that it needs."""
+    secrets: list[str] = []
+    columns = proposal.columns
+    lines = [
+        f"  {_text(name)}:",
+        f"    task: {proposal.task}",
+        f'    model: {{name: {_text(name)}}}                   # version: "3", or columns.model_version where the log has it',
+        f"    source: {_location(spec.predictions, name, 'DATABASE_URL', secrets)}",
+    ]
+    if spec.labels is not None:
+        named = ", ".join(f"{part}: {_text(column)}" for part, column in proposal.label_columns.items())
+        place = _location(spec.labels, name, "LABELS_URL", secrets).strip("{}")
+        lines.append(
+            f"    labels: {{{place}, columns: {{{named}}}, delay: {proposal.delay}, expected: {proposal.expected:g}}}   # performance is looked at when the expected share is there, or {proposal.delay} after a window's end"
+        )
+    elif proposal.labels_in_log:
+        lines.append(
+            f"    labels: {{delay: {proposal.delay}, expected: {proposal.expected:g}}}      # the label column is in the source, filled in later"
+        )
+    if spec.reference is not None:
+        lines.append(f"    reference: {_location(spec.reference, name, 'REFERENCE_URL', secrets)}")
+    else:
+        lines.append(
+            f"    reference: {{start: {_moment(proposal.reference_start)}, end: {_moment(proposal.reference_end)}}}   # this interval of the source"
+        )
+    parts = {
+        "id": columns.id, "event_time": columns.event_time, "prediction": columns.prediction, "probability": columns.probability, "positive": columns.positive,
+        "label": columns.label, "label_time": columns.label_time, "model_version": columns.model_version,
+    }  # fmt: skip
+    roles = [f"{part}: {_text(value)}" for part, value in parts.items() if value is not None]
+    roles += [
+        f"{part}: [{', '.join(map(_text, values))}]"
+        for part, values in (("ignore", columns.ignore), ("sensitive", columns.sensitive))
+        if values
+    ]
+    lines.append(f"    columns: {{{', '.join(roles)}}}   # every other column is a feature")
+    lines.append(
+        f"    windows: {{length: {proposal.length}, start: {_moment(proposal.start)}}}     # about {_rows_a_window(proposal)} rows each; timezone: and delay: as needed"
+    )
+    harm = "mae: 10%" if proposal.task == "regression" else "roc_auc: 0.02" if columns.probability else "accuracy: 0.02"
+    lines.append(f"    checks: {{harm: {{{harm}}}}}              # the smallest loss worth waking someone")
+    lines.append("    alerts: {false_pages_per_month: 1, channels: []}     # name channels of below here")
+    return "\n".join(lines) + "\n", secrets
+
+
+def _rows_a_window(proposal: Proposal) -> int:
+    from monitor.domain.grid import Duration
+
+    span = max((proposal.newest - proposal.first).total_seconds(), 1)
+    return round(proposal.rows / span * Duration.parse(proposal.length).approximate().total_seconds())
+
+
+def _location(place: Place, name: str, suffix: str, secrets: list[str]) -> str:
+    if place.path is not None:
+        return f"{{path: {_text(place.shown)}}}"
+    assert place.url is not None
+    url = place.url
+    if _PASSWORD.search(url):
+        variable = re.sub(r"[^A-Z0-9]+", "_", f"{name}_{suffix}".upper())
+        secrets.append(variable)
+        url = f"${{{variable}}}"
+    schema = f", schema: {_text(place.db_schema)}" if place.db_schema else ""
+    return f"{{url: {_text(url)}{schema}, table: {_text(place.table)}}}"
+
+
+def _text(value: object) -> str:
+    """A value as YAML in flow style; quoted wherever plain text would mean something else."""
+    import json
+
+    text = str(value)
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", text)
+        and text.lower() not in ("true", "false", "yes", "no", "null", "on", "off", "y", "n")
+    ):
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _moment(moment: datetime | None) -> str:
+    assert moment is not None
+    return moment.strftime(
+        "%Y-%m-%d" if (moment.hour, moment.minute, moment.second) == (0, 0, 0) else "%Y-%m-%dT%H:%M:%SZ"
+    )
+
+
+_HEADER = """# Monitor's configuration; `monitor validate` checks it, `monitor config schema` describes every key.
+# Secrets are written as ${ENVIRONMENT_VARIABLE} or ${file:/run/secrets/name}.
+database: sqlite:///monitor.db
+
+monitors:
+"""
+_FOOTER = """
+# channels:                                    # where alerts go; then name them in alerts.channels
+#   ops: {type: webhook, url: "https://example.org/hook", secret: "${OPS_SECRET}"}
+#   chat: "slack://TokenA/TokenB/TokenC"       # any Apprise URL
+"""
+
+
+def _write(file: Path, name: str, entry: str) -> None:
+    """A new file, or the entry at the end of `monitors:` in the one that is there, which is otherwise left as it is."""
+    import yaml
+
+    if not file.exists():
+        file.write_text(_HEADER + entry + _FOOTER, encoding="utf-8")
+        return
+    text = file.read_text(encoding="utf-8")
+    there = (yaml.safe_load(text) or {}).get("monitors") or {}
+    if name in there:
+        raise UsageError(f"{file} has a monitor {name} already; choose another name, or change it there")
+    lines = text.splitlines(keepends=True)
+    begin = next((index for index, line in enumerate(lines) if re.match(r"monitors\s*:", line)), None)
+    if begin is None:
+        file.write_text(text.rstrip("\n") + "\n\nmonitors:\n" + entry, encoding="utf-8")
+        return
+    if not re.match(r"monitors\s*:\s*(#.*)?$", lines[begin].rstrip("\n")):
+        raise UsageError(
+            f"{file}:{begin + 1}: `monitors` is written on one line; write it as a block, then an entry can be added"
+        )
+    end = next(
+        (
+            index
+            for index in range(begin + 1, len(lines))
+            if re.match(r"\S", lines[index]) and not lines[index].startswith("#")
+        ),
+        len(lines),
+    )
+    while end > begin + 1 and (not lines[end - 1].strip() or lines[end - 1].startswith("#")):
+        end -= 1
+    if not lines[end - 1].endswith("\n"):
+        lines[end - 1] += "\n"
+    file.write_text("".join([*lines[:end], entry, *lines[end:]]), encoding="utf-8")
+
+
+def _tell(name: str, file: Path, proposal: Proposal, secrets: list[str]) -> None:
+    typer.echo(f"{file} has a monitor {name}. It assumes:")
+    typer.echo(f"  task {proposal.task}; {proposal.columns.describe()}")
+    typer.echo(
+        f"  {proposal.rows} predictions from {proposal.first:%Y-%m-%d %H:%M} to {proposal.newest:%Y-%m-%d %H:%M}, so windows of {proposal.length}, the first from {proposal.start:%Y-%m-%d}"
+    )
+    if proposal.roc_auc is not None:
+        typer.echo(
+            f"  ROC AUC on the reference is {proposal.roc_auc:.3f} with {proposal.columns.positive or '1 (or true)'} as the positive class"
+        )
+    if proposal.delay:
+        typer.echo(f"  labels come within {proposal.delay} for {proposal.expected:.0%} of the predictions")
+    for note in proposal.notes:
+        typer.echo(f"  {note}")
+    for variable in secrets:
+        typer.echo(f"  the address holds a password: put it into the environment variable {variable}")
+    option = "" if file.name == "monitor.yaml" else f" -c {file}"
+    typer.echo(f"next: monitor validate{option}, then monitor run{option}")

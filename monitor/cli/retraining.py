@@ -1,0 +1,168 @@
+"""`monitor retraining`: requests, their story, and ending one by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from monitor.cli import shared
+from monitor.errors import UsageError
+
+app = typer.Typer(help="Retraining requests.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_requests(
+    everything: Annotated[bool, typer.Option("--all", help="Proposals too.")] = False,
+    config: shared.ConfigOption = None,
+    json: shared.JsonOption = False,
+) -> None:
+    """Requests, newest first."""
+    from monitor.storage import retraining
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    rows = [
+        {
+            "id": request.uuid if json else request.uuid[:8], "state": request.state, "model": request.model_name, "monitor": monitor, "as_of": request.as_of,
+            "reason": request.reason, "outcome": request.outcome, "data_start": request.data_start, "data_end": request.data_end,
+        }
+        for request, monitor in database.read(retraining.listed, everything=everything)
+    ]  # fmt: skip
+    shared.show(rows, ("id", "state", "model", "as_of", "reason", "outcome"), json, "no retraining was requested")
+
+
+@app.command("show")
+def show_request(
+    request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")],
+    config: shared.ConfigOption = None,
+    json: shared.JsonOption = False,
+) -> None:
+    """The story of a request."""
+    from monitor.services.launch_retraining import described
+    from monitor.storage import retraining
+    from monitor.storage.tables import MonitorRow
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+
+    def story(session: Any) -> dict[str, Any]:
+        found = shared.one(retraining.find(session, request), "request", request)
+        told = described(found, session.get_one(MonitorRow, found.monitor_id).name)
+        events = [
+            {"at": event.happened_at, "state": event.state, "text": event.text}
+            for event in retraining.story(session, found.id)
+        ]
+        return told | {"state": found.state, "launcher": found.launcher, "outcome": found.outcome, "story": events}
+
+    found = database.read(story)
+    if json:
+        shared.show([found], (), True, "")
+        return
+    typer.echo(
+        f"request {found['id']}: {found['state']}\n  model {found['model']} {found['model_version']}, launcher {found['launcher']}\n  {found['reason']}"
+    )
+    typer.echo(f"  train on {found['data_start']} to {found['data_end']}")
+    for event in found["story"]:
+        typer.echo(f"  {event['at']:%Y-%m-%d %H:%M}  {event['state']:12} {event['text']}")
+
+
+@app.command("explain")
+def explain(
+    model: Annotated[str, typer.Argument(help="The model's name.")], config: shared.ConfigOption = None
+) -> None:
+    """Why a retraining is or is not requested now."""
+    from monitor.domain.checks import Kind
+    from monitor.services.context import Context
+    from monitor.services.dispatch_alerts import may_open
+    from monitor.storage import alerts, monitors, retraining
+
+    loaded = shared.load_configuration(config, check_secrets=False)
+    database = shared.open_existing(loaded)
+
+    def why(session: Any) -> list[str]:
+        context = Context(loaded, database)
+        lines = []
+        watching = [row for row in monitors.active(session) if row.model_name == model]
+        if not watching:
+            raise UsageError(
+                f"no monitor watches a model {model}; there are: {', '.join(sorted({row.model_name for row in monitors.active(session)})) or 'none'}"
+            )
+        current = retraining.not_ended(session, model)
+        if current is not None:
+            lines.append(f"request {current.uuid[:8]} is {current.state}: {current.reason}")
+        for row in watching:
+            config = context.config_of(session, row)
+            if config is None or config.retraining is None:
+                lines.append(f"{row.name}: no retraining is configured")
+                continue
+            needed = config.in_windows(config.retraining.for_windows)
+            for kind in config.retraining.when:
+                state = alerts.fold_state(session, row.id, Kind(kind).value).state
+                count = state["fold"]["retrain"] if state else 0
+                lines.append(f"{row.name}: {kind} was bad in {count} windows in a row; {needed} are needed")
+        for proposal in retraining.in_state(session, "proposed"):
+            if proposal.model_name == model:
+                reason, _ = may_open(session, context, proposal)
+                lines.append(
+                    f"proposal {proposal.uuid[:8]} waits: {reason or 'it becomes a request in the next round'}"
+                )
+        return lines
+
+    for line in database.transact(why):
+        typer.echo(line)
+
+
+@app.command("complete")
+def complete_request(
+    request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")],
+    failed: Annotated[bool, typer.Option("--failed", help="The training failed.")] = False,
+    model_version: Annotated[str, typer.Option(help="The new model version.")] = "",
+    reference: Annotated[str, typer.Option(help="The file with the new model's reference rows, to be promoted.")] = "",
+    text: Annotated[str, typer.Option(help="What to remember of it.")] = "",
+    config: shared.ConfigOption = None,
+) -> None:
+    """Say how a training ended, where its launcher cannot."""
+    from monitor.retraining.request import Outcome
+    from monitor.services.context import Context
+    from monitor.services.launch_retraining import complete
+    from monitor.services.workers import Workers
+    from monitor.storage import retraining
+
+    loaded = shared.load_configuration(config)
+    database = shared.open_existing(loaded)
+    found = shared.one(database.read(retraining.find, request), "request", request)
+    if found.state in (*retraining.ENDED, *retraining.PROPOSAL):
+        raise UsageError(f"request {found.uuid[:8]} is {found.state}")
+    state = complete(
+        Context(loaded, database), Workers(), found.uuid, Outcome(not failed, text, model_version, reference)
+    )
+    typer.echo(f"request {found.uuid[:8]} is {state}")
+
+
+@app.command("cancel")
+def cancel(
+    request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")],
+    config: shared.ConfigOption = None,
+) -> None:
+    """Give a request up; a training that runs already is not stopped by it."""
+    import getpass
+
+    from monitor.storage import retraining
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+
+    def cancelled(session: Any) -> str:
+        found = shared.one(retraining.find(session, request), "request", request)
+        if found.state in (*retraining.ENDED, "vetoed"):
+            raise UsageError(f"request {found.uuid[:8]} is {found.state} already")
+        retraining.move(
+            session,
+            found,
+            "vetoed" if found.state == "proposed" else "cancelled",
+            f"by {getpass.getuser()}",
+            datetime.now(UTC),
+        )
+        return str(found.uuid)
+
+    typer.echo(f"request {database.transact(cancelled)[:8]} is cancelled")

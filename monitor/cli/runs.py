@@ -1,0 +1,126 @@
+"""`monitor runs`: what was evaluated; `monitor report`: a run's Evidently report as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli import shared
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from monitor.storage.tables import Run
+
+app = typer.Typer(help="Runs: the evaluations of windows.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_runs(
+    name: Annotated[str | None, typer.Argument(help="One monitor; all without it.")] = None,
+    status: Annotated[str | None, typer.Option(help="pending, running, done, failed, skipped or cancelled.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 50,
+    config: shared.ConfigOption = None,
+    json: shared.JsonOption = False,
+) -> None:
+    """The latest runs, newest first."""
+    from monitor.storage import runs
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    found = database.read(lambda session: runs.listed(session, shared.monitor_id(session, name), status, limit))
+    rows = [
+        {
+            "id": run.uuid if json else run.uuid[:8], "monitor": monitor, "kind": run.kind, "window": f"{run.window_start:%Y-%m-%d %H:%M} - {run.window_end:%Y-%m-%d %H:%M}",
+            "look": run.look, "as_of": run.as_of, "status": run.status, "severity": run.severity, "rows": run.rows, "labelled": run.labelled, "attempts": run.claims, "reason": run.reason,
+        }
+        for run, monitor in found
+    ]  # fmt: skip
+    shared.show(
+        rows,
+        ("id", "monitor", "kind", "window", "status", "severity", "rows", "labelled", "reason"),
+        json,
+        "no runs yet: `monitor run` makes them",
+    )
+
+
+@app.command("show")
+def show_run(
+    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
+    metrics: Annotated[bool, typer.Option("--metrics", help="Print every metric value too.")] = False,
+    config: shared.ConfigOption = None,
+    json: shared.JsonOption = False,
+) -> None:
+    """One run: what was found, and its attempts and times."""
+    from monitor.storage import results, runs
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    found = shared.one(database.read(runs.find, run), "run", run)
+    if not json:
+        typer.echo(database.read(describe_run, found))
+    if json or metrics:
+        values = database.read(results.values, found.id)
+        rows = [
+            {
+                "metric": series.metric,
+                "column": series.column,
+                "segment": series.segment,
+                "model_version": series.model_version,
+                "value": value.value,
+                "lower": value.lower,
+                "upper": value.upper,
+            }
+            for value, series in values
+        ]
+        shared.show(
+            rows, ("metric", "column", "segment", "model_version", "value", "lower", "upper"), json, "no metric values"
+        )
+
+
+def describe_run(session: Session, run: Run) -> str:
+    """A run in words."""
+    from monitor.storage import results
+
+    lines = [
+        f"run {run.uuid}: {run.status}{f', severity {run.severity}' if run.severity else ''}",
+        f"  {run.kind} run of {run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC, look {run.look}, as of {run.as_of:%Y-%m-%d %H:%M} UTC",
+    ]
+    if run.reason:
+        lines.append(f"  {run.reason}")
+    if run.rows is not None:
+        labelled = "" if run.labelled is None else f", {run.labelled} of them with a label"
+        lines.append(
+            f"  {run.rows} rows, {run.sampled} sampled{labelled}; attempts {run.claims}, failures {run.failures}"
+        )
+    for finding, _ in results.findings(session, [run.id])[run.id]:
+        lines.append(f"  {finding.severity:8} {finding.explanation}")
+    unclear: dict[str, list[str]] = {}
+    for stored in results.checks(session, [run.id])[run.id]:
+        if stored.check.verdict in ("too_little_data", "could_not_check"):
+            name = stored.series.metric + (f" of {stored.series.column}" if stored.series.column else "")
+            unclear.setdefault(f"{stored.check.verdict.replace('_', ' ')} ({stored.check.reason})", []).append(name)
+    lines += [f"  {why}: {', '.join(names)}" for why, names in unclear.items()]
+    return "\n".join(lines)
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
+    html: Annotated[Path, typer.Option("--html", help="The file to write.")],
+    config: shared.ConfigOption = None,
+) -> None:
+    """Write a run's Evidently report as one HTML page."""
+    from monitor.storage import results, runs
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    found = shared.one(database.read(runs.find, run), "run", run)
+    data: Any = database.read(results.snapshot, found.id)
+    if data is None:
+        raise UsageError(
+            f"run {found.uuid[:8]} has no report: it is {found.status}{'' if found.rows else ' and its window has no rows'}"
+        )
+    from monitor.analysis.snapshot.store import to_html, unpack
+
+    html.write_text(to_html(unpack(data)), encoding="utf-8")
+    typer.echo(f"{html} written")

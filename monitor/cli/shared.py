@@ -1,0 +1,126 @@
+"""What commands share: finding the configuration, opening the database for reading, tables and JSON, short ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from monitor.config.model import Loaded
+    from monitor.storage.database import Database
+
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration: a file, or a folder of files. Default: $MONITOR_CONFIG, then monitor.yaml or monitors/ here or above.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogFormatOption = Annotated[str, typer.Option("--log-format", envvar="MONITOR_LOG_FORMAT", help="console or json.")]
+LogLevelOption = Annotated[
+    str, typer.Option("--log-level", envvar="MONITOR_LOG_LEVEL", help="debug, info, warning or error.")
+]
+
+
+def load_configuration(given: str | None, *, check_secrets: bool = True) -> Loaded:
+    """Find and read the configuration."""
+    from monitor.config.load import find, load
+
+    return load(find(Path.cwd(), given), check_secrets=check_secrets)
+
+
+def open_existing(loaded: Loaded) -> Database:
+    """The report database, for commands that only read: it is never created here."""
+    from monitor.services.context import open_database
+
+    database = open_database(loaded)
+    database.require_current()
+    return database
+
+
+def one(found: Sequence[T], noun: str, id_start: str) -> T:
+    """The only one of a kind whose id begins so. Raises UsageError for none or several."""
+    if not found:
+        raise UsageError(f"there is no {noun} whose id begins with {id_start}")
+    if len(found) > 1:
+        raise UsageError(f"several {noun}s have an id that begins with {id_start}; write more of it")
+    return found[0]
+
+
+def monitor_id(session: Session, name: str | None) -> int | None:
+    """The number of a monitor by its name. Raises UsageError for an unknown one."""
+    from monitor.storage import monitors
+
+    if name is None:
+        return None
+    row = monitors.by_name(session, name)
+    if row is None:
+        known = ", ".join(each.name for each in monitors.active(session)) or "none yet"
+        raise UsageError(f"there is no monitor {name} in the database; there are: {known}")
+    return row.id
+
+
+def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, empty: str) -> None:
+    """Print rows as a table or as JSON."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), default=_plain, ensure_ascii=False, indent=2))
+        return
+    if not rows:
+        typer.echo(empty)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(
+            name.replace("_", " "),
+            overflow="fold",
+            no_wrap=name in ("id", "since", "window", "as_of", "state", "severity", "kind"),
+        )
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in columns), style=_style(row))
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(table)
+
+
+def _style(row: dict[str, Any]) -> str:
+    return {"critical": "red", "warning": "yellow"}.get(str(row.get("severity", "")), "")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    from rich.markup import escape
+
+    return escape(str(value))
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def read(database: Database, function: Callable[[Session], T]) -> T:
+    """Read from the database."""
+    return database.read(function)

@@ -1,0 +1,82 @@
+"""`monitor status`: how every monitor is, at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from monitor.cli import shared
+
+
+def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
+    """One row a monitor: health, last windows, open alerts; and what is wrong with the service itself."""
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    rows, troubles = database.read(_rows)
+    if json:
+        shared.show([{"monitors": rows, "troubles": troubles}], (), True, "")
+        return
+    shared.show(
+        rows,
+        ("monitor", "health", "last_window", "metric", "value", "estimated", "open_alerts", "runs"),
+        False,
+        "no monitors yet",
+    )
+    for trouble in troubles:
+        typer.echo(f"! {trouble}", err=False)
+
+
+def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    from monitor.storage import alerts, daemons, monitors, outbox, retraining, runs
+
+    by_status = runs.counts_by_status(session)
+    rows, troubles = [], []
+    for row in monitors.active(session):
+        firing = alerts.by_severity(session, row.id)
+        last = runs.latest_done(session, row.id, "data")
+        worst = max(
+            (alert.severity for alert in firing), key=("none", "info", "warning", "critical").index, default=None
+        )
+        counts = by_status.get(row.id, {})
+        health = worst or ("no data yet" if last is None else "no data" if not last.rows else "healthy")
+        rows.append({"monitor": row.name, "health": health, "severity": worst or "", "last_window": None if last is None else last.window_start, **_performance(session, row.id),
+                     "open_alerts": len(firing), "runs": ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))})  # fmt: skip
+        state = monitors.source_state(session, row.id)
+        if state.error:
+            troubles.append(
+                f"{row.name}: its source cannot be read since {state.failing_since:%Y-%m-%d %H:%M} UTC: {state.error}"
+            )
+        for run, _ in runs.listed(session, row.id, "failed", 3):
+            troubles.append(f"{row.name}: the {run.kind} run of {run.window_start:%Y-%m-%d} failed: {run.reason}")
+    for letter in outbox.failing(session):
+        troubles.append(
+            f"notification {letter.uuid[:8]} to {letter.channel} is {letter.status} after {letter.attempts} attempts: {letter.last_error}"
+        )
+    for request in retraining.in_state(session, "unknown"):
+        troubles.append(
+            f"retraining request {request.uuid[:8]} of {request.model_name}: {request.state}; end it with `monitor retraining complete` or `cancel`"
+        )
+    now = daemons.database_time(session)
+    for daemon in daemons.listed(session):
+        silent = (now - daemon.heartbeat_at).total_seconds()
+        if silent > 120:
+            troubles.append(
+                f"daemon {daemon.name} has been silent for {silent / 60:.0f} minutes; `monitor serve` starts one"
+            )
+    return rows, troubles
+
+
+def _performance(session: Any, monitor_id: int) -> dict[str, Any]:
+    """The latest realised value of the metric that harm is told by, and the estimate."""
+    from monitor.storage import results
+
+    for metric in ("roc_auc", "mae", "accuracy"):
+        value = results.last_value(session, monitor_id, metric)
+        estimate = results.last_value(session, monitor_id, f"estimated_{metric}")
+        if value is not None or estimate is not None:
+            return {
+                "metric": metric,
+                "value": value.value if value else None,
+                "estimated": estimate.value if estimate else None,
+            }
+    return {}

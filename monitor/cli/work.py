@@ -1,0 +1,261 @@
+"""`monitor run`, `serve` and `demo`: the commands that work."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli import shared
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from monitor.config.model import Loaded
+    from monitor.daemon import Daemon, Outcome
+    from monitor.domain.grid import Window
+
+SEVERITIES = ("info", "warning", "critical")
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="One monitor; all without it.")] = None,
+    window: Annotated[str | None, typer.Option(help="One window START/END (UTC), ad hoc and never judged.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --window: another look at a planned window, judged.")
+    ] = False,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay", help="The clock follows the data: notifications and retraining happen as they would have."
+        ),
+    ] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Exit with 4 if the latest windows hold a finding at or above this severity, with 5 if that cannot be told."
+        ),
+    ] = None,
+    config: shared.ConfigOption = None,
+    log_format: shared.LogFormatOption = "console",
+    log_level: shared.LogLevelOption = "",
+) -> None:
+    """Work through all due windows up to the newest event: evaluate, judge, deliver; then stop."""
+    from monitor import logs
+
+    logs.configure(log_format, log_level or ("warning" if sys.stderr.isatty() else "info"))
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise UsageError(f"--fail-on takes {', '.join(SEVERITIES)}, not {fail_on}")
+    if again and window is None:
+        raise UsageError("--again goes with --window START/END")
+    loaded = shared.load_configuration(config)
+    if name is not None and name not in loaded.configuration.monitors:
+        raise UsageError(f"there is no monitor {name}; there are: {', '.join(loaded.configuration.monitors) or 'none'}")
+    if not loaded.configuration.monitors:
+        raise UsageError("the configuration has no monitors; `monitor init NAME --predictions …` adds one")
+    if window is not None:
+        if name is None:
+            raise UsageError("--window needs the name of a monitor")
+        code = _run_window(loaded, name, _parse_window(window), again=again)
+    else:
+        code = _run_all(loaded, name, replay=replay)
+    if fail_on is not None and code == 0:
+        code = _fail_on(loaded, name, fail_on)
+    raise typer.Exit(code)
+
+
+def _run_all(loaded: Loaded, name: str | None, *, replay: bool) -> int:
+    from monitor.daemon import Daemon
+    from monitor.domain.clock import ReplayClock
+    from monitor.services.apply_configuration import BEGINNING
+
+    with (
+        progress_bar() as progress,
+        Daemon(loaded, clock=ReplayClock(BEGINNING) if replay else None, only=name, progress=progress) as daemon,
+    ):
+        stop_on_signals(daemon)
+        outcome = daemon.replay() if replay else daemon.run_until_idle()
+    return _say(outcome)
+
+
+def stop_on_signals(daemon: Daemon) -> None:
+    """SIGTERM and SIGINT let the step in work end and give back the rest."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stopping.set())
+
+
+def _say(outcome: Outcome) -> int:
+    typer.echo(f"{outcome.finished} runs finished; `monitor status` shows where things stand")
+    if outcome.undelivered:
+        typer.echo(f"{outcome.undelivered} notifications are not delivered yet: monitor notifications list", err=True)
+    if outcome.unreachable:
+        for problem in dict.fromkeys(outcome.unreachable):
+            typer.echo(f"monitor: {problem}; the runs wait", err=True)
+        return 3
+    if outcome.failed:
+        typer.echo(f"{outcome.failed} runs have failed: monitor runs list --status failed", err=True)
+        return 1
+    return 0
+
+
+def _run_window(loaded: Loaded, name: str, window: Window, *, again: bool) -> int:
+    from monitor.daemon import Daemon
+    from monitor.errors import AlreadyRunningError
+    from monitor.services.execute_runs import plan_by_hand
+
+    try:
+        with Daemon(loaded, only=name) as daemon:
+            stop_on_signals(daemon)
+            daemon.ready()
+            ids = _planned(plan_by_hand(daemon.context, name, window, again=again), name, window)
+            daemon.run_only(ids)
+            database = daemon.context.database
+    except AlreadyRunningError:
+        # The living daemon does it; this command waits.
+        from monitor.services.context import Context
+
+        database = shared.open_existing(loaded)
+        ids = _planned(plan_by_hand(Context(loaded, database), name, window, again=again), name, window)
+        _wait_for(database, ids)
+    return _show_runs(database, ids)
+
+
+def _planned(ids: list[int], name: str, window: Window) -> list[int]:
+    if not ids:
+        raise UsageError(
+            f"{name} has no finished run of the window {window} to look at again; `monitor runs list {name}` shows the planned ones"
+        )
+    return ids
+
+
+def _wait_for(database: Any, ids: list[int]) -> None:
+    import time
+
+    from monitor.storage import runs
+
+    while database.read(runs.open_among, ids):
+        time.sleep(0.5)
+
+
+def _show_runs(database: Any, ids: list[int]) -> int:
+    from monitor.cli.runs import describe_run
+    from monitor.storage.tables import Run
+
+    statuses = []
+    for each in ids:
+        run = database.read(lambda session, each=each: session.get_one(Run, each))
+        statuses.append(run.status)
+        typer.echo(database.read(describe_run, run))
+    return 0 if set(statuses) == {"done"} else 3 if "pending" in statuses else 1
+
+
+def _parse_window(text: str) -> Window:
+    from monitor.domain.grid import Window
+
+    try:
+        start, end = (datetime.fromisoformat(part) for part in text.split("/"))
+    except ValueError:
+        raise UsageError(f"--window takes START/END, such as 2012-03-01/2012-03-02, not {text}") from None
+    start, end = (
+        moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC) for moment in (start, end)
+    )
+    if start >= end:
+        raise UsageError("--window: the start lies before the end")
+    return Window(start, end)
+
+
+def _fail_on(loaded: Loaded, name: str | None, severity: str) -> int:
+    """4 if the latest runs hold such a finding, 5 if a monitor has none that tells."""
+    from monitor.domain.checks import Severity
+    from monitor.storage import monitors, runs
+
+    def worst(session: Any) -> list[str]:
+        found = []
+        for row in monitors.active(session):
+            if name in (None, row.name):
+                latest = [
+                    run
+                    for kind in ("data", "performance")
+                    if (run := runs.latest_done(session, row.id, kind)) is not None
+                ]
+                found += [run.severity for run in latest] or [""]
+        return found
+
+    severities = shared.open_existing(loaded).read(worst)
+    if any(each and Severity(each) >= severity for each in severities):
+        return 4
+    return 5 if "" in severities or not severities else 0
+
+
+def serve(
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Work through history first, with the data's clock; then go on live.")
+    ] = False,
+    config: shared.ConfigOption = None,
+    log_format: shared.LogFormatOption = "console",
+    log_level: shared.LogLevelOption = "info",
+) -> None:
+    """The daemon: evaluates windows when they are due, until SIGTERM or SIGINT."""
+    from monitor import logs
+    from monitor.daemon import Daemon
+
+    logs.configure(log_format, log_level)
+    loaded = shared.load_configuration(config)
+    if replay:
+        code = _run_all(loaded, None, replay=True)
+        if code:
+            raise typer.Exit(code)
+    with Daemon(loaded, catches_up=False) as daemon:
+        warn_without_channels(daemon)
+        daemon.serve()
+
+
+def warn_without_channels(daemon: Daemon) -> None:
+    """Say so when nobody would hear that the service itself is ill."""
+    from structlog import get_logger
+
+    from monitor.alerting import routing
+
+    configuration = daemon.context.configuration
+    if not routing.channels(routing.labels_of("self", "warning", "", "", "", {}), None, configuration):
+        get_logger().warning(
+            "no_channel_for_self_alerts",
+            advice="name a channel in alerts.channels or routes, or nobody hears when the service itself is ill",
+        )
+
+
+def progress_bar() -> Any:
+    """A progress bar on a terminal; elsewhere the log's lines tell the same."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def shown() -> Iterator[Any]:
+        if not sys.stderr.isatty():
+            yield lambda *_: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("runs", total=None)
+            yield lambda done, still_open, now: bar.update(
+                task, completed=done, total=done + still_open, description=f"runs, {now:%Y-%m-%d}"
+            )
+
+    return shown()
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where it works; made anew each time.")] = Path("monitor-demo"),
+) -> None:
+    """A real model on real data: weeks replayed in a minute, with a fault, a decay, alerts, and a retraining that ends well."""
+    from monitor.demo.story import tell
+
+    raise typer.Exit(tell(folder))

@@ -1,0 +1,323 @@
+"""The daemon: which service is called when; start, stop, signals. `run` and replays are the same steps without a scheduler."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event, Lock
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from structlog import get_logger
+
+from monitor.config.model import Loaded
+from monitor.domain.clock import Clock, ReplayClock, SystemClock, boot_time_s
+from monitor.errors import MonitorError, SourceUnreachableError
+from monitor.services.apply_configuration import BEGINNING, apply_configuration, prepare_references
+from monitor.services.context import Context, open_database
+from monitor.services.deliver_notifications import Deliverer
+from monitor.services.dispatch_alerts import dispatch_alerts, dispatch_proposals
+from monitor.services.execute_runs import Executor
+from monitor.services.judge_windows import judge_windows
+from monitor.services.launch_retraining import Launcher
+from monitor.services.look_at_sources import look_at_sources
+from monitor.services.plan_runs import plan_runs
+from monitor.services.watch_self import watch_self
+from monitor.services.workers import Workers
+from monitor.storage import daemons, monitors, outbox, runs
+
+log = get_logger()
+
+LOOK_EVERY = timedelta(minutes=5)
+_ALIVE_WITHIN = timedelta(minutes=2)
+
+
+@dataclass
+class Outcome:
+    """What `run` or a replay did."""
+
+    finished: int = 0
+    failed: int = 0
+    unreachable: list[str] = field(default_factory=list)
+    undelivered: int = 0
+
+
+Progress = Callable[[int, int, datetime], None]
+
+
+def _no_progress(_done: int, _open: int, _now: datetime) -> None:
+    pass
+
+
+class Daemon:
+    """Works through what is due on one report database. Use as a context manager: it holds the lock and the workers."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        clock: Clock | None = None,
+        only: str | None = None,
+        catches_up: bool = True,
+        progress: Progress = _no_progress,
+    ) -> None:
+        self.context = Context(loaded, open_database(loaded), clock or SystemClock(), only=only, catches_up=catches_up)
+        self.workers = Workers()
+        self.executor = Executor(self.context, self.workers)
+        self.deliverer = Deliverer(self.context)
+        self.launcher = Launcher(self.context, self.workers)
+        self.progress = progress
+        self._lock = (
+            daemons.DatabaseLock(self.context.database.path) if self.context.database.path is not None else None
+        )
+        self._ticks: dict[str, float] = {}
+        self._execute_lock = Lock()
+        self._last_beat = boot_time_s()
+
+    @property
+    def stopping(self) -> Event:
+        """Set when the daemon is to stop."""
+        return self.context.stopping
+
+    def __enter__(self) -> Daemon:
+        database = self.context.database
+        if self._lock is not None:
+            self._lock.require()
+        database.prepare()
+        database.transact(daemons.register, self.context.owner)
+        self.recover(at_start=True)
+        apply_configuration(self.context)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        try:
+            self.executor.stop()
+            self.deliverer.close()
+            self.launcher.close()
+            self.context.database.transact(daemons.leave, self.context.owner)
+        except MonitorError as error:
+            log.error("stop_not_stored", error=str(error))
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    # -- one pass ------------------------------------------------------------------------------------------------
+
+    def run_until_idle(self) -> Outcome:
+        """Work through everything that is due: planned, evaluated, judged, delivered; then stop."""
+        outcome = Outcome()
+        self._prepare(outcome)
+        while not self.stopping.is_set() and self._round(outcome):
+            pass
+        return self._ended(outcome)
+
+    def ready(self) -> None:
+        """See that the references are there. Raises what reading them raised."""
+        prepare_references(self.context, self.workers)
+
+    def run_only(self, ids: list[int]) -> None:
+        """Evaluate these runs alone, and judge those among them that are judged."""
+        until = datetime.now(UTC) + timedelta(hours=2)
+        while not self.stopping.is_set() and datetime.now(UTC) < until:
+            self.executor.fill(ids)
+            if not self.executor.in_work:
+                if not self.executor.unreachable and self.context.database.read(runs.open_among, ids):
+                    self.stopping.wait(0.5)
+                    continue
+                break
+            self.executor.collect(0.5)
+            self._beat_in_time()
+        look_at_sources(self.context, self.workers)
+        plan_runs(self.context)
+        judge_windows(self.context)
+        dispatch_alerts(self.context)
+        self.deliverer.drain()
+
+    def replay(self) -> Outcome:
+        """The same with a clock that follows the data: it moves on to the next due window only when nothing due is left."""
+        clock = self.context.clock
+        assert isinstance(clock, ReplayClock)
+        outcome = Outcome()
+        clock.move_to(
+            self.context.database.read(
+                lambda session: max(
+                    (row.planned_until for row in monitors.active(session) if row.planned_until), default=BEGINNING
+                )
+            )
+        )
+        self._prepare(outcome)
+        while not self.stopping.is_set():
+            while not self.stopping.is_set() and self._round(outcome):
+                pass
+            due = [plan_runs(self.context).next_due, self.context.database.read(runs.next_available)]
+            future = [moment for moment in due if moment is not None and moment > clock.now()]
+            if outcome.unreachable or not future:
+                break
+            clock.move_to(min(future))
+        return self._ended(outcome)
+
+    def _prepare(self, outcome: Outcome) -> None:
+        try:
+            prepare_references(self.context, self.workers)
+        except SourceUnreachableError as error:
+            outcome.unreachable.append(str(error))
+
+    def _round(self, outcome: Outcome) -> bool:
+        """Everything that is due now, once; whether there was anything."""
+        if outcome.unreachable or not look_at_sources(self.context, self.workers):
+            outcome.unreachable += [] if outcome.unreachable else ["a source could not be read"]
+        done = plan_runs(self.context).number
+        done += self._execute(outcome)
+        done += judge_windows(self.context)
+        done += watch_self(self.context)
+        done += dispatch_alerts(self.context) + dispatch_proposals(self.context)
+        self.deliverer.drain()
+        done += self.launcher.launch()
+        self._wait_for_launches()
+        return done > 0 and not outcome.unreachable
+
+    def _execute(self, outcome: Outcome) -> int:
+        before = self.executor.finished
+        while not self.stopping.is_set():
+            self.executor.fill()
+            if not self.executor.in_work:
+                if not self._wait_for_retry():
+                    break
+                continue
+            if self.executor.collect(0.5):
+                self.progress(
+                    self.executor.finished, self.context.database.read(runs.unfinished), self.context.clock.now()
+                )
+            self._beat_in_time()
+        outcome.unreachable += self.executor.unreachable
+        self.executor.unreachable.clear()
+        return self.executor.finished - before
+
+    def _wait_for_retry(self) -> bool:
+        """Whether a failed attempt is to be tried again soon; waits for it, by the service's clock."""
+        due = self.context.database.read(runs.next_available)
+        if due is None or self.executor.unreachable:
+            return False
+        clock = self.context.clock
+        if isinstance(clock, ReplayClock):
+            return False
+        if due > clock.now():
+            self.stopping.wait(min((due - clock.now()).total_seconds(), 1.0))
+        return True
+
+    def _wait_for_launches(self) -> None:
+        while self.launcher.busy and not self.stopping.is_set():
+            self.launcher.wait(0.5)
+            self._beat_in_time()
+
+    def _beat_in_time(self) -> None:
+        if boot_time_s() - self._last_beat > self.executor.lease.total_seconds() / 4:
+            self._last_beat = boot_time_s()
+            self.heartbeat()
+
+    def _ended(self, outcome: Outcome) -> Outcome:
+        outcome.finished = self.executor.finished
+        outcome.failed = self.context.database.read(
+            lambda session: sum(counts.get("failed", 0) for counts in runs.counts_by_status(session).values())
+        )
+        outcome.undelivered = self.context.database.read(lambda session: len(outbox.failing(session)))
+        return outcome
+
+    # -- for good ------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Go on until SIGTERM or SIGINT. APScheduler decides only when to look; what is due, the database knows."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopping.set())
+        settings = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler = BackgroundScheduler(
+            timezone=UTC, executors={"default": ThreadPoolExecutor(10)}, job_defaults=settings
+        )
+        for name, (loop, seconds) in self._loops().items():
+            self._ticks[name] = boot_time_s()
+            scheduler.add_job(
+                self._guarded(name, loop), "interval", seconds=seconds, next_run_time=datetime.now(UTC), id=name
+            )
+        scheduler.start()
+        log.info(
+            "daemon_started",
+            daemon=self.context.owner,
+            monitors=len(self.context.configuration.monitors),
+            database=self.context.database.shown,
+        )
+        execute = self._guarded("execute", self._execute_some)
+        try:
+            while not self.stopping.is_set():
+                execute()
+                self._watch_loops(scheduler)
+        finally:
+            log.info("daemon_stopping", daemon=self.context.owner, in_work=len(self.executor.in_work))
+            scheduler.shutdown(wait=True)
+        log.info("daemon_stopped", daemon=self.context.owner)
+
+    def _loops(self) -> dict[str, tuple[Callable[[], object], float]]:
+        heartbeat_s = max(self.executor.lease.total_seconds() / 4, 1)
+        return {
+            "prepare": (lambda: prepare_references(self.context, self.workers), 10),
+            "look": (lambda: look_at_sources(self.context, self.workers, at_least_every=LOOK_EVERY), 5),
+            "plan": (lambda: plan_runs(self.context), 5),
+            "judge": (lambda: judge_windows(self.context), 2),
+            "watch": (lambda: watch_self(self.context), 5),
+            "dispatch": (lambda: (dispatch_alerts(self.context), dispatch_proposals(self.context)), 2),
+            "deliver": (self.deliverer.deliver, 2),
+            "launch": (self.launcher.launch, 2),
+            "heartbeat": (self.heartbeat, heartbeat_s),
+            "recover": (self.recover, 10),
+        }
+
+    def _guarded(self, name: str, loop: Callable[[], object]) -> Callable[[], None]:
+        """A loop that survives anything, backs off, and leaves word that it is alive."""
+
+        def once() -> None:
+            try:
+                loop()
+            except Exception as error:  # whatever it was: a loop that ends silently is the worst fault of a daemon
+                log.error("loop_failed", loop=name, error=f"{type(error).__name__}: {error}")
+                self.stopping.wait(5)
+            self._ticks[name] = boot_time_s()
+
+        return once
+
+    def _execute_some(self) -> None:
+        with self._execute_lock:
+            claimed = self.executor.fill()
+        if self.executor.in_work:
+            with self._execute_lock:
+                self.executor.collect(0.2)
+            time.sleep(0.02)
+        elif not claimed:
+            self.stopping.wait(0.5)
+        self.executor.unreachable.clear()
+
+    def _watch_loops(self, scheduler: BackgroundScheduler) -> None:
+        """The scheduler sleeps by the wall clock; if that was set back it must be woken."""
+        quiet = boot_time_s() - max(self._ticks.values(), default=boot_time_s())
+        if quiet > 60:
+            log.error("scheduler_silent", seconds=round(quiet))
+            scheduler.wakeup()
+
+    def heartbeat(self) -> None:
+        """Renew the leases of what is in work and say that this daemon is alive."""
+        with self._execute_lock:
+            self.executor.beat()
+        self.context.database.transact(daemons.beat, self.context.owner)
+
+    def recover(self, *, at_start: bool = False) -> None:
+        """Put back what dead daemons left; on SQLite whoever holds the lock is alone, so at the start nothing is anybody's."""
+        everything = at_start and self._lock is not None
+        database = self.context.database
+        back = database.transact(lambda session: [run.uuid for run in runs.recover(session, everything=everything)])
+        for uuid in back:
+            log.warning("run_put_back", run=uuid[:8])
+        database.transact(outbox.recover, everything=everything)
+        alive = {self.context.owner} if everything else database.read(daemons.alive, _ALIVE_WITHIN)
+        self.launcher.recover(alive | {self.context.owner})

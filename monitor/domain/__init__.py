@@ -1,0 +1,1 @@
+"""Plain frozen dataclasses, enums and pure functions: no I/O, no clock."""

@@ -1,0 +1,244 @@
+"""Checks and what they find: the questions asked of a window and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum, StrEnum
+from functools import total_ordering
+from typing import Any
+
+from monitor.errors import UsageError
+
+
+class Verdict(StrEnum):
+    """The answer of a check."""
+
+    FINE = "fine"
+    CHANGED = "changed"
+    TOO_LITTLE_DATA = "too_little_data"
+    COULD_NOT_CHECK = "could_not_check"
+
+
+@total_ordering
+class Severity(Enum):
+    """How bad a finding is; ordered, and comparable with its names: `severity >= "warning"`."""
+
+    NONE = "none"
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for none to 3 for critical."""
+        return _RANKS[self.value]
+
+    def __lt__(self, other: object) -> bool:
+        return self.rank < _severity(other).rank
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str | Severity):
+            return self.rank == _severity(other).rank
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_RANKS = {severity.value: rank for rank, severity in enumerate(Severity)}
+
+
+def _severity(value: object) -> Severity:
+    try:
+        return value if isinstance(value, Severity) else Severity(value)
+    except ValueError:
+        raise UsageError(f"'{value}' is no severity; they are: {', '.join(s.value for s in Severity)}") from None
+
+
+class Kind(StrEnum):
+    """The kinds of findings and alerts."""
+
+    PERFORMANCE = "performance"
+    ESTIMATED_PERFORMANCE = "estimated_performance"
+    DRIFT = "drift"
+    QUALITY = "quality"
+    NO_DATA = "no_data"
+    NO_LABELS = "no_labels"
+    SELF = "self"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A limit that the user wrote: it pages when it breaks, with its severity.
+
+    lower, upper: the limits, in the metric's own units. columns: limits for single columns, which go before these.
+    """
+
+    lower: float | None = None
+    upper: float | None = None
+    severity: Severity = Severity.WARNING
+    columns: Mapping[str, Threshold] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: Any) -> Threshold:
+        """From a mapping with `lower`, `upper`, `severity` and `columns`, as the configuration writes it."""
+        if isinstance(value, Threshold):
+            return value
+        unknown = set(value) - {"lower", "upper", "severity", "columns"}
+        if unknown:
+            raise UsageError(f"a threshold has lower, upper, severity and columns, not {', '.join(sorted(unknown))}")
+        return cls(
+            value.get("lower"),
+            value.get("upper"),
+            _severity(value.get("severity", "warning")),
+            {str(name): cls.of(each) for name, each in value.get("columns", {}).items()},
+        )
+
+
+@dataclass(frozen=True)
+class Harm:
+    """The smallest loss worth waking someone: absolute, or a share of the reference's value."""
+
+    value: float
+    relative: bool = False
+
+    @classmethod
+    def of(cls, value: Any) -> Harm:
+        """From a number (absolute) or a text such as `10%` (of the reference's value)."""
+        if isinstance(value, Harm):
+            return value
+        text = str(value).strip()
+        try:
+            harm = cls(float(text[:-1]) / 100, True) if text.endswith("%") else cls(float(text))
+        except ValueError:
+            raise UsageError(f"'{value}' is no harm: write a number (absolute) or a percentage such as 10%") from None
+        if harm.value <= 0:
+            raise UsageError(f"harm must be above zero, not {value}")
+        return harm
+
+    def absolute(self, reference: float) -> float:
+        """The loss in the metric's own units."""
+        return self.value * abs(reference) if self.relative else self.value
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is asked of a window, and how strictly.
+
+    false_alarm_rate: the share of windows like the reference in which any check may be `changed`.
+    page_confidence: the confidence of the intervals on which pages are decided.
+    thresholds: limits of the user's own, by metric. harm: the smallest loss that counts, by metric.
+    segments: some of `Columns.segments`; all if None. only: kinds to check; all if None.
+    """
+
+    false_alarm_rate: float = 0.01
+    page_confidence: float = 0.99
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    harm: Mapping[str, Any] = field(default_factory=dict)
+    segments: tuple[str, ...] | None = None
+    only: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("false_alarm_rate", "page_confidence"):
+            if not 0 < getattr(self, name) < 1:
+                raise UsageError(f"Checks.{name} must lie between 0 and 1, not {getattr(self, name)}")
+        object.__setattr__(
+            self, "thresholds", {metric: Threshold.of(value) for metric, value in self.thresholds.items()}
+        )
+        object.__setattr__(self, "harm", {metric: Harm.of(value) for metric, value in self.harm.items()})
+        if self.only is not None:
+            object.__setattr__(self, "only", tuple(Kind(kind).value for kind in self.only))
+
+    def asks(self, kind: Kind) -> bool:
+        """Whether findings of this kind are looked for."""
+        return self.only is None or kind.value in self.only
+
+    def threshold(self, metric: str, column: str | None) -> Threshold | None:
+        """The user's limit for a metric of a column, the column's own first."""
+        whole = self.thresholds.get(metric)
+        if whole is None or (column is None and whole.lower is None and whole.upper is None):
+            return None
+        own = whole.columns.get(column) if column is not None else None
+        chosen: Threshold = own or whole
+        return chosen if chosen.lower is not None or chosen.upper is not None else None
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One number: `value` with its confidence interval `lower` to `upper`; None where it could not be worked out."""
+
+    metric: str
+    column: str | None = None
+    segment: str | None = None
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    model_version: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Metric, column and segment, '' where there is none."""
+        return (self.metric, self.column or "", self.segment or "")
+
+
+@dataclass(frozen=True)
+class Check(MetricValue):
+    """One question asked of a window, with its verdict.
+
+    threshold_lower, threshold_upper: beyond these the verdict is `changed`, where there are limits on the value itself.
+    p_value: how often a window like the reference would look at least as unusual. rows: the rows that were looked at.
+    detection_limit: the smallest change that would have been noticed, in words; None where it was not worked out.
+    """
+
+    kind: Kind = Kind.QUALITY
+    verdict: Verdict = Verdict.FINE
+    threshold_lower: float | None = None
+    threshold_upper: float | None = None
+    p_value: float | None = None
+    rows: int = 0
+    detection_limit: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Finding(Check):
+    """A check that is `changed`, with its severity, cause and an explanation in words."""
+
+    severity: Severity = Severity.INFO
+    cause: str = ""
+    explanation: str = ""
+
+    @property
+    def pages(self) -> bool:
+        """Whether someone is told: the severity is warning or critical."""
+        return self.severity >= Severity.WARNING
+
+
+@dataclass(frozen=True)
+class WindowCounts:
+    """Exact counts of a WHOLE window, whatever was sampled of it.
+
+    rows: predictions logged. missing: rows without a value, by column. first_event, last_event: as logged.
+    duplicate_ids, null_ids: rows whose id came before, or is missing. labelled: rows whose label is known.
+    unmatched_labels: labels whose id no prediction of the log has. early_labels: labels known before their prediction.
+    """
+
+    rows: int
+    missing: Mapping[str, int] = field(default_factory=dict)
+    first_event: Any = None
+    last_event: Any = None
+    duplicate_ids: int = 0
+    null_ids: int = 0
+    labelled: int | None = None
+    unmatched_labels: int = 0
+    early_labels: int = 0
+
+
+def as_row(value: MetricValue) -> dict[str, Any]:
+    """A metric value, check or finding as plain values, for tables and JSON."""
+    row = {each.name: getattr(value, each.name) for each in fields(value)}
+    return {name: item.value if isinstance(item, Enum) else item for name, item in row.items()}

@@ -1,0 +1,151 @@
+"""Which column of a log plays which part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The neighbours' words for each part, by which columns are guessed and errors explained.
+KNOWN_NAMES: dict[str, tuple[str, ...]] = {
+    "event_time": (
+        "event_time",
+        "timestamp",
+        "time",
+        "ts",
+        "datetime",
+        "date",
+        "created_at",
+        "event_timestamp",
+        "prediction_time",
+        "logged_at",
+    ),
+    "id": ("id", "prediction_id", "request_id", "row_id", "uuid", "event_id", "inference_id", "transaction_id"),
+    "prediction": ("prediction", "y_pred", "pred", "predicted", "predicted_label", "prediction_label", "score_label"),
+    "probability": (
+        "probability",
+        "y_pred_proba",
+        "proba",
+        "score",
+        "prediction_proba",
+        "y_score",
+        "prob",
+        "y_prob",
+        "predicted_probability",
+    ),
+    "label": ("label", "target", "y_true", "ground_truth", "actual", "outcome", "y", "truth"),
+    "label_time": ("label_time", "labeled_at", "labelled_at", "label_timestamp", "target_time"),
+    "model_version": ("model_version", "version"),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names the columns of a frame: one row a prediction.
+
+    prediction: the predicted class or value. May be absent beside a probability, then `decision_threshold` decides.
+    probability: the column with the probability of `positive`, or for multiclass a mapping of class to column.
+    positive: the class that `probability` speaks of; 1 or true unless named.
+    features: the model's inputs; every column without another part if not given.
+    segments: columns whose values are looked at one by one.
+    ignore, sensitive: columns left out; columns whose values are replaced by keyed hashes right after reading.
+    """
+
+    prediction: str | None = None
+    probability: str | Mapping[str, str] | None = None
+    positive: Any = None
+    decision_threshold: float = 0.5
+    label: str | None = None
+    event_time: str | None = None
+    id: str | None = None
+    label_time: str | None = None
+    logged_at: str | None = None
+    model_version: str | None = None
+    weight: str | None = None
+    segments: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("segments", "ignore", "sensitive", "features"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise UsageError(f"Columns.{name} takes a list of column names, not the text '{value}'")
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+
+    @property
+    def probabilities(self) -> dict[str, str]:
+        """The probability columns by class; for a binary model one entry under ''."""
+        if self.probability is None:
+            return {}
+        return {"": self.probability} if isinstance(self.probability, str) else dict(self.probability)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The columns that play a part of their own and so are no features."""
+        single = (
+            self.prediction,
+            self.label,
+            self.event_time,
+            self.id,
+            self.label_time,
+            self.logged_at,
+            self.model_version,
+            self.weight,
+        )
+        return (*(name for name in single if name is not None), *self.probabilities.values(), *self.ignore)
+
+    def feature_names(self, names: list[str]) -> list[str]:
+        """The features among `names`, in their order there (or as given in `features`)."""
+        if self.features is not None:
+            return list(self.features)
+        taken = set(self.parts)
+        return [name for name in names if name not in taken]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without what is not set."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if value not in (None, ())
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Columns:
+        """The inverse of `to_dict`."""
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
+    @classmethod
+    def infer(cls, frame: pd.DataFrame) -> Columns:
+        """Guess the parts from names and types, by this field's usual words; `describe()` says what it took."""
+        return guess_columns({str(name): str(kind) for name, kind in frame.dtypes.items()})
+
+    def describe(self) -> str:
+        """What plays which part, in one line."""
+        taken = [f"{part}={getattr(self, part)}" for part in KNOWN_NAMES if getattr(self, part) is not None]
+        return ", ".join(taken) or "no part was recognised"
+
+
+def guess_columns(types: Mapping[str, str]) -> Columns:
+    """Guess the parts from column names and type names (pandas' or SQL's)."""
+    lower = {name.lower(): name for name in types}
+    found: dict[str, str] = {}
+    for part, words in KNOWN_NAMES.items():
+        for word in words:
+            name = lower.get(word)
+            if name is not None and name not in found.values():
+                found[part] = name
+                break
+    if "event_time" not in found:
+        times = [name for name, kind in types.items() if "time" in kind.lower() or kind.lower().startswith("date")]
+        times = [name for name in times if name not in found.values()]
+        if len(times) == 1:
+            found["event_time"] = times[0]
+    return Columns(**found)  # type: ignore[arg-type]

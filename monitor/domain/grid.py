@@ -1,0 +1,136 @@
+"""The window grid: half-open event-time intervals that tile a monitor's time, in calendar units or exact ones.
+
+`1d`, `1w` and `1mo` are calendar units of the grid's time zone (a day may have 23 or 25 hours); `24h` is exact.
+Multiples count from the anchor. Boundaries are worked out on the local calendar and kept in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from monitor.errors import UsageError
+
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours"}
+_CALENDAR = {"d": "days", "w": "weeks", "mo": "months"}
+_PATTERN = re.compile(r"^\s*(\d+)\s*(s|min|m|h|d|w|mo)\s*$")
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of time as the configuration writes it: `30m`, `24h`, `1d`, `2w`, `3mo`."""
+
+    count: int
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Parse `text`; raises UsageError for anything but a whole number and s, m, h, d, w or mo."""
+        match = _PATTERN.match(str(text))
+        if match is None:
+            raise UsageError(f"'{text}' is no length of time: write a whole number and one of s, m, h, d, w, mo")
+        return cls(int(match[1]), "m" if match[2] == "min" else match[2])
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether this counts local calendar days, weeks or months."""
+        return self.unit in _CALENDAR
+
+    def approximate(self) -> timedelta:
+        """The length in plain time: a day as 24 hours, a month as 30.436875 days."""
+        if self.unit == "mo":
+            return timedelta(days=30.436875 * self.count)
+        if self.unit in _CALENDAR:
+            return timedelta(**{_CALENDAR[self.unit]: self.count})
+        return timedelta(**{_UNITS[self.unit]: self.count})
+
+    def __str__(self) -> str:
+        return f"{self.count}{self.unit}"
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A half-open event-time interval `[start, end)`, both in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"{_short(self.start)}/{_short(self.end)}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The windows of a monitor: each `length` long, one beginning every `every`, counted from `anchor`."""
+
+    length: Duration
+    every: Duration
+    timezone: str = "UTC"
+    anchor: date = date(1970, 1, 5)
+
+    def __post_init__(self) -> None:
+        for name in ("length", "every"):
+            if getattr(self, name).count < 1:
+                raise UsageError(f"windows.{name} must be at least 1")
+        if self.every.approximate() > self.length.approximate():
+            raise UsageError(
+                f"windows.every ({self.every}) is longer than windows.length ({self.length}): rows between would be in no window"
+            )
+
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def boundary(self, index: int) -> datetime:
+        """The start of window number `index`, counted from the anchor, in UTC."""
+        return self._shift(self.every, index)
+
+    def end_of(self, index: int) -> datetime:
+        """The end of window number `index`, in UTC."""
+        if self.length == self.every:
+            return self.boundary(index + 1)
+        start = self.boundary(index)
+        if not self.length.is_calendar:
+            return start + self.length.approximate()
+        local = start.astimezone(self._zone).replace(tzinfo=None)
+        if self.length.unit == "mo":
+            return self._to_utc(datetime.combine(_add_months(local.date(), self.length.count), local.time()))
+        return self._to_utc(local + self.length.approximate())
+
+    def window(self, index: int) -> Window:
+        """Window number `index`."""
+        return Window(self.boundary(index), self.end_of(index))
+
+    def index_at(self, moment: datetime) -> int:
+        """The number of the last window that starts at or before `moment`."""
+        guess = int((moment - self.boundary(0)) / self.every.approximate())
+        while self.boundary(guess) > moment:
+            guess -= 1
+        while self.boundary(guess + 1) <= moment:
+            guess += 1
+        return guess
+
+    def _shift(self, duration: Duration, index: int) -> datetime:
+        steps = duration.count * index
+        if duration.unit == "mo":
+            return self._to_utc(datetime.combine(_add_months(self.anchor, steps), time()))
+        if duration.is_calendar:
+            days = steps * (7 if duration.unit == "w" else 1)
+            return self._to_utc(datetime.combine(self.anchor + timedelta(days=days), time()))
+        return self._to_utc(datetime.combine(self.anchor, time())) + duration.approximate() * index
+
+    def _to_utc(self, local: datetime) -> datetime:
+        """The UTC time of a wall-clock time: of two the first, and where midnight does not exist the end of the gap."""
+        return local.replace(tzinfo=self._zone, fold=0).astimezone(UTC)
+
+
+def _add_months(day: date, months: int) -> date:
+    total = day.year * 12 + day.month - 1 + months
+    return date(total // 12, total % 12 + 1, 1)
+
+
+def _short(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d" if moment.time() == time() else "%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,59 @@
+"""The one exception tree of Monitor. Each message says what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+
+class MonitorError(Exception):
+    """Something went wrong that the message explains; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(MonitorError):
+    """A command or a function was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class ConfigurationError(UsageError):
+    """The configuration has mistakes: all of them, one a line, with file and line."""
+
+
+class SchemaVersionError(UsageError):
+    """The report database has an older or newer schema than this version of Monitor."""
+
+
+class DataError(MonitorError):
+    """The data that was read cannot be evaluated: the run fails with this reason, other runs go on."""
+
+
+class SourceUnreachableError(MonitorError):
+    """A source is away (server unreachable, file or folder missing): runs wait and are not charged for it."""
+
+    exit_code = 3
+
+
+class DatabaseUnreachableError(MonitorError):
+    """The report database is away or cannot be written."""
+
+    exit_code = 3
+
+
+class LostLeaseError(MonitorError):
+    """Another daemon has taken over what this one was working on: its result is dropped."""
+
+
+class AlreadyRunningError(UsageError):
+    """Another daemon works on this SQLite database; only one may."""
+
+
+class DeliveryError(MonitorError):
+    """A notification could not be delivered; `permanent` says that trying again is of no use."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class RaisedFindingError(MonitorError):
+    """`Evaluation.raise_for` found something at or above the severity asked for."""

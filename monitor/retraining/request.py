@@ -1,0 +1,41 @@
+"""What a launcher is told, and what it tells back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.errors import MonitorError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended. model_version and reference (a path): what is promoted, where it succeeded."""
+
+    succeeded: bool
+    text: str = ""
+    model_version: str = ""
+    reference: str = ""
+
+
+class LaunchError(MonitorError):
+    """The training could not be started."""
+
+
+def parse_outcome(output: str) -> Outcome:
+    """The last line of a successful command, if it is a JSON object; nothing is promoted without one."""
+    lines = [line for line in output.strip().splitlines() if line.strip()]
+    try:
+        told: Any = json.loads(lines[-1]) if lines else {}
+    except json.JSONDecodeError:
+        told = {}
+    if not isinstance(told, dict):
+        told = {}
+    status = str(told.get("status", "succeeded"))
+    return Outcome(
+        status == "succeeded",
+        str(told.get("text", "")),
+        str(told.get("model_version", "")),
+        str(told.get("reference", "")),
+    )

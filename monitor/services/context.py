@@ -1,0 +1,106 @@
+"""What every service works with: the configuration, the report database, the clock and the daemon's name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from sqlalchemy.orm import Session
+
+import monitor
+from monitor.config import secrets
+from monitor.config.model import Configuration, Loaded, Location, MonitorConfig
+from monitor.domain.clock import Clock, SystemClock
+from monitor.sources.spec import LabelSpec, LogSpec, Place
+from monitor.storage import daemons
+from monitor.storage.database import Database
+from monitor.storage.tables import ConfigurationVersion, MonitorRow
+
+
+@dataclass
+class Context:
+    """One daemon's (or command's) view. `catches_up`: `run` and replays plan no window that starts after the newest event."""
+
+    loaded: Loaded
+    database: Database
+    clock: Clock = field(default_factory=SystemClock)
+    owner: str = field(default_factory=daemons.new_name)
+    catches_up: bool = True
+    only: str | None = None
+    stopping: Event = field(default_factory=Event)
+    _versions: dict[int, Configuration] = field(default_factory=dict)
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration of this process."""
+        return self.loaded.configuration
+
+    @property
+    def software_version(self) -> str:
+        """This software's version."""
+        return monitor.__version__
+
+    @property
+    def cache(self) -> Path:
+        """Where references lie as files named by their version."""
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = base / "production-monitor"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            folder = Path(tempfile.gettempdir()) / f"production-monitor-{os.getuid()}"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def configuration_of(self, session: Session, configuration_id: int) -> Configuration:
+        """A stored version of the configuration."""
+        if configuration_id not in self._versions:
+            content = session.get_one(ConfigurationVersion, configuration_id).content
+            self._versions[configuration_id] = Configuration.model_validate(content)
+        return self._versions[configuration_id]
+
+    def config_of(self, session: Session, row: MonitorRow, configuration_id: int | None = None) -> MonitorConfig | None:
+        """A monitor's entry in the version it was applied with, or in another; None if it has none there."""
+        return self.configuration_of(session, configuration_id or row.configuration_id).monitors.get(row.name)
+
+    def place(self, location: Location, timezone: str = "UTC") -> Place:
+        """A location with its secrets filled in and its path made whole."""
+        path = None
+        if location.path is not None:
+            path = str(self.loaded.folder / Path(secrets.expand(location.path)).expanduser())
+        url = None
+        if location.url is not None:
+            url = secrets.expand(location.url)
+            if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+                url = f"sqlite:///{self.loaded.folder / url.removeprefix('sqlite:///')}"
+        return Place(location.describe(), path, url, location.db_schema, location.table, location.query, timezone)
+
+    def log_spec(self, config: MonitorConfig) -> LogSpec:
+        """What a worker needs to open a monitor's log."""
+        columns = config.columns
+        labels = None
+        if config.labels is not None:
+            own = config.labels
+            labels = LabelSpec(
+                place=self.place(own, own.timezone) if own.is_given else None,
+                label=own.columns.label or columns.label or "label",
+                label_time=own.columns.label_time or columns.label_time,
+                id=own.columns.id or columns.id,
+                delay_s=own.delay.approximate().total_seconds(),
+            )
+        assert columns.event_time is not None
+        return LogSpec(
+            place=self.place(config.source, config.source.timezone), event_time=columns.event_time, id=columns.id, logged_at=columns.logged_at,
+            labels=labels, ignore=tuple(columns.ignore), sensitive=tuple(columns.sensitive), sample_rows=config.sample.rows, seed=config.sample.seed,
+        )  # fmt: skip
+
+
+def open_database(loaded: Loaded) -> Database:
+    """The report database that a configuration names; a relative SQLite path is relative to the configuration."""
+    url = secrets.expand(loaded.configuration.database)
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        url = f"sqlite:///{loaded.folder / url.removeprefix('sqlite:///')}"
+    return Database(url)

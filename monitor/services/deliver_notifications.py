@@ -1,0 +1,103 @@
+"""Deliver: claim the outbox and send, at least once, in order per alert, with retries."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from structlog import get_logger
+
+from monitor.alerting.channels import open_channel
+from monitor.errors import DeliveryError, MonitorError
+from monitor.services.context import Context
+from monitor.storage import outbox
+from monitor.storage.outbox import Letter
+
+log = get_logger()
+
+BACKOFF = [timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 7200, 21600)]
+BACKOFF_LAST = timedelta(hours=12)
+_LEASE = timedelta(seconds=60)
+
+
+@dataclass
+class Deliverer:
+    """Sends notifications on threads of its own, one at a time a channel: a slow receiver delays no other."""
+
+    context: Context
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="deliver"))
+    _sending: dict[str, Future[None]] = field(default_factory=dict)
+    delivered: int = 0
+    failed: int = 0
+
+    def deliver(self) -> int:
+        """Start what may be sent now; how many."""
+        started = 0
+        self._sending = {channel: future for channel, future in self._sending.items() if not future.done()}
+        while not self.context.stopping.is_set():
+            busy = list(self._sending)
+            letter = self.context.database.transact(
+                outbox.claim, self.context.owner, _LEASE, self.context.clock.now(), busy
+            )
+            if letter is None:
+                return started
+            self._sending[letter.channel] = self._pool.submit(self._send, letter)
+            started += 1
+        return started
+
+    def drain(self) -> int:
+        """Send until nothing more may be sent now; how many were tried."""
+        tried = 0
+        while self.deliver():
+            tried += len(self._sending)
+            wait(list(self._sending.values()))
+        return tried
+
+    def close(self) -> None:
+        """Wait for what is being sent."""
+        self._pool.shutdown(wait=True)
+
+    def _send(self, letter: Letter) -> None:
+        try:
+            config = self.context.configuration.channels.get(letter.channel)
+            if config is None:
+                raise DeliveryError(f"the channel {letter.channel} is no longer configured", permanent=True)
+            answer = open_channel(config).send(letter.uuid, letter.body.encode())
+        except Exception as error:  # a channel's surprise must not end the loop; it is a failed attempt like any other
+            self._failed(letter, error)
+            return
+        now = self.context.clock.now()
+        self._settle(lambda: self.context.database.transact(outbox.settle, letter, now, "delivered"))
+        self.delivered += 1
+        log.info("notification_delivered", channel=letter.channel, notification=letter.uuid[:8], answer=answer[:100])
+
+    def _failed(self, letter: Letter, error: Exception) -> None:
+        now = self.context.clock.now()
+        config = self.context.configuration.channels.get(letter.channel)
+        pause = BACKOFF[letter.attempts] if letter.attempts < len(BACKOFF) else BACKOFF_LAST
+        retry_at = now + pause * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter, no secret
+        text = str(error) if isinstance(error, MonitorError) else f"{type(error).__name__}: {error}"
+        permanent = isinstance(error, DeliveryError) and error.permanent
+        dead = permanent or config is None or retry_at - letter.created_at > config.retry_for.approximate()
+        status = "dead" if dead else "pending"
+        self._settle(
+            lambda: self.context.database.transact(outbox.settle, letter, now, status, text, None if dead else retry_at)
+        )
+        self.failed += 1
+        log.error(
+            "delivery_failed",
+            channel=letter.channel,
+            notification=letter.uuid[:8],
+            attempt=letter.attempts + 1,
+            error=text,
+            dead=dead,
+        )
+
+    def _settle(self, store: Callable[[], object]) -> None:
+        try:
+            store()
+        except MonitorError as error:
+            log.error("delivery_not_stored", error=str(error))  # its lease runs out, and it is sent again

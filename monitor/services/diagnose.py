@@ -1,0 +1,115 @@
+"""Look for what would keep the service from working; for `monitor doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import monitor
+from monitor.config.load import find, load
+from monitor.errors import MonitorError
+from monitor.services.check_sources import check_sources
+from monitor.services.context import open_database
+from monitor.storage.database import Database
+
+_MIN_FREE_MB = 500
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that was looked at."""
+
+    name: str
+    fine: bool
+    text: str
+
+
+def diagnose(config: str | None) -> list[Diagnosis]:
+    """Look at everything; what cannot be looked at because of an earlier fault is left out."""
+    found = [_package(), _versions()]
+    try:
+        path = find(Path.cwd(), config)
+        loaded = load(path)
+    except MonitorError as error:
+        return [*found, Diagnosis("configuration", False, str(error))]
+    found.append(Diagnosis("configuration", True, f"{path}, {len(loaded.configuration.monitors)} monitors"))
+    database = open_database(loaded)
+    found += [_tried("database", lambda: _database(database)), _disk(database, loaded.folder)]
+    problems, unreachable, _ = check_sources(loaded)
+    faults = problems + unreachable
+    found.append(
+        Diagnosis("sources", not faults, "; ".join(faults) or "they answer, and hold the columns that are named")
+    )
+    if not loaded.configuration.channels:
+        found.append(
+            Diagnosis(
+                "channels",
+                False,
+                "none is configured: alerts reach nobody; add `channels:` and name one in alerts.channels",
+            )
+        )
+    else:
+        found.append(
+            Diagnosis(
+                "channels",
+                True,
+                f"{', '.join(loaded.configuration.channels)}; try one with `monitor channels test NAME`",
+            )
+        )
+    return found
+
+
+def _tried(name: str, look: Callable[[], str]) -> Diagnosis:
+    try:
+        return Diagnosis(name, True, look())
+    except MonitorError as error:
+        return Diagnosis(name, False, str(error))
+
+
+def _package() -> Diagnosis:
+    """A stray monitor.py in the working folder would be imported in place of this package."""
+    here = Path(monitor.__file__).parent
+    stray = [
+        path
+        for path in (Path.cwd() / "monitor.py", Path.cwd() / "monitor" / "__init__.py")
+        if path.exists() and path.resolve().parent != here
+    ]
+    if stray:
+        return Diagnosis(
+            "package", False, f"{stray[0]} shadows this package for Python programs that start here: rename it"
+        )
+    return Diagnosis("package", True, f"monitor {monitor.__version__} in {here}")
+
+
+def _versions() -> Diagnosis:
+    parts = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("evidently", "pandas", "duckdb", "ibis-framework", "sqlglot", "sqlalchemy")
+    ]
+    return Diagnosis("libraries", True, ", ".join(parts))
+
+
+def _database(database: Database) -> str:
+    revision = database.revision()
+    if revision is None:
+        return f"{database.shown} does not exist yet; `monitor run` makes it"
+    database.require_current()
+    text = f"{database.shown}, schema {revision}"
+    if database.is_sqlite:
+        text += f", SQLite {sqlite3.sqlite_version}"
+        if sqlite3.sqlite_version_info < (3, 51, 3):
+            text += " (before 3.51.3 a checkpoint beside a commit of another process can corrupt a WAL file: let one process write at a time, or use PostgreSQL)"
+        if database.path is not None and not os.access(database.path, os.W_OK):
+            raise MonitorError(f"{database.path} cannot be written: check its owner and mode")
+    return text
+
+
+def _disk(database: Database, folder: Path) -> Diagnosis:
+    place = database.path.parent if database.path is not None and database.path.parent.exists() else folder
+    free = shutil.disk_usage(place).free // 2**20
+    return Diagnosis("disk", free >= _MIN_FREE_MB, f"{free} MB free in {place}")

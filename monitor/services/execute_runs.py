@@ -1,0 +1,245 @@
+"""Execute: claim due runs, have them evaluated by workers, store what they found, by owner and attempt."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+from structlog import get_logger
+
+from monitor.config.model import MonitorConfig
+from monitor.domain.grid import Window
+from monitor.errors import DataError, MonitorError, SourceUnreachableError
+from monitor.services.context import Context
+from monitor.services.work import RunResult, RunSpec, run
+from monitor.services.workers import Work, WorkerDiedError, Workers
+from monitor.storage import monitors, references, results, runs
+from monitor.storage.results import Results
+from monitor.storage.runs import Claim
+from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
+
+log = get_logger()
+SOURCE_RETRY = timedelta(seconds=30)
+
+
+@dataclass
+class InWork:
+    """A claimed run and the worker that evaluates it."""
+
+    claim: Claim
+    work: Work
+    about: dict[str, str]
+    alone: bool
+
+
+@dataclass
+class Executor:
+    """Keeps up to `workers.processes` runs in work."""
+
+    context: Context
+    workers: Workers
+    in_work: list[InWork] = field(default_factory=list)
+    finished: int = 0
+    unreachable: list[str] = field(default_factory=list)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim holds without a heartbeat."""
+        return self.context.configuration.workers.lease.approximate()
+
+    def fill(self, only: list[int] | None = None) -> int:
+        """Claim due runs into free places; how many."""
+        claimed = 0
+        while len(self.in_work) < self.context.configuration.workers.processes and not self.context.stopping.is_set():
+            if any(each.alone for each in self.in_work):
+                break
+            alone = not self.in_work
+            taken = self.context.database.transact(self._claim, only, alone=alone)
+            if taken is None:
+                break
+            claim, about, losses = taken
+            claimed += 1
+            try:
+                spec = self.context.database.read(self._spec, claim)
+            except MonitorError as error:
+                self._failed(claim, about, error)
+                continue
+            timeout = self.context.configuration.workers.timeout.approximate().total_seconds()
+            self.in_work.append(
+                InWork(claim, self.workers.start(run, spec, timeout), about, losses >= runs.LOSSES_UNTIL_ALONE)
+            )
+        return claimed
+
+    def collect(self, timeout_s: float) -> int:
+        """Wait up to `timeout_s` for a result and store those that are there; how many."""
+        if self.in_work:
+            wait([handle for each in self.in_work for handle in each.work.handles], timeout_s)
+        over = [each for each in self.in_work if each.work.is_over()]
+        for each in over:
+            self.in_work.remove(each)
+            self._settle(each)
+        return len(over)
+
+    def beat(self) -> None:
+        """Renew the leases of what is in work; a run that was lost is dropped and its worker ended."""
+        if not self.in_work:
+            return
+        lost = self.context.database.transact(runs.renew, [each.claim for each in self.in_work], self.lease)
+        for each in [each for each in self.in_work if each.claim in lost]:
+            log.warning("lease_lost", **each.about)
+            each.work.kill()
+            self.in_work.remove(each)
+
+    def stop(self) -> None:
+        """End what is in work and give it back, pending at once."""
+        for each in self.in_work:
+            each.work.kill()
+            now = self.context.clock.now()
+            self.context.database.transact(runs.release, each.claim, now)
+        self.in_work.clear()
+
+    def _claim(
+        self, session: Session, only: list[int] | None, *, alone: bool
+    ) -> tuple[Claim, dict[str, str], int] | None:
+        taken = runs.claim(session, self.context.owner, self.lease, self.context.clock.now(), alone=alone, only=only)
+        if taken is None:
+            return None
+        row = session.get_one(MonitorRow, taken.monitor_id)
+        about = {
+            "monitor": row.name,
+            "kind": taken.kind,
+            "window": str(Window(taken.window_start, taken.window_end)),
+            "run": taken.uuid[:8],
+        }
+        return Claim(taken.id, taken.owner, taken.claims), about, taken.losses
+
+    def _spec(self, session: Session, claim: Claim) -> RunSpec:
+        taken = session.get_one(Run, claim.run_id)
+        row = session.get_one(MonitorRow, taken.monitor_id)
+        config = self.context.config_of(session, row, taken.configuration_id)
+        if config is None:
+            raise DataError("the monitor is not in the configuration that this run was planned by")
+        return run_spec(session, self.context, config, row, taken)
+
+    def _settle(self, each: InWork) -> None:
+        try:
+            result: RunResult = each.work.wait(0)
+        except MonitorError as error:
+            self._failed(each.claim, each.about, error)
+            return
+        stored = self.context.database.transact(_store, self.context, each.claim, result)
+        self.finished += stored
+        if stored:
+            log.info(
+                "run_done", **each.about, severity=result.severity, rows=result.rows, findings=len(result.findings)
+            )
+        else:
+            log.warning("result_dropped", **each.about, reason="another daemon has taken the run over")
+
+    def _failed(self, claim: Claim, about: dict[str, str], error: MonitorError) -> None:
+        now, limits = self.context.clock.now(), self.context.configuration.workers
+        if isinstance(error, SourceUnreachableError):
+            self.unreachable.append(str(error))
+            self.context.database.transact(runs.release, claim, now, SOURCE_RETRY, str(error))
+            log.error("source_unreachable", **about, error=str(error))
+            return
+        # What the data or the configuration is to blame for fails again in the same way: no second attempt.
+        final = isinstance(error, DataError)
+        pause = limits.retry_after.approximate()
+        status = self.context.database.transact(
+            runs.fail, claim, now, str(error), limits.max_attempts, pause, final=final
+        )
+        log.error(
+            "run_failed" if status == "failed" else "attempt_failed",
+            **about,
+            error=str(error),
+            died=isinstance(error, WorkerDiedError),
+        )
+        self.finished += status == "failed"
+
+
+def run_spec(session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run) -> RunSpec:
+    """What a worker needs to evaluate a run. Raises DataError where no reference is in force."""
+    in_force = references.in_force(session, row.id, taken.window_start)
+    if not in_force:
+        raise DataError("no reference is in force: the monitor's reference could not be read yet")
+    files = {
+        version: str(_file(session, context, reference_id, name)) for version, (reference_id, name) in in_force.items()
+    }
+    labels = config.labels
+    revise = taken.window_end + labels.revise_until.approximate() if labels else None
+    checks = config.checks.to_checks(_false_alarm_share(config, taken.kind), config.page_confidence())
+    return RunSpec(
+        kind=taken.kind, window=Window(taken.window_start, taken.window_end), as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
+        references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
+        expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
+    )  # fmt: skip
+
+
+def _false_alarm_share(config: MonitorConfig, kind: str) -> float:
+    """A run's part of its window's budget: half for the data run, half shared by the performance looks that can be judged; all without labels."""
+    rate = config.checks.false_alarm_rate
+    if config.labels is None or kind == "adhoc":
+        return rate
+    if kind == "data":
+        return rate / 2
+    judged = 2 + sum(share >= config.labels.judge_from for share in (0.5, 0.9, 1.0))
+    return rate / 2 / judged
+
+
+def _file(session: Session, context: Context, reference_id: int, version: str) -> Path:
+    """The reference as a file named by its version, from the cache."""
+    path = context.cache / f"{version}.reference"
+    if not path.exists():
+        whole = path.with_name(f"{path.name}.{os.getpid()}")
+        whole.write_bytes(references.archive(session, reference_id))
+        whole.replace(path)
+    return path
+
+
+def _store(session: Session, context: Context, claim: Claim, result: RunResult) -> bool:
+    """One transaction: outcome, values, checks, findings, snapshot; only if owner and attempt still match."""
+    taken = runs.held(session, claim)
+    if taken is None:
+        return runs.already_stored(session, claim)
+    now = context.clock.now()
+    taken.status, taken.finished_at, taken.lease_until, taken.reason = "done", now, None, ""
+    taken.losses = 0
+    taken.rows, taken.sampled, taken.labelled, taken.counts = (
+        result.rows,
+        result.sampled,
+        result.labelled,
+        result.counts,
+    )
+    taken.severity, taken.software_version = result.severity, context.software_version
+    taken.reference_id = session.query(ReferenceVersion.id).filter_by(version=result.reference).scalar()
+    results.store(session, taken, Results(result.metrics, result.checks, result.findings, result.snapshot))
+    return True
+
+
+def plan_by_hand(context: Context, name: str, window: Window, *, again: bool) -> list[int]:
+    """Plan a look at one window by hand: ad hoc (never judged), or with `again` another judged look at planned runs. The runs' numbers."""
+    return context.database.transact(_plan_by_hand, context, name, window, again=again)
+
+
+def _plan_by_hand(session: Session, context: Context, name: str, window: Window, *, again: bool) -> list[int]:
+    row = monitors.by_name(session, name)
+    assert row is not None
+    now = context.clock.now()
+    if not again:
+        planned = runs.plan(session, row, "adhoc", window, runs.next_look(session, row.id, "adhoc", window), now, now)
+        return [planned.id] if planned else []
+    found = []
+    for kind in ("data", "performance"):
+        first = runs.look_zero(session, row.id, kind, window)
+        if first is None or first.status in ("pending", "running"):
+            continue
+        planned = runs.plan(
+            session, row, kind, window, runs.next_look(session, row.id, kind, window), now, now, read_as_of=first.as_of
+        )
+        found += [planned.id] if planned else []
+    return found

@@ -1,0 +1,228 @@
+"""Look at a user's data and propose a monitor for it; for `monitor init`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+
+from monitor.analysis.performance import is_positive, roc_auc
+from monitor.analysis.reference import infer_task
+from monitor.analysis.schema import canonical_text, sort_of
+from monitor.domain.columns import Columns, guess_columns
+from monitor.domain.grid import Duration, Grid, Window
+from monitor.errors import DataError
+from monitor.sources.log import Log, describe_place, read_frame
+from monitor.sources.spec import LabelSpec, LogSpec, Place
+
+_LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
+_ROWS_PER_WINDOW = 300
+_REFERENCE_SHARE = 0.25
+_ROWS = 100_000
+_CONVENTIONAL = ("1", "true", "yes", "y", "positive", "pos")
+
+
+@dataclass(frozen=True)
+class InspectSpec:
+    """What to look at."""
+
+    predictions: Place
+    reference: Place | None = None
+    reference_until: datetime | None = None
+    labels: Place | None = None
+    positive: str | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A monitor for the data, and what was assumed on the way."""
+
+    columns: Columns
+    task: str
+    rows: int
+    first: datetime
+    newest: datetime
+    length: str
+    start: datetime
+    label_columns: dict[str, str] = field(default_factory=dict)
+    labels_in_log: bool = False
+    delay: str = ""
+    expected: float = 0.95
+    reference_start: datetime | None = None
+    reference_end: datetime | None = None
+    roc_auc: float | None = None
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def inspect_data(spec: InspectSpec) -> Proposal:
+    """Look at the data. Raises DataError where a part that is needed cannot be found."""
+    types = describe_place(spec.predictions)
+    columns = guess_columns(types)
+    notes: list[str] = []
+    reference = read_frame(spec.reference, _ROWS) if spec.reference is not None else None
+    if columns.event_time is None:
+        raise DataError(
+            f"no time column was recognised in {spec.predictions.shown}: name it event_time or timestamp, or write monitor.yaml by hand; its columns are: {_listed(types)}"
+        )
+    if columns.prediction is None and columns.probability is None:
+        raise DataError(
+            f"no prediction was recognised in {spec.predictions.shown}: name it prediction or probability, or write monitor.yaml by hand; its columns are: {_listed(types)}"
+        )
+    event_time = columns.event_time
+    label_columns, labels = _labels(spec, columns)
+    label = (
+        label_columns.get("label") or columns.label or (None if reference is None else Columns.infer(reference).label)
+    )
+    columns = replace(columns, label=label, label_time=label_columns.get("label_time") or columns.label_time)
+    log = Log(LogSpec(spec.predictions, event_time, columns.id, labels=labels))
+    extent = log.extent()
+    if extent.first is None or extent.newest is None:
+        raise DataError(f"{spec.predictions.shown} has no rows")
+    rows = log.rows()
+    span = max((extent.newest - extent.first).total_seconds(), 1.0)
+    length = _length(rows / span)
+    grid = Grid(Duration.parse(length), Duration.parse(length))
+    start = grid.boundary(grid.index_at(extent.first))
+    reference_start = reference_end = None
+    if reference is None:
+        reference_start = extent.first.replace(hour=0, minute=0, second=0, microsecond=0)
+        wanted = spec.reference_until or extent.first + (extent.newest - extent.first) * _REFERENCE_SHARE
+        reference_end = wanted if spec.reference_until is not None else grid.boundary(grid.index_at(wanted) + 1)
+        start = grid.boundary(grid.index_at(reference_end - timedelta(microseconds=1)) + 1)
+        if reference_end >= extent.newest:
+            raise DataError(
+                f"nothing is left to watch after the reference: the newest event is of {extent.newest:%Y-%m-%d %H:%M}"
+            )
+        reference = read_frame(spec.predictions, _ROWS, reference_start, reference_end, columns.event_time)
+        if labels is not None:
+            whole = Log(replace(log.spec, sample_rows=_ROWS))
+            reference = whole.sample_with_labels(
+                Window(reference_start, reference_end), datetime.max.replace(tzinfo=UTC)
+            )[0]
+        if spec.reference_until is None:
+            notes.append(
+                f"the reference is the oldest stretch of the log, {reference_start:%Y-%m-%d} to {reference_end:%Y-%m-%d}: see that the model was healthy then"
+            )
+    if label is not None and label not in reference and labels is None:
+        notes.append("no labels were found: performance will be estimated at best")
+    columns, task, area, classes = _task(reference, columns, spec.positive)
+    columns = _sensitive(reference, columns, notes)
+    delay, expected = (
+        _label_delay(log, labels, columns, extent.first, extent.newest, notes) if labels is not None else ("", 0.95)
+    )
+    return Proposal(
+        columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
+        reference_start, reference_end, area, classes, tuple(notes),
+    )  # fmt: skip
+
+
+def _listed(types: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in types.items())
+
+
+def _labels(spec: InspectSpec, columns: Columns) -> tuple[dict[str, str], LabelSpec | None]:
+    """The columns of the labels' own source; or that the log itself holds them."""
+    if spec.labels is None:
+        if columns.label is None:
+            return {}, None
+        return {}, LabelSpec(None, columns.label, columns.label_time, columns.id, 0.0)
+    types = describe_place(spec.labels)
+    found = guess_columns(types)
+    identity = columns.id if columns.id in types else found.id
+    if columns.id is None or identity is None:
+        raise DataError(
+            f"labels are joined by id, and no id column was recognised; predictions: {columns.id or 'none'}, labels: {identity or 'none'} ({_listed(types)})"
+        )
+    label = found.label or next(
+        (name for name in types if name not in (identity, found.label_time, found.event_time)), None
+    )
+    if label is None:
+        raise DataError(f"no label column was recognised in {spec.labels.shown}; its columns are: {_listed(types)}")
+    label_time = found.label_time or (found.event_time if found.event_time != identity else None)
+    named = {"id": identity, "label": label} | ({"label_time": label_time} if label_time else {})
+    return named, LabelSpec(spec.labels, label, label_time, identity, 0.0)
+
+
+def _length(rows_per_second: float) -> str:
+    """The shortest usual length that holds rows enough to see something in."""
+    for length in _LENGTHS:
+        if rows_per_second * Duration.parse(length).approximate().total_seconds() >= _ROWS_PER_WINDOW:
+            return length
+    return _LENGTHS[-1]
+
+
+def _task(
+    reference: pd.DataFrame, columns: Columns, positive: str | None
+) -> tuple[Columns, str, float | None, tuple[str, ...]]:
+    """The task, the positive class and how well its probability ranks the labels."""
+    label = columns.label if columns.label in reference else None
+    known = reference[reference[label].notna()] if label is not None else reference
+    classes: tuple[str, ...] = ()
+    task = infer_task(
+        known if label is None else known.assign(**{label: known[label].infer_objects()}), replace(columns, label=label)
+    )
+    if label is not None and sort_of(known[label]) in ("categorical", "boolean"):
+        task = "binary" if known[label].nunique() <= 2 else "multiclass"
+    if task == "regression":
+        return replace(columns, probability=None), task, None, classes
+    if label is None or task == "multiclass":
+        return columns, task, None, classes
+    classes = tuple(sorted(set(canonical_text(known[label]))))
+    chosen = positive or next(
+        (each for each in classes if each.lower() in _CONVENTIONAL), classes[-1] if classes else None
+    )
+    if chosen not in (None, "1", "true"):
+        columns = replace(columns, positive=chosen)
+    area = None
+    if isinstance(columns.probability, str) and columns.probability in known:
+        truth = is_positive(known[label], columns.positive).to_numpy() == 1
+        scores = pd.to_numeric(known[columns.probability], errors="coerce").to_numpy(dtype=float)
+        if 0 < truth.sum() < len(truth) and not pd.isna(scores).any():
+            area = roc_auc(truth, scores).value
+    return columns, task, area, classes
+
+
+def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
+    """Text that names a person or a thing (nearly every value another) is no feature, and nothing to store in clear."""
+    found = []
+    for name in columns.feature_names([str(each) for each in reference.columns]):
+        values = reference[name].dropna()
+        if name.startswith("monitor_") or len(values) < 50 or sort_of(values) != "categorical":
+            continue
+        text = values.astype(str)
+        if text.nunique() > 0.5 * len(text) or text.str.contains("@", regex=False).mean() > 0.5:
+            found.append(name)
+    if found:
+        notes.append(
+            f"{', '.join(found)}: nearly every value is another, as of names, e-mails or free text; proposed as sensitive and left out"
+        )
+    return replace(columns, sensitive=tuple(found), ignore=tuple(found))
+
+
+def _label_delay(
+    log: Log, labels: LabelSpec, columns: Columns, first: datetime, newest: datetime, notes: list[str]
+) -> tuple[str, float]:
+    """How long labels take, and which share of them ever comes, from what has come."""
+    if labels.label_time is None:
+        notes.append(
+            "labels carry no time of their own: one day after the event counts as theirs; change labels.delay if that is not so"
+        )
+        return "1d", 0.95
+    frame, _ = log.sample_with_labels(Window(first, newest + timedelta(seconds=1)), datetime.max.replace(tzinfo=UTC))
+    events = pd.to_datetime(frame[columns.event_time], utc=True)
+    lags = (frame["monitor_label_time"] - events).dropna().dt.total_seconds()
+    if lags.empty:
+        notes.append("no prediction has a label yet: labels.delay and labels.expected are guesses")
+        return "1d", 0.95
+    old = events < frame["monitor_label_time"].max() - timedelta(seconds=float(lags.quantile(0.999)))
+    share = (
+        float(frame.loc[old, "monitor_label_time"].notna().mean())
+        if old.any()
+        else float(frame["monitor_label_time"].notna().mean())
+    )
+    expected = min(max(math.floor(share * 0.98 * 100) / 100, 0.05), 0.99)
+    hours = math.ceil(float(lags.quantile(0.99)) / 3600)
+    return f"{max(hours, 1)}h" if hours < 48 else f"{math.ceil(hours / 24)}d", expected

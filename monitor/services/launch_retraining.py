@@ -1,0 +1,254 @@
+"""Launch: a request is written down as `dispatching`, then tried; its outcome ends it, and promotes the new reference."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+from structlog import get_logger
+
+from monitor.config.model import CommandLauncher, WebhookLauncher
+from monitor.config.secrets import expand
+from monitor.errors import DeliveryError, MonitorError, UsageError
+from monitor.retraining.launchers import command, webhook
+from monitor.retraining.request import LaunchError, Outcome
+from monitor.services.context import Context
+from monitor.services.work import FittedReference, ReferenceSpec, fit_reference
+from monitor.services.workers import Workers
+from monitor.sources.spec import Place
+from monitor.storage import references, retraining
+from monitor.storage.database import locked
+from monitor.storage.tables import MonitorRow, RetrainingRequest
+
+log = get_logger()
+
+
+@dataclass
+class Launcher:
+    """Starts trainings on threads of their own and ends their requests."""
+
+    context: Context
+    workers: Workers
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="launch"))
+    _running: dict[int, Future[None]] = field(default_factory=dict)
+
+    def launch(self) -> int:
+        """Start every open request; how many."""
+        started = 0
+        self._running = {key: future for key, future in self._running.items() if not future.done()}
+        waiting = self.context.database.read(
+            lambda session: [request.id for request in retraining.in_state(session, "open")]
+        )
+        for request_id in waiting:
+            if self.context.stopping.is_set():
+                break
+            attempt = self.context.database.transact(self._claim, request_id)
+            if attempt is not None:
+                self._running[request_id] = self._pool.submit(self._launch, request_id, attempt)
+                started += 1
+        return started
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training that this daemon started has not ended."""
+        return any(not future.done() for future in self._running.values())
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait for the trainings that this daemon started."""
+        wait_for(list(self._running.values()), timeout_s)
+
+    def close(self) -> None:
+        """Wait until every training has been ended and written down (`context.stopping` ends commands)."""
+        self._pool.shutdown(wait=True)
+
+    def recover(self, alive: set[str]) -> int:
+        """Requests whose daemon died in the middle: a webhook is sent again (its id is an idempotency key), a command ends as `unknown`."""
+        return self.context.database.transact(self._recover, alive)
+
+    def _recover(self, session: Session, alive: set[str]) -> int:
+        found = 0
+        for request in retraining.in_state(session, "dispatching", "running"):
+            config = self.context.configuration.launchers.get(request.launcher)
+            repeats = isinstance(config, WebhookLauncher)
+            if request.owner in alive or (repeats and request.state == "running"):
+                continue
+            now = self.context.clock.now()
+            if repeats:
+                retraining.move(
+                    session,
+                    request,
+                    "open",
+                    "the daemon died while it sent the request: it is sent again, under the same id",
+                    now,
+                )
+            else:
+                text = "the daemon died while the training ran: nobody knows how it ended; say so with `monitor retraining complete` or `cancel`"
+                retraining.move(session, request, "unknown", text, now)
+            log.warning("launch_recovered", request=request.uuid[:8], state=request.state)
+            found += 1
+        return found
+
+    def _claim(self, session: Session, request_id: int) -> int | None:
+        request: RetrainingRequest = locked(session, RetrainingRequest, request_id)
+        if request.state != "open":
+            return None
+        request.owner, request.claims = self.context.owner, request.claims + 1
+        retraining.move(session, request, "dispatching", f"starting {request.launcher}", self.context.clock.now())
+        return request.claims
+
+    def _launch(self, request_id: int, attempt: int) -> None:
+        try:
+            with_configuration = self.context.database.read(self._described, request_id)
+            outcome = self._start(request_id, attempt, *with_configuration)
+            if outcome is not None:
+                self._finish(request_id, attempt, outcome)
+        except Exception as error:  # a thread's surprise would be lost; it ends the request like any other failure
+            log.error("launch_failed", error=f"{type(error).__name__}: {error}")
+            self._finish(request_id, attempt, Outcome(False, f"{type(error).__name__}: {error}"))
+
+    def _described(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
+        request = session.get_one(RetrainingRequest, request_id)
+        row = session.get_one(MonitorRow, request.monitor_id)
+        return request.launcher, described(request, row.name)
+
+    def _start(self, request_id: int, attempt: int, name: str, request: dict[str, Any]) -> Outcome | None:
+        config = self.context.configuration.launchers.get(name)
+        if isinstance(config, CommandLauncher):
+            self._move(request_id, attempt, "running", f"running {config.command[0]}")
+            try:
+                return command.launch(
+                    [expand(part) for part in config.command],
+                    request,
+                    self.context.loaded.folder,
+                    config.timeout.approximate().total_seconds(),
+                    self.context.stopping,
+                )
+            except LaunchError as error:
+                return Outcome(False, str(error))
+        if isinstance(config, WebhookLauncher):
+            try:
+                webhook.launch(
+                    expand(config.url),
+                    expand(config.secret) if config.secret else None,
+                    request,
+                    allow_private=config.allow_private,
+                )
+            except DeliveryError as error:
+                return Outcome(False, f"the launcher could not be reached: {error}")
+            self._move(
+                request_id,
+                attempt,
+                "running",
+                "the launcher has taken the request; `monitor retraining complete` ends it",
+            )
+            return None
+        return Outcome(False, f"the launcher {name} is no longer configured")
+
+    def _move(self, request_id: int, attempt: int, state: str, text: str) -> None:
+        def moved(session: Session) -> bool:
+            request: RetrainingRequest = locked(session, RetrainingRequest, request_id)
+            if request.owner != self.context.owner or request.claims != attempt or request.state in retraining.ENDED:
+                return False
+            retraining.move(session, request, state, text, self.context.clock.now())
+            return True
+
+        if self.context.database.transact(moved):
+            log.info("retraining_" + state, request=request_id, text=text)
+
+    def _finish(self, request_id: int, attempt: int, outcome: Outcome) -> None:
+        def still_ours(session: Session) -> str | None:
+            request = session.get_one(RetrainingRequest, request_id)
+            ours = (
+                request.owner == self.context.owner
+                and request.claims == attempt
+                and request.state in ("dispatching", "running")
+            )
+            return request.uuid if ours else None
+
+        uuid = self.context.database.read(still_ours)
+        if uuid is not None:
+            complete(self.context, self.workers, uuid, outcome)
+
+
+def described(request: RetrainingRequest, monitor: str) -> dict[str, Any]:
+    """The request as launchers receive it."""
+    return {
+        "id": request.uuid, "monitor": monitor, "model": request.model_name, "model_version": request.model_version, "reason": request.reason,
+        "data_start": request.data_start.isoformat(), "data_end": request.data_end.isoformat(), "window_start": request.window_start.isoformat(),
+        "window_end": request.window_end.isoformat(), "requested_at": (request.opened_at or request.created_at).isoformat(), "detail": request.detail,
+    }  # fmt: skip
+
+
+def complete(context: Context, workers: Workers, uuid: str, outcome: Outcome) -> str:
+    """End a request; a success that names a reference promotes it from the next window on. The state that it ended in."""
+    fitted: FittedReference | None = None
+    problem = ""
+    if outcome.succeeded and outcome.reference:
+        try:
+            spec = context.database.read(_reference_spec, context, uuid, outcome.reference)
+            fitted = workers.call(fit_reference, spec)
+        except MonitorError as error:
+            problem = f"the training succeeded, but its reference cannot be used: {error}"
+    return context.database.transact(_complete, context, uuid, outcome, fitted, problem)
+
+
+def _reference_spec(session: Session, context: Context, uuid: str, path: str) -> ReferenceSpec:
+    request = retraining.find(session, uuid)[0]
+    row = session.get_one(MonitorRow, request.monitor_id)
+    config = context.config_of(session, row)
+    if config is None:
+        raise UsageError("the monitor is not configured any more")
+    whole = str(context.loaded.folder / path)
+    return ReferenceSpec(
+        config.task, config.to_columns(), place=replace(Place(shown=path), path=whole, timezone=config.source.timezone)
+    )
+
+
+def _complete(
+    session: Session, context: Context, uuid: str, outcome: Outcome, fitted: FittedReference | None, problem: str
+) -> str:
+    now = context.clock.now()
+    request: RetrainingRequest = locked(session, RetrainingRequest, retraining.find(session, uuid)[0].id)
+    if request.state in (*retraining.ENDED, *retraining.PROPOSAL):
+        return request.state
+    text = outcome.text
+    if not outcome.succeeded or problem:
+        retraining.move(session, request, "failed", problem or text or "the training failed", now)
+    else:
+        if fitted is not None:
+            text = _promote(session, context, request, outcome.model_version, fitted, now)
+        retraining.move(
+            session,
+            request,
+            "succeeded",
+            text or "the training succeeded; it named no new reference, so the old one stays",
+            now,
+        )
+    log.info(f"retraining_{request.state}", model=request.model_name, request=request.uuid[:8], outcome=request.outcome)
+    return request.state
+
+
+def _promote(
+    session: Session, context: Context, request: RetrainingRequest, version: str, fitted: FittedReference, now: datetime
+) -> str:
+    row = session.get_one(MonitorRow, request.monitor_id)
+    config = context.config_of(session, row)
+    by_version = version if config is not None and config.columns.model_version is not None else ""
+    stored = references.store(session, fitted.version, fitted.archive, fitted.rows, f"retraining {request.uuid}", now)
+    references.put_in_force(
+        session, row.id, by_version, now, stored.id, "retraining", f"request {request.uuid} succeeded", now
+    )
+    log.info(
+        "reference_in_force",
+        monitor=row.name,
+        reference=fitted.version[:8],
+        rows=fitted.rows,
+        valid_from=now.isoformat(),
+        model_version=by_version,
+    )
+    value = f", {fitted.harm_metric} {fitted.baseline[fitted.harm_metric]:.4g} on it" if fitted.harm_metric else ""
+    return f"version {version or 'unnamed'} is trained; reference {fitted.version[:8]} ({fitted.rows} rows{value}) holds from {now:%Y-%m-%d %H:%M} UTC on"

@@ -1,0 +1,284 @@
+"""What worker processes do: look at a source, fit a reference, evaluate a window. One picklable function of a specification each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from monitor.analysis.evaluate import count, evaluate
+from monitor.analysis.evaluation import Evaluation
+from monitor.analysis.reference import Reference
+from monitor.analysis.schema import canonical_text
+from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
+from monitor.analysis.snapshot.store import pack
+from monitor.domain.checks import Check, Checks, Finding, Kind, MetricValue, Severity, Verdict
+from monitor.domain.columns import Columns
+from monitor.domain.grid import Window
+from monitor.errors import DataError
+from monitor.sources.log import Log, read_frame
+from monitor.sources.spec import LogSpec, Place
+
+REFERENCE_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class LookSpec:
+    """Look at a source: its extent, and when the labels of these windows came."""
+
+    log: LogSpec
+    after: datetime | None
+    windows: tuple[Window, ...]
+    expected: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen. label_times: by window start, when the expected share of labels was reached; None if it was not."""
+
+    first: datetime | None
+    newest: datetime | None
+    label_times: dict[str, str | None]
+
+
+def look(spec: LookSpec) -> Look:
+    """Look at a source."""
+    log = Log(spec.log)
+    extent = log.extent(spec.after)
+    times: dict[str, str | None] = {}
+    for window in spec.windows:
+        reached = reached_at(log.label_times(window), spec.expected)
+        times[window.start.isoformat()] = None if reached is None else reached.isoformat()
+    return Look(extent.first, extent.newest, times)
+
+
+def reached_at(label_times: pd.Series, expected: float) -> datetime | None:
+    """The time at which the labels of a share `expected` of the rows were known; None if there are not so many."""
+    known = label_times.dropna().sort_values()
+    needed = max(1, math.ceil(round(expected * len(label_times), 9)))
+    if len(label_times) == 0 or len(known) < needed:
+        return None
+    moment: datetime = known.iloc[needed - 1].to_pydatetime()
+    return moment
+
+
+@dataclass(frozen=True)
+class ReferenceSpec:
+    """Fit a reference: from a place, or from an interval of the monitor's own log (with its labels)."""
+
+    task: str
+    columns: Columns
+    place: Place | None = None
+    log: LogSpec | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FittedReference:
+    """A reference as it travels: its version, archive, and what it says of itself."""
+
+    version: str
+    archive: bytes
+    rows: int
+    harm_metric: str | None
+    baseline: dict[str, float]
+
+
+def fit_reference(spec: ReferenceSpec) -> FittedReference:
+    """Read reference data and fit it."""
+    if spec.place is not None:
+        frame = read_frame(spec.place, REFERENCE_ROWS)
+    else:
+        assert spec.log is not None
+        assert spec.start is not None
+        assert spec.end is not None
+        log = Log(replace(spec.log, sample_rows=REFERENCE_ROWS))
+        window = Window(spec.start, spec.end)
+        frame = (
+            log.sample(window)
+            if spec.log.labels is None
+            else log.sample_with_labels(window, spec.as_of or spec.end + timedelta(days=36500))[0]
+        )
+    frame = _without_own_columns(frame, spec.columns)
+    label = spec.columns.label
+    columns = spec.columns
+    if label is not None and label not in frame:
+        columns = replace(columns, label=None)
+    reference = Reference.fit(frame, columns, spec.task)
+    baseline = {name: value.value for name, value in reference.baseline.items()}
+    return FittedReference(reference.version, reference.to_bytes(), reference.rows, reference.harm_metric, baseline)
+
+
+def _without_own_columns(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    own = [name for name in ("monitor_canonical_id", "monitor_label_time") if name in frame]
+    return frame.drop(columns=[*own, *(name for name in columns.ignore if name in frame)])
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Evaluate one window. references: by model version ('' for any other) the file of the one in force."""
+
+    kind: str
+    window: Window
+    as_of: datetime
+    log: LogSpec
+    columns: Columns
+    references: dict[str, str]
+    checks: Checks
+    default_version: str
+    expected: float = 1.0
+    judge_from: float = 0.0
+    revise_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What is stored of a run."""
+
+    rows: int
+    sampled: int
+    labelled: int | None
+    counts: dict[str, Any]
+    severity: str
+    metrics: Sequence[MetricValue]
+    checks: Sequence[Check]
+    findings: Sequence[Finding]
+    snapshot: bytes | None
+    reference: str
+
+
+_DATA_KINDS = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value, Kind.NO_DATA.value)
+
+
+def run(spec: RunSpec) -> RunResult:
+    """Read the window, evaluate it against the reference in force, for each model version that is in it."""
+    log = Log(spec.log)
+    labels = spec.log.labels
+    with_labels = labels is not None and spec.kind != "data"
+    if with_labels:
+        frame, counts = log.sample_with_labels(spec.window, spec.as_of)
+        assert labels is not None
+        if spec.columns.label is not None and labels.label != spec.columns.label:
+            frame = frame.rename(columns={labels.label: spec.columns.label})
+    else:
+        frame, counts = log.sample(spec.window, spec.as_of), log.counts(spec.window, spec.as_of)
+        dropped = [
+            name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
+        ]
+        frame = frame.drop(columns=dropped)
+    _require_prediction(frame, spec)
+    frame = _without_own_columns(frame, spec.columns)
+    only = {"data": _DATA_KINDS, "performance": (Kind.PERFORMANCE.value,)}.get(spec.kind)
+    parts = _by_version(frame, spec)
+    checks = replace(spec.checks, only=only, false_alarm_rate=spec.checks.false_alarm_rate / len(parts))
+    found = []
+    for version, part in parts.items():
+        reference = _reference(_in_force(spec.references, version))
+        label = reference.columns.label
+        known = part[part[label].notna()] if with_labels and label is not None and label in part else None
+        evaluation = evaluate(
+            reference, part, recent=known, counts=counts if len(parts) == 1 else count(part, reference), checks=checks
+        )
+        found.append((version, len(part), evaluation))
+    return _result(found, counts, len(frame), spec, with_labels=with_labels)
+
+
+def _require_prediction(frame: pd.DataFrame, spec: RunSpec) -> None:
+    names = [name for name in (spec.columns.prediction, *spec.columns.probabilities.values()) if name is not None]
+    absent = [name for name in names if name not in frame]
+    if absent:
+        raise DataError(
+            f"{spec.log.place.shown} has no column '{absent[0]}' (the prediction); its columns are: {', '.join(map(str, frame.columns))}"
+        )
+
+
+def _by_version(frame: pd.DataFrame, spec: RunSpec) -> dict[str, pd.DataFrame]:
+    column = spec.columns.model_version
+    if column is None or column not in frame or frame.empty:
+        return {spec.default_version: frame}
+    versions = canonical_text(frame[column]).fillna("")
+    return {str(version): part for version, part in frame.groupby(versions)}
+
+
+def _in_force(references: dict[str, str], version: str) -> str:
+    return references.get(version) or references.get("") or next(reversed(references.values()))
+
+
+@lru_cache(maxsize=4)
+def _reference(path: str) -> Reference:
+    return Reference.from_bytes(Path(path).read_bytes())
+
+
+def _result(
+    found: list[tuple[str, int, Evaluation]], counts: Any, sampled: int, spec: RunSpec, *, with_labels: bool
+) -> RunResult:
+    metrics: list[MetricValue] = []
+    checks: list[Check] = []
+    findings: list[Finding] = []
+    labelled = sum(evaluation.labelled or 0 for _, _, evaluation in found) if with_labels else None
+    ripe = (
+        labelled is None
+        or sampled == 0
+        or labelled >= spec.judge_from * spec.expected * sampled
+        or (spec.revise_until is not None and spec.as_of >= spec.revise_until)
+    )
+    for version, _, evaluation in found:
+        for check in evaluation.checks:
+            stamped = replace(check, model_version=version)
+            if check.kind is Kind.PERFORMANCE and not ripe:
+                stamped = replace(
+                    stamped,
+                    verdict=Verdict.TOO_LITTLE_DATA,
+                    reason=f"{labelled} of {sampled} rows have labels; the first to come are not like the rest",
+                )
+            checks.append(stamped)
+        findings += [
+            replace(finding, model_version=version)
+            for finding in evaluation.findings
+            if ripe or finding.kind is not Kind.PERFORMANCE
+        ]
+        metrics += [replace(value, model_version=version) for value in evaluation.metrics]
+    if with_labels and spec.kind == "performance":
+        assert labelled is not None
+        check, finding = _labels_check(labelled, sampled, found[0][0])
+        metrics.append(MetricValue("labelled_share", value=check.value, model_version=check.model_version))
+        checks.append(check)
+        findings += [finding] if finding else []
+    findings.sort(key=lambda finding: -finding.severity.rank)
+    largest = max(found, key=lambda each: each[1])[2]
+    severity = max((finding.severity for finding in findings), default=Severity.NONE)
+    snapshot = None if largest.snapshot is None else pack(largest.snapshot)
+    plain = {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(counts).items()
+    }
+    return RunResult(
+        counts.rows,
+        sampled,
+        labelled,
+        plain,
+        severity.value,
+        metrics,
+        checks,
+        findings,
+        snapshot,
+        largest.reference_version,
+    )
+
+
+def _labels_check(labelled: int, rows: int, version: str) -> tuple[Check, Finding | None]:
+    value = labelled / rows if rows else 0.0
+    missing = labelled == 0 and rows > 0
+    verdict = Verdict.CHANGED if missing else Verdict.FINE if rows else Verdict.COULD_NOT_CHECK
+    check = Check("labelled_share", value=value, kind=Kind.NO_LABELS, verdict=verdict, rows=rows, model_version=version)
+    if not missing:
+        return check, None
+    text = f"none of the {rows} predictions has a label, though they are due"
+    return check, Finding(**{**vars(check), "severity": Severity.WARNING, "cause": "no labels", "explanation": text})

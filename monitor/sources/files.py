@@ -1,0 +1,120 @@
+"""Files as one table, by DuckDB embedded: Parquet, CSV and JSON lines; single files, patterns, hive-partitioned folders."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow.parquet as parquet
+import zstandard
+
+from monitor.errors import DataError, SourceUnreachableError
+
+_FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+_COMPRESSIONS = (".gz", ".zst")
+
+
+def connect() -> Any:
+    """A DuckDB of this process alone, which never fetches anything from anywhere."""
+    connection = ibis.duckdb.connect(autoinstall_known_extensions=False, autoload_known_extensions=False)
+    connection.raw_sql("SET TimeZone = 'UTC'")
+    return connection
+
+
+def open_files(connection: Any, path: str, shown: str) -> Any:
+    """The files that `path` names, as an ibis table. Raises SourceUnreachableError if there are none."""
+    files = find_files(path, shown)
+    kind = _format_of(files[0])
+    others = {file for file in files if _format_of(file) != kind}
+    if others:
+        raise DataError(f"{shown} holds files of different formats: {files[0]} and {sorted(others)[0]}")
+    _refuse_case_twins(files[0], kind, shown)
+    partitioned = any("=" in part for part in Path(files[0]).parts)
+    try:
+        if kind == "parquet":
+            return connection.read_parquet(files, union_by_name=True, hive_partitioning=partitioned)
+        if kind == "csv":
+            return connection.read_csv(files, union_by_name=True, hive_partitioning=partitioned)
+        return connection.read_json(files, union_by_name=True, hive_partitioning=partitioned)
+    except Exception as error:
+        raise DataError(f"{shown} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
+
+
+def find_files(path: str, shown: str) -> list[str]:
+    """The data files that a file, folder or pattern names, sorted."""
+    if any(character in path for character in "*?["):
+        found = [Path(file) for file in glob.glob(path, recursive=True)]
+        missing = f"no file matches {shown}"
+    elif Path(path).is_dir():
+        found = list(Path(path).rglob("*"))
+        missing = f"the folder {shown} holds no Parquet, CSV or JSON lines file"
+    else:
+        found = [Path(path)]
+        missing = f"there is no file {shown}"
+        if Path(path).is_file() and _format_of(path) is None:
+            raise DataError(
+                f"{shown} is neither Parquet, CSV nor JSON lines by its name ({', '.join(_FORMATS)}; also .gz and .zst)"
+            )
+    files = sorted(
+        str(file) for file in found if file.is_file() and _format_of(str(file)) and not file.name.startswith((".", "_"))
+    )
+    if not files:
+        raise SourceUnreachableError(missing)
+    return files
+
+
+def _format_of(file: str) -> str | None:
+    path = Path(file)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSIONS:
+        suffixes.pop()
+    return _FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def _refuse_case_twins(file: str, kind: str | None, shown: str) -> None:
+    """DuckDB's columns know no case: of `Age` and `age` it would silently rename one."""
+    lower: dict[str, str] = {}
+    for name in _column_names(file, kind):
+        if name.lower() in lower:
+            raise DataError(
+                f"{shown}: the columns '{lower[name.lower()]}' and '{name}' differ in case alone; rename one of them in the log"
+            )
+        lower[name.lower()] = name
+
+
+def _column_names(file: str, kind: str | None) -> list[str]:
+    if kind == "parquet":
+        try:
+            return list(parquet.read_schema(file).names)
+        except (OSError, ValueError):
+            return []  # DuckDB will say what is wrong with it
+    if kind == "csv":
+        with _open_text(file) as text:
+            header = text.readline()
+        return next(
+            csv.reader(
+                [header], delimiter="\t" if "\t" in header else ";" if ";" in header and "," not in header else ","
+            ),
+            [],
+        )
+    return []
+
+
+def _open_text(file: str) -> Any:
+    if file.endswith(".gz"):
+        return gzip.open(file, "rt", encoding="utf-8", errors="replace")
+    if file.endswith(".zst"):
+        return zstandard.open(file, "rt", encoding="utf-8", errors="replace")
+    return open(file, encoding="utf-8", errors="replace")

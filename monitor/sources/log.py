@@ -1,0 +1,344 @@
+"""A prediction log: its extent, exact counts of a window, and a sample that is the same from every engine."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+import ibis.expr.datatypes as dt
+import pandas as pd
+
+from monitor.domain.checks import WindowCounts
+from monitor.domain.grid import Window
+from monitor.errors import DataError
+from monitor.sources import files, tables
+from monitor.sources.spec import LabelSpec, LogSpec, Place
+
+_KEY = "monitor_canonical_id"
+_CHUNK = 5_000
+
+
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+def md5(text: str) -> str:  # type: ignore[empty-body]
+    """The engine's own md5, as hexadecimal text."""
+
+
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+def strftime(form: str, moment: dt.timestamp) -> str:  # type: ignore[empty-body]
+    """SQLite's own: its times are text, and only so are they comparable."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The first and the newest event of a log, None where it has no rows."""
+
+    first: datetime | None
+    newest: datetime | None
+
+
+class Log:
+    """A prediction log, opened. Raises DataError where columns are missing or of a sort that cannot serve."""
+
+    def __init__(self, spec: LogSpec) -> None:
+        self.spec = spec
+        self._connection, self.table = _open(spec.place, None)
+        self._check()
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """The columns and the engine's types, in the log's order."""
+        return {name: str(kind) for name, kind in self.table.schema().items()}
+
+    def extent(self, after: datetime | None = None) -> Extent:
+        """The first event at or after `after`, and the newest of all."""
+        times = self._times
+        newest = times.max().execute()
+        rows = self.table if after is None else self._between(after, None)
+        first = rows[self.spec.event_time].min().execute()
+        return Extent(self._to_utc(first), self._to_utc(newest))
+
+    def rows(self) -> int:
+        """How many rows the log has."""
+        return _whole(self.table.count().execute())
+
+    def counts(self, window: Window, as_of: datetime | None = None) -> WindowCounts:
+        """Exact counts of the whole window, by the engine."""
+        rows = self._window(window, as_of)
+        missing = {
+            name: _is_missing(rows[name], self._connection.name != "sqlite").sum()
+            for name in self.types
+            if name not in self.spec.ignore
+        }
+        found: dict[str, Any] = {f"missing_{index}": number for index, number in enumerate(missing.values())}
+        found["rows"] = rows.count()
+        found["first"], found["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
+        if self.spec.id is not None:
+            found["distinct_ids"] = rows[self.spec.id].nunique()
+        values = rows.aggregate(**found).to_pandas().iloc[0]
+        total = int(values["rows"])
+        null_ids = 0
+        numbers = {name: _whole(values[f"missing_{index}"]) for index, name in enumerate(missing)}
+        if self.spec.id is not None:
+            null_ids = numbers.get(self.spec.id, 0)
+        return WindowCounts(
+            rows=total,
+            missing=numbers,
+            first_event=self._to_utc(values["first"]),
+            last_event=self._to_utc(values["last"]),
+            duplicate_ids=total - null_ids - _whole(values["distinct_ids"]) if self.spec.id is not None else 0,
+            null_ids=null_ids,
+        )
+
+    def sample(self, window: Window, as_of: datetime | None = None, rows: int | None = None) -> pd.DataFrame:
+        """The rows of a window with the smallest (hash, id), at most `sample_rows`; in the order of their ids.
+
+        The column of canonical ids is `monitor_canonical_id`; sensitive values are hashed already.
+        """
+        kept = [name for name in self.types if name not in self.spec.ignore]
+        keyed = self._window(window, as_of).select(*kept, **{_KEY: self._key()})
+        order = [md5(ibis.literal(f"{self.spec.seed}:").concat(keyed[_KEY])), keyed[_KEY]]
+        frame: pd.DataFrame = keyed.order_by(order).limit(rows or self.spec.sample_rows).to_pandas()
+        frame = frame.sort_values([_KEY], kind="stable", ignore_index=True)
+        for name in self.spec.sensitive:
+            if name in frame:
+                frame[name] = _hashed(frame[name], f"{self.spec.seed}:{name}")
+        return frame
+
+    def sample_with_labels(self, window: Window, as_of: datetime) -> tuple[pd.DataFrame, WindowCounts]:
+        """The sample of a window with the labels known at `as_of`, and its counts.
+
+        The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became known.
+        """
+        labels = self.spec.labels
+        assert labels is not None
+        frame = self.sample(window, as_of)
+        counts = self.counts(window, as_of)
+        times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
+        event_times = pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
+        if labels.place is None:
+            known = _label_times(frame, labels, event_times, self._zone)
+            unmatched = 0
+        else:
+            frame, known, unmatched = self._joined(frame, labels, event_times, window)
+        early = int((known < event_times).sum())
+        late = known.isna() | (known > pd.Timestamp(as_of)) | frame[labels.label].isna()
+        frame[labels.label] = frame[labels.label].astype(object).mask(late, None) if late.any() else frame[labels.label]
+        frame["monitor_label_time"] = known.mask(late)
+        return frame, replace(counts, labelled=int((~late).sum()), early_labels=early, unmatched_labels=unmatched)
+
+    def label_times(self, window: Window) -> pd.Series:
+        """When each label of the window's sample became known, NaT where it never did; all that is known today."""
+        frame, _ = self.sample_with_labels(window, datetime.max.replace(tzinfo=UTC))
+        return frame["monitor_label_time"]
+
+    # -- how it is done -----------------------------------------------------------------------------------------
+
+    def _joined(
+        self, frame: pd.DataFrame, labels: LabelSpec, event_times: pd.Series, window: Window
+    ) -> tuple[pd.DataFrame, pd.Series, int]:
+        assert labels.place is not None
+        assert labels.id is not None
+        connection, table = _open(
+            labels.place, self._connection if labels.place.path and self.spec.place.path else None
+        )
+        for name in (labels.id, labels.label, labels.label_time):
+            if name is not None and name not in table.columns:
+                raise DataError(
+                    f"{labels.place.shown} has no column '{name}'; its columns are: {', '.join(table.columns)}"
+                )
+        if labels.label_time is not None:
+            _check_time(table, labels.label_time, labels.place.shown)
+        wanted = [labels.label] + ([labels.label_time] if labels.label_time else [])
+        keyed = table.select(*wanted, **{_KEY: canonical_id(table[labels.id], labels.place.shown)})
+        ids = frame[_KEY].dropna().unique().tolist()
+        parts = [
+            keyed.filter(keyed[_KEY].isin(ids[start : start + _CHUNK])).to_pandas()
+            for start in range(0, len(ids), _CHUNK)
+        ]
+        found = pd.concat(parts, ignore_index=True) if parts else keyed.limit(0).to_pandas()
+        renamed = {labels.label: "monitor_label"} | ({labels.label_time: "monitor_time"} if labels.label_time else {})
+        found = found.rename(columns=renamed)
+        if "monitor_time" not in found:
+            found["monitor_time"] = pd.NaT
+        found = found.sort_values("monitor_time", kind="stable").drop_duplicates(_KEY, keep="last")
+        merged = frame.merge(found, on=_KEY, how="left").reset_index(drop=True)
+        merged[labels.label] = merged["monitor_label"]
+        zone = ZoneInfo(labels.place.timezone)
+        if labels.label_time is None:
+            known = (event_times + timedelta(seconds=labels.delay_s)).reset_index(drop=True)
+        else:
+            known = pd.to_datetime(merged["monitor_time"].map(lambda moment: _utc(moment, zone)), utc=True)
+        merged = merged.drop(columns=["monitor_label", "monitor_time"])
+        return (
+            merged,
+            known.where(merged[labels.label].notna()),
+            self._unmatched(table, labels, window, connection is self._connection),
+        )
+
+    def _unmatched(self, table: Any, labels: LabelSpec, window: Window, same_engine: bool) -> int:
+        """Labels that became known in the window and whose id no prediction has; told only where one engine holds both."""
+        if labels.label_time is None or not same_engine or self.spec.id is None:
+            return 0
+        assert labels.place is not None
+        start, end = (_naive(moment, ZoneInfo(labels.place.timezone)) for moment in (window.start, window.end))
+        times = table[labels.label_time].cast("timestamp(6)")
+        recent = table.filter(
+            (times >= ibis.literal(start, "timestamp(6)")) & (times < ibis.literal(end, "timestamp(6)"))
+        )
+        keyed = recent.select(**{_KEY: canonical_id(recent[labels.id], labels.place.shown)})
+        known = self.table.select(**{_KEY: self._key()})
+        return _whole(keyed.anti_join(known, _KEY).count().execute())
+
+    def _check(self) -> None:
+        spec = self.spec
+        if spec.event_time not in self.types:
+            times = [name for name, kind in self.types.items() if kind.startswith(("timestamp", "date"))]
+            raise DataError(
+                f"source column '{spec.event_time}' not found in {spec.place.shown}; its time columns are: {', '.join(times) or 'none'}; "
+                f"its columns: {', '.join(self.types)}"
+            )
+        _check_time(self.table, spec.event_time, spec.place.shown)
+        for name in (spec.id, spec.logged_at):
+            if name is not None and name not in self.types:
+                raise DataError(
+                    f"source column '{name}' not found in {spec.place.shown}; its columns are: {', '.join(self.types)}"
+                )
+        self._key()
+
+    def _key(self) -> Any:
+        if self.spec.id is not None:
+            return canonical_id(self.table[self.spec.id], self.spec.place.shown)
+        text = [
+            self.table[name].cast("string").fill_null("\x00") for name in self.types if name not in self.spec.ignore
+        ]
+        return md5(ibis.literal("\x1f").join(text))
+
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.spec.place.timezone)
+
+    @property
+    def _times(self) -> Any:
+        return self.table[self.spec.event_time]
+
+    def _between(self, start: datetime, end: datetime | None) -> Any:
+        rows = self.table.filter(self._compared(self.spec.event_time, start, ">="))
+        return rows if end is None else rows.filter(self._compared(self.spec.event_time, end, "<"))
+
+    def _window(self, window: Window, as_of: datetime | None) -> Any:
+        rows = self._between(window.start, window.end)
+        if self.spec.logged_at is not None and as_of is not None:
+            rows = rows.filter(self._compared(self.spec.logged_at, as_of, "<="))
+        return rows
+
+    def _compared(self, name: str, moment: datetime, how: str) -> Any:
+        column = self.table[name]
+        zoned = getattr(self.table.schema()[name], "timezone", None) is not None
+        value = moment if zoned else _naive(moment, self._zone)
+        if self._connection.name == "sqlite":
+            left: Any = strftime("%Y-%m-%d %H:%M:%f", column)
+            right: Any = ibis.literal(value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03d}")
+        else:
+            left = column.cast("timestamp('UTC', 6)" if zoned else "timestamp(6)")
+            right = ibis.literal(value, "timestamp('UTC', 6)" if zoned else "timestamp(6)")
+        return left >= right if how == ">=" else left < right if how == "<" else left <= right
+
+    def _to_utc(self, moment: Any) -> datetime | None:
+        return _utc(moment, self._zone)
+
+
+def canonical_id(column: Any, shown: str) -> Any:
+    """Ids as text that every engine writes alike: whole numbers as digits, UUIDs in lower case, text as it is."""
+    kind = column.type()
+    if kind.is_string():
+        return column
+    if kind.is_integer():
+        return column.cast("string")
+    if kind.is_floating() or (kind.is_decimal() and not kind.scale):
+        return column.cast("int64").cast("string")
+    if kind.is_uuid():
+        return column.cast("string").lower()
+    raise DataError(f"the id column '{column.get_name()}' of {shown} is {kind}: ids are whole numbers, text or UUIDs")
+
+
+def read_frame(
+    place: Place, rows: int, start: datetime | None = None, end: datetime | None = None, event_time: str | None = None
+) -> pd.DataFrame:
+    """Up to `rows` rows of a place that is read whole (a reference), in the engine's order."""
+    if start is not None and end is not None and event_time is not None:
+        log = Log(LogSpec(place, event_time, sample_rows=rows))
+        return log.sample(Window(start, end)).drop(columns=_KEY)
+    _, table = _open(place, None)
+    frame: pd.DataFrame = table.limit(rows).to_pandas()
+    return frame
+
+
+def describe_place(place: Place) -> dict[str, str]:
+    """The columns and types of a place."""
+    _, table = _open(place, None)
+    return {name: str(kind) for name, kind in table.schema().items()}
+
+
+def _open(place: Place, connection: Any) -> tuple[Any, Any]:
+    if place.path is not None:
+        connection = connection or files.connect()
+        return connection, files.open_files(connection, place.path, place.shown)
+    connection = tables.connect(place)
+    return connection, tables.open_table(connection, place)
+
+
+def _check_time(table: Any, name: str, shown: str) -> None:
+    kind = table.schema()[name]
+    if not (kind.is_timestamp() or kind.is_date()):
+        others = [each for each, other in table.schema().items() if other.is_timestamp() or other.is_date()]
+        raise DataError(
+            f"the time column '{name}' of {shown} is {kind}, not a time: write it as a timestamp, or convert it with source.query; "
+            f"its time columns are: {', '.join(others) or 'none'}"
+        )
+
+
+def _is_missing(column: Any, knows_nan: bool) -> Any:
+    missing = column.isnull()
+    return missing | column.isnan().fill_null(False) if column.type().is_floating() and knows_nan else missing
+
+
+def _label_times(frame: pd.DataFrame, labels: LabelSpec, event_times: pd.Series, zone: ZoneInfo) -> pd.Series:
+    if labels.label not in frame:
+        raise DataError(
+            f"the log has no label column '{labels.label}'; its columns are: {', '.join(map(str, frame.columns))}"
+        )
+    if labels.label_time is not None and labels.label_time in frame:
+        known = pd.to_datetime(frame[labels.label_time].map(lambda moment: _utc(moment, zone)), utc=True)
+    else:
+        known = event_times + timedelta(seconds=labels.delay_s)
+    return known.where(frame[labels.label].notna())
+
+
+def _utc(moment: Any, zone: ZoneInfo) -> datetime | None:
+    """A time of the log in UTC; one without a zone is in `zone`. Nanoseconds are cut to microseconds."""
+    if moment is None or pd.isna(moment):
+        return None
+    stamp = pd.Timestamp(moment).floor("us")
+    plain: datetime = stamp.to_pydatetime(warn=False)
+    return (plain.replace(tzinfo=zone) if plain.tzinfo is None else plain).astimezone(UTC)
+
+
+def _naive(moment: datetime, zone: ZoneInfo) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def _whole(value: Any) -> int:
+    return 0 if value is None or pd.isna(value) else int(value)
+
+
+def _hashed(values: pd.Series, key: str) -> pd.Series:
+    """Keyed hashes in place of values; null stays null, equal values stay equal."""
+    return values.astype(object).map(
+        lambda value: hmac.new(key.encode(), str(value).encode(), hashlib.sha256).hexdigest()[:16], na_action="ignore"
+    )

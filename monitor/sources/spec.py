@@ -1,0 +1,48 @@
+"""What is needed to open a log: plain values that travel to a worker process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Files, a table or a query; secrets filled in. `shown` names it in messages, without user and password."""
+
+    shown: str
+    path: str | None = None
+    url: str | None = None
+    db_schema: str | None = None
+    table: str | None = None
+    query: str | None = None
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """Where labels are, and when they count as known.
+
+    place: their own source; None where the label column is in the log. label, label_time, id: columns there.
+    delay_s: without a label time, event time + this many seconds counts as theirs.
+    """
+
+    place: Place | None
+    label: str
+    label_time: str | None
+    id: str | None
+    delay_s: float
+
+
+@dataclass(frozen=True)
+class LogSpec:
+    """A prediction log: where it is, which columns play which part, how much of a window is read."""
+
+    place: Place
+    event_time: str
+    id: str | None = None
+    logged_at: str | None = None
+    labels: LabelSpec | None = None
+    ignore: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    sample_rows: int = 20_000
+    seed: int = 0

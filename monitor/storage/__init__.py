@@ -1,0 +1,1 @@
+"""The report database: the only place that speaks SQL to it."""

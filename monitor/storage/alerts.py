@@ -1,0 +1,153 @@
+"""Alerts, their events, and where each fold stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from monitor.domain.ids import natural_id
+from monitor.storage.tables import Alert, AlertEvent, FoldState, MonitorRow, Notification, NotificationEvent, Run
+
+OPEN = ("pending", "firing")
+
+
+def fold_state(session: Session, monitor_id: int, kind: str) -> FoldState:
+    """Where the fold of a monitor and kind stands, locked; a new one at its beginning."""
+    found = session.get(FoldState, (monitor_id, kind), with_for_update=True)
+    if found is None:
+        found = FoldState(monitor_id=monitor_id, kind=kind, state={})
+        session.add(found)
+    return found
+
+
+def upsert(
+    session: Session,
+    monitor_id: int | None,
+    monitor_uuid: str,
+    kind: str,
+    subject: str,
+    first_window: datetime,
+    opened_as_of: datetime,
+) -> Alert:
+    """The alert of this identity, new or as it is stored."""
+    uuid = natural_id("alert", monitor_uuid, kind, subject, first_window, opened_as_of)
+    found = session.scalar(select(Alert).where(Alert.uuid == uuid).with_for_update())
+    if found is None:
+        found = Alert(
+            uuid=uuid, monitor_id=monitor_id, kind=kind, subject=subject, first_window=first_window, opened_as_of=opened_as_of,
+            state="pending", severity="none", since=first_window, bad_windows=0, columns=[], summary="",
+        )  # fmt: skip
+        session.add(found)
+        session.flush()
+    return found
+
+
+def add_event(
+    session: Session, alert: Alert, kind: str, happened_at: datetime, now: datetime, *,
+    run_id: int | None = None, detail: dict[str, Any] | None = None, dispatched: bool = False,
+) -> AlertEvent:  # fmt: skip
+    """Append an event to an alert's life."""
+    number = 1 + (session.scalar(select(func.max(AlertEvent.number)).where(AlertEvent.alert_id == alert.id)) or 0)
+    event = AlertEvent(
+        uuid=natural_id("alert_event", alert.uuid, number), alert_id=alert.id, number=number, kind=kind, happened_at=happened_at, run_id=run_id,
+        severity=alert.severity, summary=alert.summary, detail=detail or {}, recorded_at=now, dispatched=dispatched,
+    )  # fmt: skip
+    session.add(event)
+    session.flush()
+    return event
+
+
+def fired(session: Session, monitor_id: int, kind: str) -> list[Alert]:
+    """The alerts of a monitor and kind that have fired, oldest first."""
+    query = select(Alert).where(Alert.monitor_id == monitor_id, Alert.kind == kind, Alert.fired_at.is_not(None))
+    return list(session.scalars(query.order_by(Alert.first_window)))
+
+
+def pending(session: Session, monitor_id: int, kind: str) -> list[Alert]:
+    """The alerts of a monitor and kind that have not fired yet."""
+    return list(
+        session.scalars(
+            select(Alert).where(Alert.monitor_id == monitor_id, Alert.kind == kind, Alert.state == "pending")
+        )
+    )
+
+
+def undispatched(session: Session) -> list[tuple[AlertEvent, Alert]]:
+    """Events that dispatch has not looked at, in the order in which they happened."""
+    query = (
+        select(AlertEvent, Alert).join(Alert, Alert.id == AlertEvent.alert_id).where(AlertEvent.dispatched.is_(False))
+    )
+    return [
+        (event, alert)
+        for event, alert in session.execute(query.order_by(AlertEvent.happened_at, AlertEvent.id).with_for_update())
+    ]
+
+
+def firing(session: Session) -> list[Alert]:
+    """All alerts that fire."""
+    return list(session.scalars(select(Alert).where(Alert.state == "firing").order_by(Alert.since)))
+
+
+def last_event(session: Session, alert_id: int, kinds: Sequence[str]) -> AlertEvent | None:
+    """The latest event of these kinds."""
+    query = select(AlertEvent).where(AlertEvent.alert_id == alert_id, AlertEvent.kind.in_(kinds))
+    return session.scalar(query.order_by(AlertEvent.number.desc()).limit(1))
+
+
+def is_acknowledged(session: Session, alert_id: int) -> bool:
+    """Whether a person has taken the alert on."""
+    return last_event(session, alert_id, ("acknowledged",)) is not None
+
+
+def find(session: Session, id_start: str) -> list[Alert]:
+    """Alerts whose id begins so."""
+    return list(session.scalars(select(Alert).where(Alert.uuid.startswith(id_start)).limit(3)))
+
+
+def listed(session: Session, *, everything: bool) -> list[tuple[Alert, str]]:
+    """Alerts that have fired (`everything`: pending ones and closed ones too) with their monitors' names, newest first."""
+    query = (
+        select(Alert, MonitorRow.name)
+        .outerjoin(MonitorRow, MonitorRow.id == Alert.monitor_id)
+        .order_by(Alert.opened_as_of.desc(), Alert.id.desc())
+    )
+    if not everything:
+        query = query.where(Alert.state.in_(OPEN))
+    return [(alert, name or "") for alert, name in session.execute(query)]
+
+
+def events(session: Session, alert_id: int) -> list[AlertEvent]:
+    """The life of an alert, in order."""
+    return list(session.scalars(select(AlertEvent).where(AlertEvent.alert_id == alert_id).order_by(AlertEvent.number)))
+
+
+def deliveries(session: Session, alert_id: int) -> list[Notification]:
+    """The notifications that told of an alert."""
+    query = select(Notification).join(NotificationEvent, NotificationEvent.notification_id == Notification.id)
+    query = query.join(AlertEvent, AlertEvent.id == NotificationEvent.alert_event_id).where(
+        AlertEvent.alert_id == alert_id
+    )
+    return list(session.scalars(query.distinct().order_by(Notification.id)))
+
+
+def firing_self(session: Session) -> list[Alert]:
+    """The alerts of the service's own health that fire."""
+    return list(session.scalars(select(Alert).where(Alert.kind == "self", Alert.state == "firing")))
+
+
+def run_of(session: Session, event: AlertEvent) -> Run | None:
+    """The run whose result made an event."""
+    return None if event.run_id is None else session.get(Run, event.run_id)
+
+
+def by_severity(session: Session, monitor_id: int) -> list[Alert]:
+    """The open alerts of a monitor."""
+    return list(
+        session.scalars(
+            select(Alert).where(Alert.monitor_id == monitor_id, Alert.state == "firing").order_by(Alert.since)
+        )
+    )

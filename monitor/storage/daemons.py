@@ -1,0 +1,93 @@
+"""The daemons that work on this database; and on SQLite the lock that lets in one at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import uuid
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from monitor.errors import AlreadyRunningError
+from monitor.storage.database import database_now
+from monitor.storage.tables import Daemon
+
+
+def new_name() -> str:
+    """A name that no daemon had before: a restarted pod must not keep the dead one's leases alive."""
+    return f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def register(session: Session, name: str) -> None:
+    """Write a daemon down as alive."""
+    now = database_now(session)
+    session.add(Daemon(name=name, host=socket.gethostname(), pid=os.getpid(), started_at=now, heartbeat_at=now))
+
+
+def beat(session: Session, name: str) -> None:
+    """A daemon's heartbeat."""
+    session.execute(update(Daemon).where(Daemon.name == name).values(heartbeat_at=database_now(session)))
+
+
+def leave(session: Session, name: str) -> None:
+    """A daemon has stopped."""
+    session.execute(update(Daemon).where(Daemon.name == name).values(stopped_at=database_now(session)))
+
+
+def listed(session: Session) -> list[Daemon]:
+    """Daemons that have not stopped by themselves, newest first."""
+    return list(session.scalars(select(Daemon).where(Daemon.stopped_at.is_(None)).order_by(Daemon.id.desc()).limit(20)))
+
+
+def alive(session: Session, within: timedelta) -> set[str]:
+    """The names of the daemons whose heart beat lately."""
+    oldest = database_now(session) - within
+    return set(session.scalars(select(Daemon.name).where(Daemon.stopped_at.is_(None), Daemon.heartbeat_at >= oldest)))
+
+
+def database_time(session: Session) -> datetime:
+    """The time by the database's clock."""
+    return database_now(session)
+
+
+class DatabaseLock:
+    """The lock beside a SQLite file: held by the one daemon that works on it, let go of by its death."""
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(database.name + ".lock")
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock; False if another process holds it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(self.path, "a+")  # noqa: SIM115 - held open for as long as the lock is held
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+        return True
+
+    def require(self) -> None:
+        """Take the lock or raise AlreadyRunningError."""
+        if not self.acquire():
+            holder = self.path.read_text().strip() or "another process"
+            raise AlreadyRunningError(
+                f"a daemon (process {holder}) works on this SQLite database already; one at a time may, PostgreSQL takes many"
+            )
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,265 @@
+"""The engine, transactions that are retried as a whole, and migrations."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+from structlog import get_logger
+
+from monitor.errors import DatabaseUnreachableError, SchemaVersionError, UsageError
+
+T = TypeVar("T")
+P = ParamSpec("P")
+log = get_logger()
+
+_ATTEMPTS = 8
+_SERIALIZATION = {"40001", "40P01", "55P03"}
+_LOCK_ID = 0x6D6F6E69
+_UNREACHABLE = "the report database {0} cannot be used: {1}"
+
+
+class Database:
+    """A report database. `transact` and `read` run a function of a session, again if need be: it must bear repetition."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = _normal(make_url(url))
+        except ArgumentError:
+            raise UsageError(
+                "database: this is no database URL; write sqlite:///file.db or postgresql://user@host/name"
+            ) from None
+        self.engine = _engine(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a SQLite file, on which one daemon works at a time."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    @property
+    def shown(self) -> str:
+        """The address without password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def transact(self, unit: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `unit(session, …)` in one transaction and commit; on locks, serialization failures and lost connections, all of it again."""
+        return self._retried(lambda session: unit(session, *args, **kwargs), write=True)
+
+    def read(self, unit: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `unit` in one transaction that writes nothing."""
+        return self._retried(lambda session: unit(session, *args, **kwargs), write=False)
+
+    def _retried(self, unit: Callable[[Session], T], *, write: bool) -> T:
+        for attempt in range(_ATTEMPTS):
+            try:
+                with (
+                    Session(self.engine.execution_options(immediate=write), expire_on_commit=False) as session,
+                    session.begin(),
+                ):
+                    return unit(session)
+            except IntegrityError:
+                # Another daemon wrote the same natural key first: run again, `unit` then finds it there.
+                if attempt >= 2:
+                    raise
+            except DBAPIError as error:
+                if not _passing(error) or attempt == _ATTEMPTS - 1:
+                    raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, _first_line(error))) from error
+                time.sleep(min(0.05 * 2**attempt, 2) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
+        raise AssertionError("the loop above returns or raises")
+
+    # -- schema -------------------------------------------------------------------------------------------------
+
+    def revision(self) -> str | None:
+        """The schema's revision; None for a database without tables."""
+        if self.path is not None and not self.path.exists():
+            return None
+
+        def current(session: Session) -> str | None:
+            if not inspect(session.connection()).has_table("alembic_version"):
+                return None
+            found = session.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return None if found is None else str(found)
+
+        return self.read(current)
+
+    def require_current(self) -> None:
+        """Raise SchemaVersionError unless the schema is this version's."""
+        found, wanted = self.revision(), head_revision()
+        if found is None:
+            raise SchemaVersionError(
+                f"there is no report database at {self.shown} yet; `monitor run` or `monitor serve` makes it"
+            )
+        if found != wanted:
+            known = found in _revisions()
+            what = (
+                "is of an older version: `monitor migrate` brings it up to date"
+                if known
+                else "was made by a newer version of Monitor: install that one"
+            )
+            raise SchemaVersionError(
+                f"the report database {self.shown} {what} (schema {found}, this version's is {wanted})"
+            )
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to `revision`, under a lock, so that many at once migrate once."""
+        from alembic import command  # Alembic is wanted by few commands
+
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.engine.execution_options(immediate=True).connect() as connection:
+                with _migration_lock(connection):
+                    config = alembic_config()
+                    config.attributes["connection"] = connection
+                    if revision != "head" and revision in _ancestors(self._revision_of(connection)):
+                        command.downgrade(config, revision)
+                    else:
+                        command.upgrade(config, revision)
+                connection.commit()
+        except DBAPIError as error:
+            raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, _first_line(error))) from error
+
+    def _revision_of(self, connection: Connection) -> str | None:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+    def prepare(self) -> None:
+        """Make an empty database ready; refuse an older or newer schema."""
+        if self.revision() is None:
+            self.migrate()
+            log.info("database_created", database=self.shown)
+        self.require_current()
+
+
+def database_now(session: Session) -> datetime:
+    """The time by the database's clock, which leases go by; it moves on within a transaction."""
+    if session.get_bind().dialect.name == "postgresql":
+        moment = session.execute(select(func.clock_timestamp())).scalar_one()
+        assert isinstance(moment, datetime)
+        return moment.astimezone(UTC)
+    return datetime.now(UTC)
+
+
+def locked(session: Session, entity: Any, key: Any) -> Any:
+    """A row under a lock that holds to the end of the transaction (on SQLite the transaction itself is the lock)."""
+    return session.get(entity, key, with_for_update=True)
+
+
+def alembic_config() -> Any:
+    """Alembic's configuration: the migrations lie in the wheel, or beside the package in a checkout."""
+    from alembic.config import Config
+
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "_migrations"
+    config = Config()
+    config.set_main_option(
+        "script_location", str(inside if inside.is_dir() else package.parent / "migrations").replace("%", "%%")
+    )
+    return config
+
+
+def head_revision() -> str:
+    """The schema revision of this version."""
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def _revisions() -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+
+
+def _ancestors(revision: str | None) -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    if revision is None:
+        return set()
+    scripts = ScriptDirectory.from_config(alembic_config()).iterate_revisions(revision, "base")
+    return {script.revision for script in scripts} - {revision} | {"base"}
+
+
+@contextmanager
+def _migration_lock(connection: Connection) -> Iterator[None]:
+    name = connection.dialect.name
+    if name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_lock({_LOCK_ID})"))
+    try:
+        yield
+    finally:
+        if name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK_ID})"))
+
+
+def _normal(url: URL) -> URL:
+    if url.drivername in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername in ("mysql", "mariadb"):
+        return url.set(drivername=f"{url.drivername}+pymysql")
+    if url.get_backend_name() not in ("sqlite", "postgresql", "mysql", "mariadb"):
+        raise UsageError(f"database: {url.get_backend_name()} is not one of sqlite, postgresql, mysql")
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 30, "check_same_thread": False})
+        event.listen(engine, "connect", _on_sqlite_connect)
+        event.listen(engine, "begin", _on_sqlite_begin)
+        return engine
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "options": "-c timezone=UTC -c lock_timeout=30000"},
+        )
+    return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+
+
+def _on_sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # BEGIN is ours: pysqlite's own comes too late
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
+
+
+def _passing(error: DBAPIError) -> bool:
+    """Whether the same transaction may well succeed in a moment."""
+    if error.connection_invalidated:
+        return True
+    if getattr(error.orig, "sqlstate", None) in _SERIALIZATION:
+        return True
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    if code in (1205, 1213, 1020, 2006, 2013):
+        return True
+    message = str(error.orig).lower()
+    return isinstance(error, OperationalError) and ("database is locked" in message or "database is busy" in message)
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__

@@ -1,0 +1,87 @@
+"""Monitors, the configurations they were applied with, and what was last seen of their sources."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from monitor.domain.ids import natural_id
+from monitor.storage.tables import ConfigurationVersion, MonitorRow, SourceState
+
+
+def store_configuration(
+    session: Session, content: dict[str, Any], software_version: str, now: datetime
+) -> ConfigurationVersion:
+    """The stored version of a configuration, secrets unexpanded; equal content is one version."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    found = session.scalar(select(ConfigurationVersion).where(ConfigurationVersion.hash == digest))
+    if found is None:
+        found = ConfigurationVersion(
+            hash=digest,
+            content=json.loads(json.dumps(content, default=str)),
+            software_version=software_version,
+            applied_at=now,
+        )
+        session.add(found)
+        session.flush()
+    return found
+
+
+def active(session: Session) -> list[MonitorRow]:
+    """The monitors that are watched, by name."""
+    return list(
+        session.scalars(select(MonitorRow).where(MonitorRow.active_name.is_not(None)).order_by(MonitorRow.name))
+    )
+
+
+def by_name(session: Session, name: str) -> MonitorRow | None:
+    """The monitor of that name that is watched."""
+    return session.scalar(select(MonitorRow).where(MonitorRow.active_name == name))
+
+
+def create(session: Session, name: str, model_name: str, configuration_id: int, now: datetime) -> MonitorRow:
+    """A new monitor; a name used before counts on."""
+    generation = 1 + len(list(session.scalars(select(MonitorRow.id).where(MonitorRow.first_name == name))))
+    row = MonitorRow(
+        uuid=natural_id("monitor", name, generation), name=name, active_name=name, first_name=name, generation=generation,
+        model_name=model_name, configuration_id=configuration_id, created_at=now,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    session.add(SourceState(monitor_id=row.id, label_times={}, error=""))
+    return row
+
+
+def source_state(session: Session, monitor_id: int) -> SourceState:
+    """What was last seen of the monitor's source."""
+    return session.get_one(SourceState, monitor_id)
+
+
+def store_look(
+    session: Session,
+    monitor_id: int,
+    looked_at: datetime,
+    first: datetime | None,
+    newest: datetime | None,
+    label_times: dict[str, str | None],
+) -> None:
+    """Keep what a worker saw of a source."""
+    state = source_state(session, monitor_id)
+    state.looked_at, state.error, state.failing_since = looked_at, "", None
+    state.first_event = state.first_event or first
+    state.newest_event = newest
+    state.label_times = label_times
+
+
+def store_look_failed(session: Session, monitor_id: int, error: str, now: datetime) -> bool:
+    """Keep why a source could not be read; whether that is news."""
+    state = source_state(session, monitor_id)
+    news = state.error != error
+    state.error = error
+    state.failing_since = state.failing_since or now
+    return news

@@ -1,0 +1,180 @@
+"""The outbox: one row a delivery of alert changes to a channel, claimed like runs, at least once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
+
+from monitor.domain.ids import natural_id
+from monitor.storage.database import database_now
+from monitor.storage.tables import Alert, AlertEvent, Notification, NotificationEvent
+
+UNFINISHED = ("pending", "sending")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A claimed notification, ready to be sent."""
+
+    notification_id: int
+    uuid: str
+    channel: str
+    body: str
+    attempt: int
+    owner: str
+    created_at: datetime
+    attempts: int
+
+
+def add(session: Session, channel: str, group: str, body: str, event_ids: Sequence[int], now: datetime) -> Notification:
+    """A new row; an older one of the same group that was never tried is superseded, and this one tells its events too."""
+    older = list(
+        session.scalars(
+            select(Notification)
+            .where(
+                Notification.channel == channel,
+                Notification.group_key == group,
+                Notification.status == "pending",
+                Notification.attempts == 0,
+            )
+            .with_for_update()
+        )
+    )
+    told = list(event_ids)
+    for row in older:
+        row.status = "superseded"
+        told += list(
+            session.scalars(select(NotificationEvent.alert_event_id).where(NotificationEvent.notification_id == row.id))
+        )
+    number = 1 + (
+        session.scalar(
+            select(func.max(Notification.number)).where(
+                Notification.channel == channel, Notification.group_key == group
+            )
+        )
+        or 0
+    )
+    row = Notification(
+        uuid=natural_id("notification", channel, group, number), channel=channel, group_key=group, number=number, status="pending", body=body, created_at=now, available_at=now,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    session.add_all(NotificationEvent(notification_id=row.id, alert_event_id=event) for event in dict.fromkeys(told))
+    return row
+
+
+def claim(session: Session, owner: str, lease: timedelta, now: datetime, busy: Sequence[str]) -> Letter | None:
+    """Claim the next row that may be sent, of a channel not in `busy`; of a group only the oldest unfinished one."""
+    older = aliased(Notification)
+    before = select(older.id).where(
+        older.channel == Notification.channel,
+        older.group_key == Notification.group_key,
+        older.number < Notification.number,
+        older.status.in_(UNFINISHED),
+    )
+    query = (
+        select(Notification)
+        .where(
+            Notification.status == "pending",
+            Notification.available_at <= now,
+            ~before.exists(),
+            Notification.channel.not_in(busy),
+        )
+        .order_by(Notification.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    row = session.scalar(query)
+    if row is None:
+        return None
+    row.status, row.owner, row.claims = "sending", owner, row.claims + 1
+    row.lease_until = database_now(session) + lease
+    return Letter(row.id, row.uuid, row.channel, row.body, row.claims, owner, row.created_at, row.attempts)
+
+
+def settle(
+    session: Session, letter: Letter, now: datetime, status: str, error: str = "", retry_at: datetime | None = None
+) -> bool:
+    """Store what became of a delivery, by owner and attempt; False if another has taken it over."""
+    row = session.get(Notification, letter.notification_id, with_for_update=True)
+    if row is None or row.status != "sending" or row.owner != letter.owner or row.claims != letter.attempt:
+        return False
+    row.status, row.last_error, row.lease_until = status, error, None
+    row.attempts += 1
+    if status == "delivered":
+        row.delivered_at = now
+    if retry_at is not None:
+        row.available_at = retry_at
+    return True
+
+
+def recover(session: Session, *, everything: bool) -> int:
+    """Put rows back whose lease has run out; they are sent again, with the same id and bytes."""
+    query = select(Notification).where(Notification.status == "sending").with_for_update(skip_locked=True)
+    if not everything:
+        query = query.where(Notification.lease_until < database_now(session))
+    back = list(session.scalars(query))
+    for row in back:
+        row.status, row.owner, row.lease_until = "pending", "", None
+    return len(back)
+
+
+def was_told(session: Session, channel: str, alert_id: int) -> bool:
+    """Whether the channel has been told, or is about to be told, that an alert fires."""
+    query = (
+        select(Notification.id)
+        .join(NotificationEvent, NotificationEvent.notification_id == Notification.id)
+        .join(AlertEvent, AlertEvent.id == NotificationEvent.alert_event_id)
+        .where(Notification.channel == channel, AlertEvent.alert_id == alert_id, Notification.status != "superseded")
+        .limit(1)
+    )
+    return session.scalar(query) is not None
+
+
+def was_announced(session: Session, alert_id: int) -> bool:
+    """Whether any channel was told of an alert."""
+    query = select(NotificationEvent.notification_id).join(
+        AlertEvent, AlertEvent.id == NotificationEvent.alert_event_id
+    )
+    return session.scalar(query.where(AlertEvent.alert_id == alert_id).limit(1)) is not None
+
+
+def listed(session: Session, status: str | None, limit: int = 50) -> list[Notification]:
+    """Notifications, newest first."""
+    query = select(Notification).order_by(Notification.id.desc()).limit(limit)
+    return list(session.scalars(query if status is None else query.where(Notification.status == status)))
+
+
+def find(session: Session, id_start: str) -> list[Notification]:
+    """Notifications whose id begins so."""
+    return list(session.scalars(select(Notification).where(Notification.uuid.startswith(id_start)).limit(3)))
+
+
+def failing(session: Session) -> list[Notification]:
+    """Undelivered rows with an error: `status` shows a first failure at once."""
+    return list(
+        session.scalars(
+            select(Notification).where(
+                Notification.status.in_(("pending", "sending", "dead")), Notification.last_error != ""
+            )
+        )
+    )
+
+
+def next_available(session: Session) -> datetime | None:
+    """When the next row may be tried."""
+    return session.scalar(select(func.min(Notification.available_at)).where(Notification.status == "pending"))
+
+
+def alert_of(session: Session, notification_id: int) -> Alert | None:
+    """The alert that a notification tells of."""
+    query = (
+        select(Alert)
+        .join(AlertEvent, AlertEvent.alert_id == Alert.id)
+        .join(NotificationEvent, NotificationEvent.alert_event_id == AlertEvent.id)
+    )
+    return session.scalar(query.where(NotificationEvent.notification_id == notification_id).limit(1))

@@ -1,0 +1,83 @@
+"""Reference archives, and which one is in force from which window on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from monitor.storage.tables import ReferenceInForce, ReferenceVersion
+
+
+def store(session: Session, version: str, archive: bytes, rows: int, origin: str, now: datetime) -> ReferenceVersion:
+    """Keep an archive under its version; one that is there stays as it is."""
+    found = session.scalar(select(ReferenceVersion).where(ReferenceVersion.version == version))
+    if found is None:
+        found = ReferenceVersion(version=version, archive=archive, rows=rows, origin=origin, created_at=now)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def put_in_force(
+    session: Session,
+    monitor_id: int,
+    model_version: str,
+    valid_from: datetime,
+    reference_id: int,
+    who: str,
+    why: str,
+    now: datetime,
+) -> None:
+    """Append a row: the reference holds from the first window that starts at `valid_from` or later."""
+    same = select(ReferenceInForce.id).where(
+        ReferenceInForce.monitor_id == monitor_id,
+        ReferenceInForce.model_version == model_version,
+        ReferenceInForce.valid_from == valid_from,
+        ReferenceInForce.reference_id == reference_id,
+    )
+    if session.scalar(same) is None:
+        row = ReferenceInForce(
+            monitor_id=monitor_id,
+            model_version=model_version,
+            valid_from=valid_from,
+            reference_id=reference_id,
+            who=who,
+            why=why,
+            recorded_at=now,
+        )
+        session.add(row)
+        session.flush()
+
+
+def history(session: Session, monitor_id: int) -> list[tuple[ReferenceInForce, ReferenceVersion]]:
+    """Every row of a monitor, oldest first."""
+    query = (
+        select(ReferenceInForce, ReferenceVersion)
+        .join(ReferenceVersion, ReferenceVersion.id == ReferenceInForce.reference_id)
+        .where(ReferenceInForce.monitor_id == monitor_id)
+        .order_by(ReferenceInForce.valid_from, ReferenceInForce.id)
+    )
+    return [(row, version) for row, version in session.execute(query)]
+
+
+def in_force(session: Session, monitor_id: int, window_start: datetime) -> dict[str, tuple[int, str]]:
+    """For a window: by model version ('' for any other) the id and version of the reference that holds.
+
+    The first row of a monitor holds for earlier windows too: they have no other.
+    """
+    result: dict[str, tuple[int, str]] = {}
+    rows = history(session, monitor_id)
+    for row, version in rows:
+        if row.valid_from <= window_start:
+            result[row.model_version] = (version.id, version.version)
+    if not result and rows:
+        first, version = rows[0]
+        result[first.model_version] = (version.id, version.version)
+    return result
+
+
+def archive(session: Session, reference_id: int) -> bytes:
+    """The archive of a reference."""
+    return session.get_one(ReferenceVersion, reference_id).archive

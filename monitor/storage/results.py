@@ -1,0 +1,180 @@
+"""What a run found: metric values, checks, findings and the snapshot, written with its outcome in one transaction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from monitor.domain.checks import Check, Finding, MetricValue
+from monitor.domain.ids import key_hash
+from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, MetricValueRow, Run, Snapshot
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is stored of a run; metric values are unique by their key and model version."""
+
+    metrics: Sequence[MetricValue]
+    checks: Sequence[Check]
+    findings: Sequence[Finding]
+    snapshot: bytes | None
+
+
+def store(session: Session, run: Run, results: Results) -> None:
+    """Write the results of a run."""
+    series = _series(session, run.monitor_id, [*results.metrics, *results.checks])
+    values: dict[int, MetricValue] = {series[_series_key(each)]: each for each in [*results.checks, *results.metrics]}
+    if values:
+        session.execute(
+            insert(MetricValueRow),
+            [
+                {
+                    "series_id": key,
+                    "window_start": run.window_start,
+                    "run_id": run.id,
+                    "value": _number(each.value),
+                    "lower": _number(each.lower),
+                    "upper": _number(each.upper),
+                }
+                for key, each in sorted(values.items())
+            ],
+        )
+    if results.checks:
+        session.execute(
+            insert(CheckRow), [_check_row(run.id, series[_series_key(check)], check) for check in results.checks]
+        )
+    if results.findings:
+        session.execute(
+            insert(FindingRow),
+            [
+                {
+                    "run_id": run.id, "rank": rank, "series_id": series[_series_key(finding)], "kind": finding.kind.value, "severity": finding.severity.value,
+                    "cause": finding.cause, "explanation": finding.explanation,
+                }
+                for rank, finding in enumerate(results.findings)
+            ],
+        )  # fmt: skip
+    if results.snapshot is not None:
+        session.add(Snapshot(run_id=run.id, data=results.snapshot))
+
+
+def _check_row(run_id: int, series_id: int, check: Check) -> dict[str, Any]:
+    numbers = ("value", "lower", "upper", "threshold_lower", "threshold_upper", "p_value")
+    return {
+        "run_id": run_id, "series_id": series_id, "kind": check.kind.value, "verdict": check.verdict.value, "rows": check.rows,
+        "detection_limit": check.detection_limit, "reason": check.reason,
+    } | {name: _number(getattr(check, name)) for name in numbers}  # fmt: skip
+
+
+def _number(value: float | None) -> float | None:
+    """NaN and infinities are never stored."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+_SeriesKey = tuple[str, str, str, str]
+
+
+def _series_key(value: MetricValue) -> _SeriesKey:
+    return (value.model_version, *value.key)
+
+
+def _series(session: Session, monitor_id: int, values: Iterable[MetricValue]) -> dict[_SeriesKey, int]:
+    """The number of each series, new ones made."""
+    wanted = {key_hash(monitor_id, *key): key for key in map(_series_key, values)}
+    found: dict[bytes, int] = {}
+    hashes = list(wanted)
+    for start in range(0, len(hashes), 500):
+        rows = session.execute(
+            select(MetricSeries.hash, MetricSeries.id).where(MetricSeries.hash.in_(hashes[start : start + 500]))
+        )
+        found |= {bytes(digest): number for digest, number in rows}
+    for digest, (version, metric, column, segment) in wanted.items():
+        if digest not in found:
+            series = MetricSeries(
+                hash=digest, monitor_id=monitor_id, model_version=version, metric=metric, column=column, segment=segment
+            )
+            session.add(series)
+            session.flush()
+            found[digest] = series.id
+    return {key: found[digest] for digest, key in wanted.items()}
+
+
+@dataclass(frozen=True)
+class StoredCheck:
+    """A check as it was stored, with what it is of."""
+
+    series: MetricSeries
+    check: CheckRow
+
+
+def checks(session: Session, run_ids: Sequence[int]) -> dict[int, list[StoredCheck]]:
+    """The checks of runs, by run."""
+    result: dict[int, list[StoredCheck]] = {run_id: [] for run_id in run_ids}
+    for start in range(0, len(run_ids), 500):
+        part = run_ids[start : start + 500]
+        for check, series in session.execute(
+            select(CheckRow, MetricSeries)
+            .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
+            .where(CheckRow.run_id.in_(part))
+        ):
+            result[check.run_id].append(StoredCheck(series, check))
+    return result
+
+
+def findings(session: Session, run_ids: Sequence[int]) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
+    """The findings of runs, worst first, by run."""
+    result: dict[int, list[tuple[FindingRow, MetricSeries]]] = {run_id: [] for run_id in run_ids}
+    for start in range(0, len(run_ids), 500):
+        part = run_ids[start : start + 500]
+        query = (
+            select(FindingRow, MetricSeries)
+            .join(MetricSeries, MetricSeries.id == FindingRow.series_id)
+            .where(FindingRow.run_id.in_(part))
+        )
+        for finding, series in session.execute(query.order_by(FindingRow.run_id, FindingRow.rank)):
+            result[finding.run_id].append((finding, series))
+    return result
+
+
+def values(session: Session, run_id: int) -> list[tuple[MetricValueRow, MetricSeries]]:
+    """The metric values of a run."""
+    run = session.get_one(Run, run_id)
+    query = (
+        select(MetricValueRow, MetricSeries)
+        .join(MetricSeries, MetricSeries.id == MetricValueRow.series_id)
+        .where(
+            MetricSeries.monitor_id == run.monitor_id,
+            MetricValueRow.window_start == run.window_start,
+            MetricValueRow.run_id == run_id,
+        )
+        .order_by(MetricSeries.metric, MetricSeries.column, MetricSeries.segment)
+    )
+    return [(value, series) for value, series in session.execute(query)]
+
+
+def snapshot(session: Session, run_id: int) -> bytes | None:
+    """The compressed snapshot of a run."""
+    found = session.get(Snapshot, run_id)
+    return None if found is None else found.data
+
+
+def last_value(session: Session, monitor_id: int, metric: str) -> MetricValueRow | None:
+    """The newest value of a metric of the whole model."""
+    query = (
+        select(MetricValueRow)
+        .join(MetricSeries, MetricSeries.id == MetricValueRow.series_id)
+        .where(
+            MetricSeries.monitor_id == monitor_id,
+            MetricSeries.metric == metric,
+            MetricSeries.column == "",
+            MetricSeries.segment == "",
+        )
+        .order_by(MetricValueRow.window_start.desc())
+        .limit(1)
+    )
+    return session.scalar(query)

@@ -1,0 +1,284 @@
+"""Runs: planned, claimed under a lease, stored by owner and attempt, taken back when a lease has run out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from monitor.domain.grid import Window
+from monitor.domain.ids import natural_id
+from monitor.storage.database import database_now
+from monitor.storage.tables import MonitorRow, Run
+
+ENDED = ("done", "failed", "skipped", "cancelled")
+# After so many leases lost in a row a run is claimed only by a daemon that has nothing else in work.
+LOSSES_UNTIL_ALONE = 3
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What fences a worker's result: the run, its owner and the attempt."""
+
+    run_id: int
+    owner: str
+    attempt: int
+
+
+def plan(
+    session: Session, monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime,
+    status: str = "pending", reason: str = "", read_as_of: datetime | None = None,
+) -> Run | None:  # fmt: skip
+    """A new run, or None if its key is there already."""
+    same = select(Run.id).where(
+        Run.monitor_id == monitor.id,
+        Run.kind == kind,
+        Run.window_start == window.start,
+        Run.window_end == window.end,
+        Run.look == look,
+    )
+    if session.scalar(same) is not None:
+        return None
+    run = Run(
+        uuid=natural_id("run", monitor.uuid, kind, window.start, window.end, look), monitor_id=monitor.id, kind=kind,
+        window_start=window.start, window_end=window.end, look=look, as_of=as_of, read_as_of=read_as_of or as_of,
+        configuration_id=monitor.configuration_id, status=status, reason=reason, available_at=now, planned_at=now,
+        finished_at=now if status == "skipped" else None,
+    )  # fmt: skip
+    session.add(run)
+    session.flush()
+    return run
+
+
+def claim(
+    session: Session, owner: str, lease: timedelta, now: datetime, *, alone: bool, only: list[int] | None = None
+) -> Run | None:
+    """Claim the next due run under a lease by the database's clock. `now` is the service's clock, `alone` whether the daemon has nothing in work."""
+    query = (
+        select(Run)
+        .where(Run.status == "pending", Run.available_at <= now)
+        .where(or_(Run.losses < LOSSES_UNTIL_ALONE, literal(alone)))
+        .order_by(Run.losses, Run.as_of, Run.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if only is not None:
+        query = query.where(Run.id.in_(only))
+    run = session.scalar(query)
+    if run is None:
+        return None
+    run.status, run.owner, run.claims = "running", owner, run.claims + 1
+    run.lease_until = database_now(session) + lease
+    run.started_at = now
+    return run
+
+
+def held(session: Session, claim: Claim) -> Run | None:
+    """The run, locked, if this owner and attempt still hold it; None if another has taken it over."""
+    run = session.get(Run, claim.run_id, with_for_update=True)
+    if run is None or run.status != "running" or run.owner != claim.owner or run.claims != claim.attempt:
+        return None
+    return run
+
+
+def already_stored(session: Session, claim: Claim) -> bool:
+    """Whether this very attempt has finished the run: the answer to its COMMIT was lost."""
+    run = session.get(Run, claim.run_id)
+    return (
+        run is not None
+        and run.status in ("done", "failed")
+        and run.owner == claim.owner
+        and run.claims == claim.attempt
+    )
+
+
+def renew(session: Session, claims: list[Claim], lease: timedelta) -> list[Claim]:
+    """Renew leases; returns those that are lost."""
+    until = database_now(session) + lease
+    lost = []
+    for claim in claims:
+        held_by = (
+            Run.id == claim.run_id,
+            Run.status == "running",
+            Run.owner == claim.owner,
+            Run.claims == claim.attempt,
+        )
+        if session.execute(update(Run).where(*held_by).values(lease_until=until)).rowcount == 0:  # type: ignore[attr-defined]
+            lost.append(claim)
+    return lost
+
+
+def recover(session: Session, *, everything: bool) -> list[Run]:
+    """Put runs back whose lease has run out (`everything`: any lease, as on SQLite when no other daemon lives). That alone: claiming decides who does them."""
+    query = select(Run).where(Run.status == "running").with_for_update(skip_locked=True)
+    if not everything:
+        query = query.where(Run.lease_until < database_now(session))
+    back = list(session.scalars(query))
+    for run in back:
+        run.status, run.owner, run.lease_until = "pending", "", None
+        if run.losses >= LOSSES_UNTIL_ALONE:
+            run.failures += 1
+        run.losses += 1
+    return back
+
+
+def release(session: Session, claim: Claim, now: datetime, delay: timedelta = timedelta(0), reason: str = "") -> None:
+    """Give a run back uncharged: the daemon stops, or the source is away."""
+    run = held(session, claim)
+    if run is not None:
+        run.status, run.owner, run.lease_until, run.reason = "pending", "", None, reason
+        run.available_at = now + delay
+
+
+def fail(
+    session: Session, claim: Claim, now: datetime, reason: str, max_attempts: int, delay: timedelta, *, final: bool
+) -> str | None:
+    """Count a failed attempt; the run's new status, None if it is held by another."""
+    run = held(session, claim)
+    if run is None:
+        return None
+    run.failures += 1
+    run.losses, run.lease_until, run.reason = 0, None, reason
+    if final or run.failures >= max_attempts:
+        run.status, run.finished_at = "failed", now
+    else:
+        run.status, run.owner = "pending", ""
+        run.available_at = now + delay * 2 ** (run.failures - 1)
+    return run.status
+
+
+def last_planned(session: Session, monitor_id: int, kind: str) -> datetime | None:
+    """The start of the last planned window of a kind (looks by hand aside)."""
+    return session.scalar(
+        select(func.max(Run.window_start)).where(Run.monitor_id == monitor_id, Run.kind == kind, Run.look == 0)
+    )
+
+
+def without_performance(session: Session, monitor_id: int) -> list[Run]:
+    """Data runs whose window has no performance run yet, oldest first."""
+    other = aliased(Run)
+    planned = select(other.id).where(
+        other.monitor_id == monitor_id, other.kind == "performance", other.look == 0,
+        other.window_start == Run.window_start, other.window_end == Run.window_end,
+    )  # fmt: skip
+    query = select(Run).where(Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0, ~planned.exists())
+    return list(session.scalars(query.order_by(Run.window_start)))
+
+
+def next_look(session: Session, monitor_id: int, kind: str, window: Window) -> int:
+    """The number of the next look by hand at a window: 6 the first, for adhoc runs 0."""
+    highest = session.scalar(
+        select(func.max(Run.look)).where(
+            Run.monitor_id == monitor_id,
+            Run.kind == kind,
+            Run.window_start == window.start,
+            Run.window_end == window.end,
+        )
+    )
+    if kind == "adhoc":
+        return 0 if highest is None else highest + 1
+    return max(6, (highest or 0) + 1)
+
+
+def look_zero(session: Session, monitor_id: int, kind: str, window: Window) -> Run | None:
+    """The first look at a window."""
+    return session.scalar(
+        select(Run).where(
+            Run.monitor_id == monitor_id,
+            Run.kind == kind,
+            Run.window_start == window.start,
+            Run.window_end == window.end,
+            Run.look == 0,
+        )
+    )
+
+
+def to_judge(
+    session: Session, monitor_id: int, kind: str, after: tuple[datetime, datetime, int] | None, until: datetime
+) -> list[Run]:
+    """Runs in the order of judging, later than `after`, with `as_of` no later than `until`."""
+    query = select(Run).where(Run.monitor_id == monitor_id, Run.kind == kind, Run.as_of <= until)
+    if after is not None:
+        as_of, start, look = after
+        later = or_(
+            Run.as_of > as_of,
+            (Run.as_of == as_of) & or_(Run.window_start > start, (Run.window_start == start) & (Run.look > look)),
+        )
+        query = query.where(later)
+    return list(session.scalars(query.order_by(Run.as_of, Run.window_start, Run.look)))
+
+
+def judged_history(session: Session, monitor_id: int, kind: str, until: tuple[datetime, datetime, int]) -> list[Run]:
+    """The current look of every window among the runs up to a place in the order of judging: the one with the greatest (`as_of`, look)."""
+    current: dict[tuple[datetime, datetime], Run] = {}
+    for run in to_judge(session, monitor_id, kind, None, until[0]):
+        if (run.as_of, run.window_start, run.look) <= until:
+            current[(run.window_start, run.window_end)] = run
+    return sorted(current.values(), key=lambda run: run.window_start)
+
+
+def unfinished(session: Session, monitor_id: int | None = None) -> int:
+    """How many runs are pending or running."""
+    query = select(func.count()).select_from(Run).where(Run.status.in_(("pending", "running")))
+    if monitor_id is not None:
+        query = query.where(Run.monitor_id == monitor_id)
+    return session.scalar(query) or 0
+
+
+def next_available(session: Session) -> datetime | None:
+    """When the next pending run may be tried."""
+    return session.scalar(select(func.min(Run.available_at)).where(Run.status == "pending"))
+
+
+def find(session: Session, id_start: str) -> list[Run]:
+    """Runs whose id begins so."""
+    return list(session.scalars(select(Run).where(Run.uuid.startswith(id_start)).limit(3)))
+
+
+def listed(session: Session, monitor_id: int | None, status: str | None, limit: int) -> list[tuple[Run, str]]:
+    """The latest runs with their monitors' names, newest first."""
+    query = select(Run, MonitorRow.name).join(MonitorRow, MonitorRow.id == Run.monitor_id)
+    if monitor_id is not None:
+        query = query.where(Run.monitor_id == monitor_id)
+    if status is not None:
+        query = query.where(Run.status == status)
+    rows = session.execute(query.order_by(Run.as_of.desc(), Run.id.desc()).limit(limit))
+    return [(run, name) for run, name in rows]
+
+
+def counts_by_status(session: Session) -> dict[int, dict[str, int]]:
+    """How many runs of each status each monitor has."""
+    result: dict[int, dict[str, int]] = {}
+    for monitor_id, status, number in session.execute(
+        select(Run.monitor_id, Run.status, func.count()).group_by(Run.monitor_id, Run.status)
+    ):
+        result.setdefault(monitor_id, {})[status] = number
+    return result
+
+
+def latest_done(session: Session, monitor_id: int, kind: str) -> Run | None:
+    """The latest run of a kind that is done."""
+    return session.scalar(
+        select(Run)
+        .where(Run.monitor_id == monitor_id, Run.kind == kind, Run.status == "done")
+        .order_by(Run.window_start.desc(), Run.as_of.desc())
+        .limit(1)
+    )
+
+
+def last_ended(session: Session, monitor_id: int) -> Run | None:
+    """The planned run that ended last, done or failed."""
+    query = select(Run).where(Run.monitor_id == monitor_id, Run.kind != "adhoc", Run.status.in_(("done", "failed")))
+    return session.scalar(query.order_by(Run.finished_at.desc(), Run.id.desc()).limit(1))
+
+
+def open_among(session: Session, ids: list[int]) -> int:
+    """How many of these runs are pending or running."""
+    return (
+        session.scalar(
+            select(func.count()).select_from(Run).where(Run.id.in_(ids), Run.status.in_(("pending", "running")))
+        )
+        or 0
+    )

@@ -1,0 +1,357 @@
+"""The tables of the report database. Each has an integer key for joins and, where it is named outside, a UUIDv5 of its natural key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, ForeignKey, Index, MetaData, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from monitor.storage.types import Blob, Digest, Long, Moment, Name, Words
+
+
+class Base(DeclarativeBase):
+    """All tables, with constraints named alike on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: Moment(),
+        bytes: Blob(),
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+    }
+
+
+class ConfigurationVersion(Base):
+    """A configuration as it was applied, secrets unexpanded."""
+
+    __tablename__ = "configurations"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(Name(64), unique=True)
+    content: Mapped[dict[str, Any]]
+    software_version: Mapped[str] = mapped_column(Name(64))
+    applied_at: Mapped[datetime]
+
+
+class MonitorRow(Base):
+    """A monitor; its identity is its first name and the number of that name's use."""
+
+    __tablename__ = "monitors"
+    __table_args__ = (UniqueConstraint("first_name", "generation"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    name: Mapped[str] = mapped_column(Name(255))
+    active_name: Mapped[str | None] = mapped_column(Name(255), unique=True)
+    first_name: Mapped[str] = mapped_column(Name(255))
+    generation: Mapped[int]
+    model_name: Mapped[str] = mapped_column(Name(255))
+    configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
+    first_window: Mapped[datetime | None]
+    planned_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    retired_at: Mapped[datetime | None]
+
+
+class SourceState(Base):
+    """What was last seen of a monitor's source: plan works from this alone."""
+
+    __tablename__ = "source_states"
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"), primary_key=True)
+    looked_at: Mapped[datetime | None]
+    first_event: Mapped[datetime | None]
+    newest_event: Mapped[datetime | None]
+    label_times: Mapped[dict[str, Any]]
+    error: Mapped[str] = mapped_column(Words())
+    failing_since: Mapped[datetime | None]
+
+
+class ReferenceVersion(Base):
+    """The archive of a reference, named by the hash of everything it was fitted on."""
+
+    __tablename__ = "reference_versions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(Name(64), unique=True)
+    archive: Mapped[bytes]
+    rows: Mapped[int]
+    origin: Mapped[str] = mapped_column(Words())
+    created_at: Mapped[datetime]
+
+
+class ReferenceInForce(Base):
+    """Append-only: from which window on a reference holds for a monitor and model version, by whom and why."""
+
+    __tablename__ = "references_in_force"
+    __table_args__ = (UniqueConstraint("monitor_id", "model_version", "valid_from", "reference_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    model_version: Mapped[str] = mapped_column(Name(255))
+    valid_from: Mapped[datetime]
+    reference_id: Mapped[int] = mapped_column(ForeignKey("reference_versions.id"))
+    who: Mapped[str] = mapped_column(Name(255))
+    why: Mapped[str] = mapped_column(Words())
+    recorded_at: Mapped[datetime]
+
+
+class Run(Base):
+    """One evaluation of one window. `status` pending, running, done, failed, skipped or cancelled."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("monitor_id", "kind", "window_start", "window_end", "look"),
+        Index("ix_runs_claim", "status", "losses", "as_of", "id"),
+        Index("ix_runs_fold", "monitor_id", "kind", "as_of", "window_start", "look"),
+    )
+    id: Mapped[int] = mapped_column(Long(), primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    kind: Mapped[str] = mapped_column(Name(16))
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+    look: Mapped[int]
+    as_of: Mapped[datetime]
+    read_as_of: Mapped[datetime]
+    configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
+    status: Mapped[str] = mapped_column(Name(16))
+    reason: Mapped[str] = mapped_column(Words(), default="")
+    available_at: Mapped[datetime]
+    claims: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    losses: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str] = mapped_column(Name(64), default="")
+    lease_until: Mapped[datetime | None]
+    planned_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    rows: Mapped[int | None] = mapped_column(Long())
+    sampled: Mapped[int | None]
+    labelled: Mapped[int | None]
+    counts: Mapped[dict[str, Any] | None]
+    severity: Mapped[str] = mapped_column(Name(16), default="")
+    reference_id: Mapped[int | None] = mapped_column(ForeignKey("reference_versions.id"))
+    software_version: Mapped[str] = mapped_column(Name(64), default="")
+
+
+class Snapshot(Base):
+    """The Evidently report of a run, compressed."""
+
+    __tablename__ = "snapshots"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    data: Mapped[bytes]
+
+
+class MetricSeries(Base):
+    """What a metric value is of; '' where there is no column, segment or model version."""
+
+    __tablename__ = "metric_series"
+    __table_args__ = (Index("ix_metric_series_monitor", "monitor_id", "metric"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[bytes] = mapped_column(Digest(), unique=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    model_version: Mapped[str] = mapped_column(Name(255))
+    metric: Mapped[str] = mapped_column(Name(255))
+    column: Mapped[str] = mapped_column("column_name", Name(255))
+    segment: Mapped[str] = mapped_column(Name(255))
+
+
+class MetricValueRow(Base):
+    """One number; in the physical order of its key, so that a series over time is one short range."""
+
+    __tablename__ = "metric_values"
+    __table_args__ = (
+        PrimaryKeyConstraint("series_id", "window_start", "run_id", postgresql_include=["value", "lower", "upper"]),
+        {"sqlite_with_rowid": False},
+    )
+    series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
+    window_start: Mapped[datetime]
+    run_id: Mapped[int] = mapped_column(Long())
+    value: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+
+
+class CheckRow(Base):
+    """One question asked of a window, with its verdict."""
+
+    __tablename__ = "checks"
+    __table_args__ = (PrimaryKeyConstraint("run_id", "series_id", "kind"), {"sqlite_with_rowid": False})
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
+    kind: Mapped[str] = mapped_column(Name(32))
+    verdict: Mapped[str] = mapped_column(Name(32))
+    value: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    threshold_lower: Mapped[float | None]
+    threshold_upper: Mapped[float | None]
+    p_value: Mapped[float | None]
+    rows: Mapped[int]
+    detection_limit: Mapped[str | None] = mapped_column(Words())
+    reason: Mapped[str] = mapped_column(Words())
+
+
+class FindingRow(Base):
+    """A check that is `changed`; `rank` 0 is the worst of its run."""
+
+    __tablename__ = "findings"
+    __table_args__ = (PrimaryKeyConstraint("run_id", "rank"), {"sqlite_with_rowid": False})
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    rank: Mapped[int]
+    series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
+    kind: Mapped[str] = mapped_column(Name(32))
+    severity: Mapped[str] = mapped_column(Name(16))
+    cause: Mapped[str] = mapped_column(Name(255))
+    explanation: Mapped[str] = mapped_column(Words())
+
+
+class FoldState(Base):
+    """Where the fold of a monitor and kind stands: its state after the last result that it took."""
+
+    __tablename__ = "fold_states"
+    __table_args__ = (PrimaryKeyConstraint("monitor_id", "kind"),)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    kind: Mapped[str] = mapped_column(Name(32))
+    as_of: Mapped[datetime | None]
+    window_start: Mapped[datetime | None]
+    look: Mapped[int | None]
+    state: Mapped[dict[str, Any]]
+
+
+class Alert(Base):
+    """The long-lived thing a person sees. `natural_key` is the hash of its identity, which never changes."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (Index("ix_alerts_state", "state", "monitor_id", "kind"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    monitor_id: Mapped[int | None] = mapped_column(ForeignKey("monitors.id"))
+    kind: Mapped[str] = mapped_column(Name(32))
+    subject: Mapped[str] = mapped_column(Name(255))
+    first_window: Mapped[datetime]
+    opened_as_of: Mapped[datetime]
+    state: Mapped[str] = mapped_column(Name(16))
+    severity: Mapped[str] = mapped_column(Name(16))
+    since: Mapped[datetime]
+    fired_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    bad_windows: Mapped[int]
+    columns: Mapped[list[Any]]
+    summary: Mapped[str] = mapped_column(Words())
+
+
+class AlertEvent(Base):
+    """Something that happened to an alert, at the `as_of` of the result that made it so; or in clock time, by a person."""
+
+    __tablename__ = "alert_events"
+    __table_args__ = (UniqueConstraint("alert_id", "number"), Index("ix_alert_events_dispatch", "dispatched"))
+    id: Mapped[int] = mapped_column(Long(), primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id"))
+    number: Mapped[int]
+    kind: Mapped[str] = mapped_column(Name(16))
+    happened_at: Mapped[datetime]
+    run_id: Mapped[int | None] = mapped_column(Long())
+    severity: Mapped[str] = mapped_column(Name(16))
+    summary: Mapped[str] = mapped_column(Words())
+    detail: Mapped[dict[str, Any]]
+    recorded_at: Mapped[datetime]
+    dispatched: Mapped[bool] = mapped_column(default=False)
+
+
+class Notification(Base):
+    """One delivery of alert changes to one channel: an outbox row. `status` pending, sending, delivered, dead or superseded."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        UniqueConstraint("channel", "group_key", "number"),
+        Index("ix_notifications_claim", "status", "available_at"),
+    )
+    id: Mapped[int] = mapped_column(Long(), primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    channel: Mapped[str] = mapped_column(Name(128))
+    group_key: Mapped[str] = mapped_column(Name(128))
+    number: Mapped[int]
+    status: Mapped[str] = mapped_column(Name(16))
+    body: Mapped[str] = mapped_column(Words())
+    created_at: Mapped[datetime]
+    available_at: Mapped[datetime]
+    claims: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str] = mapped_column(Name(64), default="")
+    lease_until: Mapped[datetime | None]
+    last_error: Mapped[str] = mapped_column(Words(), default="")
+    delivered_at: Mapped[datetime | None]
+
+
+class NotificationEvent(Base):
+    """Which alert events a notification tells."""
+
+    __tablename__ = "notification_events"
+    __table_args__ = (PrimaryKeyConstraint("notification_id", "alert_event_id"),)
+    notification_id: Mapped[int] = mapped_column(ForeignKey("notifications.id"))
+    alert_event_id: Mapped[int] = mapped_column(ForeignKey("alert_events.id"))
+
+
+class RetrainingRequest(Base):
+    """A request that a model be retrained, or before it a proposal. `open_model` is the model's name while it has not ended."""
+
+    __tablename__ = "retraining_requests"
+    __table_args__ = (
+        UniqueConstraint("monitor_id", "window_start", "as_of"),
+        Index("ix_retraining_requests_state", "state"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    model_name: Mapped[str] = mapped_column(Name(255))
+    open_model: Mapped[str | None] = mapped_column(Name(255), unique=True)
+    model_version: Mapped[str] = mapped_column(Name(255))
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+    as_of: Mapped[datetime]
+    state: Mapped[str] = mapped_column(Name(24))
+    launcher: Mapped[str] = mapped_column(Name(255))
+    reason: Mapped[str] = mapped_column(Words())
+    detail: Mapped[dict[str, Any]]
+    data_start: Mapped[datetime]
+    data_end: Mapped[datetime]
+    outcome: Mapped[str] = mapped_column(Words(), default="")
+    claims: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str] = mapped_column(Name(64), default="")
+    created_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]
+    launched_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class RetrainingEvent(Base):
+    """The story of a request: each change of its state."""
+
+    __tablename__ = "retraining_events"
+    __table_args__ = (UniqueConstraint("request_id", "number"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    request_id: Mapped[int] = mapped_column(ForeignKey("retraining_requests.id"))
+    number: Mapped[int]
+    state: Mapped[str] = mapped_column(Name(24))
+    text: Mapped[str] = mapped_column(Words())
+    happened_at: Mapped[datetime]
+
+
+class Daemon(Base):
+    """A daemon that works or worked on this database; its name is new at each start."""
+
+    __tablename__ = "daemons"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Name(64), unique=True)
+    host: Mapped[str] = mapped_column(Name(255))
+    pid: Mapped[int]
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    stopped_at: Mapped[datetime | None]

@@ -1,0 +1,71 @@
+"""The main line: a log is planned, evaluated, judged; alerts open, are delivered, and resolve."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+from standardwebhooks import Webhook
+
+from tests.conftest import Project, Receiver, logged
+
+SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
+
+
+def test_healthy_windows_are_evaluated_and_raise_nothing(project: Project) -> None:
+    outcome = project.run()
+    assert (outcome.finished, outcome.failed, outcome.unreachable) == (8, 0, [])
+    assert project.query("SELECT kind, count(*) FROM runs WHERE status = 'done' GROUP BY kind ORDER BY kind") == [
+        ("data", 4),
+        ("performance", 4),
+    ]
+    assert project.query("SELECT count(*) FROM alerts") == [(0,)]
+
+
+def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_and_resolves(
+    project: Project, receiver: Receiver
+) -> None:
+    frame = logged(2400, days=40)
+    late = frame["event_time"].between("2025-01-11", "2025-01-20 23:59")
+    frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
+    project.log(frame)
+    project.labels(frame)
+    project.values["channels"] = {
+        "ops": {"type": "webhook", "url": receiver.url, "secret": SECRET, "allow_private": True}
+    }
+    project.monitor["alerts"] = {"channels": ["ops"]}
+    outcome = project.replay()
+    assert outcome.failed == 0
+    alerts = project.query("SELECT kind, state, severity, bad_windows FROM alerts")
+    assert alerts == [("performance", "resolved", "critical", 2)]
+    bodies = []
+    for headers, body in receiver.received:
+        Webhook(SECRET).verify(body, headers)
+        bodies.append(json.loads(body))
+    assert [body["alert"]["state"] for body in bodies] == ["firing", "resolved"]
+    assert bodies[0]["labels"]["alertname"] == "ModelPerformance"
+    assert len(bodies[0]["title"]) <= 110
+    assert bodies[0]["title"].startswith("[CRITICAL] churn: roc_auc is ")
+
+
+def test_drift_without_harm_is_stored_and_pages_nobody(project: Project, receiver: Receiver) -> None:
+    frame = logged()
+    frame["noise"] = frame["noise"].where(frame["event_time"] < pd.Timestamp("2025-01-11"), frame["noise"] * 3)
+    project.log(frame)
+    project.values["channels"] = {"ops": {"type": "webhook", "url": receiver.url, "allow_private": True}}
+    project.monitor["alerts"] = {"channels": ["ops"]}
+    project.replay()
+    drifted = project.query(
+        "SELECT DISTINCT column_name, severity FROM findings JOIN metric_series ON metric_series.id = series_id WHERE kind = 'drift'"
+    )
+    assert drifted == [("noise", "info")]
+    assert project.query("SELECT count(*) FROM alerts") == [(0,)]
+    assert receiver.received == []
+
+
+def test_running_again_finds_nothing_to_do_and_changes_nothing(project: Project) -> None:
+    project.run()
+    before = project.query("SELECT * FROM metric_values ORDER BY 1, 2, 3")
+    assert project.run().finished == 0
+    assert project.query("SELECT * FROM metric_values ORDER BY 1, 2, 3") == before

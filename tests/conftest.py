@@ -1,0 +1,281 @@
+"""What tests share: data, a configuration in a folder of its own, an HTTP receiver, a PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The six data sets beside the project, where they are."""
+    if not SHARED_DATA.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{SHARED_DATA} is not there")
+        pytest.skip(f"needs the data sets in {SHARED_DATA}, which are not part of the project")
+    return SHARED_DATA
+
+
+def logged(rows: int = 1200, days: int = 20, seed: int = 0, start: str = "2025-01-01") -> pd.DataFrame:
+    """A binary model's log with labels: one numeric and one text feature that matter, one that does not."""
+    random = np.random.default_rng(seed)
+    income = random.normal(50, 10, rows)
+    region = random.choice(["north", "south", "west"], rows, p=[0.5, 0.3, 0.2])
+    chance = 1 / (1 + np.exp(-((income - 50) / 5 + (region == "south"))))
+    return pd.DataFrame(
+        {
+            "id": np.arange(rows),
+            "event_time": pd.Timestamp(start)
+            + pd.to_timedelta(np.arange(rows) * days * 86400 / rows, unit="s").astype("timedelta64[us]"),
+            "income": income,
+            "region": region,
+            "noise": random.random(rows),
+            "probability": chance.round(6),
+            "prediction": (chance >= 0.5).astype(int),
+            "label": (random.random(rows) < chance).astype(int),
+        }
+    )
+
+
+@dataclass
+class Project:
+    """A folder with a log, labels, a reference and a monitor.yaml."""
+
+    folder: Path
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "monitor.yaml"
+
+    @property
+    def monitor(self) -> dict[str, Any]:
+        """The entry of its monitor, to be changed before `write`."""
+        return self.values["monitors"]["churn"]
+
+    def write(self) -> Path:
+        self.path.write_text(yaml.safe_dump(self.values, sort_keys=False))
+        return self.path
+
+    def log(self, frame: pd.DataFrame) -> None:
+        frame.drop(columns="label").to_parquet(self.folder / "log.parquet", index=False)
+
+    def labels(self, frame: pd.DataFrame, delay: str = "1h") -> None:
+        known = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta(delay))
+        known.to_parquet(self.folder / "labels.parquet", index=False)
+
+    def loaded(self) -> Any:
+        from monitor.config.load import load
+
+        return load(self.write())
+
+    def run(self, **options: Any) -> Any:
+        """Work through everything that is due, with the real daemon."""
+        from monitor.daemon import Daemon
+
+        with Daemon(self.loaded(), **options) as daemon:
+            return daemon.run_until_idle()
+
+    def replay(self) -> Any:
+        """The same with the data's clock."""
+        from monitor.daemon import Daemon
+        from monitor.domain.clock import ReplayClock
+        from monitor.services.apply_configuration import BEGINNING
+
+        with Daemon(self.loaded(), clock=ReplayClock(BEGINNING)) as daemon:
+            return daemon.replay()
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of its report database."""
+        import sqlite3
+
+        with sqlite3.connect(self.folder / "monitor.db") as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of 20 days: the model is healthy in all of them."""
+    made = Project(
+        tmp_path,
+        {
+            "monitors": {
+                "churn": {
+                    "task": "binary",
+                    "model": {"name": "churn", "version": "1"},
+                    "source": {"path": "log.parquet"},
+                    "labels": {"path": "labels.parquet", "delay": "1d"},
+                    "reference": {"path": "reference.parquet"},
+                    "columns": {
+                        "id": "id",
+                        "event_time": "event_time",
+                        "prediction": "prediction",
+                        "probability": "probability",
+                        "label": "label",
+                        "label_time": "label_time",
+                    },
+                    "windows": {"length": "5d", "start": "2025-01-01", "anchor": "2025-01-01"},
+                }
+            }
+        },
+    )
+    logged(1500, seed=7, start="2024-12-01").to_parquet(tmp_path / "reference.parquet", index=False)
+    frame = logged()
+    made.log(frame)
+    made.labels(frame)
+    return made
+
+
+@dataclass
+class Receiver:
+    """An HTTP receiver on loopback; `answers` decides what it says to the n-th request."""
+
+    url: str
+    received: list[tuple[dict[str, str], bytes]]
+    answers: list[Callable[[BaseHTTPRequestHandler], None]]
+
+
+def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer with a status and nothing else."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+
+    return answer
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver that says 204 unless told otherwise."""
+    received: list[tuple[dict[str, str], bytes]] = []
+    answers: list[Callable[[BaseHTTPRequestHandler], None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            (answers.pop(0) if answers else status(204))(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Receiver(f"http://127.0.0.1:{server.server_address[1]}/hook", received, answers)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def monitor_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line as a user does."""
+
+    def run(
+        *arguments: str, cwd: Path, environment: dict[str, str] | None = None, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "monitor"), *arguments]
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env=os.environ | (environment or {}),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+def _postgres_tool(name: str) -> str | None:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else shutil.which(name)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of the tests' own on a free port; its address, with a database `monitor`."""
+    initdb, postgres = _postgres_tool("initdb"), _postgres_tool("postgres")
+    if initdb is None or postgres is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL is not installed; .ci/run installs it")
+        pytest.skip("needs PostgreSQL (Debian: apt install postgresql)")
+    # A short path: sockets have one, and PostgreSQL refuses to be run by root.
+    folder = Path(str(tmp_path_factory.mktemp("pg")))
+    prefix: list[str] = []
+    if os.getuid() == 0:
+        for each in (folder, *folder.parents):
+            if each.is_relative_to("/tmp") and each != Path("/tmp"):
+                each.chmod(0o755)
+        shutil.chown(folder, "postgres", "postgres")
+        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    data = folder / "data"
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(folder)}
+    subprocess.run(
+        [*prefix, initdb, "-D", str(data), "-U", "monitor", "--auth=trust", "-E", "UTF8"],
+        check=True,
+        capture_output=True,
+        env=environment,
+        cwd=folder,
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [*prefix, postgres, "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off"],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    import time
+
+    import psycopg
+
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with psycopg.connect(f"postgresql://monitor@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+                connection.execute("CREATE DATABASE monitor")
+            break
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, "PostgreSQL did not start within a minute"
+            time.sleep(0.1)
+    yield f"postgresql://monitor@127.0.0.1:{port}/monitor"
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.fixture
+def empty_postgresql(postgresql: str) -> Iterator[str]:
+    """A new, empty database on that server."""
+    import uuid
+
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield postgresql.rsplit("/", 1)[0] + f"/{name}"
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
