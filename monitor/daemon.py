@@ -131,11 +131,12 @@ class Daemon:
                 break
             self.executor.collect(0.5)
             self._beat_in_time()
-        look_at_sources(self.context, self.workers)
-        plan_runs(self.context)
-        judge_windows(self.context)
-        dispatch_alerts(self.context)
-        self.deliverer.drain()
+        if self.context.database.read(runs.judged_among, ids):
+            look_at_sources(self.context, self.workers)
+            plan_runs(self.context)
+            judge_windows(self.context)
+            dispatch_alerts(self.context)
+            self.deliverer.drain()
 
     def replay(self) -> Outcome:
         """The same with a clock that follows the data: it moves on to the next due window only when nothing due is left."""

@@ -138,6 +138,7 @@ class _Question:
                 self._drift(checked, scores)
             self._estimated()
             if self.labelled is not None and self.checks.asks(Kind.PERFORMANCE):
+                self._ask_faults(quality.label_faults(self.counts))
                 self._performance()
         asked = self._settled()
         findings = sorted((finding for _, finding in asked if finding is not None), key=self._badness)
@@ -270,10 +271,12 @@ class _Question:
         )
 
     def _quality(self, checked: list[str]) -> None:
-        faults = quality.faults(self.reference, self.window, self.frame, self.counts, checked)
+        self._ask_faults(quality.faults(self.reference, self.window, self.frame, self.counts, checked))
         if self.checks.threshold("row_count", None):
             row_count = Check("row_count", value=float(self.counts.rows), kind=Kind.QUALITY, rows=self.counts.rows)
             self._ask(row_count, cause="row count", explanation=f"{self.counts.rows} rows")
+
+    def _ask_faults(self, faults: Iterator[quality.Fault]) -> None:
         for fault in faults:
             verdict = (
                 Verdict.TOO_LITTLE_DATA if fault.too_little else Verdict.CHANGED if fault.certain else Verdict.FINE
@@ -422,7 +425,7 @@ class _Question:
                         kind=Kind.PERFORMANCE,
                         verdict=verdict,
                         rows=data.rows,
-                        reason=reason or "the reference has no such value",
+                        reason=reason or "it cannot be worked out in this window or on the reference",
                     )
                 )
             else:

@@ -65,12 +65,20 @@ def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:
             return numbers.mask(np.isinf(numbers))
         return is_positive(values, columns.positive) if task == "binary" else canonical_text(values)
     if task == "binary":
-        probability = frame[columns.probabilities[""]].astype(float)
+        probability = probabilities(frame, columns)[columns.probabilities[""]]
         return (probability >= columns.decision_threshold).astype(float).mask(probability.isna())
-    table = frame[list(columns.probabilities.values())].astype(float)
+    table = probabilities(frame, columns)
     names = {column: str(name) for name, column in columns.probabilities.items()}
     best = table.fillna(-1).idxmax(axis=1).map(names).astype(object)
     return best.where(table.notna().all(axis=1), None)
+
+
+def probabilities(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """The probability columns as numbers, in the order of the classes; one that is absent is missing in every row."""
+    table: pd.DataFrame = (
+        frame.reindex(columns=list(columns.probabilities.values())).apply(pd.to_numeric, errors="coerce").astype(float)
+    )
+    return table
 
 
 def outcomes(frame: pd.DataFrame, columns: Columns, task: str) -> Outcomes:
@@ -80,8 +88,8 @@ def outcomes(frame: pd.DataFrame, columns: Columns, task: str) -> Outcomes:
     said = predicted(frame, columns, task)
     known = frame[columns.label].notna() & said.notna()
     table = None
-    if columns.probabilities:
-        table = frame[list(columns.probabilities.values())].apply(pd.to_numeric, errors="coerce").astype(float)
+    if columns.probabilities and set(columns.probabilities.values()) <= set(frame.columns):
+        table = probabilities(frame, columns)
         known &= np.isfinite(table).all(axis=1)
     labels = frame.loc[known, columns.label]
     said = said[known]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -70,24 +70,28 @@ def faults(
                     certain=True,
                 )
     yield from _duplicates(reference, window, checked)
-    for metric, count, text in (
-        ("duplicate_id_share", counts.duplicate_ids, "rows have an id that came before"),
-        ("null_id_share", counts.null_ids, "rows have no id"),
-        ("unmatched_label_share", counts.unmatched_labels, "labels have an id that no prediction has"),
-        ("early_label_share", counts.early_labels, "labels were known before their prediction was made"),
-    ):
+    yield from _counted(
+        counts,
+        (
+            ("duplicate_id_share", counts.duplicate_ids, "rows have an id that came before"),
+            ("null_id_share", counts.null_ids, "rows have no id"),
+        ),
+    )
+
+
+def label_faults(counts: WindowCounts) -> Iterator[Fault]:
+    """What is wrong with the labels that came for a window."""
+    unmatched = ("unmatched_label_share", counts.unmatched_labels, "labels have an id that no prediction has")
+    early = ("early_label_share", counts.early_labels, "labels were known before their prediction was made")
+    yield from _counted(counts, (unmatched, early))
+
+
+def _counted(counts: WindowCounts, faults: Sequence[tuple[str, int, str]]) -> Iterator[Fault]:
+    for metric, number, text in faults:
         if counts.rows:
-            share = count / counts.rows
-            yield Fault(
-                metric,
-                None,
-                share,
-                counts.rows,
-                metric.removesuffix("_share").replace("_", " "),
-                f"{count} {text}",
-                certain=count > 0,
-                share=share,
-            )
+            share = number / counts.rows
+            cause = metric.removesuffix("_share").replace("_", " ")
+            yield Fault(metric, None, share, counts.rows, cause, f"{number} {text}", certain=number > 0, share=share)
 
 
 def _of_column(reference: Reference, window: Conformed, name: str, counts: WindowCounts) -> Iterator[Fault]:

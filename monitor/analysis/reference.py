@@ -17,7 +17,16 @@ from pyarrow import ipc
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import estimation
-from monitor.analysis.performance import Measured, Outcomes, loss, measure, outcomes, predicted, too_little
+from monitor.analysis.performance import (
+    Measured,
+    Outcomes,
+    loss,
+    measure,
+    outcomes,
+    predicted,
+    probabilities,
+    too_little,
+)
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
 from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
@@ -147,7 +156,7 @@ class Reference:
         }
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo("reference.json"), json.dumps(meta, sort_keys=True, default=str))
+            archive.writestr(zipfile.ZipInfo("reference.json"), json.dumps(meta, default=str))
             archive.writestr(zipfile.ZipInfo("rows.arrow"), _arrow(self.frame, "zstd"))
         return buffer.getvalue()
 
@@ -273,7 +282,7 @@ class Reference:
         if line is None:
             return {}
         said = predicted(frame, self.columns, self.task)
-        table = frame[list(self.columns.probabilities.values())].astype(float)
+        table = probabilities(frame, self.columns)
         usable_rows = table.notna().all(axis=1) & said.notna()
         if usable_rows.sum() < 2:
             return {}

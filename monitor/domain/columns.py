@@ -23,7 +23,6 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
         "created_at",
         "event_timestamp",
         "prediction_time",
-        "logged_at",
     ),
     "id": ("id", "prediction_id", "request_id", "row_id", "uuid", "event_id", "inference_id", "transaction_id"),
     "prediction": ("prediction", "y_pred", "pred", "predicted", "predicted_label", "prediction_label", "score_label"),

@@ -13,13 +13,24 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from monitor.errors import DataError, MonitorError, SourceUnreachableError
 
 _PRELOAD = ["monitor.services.work", "monitor.services.warm_up"]
+_ENVIRONMENT = {
+    # One thread a worker: as many workers as cores do the sharing.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # Evidently sums over sets of text: with hashes that differ from process to process the last digits would.
+    "PYTHONHASHSEED": "0",
+    # Nothing forks after threads: Arrow's allocator would start one.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+_start_lock = threading.Lock()
 _KEPT_ERRORS: tuple[type[MonitorError], ...] = (SourceUnreachableError, DataError)
 
 
@@ -90,10 +101,6 @@ class Workers:
     """Starts work in processes of this machine."""
 
     def __init__(self) -> None:
-        # One thread a worker: as many workers as cores do the sharing. Read when the forkserver imports the libraries.
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
-        os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")  # nothing forks after threads
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
 
@@ -101,7 +108,7 @@ class Workers:
         """Run `function(spec)`, both picklable, in a process of its own."""
         receiving, sending = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_run, args=(sending, function, spec), daemon=True)
-        with _plain_main():
+        with _start_lock, _plain_main(), _environment():
             process.start()
         sending.close()
         return Work(process, receiving, timeout_s)
@@ -112,7 +119,22 @@ class Workers:
 
 
 @contextlib.contextmanager
-def _plain_main() -> Any:
+def _environment() -> Iterator[None]:
+    """What the forkserver is started with, at the first start or after it died; the daemon's own environment stays as it is."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _plain_main() -> Iterator[None]:
     """Keep multiprocessing from running the main script again in each worker: our work is importable by name."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)

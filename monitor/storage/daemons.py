@@ -13,7 +13,7 @@ from typing import IO
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from monitor.errors import AlreadyRunningError
+from monitor.errors import AlreadyRunningError, DatabaseUnreachableError
 from monitor.storage.database import database_now
 from monitor.storage.tables import Daemon
 
@@ -64,8 +64,13 @@ class DatabaseLock:
 
     def acquire(self) -> bool:
         """Take the lock; False if another process holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(self.path, "a+")  # noqa: SIM115 - held open for as long as the lock is held
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(self.path, "a+")  # noqa: SIM115 - held open for as long as the lock is held
+        except OSError as error:
+            raise DatabaseUnreachableError(
+                f"the report database's folder {self.path.parent} cannot be written: {error.strerror}"
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -282,3 +282,8 @@ def open_among(session: Session, ids: list[int]) -> int:
         )
         or 0
     )
+
+
+def judged_among(session: Session, ids: list[int]) -> int:
+    """How many of these runs are of a kind that is judged."""
+    return session.scalar(select(func.count()).select_from(Run).where(Run.id.in_(ids), Run.kind != "adhoc")) or 0

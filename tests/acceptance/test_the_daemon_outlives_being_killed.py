@@ -1,0 +1,199 @@
+"""Killed at any moment and started again, the daemon leaves the history of one that never was; and stopped, it stops cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+
+from tests.conftest import Project, Receiver, logged
+
+HISTORY = {
+    "runs": "SELECT uuid, kind, window_start, look, as_of, status, severity, rows, labelled FROM runs ORDER BY uuid",
+    "values": """SELECT metric, column_name, segment, model_version, v.window_start, value, lower, upper, kind FROM metric_values v
+                 JOIN metric_series s ON s.id = v.series_id JOIN runs r ON r.id = v.run_id ORDER BY 9, 1, 2, 3, 4, 5""",
+    "checks": "SELECT r.uuid, metric, column_name, c.kind, verdict, p_value FROM checks c JOIN runs r ON r.id = c.run_id JOIN metric_series s ON s.id = c.series_id ORDER BY 1, 2, 3, 4",
+    "findings": "SELECT r.uuid, rank, f.kind, f.severity, explanation FROM findings f JOIN runs r ON r.id = f.run_id ORDER BY 1, 2",
+    "alerts": "SELECT uuid, kind, state, severity, since, bad_windows, summary FROM alerts WHERE kind <> 'self' ORDER BY uuid",
+    "events": "SELECT e.uuid, e.kind, happened_at FROM alert_events e JOIN alerts a ON a.id = e.alert_id WHERE a.kind <> 'self' ORDER BY e.uuid",
+}
+
+
+def decayed(project: Project) -> None:
+    frame = logged(2400, days=40)
+    late = frame["event_time"].between("2025-01-11", "2025-01-25 23:59")
+    frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
+    project.log(frame)
+    project.labels(frame)
+
+
+def history(project: Project) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: project.query(sql) for name, sql in HISTORY.items()}
+
+
+def start(project: Project, mark: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [str(Path(sys.executable).parent / "monitor"), *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=os.environ | {"MONITOR_TEST_MARK": mark},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that carry the mark in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (
+                    f"MONITOR_TEST_MARK={mark}".encode() in (entry / "environ").read_bytes()
+                    and "Z" not in (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                ):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def wait_until(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
+
+
+def test_a_daemon_killed_at_random_moments_leaves_the_same_history_and_no_process(
+    project: Project, tmp_path: Path
+) -> None:
+    decayed(project)
+    project.write()
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    mark = uuid.uuid4().hex
+    kills = 0
+    while True:
+        process = start(project, mark, "run")
+        try:
+            # The first moments are those of starting up; each try gets further, or nothing would ever end.
+            process.wait(moments.uniform(3, 7) + kills)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+            wait_until(lambda: not marked(mark), 60)
+    assert process.returncode == 0
+    assert kills >= 1
+    disturbed = history(project)
+    (project.folder / "monitor.db").rename(tmp_path / "disturbed.db")
+    for extra in ("monitor.db-wal", "monitor.db-shm"):
+        (project.folder / extra).unlink(missing_ok=True)
+    project.run()
+    assert disturbed == history(project)
+    assert len(disturbed["runs"]) == 16
+    assert [(row[1], row[2]) for row in disturbed["alerts"]] == [("performance", "resolved")]
+
+
+def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Project) -> None:
+    project.write()
+    mark = uuid.uuid4().hex
+    process = start(project, mark, "run")
+    wait_until(
+        lambda: (
+            (project.folder / "monitor.db").exists()
+            and project.query("SELECT count(*) FROM sqlite_master WHERE name = 'runs'") == [(1,)]
+        )
+    )
+    wait_until(lambda: project.query("SELECT count(*) FROM runs WHERE status = 'running'")[0][0] > 0)
+    # Workers are the processes that offer themselves to the kernel first.
+    workers: list[int] = []
+
+    def find_worker() -> bool:
+        workers[:] = [pid for pid in marked(mark) if _oom_score(pid) == 1000]
+        return bool(workers)
+
+    wait_until(find_worker)
+    os.kill(workers[0], signal.SIGKILL)
+    assert process.wait(120) == 0
+    assert project.query("SELECT status, count(*) FROM runs GROUP BY status") == [("done", 8)]
+    assert project.query("SELECT max(failures) FROM runs")[0][0] <= 1
+
+
+def _oom_score(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+    except OSError:
+        return 0
+
+
+def test_serve_works_delivers_and_stops_cleanly_on_sigterm(project: Project, receiver: Receiver) -> None:
+    decayed(project)
+    project.values["channels"] = {"ops": {"type": "webhook", "url": receiver.url, "allow_private": True}}
+    project.monitor["alerts"] = {"channels": ["ops"], "keep_firing_for": 9, "notify_max_age": "1mo"}
+    project.write()
+    mark = uuid.uuid4().hex
+    process = start(project, mark, "serve", "--log-format", "json")
+
+    # The alert is a year old and still fires: it is announced once, at the end of catching up.
+    def told() -> list[str]:
+        return [json.loads(body)["alert"]["kind"] for _, body in receiver.received]
+
+    wait_until(lambda: "performance" in told() and "no_data" in told(), 120)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    wait_until(lambda: not marked(mark), 10)
+    assert project.query("SELECT count(*) FROM runs WHERE status = 'running'") == [(0,)]
+    assert project.query("SELECT count(*) FROM daemons WHERE stopped_at IS NULL") == [(0,)]
+    assert sorted(told()) == ["no_data", "performance"]
+
+
+def test_a_second_daemon_on_a_sqlite_database_is_refused(project: Project, monitor_command: Any) -> None:
+    from monitor.storage.daemons import DatabaseLock
+
+    project.write()
+    lock = DatabaseLock(project.folder / "monitor.db")
+    assert lock.acquire()
+    refused = monitor_command("run", cwd=project.folder)
+    lock.release()
+    assert refused.returncode == 2
+    assert "one at a time" in refused.stderr
+
+
+def test_two_daemons_share_a_postgresql_database_and_store_each_result_once(
+    project: Project, empty_postgresql: str
+) -> None:
+    decayed(project)
+    project.values["database"] = empty_postgresql
+    project.write()
+    mark = uuid.uuid4().hex
+    both = [start(project, mark, "run"), start(project, mark, "run")]
+    assert [process.wait(200) for process in both] == [0, 0]
+    with psycopg.connect(empty_postgresql) as connection:
+        found = {name: connection.execute(sql).fetchall() for name, sql in HISTORY.items()}
+        owners = connection.execute("SELECT count(DISTINCT owner) FROM runs").fetchone()
+    assert owners is not None
+    assert len(found["runs"]) == 16
+    assert all(row[5] == "done" for row in found["runs"])
+    assert [(row[1], row[2]) for row in found["alerts"]] == [("performance", "resolved")]
+    del project.values["database"]
+    project.run()
+    alone = history(project)
+    assert [row[0] for row in found["runs"]] == [row[0] for row in alone["runs"]]
+    assert [row[0] for row in found["events"]] == [row[0] for row in alone["events"]]
+    frame = pd.DataFrame([row[5] for row in found["values"]]), pd.DataFrame([row[5] for row in alone["values"]])
+    pd.testing.assert_frame_equal(*frame)

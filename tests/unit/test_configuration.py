@@ -1,0 +1,148 @@
+"""monitor.yaml: every mistake at once, with file and line, in words that help."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from monitor.config.load import find, load
+from monitor.config.model import Configuration
+from monitor.config.secrets import masked
+from monitor.domain.columns import KNOWN_NAMES
+from monitor.errors import ConfigurationError
+
+GOOD = """
+monitors:
+  churn:
+    task: binary
+    model: {name: churn}
+    source: {path: log.parquet}
+    reference: {path: reference.parquet}
+    columns: {event_time: ts, prediction: y}
+"""
+
+
+def problems(tmp_path: Path, text: str, name: str = "monitor.yaml") -> list[str]:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    return str(caught.value).splitlines()
+
+
+def test_a_good_configuration_is_read_with_its_defaults(tmp_path: Path) -> None:
+    (tmp_path / "monitor.yaml").write_text(
+        "defaults: {tags: {team: rentals, tier: a}, windows: {length: 1w}}\n" + GOOD + "    tags: {tier: b}\n"
+    )
+    monitor = load(tmp_path / "monitor.yaml").configuration.monitors["churn"]
+    assert monitor.tags == {"team": "rentals", "tier": "b"}
+    assert str(monitor.windows.length) == "1w"
+
+
+def test_every_mistake_is_named_with_its_line(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("task: binary", "task: binari").replace("prediction: y", "y_pred: y")
+        + "    windoes: {length: 1d}\nreceivers: {}\n"
+    )
+    found = problems(tmp_path, text)
+    assert [line.split(": ", 1)[0] for line in found] == [
+        "monitor.yaml:4",
+        "monitor.yaml:8",
+        "monitor.yaml:9",
+        "monitor.yaml:10",
+    ]
+    assert "`y_pred` is called `prediction` here" in found[1]
+    assert "did you mean `windows`?" in found[2]
+    assert "`receivers` is called `channels` here" in found[3]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (word, part)
+        for part in ("label", "event_time", "prediction", "probability", "id")
+        for word in KNOWN_NAMES[part]
+        if word != part
+    ],
+)
+def test_the_neighbours_words_are_known(tmp_path: Path, theirs: str, ours: str) -> None:
+    found = problems(tmp_path, GOOD.replace("columns: {", "columns: {" + theirs + ": x, "))
+    assert any(f"`{theirs}` is called `{ours}` here" in line for line in found)
+
+
+def test_a_tab_is_named_as_such(tmp_path: Path) -> None:
+    assert problems(tmp_path, "monitors:\n\tchurn: {}\n") == ["monitor.yaml:2: a tab: YAML is indented by spaces alone"]
+
+
+def test_a_key_that_stands_twice_is_a_mistake(tmp_path: Path) -> None:
+    assert problems(tmp_path, GOOD + "    task: regression\n") == [
+        "monitor.yaml:9: `task` stands here twice; first on line 4"
+    ]
+
+
+def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
+    entry = GOOD.split("monitors:\n")[1]
+    assert "differ in case alone" in problems(tmp_path, GOOD + entry.replace("churn:", "Churn:"))[0]
+    assert "differ in case alone" in problems(tmp_path, GOOD.replace("prediction: y", "prediction: y, label: Y"))[0]
+
+
+def test_a_missing_secret_is_a_mistake_with_its_place(tmp_path: Path) -> None:
+    text = GOOD.replace("{path: log.parquet}", '{url: "${NO_SUCH_VARIABLE}", table: t}')
+    assert problems(tmp_path, text) == ["monitor.yaml:6: the environment variable NO_SUCH_VARIABLE is not set"]
+
+
+def test_what_is_named_must_be_there(tmp_path: Path) -> None:
+    text = GOOD + "    alerts: {channels: [opps]}\nchannels: {ops: {type: webhook, url: 'https://example.org'}}\n"
+    assert problems(tmp_path, text) == ["monitor.yaml:9: there is no channel `opps`; did you mean `ops`?"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/services/x",
+        "https://example.webhook.office.com/x",
+        "https://discord.com/api/webhooks/1/x",
+    ],
+)
+def test_a_chat_address_is_refused_as_a_plain_webhook(tmp_path: Path, url: str) -> None:
+    found = problems(tmp_path, GOOD + f"channels: {{chat: {{type: webhook, url: '{url}'}}}}\n")
+    assert "Apprise URL" in found[0]
+
+
+def test_a_folder_of_files_is_one_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / "monitors"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(GOOD)
+    (folder / "b.yaml").write_text(GOOD.replace("churn:", "fraud:"))
+    assert list(load(folder).configuration.monitors) == ["churn", "fraud"]
+    (folder / "c.yaml").write_text(GOOD)
+    with pytest.raises(
+        ConfigurationError, match=r"monitors/c.yaml:3: `monitors.churn` stands also in monitors/a.yaml:3"
+    ):
+        load(folder)
+
+
+def test_it_is_searched_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONITOR_CONFIG", raising=False)
+    (tmp_path / "monitor.yaml").write_text(GOOD)
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert find(below, None) == tmp_path / "monitor.yaml"
+    with pytest.raises(ConfigurationError, match="monitor init"):
+        find(below, "nowhere.yaml")
+
+
+def test_passwords_are_masked_and_references_to_them_stay() -> None:
+    assert masked({"url": "postgresql://a:geheim@db/x", "secret": "geheim", "other": "${X}"}) == {
+        "url": "postgresql://a:***@db/x",
+        "secret": "***",
+        "other": "${X}",
+    }
+    assert masked({"url": "postgresql://a:${PW}@db/x"}) == {"url": "postgresql://a:${PW}@db/x"}
+
+
+def test_the_json_schema_is_json() -> None:
+    schema = Configuration.model_json_schema(by_alias=True)
+    assert json.loads(json.dumps(schema))["properties"]["monitors"]

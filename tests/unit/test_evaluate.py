@@ -1,0 +1,281 @@
+"""`Reference` and `evaluate`: numbers that equal scikit-learn's and Evidently's, verdicts, severities, and what they survive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from monitor import Checks, Columns, MonitorError, Reference, Severity, WindowCounts, evaluate
+from monitor.analysis.estimation import expected_roc_auc
+from monitor.analysis.performance import Outcomes, measure, roc_auc
+from tests.conftest import logged
+
+COLUMNS = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return Reference.fit(logged(2000, seed=1), COLUMNS, "binary")
+
+
+def test_a_healthy_window_is_quiet(reference: Reference) -> None:
+    evaluation = evaluate(reference, logged(800, seed=2))
+    assert not evaluation.changed
+    assert not evaluation.pages
+    assert evaluation.severity == "none"
+    assert evaluation["row_count"].value == 800
+
+
+def test_drift_is_found_and_pages_nobody(reference: Reference) -> None:
+    frame = logged(800, seed=2)
+    evaluation = evaluate(reference, frame.assign(noise=frame["noise"] * 100))
+    assert evaluation.changed
+    assert not evaluation.pages
+    drift = evaluation["drift_score", "noise"]
+    assert (drift.metric, drift.column) == ("drift_score", "noise")
+    assert "x 100, as if in another unit" in evaluation.findings[-1].explanation or "x 100" in str(
+        [f.explanation for f in evaluation.findings]
+    )
+
+
+def test_a_worse_model_is_critical_and_the_explanation_says_by_how_much(reference: Reference) -> None:
+    frame = logged(800, seed=2)
+    frame["label"] = np.random.default_rng(0).integers(0, 2, len(frame))
+    evaluation = evaluate(reference, frame)
+    assert evaluation.severity >= "critical"
+    assert evaluation.findings[0].metric == "roc_auc"
+    with pytest.raises(MonitorError, match="roc_auc is 0.5"):
+        evaluation.raise_for("warning")
+
+
+def test_a_fault_is_a_warning_by_what_it_costs_the_model(reference: Reference) -> None:
+    frame = logged(800, seed=2).drop(columns="label")
+    lost = evaluate(reference, frame.assign(income=np.nan))
+    harmless = evaluate(reference, frame.assign(noise=np.nan))
+    assert next(each for each in lost.findings if each.metric == "missing_share").severity == "warning"
+    assert next(each for each in harmless.findings if each.metric == "missing_share").severity == "info"
+
+
+def test_a_threshold_of_the_users_pages_when_it_breaks(reference: Reference) -> None:
+    frame = logged(800, seed=2)
+    frame.loc[:39, "noise"] = np.nan
+    checks = Checks(
+        thresholds={"missing_share": {"upper": 0.2, "columns": {"noise": {"upper": 0.01, "severity": "critical"}}}}
+    )
+    evaluation = evaluate(reference, frame, checks=checks)
+    assert evaluation["missing_share", "noise"].severity == "critical"  # type: ignore[union-attr]
+    assert evaluation["missing_share", "income"].threshold_upper == 0.2  # type: ignore[union-attr]
+    assert not evaluate(reference, frame, checks=Checks(thresholds={"missing_share": {"upper": 0.2}})).pages
+
+
+def test_counts_of_the_whole_window_go_before_those_of_the_sample(reference: Reference) -> None:
+    evaluation = evaluate(reference, logged(100, seed=2), counts=WindowCounts(rows=10**6, missing={"noise": 5 * 10**5}))
+    assert evaluation["missing_share", "noise"].value == 0.5
+    assert evaluation["row_count"].value == 10**6
+
+
+def test_rows_outside_the_window_are_left_out(reference: Reference) -> None:
+    frame = logged(800, days=8, seed=2)
+    start = pd.Timestamp("2025-01-02")
+    assert (
+        evaluate(
+            reference, frame, window=(start.to_pydatetime(), (start + pd.Timedelta("24h")).to_pydatetime())
+        ).counts.rows
+        == 100
+    )
+
+
+def test_only_what_is_asked_is_checked(reference: Reference) -> None:
+    evaluation = evaluate(reference, logged(300, seed=2), checks=Checks(only=("drift",)))
+    assert {check.kind.value for check in evaluation.checks} == {"drift"}
+
+
+@pytest.mark.parametrize("column", ["income", "region", "noise", "probability"])
+@pytest.mark.parametrize("broken", ["null", "empty text", "lists", "constant", "infinite", "mixed", "gone"])
+def test_one_broken_column_never_costs_the_others_their_checks(reference: Reference, column: str, broken: str) -> None:
+    frame = logged(300, seed=2)
+    values: dict[str, Any] = {
+        "null": [None] * 300, "empty text": [""] * 300, "lists": [[1, 2]] * 300, "constant": [1.0] * 300, "infinite": [np.inf] * 300, "mixed": [1, "a", None] * 100,
+    }  # fmt: skip
+    if broken == "gone":
+        frame = frame.drop(columns=column)
+    else:
+        frame[column] = pd.Series(values[broken], dtype=None if broken == "constant" else object)
+    evaluation = evaluate(reference, frame)
+    for other in {"income", "region", "noise"} - {column}:
+        assert evaluation["drift_score", other].verdict == "fine"  # type: ignore[union-attr]
+
+
+def test_an_empty_window_is_no_data(reference: Reference) -> None:
+    evaluation = evaluate(reference, logged(10).iloc[:0])
+    assert [finding.kind.value for finding in evaluation.findings] == ["no_data"]
+    assert evaluation.pages
+    assert evaluation.snapshot is None
+
+
+def test_too_few_rows_are_a_verdict_and_not_an_error(reference: Reference) -> None:
+    evaluation = evaluate(reference, logged(5, seed=2))
+    assert {check.verdict.value for check in evaluation.checks if check.metric == "drift_score"} == {"too_little_data"}
+    assert evaluation["roc_auc"].verdict == "too_little_data"  # type: ignore[union-attr]
+
+
+def test_an_evaluation_can_be_looked_at_in_many_ways(reference: Reference, tmp_path: Path) -> None:
+    evaluation = evaluate(reference, logged(300, seed=2))
+    assert len(evaluation.to_frame("metrics")) == len(evaluation.metrics)
+    assert set(evaluation.to_frame("checks").columns) >= {
+        "metric",
+        "column",
+        "verdict",
+        "p_value",
+        "rows",
+        "detection_limit",
+    }
+    assert json.loads(evaluation.to_json())["severity"] == "none"
+    evaluation.save_html(str(tmp_path / "r.html"))
+    assert "plotly" in (tmp_path / "r.html").read_text().lower()
+    assert evaluation._repr_html_().startswith("<p>")
+
+
+def test_a_reference_is_named_by_what_it_was_fitted_on_and_survives_its_archive(tmp_path: Path) -> None:
+    frame = logged(600, seed=1)
+    one, same, other = (
+        Reference.fit(each, COLUMNS, "binary") for each in (frame, frame.copy(), frame.assign(noise=0.5))
+    )
+    assert one.version == same.version != other.version
+    one.save(tmp_path / "r")
+    loaded = Reference.load(tmp_path / "r")
+    assert loaded.to_bytes() == one.to_bytes()
+    window = logged(300, seed=3)
+    first, second = evaluate(one, window), evaluate(loaded, window)
+    assert first.to_json() == second.to_json()
+    (tmp_path / "no").write_bytes(b"no archive")
+    with pytest.raises(MonitorError, match="no archive of a reference"):
+        Reference.load(tmp_path / "no")
+
+
+def test_binary_metrics_equal_scikit_learns() -> None:
+    frame = logged(700, seed=4)
+    y, said, score = (frame[name].to_numpy(dtype=float) for name in ("label", "prediction", "probability"))
+    found = {name: value.value for name, value in measure(Outcomes("binary", y, said, score)).items()}
+    expected = {
+        "roc_auc": sklearn_metrics.roc_auc_score(y, score), "accuracy": sklearn_metrics.accuracy_score(y, said), "precision": sklearn_metrics.precision_score(y, said),
+        "recall": sklearn_metrics.recall_score(y, said), "f1": sklearn_metrics.f1_score(y, said), "log_loss": sklearn_metrics.log_loss(y, score),
+        "brier_score": sklearn_metrics.brier_score_loss(y, score), "pr_auc": sklearn_metrics.average_precision_score(y, score),
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+
+
+def test_performance_equals_what_the_evidently_report_holds(reference: Reference) -> None:
+    evaluation = evaluate(reference, logged(700, seed=4))
+    names = {
+        "Accuracy": "accuracy",
+        "Precision": "precision",
+        "Recall": "recall",
+        "F1Score": "f1",
+        "RocAuc": "roc_auc",
+        "LogLoss": "log_loss",
+    }
+    held = {}
+    for result in evaluation.snapshot.metric_results.values():
+        kind = str(result.metric_value_location.metric.params.get("type", "")).rsplit(":", 1)[-1]
+        if kind in names:
+            held[names[kind]] = float(result.value)
+    assert set(held) == set(names.values())
+    assert held == pytest.approx({name: evaluation[name].value for name in held}, abs=1e-9)
+
+
+def test_regression_metrics_equal_scikit_learns() -> None:
+    random = np.random.default_rng(0)
+    y, said = random.normal(size=500), random.normal(size=500)
+    found = {name: value.value for name, value in measure(Outcomes("regression", y, said, None)).items()}
+    assert found["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(y, said))
+    assert found["rmse"] == pytest.approx(sklearn_metrics.root_mean_squared_error(y, said))
+    assert found["r2_score"] == pytest.approx(sklearn_metrics.r2_score(y, said))
+
+
+def test_the_error_of_roc_auc_is_its_scatter() -> None:
+    random = np.random.default_rng(0)
+    areas, errors = [], []
+    for _ in range(300):
+        truth = random.random(400) < 0.3
+        measured = roc_auc(truth, random.normal(size=400) + truth)
+        areas.append(measured.value)
+        errors.append(measured.error)
+    assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.15)
+
+
+def test_the_expected_roc_auc_is_the_mean_of_what_labels_drawn_by_chance_give() -> None:
+    random = np.random.default_rng(0)
+    chance = random.random(400).round(2)
+    drawn = [sklearn_metrics.roc_auc_score(random.random(400) < chance, chance) for _ in range(400)]
+    assert expected_roc_auc(chance, chance) == pytest.approx(np.mean(drawn), abs=0.003)
+
+
+def test_regression_and_multiclass_run_through() -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.normal(size=900), "label": random.normal(size=900)})
+    frame["prediction"] = frame["label"] + random.normal(size=900) * 0.5
+    reference = Reference.fit(frame, Columns(prediction="prediction", label="label"), "regression")
+    bad = frame.assign(prediction=frame["prediction"] + random.normal(size=900) * 2)
+    assert evaluate(reference, frame.iloc[:300]).severity < "warning"
+    assert evaluate(reference, bad).severity == Severity.CRITICAL
+    names = {"a": "p_a", "b": "p_b", "c": "p_c"}
+    chances = random.dirichlet([1, 1, 1], 900)
+    many = pd.DataFrame(chances, columns=list(names.values())).assign(x=random.normal(size=900))
+    many["prediction"] = np.array(list("abc"))[chances.argmax(axis=1)]
+    many["label"] = [random.choice(list("abc"), p=row) for row in chances]
+    reference = Reference.fit(many, Columns(prediction="prediction", probability=names, label="label"), "multiclass")
+    healthy = evaluate(reference, many.iloc[:400])
+    assert healthy["estimated_roc_auc"].value == pytest.approx(healthy["roc_auc"].value, abs=0.06)
+    assert evaluate(reference, many.assign(label=random.permutation(many["label"]))).severity == "critical"
+
+
+def test_a_negative_class_named_positive_turns_the_scores_round() -> None:
+    frame = logged(600, seed=1).assign(
+        label=lambda each: np.where(each["label"] == 1, "good", "bad"),
+        prediction=lambda each: np.where(each["prediction"] == 1, "good", "bad"),
+    )
+    right = Reference.fit(
+        frame, Columns(prediction="prediction", probability="probability", positive="good", label="label"), "binary"
+    )
+    wrong = Reference.fit(
+        frame, Columns(prediction="prediction", probability="probability", positive="bad", label="label"), "binary"
+    )
+    assert right.baseline["roc_auc"].value == pytest.approx(1 - wrong.baseline["roc_auc"].value)
+
+
+def test_segments_are_looked_at_one_by_one() -> None:
+    columns = Columns(prediction="prediction", probability="probability", label="label", segments=("region",))
+    reference = Reference.fit(logged(2000, seed=1), columns, "binary")
+    frame = logged(1500, seed=2)
+    south = frame["region"] == "south"
+    frame.loc[south, "label"] = np.random.default_rng(0).integers(0, 2, south.sum())
+    evaluation = evaluate(reference, frame)
+    assert evaluation["roc_auc", "", "region=south"].verdict == "changed"  # type: ignore[union-attr]
+    assert evaluation["roc_auc", "", "region=north"].verdict == "fine"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("columns", "task", "message"),
+    [
+        (Columns(prediction="nothing"), "binary", "no column 'nothing'"),
+        (COLUMNS, "ranking", "no task"),
+        (Columns(), "binary", "neither a prediction"),
+    ],
+)
+def test_a_reference_that_cannot_be_fitted_says_why(columns: Columns, task: str, message: str) -> None:
+    with pytest.raises(MonitorError, match=message):
+        Reference.fit(logged(100), columns, task)
+
+
+def test_columns_are_inferred_by_the_fields_words() -> None:
+    frame = pd.DataFrame({"timestamp": pd.to_datetime(["2025-01-01"]), "y_pred": [1], "y_true": [1], "x": [2.0]})
+    columns = Columns.infer(frame)
+    assert (columns.event_time, columns.prediction, columns.label) == ("timestamp", "y_pred", "y_true")
+    assert columns.feature_names(list(frame)) == ["x"]

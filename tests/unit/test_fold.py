@@ -1,0 +1,139 @@
+"""Judging is a pure fold: bad opens, good resolves, none does neither; and another look finds the same incident again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.alerting.fold import Known, Result, Rule, State, fold, reconcile, step
+from monitor.domain.grid import Window
+
+START = datetime(2025, 1, 6, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def result(
+    day: int, verdict: str, *, length: int = 1, severity: str = "warning", look: int = 0, late: int = 0
+) -> Result:
+    window = Window(START + day * DAY, START + (day + length) * DAY)
+    made = frozenset({"mae||"}) if verdict != "none" else frozenset()
+    paging = ("mae||",) if verdict == "bad" else ()
+    return Result(
+        f"run{day}.{look}",
+        window,
+        look,
+        window.end + late * DAY,
+        verdict == "bad",
+        made,
+        paging,
+        ("mae",) if paging else (),
+        severity if paging else "none",
+        verdict,
+    )
+
+
+def events(verdicts: str, rule: Rule, *, length: int = 1) -> list[tuple[int, str]]:
+    names = {"b": "bad", "g": "good", "n": "none"}
+    state, found = State(), []
+    for day, letter in enumerate(verdicts):
+        taken = step(State.from_dict(state.to_dict()), result(day, names[letter], length=length), rule)
+        state = taken.state
+        found += [(day, event.kind) for event in taken.events]
+    return found
+
+
+def test_one_bad_window_fires_and_two_good_ones_resolve() -> None:
+    assert events("gbgg", Rule()) == [(1, "firing"), (3, "resolved")]
+
+
+def test_for_counts_bad_windows_in_a_row_and_a_good_one_clears_them() -> None:
+    assert events("bbgbbb", Rule(for_windows=3)) == [(0, "pending"), (2, "cleared"), (3, "pending"), (5, "firing")]
+
+
+def test_windows_without_an_answer_neither_count_nor_clear() -> None:
+    assert events("bnb", Rule(for_windows=2)) == [(0, "pending"), (2, "firing")]
+    assert events("bgng", Rule()) == [(0, "firing"), (3, "resolved")]
+
+
+def test_a_bad_window_clears_the_count_of_good_ones() -> None:
+    assert events("bgbgg", Rule()) == [(0, "firing"), (4, "resolved")]
+
+
+def test_overlapping_windows_count_once() -> None:
+    assert events("bbbbbbbb", Rule(for_windows=2), length=7) == [(0, "pending"), (7, "firing")]
+
+
+def test_a_window_is_good_only_if_what_opened_the_alert_could_be_asked_again() -> None:
+    opened = step(State(), result(0, "bad"), Rule()).state
+    other = Result("r", Window(START + DAY, START + 2 * DAY), 0, START + 2 * DAY, False, frozenset({"rmse||"}))
+    assert step(opened, other, Rule(keep_firing_for=1)).events == ()
+
+
+def test_a_worse_window_escalates_once() -> None:
+    state = step(State(), result(0, "bad"), Rule()).state
+    worse = step(state, result(1, "bad", severity="critical"), Rule())
+    assert [event.kind for event in worse.events] == ["escalated"]
+    assert step(worse.state, result(2, "bad", severity="critical"), Rule()).events == ()
+
+
+def test_a_retraining_is_proposed_by_bad_windows_in_a_row() -> None:
+    state, proposed = State(), []
+    for day, verdict in enumerate(["bad", "bad", "good", "bad", "none", "bad", "bad"]):
+        taken = step(state, result(day, verdict), Rule(retrain_for=2))
+        state = taken.state
+        proposed += [day] if taken.proposes else []
+    assert proposed == [1, 5, 6]
+
+
+@given(st.text("bgn", max_size=40), st.integers(1, 3), st.integers(1, 3))
+@settings(max_examples=300, deadline=None)
+def test_step_by_step_and_folded_whole_are_the_same(verdicts: str, bad: int, good: int) -> None:
+    rule = Rule(bad, good)
+    names = {"b": "bad", "g": "good", "n": "none"}
+    results = [result(day, names[letter]) for day, letter in enumerate(verdicts)]
+    state, fired, ended = State(), [], []
+    for each in results:
+        taken = step(state, each, rule)
+        state = taken.state
+        fired += [event.first_window for event in taken.events if event.kind == "firing"]
+        ended += [event.first_window for event in taken.events if event.kind == "resolved"]
+    history = fold(reversed(results), rule)
+    assert history.state == state
+    assert [incident.first_window for incident in history.incidents] == fired
+    assert [incident.first_window for incident in history.incidents if incident.resolved] == ended
+
+
+def known(results: list[Result], rule: Rule) -> list[Known]:
+    far = datetime.max.replace(tzinfo=UTC)
+    return [
+        Known(
+            each.first_window,
+            each.opened_as_of,
+            each.first_window,
+            each.resolved.as_of if each.resolved else far,
+            "resolved" if each.resolved else "firing",
+            each.severity,
+        )
+        for each in fold(results, rule).incidents
+    ]
+
+
+def test_another_look_that_finds_the_window_healthy_retracts_the_alert() -> None:
+    before = [result(0, "good"), result(1, "bad"), result(2, "good")]
+    after = [before[0], result(1, "good", look=6, late=5), before[2]]
+    changes = reconcile(known(before, Rule()), fold(after, Rule()).incidents)
+    assert [(old is not None, incident, event) for old, incident, event in changes] == [(True, None, "retracted")]
+
+
+def test_another_look_that_moves_the_beginning_keeps_the_alert() -> None:
+    before = [result(0, "good"), result(1, "bad"), result(2, "bad")]
+    after = [result(0, "bad", look=6, late=5), before[1], before[2]]
+    assert reconcile(known(before, Rule()), fold(after, Rule()).incidents) == []
+
+
+def test_another_look_that_finds_less_harm_downgrades() -> None:
+    before = [result(0, "bad", severity="critical")]
+    changes = reconcile(known(before, Rule()), fold([result(0, "bad", look=6)], Rule()).incidents)
+    assert [event for _, _, event in changes] == ["downgraded"]
