@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from standardwebhooks import Webhook as Signer
+from urllib3.exceptions import HTTPError
 
 from monitor.errors import DeliveryError
 
@@ -43,7 +44,7 @@ def post(
     try:
         answer = session.post(url, data=body, headers=dict(headers), timeout=(5, 5), allow_redirects=False, stream=True)
         text = _read(answer, started + deadline_s)
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise DeliveryError(f"{shown}: {_reason(error)}") from None
     finally:
         session.close()
@@ -68,12 +69,12 @@ def post_signed(url: str, identity: str, body: str, secret: str | None, *, allow
 def _read(answer: requests.Response, until: float) -> str:
     """The beginning of the body; neither a dripping nor an endless answer holds on to us."""
     data = b""
-    for chunk in answer.raw.stream(4096, decode_content=False):
+    while chunk := answer.raw.read1(4096, decode_content=False):
         data += chunk
-        if len(data) > MAX_ANSWER or time.monotonic() > until:
+        if time.monotonic() > until:
+            raise requests.Timeout("the answer took too long")
+        if len(data) > MAX_ANSWER:
             break
-    if time.monotonic() > until:
-        raise requests.Timeout("the answer took too long")
     return data[:MAX_ANSWER].decode(errors="replace")
 
 
@@ -103,7 +104,7 @@ class _Guarded(HTTPAdapter):
         return super().send(request, *args, **kwargs)  # type: ignore[arg-type]
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, requests.ConnectTimeout):
         return "no connection within 5 s"

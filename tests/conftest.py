@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -214,20 +215,17 @@ def _postgres_tool(name: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """A PostgreSQL server of the tests' own on a free port; its address, with a database `monitor`."""
     initdb, postgres = _postgres_tool("initdb"), _postgres_tool("postgres")
     if initdb is None or postgres is None:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL is not installed; .ci/run installs it")
         pytest.skip("needs PostgreSQL (Debian: apt install postgresql)")
-    # A short path: sockets have one, and PostgreSQL refuses to be run by root.
-    folder = Path(str(tmp_path_factory.mktemp("pg")))
+    # PostgreSQL refuses to be run by root.
+    folder = Path(tempfile.mkdtemp(prefix="monitor-pg-"))
     prefix: list[str] = []
     if os.getuid() == 0:
-        for each in (folder, *folder.parents):
-            if each.is_relative_to("/tmp") and each != Path("/tmp"):
-                each.chmod(0o755)
         shutil.chown(folder, "postgres", "postgres")
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     data = folder / "data"
@@ -265,6 +263,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"postgresql://monitor@127.0.0.1:{port}/monitor"
     server.send_signal(signal.SIGINT)  # fast: connections that are left are closed
     server.wait(60)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

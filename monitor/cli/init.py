@@ -38,7 +38,8 @@ def init(
     """Look at the data and write a monitor for it."""
     from dataclasses import replace
 
-    from monitor.services.inspect_data import InspectSpec, inspect_data
+    from monitor.services.inspect_data import InspectSpec
+    from monitor.services.specs import INSPECT
     from monitor.services.workers import Workers
 
     if reference is not None and reference_until is not None:
@@ -54,13 +55,13 @@ def init(
         positive,
     )
     workers = Workers()
-    proposal: Proposal = workers.call(inspect_data, spec)
+    proposal: Proposal = workers.call(INSPECT, spec)
     if proposal.roc_auc is not None and proposal.roc_auc < 0.5 and positive is None:
         other = next((each for each in proposal.classes if each != (proposal.columns.positive or "1")), None)
         question = f"ROC AUC on the reference is {proposal.roc_auc:.3f}, worse than chance: is the probability that of class {other!r}?"
         if other is not None and sys.stdin.isatty() and typer.confirm(question, default=True):
             spec = replace(spec, positive=other)
-            proposal = workers.call(inspect_data, spec)
+            proposal = workers.call(INSPECT, spec)
         else:
             typer.echo(f"! {question} Then: --positive {other}", err=True)
     entry, secrets = _entry(name, spec, proposal)

@@ -13,7 +13,7 @@ from structlog import get_logger
 
 from monitor.config.model import MonitorConfig
 from monitor.services.context import Context
-from monitor.services.work import FittedReference, ReferenceSpec, fit_reference
+from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.storage import monitors, references
 from monitor.storage.tables import ConfigurationVersion, MonitorRow, ReferenceInForce, Run
@@ -70,7 +70,7 @@ def prepare_references(context: Context, workers: Workers) -> None:
             )
 
         if context.database.read(needed):
-            fitted: FittedReference = workers.call(fit_reference, reference_spec(context, config))
+            fitted: FittedReference = workers.call(FIT_REFERENCE, reference_spec(context, config))
             context.database.transact(_put, context, name, fitted, origin)
 
 

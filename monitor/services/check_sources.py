@@ -8,7 +8,7 @@ from monitor.config.model import Loaded, MonitorConfig
 from monitor.errors import MonitorError, SourceUnreachableError
 from monitor.services.apply_configuration import reference_spec
 from monitor.services.context import Context, open_database
-from monitor.services.work import ReferenceSpec
+from monitor.services.specs import CHECK, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.sources.log import Log, describe_place
 from monitor.sources.spec import LogSpec
@@ -31,7 +31,7 @@ def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
     for name, config in loaded.configuration.monitors.items():
         place = loaded.places.get(f"monitors.{name}.source", "monitor.yaml")
         try:
-            found: list[str] = workers.call(check, _spec(context, config), 120)
+            found: list[str] = workers.call(CHECK, _spec(context, config), 120)
         except SourceUnreachableError as error:
             unreachable.append(f"{place}: {name}: {error}")
         except MonitorError as error:

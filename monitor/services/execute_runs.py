@@ -15,7 +15,7 @@ from monitor.config.model import MonitorConfig
 from monitor.domain.grid import Window
 from monitor.errors import DataError, MonitorError, SourceUnreachableError
 from monitor.services.context import Context
-from monitor.services.work import RunResult, RunSpec, run
+from monitor.services.specs import RUN, RunResult, RunSpec
 from monitor.services.workers import Work, WorkerDiedError, Workers
 from monitor.storage import monitors, references, results, runs
 from monitor.storage.results import Results
@@ -70,7 +70,7 @@ class Executor:
                 continue
             timeout = self.context.configuration.workers.timeout.approximate().total_seconds()
             self.in_work.append(
-                InWork(claim, self.workers.start(run, spec, timeout), about, losses >= runs.LOSSES_UNTIL_ALONE)
+                InWork(claim, self.workers.start(RUN, spec, timeout), about, losses >= runs.LOSSES_UNTIL_ALONE)
             )
         return claimed
 

@@ -17,7 +17,7 @@ from monitor.errors import DeliveryError, MonitorError, UsageError
 from monitor.retraining.launchers import command, webhook
 from monitor.retraining.request import LaunchError, Outcome
 from monitor.services.context import Context
-from monitor.services.work import FittedReference, ReferenceSpec, fit_reference
+from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.sources.spec import Place
 from monitor.storage import references, retraining
@@ -190,7 +190,7 @@ def complete(context: Context, workers: Workers, uuid: str, outcome: Outcome) ->
     if outcome.succeeded and outcome.reference:
         try:
             spec = context.database.read(_reference_spec, context, uuid, outcome.reference)
-            fitted = workers.call(fit_reference, spec)
+            fitted = workers.call(FIT_REFERENCE, spec)
         except MonitorError as error:
             problem = f"the training succeeded, but its reference cannot be used: {error}"
     return context.database.transact(_complete, context, uuid, outcome, fitted, problem)

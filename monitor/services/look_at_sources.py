@@ -11,7 +11,7 @@ from structlog import get_logger
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.services import plan_runs
 from monitor.services.context import Context
-from monitor.services.work import Look, LookSpec, look
+from monitor.services.specs import LOOK, Look, LookSpec
 from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
 from monitor.storage import monitors
 
@@ -55,7 +55,7 @@ def _wanted(session: Session, context: Context, at_least_every: timedelta) -> li
 def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec) -> bool:
     now = context.clock.now()
     try:
-        seen: Look = workers.call(look, spec, _TIMEOUT_S)
+        seen: Look = workers.call(LOOK, spec, _TIMEOUT_S)
     except (SourceUnreachableError, DataError, WorkerDiedError, WorkFailedError) as error:
         message = str(error)
         if context.database.transact(monitors.store_look_failed, monitor_id, message, now):

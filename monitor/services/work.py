@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -18,33 +17,14 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
 from monitor.analysis.snapshot.store import pack
-from monitor.domain.checks import Check, Checks, Finding, Kind, MetricValue, Severity, Verdict
+from monitor.domain.checks import Check, Finding, Kind, MetricValue, Severity, Verdict
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Window
 from monitor.errors import DataError
+from monitor.services.specs import FittedReference, Look, LookSpec, ReferenceSpec, RunResult, RunSpec
 from monitor.sources.log import Log, read_frame
-from monitor.sources.spec import LogSpec, Place
 
 REFERENCE_ROWS = 100_000
-
-
-@dataclass(frozen=True)
-class LookSpec:
-    """Look at a source: its extent, and when the labels of these windows came."""
-
-    log: LogSpec
-    after: datetime | None
-    windows: tuple[Window, ...]
-    expected: float
-
-
-@dataclass(frozen=True)
-class Look:
-    """What was seen. label_times: by window start, when the expected share of labels was reached; None if it was not."""
-
-    first: datetime | None
-    newest: datetime | None
-    label_times: dict[str, str | None]
 
 
 def look(spec: LookSpec) -> Look:
@@ -66,30 +46,6 @@ def reached_at(label_times: pd.Series, expected: float) -> datetime | None:
         return None
     moment: datetime = known.iloc[needed - 1].to_pydatetime()
     return moment
-
-
-@dataclass(frozen=True)
-class ReferenceSpec:
-    """Fit a reference: from a place, or from an interval of the monitor's own log (with its labels)."""
-
-    task: str
-    columns: Columns
-    place: Place | None = None
-    log: LogSpec | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    as_of: datetime | None = None
-
-
-@dataclass(frozen=True)
-class FittedReference:
-    """A reference as it travels: its version, archive, and what it says of itself."""
-
-    version: str
-    archive: bytes
-    rows: int
-    harm_metric: str | None
-    baseline: dict[str, float]
 
 
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
@@ -120,39 +76,6 @@ def fit_reference(spec: ReferenceSpec) -> FittedReference:
 def _without_own_columns(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     own = [name for name in ("monitor_canonical_id", "monitor_label_time") if name in frame]
     return frame.drop(columns=[*own, *(name for name in columns.ignore if name in frame)])
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """Evaluate one window. references: by model version ('' for any other) the file of the one in force."""
-
-    kind: str
-    window: Window
-    as_of: datetime
-    log: LogSpec
-    columns: Columns
-    references: dict[str, str]
-    checks: Checks
-    default_version: str
-    expected: float = 1.0
-    judge_from: float = 0.0
-    revise_until: datetime | None = None
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What is stored of a run."""
-
-    rows: int
-    sampled: int
-    labelled: int | None
-    counts: dict[str, Any]
-    severity: str
-    metrics: Sequence[MetricValue]
-    checks: Sequence[Check]
-    findings: Sequence[Finding]
-    snapshot: bytes | None
-    reference: str
 
 
 _DATA_KINDS = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value, Kind.NO_DATA.value)

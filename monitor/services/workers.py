@@ -7,13 +7,14 @@ that is killed costs nobody else anything, and none outlives its daemon.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -27,6 +28,8 @@ _ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     # Evidently sums over sets of text: with hashes that differ from process to process the last digits would.
     "PYTHONHASHSEED": "0",
+    # A stray monitor.py in the working folder must not be taken for this package.
+    "PYTHONSAFEPATH": "1",
     # Nothing forks after threads: Arrow's allocator would start one.
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
@@ -104,8 +107,8 @@ class Workers:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
 
-    def start(self, function: Callable[[Any], Any], spec: Any, timeout_s: float = 3600.0) -> Work:
-        """Run `function(spec)`, both picklable, in a process of its own."""
+    def start(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Work:
+        """Run a function, named as `module:function`, on a picklable specification, in a process of its own."""
         receiving, sending = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_run, args=(sending, function, spec), daemon=True)
         with _start_lock, _plain_main(), _environment():
@@ -113,8 +116,8 @@ class Workers:
         sending.close()
         return Work(process, receiving, timeout_s)
 
-    def call(self, function: Callable[[Any], Any], spec: Any, timeout_s: float = 3600.0) -> Any:
-        """Run `function(spec)` in a worker and wait for its result."""
+    def call(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Any:
+        """Run a function in a worker and wait for its result."""
         return self.start(function, spec, timeout_s).wait()
 
 
@@ -149,7 +152,7 @@ def _plain_main() -> Iterator[None]:
             main.__file__ = file
 
 
-def _run(results: Connection, function: Callable[[Any], Any], spec: Any) -> None:
+def _run(results: Connection, function: str, spec: Any) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # what a window kills is its worker, which the daemon sees
@@ -157,7 +160,8 @@ def _run(results: Connection, function: Callable[[Any], Any], spec: Any) -> None
         "ignore"
     )  # libraries' advice to their programmers; what users should know is a check's verdict
     try:
-        outcome = ("result", function(spec))
+        module, name = function.split(":")
+        outcome = ("result", getattr(importlib.import_module(module), name)(spec))
     except MemoryError:
         outcome = ("error", ("MemoryError", "the window does not fit into memory; lower sample.rows"))
     except Exception as error:

@@ -215,7 +215,7 @@ class Log:
         if self.spec.id is not None:
             return canonical_id(self.table[self.spec.id], self.spec.place.shown)
         text = [
-            self.table[name].cast("string").fill_null("\x00") for name in self.types if name not in self.spec.ignore
+            self.table[name].cast("string").fill_null("\x1e") for name in self.types if name not in self.spec.ignore
         ]
         return md5(ibis.literal("\x1f").join(text))
 

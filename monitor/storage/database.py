@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from structlog import get_logger
@@ -65,18 +65,24 @@ class Database:
         return self._retried(lambda session: unit(session, *args, **kwargs), write=False)
 
     def _retried(self, unit: Callable[[Session], T], *, write: bool) -> T:
+        engine = self.engine.execution_options(immediate=write)
+
+        def once() -> T:
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                return unit(session)
+
+        return self._again(once)
+
+    def _again(self, unit: Callable[[], T]) -> T:
+        """The one place that tries again: the whole of `unit`, while the error is a passing one."""
         for attempt in range(_ATTEMPTS):
             try:
-                with (
-                    Session(self.engine.execution_options(immediate=write), expire_on_commit=False) as session,
-                    session.begin(),
-                ):
-                    return unit(session)
+                return unit()
             except IntegrityError:
                 # Another daemon wrote the same natural key first: run again, `unit` then finds it there.
                 if attempt >= 2:
                     raise
-            except DBAPIError as error:
+            except (OperationalError, InterfaceError) as error:
                 if not _passing(error) or attempt == _ATTEMPTS - 1:
                     raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, _first_line(error))) from error
                 time.sleep(min(0.05 * 2**attempt, 2) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
@@ -121,18 +127,18 @@ class Database:
 
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.engine.execution_options(immediate=True).connect() as connection:
-                with _migration_lock(connection):
-                    config = alembic_config()
-                    config.attributes["connection"] = connection
-                    if revision != "head" and revision in _ancestors(self._revision_of(connection)):
-                        command.downgrade(config, revision)
-                    else:
-                        command.upgrade(config, revision)
+
+        def unit() -> None:
+            with self.engine.execution_options(immediate=True).connect() as connection, _migration_lock(connection):
+                config = alembic_config()
+                config.attributes["connection"] = connection
+                if revision != "head" and revision in _ancestors(self._revision_of(connection)):
+                    command.downgrade(config, revision)
+                else:
+                    command.upgrade(config, revision)
                 connection.commit()
-        except DBAPIError as error:
-            raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, _first_line(error))) from error
+
+        self._again(unit)
 
     def _revision_of(self, connection: Connection) -> str | None:
         if not inspect(connection).has_table("alembic_version"):
@@ -238,7 +244,8 @@ def _engine(url: URL) -> Engine:
 def _on_sqlite_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # BEGIN is ours: pysqlite's own comes too late
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

@@ -1,0 +1,96 @@
+"""What travels to worker processes and back. The daemon imports this and never the work itself, which loads Evidently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from monitor.domain.checks import Check, Checks, Finding, MetricValue
+from monitor.domain.columns import Columns
+from monitor.domain.grid import Window
+from monitor.sources.spec import LogSpec, Place
+
+# The functions that workers run, as `module:function`.
+LOOK = "monitor.services.work:look"
+FIT_REFERENCE = "monitor.services.work:fit_reference"
+RUN = "monitor.services.work:run"
+CHECK = "monitor.services.check_sources:check"
+INSPECT = "monitor.services.inspect_data:inspect_data"
+
+
+@dataclass(frozen=True)
+class LookSpec:
+    """Look at a source: its extent, and when the labels of these windows came."""
+
+    log: LogSpec
+    after: datetime | None
+    windows: tuple[Window, ...]
+    expected: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen. label_times: by window start, when the expected share of labels was reached; None if it was not."""
+
+    first: datetime | None
+    newest: datetime | None
+    label_times: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class ReferenceSpec:
+    """Fit a reference: from a place, or from an interval of the monitor's own log (with its labels)."""
+
+    task: str
+    columns: Columns
+    place: Place | None = None
+    log: LogSpec | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FittedReference:
+    """A reference as it travels: its version, archive, and what it says of itself."""
+
+    version: str
+    archive: bytes
+    rows: int
+    harm_metric: str | None
+    baseline: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Evaluate one window. references: by model version ('' for any other) the file of the one in force."""
+
+    kind: str
+    window: Window
+    as_of: datetime
+    log: LogSpec
+    columns: Columns
+    references: dict[str, str]
+    checks: Checks
+    default_version: str
+    expected: float = 1.0
+    judge_from: float = 0.0
+    revise_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What is stored of a run."""
+
+    rows: int
+    sampled: int
+    labelled: int | None
+    counts: dict[str, Any]
+    severity: str
+    metrics: Sequence[MetricValue]
+    checks: Sequence[Check]
+    findings: Sequence[Finding]
+    snapshot: bytes | None
+    reference: str

@@ -1,0 +1,140 @@
+"""A model that decays is retrained once: by a command, or by a webhook that somebody completes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from standardwebhooks import Webhook
+
+from tests.conftest import Project, Receiver, logged
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
+
+TRAIN = """
+import json, sys, shutil
+request = json.load(sys.stdin)
+with open("requests.jsonl", "a") as file:
+    print(json.dumps(request), file=file)
+shutil.copy("reference.parquet", "reference-2.parquet")
+print(json.dumps({"status": "succeeded", "model_version": "2", "reference": "reference-2.parquet"}))
+"""
+
+
+def decayed(project: Project, launcher: dict[str, object], **policy: object) -> None:
+    frame = logged(3600, days=60)
+    late = frame["event_time"].between("2025-01-11", "2025-02-05")
+    frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
+    project.log(frame)
+    project.labels(frame)
+    project.monitor["retraining"] = {
+        "when": ["performance"],
+        "for": 2,
+        "cooldown": "30d",
+        "launcher": "train",
+        **policy,
+    }
+    project.values["launchers"] = {"train": launcher}
+
+
+def test_a_command_retrains_once_and_its_reference_is_in_force_from_then_on(
+    project: Project, monitor_command: Command
+) -> None:
+    (project.folder / "train.py").write_text(TRAIN)
+    decayed(project, {"type": "command", "command": [sys.executable, "train.py"]})
+    assert project.replay().failed == 0
+    requests = [json.loads(line) for line in (project.folder / "requests.jsonl").read_text().splitlines()]
+    assert len(requests) == 1
+    assert requests[0]["model"] == "churn"
+    assert requests[0]["data_start"].startswith("2025-01-11")
+    assert project.query("SELECT state FROM retraining_requests WHERE state NOT IN ('vetoed', 'proposed')") == [
+        ("succeeded",)
+    ]
+    held = project.query("SELECT valid_from, who FROM references_in_force ORDER BY id")
+    assert [who for _, who in held] == ["configuration", "retraining"]
+    told = monitor_command("retraining", "list", cwd=project.folder).stdout
+    assert "succeeded" in told
+    story = monitor_command(
+        "retraining",
+        "show",
+        project.query("SELECT uuid FROM retraining_requests WHERE state = 'succeeded'")[0][0][:8],
+        cwd=project.folder,
+    ).stdout
+    assert [line.split()[2] for line in story.splitlines() if line.startswith("  20")] == [
+        "proposed",
+        "open",
+        "dispatching",
+        "running",
+        "succeeded",
+    ]
+    assert "2 are needed" in monitor_command("retraining", "explain", "churn", cwd=project.folder).stdout
+
+
+def test_a_command_that_fails_ends_the_request_with_its_last_words(project: Project) -> None:
+    decayed(project, {"type": "command", "command": [sys.executable, "-c", "raise SystemExit('out of memory')"]})
+    project.replay()
+    state, outcome = project.query(
+        "SELECT state, outcome FROM retraining_requests WHERE state NOT IN ('vetoed', 'proposed')"
+    )[0]
+    assert state == "failed"
+    assert "out of memory" in outcome
+
+
+def test_a_webhook_starts_it_and_complete_ends_it(
+    project: Project, receiver: Receiver, monitor_command: Command
+) -> None:
+    decayed(project, {"type": "webhook", "url": receiver.url, "secret": SECRET, "allow_private": True})
+    project.replay()
+    headers, body = receiver.received[0]
+    request = Webhook(SECRET).verify(body, headers)["request"]
+    assert headers["webhook-id"] == request["id"]
+    assert len(receiver.received) == 1
+    assert project.query("SELECT state FROM retraining_requests WHERE uuid = ?", request["id"]) == [("running",)]
+    ended = monitor_command(
+        "retraining",
+        "complete",
+        request["id"][:8],
+        "--model-version",
+        "2",
+        "--reference",
+        "reference.parquet",
+        cwd=project.folder,
+    )
+    assert "is succeeded" in ended.stdout, ended.stderr
+    assert monitor_command("retraining", "cancel", request["id"][:8], cwd=project.folder).returncode == 2
+
+
+def test_a_launch_whose_daemon_died_is_unknown_and_asks_a_person(project: Project, monitor_command: Command) -> None:
+    decayed(project, {"type": "command", "command": [sys.executable, "-c", "import time; time.sleep(60)"]})
+    project.write()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monitor", "run", "--replay"],
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    import time
+
+    deadline = time.monotonic() + 90
+    while not ((project.folder / "monitor.db").exists() and _running(project)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert project.run().failed == 0
+    assert project.query("SELECT state FROM retraining_requests WHERE open_model IS NOT NULL") == [("unknown",)]
+    assert project.query("SELECT state FROM alerts WHERE kind = 'self'") == [("firing",)]
+    assert (
+        "nobody knows how the retraining of churn ended" in monitor_command("alerts", "list", cwd=project.folder).stdout
+    )
+
+
+def _running(project: Project) -> bool:
+    try:
+        return project.query("SELECT count(*) FROM retraining_requests WHERE state = 'running'")[0][0] > 0
+    except Exception:
+        return False

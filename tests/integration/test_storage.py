@@ -1,0 +1,257 @@
+"""The report database: models and migrations agree, claims are exclusive and fenced, transactions are retried."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from monitor.domain.checks import Check, Kind, MetricValue
+from monitor.domain.grid import Window
+from monitor.errors import DatabaseUnreachableError, SchemaVersionError
+from monitor.storage import monitors, outbox, results, retraining, runs
+from monitor.storage.database import Database
+from monitor.storage.results import Results
+from monitor.storage.runs import Claim
+from monitor.storage.tables import Base, MetricValueRow, MonitorRow, Run
+
+NOW = datetime(2025, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    url = (
+        f"sqlite:///{tmp_path}/report.db" if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
+    )
+    made = Database(url)
+    made.prepare()
+    return made
+
+
+def add_monitor(session: Session, name: str = "churn") -> MonitorRow:
+    version = monitors.store_configuration(session, {"monitors": {name: {}}}, "0", NOW)
+    return monitors.create(session, name, "model", version.id, NOW)
+
+
+def add_runs(session: Session, number: int) -> list[int]:
+    row = add_monitor(session)
+    made = []
+    for index in range(number):
+        start = NOW + timedelta(days=index)
+        run = runs.plan(
+            session, row, "data", Window(start, start + timedelta(days=1)), 0, start + timedelta(days=1), NOW
+        )
+        assert run is not None
+        made.append(run.id)
+    return made
+
+
+def test_models_and_migrations_agree(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_downgrade_and_upgrade_again(database: Database) -> None:
+    database.migrate("base")
+    assert database.revision() is None
+    with database.engine.connect() as connection:
+        assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
+    database.migrate()
+    database.require_current()
+
+
+def test_an_older_or_newer_schema_is_refused_with_the_command(database: Database) -> None:
+    database.transact(lambda session: session.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(SchemaVersionError, match="newer version of Monitor"):
+        database.prepare()
+
+
+def test_ten_at_once_migrate_an_empty_database_once(tmp_path: Path, empty_postgresql: str) -> None:
+    for url in (f"sqlite:///{tmp_path}/new.db", empty_postgresql):
+        (tmp_path / "monitor.yaml").write_text(f"database: {url}\n")
+        command = [str(Path(sys.executable).parent / "monitor"), "migrate"]
+        started = [
+            subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+            for _ in range(10)
+        ]
+        said = [process.communicate(timeout=100)[1] for process in started]
+        assert [process.returncode for process in started] == [0] * 10, said
+        Database(url).require_current()
+
+
+def test_times_keep_microseconds_and_zone_and_naive_ones_are_refused(database: Database) -> None:
+    database.transact(add_monitor)
+    assert database.read(lambda session: monitors.active(session)[0].created_at) == NOW
+    with pytest.raises(Exception, match="without a zone"):
+        database.transact(lambda session: setattr(monitors.active(session)[0], "created_at", datetime(2025, 1, 1)))
+
+
+def test_the_same_run_is_planned_once(database: Database) -> None:
+    database.transact(add_runs, 1)
+
+    def again(session: Session) -> Run | None:
+        row = monitors.active(session)[0]
+        return runs.plan(session, row, "data", Window(NOW, NOW + timedelta(days=1)), 0, NOW, NOW)
+
+    assert database.transact(again) is None
+
+
+def test_claims_by_many_at_once_are_exclusive(database: Database) -> None:
+    database.transact(add_runs, 40)
+    taken: list[int] = []
+
+    def work(owner: str) -> None:
+        while (run := database.transact(runs.claim, owner, MINUTE, NOW, alone=False)) is not None:
+            taken.append(run.id)
+
+    threads = [threading.Thread(target=work, args=(f"d{index}",)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(set(taken))
+    assert len(taken) == 40
+
+
+def test_a_result_is_stored_by_owner_and_attempt_alone(database: Database) -> None:
+    database.transact(add_runs, 1)
+    run = database.transact(runs.claim, "first", timedelta(seconds=-1), NOW, alone=True)
+    assert run is not None
+    stale = Claim(run.id, "first", run.claims)
+    assert [each.id for each in database.transact(runs.recover, everything=False)] == [run.id]
+    again = database.transact(runs.claim, "first", MINUTE, NOW, alone=True)
+    assert again is not None
+    assert database.transact(runs.held, stale) is None
+    assert database.transact(runs.held, Claim(again.id, "first", again.claims)) is not None
+    assert database.transact(runs.renew, [stale], MINUTE) == [stale]
+
+
+def test_a_lost_lease_is_no_failure_until_it_was_lost_alone(database: Database) -> None:
+    database.transact(add_runs, 1)
+    for losses in range(1, 5):
+        claimed = database.transact(runs.claim, "d", timedelta(seconds=-1), NOW, alone=True)
+        assert claimed is not None
+        database.transact(runs.recover, everything=False)
+        run = database.read(lambda session: session.query(Run).one())
+        assert (run.losses, run.failures) == (losses, 1 if losses > 3 else 0)
+    assert database.transact(runs.claim, "d", MINUTE, NOW, alone=False) is None
+
+
+def test_failures_end_a_run_at_their_bound_with_the_reason(database: Database) -> None:
+    database.transact(add_runs, 1)
+    at = NOW
+    for attempt, expected in ((1, "pending"), (2, "pending"), (3, "failed")):
+        run = database.transact(runs.claim, "d", MINUTE, at, alone=True)
+        assert run is not None
+        assert (
+            database.transact(
+                runs.fail, Claim(run.id, "d", run.claims), at, f"reason {attempt}", 3, MINUTE, final=False
+            )
+            == expected
+        )
+        at += timedelta(hours=1)
+    assert database.read(lambda session: session.query(Run).one().reason) == "reason 3"
+
+
+def test_metric_values_of_names_that_differ_in_case_are_two_series_and_nan_is_null(database: Database) -> None:
+    ids = database.transact(add_runs, 1)
+
+    def store(session: Session) -> None:
+        values = [MetricValue("mae", "Age", value=1.0), MetricValue("mae", "age", value=float("nan"))]
+        checks = [Check("mae", "age", value=float("inf"), kind=Kind.QUALITY)]
+        results.store(session, session.get_one(Run, ids[0]), Results(values, checks, [], b"x" * 100_000))
+
+    database.transact(store)
+    found = database.read(
+        lambda session: [(series.column, value.value) for value, series in results.values(session, ids[0])]
+    )
+    assert sorted(found) == [("Age", 1.0), ("age", None)]
+    assert len(database.read(results.snapshot, ids[0]) or b"") == 100_000
+
+
+def test_metric_values_lie_in_the_order_of_their_key(database: Database) -> None:
+    table = MetricValueRow.__table__
+    assert [column.name for column in table.primary_key] == ["series_id", "window_start", "run_id"]
+    if database.is_sqlite:
+        sql = database.read(
+            lambda session: session.execute(text("SELECT sql FROM sqlite_master WHERE name = 'metric_values'")).scalar()
+        )
+        assert "WITHOUT ROWID" in sql
+    else:
+        sql = database.read(
+            lambda session: session.execute(
+                text("SELECT indexdef FROM pg_indexes WHERE indexname = 'pk_metric_values'")
+            ).scalar()
+        )
+        assert "INCLUDE (value, lower, upper)" in sql
+
+
+def test_a_transaction_runs_again_after_a_passing_error(database: Database) -> None:
+    tries = []
+
+    def unit(session: Session) -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OperationalError("x", {}, Exception("database is locked"))
+        return session.execute(text("SELECT 1")).scalar_one()
+
+    assert database.transact(unit) == 1
+    assert len(tries) == 3
+
+
+def test_a_database_that_is_away_is_a_clear_error() -> None:
+    with pytest.raises(DatabaseUnreachableError, match="cannot be used"):
+        Database("postgresql://monitor:geheim@127.0.0.1:1/none").revision()
+    with pytest.raises(DatabaseUnreachableError) as caught:
+        Database("postgresql://monitor:geheim@127.0.0.1:1/none").revision()
+    assert "geheim" not in str(caught.value)
+
+
+def test_one_notification_at_a_time_of_a_group_and_the_untried_is_superseded(database: Database) -> None:
+    database.transact(outbox.add, "ops", "alert", "first", [], NOW)
+    letter = database.transact(outbox.claim, "d", MINUTE, NOW, [])
+    assert letter is not None
+    database.transact(outbox.settle, letter, NOW, "pending", "503", NOW + MINUTE)
+    database.transact(outbox.add, "ops", "alert", "second", [], NOW)
+    database.transact(outbox.add, "ops", "alert", "third", [], NOW)
+    states = database.read(lambda session: {row.body: row.status for row in outbox.listed(session, None)})
+    assert states == {"first": "pending", "second": "superseded", "third": "pending"}
+    assert database.transact(outbox.claim, "d", MINUTE, NOW, []) is None  # the first waits, and only it may go
+    later = database.transact(outbox.claim, "d", MINUTE, NOW + MINUTE, [])
+    assert later is not None
+    assert later.uuid == letter.uuid
+    assert not database.transact(outbox.settle, letter, NOW, "delivered")
+    assert database.transact(outbox.settle, later, NOW, "delivered")
+    third = database.transact(outbox.claim, "d", MINUTE, NOW + MINUTE, [])
+    assert third is not None
+    assert third.body == "third"
+
+
+def test_never_two_requests_of_one_model_that_have_not_ended(database: Database) -> None:
+    def propose(session: Session, day: int) -> int:
+        row = monitors.by_name(session, "churn") or add_monitor(session)
+        start = NOW + timedelta(days=day)
+        return retraining.propose(session, row, (start, start), start, "train", "why", {}, (NOW, start), "1", NOW).id
+
+    first, second = database.transact(propose, 1), database.transact(propose, 2)
+    assert database.transact(propose, 1) == first
+
+    def open_(session: Session, request_id: int) -> None:
+        from monitor.storage.tables import RetrainingRequest
+
+        retraining.move(session, session.get_one(RetrainingRequest, request_id), "open", "go", NOW)
+
+    database.transact(open_, first)
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        database.transact(open_, second)
