@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench pins clean
+.PHONY: demo test lint bench docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -26,6 +26,9 @@ test: lint
 
 bench: .venv/.installed
 	$(BIN)/pytest tests/benchmarks -s
+
+docs: .venv/.installed
+	$(BIN)/python docs/make_reference.py
 
 # New pins; the resolver is installed for this alone. No index address gets into the files.
 pins: .venv/.installed

@@ -75,8 +75,8 @@ class Model(Entry):
 class Freshness(Entry):
     """How old the newest event may be."""
 
-    warn_after: Length | None = None
-    error_after: Length | None = None
+    warn_after: Length | None = Field(None, description="Not acted on yet.")
+    error_after: Length | None = Field(None, description="Not acted on yet.")
 
 
 class Location(Entry):
@@ -119,7 +119,7 @@ class Source(Location):
     """Where predictions are logged."""
 
     timezone: Zone = Field("UTC", description="The time zone of times that have none.")
-    freshness: Freshness | None = None
+    freshness: Freshness | None = Field(None, description="How old the newest event may be; not acted on yet.")
 
     @model_validator(mode="after")
     def _complete(self) -> Source:
@@ -130,16 +130,16 @@ class Source(Location):
 class LabelColumns(Entry):
     """The columns of the labels' own source; what is not named has the name that it has in the log."""
 
-    id: str | None = None
-    label: str | None = None
-    label_time: str | None = None
+    id: str | None = Field(None, description="The id to join by.")
+    label: str | None = Field(None, description="The truth.")
+    label_time: str | None = Field(None, description="When it became known; without it, event time + `delay` counts.")
 
 
 class Labels(Location):
     """The truth, arriving late. Without `path` or `url` the label column is in the source, filled in later."""
 
-    timezone: Zone = "UTC"
-    columns: LabelColumns = LabelColumns()
+    timezone: Zone = Field("UTC", description="The time zone of label times that have none.")
+    columns: LabelColumns = Field(LabelColumns(), description="Columns of that source whose names differ.")
     delay: Length = Field(
         Duration(1, "d"),
         description="How long labels take: a window's performance is looked at that long after its end.",
@@ -148,7 +148,9 @@ class Labels(Location):
     judge_from: float = Field(
         0.9, gt=0, le=1, description="The share of the expected labels from which performance is judged."
     )
-    revise_until: Length = Duration(60, "d")
+    revise_until: Length = Field(
+        Duration(60, "d"), description="From then on a window is judged by whatever labels came."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Labels:
@@ -159,8 +161,8 @@ class Labels(Location):
 class ReferenceData(Location):
     """The data that production is compared with: a place, or an interval of the monitor's own source."""
 
-    start: Moment | None = None
-    end: Moment | None = None
+    start: Moment | None = Field(None, description="With `end`: that interval of the monitor's own source.")
+    end: Moment | None = Field(None, description="The end of the interval.")
 
     @model_validator(mode="after")
     def _complete(self) -> ReferenceData:
@@ -175,21 +177,29 @@ class ReferenceData(Location):
 class ColumnNames(Entry):
     """Which column plays which part; every other one is a feature, unless `features` names them."""
 
-    id: str | None = None
-    event_time: str | None = None
-    prediction: str | None = None
-    probability: str | dict[str, str] | None = None
-    positive: Any = None
-    decision_threshold: float = 0.5
-    label: str | None = None
-    label_time: str | None = None
-    logged_at: str | None = None
-    model_version: str | None = None
-    weight: str | None = None
-    features: list[str] | None = None
-    segments: list[str] = []
-    ignore: list[str] = []
-    sensitive: list[str] = []
+    id: str | None = Field(None, description="The prediction's id; labels are joined by it.")
+    event_time: str | None = Field(None, description="When the prediction was made; windows are intervals of it.")
+    prediction: str | None = Field(None, description="The predicted class or value.")
+    probability: str | dict[str, str] | None = Field(
+        None, description="The probability of `positive`; for multiclass a mapping of class to column."
+    )
+    positive: Any = Field(None, description="The class that `probability` speaks of; 1 or true unless named.")
+    decision_threshold: float = Field(0.5, description="Decides where there is a probability and no prediction.")
+    label: str | None = Field(
+        None, description="The truth, in the reference, and in the source if labels have no place of their own."
+    )
+    label_time: str | None = Field(None, description="When the label became known.")
+    logged_at: str | None = Field(
+        None, description="When the row was written: rows that came after a run was due are left out of it."
+    )
+    model_version: str | None = Field(None, description="The version that made the prediction.")
+    weight: str | None = Field(None, description="Kept out of the features; not used yet.")
+    features: list[str] | None = Field(None, description="The model's inputs; every other column if left out.")
+    segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
+    ignore: list[str] = Field([], description="Columns that are never read.")
+    sensitive: list[str] = Field(
+        [], description="Columns whose values are replaced by keyed hashes right after reading."
+    )
 
     def to_columns(self, segments: list[str]) -> Columns:
         """As the analysis takes them."""
@@ -201,9 +211,12 @@ class ColumnNames(Entry):
 class Windows(Entry):
     """The grid of event-time windows."""
 
-    length: Length = Duration(1, "d")
+    length: Length = Field(
+        Duration(1, "d"),
+        description="How long a window is: 30m, 24h, 1d, 1w, 1mo; days, weeks and months are those of the calendar.",
+    )
     every: Length | None = Field(None, description="One window begins so often; `length` if left out.")
-    timezone: Zone = "UTC"
+    timezone: Zone = Field("UTC", description="Where days begin.")
     anchor: date = Field(date(1970, 1, 5), description="Multiples of a unit count from this day.")
     start: Moment | None = Field(None, description="The first window is the one that begins here, or the first after.")
     delay: Length = Field(Duration(0, "h"), description="How long after its end a window's rows may still come.")
@@ -225,8 +238,8 @@ class Windows(Entry):
 class Sample(Entry):
     """How much of a window is read for the statistics; counts are always of the whole window."""
 
-    rows: int = Field(20_000, ge=1)
-    seed: int = 0
+    rows: int = Field(20_000, ge=1, description="At most so many rows of a window are read.")
+    seed: int = Field(0, description="Another seed draws another sample.")
 
 
 class ChecksConfig(Entry):
@@ -236,8 +249,13 @@ class ChecksConfig(Entry):
         {}, description="The smallest loss worth waking someone: absolute, or a share such as 10%."
     )
     thresholds: dict[str, dict[str, Any]] = Field({}, description="Limits of your own: they page when they break.")
-    segments: list[str] = []
-    false_alarm_rate: float = Field(0.01, gt=0, lt=1)
+    segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
+    false_alarm_rate: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="The share of windows like the reference in which any check may be `changed`; pages nobody.",
+    )
 
     @field_validator("harm")
     @classmethod
@@ -268,44 +286,50 @@ def _as_value_error(function: Any, value: Any) -> None:
 class Alerts(Entry):
     """When findings become an alert, and who hears of it."""
 
-    false_pages_per_month: float = Field(1.0, gt=0)
+    false_pages_per_month: float = Field(
+        1.0,
+        gt=0,
+        description="How often people may be paged by chance: sets the confidence at which pages are decided.",
+    )
     for_windows: int | Length = Field(
         1, alias="for", description="Bad windows in a row until it fires; or a length of time."
     )
     keep_firing_for: int | Length = Field(
         2, description="Healthy windows in a row until it resolves; or a length of time."
     )
-    channels: list[str] = []
+    channels: list[str] = Field([], description="Who hears of every alert of this monitor.")
     notify_max_age: Length = Field(Duration(7, "d"), description="Older changes are recorded and page nobody.")
 
 
 class Retraining(Entry):
     """When a retraining is requested, and what starts it."""
 
-    when: list[Literal["performance", "estimated_performance", "drift", "quality"]] = Field(min_length=1)
-    for_windows: int | Length = Field(1, alias="for")
-    cooldown: Length = Duration(14, "d")
-    launcher: str
+    when: list[Literal["performance", "estimated_performance", "drift", "quality"]] = Field(
+        min_length=1, description="Kinds of findings: performance, estimated_performance, drift, quality."
+    )
+    for_windows: int | Length = Field(1, alias="for", description="Bad windows in a row; or a length of time.")
+    cooldown: Length = Field(Duration(14, "d"), description="The pause after the end of the last request of the model.")
+    launcher: str = Field(description="What starts the training.")
 
 
 class MonitorConfig(Entry):
     """What is watched for one model."""
 
-    task: Literal["binary", "multiclass", "regression"]
-    model: Model
-    source: Source
-    reference: ReferenceData
-    renamed_from: str | None = None
-    description: str = ""
-    runbook_url: str = ""
-    tags: dict[str, str] = {}
-    labels: Labels | None = None
-    columns: ColumnNames = ColumnNames()
-    windows: Windows = Windows()
-    sample: Sample = Sample()
-    checks: ChecksConfig = ChecksConfig()
-    alerts: Alerts = Alerts()
-    retraining: Retraining | None = None
+    task: Literal["binary", "multiclass", "regression"] = Field(description="binary, multiclass or regression.")
+    model: Model = Field(description="The model that is watched.")
+    source: Source = Field(description="Where predictions are logged.")
+    reference: ReferenceData = Field(description="What production is compared with.")
+    renamed_from: str | None = Field(None, description="The name it had before: its history is kept.")
+    description: str = Field("", description="Sent along with alerts.")
+    runbook_url: str = Field("", description="Sent along with alerts.")
+    tags: dict[str, str] = Field({}, description="Labels to route by, sent along.")
+    labels: Labels | None = Field(None, description="Where the truth comes from, and when.")
+    columns: ColumnNames = Field(ColumnNames(), description="Which column plays which part.")
+    windows: Windows = Field(Windows(), description="When a window begins and ends.")
+    sample: Sample = Field(Sample(), description="How much is read.")
+    checks: ChecksConfig = Field(ChecksConfig(), description="What is asked, and what harm is.")
+    alerts: Alerts = Field(Alerts(), description="When an alert fires, and who hears.")
+    retraining: Retraining | None = Field(None, description="When a retraining is requested.")
 
     @model_validator(mode="after")
     def _consistent(self) -> MonitorConfig:
@@ -345,11 +369,11 @@ class MonitorConfig(Entry):
 class WebhookChannel(Entry):
     """A URL that takes a signed POST (Standard Webhooks)."""
 
-    type: Literal["webhook"]
-    url: str
+    type: Literal["webhook"] = Field(description="webhook")
+    url: str = Field(description="Where to POST.")
     secret: str | None = Field(None, description="Signs what is sent: base64, with or without the prefix whsec_.")
-    allow_private: bool = False
-    retry_for: Length = Duration(72, "h")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
 
     @field_validator("url")
     @classmethod
@@ -372,9 +396,9 @@ class WebhookChannel(Entry):
 class AppriseChannel(Entry):
     """Any service that Apprise knows, by its URL."""
 
-    type: Literal["apprise"]
-    url: str
-    retry_for: Length = Duration(72, "h")
+    type: Literal["apprise"] = Field(description="apprise")
+    url: str = Field(description="An Apprise URL.")
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
 
 
 def _channel(value: Any) -> Any:
@@ -387,26 +411,26 @@ Channel = Annotated[Annotated[WebhookChannel | AppriseChannel, Field(discriminat
 class Route(Entry):
     """Alerts whose labels match go to these channels."""
 
-    matchers: list[str] = []
-    channels: list[str] = Field(min_length=1)
+    matchers: list[str] = Field([], description="Alertmanager's syntax; all must match.")
+    channels: list[str] = Field(min_length=1, description="Who hears.")
 
 
 class CommandLauncher(Entry):
     """A command that retrains the model: the request as JSON on its standard input, the outcome as JSON on its last line."""
 
-    type: Literal["command"]
-    command: list[str] = Field(min_length=1)
-    timeout: Length = Duration(2, "h")
+    type: Literal["command"] = Field(description="command")
+    command: list[str] = Field(min_length=1, description="The command and its arguments; never a shell string.")
+    timeout: Length = Field(Duration(2, "h"), description="It is ended after that.")
 
 
 class WebhookLauncher(Entry):
     """A URL that starts the retraining; `monitor retraining complete` ends the request."""
 
-    type: Literal["webhook"]
-    url: str
-    secret: str | None = None
-    allow_private: bool = False
-    timeout: Length = Duration(24, "h")
+    type: Literal["webhook"] = Field(description="webhook")
+    url: str = Field(description="Where to POST the request.")
+    secret: str | None = Field(None, description="Signs the request.")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(24, "h"), description="Not acted on yet.")
 
 
 Launcher = Annotated[CommandLauncher | WebhookLauncher, Field(discriminator="type")]
@@ -415,11 +439,11 @@ Launcher = Annotated[CommandLauncher | WebhookLauncher, Field(discriminator="typ
 class Workers(Entry):
     """The processes that evaluate windows."""
 
-    processes: int = Field(2, ge=1)
+    processes: int = Field(2, ge=1, description="How many runs are in work at once.")
     timeout: Length = Field(
         Duration(1, "h"), description="A run that takes longer is ended, and the attempt has failed."
     )
-    max_attempts: int = Field(3, ge=1)
+    max_attempts: int = Field(3, ge=1, description="A run that failed so often is given up.")
     lease: Length = Field(Duration(60, "s"), description="A daemon that is silent for so long has lost its runs.")
     retry_after: Length = Field(Duration(10, "s"), description="The pause after a first failure; it doubles.")
 
@@ -427,13 +451,15 @@ class Workers(Entry):
 class Configuration(Entry):
     """The whole of monitor.yaml."""
 
-    database: str = "sqlite:///monitor.db"
-    external_url: str | None = None
-    monitors: dict[str, MonitorConfig] = {}
-    channels: dict[str, Channel] = {}
-    routes: list[Route] = []
-    launchers: dict[str, Launcher] = {}
-    workers: Workers = Workers()
+    database: str = Field(
+        "sqlite:///monitor.db", description="The report database: sqlite:///file.db or postgresql://user@host/name."
+    )
+    external_url: str | None = Field(None, description="The base of links in alerts.")
+    monitors: dict[str, MonitorConfig] = Field({}, description="One entry a monitor, by its name.")
+    channels: dict[str, Channel] = Field({}, description="Where notifications go, by name.")
+    routes: list[Route] = Field([], description="Which alerts go to which channels.")
+    launchers: dict[str, Launcher] = Field({}, description="What starts retrainings, by name.")
+    workers: Workers = Field(Workers(), description="The processes that evaluate windows.")
 
 
 class Loaded(BaseModel):

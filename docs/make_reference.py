@@ -1,0 +1,73 @@
+"""Writes docs/reference/configuration.md and command-line.md from the code: `make docs`. A test compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from pydantic import BaseModel
+
+from monitor.cli import app
+from monitor.config import model
+
+PAGES = Path(__file__).parent / "reference"
+
+CONFIGURATION = """# The configuration
+
+`monitor.yaml`, or a folder `monitors/` of such files; `-c`, then `$MONITOR_CONFIG`, then searched upwards as git does. Relative paths are relative to the file.
+Secrets are written as `${ENVIRONMENT_VARIABLE}` or `${file:/run/secrets/name}`. `defaults:` holds any keys of a monitor, for all monitors: maps merge deeply, lists replace.
+`monitor config show` prints the result and where each value came from, `monitor config schema` the JSON Schema for editors.
+This page is made from the code by `make docs`.
+"""
+
+PARTS = [
+    (model.Configuration, "The file"), (model.MonitorConfig, "`monitors.NAME`"), (model.Model, "`model`"), (model.Source, "`source`"), (model.Labels, "`labels`"),
+    (model.LabelColumns, "`labels.columns`"), (model.ReferenceData, "`reference`"), (model.ColumnNames, "`columns`"), (model.Windows, "`windows`"), (model.Sample, "`sample`"),
+    (model.ChecksConfig, "`checks`"), (model.Alerts, "`alerts`"), (model.Retraining, "`retraining`"), (model.WebhookChannel, "`channels.NAME`, type `webhook`"),
+    (model.AppriseChannel, "`channels.NAME`, type `apprise` (or just its URL)"), (model.Route, "`routes`"), (model.CommandLauncher, "`launchers.NAME`, type `command`"),
+    (model.WebhookLauncher, "`launchers.NAME`, type `webhook`"), (model.Workers, "`workers`"),
+]
+
+COMMANDS = """# The command line
+
+Exit codes: 0 looked and fine, 1 unexpected error or failed run, 2 usage or configuration, 3 source or database unreachable; with `--fail-on SEVERITY` also 4 findings at or above
+it, 5 could not tell. Every listing takes `--json`; ids may be shortened while unique. This page is made from the code by `make docs`.
+"""
+
+
+def configuration_page() -> str:
+    """Every key of monitor.yaml."""
+    lines = [CONFIGURATION]
+    for part, title in PARTS:
+        lines += [f"## {title}", "", (part.__doc__ or "").strip().splitlines()[0], "", "| key | default | meaning |", "|---|---|---|"]
+        for name, field in part.model_fields.items():
+            default = "required" if field.is_required() else "see below" if isinstance(field.default, BaseModel) else "" if field.default in (None, "") else f"`{field.default}`"
+            lines.append(f"| `{field.alias or name}` | {default} | {field.description or ''} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def command_page() -> str:
+    """Every command with its options."""
+    lines = [COMMANDS]
+    _describe(typer.main.get_command(app), "monitor", lines)
+    return "\n".join(lines)
+
+
+def _describe(command: object, name: str, lines: list[str]) -> None:
+    below = getattr(command, "commands", None)
+    if below is not None:
+        for each, sub in below.items():
+            _describe(sub, f"{name} {each}", lines)
+        return
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    lines += [f"## `{' '.join([name, *(each.name.upper() for each in arguments)])}`", "", command.help.strip().splitlines()[0], ""]
+    for each in command.params:
+        if each.name != "help":
+            lines.append(f"- `{', '.join(each.opts) if each.param_type_name == 'option' else each.name.upper()}`: {each.help or ''}")
+    lines.append("")
+
+
+if __name__ == "__main__":
+    (PAGES / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    (PAGES / "command-line.md").write_text(command_page(), encoding="utf-8")

@@ -1,0 +1,80 @@
+"""Documents are true: reference pages are made from the code, the README's examples run, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from monitor.config.load import load
+from tests.conftest import Project, logged
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_pages_are_those_of_the_code() -> None:
+    made = maker()
+    for name, page in (("configuration.md", made.configuration_page()), ("command-line.md", made.command_page())):
+        assert (ROOT / "docs" / "reference" / name).read_text() == page, "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    (tmp_path / "monitor.yaml").write_text(block[1])
+    assert list(load(tmp_path / "monitor.yaml", check_secrets=False).configuration.monitors) == ["churn"]
+
+
+def test_the_readmes_python_runs_and_finds_the_harm(project: Project) -> None:
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    frame = logged()
+    frame.to_parquet(project.folder / "window.parquet", index=False)
+    done = subprocess.run(
+        [sys.executable, "-c", block[1]], cwd=project.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("none", "info"))
+    frame.assign(label=1 - frame["label"]).to_parquet(project.folder / "window.parquet", index=False)
+    done = subprocess.run(
+        [sys.executable, "-c", block[1]], cwd=project.folder, capture_output=True, text=True, check=False
+    )
+    assert "critical: roc_auc is" in done.stderr
+
+
+def test_compose_and_unit_have_the_form_of_their_kind() -> None:
+    import configparser
+
+    import yaml
+
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    assert set(compose["services"]) == {"database", "monitor"}
+    unit = configparser.ConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(ROOT / "deploy" / "monitor.service")
+    assert unit["Service"]["ExecStart"].endswith("monitor serve --log-format json")
+    assert os.path.basename(
+        re.findall(r"COPY (?:--\S+ )?.*?(constraints\.txt)", (ROOT / "deploy" / "Dockerfile").read_text())[0]
+    )
