@@ -42,6 +42,7 @@ class Outcome:
     finished: int = 0
     failed: int = 0
     unreachable: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     undelivered: int = 0
 
 
@@ -86,10 +87,15 @@ class Daemon:
         database = self.context.database
         if self._lock is not None:
             self._lock.require()
-        database.prepare()
-        database.transact(daemons.register, self.context.owner)
-        self.recover(at_start=True)
-        apply_configuration(self.context)
+        try:
+            database.prepare()
+            database.transact(daemons.register, self.context.owner)
+            self.recover(at_start=True)
+            apply_configuration(self.context)
+        except MonitorError:
+            if self._lock is not None:
+                self._lock.release()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,7 +123,8 @@ class Daemon:
 
     def ready(self) -> None:
         """See that the references are there. Raises what reading them raised."""
-        prepare_references(self.context, self.workers)
+        for error in prepare_references(self.context, self.workers):
+            raise error
 
     def run_only(self, ids: list[int]) -> None:
         """Evaluate these runs alone, and judge those among them that are judged."""
@@ -162,10 +169,8 @@ class Daemon:
         return self._ended(outcome)
 
     def _prepare(self, outcome: Outcome) -> None:
-        try:
-            prepare_references(self.context, self.workers)
-        except SourceUnreachableError as error:
-            outcome.unreachable.append(str(error))
+        for error in prepare_references(self.context, self.workers):
+            (outcome.unreachable if isinstance(error, SourceUnreachableError) else outcome.problems).append(str(error))
 
     def _round(self, outcome: Outcome) -> bool:
         """Everything that is due now, once; whether there was anything."""

@@ -8,11 +8,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from standardwebhooks import Webhook as Signer
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from monitor.errors import DeliveryError
@@ -39,8 +42,9 @@ def post(
     started = time.monotonic()
     session = requests.Session()
     session.trust_env = False
-    session.mount("http://", _Guarded(allow_private=allow_private))
-    session.mount("https://", _Guarded(allow_private=allow_private))
+    if not allow_private:
+        session.mount("http://", _PublicOnly())
+        session.mount("https://", _PublicOnly())
     try:
         answer = session.post(url, data=body, headers=dict(headers), timeout=(5, 5), allow_redirects=False, stream=True)
         text = _read(answer, started + deadline_s)
@@ -78,30 +82,39 @@ def _read(answer: requests.Response, until: float) -> str:
     return data[:MAX_ANSWER].decode(errors="replace")
 
 
-class _Guarded(HTTPAdapter):
-    """Looks at the address that a name stands for before it connects, and connects to just that."""
+def _refuse_private(connection: socket.socket) -> socket.socket:
+    """Look at the address that was really connected to (a name may stand for another one a moment later), before anything is sent."""
+    address = str(connection.getpeername()[0]).split("%")[0]
+    if not ipaddress.ip_address(address).is_global:
+        connection.close()
+        raise DeliveryError(f"{address} is a private address; allow it with allow_private: true")
+    return connection
 
-    def __init__(self, *, allow_private: bool) -> None:
-        self.allow_private = allow_private
-        super().__init__()
 
-    def send(self, request: requests.PreparedRequest, *args: object, **kwargs: object) -> requests.Response:
-        """Refuse private addresses, then send."""
-        parts = urlsplit(request.url or "")
-        host = str(parts.hostname or "")
-        if not self.allow_private:
-            try:
-                found = {
-                    str(info[4][0]) for info in socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
-                }
-            except OSError as error:
-                raise requests.ConnectionError(f"the name {host} is not known: {error}") from None
-            for address in found:
-                if not ipaddress.ip_address(address.split("%")[0]).is_global:
-                    raise requests.ConnectionError(
-                        f"{host} is the private address {address}; allow it with allow_private: true"
-                    )
-        return super().send(request, *args, **kwargs)  # type: ignore[arg-type]
+class _PublicHTTP(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _refuse_private(super()._new_conn())
+
+
+class _PublicHTTPS(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _refuse_private(super()._new_conn())
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _PublicHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _PublicHTTPS
+
+
+class _PublicOnly(HTTPAdapter):
+    """Connects to public addresses alone."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 def _reason(error: Exception) -> str:

@@ -29,6 +29,7 @@ class Facts:
     happened_at: datetime
     bad_windows: int
     columns: Sequence[str] = ()
+    changed: Sequence[str] = ()
     findings: Sequence[Mapping[str, Any]] = ()
     window: str = ""
     run_id: str = ""
@@ -43,7 +44,10 @@ def title(facts: Facts) -> str:
     """The first line, at most 110 characters: severity, model, what and why."""
     name = facts.model or facts.monitor or "the service"
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
-    return _cut(f"[{head}] {name}: {facts.summary}", FIRST_LINE)
+    line = f"[{head}] {name}: {facts.summary}"
+    if facts.changed and facts.state == "firing":
+        line += f"; changed: {', '.join(facts.changed)}"
+    return _cut(line, FIRST_LINE)
 
 
 def text(facts: Facts) -> str:
@@ -55,7 +59,7 @@ def text(facts: Facts) -> str:
         )
     else:
         lines.append(facts.summary)
-    for finding in list(facts.findings)[:5]:
+    for finding in list(facts.findings)[:6]:
         if finding["explanation"] != facts.summary:
             lines.append(f"- {finding['severity']}: {finding['explanation']}")
     lines.append("")

@@ -231,21 +231,13 @@ class _Question:
             or check.verdict in (Verdict.TOO_LITTLE_DATA, Verdict.COULD_NOT_CHECK)
         ):
             return check, severity, explanation
-        name = check.metric if check.column is None else f"{check.metric} of '{check.column}'"
         limited = replace(check, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
         if not _breaks(check, threshold):
             return limited, severity, explanation
-        side = (
-            f"above {threshold.upper:g}"
-            if threshold.upper is not None and check.value > threshold.upper
-            else f"below {threshold.lower:g}"
-        )
-        text = f"{name} is {check.value:.4g}, {side} as set by you"
-        return (
-            replace(limited, verdict=Verdict.CHANGED),
-            max(severity, threshold.severity),
-            f"{text}: {explanation}" if explanation else text,
-        )
+        over = threshold.upper is not None and check.value > threshold.upper
+        side = f"above your limit {threshold.upper:g}" if over else f"below your limit {threshold.lower:g}"
+        text = f"{explanation} ({check.metric} {check.value:.3g} is {side})"
+        return replace(limited, verdict=Verdict.CHANGED), max(severity, threshold.severity), text
 
     def _no_data(self) -> None:
         empty = self.counts.rows == 0
@@ -513,9 +505,11 @@ def _performance_text(
     segment: str | None,
 ) -> str:
     name = metric if segment is None else f"{metric} of {segment}"
-    text = f"{name} is {value.value:.4g}, {before.value:.4g} on the reference: {abs(lost):.3g} {'worse' if lost > 0 else 'better'}"
+    text = (
+        f"{name} {value.value:.3g}, reference {before.value:.3g}: {abs(lost):.2g} {'worse' if lost > 0 else 'better'}"
+    )
     if error is not None:
-        text += f" ({lost - margin * error:.3g} to {lost + margin * error:.3g})"
+        text += f" ({lost - margin * error:.2g} to {lost + margin * error:.2g})"
     if limit is not None:
-        text += f"; {limit:.3g} is harm"
+        text += f", harm is {limit:.2g}"
     return text

@@ -54,7 +54,7 @@ def init(
         _place(labels, labels_table, folder) if labels else None,
         positive,
     )
-    workers = Workers()
+    workers = Workers(warm=False)
     proposal: Proposal = workers.call(INSPECT, spec)
     if proposal.roc_auc is not None and proposal.roc_auc < 0.5 and positive is None:
         other = next((each for each in proposal.classes if each != (proposal.columns.positive or "1")), None)

@@ -135,7 +135,7 @@ def complete_request(
     if found.state in (*retraining.ENDED, *retraining.PROPOSAL):
         raise UsageError(f"request {found.uuid[:8]} is {found.state}")
     state = complete(
-        Context(loaded, database), Workers(), found.uuid, Outcome(not failed, text, model_version, reference)
+        Context(loaded, database), Workers(warm=False), found.uuid, Outcome(not failed, text, model_version, reference)
     )
     typer.echo(f"request {found.uuid[:8]} is {state}")
 

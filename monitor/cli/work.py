@@ -98,6 +98,10 @@ def _say(outcome: Outcome) -> int:
         for problem in dict.fromkeys(outcome.unreachable):
             typer.echo(f"monitor: {problem}; the runs wait", err=True)
         return 3
+    for problem in outcome.problems:
+        typer.echo(f"monitor: {problem}", err=True)
+    if outcome.problems:
+        return 1
     if outcome.failed:
         typer.echo(f"{outcome.failed} runs have failed: monitor runs list --status failed", err=True)
         return 1

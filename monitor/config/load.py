@@ -64,6 +64,11 @@ def load(path: Path, *, check_secrets: bool = True) -> Loaded:
             problems += [_explain(item, document, values) for item in error.errors()]
     if configuration is not None:
         problems += _cross_check(configuration, document)
+        problems += [
+            f"{document.place(keys)}: a password in clear: write it as ${{ENVIRONMENT_VARIABLE}}"
+            for keys, text in _texts(document.values)
+            if keys[0] in ("monitors", "defaults") and secrets.masked(text) != text
+        ]
         if check_secrets:
             problems += [
                 f"{document.place(keys)}: {problem}"

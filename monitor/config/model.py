@@ -455,6 +455,10 @@ class Configuration(Entry):
         "sqlite:///monitor.db", description="The report database: sqlite:///file.db or postgresql://user@host/name."
     )
     external_url: str | None = Field(None, description="The base of links in alerts.")
+    sensitive_key: str | None = Field(
+        None,
+        description="The secret key of the hashes that stand for `sensitive` values; without one they can be guessed from their values.",
+    )
     monitors: dict[str, MonitorConfig] = Field({}, description="One entry a monitor, by its name.")
     channels: dict[str, Channel] = Field({}, description="Where notifications go, by name.")
     routes: list[Route] = Field([], description="Which alerts go to which channels.")

@@ -32,7 +32,9 @@ def masked(value: Any) -> Any:
     """`value` for showing: passwords in URLs are replaced; `${…}` is no secret and stays."""
     if isinstance(value, dict):
         return {
-            key: "***" if key in {"secret", "password", "token"} and not _is_reference(item) else masked(item)
+            key: "***"
+            if key in {"secret", "password", "token", "sensitive_key"} and not _is_reference(item)
+            else masked(item)
             for key, item in value.items()
         }
     if isinstance(value, list):

@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.config.model import MonitorConfig
+from monitor.config.secrets import masked
+from monitor.errors import MonitorError
 from monitor.services.context import Context
 from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.storage import monitors, references
-from monitor.storage.tables import ConfigurationVersion, MonitorRow, ReferenceInForce, Run
+from monitor.storage.tables import MonitorRow, ReferenceInForce, Run
 
 log = get_logger()
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +31,9 @@ def apply_configuration(context: Context) -> None:
 
 def _apply(session: Session, context: Context) -> None:
     now = context.clock.now()
-    version = monitors.store_configuration(session, context.loaded.values, context.software_version, now)
+    # What monitors need is stored as it is written (load() refuses passwords there); secrets of channels and launchers are of no use in the past.
+    content = {**masked(context.loaded.values), "monitors": context.loaded.values.get("monitors", {})}
+    version = monitors.store_configuration(session, content, context.software_version, now)
     wanted = context.configuration.monitors
     for name, config in wanted.items():
         row = monitors.by_name(session, name)
@@ -53,25 +57,29 @@ def _apply(session: Session, context: Context) -> None:
             log.info("monitor_retired", monitor=row.name)
 
 
-def prepare_references(context: Context, workers: Workers) -> None:
+def prepare_references(context: Context, workers: Workers) -> list[MonitorError]:
     """Fit the reference of each monitor that has none yet, or whose `reference:` entry has changed.
 
-    The first holds for all windows; a later one from the next window on. Raises what reading or fitting raised.
+    The first holds for all windows; a later one from the next window on. Returns what could not be read or fitted: such a monitor's runs
+    are not planned, and the others go on.
     """
+    problems: list[MonitorError] = []
     for name, config in context.configuration.monitors.items():
-        if context.only not in (None, name):
-            continue
         origin = _origin(config)
+        if context.only in (None, name) and context.database.read(_lacks, name, origin):
+            try:
+                fitted: FittedReference = workers.call(FIT_REFERENCE, reference_spec(context, config))
+            except MonitorError as error:
+                log.error("reference_not_fitted", monitor=name, error=str(error))
+                problems.append(error)
+            else:
+                context.database.transact(_put, context, name, fitted, origin)
+    return problems
 
-        def needed(session: Session, name: str = name, origin: str = origin) -> bool:
-            row = monitors.by_name(session, name)
-            return row is not None and not any(
-                _is_of(entry, origin) for entry, _ in references.history(session, row.id)
-            )
 
-        if context.database.read(needed):
-            fitted: FittedReference = workers.call(FIT_REFERENCE, reference_spec(context, config))
-            context.database.transact(_put, context, name, fitted, origin)
+def _lacks(session: Session, name: str, origin: str) -> bool:
+    row = monitors.by_name(session, name)
+    return row is not None and not any(_is_of(entry, origin) for entry, _ in references.history(session, row.id))
 
 
 def reference_spec(context: Context, config: MonitorConfig) -> ReferenceSpec:
@@ -79,7 +87,9 @@ def reference_spec(context: Context, config: MonitorConfig) -> ReferenceSpec:
     columns = config.to_columns()
     entry = config.reference
     if entry.is_given:
-        return ReferenceSpec(config.task, columns, place=context.place(entry, config.source.timezone))
+        return ReferenceSpec(
+            config.task, columns, place=context.place(entry, config.source.timezone), hash_key=context.hash_key
+        )
     return ReferenceSpec(config.task, columns, log=context.log_spec(config), start=entry.start, end=entry.end)
 
 
@@ -125,8 +135,3 @@ def _origin(config: MonitorConfig) -> str:
 
 def _is_of(entry: ReferenceInForce, origin: str) -> bool:
     return entry.why == f"configuration {origin}"
-
-
-def newest_configuration(session: Session) -> ConfigurationVersion | None:
-    """The version that was applied last."""
-    return session.scalar(select(ConfigurationVersion).order_by(ConfigurationVersion.id.desc()).limit(1))

@@ -26,7 +26,7 @@ class CheckSpec:
 def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
     """Mistakes, sources that do not answer, and notes: of all monitors."""
     context = Context(loaded, open_database(loaded))
-    workers = Workers()
+    workers = Workers(warm=False)
     problems, unreachable, notes = [], [], []
     for name, config in loaded.configuration.monitors.items():
         place = loaded.places.get(f"monitors.{name}.source", "monitor.yaml")

@@ -78,6 +78,12 @@ class Context:
                 url = f"sqlite:///{self.loaded.folder / url.removeprefix('sqlite:///')}"
         return Place(location.describe(), path, url, location.db_schema, location.table, location.query, timezone)
 
+    @property
+    def hash_key(self) -> str:
+        """The key of the hashes that stand for sensitive values."""
+        key = self.configuration.sensitive_key
+        return secrets.expand(key) if key else "production-monitor"
+
     def log_spec(self, config: MonitorConfig) -> LogSpec:
         """What a worker needs to open a monitor's log."""
         columns = config.columns
@@ -95,6 +101,7 @@ class Context:
         return LogSpec(
             place=self.place(config.source, config.source.timezone), event_time=columns.event_time, id=columns.id, logged_at=columns.logged_at,
             labels=labels, ignore=tuple(columns.ignore), sensitive=tuple(columns.sensitive), sample_rows=config.sample.rows, seed=config.sample.seed,
+            hash_key=self.hash_key,
         )  # fmt: skip
 
 

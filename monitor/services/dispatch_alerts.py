@@ -9,10 +9,11 @@ from structlog import get_logger
 
 from monitor.alerting import message, routing
 from monitor.config.model import MonitorConfig
+from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
 from monitor.services.context import Context
 from monitor.storage import alerts, outbox, results, retraining, runs
-from monitor.storage.tables import Alert, AlertEvent, MonitorRow, RetrainingRequest
+from monitor.storage.tables import Alert, AlertEvent, MonitorRow, RetrainingRequest, Run
 
 log = get_logger()
 _SELF_MAX_AGE = timedelta(days=7)
@@ -32,7 +33,11 @@ def _dispatch(session: Session, context: Context) -> int:
             written += _address(session, context, event, alert, config)
     # At the end of catching up a fire that still burns and that nobody was told of is announced once.
     for alert in alerts.firing(session):
-        if not outbox.was_announced(session, alert.id) and not runs.unfinished(session, alert.monitor_id):
+        if (
+            not outbox.was_announced(session, alert.id)
+            and not alerts.is_acknowledged(session, alert.id)
+            and not runs.unfinished(session, alert.monitor_id)
+        ):
             burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
             if burning is not None:
                 written += _address(session, context, burning, alert, _config(session, context, alert))
@@ -87,26 +92,32 @@ def _facts(
     labels: dict[str, str],
 ) -> message.Facts:
     run = alerts.run_of(session, event)
-    found = [] if run is None else results.findings(session, [run.id])[run.id]
-    order = sorted(found, key=lambda each: (each[0].kind != alert.kind, each[0].rank))
-    findings = [
-        {
-            "kind": finding.kind,
-            "severity": finding.severity,
-            "metric": series.metric,
-            "column": series.column,
-            "explanation": finding.explanation,
-        }
-        for finding, series in order
-    ]
+    findings = [] if run is None else _findings(session, run, alert.kind)
+    changed = [each["column"] for each in findings if each["kind"] == "drift"] if "performance" in alert.kind else []
     state = {"resolved": "resolved", "retracted": "retracted"}.get(event.kind, "firing")
     link = f"{context.configuration.external_url}/alerts/{alert.uuid}" if context.configuration.external_url else ""
     return message.Facts(
         notification=natural_id("event", event.uuid), event=event.kind, alert_id=alert.uuid, kind=alert.kind, state=state, severity=event.severity, monitor=name, model=model,
-        labels=labels, summary=event.summary, since=alert.since, happened_at=event.happened_at, bad_windows=alert.bad_windows, columns=alert.columns,
+        labels=labels, summary=event.summary, since=alert.since, happened_at=event.happened_at, bad_windows=alert.bad_windows, columns=alert.columns, changed=changed[:3],
         findings=findings if state == "firing" else [], window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
         run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "", events=[event.uuid], link=link,
     )  # fmt: skip
+
+
+def _findings(session: Session, run: Run, kind: str) -> list[dict[str, str]]:
+    """What was found, the alert's own kind first; to realised performance the window's data run tells what else had changed."""
+    found = results.findings(session, [run.id])[run.id]
+    if run.kind == "performance":
+        data_run = runs.look_zero(session, run.monitor_id, "data", Window(run.window_start, run.window_end))
+        if data_run is not None:
+            found += results.findings(session, [data_run.id])[data_run.id]
+    order = sorted(found, key=lambda each: each[0].kind != kind)
+    return [
+        {
+            "kind": finding.kind, "severity": finding.severity, "metric": series.metric, "column": series.column, "explanation": finding.explanation,
+        }
+        for finding, series in order
+    ]  # fmt: skip
 
 
 def dispatch_proposals(context: Context) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -203,9 +203,8 @@ def _reference_spec(session: Session, context: Context, uuid: str, path: str) ->
     if config is None:
         raise UsageError("the monitor is not configured any more")
     whole = str(context.loaded.folder / path)
-    return ReferenceSpec(
-        config.task, config.to_columns(), place=replace(Place(shown=path), path=whole, timezone=config.source.timezone)
-    )
+    place = Place(shown=path, path=whole, timezone=config.source.timezone)
+    return ReferenceSpec(config.task, config.to_columns(), place=place, hash_key=context.hash_key)
 
 
 def _complete(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from monitor.config.model import MonitorConfig
 from monitor.domain.grid import Grid, Window
 from monitor.services.context import Context
-from monitor.storage import monitors, runs
+from monitor.storage import monitors, references, runs
 from monitor.storage.database import locked
 from monitor.storage.tables import MonitorRow, Run, SourceState
 
@@ -42,6 +42,8 @@ def _plan_monitor(session: Session, context: Context, monitor_id: int) -> Planne
     state = monitors.source_state(session, monitor_id)
     if config is None or row.active_name is None or state.looked_at is None or state.newest_event is None:
         return Planned(0, None)
+    if not references.in_force(session, monitor_id, state.newest_event):
+        return Planned(0, None)  # there is nothing yet to compare with: its windows wait, and `self` says so
     now = context.clock.now()
     number, due = 0, []
     first_time = runs.last_planned(session, monitor_id, "data") is None

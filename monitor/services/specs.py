@@ -50,6 +50,7 @@ class ReferenceSpec:
     start: datetime | None = None
     end: datetime | None = None
     as_of: datetime | None = None
+    hash_key: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.services.context import Context
-from monitor.storage import alerts, monitors, outbox, retraining, runs
+from monitor.storage import alerts, monitors, outbox, references, retraining, runs
 
 log = get_logger()
+_REFERENCE_TAKES = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def watch_self(context: Context) -> int:
 
 def _watch(session: Session, context: Context) -> int:
     now: datetime = context.clock.now()
-    troubles = {trouble.subject: trouble for trouble in _troubles(session)}
+    troubles = {trouble.subject: trouble for trouble in _troubles(session, now)}
     changed = 0
     for alert in alerts.firing_self(session):
         if alert.subject in troubles:
@@ -61,12 +62,21 @@ def _watch(session: Session, context: Context) -> int:
     return changed
 
 
-def _troubles(session: Session) -> list[Trouble]:
+def _troubles(session: Session, now: datetime) -> list[Trouble]:
     found = []
     for row in monitors.active(session):
         state = monitors.source_state(session, row.id)
         if state.failing_since is not None:
             found.append(Trouble("source", row.name, f"the source of {row.name} cannot be read: {state.error}", row.id))
+        if not references.history(session, row.id) and now - row.created_at > _REFERENCE_TAKES:
+            found.append(
+                Trouble(
+                    "reference",
+                    row.name,
+                    f"the reference of {row.name} could not be read or fitted: none of its windows is evaluated",
+                    row.id,
+                )
+            )
         last = runs.last_ended(session, row.id)
         if last is not None and last.status == "failed":
             found.append(

@@ -22,7 +22,7 @@ from monitor.domain.columns import Columns
 from monitor.domain.grid import Window
 from monitor.errors import DataError
 from monitor.services.specs import FittedReference, Look, LookSpec, ReferenceSpec, RunResult, RunSpec
-from monitor.sources.log import Log, read_frame
+from monitor.sources.log import Log, hide_sensitive, read_frame
 
 REFERENCE_ROWS = 100_000
 
@@ -51,7 +51,7 @@ def reached_at(label_times: pd.Series, expected: float) -> datetime | None:
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
     """Read reference data and fit it."""
     if spec.place is not None:
-        frame = read_frame(spec.place, REFERENCE_ROWS)
+        frame = hide_sensitive(read_frame(spec.place, REFERENCE_ROWS), spec.columns.sensitive, spec.hash_key)
     else:
         assert spec.log is not None
         assert spec.start is not None

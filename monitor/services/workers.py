@@ -103,9 +103,10 @@ class Work:
 class Workers:
     """Starts work in processes of this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, warm: bool = True) -> None:
+        """warm: the forkserver imports everything that an evaluation needs; of no use to commands that only look at data."""
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
+        self._context.set_forkserver_preload(_PRELOAD if warm else [])
 
     def start(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Work:
         """Run a function, named as `module:function`, on a picklable specification, in a process of its own."""

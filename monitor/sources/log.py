@@ -105,10 +105,7 @@ class Log:
         order = [md5(ibis.literal(f"{self.spec.seed}:").concat(keyed[_KEY])), keyed[_KEY]]
         frame: pd.DataFrame = keyed.order_by(order).limit(rows or self.spec.sample_rows).to_pandas()
         frame = frame.sort_values([_KEY], kind="stable", ignore_index=True)
-        for name in self.spec.sensitive:
-            if name in frame:
-                frame[name] = _hashed(frame[name], f"{self.spec.seed}:{name}")
-        return frame
+        return hide_sensitive(frame, self.spec.sensitive, self.spec.hash_key)
 
     def sample_with_labels(self, window: Window, as_of: datetime) -> tuple[pd.DataFrame, WindowCounts]:
         """The sample of a window with the labels known at `as_of`, and its counts.
@@ -337,8 +334,18 @@ def _whole(value: Any) -> int:
     return 0 if value is None or pd.isna(value) else int(value)
 
 
-def _hashed(values: pd.Series, key: str) -> pd.Series:
-    """Keyed hashes in place of values; null stays null, equal values stay equal."""
-    return values.astype(object).map(
-        lambda value: hmac.new(key.encode(), str(value).encode(), hashlib.sha256).hexdigest()[:16], na_action="ignore"
+def hide_sensitive(frame: pd.DataFrame, columns: tuple[str, ...], key: str) -> pd.DataFrame:
+    """Keyed hashes in place of the values of these columns; null stays null, equal values stay equal."""
+
+    def hidden(name: str) -> Any:
+        return lambda value: hmac.new(f"{key}:{name}".encode(), _as_text(value).encode(), hashlib.sha256).hexdigest()[
+            :16
+        ]
+
+    return frame.assign(
+        **{name: frame[name].astype(object).map(hidden(name), na_action="ignore") for name in columns if name in frame}
     )
+
+
+def _as_text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -44,5 +44,6 @@ class LogSpec:
     labels: LabelSpec | None = None
     ignore: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    hash_key: str = ""
     sample_rows: int = 20_000
     seed: int = 0

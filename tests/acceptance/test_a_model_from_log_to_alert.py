@@ -46,7 +46,7 @@ def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_an
     assert [body["alert"]["state"] for body in bodies] == ["firing", "resolved"]
     assert bodies[0]["labels"]["alertname"] == "ModelPerformance"
     assert len(bodies[0]["title"]) <= 110
-    assert bodies[0]["title"].startswith("[CRITICAL] churn: roc_auc is ")
+    assert bodies[0]["title"].startswith("[CRITICAL] churn: roc_auc 0.")
 
 
 def test_drift_without_harm_is_stored_and_pages_nobody(project: Project, receiver: Receiver) -> None:

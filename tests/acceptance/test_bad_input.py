@@ -251,3 +251,36 @@ def test_a_damaged_file_is_named_and_the_monitor_goes_on_without_it(project: Pro
     assert "Traceback" not in failed.stderr
     Path(project.folder / "whole.parquet").replace(project.folder / "log.parquet")
     assert project.run().finished == 8
+
+
+def test_sensitive_values_are_hashed_right_after_reading_and_stored_nowhere(
+    project: Project, receiver: Receiver
+) -> None:
+    """An e-mail stands for a region: it still tells drift, and nobody can read it."""
+    names = {"north": "ann@example.org", "south": "bob@example.org", "west": "cyd@example.org"}
+    for file in ("log.parquet", "reference.parquet"):
+        frame = pd.read_parquet(project.folder / file)
+        frame["region"] = frame["region"].map(names)
+        frame.to_parquet(project.folder / file, index=False)
+    frame = pd.read_parquet(project.folder / "log.parquet")
+    frame.loc[:599, "region"] = "dee@example.org"
+    frame.to_parquet(project.folder / "log.parquet", index=False)
+    project.monitor["columns"]["sensitive"] = ["region"]
+    project.values["sensitive_key"] = "geheim"
+    project.values["channels"] = {"ops": {"type": "webhook", "url": receiver.url, "allow_private": True}}
+    project.monitor["alerts"] = {"channels": ["ops"], "notify_max_age": "100mo"}
+    project.monitor["checks"] = {"thresholds": {"new_category_share": {"upper": 0.1}}}
+    assert project.run().failed == 0
+    assert "new_category_share" in findings(project, "region")
+    assert len(receiver.received) == 1
+    import zstandard
+
+    stored = [zstandard.decompress(data) for (data,) in project.query("SELECT data FROM snapshots")]
+    archives = [data for (data,) in project.query("SELECT archive FROM reference_versions")]
+    texts = [text.encode() for (text,) in project.query("SELECT explanation FROM findings")]
+    for place in (*stored, *archives, *texts, *(body for _, body in receiver.received)):
+        assert b"@example.org" not in place
+    later = project.query(
+        "SELECT count(*) FROM findings f JOIN runs r ON r.id = f.run_id WHERE r.window_start >= '2025-01-11' AND f.severity = 'warning'"
+    )
+    assert later == [(0,)]  # the reference was hashed alike

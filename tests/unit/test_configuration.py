@@ -146,3 +146,8 @@ def test_passwords_are_masked_and_references_to_them_stay() -> None:
 def test_the_json_schema_is_json() -> None:
     schema = Configuration.model_json_schema(by_alias=True)
     assert json.loads(json.dumps(schema))["properties"]["monitors"]
+
+
+def test_a_password_in_clear_is_refused_where_it_would_be_stored(tmp_path: Path) -> None:
+    text = GOOD.replace("{path: log.parquet}", "{url: 'postgresql://a:geheim@db/x', table: t}")
+    assert problems(tmp_path, text) == ["monitor.yaml:6: a password in clear: write it as ${ENVIRONMENT_VARIABLE}"]

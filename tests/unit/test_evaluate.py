@@ -50,7 +50,7 @@ def test_a_worse_model_is_critical_and_the_explanation_says_by_how_much(referenc
     evaluation = evaluate(reference, frame)
     assert evaluation.severity >= "critical"
     assert evaluation.findings[0].metric == "roc_auc"
-    with pytest.raises(MonitorError, match="roc_auc is 0.5"):
+    with pytest.raises(MonitorError, match="roc_auc 0.5"):
         evaluation.raise_for("warning")
 
 
