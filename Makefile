@@ -25,7 +25,7 @@ test: lint
 	$(BIN)/pytest -n 2
 
 bench: .venv/.installed
-	$(BIN)/pytest tests/benchmarks -s
+	$(BIN)/pytest -o addopts= -s tests/benchmarks
 
 docs: .venv/.installed
 	$(BIN)/python docs/make_reference.py

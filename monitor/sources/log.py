@@ -47,7 +47,8 @@ class Log:
 
     def __init__(self, spec: LogSpec) -> None:
         self.spec = spec
-        self._connection, self.table = _open(spec.place, None)
+        self._connection, table = _open(spec.place, None)
+        self.table = _with_time(table, spec.event_time, spec.place)
         self._check()
 
     @cached_property
@@ -150,6 +151,7 @@ class Log:
                     f"{labels.place.shown} has no column '{name}'; its columns are: {', '.join(table.columns)}"
                 )
         if labels.label_time is not None:
+            table = _with_time(table, labels.label_time, labels.place)
             _check_time(table, labels.label_time, labels.place.shown)
         wanted = [labels.label] + ([labels.label_time] if labels.label_time else [])
         keyed = table.select(*wanted, **{_KEY: canonical_id(table[labels.id], labels.place.shown)})
@@ -288,6 +290,20 @@ def _open(place: Place, connection: Any) -> tuple[Any, Any]:
         return connection, files.open_files(connection, place.path, place.shown)
     connection = tables.connect(place)
     return connection, tables.open_table(connection, place)
+
+
+def _with_time(table: Any, name: str, place: Place) -> Any:
+    """JSON knows no times: a column of ISO text that the engine has left as text is one, if every value is."""
+    if (
+        place.path is None
+        or not any(kind in place.path for kind in (".json", ".ndjson"))
+        or name not in table.columns
+        or not table[name].type().is_string()
+    ):
+        return table
+    times = table[name].try_cast("timestamp(6)")
+    strangers = table.filter(table[name].notnull() & times.isnull()).count().execute()
+    return table if strangers else table.mutate(**{name: times})
 
 
 def _check_time(table: Any, name: str, shown: str) -> None:

@@ -1,0 +1,178 @@
+"""Logs in every form give the same rows, counts and times."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import zstandard
+
+from monitor.domain.grid import Window
+from monitor.errors import DataError, SourceUnreachableError
+from monitor.services.work import reached_at
+from monitor.sources.log import Log, hide_sensitive
+from monitor.sources.spec import LabelSpec, LogSpec, Place
+from tests.conftest import logged
+
+WINDOW = Window(datetime(2025, 1, 3, tzinfo=UTC), datetime(2025, 1, 8, tzinfo=UTC))
+
+
+def place(path: Path, timezone: str = "UTC") -> Place:
+    return Place(path.name, path=str(path), timezone=timezone)
+
+
+def written(folder: Path, form: str) -> Place:
+    frame = logged().drop(columns="label")
+    if form == "parquet":
+        frame.to_parquet(folder / "log.parquet", index=False)
+        return place(folder / "log.parquet")
+    if form == "pattern":
+        for index, part in enumerate(np.array_split(frame.index, 3)):
+            frame.loc[part].to_parquet(folder / f"part-{index}.parquet", index=False)
+        return place(folder / "part-*.parquet")
+    if form == "hive":
+        for day, part in frame.groupby(frame["event_time"].dt.date):
+            (folder / "log" / f"day={day}").mkdir(parents=True)
+            part.to_parquet(folder / "log" / f"day={day}" / "rows.parquet", index=False)
+        return place(folder / "log")
+    if form == "csv.zst":
+        (folder / "log.csv.zst").write_bytes(zstandard.compress(frame.to_csv(index=False).encode()))
+        return place(folder / "log.csv.zst")
+    if form == "jsonl.gz":
+        frame.assign(event_time=frame["event_time"].dt.strftime("%Y-%m-%dT%H:%M:%S.%f")).to_json(
+            folder / "log.jsonl.gz", orient="records", lines=True, double_precision=15
+        )
+        return place(folder / "log.jsonl.gz")
+    with sqlite3.connect(folder / "log.db") as connection:
+        frame.assign(
+            event_time=frame["event_time"].dt.strftime(
+                "%Y-%m-%dT%H:%M:%S.%f" if form == "sqlite T" else "%Y-%m-%d %H:%M:%S.%f"
+            )
+        ).to_sql("log", connection, index=False, dtype={"event_time": "TIMESTAMP"})
+    return Place("log", url=f"sqlite:///{folder}/log.db", table="log")
+
+
+@pytest.mark.parametrize("form", ["pattern", "hive", "csv.zst", "jsonl.gz", "sqlite", "sqlite T"])
+def test_every_form_gives_the_same_sample_and_counts(tmp_path: Path, form: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = Log(LogSpec(written(tmp_path / "a", "parquet"), "event_time", "id", sample_rows=50))
+    other = Log(LogSpec(written(tmp_path / "b", form), "event_time", "id", sample_rows=50))
+    expected, found = whole.sample(WINDOW), other.sample(WINDOW)
+    assert len(found) == 50
+    assert found["id"].tolist() == expected["id"].tolist()
+    np.testing.assert_allclose(found["income"], expected["income"], rtol=1e-12)
+    counts, others = whole.counts(WINDOW), other.counts(WINDOW)
+    assert (others.rows, others.first_event, others.last_event) == (counts.rows, counts.first_event, counts.last_event)
+    assert other.extent() == whole.extent()
+
+
+def test_a_sample_is_nested_as_it_grows_and_changes_with_its_seed(tmp_path: Path) -> None:
+    where = written(tmp_path, "parquet")
+    few, more = (
+        set(Log(LogSpec(where, "event_time", "id", sample_rows=rows)).sample(WINDOW)["id"]) for rows in (30, 60)
+    )
+    assert few < more
+    assert set(Log(LogSpec(where, "event_time", "id", sample_rows=30, seed=1)).sample(WINDOW)["id"]) != few
+
+
+def test_naive_times_are_in_the_sources_zone(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "event_time": pd.date_range("2025-03-30", periods=48, freq="h").astype("datetime64[us]"),
+            "id": range(48),
+            "x": 1.0,
+        }
+    )
+    frame.to_parquet(tmp_path / "log.parquet")
+    log = Log(LogSpec(place(tmp_path / "log.parquet", "Europe/Berlin"), "event_time", "id"))
+    assert log.extent().first == datetime(2025, 3, 29, 23, tzinfo=UTC)
+    day = Window(datetime(2025, 3, 29, 23, tzinfo=UTC), datetime(2025, 3, 30, 22, tzinfo=UTC))
+    assert log.counts(day).rows == 24
+
+
+def test_zoned_times_are_what_they_say(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "event_time": pd.date_range("2025-01-01", periods=48, freq="h", tz="America/New_York").astype(
+                "datetime64[us, America/New_York]"
+            ),
+            "x": 1.0,
+        }
+    )
+    frame.to_parquet(tmp_path / "log.parquet")
+    log = Log(LogSpec(place(tmp_path / "log.parquet", "Europe/Berlin"), "event_time"))
+    assert log.extent().first == datetime(2025, 1, 1, 5, tzinfo=UTC)
+    assert log.counts(Window(datetime(2025, 1, 1, 5, tzinfo=UTC), datetime(2025, 1, 1, 7, tzinfo=UTC))).rows == 2
+
+
+def test_rows_without_ids_are_sampled_by_their_content(tmp_path: Path) -> None:
+    log = Log(LogSpec(written(tmp_path, "parquet"), "event_time", None, sample_rows=20))
+    assert log.sample(WINDOW)["id"].tolist() == log.sample(WINDOW)["id"].tolist()
+    assert log.sample(WINDOW)["monitor_canonical_id"].is_unique
+
+
+def test_rows_logged_after_a_run_was_due_are_left_out(tmp_path: Path) -> None:
+    frame = logged()
+    frame["written"] = frame["event_time"] + pd.Timedelta("1h")
+    frame.loc[150, "written"] = pd.Timestamp("2025-02-01")
+    frame.to_parquet(tmp_path / "log.parquet", index=False)
+    log = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id", logged_at="written"))
+    assert log.counts(WINDOW, datetime(2025, 3, 1, tzinfo=UTC)).rows == 300
+    assert log.counts(WINDOW, datetime(2025, 1, 9, tzinfo=UTC)).rows == 299
+
+
+def test_labels_are_those_known_at_the_time_and_the_last_of_them(tmp_path: Path) -> None:
+    frame = logged()
+    frame.drop(columns="label").to_parquet(tmp_path / "log.parquet", index=False)
+    labels = pd.DataFrame(
+        {
+            "key": [180.0, 181.0, 181.0],
+            "truth": [1, 0, 1],
+            "known": pd.to_datetime(["2025-01-09", "2025-01-09", "2025-01-20"]),
+        }
+    )
+    labels.to_parquet(tmp_path / "labels.parquet", index=False)
+    spec = LabelSpec(place(tmp_path / "labels.parquet"), "truth", "known", "key", 0)
+    log = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id", labels=spec))
+
+    def truth(day: int) -> dict[int, object]:
+        rows, counts = log.sample_with_labels(WINDOW, datetime(2025, 1, day, tzinfo=UTC))
+        assert counts.labelled == rows["truth"].notna().sum()
+        return {int(row.id): row.truth for row in rows.itertuples() if row.id in (180, 181)}
+
+    assert truth(8) == {180: None, 181: None} or all(pd.isna(value) for value in truth(8).values())
+    assert truth(25) == {180: 1, 181: 1}
+
+
+def test_the_time_at_which_the_expected_share_of_labels_came() -> None:
+    times = pd.Series(pd.to_datetime(["2025-01-03", "2025-01-01", None, "2025-01-02"], utc=True))
+    assert reached_at(times, 0.5) == datetime(2025, 1, 2, tzinfo=UTC)
+    assert reached_at(times, 0.75) == datetime(2025, 1, 3, tzinfo=UTC)
+    assert reached_at(times, 0.8) is None
+
+
+def test_hashes_of_sensitive_values_keep_equality_and_null_and_need_the_key() -> None:
+    frame = pd.DataFrame({"email": ["a@x", None, "a@x"], "number": [1.0, 2.0, 1.0]})
+    one, other = (hide_sensitive(frame, ("email", "number"), key) for key in ("k", "l"))
+    assert one["email"].iloc[0] == one["email"].iloc[2] != other["email"].iloc[0]
+    assert pd.isna(one["email"].iloc[1])
+    assert one["number"].iloc[0] == hide_sensitive(frame.astype({"number": int}), ("number",), "k")["number"].iloc[0]
+
+
+def test_what_cannot_be_read_is_told_from_what_is_away(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("hello")
+    for path, error in (
+        (tmp_path / "x.txt", DataError),
+        (tmp_path / "none.parquet", SourceUnreachableError),
+        (tmp_path / "*.csv", SourceUnreachableError),
+    ):
+        with pytest.raises(error):
+            Log(LogSpec(place(path), "event_time"))
+    logged().assign(id=lambda frame: frame["event_time"]).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(DataError, match="ids are whole numbers, text or UUIDs"):
+        Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id"))
