@@ -39,10 +39,6 @@ class DatabaseUnreachableError(MonitorError):
     exit_code = 3
 
 
-class LostLeaseError(MonitorError):
-    """Another daemon has taken over what this one was working on: its result is dropped."""
-
-
 class AlreadyRunningError(UsageError):
     """Another daemon works on this SQLite database; only one may."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from monitor.domain.ids import natural_id
 from monitor.storage.database import database_now
-from monitor.storage.tables import Alert, AlertEvent, Notification, NotificationEvent
+from monitor.storage.tables import AlertEvent, Notification, NotificationEvent
 
 UNFINISHED = ("pending", "sending")
 
@@ -168,13 +168,3 @@ def failing(session: Session) -> list[Notification]:
 def next_available(session: Session) -> datetime | None:
     """When the next row may be tried."""
     return session.scalar(select(func.min(Notification.available_at)).where(Notification.status == "pending"))
-
-
-def alert_of(session: Session, notification_id: int) -> Alert | None:
-    """The alert that a notification tells of."""
-    query = (
-        select(Alert)
-        .join(AlertEvent, AlertEvent.alert_id == Alert.id)
-        .join(NotificationEvent, NotificationEvent.alert_event_id == AlertEvent.id)
-    )
-    return session.scalar(query.where(NotificationEvent.notification_id == notification_id).limit(1))
