@@ -48,7 +48,8 @@ def show_alert(
     json: shared.JsonOption = False,
 ) -> None:
     """One alert: its timeline, findings and deliveries."""
-    from monitor.storage import alerts, results
+    from monitor.services.dispatch_alerts import explained
+    from monitor.storage import alerts
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
 
@@ -57,12 +58,12 @@ def show_alert(
         events = alerts.events(session, found.id)
         last = alerts.last_event(session, found.id, ("firing", "escalated", "pending"))
         run = None if last is None else alerts.run_of(session, last)
-        findings = [] if run is None else results.findings(session, [run.id])[run.id]
+        findings = [] if run is None else explained(session, run, found.kind)
         return {
             "id": found.uuid, "kind": found.kind, "state": found.state, "severity": found.severity, "since": found.since, "ended": found.ended_at,
             "bad_windows": found.bad_windows, "columns": found.columns, "summary": found.summary, "run": None if run is None else run.uuid,
             "timeline": [{"at": event.happened_at, "event": event.kind, "severity": event.severity, "summary": event.summary, "detail": event.detail} for event in events],
-            "findings": [{"severity": finding.severity, "explanation": finding.explanation} for finding, _ in findings],
+            "findings": findings,
             "deliveries": [{"channel": row.channel, "status": row.status, "attempts": row.attempts, "error": row.last_error} for row in alerts.deliveries(session, found.id)],
         }  # fmt: skip
 

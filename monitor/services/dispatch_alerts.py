@@ -92,7 +92,7 @@ def _facts(
     labels: dict[str, str],
 ) -> message.Facts:
     run = alerts.run_of(session, event)
-    findings = [] if run is None else _findings(session, run, alert.kind)
+    findings = [] if run is None else explained(session, run, alert.kind)
     changed = [each["column"] for each in findings if each["kind"] == "drift"] if "performance" in alert.kind else []
     state = {"resolved": "resolved", "retracted": "retracted"}.get(event.kind, "firing")
     link = f"{context.configuration.external_url}/alerts/{alert.uuid}" if context.configuration.external_url else ""
@@ -104,7 +104,7 @@ def _facts(
     )  # fmt: skip
 
 
-def _findings(session: Session, run: Run, kind: str) -> list[dict[str, str]]:
+def explained(session: Session, run: Run, kind: str) -> list[dict[str, str]]:
     """What was found, the alert's own kind first; to realised performance the window's data run tells what else had changed."""
     found = results.findings(session, [run.id])[run.id]
     if run.kind == "performance":
