@@ -262,6 +262,7 @@ class Daemon:
                 self._watch_loops(scheduler)
         finally:
             log.info("daemon_stopping", daemon=self.context.owner, in_work=len(self.executor.in_work))
+            self.workers.end_calls()
             scheduler.shutdown(wait=True)
         log.info("daemon_stopped", daemon=self.context.owner)
 
@@ -306,7 +307,8 @@ class Daemon:
 
     def _watch_loops(self, scheduler: BackgroundScheduler) -> None:
         """The scheduler sleeps by the wall clock; if that was set back it must be woken."""
-        quiet = boot_time_s() - max(self._ticks.values(), default=boot_time_s())
+        scheduled = [tick for name, tick in self._ticks.items() if name != "execute"]
+        quiet = boot_time_s() - max(scheduled, default=boot_time_s())
         if quiet > 60:
             log.error("scheduler_silent", seconds=round(quiet))
             scheduler.wakeup()

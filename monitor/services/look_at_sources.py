@@ -57,6 +57,8 @@ def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec) -
     try:
         seen: Look = workers.call(LOOK, spec, _TIMEOUT_S)
     except (SourceUnreachableError, DataError, WorkerDiedError, WorkFailedError) as error:
+        if context.stopping.is_set():
+            return False
         message = str(error)
         if context.database.transact(monitors.store_look_failed, monitor_id, message, now):
             log.error("source_not_read", source=spec.log.place.shown, error=message)

@@ -92,6 +92,10 @@ class Work:
                 raise kind(message)
         raise WorkFailedError(f"{name}: {message}")
 
+    def end(self) -> None:
+        """End the worker's process alone; whoever waits for its result is told that it died."""
+        self._process.kill()
+
     def kill(self) -> None:
         """End the worker, whatever it does."""
         if self._process.is_alive():
@@ -107,6 +111,7 @@ class Workers:
         """warm: the forkserver imports everything that an evaluation needs; of no use to commands that only look at data."""
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD if warm else [])
+        self._called: set[Work] = set()
 
     def start(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Work:
         """Run a function, named as `module:function`, on a picklable specification, in a process of its own."""
@@ -119,7 +124,17 @@ class Workers:
 
     def call(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Any:
         """Run a function in a worker and wait for its result."""
-        return self.start(function, spec, timeout_s).wait()
+        work = self.start(function, spec, timeout_s)
+        self._called.add(work)
+        try:
+            return work.wait()
+        finally:
+            self._called.discard(work)
+
+    def end_calls(self) -> None:
+        """End what `call` waits for: a source that hangs must not keep the daemon from stopping."""
+        for work in list(self._called):
+            work.end()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,56 @@
+"""Worker processes: one piece of work each, with a deadline; whatever ends one, its daemon is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
+
+
+@pytest.fixture(scope="module")
+def workers() -> Workers:
+    return Workers(warm=False)
+
+
+def test_work_is_done_elsewhere_and_its_result_comes_back(workers: Workers) -> None:
+    assert workers.call("math:sqrt", 9.0) == 3.0
+
+
+def test_an_error_comes_back_with_its_words(workers: Workers) -> None:
+    with pytest.raises(WorkFailedError, match="ValueError: "):
+        workers.call("math:sqrt", -1.0)
+
+
+def test_a_worker_that_dies_is_told_from_one_that_fails(workers: Workers) -> None:
+    with pytest.raises(WorkerDiedError, match="without a result"):
+        workers.call("os:_exit", 3)
+
+
+def test_work_that_takes_too_long_is_ended(workers: Workers) -> None:
+    started = time.monotonic()
+    with pytest.raises(WorkFailedError, match="longer than"):
+        workers.call("time:sleep", 60, timeout_s=1.0)
+    assert time.monotonic() - started < 30
+
+
+def test_what_hangs_does_not_keep_the_daemon_from_stopping(workers: Workers) -> None:
+    caught: list[BaseException] = []
+
+    def hang() -> None:
+        try:
+            workers.call("time:sleep", 60)
+        except WorkerDiedError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not workers._called:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers.end_calls()
+    thread.join(20)
+    assert len(caught) == 1
