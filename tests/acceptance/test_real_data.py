@@ -26,22 +26,21 @@ VALUES = """SELECT r.kind, v.window_start, metric, column_name, value, lower, up
             JOIN metric_series s ON s.id = v.series_id JOIN runs r ON r.id = v.run_id ORDER BY 1, 2, 3, 4"""
 
 
-def configured(folder: Path, data: Path, name: str, command: Command) -> Path:
-    """What `monitor init` writes, with the windows of windows.parquet."""
-    source = data / name
-    options = (
-        "--predictions",
-        str(source / "predictions.parquet"),
-        "--labels",
-        str(source / "labels.parquet"),
-        "--reference",
-        str(source / "reference.parquet"),
-    )
+def initialised(folder: Path, data: Path, name: str, command: Command) -> subprocess.CompletedProcess[str]:
+    """Run `monitor init` on a data set."""
+    parts = ("predictions", "labels", "reference")
+    options = [word for part in parts for word in (f"--{part}", str(data / name / f"{part}.parquet"))]
     made = command("init", name, *options, cwd=folder)
     assert made.returncode == 0, made.stderr
+    return made
+
+
+def configured(folder: Path, data: Path, name: str, command: Command) -> Path:
+    """What `monitor init` writes, with the windows of windows.parquet."""
+    initialised(folder, data, name, command)
     path = folder / "monitor.yaml"
     values = yaml.safe_load(path.read_text())
-    start = pd.read_parquet(source / "windows.parquet")["start"].min()
+    start = pd.read_parquet(data / name / "windows.parquet")["start"].min()
     values["monitors"][name]["windows"] = {
         "length": f"{DAYS[name]}d",
         "start": f"{start:%Y-%m-%d}",
@@ -60,19 +59,7 @@ def stored(folder: Path) -> pd.DataFrame:
 def test_init_writes_what_validate_accepts_unchanged(
     tmp_path: Path, shared_data: Path, monitor_command: Command, name: str
 ) -> None:
-    source = shared_data / name
-    made = monitor_command(
-        "init",
-        name,
-        "--predictions",
-        str(source / "predictions.parquet"),
-        "--labels",
-        str(source / "labels.parquet"),
-        "--reference",
-        str(source / "reference.parquet"),
-        cwd=tmp_path,
-    )
-    assert made.returncode == 0, made.stderr
+    made = initialised(tmp_path, shared_data, name, monitor_command)
     assert "next: monitor validate" in made.stdout
     checked = monitor_command("validate", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
