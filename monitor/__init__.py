@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from monitor.domain.checks import Check, Checks, Finding, MetricValue, Severity, Verdict, WindowCounts
     from monitor.domain.columns import Columns
     from monitor.errors import MonitorError
+    from monitor.storage.report import ReportDatabase
 
 __all__ = [
     "Check",
@@ -22,6 +23,7 @@ __all__ = [
     "MetricValue",
     "MonitorError",
     "Reference",
+    "ReportDatabase",
     "Severity",
     "Verdict",
     "WindowCounts",
@@ -35,6 +37,7 @@ _PLACES = {
     "Reference": "monitor.analysis.reference",
     "Columns": "monitor.domain.columns",
     "MonitorError": "monitor.errors",
+    "ReportDatabase": "monitor.storage.report",
 }
 
 

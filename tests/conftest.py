@@ -1,14 +1,10 @@
-"""What tests share: data, a configuration in a folder of its own, an HTTP receiver, a PostgreSQL server."""
+"""What tests share: data, a configuration in a folder of its own, an HTTP receiver, database servers."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
+from tests import servers
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -107,8 +105,14 @@ class Project:
         """Rows of its report database."""
         import sqlite3
 
-        with sqlite3.connect(self.folder / "monitor.db") as connection:
-            return connection.execute(sql, parameters).fetchall()
+        from monitor.storage.database import Database
+
+        url = self.values.get("database", "sqlite")
+        if url.startswith("sqlite"):
+            with sqlite3.connect(self.folder / "monitor.db") as connection:
+                return connection.execute(sql, parameters).fetchall()
+        with Database(url).engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(sql.replace("?", "%s"), parameters)]
 
 
 @pytest.fixture
@@ -209,73 +213,44 @@ def monitor_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def _postgres_tool(name: str) -> str | None:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[servers.Server]:
+    """A PostgreSQL server of the tests' own."""
+    servers.require(servers.PostgreSQL)
+    server = servers.PostgreSQL()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server of the tests' own on a free port; its address, with a database `monitor`."""
-    initdb, postgres = _postgres_tool("initdb"), _postgres_tool("postgres")
-    if initdb is None or postgres is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL is not installed; .ci/run installs it")
-        pytest.skip("needs PostgreSQL (Debian: apt install postgresql)")
-    # PostgreSQL refuses to be run by root.
-    folder = Path(tempfile.mkdtemp(prefix="monitor-pg-"))
-    prefix: list[str] = []
-    if os.getuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
-        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    data = folder / "data"
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(folder)}
-    subprocess.run(
-        [*prefix, initdb, "-D", str(data), "-U", "monitor", "--auth=trust", "-E", "UTF8"],
-        check=True,
-        capture_output=True,
-        env=environment,
-        cwd=folder,
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [*prefix, postgres, "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "fsync=off"],
-        env=environment,
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    import time
-
-    import psycopg
-
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with psycopg.connect(f"postgresql://monitor@127.0.0.1:{port}/postgres", autocommit=True) as connection:
-                connection.execute("CREATE DATABASE monitor")
-            break
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "PostgreSQL did not start within a minute"
-            time.sleep(0.1)
-    yield f"postgresql://monitor@127.0.0.1:{port}/monitor"
-    server.send_signal(signal.SIGINT)  # fast: connections that are left are closed
-    server.wait(60)
-    shutil.rmtree(folder, ignore_errors=True)
+def mariadb() -> Iterator[servers.Server]:
+    """A MariaDB server of the tests' own."""
+    servers.require(servers.MariaDB)
+    server = servers.MariaDB()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
-def empty_postgresql(postgresql: str) -> Iterator[str]:
+def empty_postgresql(postgresql: servers.Server) -> Iterator[str]:
     """A new, empty database on that server."""
-    import uuid
+    url = postgresql.new_database()
+    yield url
+    postgresql.drop(url)
 
-    import psycopg
 
-    name = f"t{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield postgresql.rsplit("/", 1)[0] + f"/{name}"
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.fixture
+def empty_mariadb(mariadb: servers.Server) -> Iterator[str]:
+    """A new, empty database on that server."""
+    url = mariadb.new_database()
+    yield url
+    mariadb.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A report database that is not there yet: each test that takes this runs on all three kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/monitor.db"
+    url: str = request.getfixturevalue(f"empty_{request.param}")
+    return url

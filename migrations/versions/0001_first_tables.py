@@ -378,35 +378,16 @@ def downgrade():
     op.drop_table("metric_values")
     op.drop_table("findings")
     op.drop_table("checks")
-    with op.batch_alter_table("alert_events", schema=None) as batch_op:
-        batch_op.drop_index("ix_alert_events_dispatch")
-
     op.drop_table("alert_events")
     op.drop_table("source_states")
-    with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.drop_index("ix_runs_fold")
-        batch_op.drop_index("ix_runs_claim")
-
     op.drop_table("runs")
-    with op.batch_alter_table("retraining_requests", schema=None) as batch_op:
-        batch_op.drop_index("ix_retraining_requests_state")
-
     op.drop_table("retraining_requests")
     op.drop_table("references_in_force")
-    with op.batch_alter_table("metric_series", schema=None) as batch_op:
-        batch_op.drop_index("ix_metric_series_monitor")
-
     op.drop_table("metric_series")
     op.drop_table("fold_states")
-    with op.batch_alter_table("alerts", schema=None) as batch_op:
-        batch_op.drop_index("ix_alerts_state")
-
     op.drop_table("alerts")
     op.drop_table("monitors")
     op.drop_table("reference_versions")
-    with op.batch_alter_table("notifications", schema=None) as batch_op:
-        batch_op.drop_index("ix_notifications_claim")
-
     op.drop_table("notifications")
     op.drop_table("daemons")
     op.drop_table("configurations")

@@ -14,6 +14,7 @@ from monitor.cli import (
     doctor,
     init,
     notifications,
+    query,
     references,
     retraining,
     runs,
@@ -57,6 +58,7 @@ app.command("run")(work.run)
 app.command("serve")(work.serve)
 app.command("status")(status.status)
 app.command("report")(runs.report)
+app.command("query")(query.query)
 app.command("migrate")(doctor.migrate)
 app.command("doctor")(doctor.doctor)
 for noun in (runs, alerts, channels, notifications, references, retraining, config):

@@ -452,7 +452,8 @@ class Configuration(Entry):
     """The whole of monitor.yaml."""
 
     database: str = Field(
-        "sqlite:///monitor.db", description="The report database: sqlite:///file.db or postgresql://user@host/name."
+        "sqlite:///monitor.db",
+        description="The report database: sqlite:///file.db, postgresql://user@host/name or mysql://user@host/name (also MariaDB).",
     )
     external_url: str | None = Field(None, description="The base of links in alerts.")
     sensitive_key: str | None = Field(

@@ -106,8 +106,13 @@ class Context:
 
 
 def open_database(loaded: Loaded) -> Database:
-    """The report database that a configuration names; a relative SQLite path is relative to the configuration."""
+    """The report database that a configuration names."""
+    return Database(database_url(loaded))
+
+
+def database_url(loaded: Loaded) -> str:
+    """The report database's address, with its secrets; a relative SQLite path is relative to the configuration."""
     url = secrets.expand(loaded.configuration.database)
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         url = f"sqlite:///{loaded.folder / url.removeprefix('sqlite:///')}"
-    return Database(url)
+    return url

@@ -84,7 +84,7 @@ class Database:
                     raise
             except (OperationalError, InterfaceError) as error:
                 if not _passing(error) or attempt == _ATTEMPTS - 1:
-                    raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, _first_line(error))) from error
+                    raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, first_line(error))) from error
                 time.sleep(min(0.05 * 2**attempt, 2) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
         raise AssertionError("the loop above returns or raises")
 
@@ -155,11 +155,13 @@ class Database:
 
 def database_now(session: Session) -> datetime:
     """The time by the database's clock, which leases go by; it moves on within a transaction."""
-    if session.get_bind().dialect.name == "postgresql":
-        moment = session.execute(select(func.clock_timestamp())).scalar_one()
-        assert isinstance(moment, datetime)
-        return moment.astimezone(UTC)
-    return datetime.now(UTC)
+    name = session.get_bind().dialect.name
+    if name == "sqlite":
+        return datetime.now(UTC)
+    clock = func.clock_timestamp() if name == "postgresql" else text("UTC_TIMESTAMP(6)")
+    moment = session.execute(select(clock)).scalar_one()
+    assert isinstance(moment, datetime)
+    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def locked(session: Session, entity: Any, key: Any) -> Any:
@@ -206,14 +208,21 @@ def _ancestors(revision: str | None) -> set[str]:
 
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
-    name = connection.dialect.name
-    if name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_lock({_LOCK_ID})"))
+    """A lock of the whole database; SQLite's own write lock is one already."""
+    take, give = {
+        "postgresql": (f"SELECT pg_advisory_lock({_LOCK_ID})", f"SELECT pg_advisory_unlock({_LOCK_ID})"),
+        "mysql": (
+            f"SELECT GET_LOCK(CONCAT(DATABASE(), '.{_LOCK_ID}'), 600)",
+            f"SELECT RELEASE_LOCK(CONCAT(DATABASE(), '.{_LOCK_ID}'))",
+        ),
+    }.get("mysql" if connection.dialect.name == "mariadb" else connection.dialect.name, (None, None))
+    if take is not None:
+        connection.execute(text(take))
     try:
         yield
     finally:
-        if name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK_ID})"))
+        if give is not None:
+            connection.execute(text(give))
 
 
 def _normal(url: URL) -> URL:
@@ -236,9 +245,28 @@ def _engine(url: URL) -> Engine:
         return create_engine(
             url,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "options": "-c timezone=UTC -c lock_timeout=30000"},
+            connect_args={
+                "connect_timeout": 10,
+                "options": "-c timezone=UTC -c lock_timeout=30000",
+                # A connection that the network has swallowed is noticed within a minute.
+                "keepalives_idle": 20,
+                "keepalives_interval": 5,
+                "keepalives_count": 4,
+                "tcp_user_timeout": 60_000,
+            },
         )
-    return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        connect_args={
+            "charset": "utf8mb4",
+            "connect_timeout": 10,
+            "read_timeout": 120,
+            "write_timeout": 120,
+            "init_command": "SET time_zone = '+00:00', innodb_lock_wait_timeout = 30, sql_mode = 'STRICT_ALL_TABLES'",
+        },
+    )
 
 
 def _on_sqlite_connect(connection: Any, _record: Any) -> None:
@@ -268,5 +296,6 @@ def _passing(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) and ("database is locked" in message or "database is busy" in message)
 
 
-def _first_line(error: DBAPIError) -> str:
+def first_line(error: DBAPIError) -> str:
+    """What the database said, in one line."""
     return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, ForeignKey, Index, MetaData, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, MetaData, PrimaryKeyConstraint, UniqueConstraint, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from monitor.storage.types import Blob, Digest, Long, Moment, Name, Words
@@ -39,6 +39,7 @@ class ConfigurationVersion(Base):
     content: Mapped[dict[str, Any]]
     software_version: Mapped[str] = mapped_column(Name(64))
     applied_at: Mapped[datetime]
+    last_applied_at: Mapped[datetime | None]
 
 
 class MonitorRow(Base):
@@ -55,20 +56,28 @@ class MonitorRow(Base):
     model_name: Mapped[str] = mapped_column(Name(255))
     configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
     first_window: Mapped[datetime | None]
+    epoch_start: Mapped[datetime | None]
     planned_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     retired_at: Mapped[datetime | None]
 
 
 class SourceState(Base):
-    """What was last seen of a monitor's source: plan works from this alone."""
+    """What was last seen of a monitor's source: plan works from this alone.
+
+    `label_times` holds, by window, when labels came; `label_mark` what the labels' place looked like then; `gaps`, by day,
+    the longest time without anything new in the source and in the labels.
+    """
 
     __tablename__ = "source_states"
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"), primary_key=True)
     looked_at: Mapped[datetime | None]
     first_event: Mapped[datetime | None]
     newest_event: Mapped[datetime | None]
+    newest_label: Mapped[datetime | None]
     label_times: Mapped[dict[str, Any]]
+    label_mark: Mapped[str | None] = mapped_column(Words())
+    gaps: Mapped[dict[str, Any] | None]
     error: Mapped[str] = mapped_column(Words())
     failing_since: Mapped[datetime | None]
 
@@ -108,6 +117,7 @@ class Run(Base):
         UniqueConstraint("monitor_id", "kind", "window_start", "window_end", "look"),
         Index("ix_runs_claim", "status", "losses", "as_of", "id"),
         Index("ix_runs_fold", "monitor_id", "kind", "as_of", "window_start", "look"),
+        Index("ix_runs_ended", "monitor_id", "status", "finished_at"),
     )
     id: Mapped[int] = mapped_column(Long(), primary_key=True)
     uuid: Mapped[str] = mapped_column(Name(36), unique=True)
@@ -121,6 +131,7 @@ class Run(Base):
     configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
     status: Mapped[str] = mapped_column(Name(16))
     reason: Mapped[str] = mapped_column(Words(), default="")
+    judged: Mapped[bool] = mapped_column(default=True, server_default=true())
     available_at: Mapped[datetime]
     claims: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0)
@@ -134,6 +145,9 @@ class Run(Base):
     sampled: Mapped[int | None]
     labelled: Mapped[int | None]
     counts: Mapped[dict[str, Any] | None]
+    read_seconds: Mapped[float | None]
+    read_rows: Mapped[int | None] = mapped_column(Long())
+    read_bytes: Mapped[int | None] = mapped_column(Long())
     severity: Mapped[str] = mapped_column(Name(16), default="")
     reference_id: Mapped[int | None] = mapped_column(ForeignKey("reference_versions.id"))
     software_version: Mapped[str] = mapped_column(Name(64), default="")
@@ -177,6 +191,19 @@ class MetricValueRow(Base):
     upper: Mapped[float | None]
 
 
+class MetricDay(Base):
+    """What is left of a series' values of one day once retention has taken them: their mean, extremes and number."""
+
+    __tablename__ = "metric_days"
+    __table_args__ = (PrimaryKeyConstraint("series_id", "day"), {"sqlite_with_rowid": False})
+    series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
+    day: Mapped[datetime]
+    value: Mapped[float | None]
+    lowest: Mapped[float | None]
+    highest: Mapped[float | None]
+    number: Mapped[int]
+
+
 class CheckRow(Base):
     """One question asked of a window, with its verdict."""
 
@@ -212,7 +239,7 @@ class FindingRow(Base):
 
 
 class FoldState(Base):
-    """Where the fold of a monitor and kind stands: its state after the last result that it took."""
+    """Where the fold of a monitor and kind stands: its state after the last result that it took. `late`: runs planned behind that place."""
 
     __tablename__ = "fold_states"
     __table_args__ = (PrimaryKeyConstraint("monitor_id", "kind"),)
@@ -221,6 +248,19 @@ class FoldState(Base):
     as_of: Mapped[datetime | None]
     window_start: Mapped[datetime | None]
     look: Mapped[int | None]
+    state: Mapped[dict[str, Any]]
+    late: Mapped[list[Any] | None]
+
+
+class FoldCheckpoint(Base):
+    """The state of a fold before a window, so that another look at that window folds again from there."""
+
+    __tablename__ = "fold_checkpoints"
+    __table_args__ = (PrimaryKeyConstraint("monitor_id", "kind", "window_start", "window_end"),)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    kind: Mapped[str] = mapped_column(Name(32))
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
     state: Mapped[dict[str, Any]]
 
 
@@ -239,6 +279,7 @@ class Alert(Base):
     state: Mapped[str] = mapped_column(Name(16))
     severity: Mapped[str] = mapped_column(Name(16))
     since: Mapped[datetime]
+    until: Mapped[datetime | None]
     fired_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     bad_windows: Mapped[int]
@@ -355,3 +396,5 @@ class Daemon(Base):
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
+    configuration_id: Mapped[int | None]
+    loops: Mapped[dict[str, Any] | None]

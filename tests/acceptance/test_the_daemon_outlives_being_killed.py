@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psycopg
+import pytest
 
 from tests.conftest import Project, Receiver, logged
 
 HISTORY = {
-    "runs": "SELECT uuid, kind, window_start, look, as_of, status, severity, rows, labelled FROM runs ORDER BY uuid",
+    "runs": "SELECT r.uuid, kind, window_start, look, as_of, status, severity, r.rows, labelled FROM runs r ORDER BY uuid",
     "values": """SELECT metric, column_name, segment, model_version, v.window_start, value, lower, upper, kind FROM metric_values v
                  JOIN metric_series s ON s.id = v.series_id JOIN runs r ON r.id = v.run_id ORDER BY 9, 1, 2, 3, 4, 5""",
     "checks": "SELECT r.uuid, metric, column_name, c.kind, verdict, p_value FROM checks c JOIN runs r ON r.id = c.run_id JOIN metric_series s ON s.id = c.series_id ORDER BY 1, 2, 3, 4",
-    "findings": "SELECT r.uuid, rank, f.kind, f.severity, explanation FROM findings f JOIN runs r ON r.id = f.run_id ORDER BY 1, 2",
+    "findings": "SELECT r.uuid, f.rank, f.kind, f.severity, explanation FROM findings f JOIN runs r ON r.id = f.run_id ORDER BY 1, 2",
     "alerts": "SELECT uuid, kind, state, severity, since, bad_windows, summary FROM alerts WHERE kind <> 'self' ORDER BY uuid",
     "events": "SELECT e.uuid, e.kind, happened_at FROM alert_events e JOIN alerts a ON a.id = e.alert_id WHERE a.kind <> 'self' ORDER BY e.uuid",
 }
@@ -174,19 +174,17 @@ def test_a_second_daemon_on_a_sqlite_database_is_refused(project: Project, monit
     assert "one at a time" in refused.stderr
 
 
-def test_two_daemons_share_a_postgresql_database_and_store_each_result_once(
-    project: Project, empty_postgresql: str
+@pytest.mark.parametrize("server", ["empty_postgresql", "empty_mariadb"])
+def test_two_daemons_share_a_database_and_store_each_result_once(
+    project: Project, server: str, request: pytest.FixtureRequest
 ) -> None:
     decayed(project)
-    project.values["database"] = empty_postgresql
+    project.values["database"] = request.getfixturevalue(server)
     project.write()
     mark = uuid.uuid4().hex
     both = [start(project, mark, "run"), start(project, mark, "run")]
     assert [process.wait(200) for process in both] == [0, 0]
-    with psycopg.connect(empty_postgresql) as connection:
-        found = {name: connection.execute(sql).fetchall() for name, sql in HISTORY.items()}
-        owners = connection.execute("SELECT count(DISTINCT owner) FROM runs").fetchone()
-    assert owners is not None
+    found = history(project)
     assert len(found["runs"]) == 16
     assert all(row[5] == "done" for row in found["runs"])
     assert [(row[1], row[2]) for row in found["alerts"]] == [("performance", "resolved")]

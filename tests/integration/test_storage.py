@@ -28,12 +28,9 @@ NOW = datetime(2025, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    url = (
-        f"sqlite:///{tmp_path}/report.db" if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
-    )
-    made = Database(url)
+@pytest.fixture
+def database(database_url: str) -> Database:
+    made = Database(database_url)
     made.prepare()
     return made
 
@@ -77,17 +74,16 @@ def test_an_older_or_newer_schema_is_refused_with_the_command(database: Database
         database.prepare()
 
 
-def test_ten_at_once_migrate_an_empty_database_once(tmp_path: Path, empty_postgresql: str) -> None:
-    for url in (f"sqlite:///{tmp_path}/new.db", empty_postgresql):
-        (tmp_path / "monitor.yaml").write_text(f"database: {url}\n")
-        command = [str(Path(sys.executable).parent / "monitor"), "migrate"]
-        started = [
-            subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-            for _ in range(10)
-        ]
-        said = [process.communicate(timeout=100)[1] for process in started]
-        assert [process.returncode for process in started] == [0] * 10, said
-        Database(url).require_current()
+def test_ten_at_once_migrate_an_empty_database_once(tmp_path: Path, database_url: str) -> None:
+    (tmp_path / "monitor.yaml").write_text(f"database: {database_url}\n")
+    command = [str(Path(sys.executable).parent / "monitor"), "migrate"]
+    started = [
+        subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        for _ in range(10)
+    ]
+    said = [process.communicate(timeout=100)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 10, said
+    Database(database_url).require_current()
 
 
 def test_times_keep_microseconds_and_zone_and_naive_ones_are_refused(database: Database) -> None:
@@ -188,7 +184,7 @@ def test_metric_values_lie_in_the_order_of_their_key(database: Database) -> None
             lambda session: session.execute(text("SELECT sql FROM sqlite_master WHERE name = 'metric_values'")).scalar()
         )
         assert "WITHOUT ROWID" in sql
-    else:
+    elif database.url.get_backend_name() == "postgresql":
         sql = database.read(
             lambda session: session.execute(
                 text("SELECT indexdef FROM pg_indexes WHERE indexname = 'pk_metric_values'")
@@ -253,5 +249,45 @@ def test_never_two_requests_of_one_model_that_have_not_ended(database: Database)
         retraining.move(session, session.get_one(RetrainingRequest, request_id), "open", "go", NOW)
 
     database.transact(open_, first)
-    with pytest.raises(Exception, match=r"(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         database.transact(open_, second)
+
+
+VIEWS = ("runs", "metrics", "checks", "findings", "alerts", "notifications", "retraining", "latest")
+
+
+def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database_url: str) -> None:
+    database = Database(database_url)
+    database.migrate("0001")
+    now = {"sqlite": "2025-01-01 00:00:00.123456"}.get(
+        database.url.get_backend_name(), "2025-01-01 00:00:00.123456+00:00"
+    )
+    now = now.removesuffix("+00:00")
+
+    def fill(session: Session) -> None:
+        for statement in (
+            f"INSERT INTO configurations VALUES (1, 'h', '{{}}', '0.1', '{now}')",
+            f"INSERT INTO monitors VALUES (1, 'u', 'churn', 'churn', 'churn', 1, 'm', 1, NULL, '{now}', '{now}', NULL)",
+            f"INSERT INTO source_states VALUES (1, '{now}', '{now}', '{now}', '{{\"x\": null}}', '', NULL)",
+            f"""INSERT INTO runs (id, uuid, monitor_id, kind, window_start, window_end, look, as_of, read_as_of, configuration_id, status, reason,
+                available_at, claims, failures, losses, owner, planned_at, severity, software_version)
+                VALUES (1, 'r', 1, 'data', '{now}', '{now}', 0, '{now}', '{now}', 1, 'done', '', '{now}', 1, 0, 0, '', '{now}', 'none', '')""",
+            "INSERT INTO metric_series (id, hash, monitor_id, model_version, metric, column_name, segment) VALUES (1, 'x', 1, '', 'mae', '', '')",
+            f"INSERT INTO metric_values VALUES (1, '{now}', 1, 2.5, NULL, NULL)",
+        ):
+            session.execute(text(statement))
+
+    database.transact(fill)
+    with pytest.raises(SchemaVersionError, match="`monitor migrate`"):
+        database.prepare()
+    database.migrate()
+    database.require_current()
+    row = database.read(lambda session: session.query(Run).one())
+    assert (row.judged, row.as_of) == (True, NOW)
+    counts = {
+        view: database.read(
+            lambda session, view=view: session.execute(text(f"SELECT count(*) FROM monitor_{view}")).scalar()
+        )  # type: ignore[misc]
+        for view in VIEWS
+    }
+    assert counts == dict.fromkeys(VIEWS, 0) | {"runs": 1, "metrics": 1, "latest": 1}
