@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench docs pins clean
+.PHONY: demo test lint bench replay docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -26,6 +26,10 @@ test: lint
 
 bench: .venv/.installed
 	$(BIN)/pytest -o addopts= -s tests/benchmarks
+
+# A year of hotel bookings, whose labels come over months: worked day by day, replayed, and caught up, to the same history.
+replay: .venv/.installed
+	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q tests/acceptance/test_history_is_the_same.py
 
 docs: .venv/.installed
 	$(BIN)/python docs/make_reference.py

@@ -145,8 +145,8 @@ class Daemon:
             dispatch_alerts(self.context)
             self.deliverer.drain()
 
-    def replay(self) -> Outcome:
-        """The same with a clock that follows the data: it moves on to the next due window only when nothing due is left."""
+    def replay(self, until: datetime | None = None) -> Outcome:
+        """The same with a clock that follows the data: it moves on to the next due window only when nothing due is left; no further than `until`."""
         clock = self.context.clock
         assert isinstance(clock, ReplayClock)
         outcome = Outcome()
@@ -162,10 +162,10 @@ class Daemon:
             while not self.stopping.is_set() and self._round(outcome):
                 pass
             due = [plan_runs(self.context).next_due, self.context.database.read(runs.next_available)]
-            future = [moment for moment in due if moment is not None and moment > clock.now()]
-            if outcome.unreachable or not future:
+            future = [moment for moment in due if moment is not None and clock.now() < moment <= (until or moment)]
+            if outcome.unreachable or not (future or (until is not None and clock.now() < until)):
                 break
-            clock.move_to(min(future))
+            clock.move_to(min(future, default=until or BEGINNING))
         return self._ended(outcome)
 
     def _prepare(self, outcome: Outcome) -> None:
@@ -205,7 +205,7 @@ class Daemon:
 
     def _wait_for_retry(self) -> bool:
         """Whether a failed attempt is to be tried again soon; waits for it, by the service's clock."""
-        due = self.context.database.read(runs.next_available)
+        due = self.context.database.read(runs.next_available, retries=True)
         if due is None or self.executor.unreachable:
             return False
         clock = self.context.clock

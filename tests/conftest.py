@@ -126,7 +126,7 @@ def project(tmp_path: Path) -> Project:
                     "task": "binary",
                     "model": {"name": "churn", "version": "1"},
                     "source": {"path": "log.parquet"},
-                    "labels": {"path": "labels.parquet", "delay": "1d"},
+                    "labels": {"path": "labels.parquet", "delay": "1d", "expected": 1.0},
                     "reference": {"path": "reference.parquet"},
                     "columns": {
                         "id": "id",

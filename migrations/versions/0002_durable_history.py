@@ -9,7 +9,7 @@ import re
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.storage.types import Long, Moment, Name, Words
+from monitor.storage.types import Long, Moment, Name
 
 revision = "0002"
 down_revision = "0001"
@@ -24,7 +24,7 @@ def added():
         "monitors": [sa.Column("epoch_start", Moment(), nullable=True)],
         "source_states": [
             sa.Column("newest_label", Moment(), nullable=True),
-            sa.Column("label_mark", Words(), nullable=True),
+            sa.Column("source_mark", Name(64), nullable=True),
             sa.Column("gaps", sa.JSON(), nullable=True),
         ],
         "runs": [
@@ -138,11 +138,44 @@ def upgrade():
         sa.PrimaryKeyConstraint("series_id", "day", name=op.f("pk_metric_days")),
         sqlite_with_rowid=False,
     )
-    # What the first schema knew of label times was less: it is looked at again.
-    op.execute("UPDATE source_states SET label_times = '{}'")
+    op.create_table(
+        "open_windows",
+        sa.Column("monitor_id", sa.Integer(), nullable=False),
+        sa.Column("window_start", Moment(), nullable=False),
+        sa.Column("window_end", Moment(), nullable=False),
+        sa.Column("as_of", Moment(), nullable=False),
+        sa.Column("configuration_id", sa.Integer(), nullable=False),
+        sa.Column("mark", Name(64), nullable=False),
+        sa.Column("due_at", Moment(), nullable=True),
+        sa.Column("recount_at", Moment(), nullable=True),
+        sa.Column("labels_open", sa.Boolean(), nullable=False),
+        sa.Column("label_mark", Name(64), nullable=True),
+        sa.Column("rows", sa.Integer(), nullable=True),
+        *(sa.Column(f"labels_{name}", Moment(), nullable=True) for name in ("half", "most", "full", "judged", "last")),
+        sa.ForeignKeyConstraint(["monitor_id"], ["monitors.id"], name=op.f("fk_open_windows_monitor_id")),
+        sa.ForeignKeyConstraint(
+            ["configuration_id"], ["configurations.id"], name=op.f("fk_open_windows_configuration_id")
+        ),
+        sa.PrimaryKeyConstraint("monitor_id", "window_start", "window_end", name=op.f("pk_open_windows")),
+    )
+    op.create_index("ix_open_windows_due", "open_windows", ["monitor_id", "due_at"])
+    # Windows whose labels were still awaited stay open.
+    op.execute(
+        """INSERT INTO open_windows (monitor_id, window_start, window_end, as_of, configuration_id, mark, due_at, labels_open)
+            SELECT r.monitor_id, r.window_start, r.window_end, r.as_of, r.configuration_id, '', r.as_of, TRUE
+            FROM runs r WHERE r.kind = 'data' AND r.look = 0 AND r.status <> 'skipped' AND NOT EXISTS (
+                SELECT 1 FROM runs p WHERE p.monitor_id = r.monitor_id AND p.kind = 'performance'
+                AND p.window_start = r.window_start AND p.window_end = r.window_end)"""
+    )
+    with op.batch_alter_table("source_states") as batch:
+        batch.drop_column("label_times")
     op.execute("UPDATE configurations SET last_applied_at = applied_at")
     for name, query in VIEWS.items():
         op.execute(f"CREATE VIEW {name} AS {_in_dialect(query, op.get_bind().dialect.name)}")
+
+
+def _quote(dialect):
+    return '"' if dialect in ("sqlite", "postgresql") else "`"
 
 
 def _in_dialect(query, dialect):
@@ -151,12 +184,18 @@ def _in_dialect(query, dialect):
         "postgresql": r"CAST(EXTRACT(EPOCH FROM (\2 - \1)) AS DOUBLE PRECISION)",
     }.get(dialect, r"(TIMESTAMPDIFF(MICROSECOND, \1, \2) / 1000000)")
     query = re.sub(r"SECONDS\((\S+), (\S+)\)", seconds, query)
-    return query if dialect in ("sqlite", "postgresql") else query.replace('"', "`")
+    return query.replace('"', _quote(dialect))
 
 
 def downgrade():
     for name in VIEWS:
         op.execute(f"DROP VIEW {name}")
+    with op.batch_alter_table("source_states") as batch:
+        batch.add_column(sa.Column("label_times", sa.JSON(), nullable=True))
+    op.execute("UPDATE source_states SET label_times = '{}'")
+    with op.batch_alter_table("source_states") as batch:
+        batch.alter_column("label_times", existing_type=sa.JSON(), nullable=False)
+    op.drop_table("open_windows")
     op.drop_table("metric_days")
     op.drop_table("fold_checkpoints")
     op.drop_index("ix_runs_ended", "runs")

@@ -7,7 +7,7 @@ none. Bad ones count towards `for`, good ones towards `keep_firing_for`; windows
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,11 +18,21 @@ EventKind = Literal["pending", "firing", "escalated", "resolved", "cleared", "do
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How many disjoint windows make an alert fire and resolve; how many in a row propose a retraining (0: never)."""
+
+    for_windows: int = 1
+    keep_firing_for: int = 2
+    retrain_for: int = 0
+
+
+@dataclass(frozen=True)
 class Result:
     """What judging takes of a finished run, for one kind of alert.
 
     bad: a finding of this kind pages. made: the checks of this kind that could be made, as `metric|column|segment`.
-    paging: those that page. columns: the columns named by what pages, worst first.
+    paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
+    that the run carries; where the epoch changes the counts start again.
     """
 
     run: str
@@ -35,20 +45,8 @@ class Result:
     columns: tuple[str, ...] = ()
     severity: str = Severity.NONE.value
     summary: str = ""
-
-    @property
-    def order(self) -> tuple[datetime, datetime, int]:
-        """The order in which results are judged."""
-        return (self.as_of, self.window.start, self.look)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How many disjoint windows make an alert fire and resolve; how many in a row propose a retraining (0: never)."""
-
-    for_windows: int = 1
-    keep_firing_for: int = 2
-    retrain_for: int = 0
+    rule: Rule = Rule()
+    epoch: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,16 @@ class Event:
 
 @dataclass(frozen=True)
 class State:
-    """Where the fold stands after some results. `phase` is idle, pending or firing."""
+    """Where the fold stands after some results. `phase` is idle, pending or firing.
+
+    first_window and opened_as_of are the alert's identity, as it stood when it was opened; since is its first bad window
+    as it is known now.
+    """
 
     phase: str = "idle"
     first_window: datetime | None = None
     opened_as_of: datetime | None = None
+    since: datetime | None = None
     bad: int = 0
     good: int = 0
     bad_windows: int = 0
@@ -83,6 +86,7 @@ class State:
     summary: str = ""
     retrain: int = 0
     retrain_until: datetime | None = None
+    epoch: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,7 +95,7 @@ class State:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> State:
         """The inverse of `to_dict`."""
-        times = ("first_window", "opened_as_of", "counted_until", "retrain_until")
+        times = ("first_window", "opened_as_of", "since", "counted_until", "retrain_until")
         lists = ("opened_by", "columns")
         plain: dict[str, Any] = {
             key: datetime.fromisoformat(value) if key in times and value else tuple(value) if key in lists else value
@@ -115,7 +119,7 @@ class Incident:
 
     first_window: datetime
     opened_as_of: datetime
-    fired: bool
+    since: datetime
     until: datetime
     severity: str
     columns: tuple[str, ...]
@@ -124,12 +128,14 @@ class Incident:
     resolved: Result | None = None
 
 
-def step(state: State, result: Result, rule: Rule) -> Step:
+def step(state: State, result: Result) -> Step:
     """Take one more result, of a window no earlier than those before it."""
+    if result.epoch != state.epoch:
+        state = replace(state, epoch=result.epoch, bad=0, good=0, counted_until=None, retrain=0, retrain_until=None)
     if result.bad:
-        return _bad(state, result, rule)
+        return _bad(state, result)
     if _is_good(state, result):
-        return _good(state, result, rule)
+        return _good(state, result)
     return Step(state)
 
 
@@ -141,14 +147,16 @@ def _new_window(until: datetime | None, result: Result) -> bool:
     return until is None or result.window.start >= until
 
 
-def _bad(state: State, result: Result, rule: Rule) -> Step:
+def _bad(state: State, result: Result) -> Step:
+    rule, opens = result.rule, state.phase == "idle"
     counts = _new_window(state.counted_until, result)
-    if state.phase == "idle":
+    if opens:
         state = replace(
             state,
             phase="pending",
             first_window=result.window.start,
             opened_as_of=result.as_of,
+            since=result.window.start,
             bad=0,
             bad_windows=0,
             severity="none",
@@ -179,7 +187,7 @@ def _bad(state: State, result: Result, rule: Rule) -> Step:
         if after.bad >= rule.for_windows:
             after = replace(after, phase="firing")
             events = (_event("firing", after, result),)
-        elif state.bad == 0:
+        elif opens:
             events = (_event("pending", after, result),)
     elif rises:
         events = (_event("escalated", after, result),)
@@ -187,12 +195,13 @@ def _bad(state: State, result: Result, rule: Rule) -> Step:
     return Step(after, events, proposes)
 
 
-def _good(state: State, result: Result, rule: Rule) -> Step:
+def _good(state: State, result: Result) -> Step:
+    rule = result.rule
     state = replace(state, retrain=0, retrain_until=None)
     if state.phase == "idle":
         return Step(state)
     if state.phase == "pending":
-        return Step(State(), (_event("cleared", state, result),))
+        return Step(State(epoch=state.epoch), (_event("cleared", state, result),))
     first = state.good == 0
     counts = first or _new_window(state.counted_until, result)
     after = replace(
@@ -202,7 +211,7 @@ def _good(state: State, result: Result, rule: Rule) -> Step:
         counted_until=result.window.end if counts else state.counted_until,
     )
     if after.good >= rule.keep_firing_for:
-        return Step(State(), (_event("resolved", after, result),))
+        return Step(State(epoch=state.epoch), (_event("resolved", after, result),))
     return Step(after)
 
 
@@ -215,7 +224,7 @@ def _event(kind: EventKind, state: State, result: Result) -> Event:
         state.opened_as_of,
         result,
         state.severity,
-        state.first_window,
+        state.since or state.first_window,
         state.columns,
         state.bad_windows,
         state.summary,
@@ -224,35 +233,38 @@ def _event(kind: EventKind, state: State, result: Result) -> Event:
 
 @dataclass(frozen=True)
 class History:
-    """A whole history folded: the state at its end and the incidents in it, those that never fired left out."""
+    """A history folded: the state at its end, the state before each of its windows, the incidents in it (those that never
+    fired left out), and the results that propose a retraining, each with the state after it."""
 
     state: State
-    incidents: list[Incident] = field(default_factory=list)
+    before: list[tuple[Window, State]]
+    incidents: list[Incident]
+    proposing: list[tuple[Result, State]]
 
 
-def fold(results: Iterable[Result], rule: Rule) -> History:
-    """Fold a history of current results, in the order of their windows."""
-    state = State()
-    incidents: list[Incident] = []
-    last: Result | None = None
+def fold(results: Iterable[Result], state: State | None = None) -> History:
+    """Fold current results, one a window, in the order of their windows, on from a state."""
+    history = History(state or State(), [], [], [])
+    state, last = history.state, None
     for result in sorted(results, key=lambda each: (each.window.start, each.window.end)):
-        before = state
-        taken = step(state, result, rule)
-        state, last = taken.state, result
-        for event in taken.events:
-            if event.kind == "resolved":
-                incidents.append(_incident(replace(before, good=0), result, resolved=True))
+        history.before.append((result.window, state))
+        taken, before, last = step(state, result), state, result
+        state = taken.state
+        if any(event.kind == "resolved" for event in taken.events):
+            history.incidents.append(_incident(before, result, resolved=True))
+        if taken.proposes:
+            history.proposing.append((result, state))
     if state.phase == "firing" and last is not None:
-        incidents.append(_incident(state, last, resolved=False))
-    return History(state, incidents)
+        history.incidents.append(_incident(state, last, resolved=False))
+    return replace(history, state=state)
 
 
 def _incident(state: State, result: Result, *, resolved: bool) -> Incident:
     assert state.first_window is not None
     assert state.opened_as_of is not None
     return Incident(
-        state.first_window, state.opened_as_of, True, result.window.end, state.severity, state.columns, state.bad_windows, state.summary,
-        result if resolved else None,
+        state.first_window, state.opened_as_of, state.since or state.first_window, result.window.end, state.severity,
+        state.columns, state.bad_windows, state.summary, result if resolved else None,
     )  # fmt: skip
 
 
@@ -270,34 +282,35 @@ class Known:
 
 def reconcile(
     known: Sequence[Known], incidents: Sequence[Incident]
-) -> list[tuple[Known | None, Incident | None, EventKind]]:
+) -> list[tuple[Known | None, Incident | None, tuple[EventKind, ...]]]:
     """Match a refolded history with the alerts that have fired.
 
-    An incident that overlaps such alerts is the oldest of them; one that overlaps none is new; an alert that no incident
-    overlaps is retracted. Returns what changed: the alert (None: new), the incident (None: retracted), the event.
+    An incident that overlaps such alerts is the oldest of them; one that overlaps none is new; an alert that is no
+    incident any more is retracted. Returns for each the alert (None: new), the incident (None: retracted), the events.
     """
-    changes: list[tuple[Known | None, Incident | None, EventKind]] = []
-    overlapped: list[Known] = []
+    changes: list[tuple[Known | None, Incident | None, tuple[EventKind, ...]]] = []
+    free = sorted(known, key=lambda each: each.first_window)
     for incident in incidents:
-        same = sorted((each for each in known if _overlap(each, incident)), key=lambda each: each.first_window)
-        overlapped += same
-        if not same:
-            changes.append((None, incident, "firing"))
-            if incident.resolved is not None:
-                changes.append((None, incident, "resolved"))
-            continue
-        oldest = same[0]
-        if incident.resolved is None and oldest.state != "firing":
-            changes.append((oldest, incident, "firing"))
-        elif incident.resolved is not None and oldest.state == "firing":
-            changes.append((oldest, incident, "resolved"))
-        elif Severity(incident.severity) != oldest.severity:
-            changes.append(
-                (oldest, incident, "downgraded" if Severity(incident.severity) < oldest.severity else "escalated")
-            )
-    changes += [(each, None, "retracted") for each in known if each not in overlapped and each.state != "retracted"]
-    return changes
+        same = next((each for each in free if _overlap(each, incident)), None)
+        if same is not None:
+            free.remove(same)
+        changes.append((same, incident, _events(same, incident)))
+    return changes + [(each, None, ("retracted",)) for each in free if each.state != "retracted"]
+
+
+def _events(known: Known | None, incident: Incident) -> tuple[EventKind, ...]:
+    """What happens to an alert (None: a new one) when it is found to be this incident."""
+    ended: tuple[EventKind, ...] = ("resolved",) if incident.resolved is not None else ()
+    if known is None or known.state == "retracted":
+        return ("firing", *ended)
+    if known.state == "resolved" and not ended:
+        return ("firing",)
+    if known.state == "firing" and ended:
+        return ended
+    if incident.severity == known.severity:
+        return ()
+    return ("downgraded" if Severity(incident.severity) < known.severity else "escalated",)
 
 
 def _overlap(alert: Known, incident: Incident) -> bool:
-    return alert.since < incident.until and incident.first_window < alert.until
+    return alert.since < incident.until and incident.since < alert.until

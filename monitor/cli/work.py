@@ -13,11 +13,13 @@ from monitor.cli import shared
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from monitor.config.model import Loaded
     from monitor.daemon import Daemon, Outcome
     from monitor.domain.grid import Window
+    from monitor.services.context import Context
+    from monitor.storage.database import Database
 
 SEVERITIES = ("info", "warning", "critical")
 
@@ -109,31 +111,69 @@ def _say(outcome: Outcome) -> int:
 
 
 def _run_window(loaded: Loaded, name: str, window: Window, *, again: bool) -> int:
+    from monitor.services.execute_runs import plan_adhoc, plan_again
+
+    if again:
+        return _show_runs(
+            *_by_hand(loaded, name, window, lambda context: plan_again(context, name, window, judged=True))
+        )
+    return _show_runs(*_by_hand(loaded, name, window, lambda context: plan_adhoc(context, name, window)))
+
+
+def _by_hand(
+    loaded: Loaded, name: str, span: Window, plan: Callable[[Context], list[int]]
+) -> tuple[Database, list[int]]:
+    """Plan runs and evaluate them here; where a daemon lives on this SQLite database it does that, and this waits."""
     from monitor.daemon import Daemon
     from monitor.errors import AlreadyRunningError
-    from monitor.services.execute_runs import plan_by_hand
 
     try:
         with Daemon(loaded, only=name) as daemon:
             stop_on_signals(daemon)
             daemon.ready()
-            ids = _planned(plan_by_hand(daemon.context, name, window, again=again), name, window)
+            ids = _planned(plan(daemon.context), name, span)
             daemon.run_only(ids)
-            database = daemon.context.database
+            return daemon.context.database, ids
     except AlreadyRunningError:
-        # The living daemon does it; this command waits.
         from monitor.services.context import Context
 
         database = shared.open_existing(loaded)
-        ids = _planned(plan_by_hand(Context(loaded, database), name, window, again=again), name, window)
+        ids = _planned(plan(Context(loaded, database)), name, span)
         _wait_for(database, ids)
-    return _show_runs(database, ids)
+        return database, ids
+
+
+def backfill(
+    name: Annotated[str, typer.Argument(help="The monitor.")],
+    start: Annotated[
+        str, typer.Option("--from", help="The first window that is looked at again starts here or later (UTC).")
+    ],
+    end: Annotated[str, typer.Option("--to", help="The last one ends here or earlier.")],
+    rejudge: Annotated[
+        bool, typer.Option("--rejudge", help="Judge what is found: alerts may open, change or be retracted, and page.")
+    ] = False,
+    config: shared.ConfigOption = None,
+    log_format: shared.LogFormatOption = "console",
+    log_level: shared.LogLevelOption = "",
+) -> None:
+    """Another look at a range of windows, after an upstream repair: stored and shown, but judged only with --rejudge."""
+    from monitor import logs
+    from monitor.services.execute_runs import plan_again
+
+    logs.configure(log_format, log_level or ("warning" if sys.stderr.isatty() else "info"))
+    span = _parse_window(f"{start}/{end}", "--from and --to take times, such as 2012-03-01,")
+    loaded = shared.load_configuration(config)
+    if name not in loaded.configuration.monitors:
+        raise UsageError(f"there is no monitor {name}; there are: {', '.join(loaded.configuration.monitors) or 'none'}")
+    raise typer.Exit(
+        _show_runs(*_by_hand(loaded, name, span, lambda context: plan_again(context, name, span, judged=rejudge)))
+    )
 
 
 def _planned(ids: list[int], name: str, window: Window) -> list[int]:
     if not ids:
         raise UsageError(
-            f"{name} has no finished run of the window {window} to look at again; `monitor runs list {name}` shows the planned ones"
+            f"{name} has no finished run within {window} to look at again; `monitor runs list {name}` shows the planned ones"
         )
     return ids
 
@@ -159,18 +199,18 @@ def _show_runs(database: Any, ids: list[int]) -> int:
     return 0 if set(statuses) == {"done"} else 3 if "pending" in statuses else 1
 
 
-def _parse_window(text: str) -> Window:
+def _parse_window(text: str, what: str = "--window takes START/END, such as 2012-03-01/2012-03-02,") -> Window:
     from monitor.domain.grid import Window
 
     try:
         start, end = (datetime.fromisoformat(part) for part in text.split("/"))
     except ValueError:
-        raise UsageError(f"--window takes START/END, such as 2012-03-01/2012-03-02, not {text}") from None
+        raise UsageError(f"{what} not {text}") from None
     start, end = (
         moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC) for moment in (start, end)
     )
     if start >= end:
-        raise UsageError("--window: the start lies before the end")
+        raise UsageError(f"{text}: the start must lie before the end")
     return Window(start, end)
 
 

@@ -220,6 +220,14 @@ class Windows(Entry):
     anchor: date = Field(date(1970, 1, 5), description="Multiples of a unit count from this day.")
     start: Moment | None = Field(None, description="The first window is the one that begins here, or the first after.")
     delay: Length = Field(Duration(0, "h"), description="How long after its end a window's rows may still come.")
+    delay_max: Length | None = Field(
+        None,
+        description="A window waits so long after its end for its source to pass that end; without it, it waits for `delay` alone.",
+    )
+    recount_after: Length = Field(
+        Duration(1, "d"),
+        description="So long after a window's run its rows are counted again; where the counts differ it is looked at again.",
+    )
     catch_up: Length = Field(Duration(90, "d"), description="Missed windows older than this are skipped.")
 
     def grid(self) -> Grid:
@@ -232,6 +240,8 @@ class Windows(Entry):
             self.grid()
         except UsageError as error:
             raise ValueError(str(error)) from None
+        if self.delay_max is not None and self.delay_max.approximate() < self.delay.approximate():
+            raise ValueError("windows.delay_max is shorter than windows.delay")
         return self
 
 
@@ -354,6 +364,15 @@ class MonitorConfig(Entry):
         if isinstance(value, int):
             return max(value, 1)
         return max(1, -(-value.approximate() // (self.windows.every or self.windows.length).approximate()))
+
+    def looked_at_until(self) -> timedelta:
+        """How long after its end a window may be looked at again by plan."""
+        recount = self.windows.delay.approximate() + self.windows.recount_after.approximate()
+        labels = self.labels
+        revise = (
+            max(labels.revise_until.approximate(), labels.delay.approximate()) if labels is not None else timedelta(0)
+        )
+        return max(recount, revise)
 
     def page_confidence(self) -> float:
         """The confidence at which pages are decided, so that by chance no more than `false_pages_per_month` come.

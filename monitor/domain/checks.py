@@ -70,6 +70,13 @@ class Kind(StrEnum):
     NO_LABELS = "no_labels"
     SELF = "self"
 
+    @property
+    def folds(self) -> str:
+        """The kind of run whose results open and resolve such alerts; '' for `self`, which is not folded."""
+        if self is Kind.SELF:
+            return ""
+        return "performance" if self in (Kind.PERFORMANCE, Kind.NO_LABELS) else "data"
+
 
 @dataclass(frozen=True)
 class Threshold:

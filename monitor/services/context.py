@@ -63,8 +63,14 @@ class Context:
         return self._versions[configuration_id]
 
     def config_of(self, session: Session, row: MonitorRow, configuration_id: int | None = None) -> MonitorConfig | None:
-        """A monitor's entry in the version it was applied with, or in another; None if it has none there."""
-        return self.configuration_of(session, configuration_id or row.configuration_id).monitors.get(row.name)
+        """A monitor's entry in the version it was applied with, or in another, where it may have had an earlier name; None if it has none there."""
+        newest = self.configuration_of(session, row.configuration_id).monitors.get(row.name)
+        if configuration_id in (None, row.configuration_id):
+            return newest
+        entries = self.configuration_of(session, configuration_id or 0).monitors
+        before = newest.renamed_from if newest is not None else None
+        names = [name for name in (row.name, before, row.first_name) if name is not None and name in entries]
+        return entries[names[0]] if names else None
 
     def place(self, location: Location, timezone: str = "UTC") -> Place:
         """A location with its secrets filled in and its path made whole."""

@@ -215,31 +215,43 @@ def _store(session: Session, context: Context, claim: Claim, result: RunResult) 
         result.labelled,
         result.counts,
     )
+    taken.read_seconds, taken.read_rows, taken.read_bytes = result.read_seconds, result.sampled, result.read_bytes
     taken.severity, taken.software_version = result.severity, context.software_version
     taken.reference_id = session.query(ReferenceVersion.id).filter_by(version=result.reference).scalar()
     results.store(session, taken, Results(result.metrics, result.checks, result.findings, result.snapshot))
     return True
 
 
-def plan_by_hand(context: Context, name: str, window: Window, *, again: bool) -> list[int]:
-    """Plan a look at one window by hand: ad hoc (never judged), or with `again` another judged look at planned runs. The runs' numbers."""
-    return context.database.transact(_plan_by_hand, context, name, window, again=again)
+def plan_adhoc(context: Context, name: str, window: Window) -> list[int]:
+    """Plan an ad hoc look at any window, never judged. The runs' numbers."""
+
+    def unit(session: Session) -> list[int]:
+        row, now = monitors.by_name(session, name), context.clock.now()
+        assert row is not None
+        planned = runs.plan(session, row, "adhoc", window, runs.next_look(session, row.id, "adhoc", window), now, now)
+        return [planned.id] if planned else []
+
+    return context.database.transact(unit)
 
 
-def _plan_by_hand(session: Session, context: Context, name: str, window: Window, *, again: bool) -> list[int]:
+def plan_again(context: Context, name: str, span: Window, *, judged: bool) -> list[int]:
+    """Plan another look at each planned window within a span whose runs have ended: by the newest configuration, on what was known then. The runs' numbers."""
+    return context.database.transact(_plan_again, context, name, span, judged=judged)
+
+
+def _plan_again(session: Session, context: Context, name: str, span: Window, *, judged: bool) -> list[int]:
     row = monitors.by_name(session, name)
     assert row is not None
     now = context.clock.now()
-    if not again:
-        planned = runs.plan(session, row, "adhoc", window, runs.next_look(session, row.id, "adhoc", window), now, now)
-        return [planned.id] if planned else []
     found = []
-    for kind in ("data", "performance"):
-        first = runs.look_zero(session, row.id, kind, window)
-        if first is None or first.status in ("pending", "running"):
+    for first in runs.look_zeros(session, row.id, span):
+        if first.status in ("pending", "running"):
             continue
+        window = Window(first.window_start, first.window_end)
+        repeated = runs.current(session, first)
         planned = runs.plan(
-            session, row, kind, window, runs.next_look(session, row.id, kind, window), now, now, read_as_of=first.as_of
-        )
+            session, row, first.kind, window, runs.next_look(session, row.id, first.kind, window), now, now,
+            read_as_of=repeated.read_as_of, judged=judged,
+        )  # fmt: skip
         found += [planned.id] if planned else []
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
-from monitor.alerting.fold import Event, History, Incident, Known, Result, Rule, State, fold, reconcile, step
+from monitor.alerting.fold import Event, EventKind, Incident, Known, Result, Rule, State, fold, reconcile, step
 from monitor.config.model import MonitorConfig
 from monitor.domain.checks import Kind, Verdict
 from monitor.domain.grid import Window
@@ -19,15 +20,7 @@ from monitor.storage.tables import Alert, FindingRow, FoldState, MetricSeries, M
 
 log = get_logger()
 
-# Each kind of alert folds one kind of run.
-FOLDED = {
-    Kind.PERFORMANCE: "performance",
-    Kind.NO_LABELS: "performance",
-    Kind.ESTIMATED_PERFORMANCE: "data",
-    Kind.DRIFT: "data",
-    Kind.QUALITY: "data",
-    Kind.NO_DATA: "data",
-}
+FOLDED = [kind for kind in Kind if kind.folds]
 _BATCH = 200
 
 
@@ -46,93 +39,141 @@ def judge_windows(context: Context) -> int:
 
 def _judge(session: Session, context: Context, monitor_id: int, kind: Kind) -> int:
     row: MonitorRow = locked(session, MonitorRow, monitor_id)
-    config = context.config_of(session, row)
-    if config is None or row.planned_until is None:
+    if context.config_of(session, row) is None or row.planned_until is None:
         return 0
     stored = alerts.fold_state(session, monitor_id, kind.value)
-    after = None if stored.as_of is None else (stored.as_of, stored.window_start, stored.look)
-    waiting = runs.to_judge(session, monitor_id, FOLDED[kind], after, row.planned_until)[:_BATCH]  # type: ignore[arg-type]
-    ready: list[Run] = []
-    for run in waiting:
+    late = [session.get_one(Run, number) for number in stored.late or []]
+    ready = [run for run in late if run.status in runs.ENDED]
+    ended = len(ready)
+    for run in runs.to_judge(session, monitor_id, kind.folds, _place(stored), row.planned_until, _BATCH):
         if run.status not in runs.ENDED:
             break
         ready.append(run)
     if not ready:
         return 0
-    judge = _Judge(session, context, row, config, kind, stored)
+    judge = _Judge(session, context, row, kind, stored)
     found = judge.results_of(ready)
-    for run in ready:
-        judge.take(run, found.get(run.id))
+    for number, run in enumerate(ready):
+        judge.take(run, found.get(run.id), late=number < ended)
+    judge.keep()
     return len(ready)
+
+
+def _place(stored: FoldState) -> runs.Place | None:
+    """How far a fold has come in the order of judging."""
+    if stored.as_of is None or stored.window_start is None or stored.look is None:
+        return None
+    return (stored.as_of, stored.window_start, stored.look)
 
 
 class _Judge:
     """Takes results of one monitor and kind, one after the other."""
 
-    def __init__(
-        self, session: Session, context: Context, row: MonitorRow, config: MonitorConfig, kind: Kind, stored: FoldState
-    ) -> None:
-        self.session, self.context, self.row, self.config, self.kind, self.stored = (
-            session,
-            context,
-            row,
-            config,
-            kind,
-            stored,
-        )
+    def __init__(self, session: Session, context: Context, row: MonitorRow, kind: Kind, stored: FoldState) -> None:
+        self.session, self.context, self.row, self.kind, self.stored = session, context, row, kind, stored
         self.now = context.clock.now()
-        policy = config.retraining
-        retrains = policy is not None and kind.value in policy.when
-        self.rule = Rule(
-            config.in_windows(config.alerts.for_windows),
-            config.in_windows(config.alerts.keep_firing_for),
-            config.in_windows(policy.for_windows) if policy is not None and retrains else 0,
-        )
         self.state = State.from_dict(stored.state["fold"]) if stored.state else State()
         self.last_window = datetime.fromisoformat(stored.state["last_window"]) if stored.state else None
 
     def results_of(self, done: list[Run]) -> dict[int, Result]:
-        """What judging takes of runs; those that failed, were skipped or cancelled have none."""
-        ids = [run.id for run in done if run.status == "done"]
-        checks, findings = results.checks(self.session, ids), results.findings(self.session, ids)
+        """What judging takes of runs; those that failed, were skipped or cancelled, or are not to be judged, have none."""
+        taken = [
+            run
+            for run in done
+            if run.status == "done" and run.judged and (self.kind is not Kind.NO_LABELS or run.look == 0)
+        ]
+        ids = [run.id for run in taken]
+        checks = results.checks(self.session, ids, self.kind.value)
+        findings = results.findings(self.session, ids, self.kind.value)
         promoted = {entry.model_version: entry.valid_from for entry, _ in references.history(self.session, self.row.id)}
         return {
-            run.id: _result(run, self.kind, checks[run.id], findings[run.id], promoted)
-            for run in done
-            if run.id in checks
+            run.id: replace(
+                _result(run, self.kind, checks[run.id], findings[run.id], promoted),
+                rule=self._rule(run),
+                epoch=self._epoch(run),
+            )
+            for run in taken
         }
 
-    def take(self, run: Run, result: Result | None) -> None:
-        """Take one run: a new window steps the fold on, another look at an old one folds the history again."""
-        if result is not None:
-            if self.last_window is None or (run.look == 0 and run.window_start >= self.last_window):
-                taken = step(self.state, result, self.rule)
-                self.state, self.last_window = taken.state, run.window_start
-                for event in taken.events:
-                    self._write(event, run)
-                if taken.proposes:
-                    self._propose(run, result)
-                self._touch(result)
-            else:
-                self._refold(run, result)
-        self.stored.as_of, self.stored.window_start, self.stored.look = run.as_of, run.window_start, run.look
-        last = self.last_window or run.window_start
-        self.stored.state = {"fold": self.state.to_dict(), "last_window": last.isoformat()}
+    def _config(self, run: Run) -> MonitorConfig:
+        config = self.context.config_of(self.session, self.row, run.configuration_id)
+        assert config is not None
+        return config
+
+    def _rule(self, run: Run) -> Rule:
+        config = self._config(run)
+        policy = config.retraining
+        retrains = policy is not None and self.kind.value in policy.when
+        return Rule(
+            config.in_windows(config.alerts.for_windows),
+            config.in_windows(config.alerts.keep_firing_for),
+            config.in_windows(policy.for_windows) if policy is not None and retrains else 0,
+        )
+
+    def _epoch(self, run: Run) -> str:
+        grid = self._config(run).windows.grid()
+        return f"{grid.length}/{grid.every}/{grid.timezone}/{grid.anchor}"
+
+    def take(self, run: Run, result: Result | None, *, late: bool) -> None:
+        """Take one run: a new window steps the fold on, another look at an old one folds again from there."""
+        if late:
+            self.stored.late = [number for number in self.stored.late or [] if number != run.id]
+        else:
+            self.stored.as_of, self.stored.window_start, self.stored.look = run.as_of, run.window_start, run.look
+        if result is None:
+            return
+        if self.last_window is not None and run.window_start <= self.last_window:
+            self._refold(run)
+            return
+        self._checkpoint(result.window, self.state)
+        before, taken = self.state, step(self.state, result)
+        self.state, self.last_window = taken.state, run.window_start
+        for event in taken.events:
+            self._write(event, run)
+        if taken.proposes:
+            self._propose(run, result, self.state)
+        if before.phase == "firing":
+            self._go_on(before, result)
+
+    def keep(self) -> None:
+        """Store where the fold stands."""
+        last = self.last_window
+        if last is not None:
+            self.stored.state = {"fold": self.state.to_dict(), "last_window": last.isoformat()}
+            config = self.context.config_of(self.session, self.row)
+            assert config is not None
+            assert self.stored.as_of is not None
+            back = config.looked_at_until()
+            alerts.drop_checkpoints(
+                self.session, self.row.id, self.kind.value, before=min(last, self.stored.as_of - back)
+            )
+
+    def _checkpoint(self, window: Window, state: State) -> None:
+        alerts.put_checkpoint(self.session, self.row.id, self.kind.value, window, state.to_dict())
+
+    def _alert(self, first_window: datetime, opened_as_of: datetime) -> Alert:
+        return alerts.upsert(self.session, self.row.id, self.row.uuid, self.kind.value, "", first_window, opened_as_of)
 
     def _write(self, event: Event, run: Run) -> None:
-        alert = alerts.upsert(
-            self.session, self.row.id, self.row.uuid, self.kind.value, "", event.first_window, event.opened_as_of
-        )
+        alert = self._alert(event.first_window, event.opened_as_of)
         self._describe(alert, event.severity, event.since, event.columns, event.bad_windows, event.summary)
+        alert.until = event.result.window.end
         self._transition(alert, event.kind, event.result.as_of, run.id)
 
-    def _transition(self, alert: Alert, kind: str, at: datetime, run_id: int | None) -> None:
-        if kind in ("firing", "escalated", "downgraded"):
-            alert.state, alert.ended_at = (
-                "firing" if kind == "firing" else alert.state,
-                None if kind == "firing" else alert.ended_at,
+    def _go_on(self, before: State, result: Result) -> None:
+        """A window more of an alert that fired before it: no event, but the alert tells it."""
+        assert before.first_window is not None
+        assert before.opened_as_of is not None
+        alert = self._alert(before.first_window, before.opened_as_of)
+        alert.until = result.window.end
+        if self.state.phase == "firing":
+            self._describe(
+                alert, self.state.severity, alert.since, self.state.columns, self.state.bad_windows, self.state.summary
             )
-            alert.fired_at = alert.fired_at or at
+
+    def _transition(self, alert: Alert, kind: EventKind, at: datetime, run_id: int | None) -> None:
+        if kind == "firing":
+            alert.state, alert.ended_at, alert.fired_at = "firing", None, alert.fired_at or at
         elif kind in ("resolved", "cleared", "retracted"):
             alert.state, alert.ended_at = "retracted" if kind == "retracted" else "resolved", at
         quiet = kind in ("pending", "cleared")
@@ -158,97 +199,85 @@ class _Judge:
             summary,
         )
 
-    def _touch(self, result: Result) -> None:
-        """A bad window more on an alert that fires: no event, but the alert tells it."""
-        if (
-            self.state.phase == "firing"
-            and result.bad
-            and self.state.first_window is not None
-            and self.state.opened_as_of is not None
-        ):
-            alert = alerts.upsert(
-                self.session,
-                self.row.id,
-                self.row.uuid,
-                self.kind.value,
-                "",
-                self.state.first_window,
-                self.state.opened_as_of,
-            )
-            self._describe(
-                alert, self.state.severity, alert.since, self.state.columns, self.state.bad_windows, self.state.summary
-            )
-
-    def _refold(self, run: Run, result: Result) -> None:
-        history_runs = runs.judged_history(
-            self.session, self.row.id, FOLDED[self.kind], (run.as_of, run.window_start, run.look)
-        )
-        found = self.results_of([each for each in history_runs if each.status == "done"])
-        history: History = fold(found.values(), self.rule)
+    def _refold(self, run: Run) -> None:
+        """Fold again from a run's window, by the looks that are current now, and match what comes out with the alerts that have fired."""
+        point = alerts.checkpoint(self.session, self.row.id, self.kind.value, run.window_start)
+        start = run.window_start if point is not None else None
+        place = _place(self.stored)
+        assert place is not None
+        history_runs = runs.judged_history(self.session, self.row.id, self.kind.folds, start, place)
+        found = self.results_of(history_runs)
+        history = fold(found.values(), State.from_dict(point.state) if point is not None else State())
+        alerts.drop_checkpoints(self.session, self.row.id, self.kind.value, since=start)
+        self.session.flush()
+        for window, state in history.before:
+            self._checkpoint(window, state)
         self.state = history.state
-        fired = alerts.fired(self.session, self.row.id, self.kind.value)
+        self._match(run, history.incidents, alerts.fired(self.session, self.row.id, self.kind.value, start))
+        self._match_pending(run)
+        for result, state in history.proposing:
+            if not retraining.proposed(self.session, self.row.id, result.window.start):
+                self._propose(run, result, state)
+
+    def _match(self, run: Run, incidents: list[Incident], fired: list[Alert]) -> None:
         known = {
-            Known(each.first_window, each.opened_as_of, each.since, self._until(each), each.state, each.severity): each
+            Known(each.first_window, each.opened_as_of, each.since, _until(each), each.state, each.severity): each
             for each in fired
         }
-        for old, incident, event in reconcile(list(known), history.incidents):
-            alert = known[old] if old is not None else self._alert_of(incident)
+        for old, incident, events in reconcile(list(known), incidents):
+            if old is not None:
+                alert = known[old]
+            else:
+                assert incident is not None
+                alert = self._alert(incident.first_window, incident.opened_as_of)
             if incident is not None:
                 self._describe(
-                    alert,
-                    incident.severity,
-                    incident.first_window,
-                    incident.columns,
-                    incident.bad_windows,
-                    incident.summary,
+                    alert, incident.severity, incident.since, incident.columns, incident.bad_windows, incident.summary
                 )
-            self._transition(alert, event, result.as_of, run.id)
-        if self.state.phase == "firing":
-            same = next(
-                (each for each in known.values() if each.state == "firing" and each.since == self.state.first_window),
-                None,
-            )
-            if same is not None:  # the identity that stays, for the events to come
-                self.state = State.from_dict(
-                    {
-                        **self.state.to_dict(),
-                        "first_window": same.first_window.isoformat(),
-                        "opened_as_of": same.opened_as_of.isoformat(),
-                    }
-                )
+                alert.until = incident.until
+                if incident.resolved is None:  # the identity that stays, for the events to come
+                    self.state = replace(self.state, first_window=alert.first_window, opened_as_of=alert.opened_as_of)
+            for event in events:
+                self._transition(alert, event, run.as_of, run.id)
 
-    def _alert_of(self, incident: Incident | None) -> Alert:
-        assert incident is not None
-        return alerts.upsert(
-            self.session, self.row.id, self.row.uuid, self.kind.value, "", incident.first_window, incident.opened_as_of
-        )
+    def _match_pending(self, run: Run) -> None:
+        """What was only pending is folded anew."""
+        state, same = self.state, False
+        for alert in alerts.pending(self.session, self.row.id, self.kind.value):
+            mine = (alert.first_window, alert.opened_as_of) == (state.first_window, state.opened_as_of)
+            same = same or mine
+            if not (mine and state.phase in ("pending", "firing")):
+                self._transition(alert, "cleared", run.as_of, run.id)
+        if state.phase == "pending" and not same:
+            assert state.first_window is not None
+            assert state.opened_as_of is not None
+            alert = self._alert(state.first_window, state.opened_as_of)
+            self._describe(alert, state.severity, state.first_window, state.columns, state.bad_windows, state.summary)
+            self._transition(alert, "pending", run.as_of, run.id)
 
-    def _until(self, alert: Alert) -> datetime:
-        """The end of the alert's last window so far."""
-        return alert.ended_at or datetime.max.replace(tzinfo=alert.since.tzinfo)
-
-    def _propose(self, run: Run, result: Result) -> None:
-        policy = self.config.retraining
-        assert policy is not None
-        assert self.state.first_window is not None
-        windows = self.state.retrain
+    def _propose(self, run: Run, result: Result, state: State) -> None:
+        policy = self._config(run).retraining
+        since = state.since or state.first_window
+        if policy is None or since is None:
+            return
+        windows = state.retrain
         reason = f"{self.kind.value} was bad in {windows} {'window' if windows == 1 else 'windows'} in a row: {result.summary}"
         detail = {
             "kind": self.kind.value,
             "columns": list(result.columns),
             "severity": result.severity,
-            "run": run.uuid,
+            "run": result.run,
         }
         version = self._model_version(run)
         request = retraining.propose(
             self.session,
             self.row,
-            (run.window_start, run.window_end),
+            (result.window.start, result.window.end),
             run.as_of,
             policy.launcher,
             reason,
             detail,
-            (self.state.first_window, run.as_of),
+            (since, run.as_of),
             version,
             self.now,
         )
@@ -256,7 +285,7 @@ class _Judge:
 
     def _model_version(self, run: Run) -> str:
         found = [each.series.model_version for each in results.checks(self.session, [run.id])[run.id]]
-        return found[-1] if found else self.config.model.version
+        return found[-1] if found else self._config(run).model.version
 
 
 def _result(
@@ -296,3 +325,8 @@ def _result(
 
 def _key(series: MetricSeries) -> str:
     return f"{series.metric}|{series.column}|{series.segment}"
+
+
+def _until(alert: Alert) -> datetime:
+    """The end of the alert's last window so far."""
+    return alert.until or alert.ended_at or datetime.max.replace(tzinfo=alert.since.tzinfo)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
+from monitor.config.model import MonitorConfig
+from monitor.domain.looks import RECOUNT, revisions_end
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.services import plan_runs
 from monitor.services.context import Context
-from monitor.services.specs import LOOK, Look, LookSpec
+from monitor.services.specs import LOOK, LabelledWindow, Look, LookSpec
 from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
-from monitor.storage import monitors
+from monitor.storage import monitors, runs, windows
+from monitor.storage.database import locked
+from monitor.storage.tables import MonitorRow, OpenWindow, Run, SourceState
 
 log = get_logger()
 _TIMEOUT_S = 600.0
@@ -27,7 +32,7 @@ def look_at_sources(context: Context, workers: Workers, *, at_least_every: timed
         return all(list(pool.map(lambda each: _look(context, workers, *each), wanted)))
 
 
-def _wanted(session: Session, context: Context, at_least_every: timedelta) -> list[tuple[int, LookSpec]]:
+def _wanted(session: Session, context: Context, at_least_every: timedelta) -> list[tuple[int, LookSpec, datetime]]:
     now = context.clock.now()
     found = []
     for row in monitors.active(session):
@@ -35,25 +40,41 @@ def _wanted(session: Session, context: Context, at_least_every: timedelta) -> li
         if config is None or context.only not in (None, row.name):
             continue
         state = monitors.source_state(session, row.id)
-        windows = plan_runs.windows_to_look_at(session, row, config)
-        if windows or state.looked_at is None or state.error or now - state.looked_at >= at_least_every:
-            after = state.first_event or plan_runs.first_event_after(config)
-            found.append(
-                (
-                    row.id,
-                    LookSpec(
-                        context.log_spec(config),
-                        after,
-                        tuple(windows),
-                        config.labels.expected if config.labels else 1.0,
-                    ),
-                )
-            )
+        stale = state.looked_at is None or bool(state.error) or now - state.looked_at >= at_least_every
+        if stale or windows.wants_look(session, row.id, now):
+            found.append((row.id, _look_spec(session, context, row, config, state, now), now))
     return found
 
 
-def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec) -> bool:
-    now = context.clock.now()
+def _look_spec(
+    session: Session, context: Context, row: MonitorRow, config: MonitorConfig, state: SourceState, now: datetime
+) -> LookSpec:
+    after = state.first_event or plan_runs.first_event_after(config)
+    labelled, recounts = [], []
+    for each in windows.of_monitor(session, row.id):
+        window = windows.window_of(each)
+        planned_by = context.config_of(session, row, each.configuration_id)
+        if each.labels_open and planned_by is not None and planned_by.labels is not None:
+            final = revisions_end(each.window_end, each.as_of, *plan_runs.label_rule(planned_by.labels))
+            complete = each.labels_full is not None
+            labelled.append(LabelledWindow(window, final, each.label_mark, complete, closing=final <= now))
+        if each.recount_at is not None and each.recount_at <= now:
+            run = runs.look_zero(session, row.id, "data", window)
+            if _may_differ(run, each, state.source_mark or "", config.columns.logged_at):
+                recounts.append((window, each.recount_at))
+    expected, judge_from = (config.labels.expected, config.labels.judge_from) if config.labels else (1.0, 1.0)
+    return LookSpec(context.log_spec(config), after, tuple(labelled), tuple(recounts), expected, judge_from)
+
+
+def _may_differ(run: Run | None, each: OpenWindow, mark: str, logged_at: str | None) -> bool:
+    """Whether a window is worth counting again: its data run was made before that was due, and on other files."""
+    if run is None or run.status != "done" or (each.mark and each.mark == mark):
+        return False
+    assert each.recount_at is not None
+    return logged_at is not None or run.started_at is None or run.started_at < each.recount_at
+
+
+def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec, now: datetime) -> bool:
     try:
         seen: Look = workers.call(LOOK, spec, _TIMEOUT_S)
     except (SourceUnreachableError, DataError, WorkerDiedError, WorkFailedError) as error:
@@ -63,20 +84,43 @@ def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec) -
         if context.database.transact(monitors.store_look_failed, monitor_id, message, now):
             log.error("source_not_read", source=spec.log.place.shown, error=message)
         return False
-
-    def store(session: Session) -> None:
-        merged = {**monitors.source_state(session, monitor_id).label_times, **seen.label_times}
-        monitors.store_look(session, monitor_id, now, seen.first, seen.newest, _still_wanted(merged, now))
-
-    context.database.transact(store)
+    context.database.transact(_store, monitor_id, spec, seen, now)
     return True
 
 
-def _still_wanted(label_times: dict[str, str | None], now: datetime) -> dict[str, str | None]:
-    """Windows a year back are settled: what is kept does not grow for ever."""
-    oldest = (now - timedelta(days=400)).isoformat()
-    return (
-        {start: reached for start, reached in label_times.items() if start >= oldest or reached is None}
-        if len(label_times) > 5000
-        else label_times
-    )
+def _store(session: Session, monitor_id: int, spec: LookSpec, seen: Look, now: datetime) -> None:
+    row: MonitorRow = locked(session, MonitorRow, monitor_id)
+    monitors.store_look(session, monitor_id, now, seen.first, seen.newest, seen.newest_label, seen.source_mark)
+    for each in windows.of_monitor(session, monitor_id):
+        window = windows.window_of(each)
+        if window in seen.labels:
+            windows.put_times(each, seen.labels[window], seen.label_mark)
+        if each.recount_at is not None and each.recount_at <= now:
+            _settle_recount(session, row, each, seen, spec.log.logged_at, now)
+
+
+def _settle_recount(
+    session: Session, row: MonitorRow, each: OpenWindow, seen: Look, logged_at: str | None, now: datetime
+) -> None:
+    """Plan the recount of a window whose counts are no longer those of its data run; close it once that is known."""
+    window = windows.window_of(each)
+    run = runs.look_zero(session, each.monitor_id, "data", window)
+    again = seen.recounts.get(window)
+    if run is None or run.status in ("pending", "running"):
+        return
+    if again is None and _may_differ(run, each, seen.source_mark, logged_at):
+        return  # its turn is with the next look
+    assert each.recount_at is not None
+    if again is not None and run.counts is not None and _differ(run.counts, again):
+        more = again["rows"] - run.counts["rows"]
+        reason = f"counted again: {abs(more)} rows {'more' if more >= 0 else 'fewer'} than at first"
+        planned_by = run.configuration_id
+        runs.plan(
+            session, row, "data", window, RECOUNT, each.recount_at, now, reason=reason, configuration_id=planned_by
+        )
+        log.warning("rows_came_late", monitor=row.name, window=str(window), rows=more)
+    each.recount_at, each.due_at = None, each.as_of
+
+
+def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return any(before.get(name) != after.get(name) for name in ("rows", "missing", "duplicate_ids", "null_ids"))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from monitor.config.model import MonitorConfig
+from monitor.config.model import Labels, MonitorConfig
 from monitor.domain.grid import Grid, Window
+from monitor.domain.looks import performance_looks
 from monitor.services.context import Context
-from monitor.storage import monitors, references, runs
+from monitor.storage import monitors, references, runs, windows
 from monitor.storage.database import locked
-from monitor.storage.tables import MonitorRow, Run, SourceState
+from monitor.storage.tables import MonitorRow, OpenWindow, SourceState
+
+_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -45,43 +48,84 @@ def _plan_monitor(session: Session, context: Context, monitor_id: int) -> Planne
     if not references.in_force(session, monitor_id, state.newest_event):
         return Planned(0, None)  # there is nothing yet to compare with: its windows wait, and `self` says so
     now = context.clock.now()
-    number, due = 0, []
-    first_time = runs.last_planned(session, monitor_id, "data") is None
+    number, next_due = _plan_windows(session, context, row, config, state, now)
+    number += sum(
+        _plan_looks(session, context, row, each, state, now) for each in windows.due(session, monitor_id, now)
+    )
+    runs.release_waiting(session, monitor_id, state.newest_event, now)
+    unknown = windows.first_unknown(session, monitor_id, state.looked_at)
+    row.planned_until = state.looked_at if unknown is None else min(state.looked_at, unknown - _MOMENT)
+    future = [moment for moment in (next_due, windows.next_due(session, monitor_id, now)) if moment is not None]
+    return Planned(number, min(future, default=None))
+
+
+def _plan_windows(
+    session: Session, context: Context, row: MonitorRow, config: MonitorConfig, state: SourceState, now: datetime
+) -> tuple[int, datetime | None]:
+    """The data runs of the windows that are due; how many, and when the next one is."""
+    assert state.newest_event is not None
+    number = 0
+    first_time = runs.last_planned(session, row.id, "data") is None
     oldest = (min(now, state.newest_event) if context.catches_up else now) - config.windows.catch_up.approximate()
     for window in _windows(session, context, row, config, state):
         as_of = window.end + config.windows.delay.approximate()
         if as_of > now:
-            due.append(as_of)
-            break
-        missed = not first_time and as_of < oldest
-        reason = f"missed, and older than windows.catch_up ({config.windows.catch_up})" if missed else ""
-        run = runs.plan(session, row, "data", window, 0, as_of, now, "skipped" if missed else "pending", reason)
-        number += run is not None
-    if config.labels is not None:
-        for data_run in runs.without_performance(session, monitor_id):
-            if data_run.status == "skipped":
-                continue
-            window = Window(data_run.window_start, data_run.window_end)
-            candidate, sure = performance_as_of(config, state, data_run)
-            if sure and candidate <= now:
-                number += runs.plan(session, row, "performance", window, 0, candidate, now) is not None
-            else:
-                due.append(candidate)
-    row.planned_until = state.looked_at
-    future = [moment for moment in due if moment > now]
-    return Planned(number, min(future, default=None))
+            return number, as_of
+        if not first_time and as_of < oldest:
+            reason = f"missed, and older than windows.catch_up ({config.windows.catch_up})"
+            number += (
+                runs.plan(session, row, "data", window, 0, as_of, now, status="skipped", reason=reason) is not None
+            )
+            continue
+        run = runs.plan(session, row, "data", window, 0, as_of, now, wait_until=_wait_until(config, state, window))
+        if run is not None:
+            number += 1
+            recount_at = as_of + config.windows.recount_after.approximate()
+            windows.add(
+                session, run, labels=config.labels is not None, recount_at=recount_at, mark=state.source_mark or ""
+            )
+    return number, None
 
 
-def performance_as_of(config: MonitorConfig, state: SourceState, data_run: Run) -> tuple[datetime, bool]:
-    """The `as_of` of a window's performance run, and whether that is sure: the source was looked at late enough to know."""
-    assert config.labels is not None
-    latest = data_run.window_end + config.labels.delay.approximate()
-    told = state.label_times.get(data_run.window_start.isoformat())
-    reached = datetime.fromisoformat(told) if told else None
-    as_of = max(data_run.as_of, min(latest, reached) if reached else latest)
-    looked = data_run.window_start.isoformat() in state.label_times
-    sure = looked and (reached is not None or (state.looked_at is not None and state.looked_at >= latest))
-    return as_of, sure
+def _wait_until(config: MonitorConfig, state: SourceState, window: Window) -> datetime | None:
+    """With `delay_max`, a window waits that long for its source to pass its end; its `as_of` does not move."""
+    assert state.newest_event is not None
+    if config.windows.delay_max is None or state.newest_event >= window.end:
+        return None
+    return window.end + config.windows.delay_max.approximate()
+
+
+def _plan_looks(
+    session: Session, context: Context, row: MonitorRow, each: OpenWindow, state: SourceState, now: datetime
+) -> int:
+    """The performance runs of a window as far as they are certain and due; closes it when no more will come."""
+    config = context.config_of(session, row, each.configuration_id)
+    window, number = windows.window_of(each), 0
+    each.due_at = None
+    if each.labels_open and config is not None and config.labels is not None:
+        rule = label_rule(config.labels)
+        looks = performance_looks(each.window_end, each.as_of, windows.times_of(each), state.looked_at, *rule)
+        later = [as_of for _, as_of in looks.certain if as_of > now]
+        for look, as_of in looks.certain:
+            if as_of <= now:
+                wait_until = _wait_until(config, state, window)
+                run = runs.plan(
+                    session, row, "performance", window, look, as_of, now,
+                    configuration_id=each.configuration_id, wait_until=wait_until,
+                )  # fmt: skip
+                number += run is not None
+        each.due_at = min((moment for moment in (*later, looks.next_due) if moment is not None), default=None)
+        each.labels_open = bool(later) or not looks.settled
+    else:
+        each.labels_open = False
+    if not each.labels_open and each.recount_at is None:
+        session.delete(each)
+    return number
+
+
+def label_rule(labels: Labels) -> tuple[timedelta, timedelta]:
+    """`labels.delay` and `labels.revise_until`."""
+    return labels.delay.approximate(), labels.revise_until.approximate()
 
 
 def _windows(
@@ -110,19 +154,6 @@ def _first_index(grid: Grid, config: MonitorConfig, state: SourceState, now: dat
     first = state.first_event or state.newest_event
     oldest = min(now, state.newest_event) - config.windows.catch_up.approximate()
     return grid.index_at(max(first, oldest))
-
-
-def windows_to_look_at(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Window]:
-    """The windows whose labels plan waits for, unless it is known already when they came."""
-    if config.labels is None:
-        return []
-    state = monitors.source_state(session, row.id)
-    waiting = [run for run in runs.without_performance(session, row.id) if run.status != "skipped"]
-    return [
-        Window(run.window_start, run.window_end)
-        for run in waiting
-        if not state.label_times.get(run.window_start.isoformat()) and not performance_as_of(config, state, run)[1]
-    ]
 
 
 def first_event_after(config: MonitorConfig) -> datetime | None:

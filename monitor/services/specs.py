@@ -10,6 +10,7 @@ from typing import Any
 from monitor.domain.checks import Check, Checks, Finding, MetricValue
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Window
+from monitor.domain.looks import LabelTimes
 from monitor.sources.spec import LogSpec, Place
 
 # The functions that workers run, as `module:function`.
@@ -21,22 +22,43 @@ INSPECT = "monitor.services.inspect_data:inspect_data"
 
 
 @dataclass(frozen=True)
+class LabelledWindow:
+    """A window whose labels are looked at.
+
+    final: when revisions end. seen: what the labels looked like when they were last read for it, None if never.
+    complete: all expected ones were there. closing: this is the last time.
+    """
+
+    window: Window
+    final: datetime
+    seen: str | None
+    complete: bool
+    closing: bool
+
+
+@dataclass(frozen=True)
 class LookSpec:
-    """Look at a source: its extent, and when the labels of these windows came."""
+    """Look at a source: its extent, when the labels of windows came, and windows to be counted again, each as of a time."""
 
     log: LogSpec
     after: datetime | None
-    windows: tuple[Window, ...]
-    expected: float
+    windows: tuple[LabelledWindow, ...] = ()
+    recounts: tuple[tuple[Window, datetime], ...] = ()
+    expected: float = 1.0
+    judge_from: float = 1.0
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen. label_times: by window start, when the expected share of labels was reached; None if it was not."""
+    """What was seen."""
 
     first: datetime | None
     newest: datetime | None
-    label_times: dict[str, str | None]
+    newest_label: datetime | None
+    source_mark: str
+    label_mark: str
+    labels: dict[Window, LabelTimes]
+    recounts: dict[Window, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +105,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What is stored of a run."""
+    """What is stored of a run. read_seconds, read_bytes: what reading its source took."""
 
     rows: int
     sampled: int
@@ -95,3 +117,5 @@ class RunResult:
     findings: Sequence[Finding]
     snapshot: bytes | None
     reference: str
+    read_seconds: float = 0.0
+    read_bytes: int = 0

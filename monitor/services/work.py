@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import time
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -17,9 +17,10 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
 from monitor.analysis.snapshot.store import pack
-from monitor.domain.checks import Check, Finding, Kind, MetricValue, Severity, Verdict
+from monitor.domain.checks import Check, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Window
+from monitor.domain.looks import LabelTimes
 from monitor.errors import DataError
 from monitor.services.specs import FittedReference, Look, LookSpec, ReferenceSpec, RunResult, RunSpec
 from monitor.sources.log import Log, hide_sensitive, read_frame
@@ -30,22 +31,25 @@ REFERENCE_ROWS = 100_000
 def look(spec: LookSpec) -> Look:
     """Look at a source."""
     log = Log(spec.log)
+    # The marks come first: what is written while we read is seen by the next look.
+    source_mark, newest_label = log.mark(), log.newest_label()
+    files_mark = log.label_mark()
+    # A table's mark is its newest label; one that came with an older time is seen when the window closes.
+    label_mark = files_mark or ("" if newest_label is None else f"until {newest_label.isoformat()}")
     extent = log.extent(spec.after)
-    times: dict[str, str | None] = {}
-    for window in spec.windows:
-        reached = reached_at(log.label_times(window), spec.expected)
-        times[window.start.isoformat()] = None if reached is None else reached.isoformat()
-    return Look(extent.first, extent.newest, times)
+    labels = {}
+    for each in spec.windows:
+        changed = each.seen != label_mark or not label_mark or (each.closing and not files_mark)
+        if each.seen is None or (changed and (each.closing or not each.complete)):
+            known, rows = log.label_times(each.window)
+            labels[each.window] = LabelTimes.of(known, rows, spec.expected, spec.judge_from, each.final)
+    recounts = {window: plain_counts(log.counts(window, as_of)) for window, as_of in spec.recounts}
+    return Look(extent.first, extent.newest, newest_label, source_mark, label_mark, labels, recounts)
 
 
-def reached_at(label_times: pd.Series, expected: float) -> datetime | None:
-    """The time at which the labels of a share `expected` of the rows were known; None if there are not so many."""
-    known = label_times.dropna().sort_values()
-    needed = max(1, math.ceil(round(expected * len(label_times), 9)))
-    if len(label_times) == 0 or len(known) < needed:
-        return None
-    moment: datetime = known.iloc[needed - 1].to_pydatetime()
-    return moment
+def plain_counts(counts: WindowCounts) -> dict[str, Any]:
+    """Counts as JSON holds them."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(counts).items()}
 
 
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
@@ -83,6 +87,7 @@ _DATA_KINDS = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.
 
 def run(spec: RunSpec) -> RunResult:
     """Read the window, evaluate it against the reference in force, for each model version that is in it."""
+    begun, bytes_before = time.perf_counter(), _bytes_read()
     log = Log(spec.log)
     labels = spec.log.labels
     with_labels = labels is not None and spec.kind != "data"
@@ -97,6 +102,7 @@ def run(spec: RunSpec) -> RunResult:
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
         ]
         frame = frame.drop(columns=dropped)
+    read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
     frame = _without_own_columns(frame, spec.columns)
     only = {"data": _DATA_KINDS, "performance": (Kind.PERFORMANCE.value,)}.get(spec.kind)
@@ -111,7 +117,16 @@ def run(spec: RunSpec) -> RunResult:
             reference, part, recent=known, counts=counts if len(parts) == 1 else count(part, reference), checks=checks
         )
         found.append((version, len(part), evaluation))
-    return _result(found, counts, len(frame), spec, with_labels=with_labels)
+    result = _result(found, counts, len(frame), spec, with_labels=with_labels)
+    return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
+
+
+def _bytes_read() -> int:
+    """What this process has read so far, from files and connections."""
+    try:
+        return int(Path("/proc/self/io").read_text().split()[1])
+    except OSError:
+        return 0
 
 
 def _require_prediction(frame: pd.DataFrame, spec: RunSpec) -> None:
@@ -179,14 +194,11 @@ def _result(
     largest = max(found, key=lambda each: each[1])[2]
     severity = max((finding.severity for finding in findings), default=Severity.NONE)
     snapshot = None if largest.snapshot is None else pack(largest.snapshot)
-    plain = {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(counts).items()
-    }
     return RunResult(
         counts.rows,
         sampled,
         labelled,
-        plain,
+        plain_counts(counts),
         severity.value,
         metrics,
         checks,

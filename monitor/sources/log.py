@@ -113,35 +113,68 @@ class Log:
 
         The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became known.
         """
+        frame, known, early, unmatched = self._labelled(window, as_of)
+        counts = self.counts(window, as_of)
+        labelled = int(known.notna().sum())
+        return frame, replace(counts, labelled=labelled, early_labels=early, unmatched_labels=unmatched)
+
+    def label_times(self, window: Window) -> tuple[list[datetime], int]:
+        """When the labels of the window's sample became known, as far as they did until today, sorted; and the sample's rows."""
+        frame, known, _, _ = self._labelled(window, None)
+        return [moment.to_pydatetime() for moment in known.dropna().sort_values()], len(frame)
+
+    def newest_label(self) -> datetime | None:
+        """When the latest label became known; None where labels carry no time."""
+        labels = self.spec.labels
+        if labels is None or labels.label_time is None:
+            return None
+        _, table = (None, self.table) if labels.place is None else self._labels_table(labels)
+        if labels.label_time not in table.columns:
+            return None
+        zone = self._zone if labels.place is None else ZoneInfo(labels.place.timezone)
+        return _utc(table[labels.label_time].max().execute(), zone)
+
+    def mark(self) -> str:
+        """What the source's files look like; '' for a table, of which that cannot be told cheaply."""
+        path = self.spec.place.path
+        return "" if path is None else files.fingerprint(path, self.spec.place.shown)
+
+    def label_mark(self) -> str:
+        """The same of the labels' place, which may be the source itself."""
+        place = self.spec.labels.place if self.spec.labels is not None else None
+        if place is None:
+            return self.mark()
+        return "" if place.path is None else files.fingerprint(place.path, place.shown)
+
+    # -- how it is done -----------------------------------------------------------------------------------------
+
+    def _labelled(self, window: Window, as_of: datetime | None) -> tuple[pd.DataFrame, pd.Series, int, int]:
+        """The sample with labels, when each became known (NaT if not by `as_of`), early labels, labels of no prediction.
+
+        Without `as_of`: all that is known today, each label at the time of its first version, strangers not counted.
+        """
         labels = self.spec.labels
         assert labels is not None
         frame = self.sample(window, as_of)
-        counts = self.counts(window, as_of)
         times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
         event_times = pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
         if labels.place is None:
             known = _label_times(frame, labels, event_times, self._zone)
             unmatched = 0
         else:
-            frame, known, unmatched = self._joined(frame, labels, event_times, window)
+            frame, known, table = self._joined(frame, labels, event_times, as_of)
+            unmatched = self._unmatched(table, labels, window) if as_of is not None else 0
         early = int((known < event_times).sum())
-        late = known.isna() | (known > pd.Timestamp(as_of)) | frame[labels.label].isna()
+        late = known.isna() | frame[labels.label].isna()
+        if as_of is not None:
+            late |= known > pd.Timestamp(as_of)
         frame[labels.label] = frame[labels.label].astype(object).mask(late, None) if late.any() else frame[labels.label]
         frame["monitor_label_time"] = known.mask(late)
-        return frame, replace(counts, labelled=int((~late).sum()), early_labels=early, unmatched_labels=unmatched)
+        return frame, frame["monitor_label_time"], early, unmatched
 
-    def label_times(self, window: Window) -> pd.Series:
-        """When each label of the window's sample became known, NaT where it never did; all that is known today."""
-        frame, _ = self.sample_with_labels(window, datetime.max.replace(tzinfo=UTC))
-        return frame["monitor_label_time"]
-
-    # -- how it is done -----------------------------------------------------------------------------------------
-
-    def _joined(
-        self, frame: pd.DataFrame, labels: LabelSpec, event_times: pd.Series, window: Window
-    ) -> tuple[pd.DataFrame, pd.Series, int]:
+    def _labels_table(self, labels: LabelSpec) -> tuple[Any, Any]:
+        """The labels' own place: its connection and table."""
         assert labels.place is not None
-        assert labels.id is not None
         connection, table = _open(
             labels.place, self._connection if labels.place.path and self.spec.place.path else None
         )
@@ -153,6 +186,14 @@ class Log:
         if labels.label_time is not None:
             table = _with_time(table, labels.label_time, labels.place)
             _check_time(table, labels.label_time, labels.place.shown)
+        return connection, table
+
+    def _joined(
+        self, frame: pd.DataFrame, labels: LabelSpec, event_times: pd.Series, as_of: datetime | None
+    ) -> tuple[pd.DataFrame, pd.Series, Any]:
+        assert labels.place is not None
+        assert labels.id is not None
+        connection, table = self._labels_table(labels)
         wanted = [labels.label] + ([labels.label_time] if labels.label_time else [])
         keyed = table.select(*wanted, **{_KEY: canonical_id(table[labels.id], labels.place.shown)})
         ids = frame[_KEY].dropna().unique().tolist()
@@ -165,24 +206,25 @@ class Log:
         found = found.rename(columns=renamed)
         if "monitor_time" not in found:
             found["monitor_time"] = pd.NaT
-        found = found.sort_values("monitor_time", kind="stable").drop_duplicates(_KEY, keep="last")
+        zone = ZoneInfo(labels.place.timezone)
+        found["monitor_time"] = pd.to_datetime(found["monitor_time"].map(lambda moment: _utc(moment, zone)), utc=True)
+        if as_of is not None:  # of a label that was corrected, the version known then
+            found = found[~(found["monitor_time"] > pd.Timestamp(as_of))]
+        version: Any = "first" if as_of is None else "last"
+        found = found.sort_values("monitor_time", kind="stable").drop_duplicates(_KEY, keep=version)
         merged = frame.merge(found, on=_KEY, how="left").reset_index(drop=True)
         merged[labels.label] = merged["monitor_label"]
-        zone = ZoneInfo(labels.place.timezone)
         if labels.label_time is None:
             known = (event_times + timedelta(seconds=labels.delay_s)).reset_index(drop=True)
         else:
-            known = pd.to_datetime(merged["monitor_time"].map(lambda moment: _utc(moment, zone)), utc=True)
+            known = merged["monitor_time"]
         merged = merged.drop(columns=["monitor_label", "monitor_time"])
-        return (
-            merged,
-            known.where(merged[labels.label].notna()),
-            self._unmatched(table, labels, window, connection is self._connection),
-        )
+        same_engine = connection is self._connection
+        return merged, known.where(merged[labels.label].notna()), table if same_engine else None
 
-    def _unmatched(self, table: Any, labels: LabelSpec, window: Window, same_engine: bool) -> int:
+    def _unmatched(self, table: Any, labels: LabelSpec, window: Window) -> int:
         """Labels that became known in the window and whose id no prediction has; told only where one engine holds both."""
-        if labels.label_time is None or not same_engine or self.spec.id is None:
+        if labels.label_time is None or table is None or self.spec.id is None:
             return 0
         assert labels.place is not None
         start, end = (_naive(moment, ZoneInfo(labels.place.timezone)) for moment in (window.start, window.end))

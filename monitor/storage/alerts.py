@@ -6,11 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
-from monitor.storage.tables import Alert, AlertEvent, FoldState, MonitorRow, Notification, NotificationEvent, Run
+from monitor.storage.tables import (
+    Alert,
+    AlertEvent,
+    FoldCheckpoint,
+    FoldState,
+    MonitorRow,
+    Notification,
+    NotificationEvent,
+    Run,
+)
 
 OPEN = ("pending", "firing")
 
@@ -61,9 +71,11 @@ def add_event(
     return event
 
 
-def fired(session: Session, monitor_id: int, kind: str) -> list[Alert]:
-    """The alerts of a monitor and kind that have fired, oldest first."""
+def fired(session: Session, monitor_id: int, kind: str, after: datetime | None) -> list[Alert]:
+    """The alerts of a monitor and kind that have fired and reach beyond a time, oldest first."""
     query = select(Alert).where(Alert.monitor_id == monitor_id, Alert.kind == kind, Alert.fired_at.is_not(None))
+    if after is not None:
+        query = query.where(or_(Alert.until.is_(None), Alert.until > after, Alert.state == "firing"))
     return list(session.scalars(query.order_by(Alert.first_window)))
 
 
@@ -74,6 +86,38 @@ def pending(session: Session, monitor_id: int, kind: str) -> list[Alert]:
             select(Alert).where(Alert.monitor_id == monitor_id, Alert.kind == kind, Alert.state == "pending")
         )
     )
+
+
+def put_checkpoint(session: Session, monitor_id: int, kind: str, window: Window, state: dict[str, Any]) -> None:
+    """Keep the state of a fold before a window."""
+    session.merge(
+        FoldCheckpoint(monitor_id=monitor_id, kind=kind, window_start=window.start, window_end=window.end, state=state)
+    )
+
+
+def checkpoint(session: Session, monitor_id: int, kind: str, start: datetime) -> FoldCheckpoint | None:
+    """The state of a fold before the first window that starts at `start` or later; None if that is no longer known."""
+    kept = (FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind == kind)
+    query = select(FoldCheckpoint).where(*kept, FoldCheckpoint.window_start >= start)
+    found = session.scalar(query.order_by(FoldCheckpoint.window_start, FoldCheckpoint.window_end).limit(1))
+    if found is None or found.window_start == start:
+        return found
+    reaches_back = session.scalar(
+        select(FoldCheckpoint.kind).where(*kept, FoldCheckpoint.window_start < start).limit(1)
+    )
+    return found if reaches_back else None
+
+
+def drop_checkpoints(
+    session: Session, monitor_id: int, kind: str, *, since: datetime | None = None, before: datetime | None = None
+) -> None:
+    """Remove the checkpoints of windows that start at `since` or later, or that end before `before`."""
+    query = delete(FoldCheckpoint).where(FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind == kind)
+    if since is not None:
+        query = query.where(FoldCheckpoint.window_start >= since)
+    if before is not None:
+        query = query.where(FoldCheckpoint.window_end < before)
+    session.execute(query)
 
 
 def undispatched(session: Session) -> list[tuple[AlertEvent, Alert]]:

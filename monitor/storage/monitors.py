@@ -53,7 +53,7 @@ def create(session: Session, name: str, model_name: str, configuration_id: int, 
     )  # fmt: skip
     session.add(row)
     session.flush()
-    session.add(SourceState(monitor_id=row.id, label_times={}, error=""))
+    session.add(SourceState(monitor_id=row.id, error=""))
     return row
 
 
@@ -63,19 +63,15 @@ def source_state(session: Session, monitor_id: int) -> SourceState:
 
 
 def store_look(
-    session: Session,
-    monitor_id: int,
-    looked_at: datetime,
-    first: datetime | None,
-    newest: datetime | None,
-    label_times: dict[str, str | None],
-) -> None:
+    session: Session, monitor_id: int, looked_at: datetime, first: datetime | None, newest: datetime | None,
+    newest_label: datetime | None, source_mark: str,
+) -> None:  # fmt: skip
     """Keep what a worker saw of a source."""
     state = source_state(session, monitor_id)
     state.looked_at, state.error, state.failing_since = looked_at, "", None
     state.first_event = state.first_event or first
-    state.newest_event = newest
-    state.label_times = label_times
+    state.newest_event, state.newest_label = newest, newest_label
+    state.source_mark = source_mark
 
 
 def store_look_failed(session: Session, monitor_id: int, error: str, now: datetime) -> bool:

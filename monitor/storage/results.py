@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, true
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import Check, Finding, MetricValue
@@ -112,29 +112,31 @@ class StoredCheck:
     check: CheckRow
 
 
-def checks(session: Session, run_ids: Sequence[int]) -> dict[int, list[StoredCheck]]:
-    """The checks of runs, by run."""
+def checks(session: Session, run_ids: Sequence[int], kind: str | None = None) -> dict[int, list[StoredCheck]]:
+    """The checks of runs, by run; of one kind, if wanted."""
     result: dict[int, list[StoredCheck]] = {run_id: [] for run_id in run_ids}
     for start in range(0, len(run_ids), 500):
         part = run_ids[start : start + 500]
         for check, series in session.execute(
             select(CheckRow, MetricSeries)
             .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
-            .where(CheckRow.run_id.in_(part))
+            .where(CheckRow.run_id.in_(part), true() if kind is None else CheckRow.kind == kind)
         ):
             result[check.run_id].append(StoredCheck(series, check))
     return result
 
 
-def findings(session: Session, run_ids: Sequence[int]) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
-    """The findings of runs, worst first, by run."""
+def findings(
+    session: Session, run_ids: Sequence[int], kind: str | None = None
+) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
+    """The findings of runs, worst first, by run; of one kind, if wanted."""
     result: dict[int, list[tuple[FindingRow, MetricSeries]]] = {run_id: [] for run_id in run_ids}
     for start in range(0, len(run_ids), 500):
         part = run_ids[start : start + 500]
         query = (
             select(FindingRow, MetricSeries)
             .join(MetricSeries, MetricSeries.id == FindingRow.series_id)
-            .where(FindingRow.run_id.in_(part))
+            .where(FindingRow.run_id.in_(part), true() if kind is None else FindingRow.kind == kind)
         )
         for finding, series in session.execute(query.order_by(FindingRow.run_id, FindingRow.rank)):
             result[finding.run_id].append((finding, series))

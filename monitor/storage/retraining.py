@@ -65,6 +65,14 @@ def proposals(session: Session) -> list[RetrainingRequest]:
     return list(session.scalars(query.with_for_update()))
 
 
+def proposed(session: Session, monitor_id: int, window_start: datetime) -> bool:
+    """Whether a monitor has proposed a retraining for a window."""
+    query = select(RetrainingRequest.id).where(
+        RetrainingRequest.monitor_id == monitor_id, RetrainingRequest.window_start == window_start
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def not_ended(session: Session, model_name: str) -> RetrainingRequest | None:
     """The request of a model that has not ended, over all its monitors."""
     return session.scalar(select(RetrainingRequest).where(RetrainingRequest.open_model == model_name))

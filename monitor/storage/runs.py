@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, literal, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
+from monitor.domain.checks import Kind
 from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
+from monitor.domain.looks import FIRST_BY_HAND
 from monitor.storage.database import database_now
-from monitor.storage.tables import MonitorRow, Run
+from monitor.storage.tables import FoldState, MonitorRow, Run
 
 ENDED = ("done", "failed", "skipped", "cancelled")
 # After so many leases lost in a row a run is claimed only by a daemon that has nothing else in work.
 LOSSES_UNTIL_ALONE = 3
+_WAITS = "waits for its source to pass the window's end"
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,11 @@ class Claim:
 
 
 def plan(
-    session: Session, monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime,
-    status: str = "pending", reason: str = "", read_as_of: datetime | None = None,
+    session: Session, monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime, *,
+    status: str = "pending", reason: str = "", read_as_of: datetime | None = None, configuration_id: int | None = None,
+    wait_until: datetime | None = None, judged: bool = True,
 ) -> Run | None:  # fmt: skip
-    """A new run, or None if its key is there already."""
+    """A new run, or None if its key is there already. wait_until: it is not claimed before, unless its source has passed the window's end."""
     same = select(Run.id).where(
         Run.monitor_id == monitor.id,
         Run.kind == kind,
@@ -41,15 +45,41 @@ def plan(
     )
     if session.scalar(same) is not None:
         return None
+    waits = wait_until is not None and wait_until > now
     run = Run(
         uuid=natural_id("run", monitor.uuid, kind, window.start, window.end, look), monitor_id=monitor.id, kind=kind,
         window_start=window.start, window_end=window.end, look=look, as_of=as_of, read_as_of=read_as_of or as_of,
-        configuration_id=monitor.configuration_id, status=status, reason=reason, available_at=now, planned_at=now,
-        finished_at=now if status == "skipped" else None,
+        configuration_id=configuration_id or monitor.configuration_id, status=status, reason=_WAITS if waits else reason, judged=judged,
+        available_at=wait_until if waits else now, planned_at=now, finished_at=now if status == "skipped" else None,
     )  # fmt: skip
     session.add(run)
     session.flush()
+    _tell_folds(session, run)
     return run
+
+
+def _tell_folds(session: Session, run: Run) -> None:
+    """A run behind the place that a fold has reached is remembered there: it is folded in when it has ended."""
+    if run.kind == "adhoc" or not run.judged:
+        return
+    for fold in session.scalars(select(FoldState).where(FoldState.monitor_id == run.monitor_id)):
+        if fold.as_of is None or Kind(fold.kind).folds != run.kind:
+            continue
+        assert fold.window_start is not None
+        assert fold.look is not None
+        if (run.as_of, run.window_start, run.look) < (fold.as_of, fold.window_start, fold.look):
+            fold.late = [*(fold.late or []), run.id]
+
+
+def release_waiting(session: Session, monitor_id: int, newest_event: datetime, now: datetime) -> None:
+    """Runs that waited for their source may be claimed once it has passed their windows' ends."""
+    waiting = (
+        Run.monitor_id == monitor_id,
+        Run.status == "pending",
+        Run.reason == _WAITS,
+        Run.window_end <= newest_event,
+    )
+    session.execute(update(Run).where(*waiting).values(available_at=now, reason=""))
 
 
 def claim(
@@ -156,17 +186,6 @@ def last_planned(session: Session, monitor_id: int, kind: str) -> datetime | Non
     )
 
 
-def without_performance(session: Session, monitor_id: int) -> list[Run]:
-    """Data runs whose window has no performance run yet, oldest first."""
-    other = aliased(Run)
-    planned = select(other.id).where(
-        other.monitor_id == monitor_id, other.kind == "performance", other.look == 0,
-        other.window_start == Run.window_start, other.window_end == Run.window_end,
-    )  # fmt: skip
-    query = select(Run).where(Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0, ~planned.exists())
-    return list(session.scalars(query.order_by(Run.window_start)))
-
-
 def next_look(session: Session, monitor_id: int, kind: str, window: Window) -> int:
     """The number of the next look by hand at a window: 6 the first, for adhoc runs 0."""
     highest = session.scalar(
@@ -179,7 +198,7 @@ def next_look(session: Session, monitor_id: int, kind: str, window: Window) -> i
     )
     if kind == "adhoc":
         return 0 if highest is None else highest + 1
-    return max(6, (highest or 0) + 1)
+    return max(FIRST_BY_HAND, (highest or 0) + 1)
 
 
 def look_zero(session: Session, monitor_id: int, kind: str, window: Window) -> Run | None:
@@ -195,10 +214,31 @@ def look_zero(session: Session, monitor_id: int, kind: str, window: Window) -> R
     )
 
 
+def look_zeros(session: Session, monitor_id: int, span: Window) -> list[Run]:
+    """The first looks at all windows within a span, oldest first."""
+    query = select(Run).where(
+        Run.monitor_id == monitor_id, Run.kind.in_(("data", "performance")), Run.look == 0,
+        Run.window_start >= span.start, Run.window_end <= span.end,
+    )  # fmt: skip
+    return list(session.scalars(query.order_by(Run.window_start, Run.kind)))
+
+
+def current(session: Session, run: Run) -> Run:
+    """The newest planned look at a run's window that is done; the run itself if none is."""
+    query = select(Run).where(
+        Run.monitor_id == run.monitor_id, Run.kind == run.kind, Run.window_start == run.window_start,
+        Run.window_end == run.window_end, Run.status == "done",
+    )  # fmt: skip
+    return session.scalar(query.order_by(Run.as_of.desc(), Run.look.desc()).limit(1)) or run
+
+
+Place = tuple[datetime, datetime, int]
+
+
 def to_judge(
-    session: Session, monitor_id: int, kind: str, after: tuple[datetime, datetime, int] | None, until: datetime
+    session: Session, monitor_id: int, kind: str, after: Place | None, until: datetime, limit: int
 ) -> list[Run]:
-    """Runs in the order of judging, later than `after`, with `as_of` no later than `until`."""
+    """The next runs in the order of judging (`as_of`, window start, look), later than `after`, with `as_of` no later than `until`."""
     query = select(Run).where(Run.monitor_id == monitor_id, Run.kind == kind, Run.as_of <= until)
     if after is not None:
         as_of, start, look = after
@@ -206,17 +246,22 @@ def to_judge(
             Run.as_of > as_of,
             (Run.as_of == as_of) & or_(Run.window_start > start, (Run.window_start == start) & (Run.look > look)),
         )
-        query = query.where(later)
-    return list(session.scalars(query.order_by(Run.as_of, Run.window_start, Run.look)))
+        query = query.where(Run.as_of >= as_of, later)
+    return list(session.scalars(query.order_by(Run.as_of, Run.window_start, Run.look).limit(limit)))
 
 
-def judged_history(session: Session, monitor_id: int, kind: str, until: tuple[datetime, datetime, int]) -> list[Run]:
-    """The current look of every window among the runs up to a place in the order of judging: the one with the greatest (`as_of`, look)."""
+def judged_history(session: Session, monitor_id: int, kind: str, start: datetime | None, until: Place) -> list[Run]:
+    """The current look of every window from `start` on: of the judged runs that are done, up to a place in the order of judging, the one with the greatest (`as_of`, look)."""
+    query = select(Run).where(
+        Run.monitor_id == monitor_id, Run.kind == kind, Run.status == "done", Run.judged, Run.as_of <= until[0]
+    )
+    if start is not None:
+        query = query.where(Run.window_start >= start)
     current: dict[tuple[datetime, datetime], Run] = {}
-    for run in to_judge(session, monitor_id, kind, None, until[0]):
+    for run in session.scalars(query.order_by(Run.as_of, Run.window_start, Run.look)):
         if (run.as_of, run.window_start, run.look) <= until:
             current[(run.window_start, run.window_end)] = run
-    return sorted(current.values(), key=lambda run: run.window_start)
+    return list(current.values())
 
 
 def unfinished(session: Session, monitor_id: int | None = None) -> int:
@@ -227,9 +272,10 @@ def unfinished(session: Session, monitor_id: int | None = None) -> int:
     return session.scalar(query) or 0
 
 
-def next_available(session: Session) -> datetime | None:
-    """When the next pending run may be tried."""
-    return session.scalar(select(func.min(Run.available_at)).where(Run.status == "pending"))
+def next_available(session: Session, *, retries: bool = False) -> datetime | None:
+    """When the next pending run may be tried; of those that failed before only, if wanted."""
+    query = select(func.min(Run.available_at)).where(Run.status == "pending")
+    return session.scalar(query.where(Run.failures > 0) if retries else query)
 
 
 def find(session: Session, id_start: str) -> list[Run]:

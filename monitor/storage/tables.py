@@ -63,10 +63,9 @@ class MonitorRow(Base):
 
 
 class SourceState(Base):
-    """What was last seen of a monitor's source: plan works from this alone.
+    """What was last seen of a monitor's source: plan works from this and from open windows alone.
 
-    `label_times` holds, by window, when labels came; `label_mark` what the labels' place looked like then; `gaps`, by day,
-    the longest time without anything new in the source and in the labels.
+    `source_mark` says what its files looked like; `gaps`, by day, the longest time without anything new in it.
     """
 
     __tablename__ = "source_states"
@@ -75,11 +74,40 @@ class SourceState(Base):
     first_event: Mapped[datetime | None]
     newest_event: Mapped[datetime | None]
     newest_label: Mapped[datetime | None]
-    label_times: Mapped[dict[str, Any]]
-    label_mark: Mapped[str | None] = mapped_column(Words())
+    source_mark: Mapped[str | None] = mapped_column(Name(64))
     gaps: Mapped[dict[str, Any] | None]
     error: Mapped[str] = mapped_column(Words())
     failing_since: Mapped[datetime | None]
+
+
+class OpenWindow(Base):
+    """A window that may be looked at again: when its labels came, and when its rows are counted again (None: no more).
+
+    `due_at`: when more may be planned. `mark`: what the source looked like before its data run; `label_mark`: the labels
+    when this window's were read, None before the first time.
+    """
+
+    __tablename__ = "open_windows"
+    __table_args__ = (
+        PrimaryKeyConstraint("monitor_id", "window_start", "window_end"),
+        Index("ix_open_windows_due", "monitor_id", "due_at"),
+    )
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+    as_of: Mapped[datetime]
+    configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
+    mark: Mapped[str] = mapped_column(Name(64))
+    due_at: Mapped[datetime | None]
+    recount_at: Mapped[datetime | None]
+    labels_open: Mapped[bool]
+    label_mark: Mapped[str | None] = mapped_column(Name(64))
+    rows: Mapped[int | None]
+    labels_half: Mapped[datetime | None]
+    labels_most: Mapped[datetime | None]
+    labels_full: Mapped[datetime | None]
+    labels_judged: Mapped[datetime | None]
+    labels_last: Mapped[datetime | None]
 
 
 class ReferenceVersion(Base):

@@ -22,8 +22,8 @@ DAYS = {
     "diabetes_readmission": 91,
 }
 
-VALUES = """SELECT r.kind, v.window_start, metric, column_name, value, lower, upper FROM metric_values v
-            JOIN metric_series s ON s.id = v.series_id JOIN runs r ON r.id = v.run_id ORDER BY 1, 2, 3, 4"""
+VALUES = """SELECT m.kind, m.window_start, metric, column_name, value, value_lower AS lower, value_upper AS upper
+            FROM monitor_metrics m JOIN monitor_runs r ON r.run = m.run WHERE r.is_current = 1 ORDER BY 1, 2, 3, 4"""
 
 
 def initialised(folder: Path, data: Path, name: str, command: Command) -> subprocess.CompletedProcess[str]:

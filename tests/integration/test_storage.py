@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from monitor.domain.checks import Check, Kind, MetricValue
 from monitor.domain.grid import Window
 from monitor.errors import DatabaseUnreachableError, SchemaVersionError
-from monitor.storage import monitors, outbox, results, retraining, runs
+from monitor.storage import monitors, outbox, results, retraining, runs, windows
 from monitor.storage.database import Database
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
@@ -284,6 +284,7 @@ def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database
     database.require_current()
     row = database.read(lambda session: session.query(Run).one())
     assert (row.judged, row.as_of) == (True, NOW)
+    assert [each.as_of for each in database.read(windows.of_monitor, 1)] == [NOW]  # its labels are still awaited
     counts = {
         view: database.read(
             lambda session, view=view: session.execute(text(f"SELECT count(*) FROM monitor_{view}")).scalar()

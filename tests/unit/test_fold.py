@@ -15,7 +15,14 @@ DAY = timedelta(days=1)
 
 
 def result(
-    day: int, verdict: str, *, length: int = 1, severity: str = "warning", look: int = 0, late: int = 0
+    day: int,
+    verdict: str,
+    *,
+    length: int = 1,
+    severity: str = "warning",
+    look: int = 0,
+    late: int = 0,
+    rule: Rule = Rule(),
 ) -> Result:
     window = Window(START + day * DAY, START + (day + length) * DAY)
     made = frozenset({"mae||"}) if verdict != "none" else frozenset()
@@ -31,6 +38,7 @@ def result(
         ("mae",) if paging else (),
         severity if paging else "none",
         verdict,
+        rule,
     )
 
 
@@ -38,7 +46,7 @@ def events(verdicts: str, rule: Rule, *, length: int = 1) -> list[tuple[int, str
     names = {"b": "bad", "g": "good", "n": "none"}
     state, found = State(), []
     for day, letter in enumerate(verdicts):
-        taken = step(State.from_dict(state.to_dict()), result(day, names[letter], length=length), rule)
+        taken = step(State.from_dict(state.to_dict()), result(day, names[letter], length=length, rule=rule))
         state = taken.state
         found += [(day, event.kind) for event in taken.events]
     return found
@@ -66,22 +74,30 @@ def test_overlapping_windows_count_once() -> None:
 
 
 def test_a_window_is_good_only_if_what_opened_the_alert_could_be_asked_again() -> None:
-    opened = step(State(), result(0, "bad"), Rule()).state
-    other = Result("r", Window(START + DAY, START + 2 * DAY), 0, START + 2 * DAY, False, frozenset({"rmse||"}))
-    assert step(opened, other, Rule(keep_firing_for=1)).events == ()
+    opened = step(State(), result(0, "bad")).state
+    other = Result(
+        "r",
+        Window(START + DAY, START + 2 * DAY),
+        0,
+        START + 2 * DAY,
+        False,
+        frozenset({"rmse||"}),
+        rule=Rule(keep_firing_for=1),
+    )
+    assert step(opened, other).events == ()
 
 
 def test_a_worse_window_escalates_once() -> None:
-    state = step(State(), result(0, "bad"), Rule()).state
-    worse = step(state, result(1, "bad", severity="critical"), Rule())
+    state = step(State(), result(0, "bad")).state
+    worse = step(state, result(1, "bad", severity="critical"))
     assert [event.kind for event in worse.events] == ["escalated"]
-    assert step(worse.state, result(2, "bad", severity="critical"), Rule()).events == ()
+    assert step(worse.state, result(2, "bad", severity="critical")).events == ()
 
 
 def test_a_retraining_is_proposed_by_bad_windows_in_a_row() -> None:
     state, proposed = State(), []
     for day, verdict in enumerate(["bad", "bad", "good", "bad", "none", "bad", "bad"]):
-        taken = step(state, result(day, verdict), Rule(retrain_for=2))
+        taken = step(state, result(day, verdict, rule=Rule(retrain_for=2)))
         state = taken.state
         proposed += [day] if taken.proposes else []
     assert proposed == [1, 5, 6]
@@ -92,20 +108,20 @@ def test_a_retraining_is_proposed_by_bad_windows_in_a_row() -> None:
 def test_step_by_step_and_folded_whole_are_the_same(verdicts: str, bad: int, good: int) -> None:
     rule = Rule(bad, good)
     names = {"b": "bad", "g": "good", "n": "none"}
-    results = [result(day, names[letter]) for day, letter in enumerate(verdicts)]
+    results = [result(day, names[letter], rule=rule) for day, letter in enumerate(verdicts)]
     state, fired, ended = State(), [], []
     for each in results:
-        taken = step(state, each, rule)
+        taken = step(state, each)
         state = taken.state
         fired += [event.first_window for event in taken.events if event.kind == "firing"]
         ended += [event.first_window for event in taken.events if event.kind == "resolved"]
-    history = fold(reversed(results), rule)
+    history = fold(reversed(results))
     assert history.state == state
     assert [incident.first_window for incident in history.incidents] == fired
     assert [incident.first_window for incident in history.incidents if incident.resolved] == ended
 
 
-def known(results: list[Result], rule: Rule) -> list[Known]:
+def known(results: list[Result]) -> list[Known]:
     far = datetime.max.replace(tzinfo=UTC)
     return [
         Known(
@@ -116,24 +132,27 @@ def known(results: list[Result], rule: Rule) -> list[Known]:
             "resolved" if each.resolved else "firing",
             each.severity,
         )
-        for each in fold(results, rule).incidents
+        for each in fold(results).incidents
     ]
 
 
 def test_another_look_that_finds_the_window_healthy_retracts_the_alert() -> None:
     before = [result(0, "good"), result(1, "bad"), result(2, "good")]
     after = [before[0], result(1, "good", look=6, late=5), before[2]]
-    changes = reconcile(known(before, Rule()), fold(after, Rule()).incidents)
-    assert [(old is not None, incident, event) for old, incident, event in changes] == [(True, None, "retracted")]
+    changes = reconcile(known(before), fold(after).incidents)
+    assert [(old is not None, incident, events) for old, incident, events in changes] == [(True, None, ("retracted",))]
 
 
 def test_another_look_that_moves_the_beginning_keeps_the_alert() -> None:
     before = [result(0, "good"), result(1, "bad"), result(2, "bad")]
     after = [result(0, "bad", look=6, late=5), before[1], before[2]]
-    assert reconcile(known(before, Rule()), fold(after, Rule()).incidents) == []
+    [(old, incident, changes)] = reconcile(known(before), fold(after).incidents)
+    assert old is not None
+    assert incident is not None
+    assert (old.since, incident.since, changes) == (START + DAY, START, ())
 
 
 def test_another_look_that_finds_less_harm_downgrades() -> None:
     before = [result(0, "bad", severity="critical")]
-    changes = reconcile(known(before, Rule()), fold([result(0, "bad", look=6)], Rule()).incidents)
-    assert [event for _, _, event in changes] == ["downgraded"]
+    changes = reconcile(known(before), fold([result(0, "bad", look=6)]).incidents)
+    assert [events for _, _, events in changes] == [("downgraded",)]

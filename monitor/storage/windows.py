@@ -1,0 +1,81 @@
+"""Open windows: those that may be looked at again, with what is known of when their labels came."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from monitor.domain.grid import Window
+from monitor.domain.looks import LabelTimes
+from monitor.storage.tables import OpenWindow, Run
+
+
+def add(session: Session, run: Run, *, labels: bool, recount_at: datetime, mark: str) -> None:
+    """A window whose data run has been planned. mark: what the source looked like before."""
+    session.add(
+        OpenWindow(
+            monitor_id=run.monitor_id, window_start=run.window_start, window_end=run.window_end, as_of=run.as_of,
+            configuration_id=run.configuration_id, labels_open=labels, recount_at=recount_at, mark=mark, due_at=run.as_of,
+        )
+    )  # fmt: skip
+
+
+def of_monitor(session: Session, monitor_id: int) -> list[OpenWindow]:
+    """The open windows of a monitor, oldest first."""
+    query = select(OpenWindow).where(OpenWindow.monitor_id == monitor_id)
+    return list(session.scalars(query.order_by(OpenWindow.window_start, OpenWindow.window_end)))
+
+
+def due(session: Session, monitor_id: int, now: datetime) -> list[OpenWindow]:
+    """Those of which something may be planned now."""
+    query = select(OpenWindow).where(OpenWindow.monitor_id == monitor_id, OpenWindow.due_at <= now)
+    return list(session.scalars(query.order_by(OpenWindow.window_start, OpenWindow.window_end)))
+
+
+def next_due(session: Session, monitor_id: int, now: datetime) -> datetime | None:
+    """When something may be planned next."""
+    query = select(func.min(OpenWindow.due_at)).where(OpenWindow.monitor_id == monitor_id, OpenWindow.due_at > now)
+    return session.scalar(query)
+
+
+def first_unknown(session: Session, monitor_id: int, looked_at: datetime) -> datetime | None:
+    """The earliest `as_of` that a run not planned yet may have, though the source was looked at later than that."""
+    recount = select(func.min(OpenWindow.recount_at)).where(
+        OpenWindow.monitor_id == monitor_id, OpenWindow.recount_at <= looked_at
+    )
+    never_seen = select(func.min(OpenWindow.as_of)).where(
+        OpenWindow.monitor_id == monitor_id, OpenWindow.labels_open, OpenWindow.label_mark.is_(None)
+    )
+    return min((moment for moment in map(session.scalar, (recount, never_seen)) if moment is not None), default=None)
+
+
+def wants_look(session: Session, monitor_id: int, now: datetime) -> bool:
+    """Whether a window was never looked at, or is to be counted again by now."""
+    never_seen = OpenWindow.labels_open & OpenWindow.label_mark.is_(None)
+    query = select(OpenWindow.monitor_id).where(
+        OpenWindow.monitor_id == monitor_id, or_(never_seen, OpenWindow.recount_at <= now)
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def window_of(row: OpenWindow) -> Window:
+    """The window of a row."""
+    return Window(row.window_start, row.window_end)
+
+
+def times_of(row: OpenWindow) -> LabelTimes | None:
+    """What is known of its labels; None if they were never looked at."""
+    if row.rows is None or row.label_mark is None:
+        return None
+    return LabelTimes(row.rows, (row.labels_half, row.labels_most, row.labels_full), row.labels_judged, row.labels_last)
+
+
+def put_times(row: OpenWindow, times: LabelTimes, mark: str) -> None:
+    """Keep what was seen of its labels; something may be due by that."""
+    row.label_mark = mark
+    row.rows = times.rows
+    row.labels_half, row.labels_most, row.labels_full = times.reached
+    row.labels_judged, row.labels_last = times.judged, times.last
+    row.due_at = row.as_of
