@@ -13,10 +13,17 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from structlog import get_logger
 
+from monitor.config.load import load, written_at
 from monitor.config.model import Loaded
 from monitor.domain.clock import Clock, ReplayClock, SystemClock, boot_time_s
 from monitor.errors import MonitorError, SourceUnreachableError
-from monitor.services.apply_configuration import BEGINNING, apply_configuration, prepare_references
+from monitor.services.apply_configuration import (
+    ALIVE_WITHIN,
+    BEGINNING,
+    apply_configuration,
+    follow_newest,
+    prepare_references,
+)
 from monitor.services.context import Context, open_database
 from monitor.services.deliver_notifications import Deliverer
 from monitor.services.dispatch_alerts import dispatch_alerts, dispatch_proposals
@@ -32,7 +39,6 @@ from monitor.storage import daemons, monitors, outbox, runs
 log = get_logger()
 
 LOOK_EVERY = timedelta(minutes=5)
-_ALIVE_WITHIN = timedelta(minutes=2)
 
 
 @dataclass
@@ -77,6 +83,7 @@ class Daemon:
         self._ticks: dict[str, float] = {}
         self._execute_lock = Lock()
         self._last_beat = boot_time_s()
+        self._written_at = written_at(loaded.path)
 
     @property
     def stopping(self) -> Event:
@@ -269,6 +276,7 @@ class Daemon:
     def _loops(self) -> dict[str, tuple[Callable[[], object], float]]:
         heartbeat_s = max(self.executor.lease.total_seconds() / 4, 1)
         return {
+            "configuration": (self.reload, 5),
             "prepare": (lambda: prepare_references(self.context, self.workers), 10),
             "look": (lambda: look_at_sources(self.context, self.workers, at_least_every=LOOK_EVERY), 5),
             "plan": (lambda: plan_runs(self.context), 5),
@@ -313,6 +321,20 @@ class Daemon:
             log.error("scheduler_silent", seconds=round(quiet))
             scheduler.wakeup()
 
+    def reload(self) -> None:
+        """Apply the configuration's file when it has changed, and follow what another daemon has applied."""
+        now = written_at(self.context.loaded.path)
+        if now and now != self._written_at:
+            self._written_at = now
+            try:
+                self.context.loaded = load(self.context.loaded.path)
+            except MonitorError as error:
+                log.error("configuration_not_applied", error=str(error), advice="the one before stays in effect")
+            else:
+                apply_configuration(self.context)
+                log.info("configuration_applied", monitors=len(self.context.configuration.monitors))
+        follow_newest(self.context)
+
     def heartbeat(self) -> None:
         """Renew the leases of what is in work and say that this daemon is alive."""
         with self._execute_lock:
@@ -327,5 +349,5 @@ class Daemon:
         for uuid in back:
             log.warning("run_put_back", run=uuid[:8])
         database.transact(outbox.recover, everything=everything)
-        alive = {self.context.owner} if everything else database.read(daemons.alive, _ALIVE_WITHIN)
+        alive = {self.context.owner} if everything else database.read(daemons.alive, ALIVE_WITHIN)
         self.launcher.recover(alive | {self.context.owner})

@@ -41,6 +41,17 @@ def show(
         typer.echo(f"{key}: {json_module.dumps(value, ensure_ascii=False)}  # {loaded.places.get(key, 'default')}")
 
 
+@app.command("diff")
+def diff(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
+    """What applying the configuration would touch: monitors, epochs, references, alerts. Writes nothing."""
+    from monitor.services.compare_configuration import compare_configuration
+    from monitor.services.context import Context
+
+    loaded = shared.load_configuration(config, check_secrets=False)
+    found = compare_configuration(Context(loaded, shared.open_existing(loaded)))
+    shared.show(found, ("monitor", "change", "effect"), json, "no difference: the configuration is in effect")
+
+
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         return [pair for key, item in value.items() for pair in _flat(item, f"{prefix}.{key}" if prefix else str(key))]

@@ -79,13 +79,27 @@ def load(path: Path, *, check_secrets: bool = True) -> Loaded:
         raise ConfigurationError("\n".join(dict.fromkeys(problems)))
     folder = path if path.is_dir() else path.parent
     places = {".".join(map(str, keys)): f"{file}:{line}" for keys, (file, line) in document.places.items() if keys}
-    return Loaded(configuration=configuration, values=values, folder=folder.resolve(), places=places)
+    return Loaded(
+        configuration=configuration, values=values, path=path.resolve(), folder=folder.resolve(), places=places
+    )
+
+
+def written_at(path: Path) -> list[tuple[str, int]]:
+    """The files of a configuration and when each was written: what changes when somebody edits it."""
+    try:
+        return [(file.name, file.stat().st_mtime_ns) for file in ([path] if path.is_file() else _files(path))]
+    except OSError:
+        return []
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
 
 
 def _read(path: Path) -> yaml_text.Document:
     if path.is_file():
         return yaml_text.read(path, path.name)
-    files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+    files = _files(path)
     if not files:
         raise ConfigurationError(f"the folder {path} holds no .yaml file")
     whole = yaml_text.Document(places={(): (path.name, 1)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -365,6 +366,23 @@ class MonitorConfig(Entry):
             return max(value, 1)
         return max(1, -(-value.approximate() // (self.windows.every or self.windows.length).approximate()))
 
+    def asks(self, kind: str, keys: Sequence[str]) -> bool:
+        """Whether alerts of a kind, opened by checks (`metric|column|segment`), can still be judged by this configuration."""
+        if kind in ("performance", "no_labels") and self.labels is None:
+            return False
+        segments = {*self.columns.segments, *self.checks.segments}
+
+        def asked(key: str) -> bool:
+            _, column, segment = key.split("|", 2)
+            if segment and segment.split("=", 1)[0] not in segments:
+                return False
+            features = self.columns.features
+            own = {self.columns.prediction, self.columns.label, *self.to_columns().probabilities.values()}
+            dropped = column in self.columns.ignore or (features is not None and column not in {*features, *own})
+            return not column or not dropped
+
+        return not keys or any(map(asked, keys))
+
     def looked_at_until(self) -> timedelta:
         """How long after its end a window may be looked at again by plan."""
         recount = self.windows.delay.approximate() + self.windows.recount_after.approximate()
@@ -493,5 +511,6 @@ class Loaded(BaseModel):
 
     configuration: Configuration
     values: dict[str, Any]
+    path: Path
     folder: Path
     places: dict[str, str]

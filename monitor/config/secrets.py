@@ -44,6 +44,29 @@ def masked(value: Any) -> Any:
     return value
 
 
+def storable(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as it may be stored: what is written in clear in channels' and launchers' addresses is left out."""
+    kept = {key: value if key == "monitors" else masked(value) for key, value in values.items()}
+    return kept | {key: _without_addresses(kept[key]) for key in ("channels", "launchers") if key in kept}
+
+
+def is_masked(value: Any) -> bool:
+    """Whether something in it was left out."""
+    if isinstance(value, dict):
+        return any(map(is_masked, value.values()))
+    if isinstance(value, list):
+        return any(map(is_masked, value))
+    return isinstance(value, str) and "***" in value
+
+
+def _without_addresses(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_addresses(item) for key, item in value.items()}
+    if isinstance(value, str) and "://" in value and not _is_reference(value):
+        return f"{value.split('://', 1)[0]}://***"
+    return value
+
+
 def _is_reference(value: Any) -> bool:
     return isinstance(value, str) and _REFERENCE.search(value) is not None
 

@@ -4,36 +4,73 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
+from monitor.config import secrets
 from monitor.config.model import MonitorConfig
-from monitor.config.secrets import masked
 from monitor.errors import MonitorError
 from monitor.services.context import Context
 from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
-from monitor.storage import monitors, references
-from monitor.storage.tables import MonitorRow, ReferenceInForce, Run
+from monitor.storage import alerts, daemons, monitors, references, runs
+from monitor.storage.database import database_now
+from monitor.storage.tables import ConfigurationVersion, MonitorRow, ReferenceInForce, Run
 
 log = get_logger()
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# A daemon whose heart has not beaten for so long is taken for dead.
+ALIVE_WITHIN = timedelta(minutes=2)
 
 
 def apply_configuration(context: Context) -> None:
-    """Make the database follow the configuration. Runs without a result yet go by the new version."""
+    """Make the database follow the configuration's file, unless that is an older version and another daemon lives on a newer one."""
     context.database.transact(_apply, context)
 
 
+def follow_newest(context: Context) -> None:
+    """Work by the version that was applied last, by whomever."""
+
+    def unit(session: Session) -> None:
+        newest = monitors.newest_configuration(session)
+        if newest is not None and newest.id != context.followed:
+            context.follow(session, newest.id, own=newest.content == _content(context))
+            daemons.follow(session, context.owner, newest.id)
+            log.info("configuration_followed", version=newest.hash[:8])
+
+    context.database.transact(unit)
+
+
+def _content(context: Context) -> dict[str, Any]:
+    """The configuration as it is stored: secrets unexpanded, those in clear left out (load() refuses them in monitors)."""
+    content: dict[str, Any] = json.loads(json.dumps(secrets.storable(context.loaded.values), default=str))
+    return content
+
+
 def _apply(session: Session, context: Context) -> None:
+    newest = monitors.newest_configuration(session)
+    version = monitors.configuration_version(session, _content(context), context.software_version, context.clock.now())
+    older = newest is not None and version.id != newest.id and version.last_applied_at is not None
+    if newest is not None and older and daemons.others_on(session, context.owner, newest.id, ALIVE_WITHIN):
+        log.warning(
+            "configuration_left_alone", version=version.hash[:8],
+            reason=f"it is older than {newest.hash[:8]}, which another daemon works by; this one follows that",
+        )  # fmt: skip
+        context.follow(session, newest.id, own=False)
+    else:
+        version.last_applied_at = database_now(session)
+        context.follow(session, version.id, own=True)
+        _put_in_effect(session, context, version)
+    assert context.followed is not None
+    daemons.follow(session, context.owner, context.followed)
+
+
+def _put_in_effect(session: Session, context: Context, version: ConfigurationVersion) -> None:
     now = context.clock.now()
-    # What monitors need is stored as it is written (load() refuses passwords there); secrets of channels and launchers are of no use in the past.
-    content = {**masked(context.loaded.values), "monitors": context.loaded.values.get("monitors", {})}
-    version = monitors.store_configuration(session, content, context.software_version, now)
     wanted = context.configuration.monitors
     for name, config in wanted.items():
         row = monitors.by_name(session, name)
@@ -45,16 +82,38 @@ def _apply(session: Session, context: Context) -> None:
         if row is None:
             row = monitors.create(session, name, config.model.name, version.id, now)
             log.info("monitor_added", monitor=name, model=config.model.name)
-        row.configuration_id, row.model_name = version.id, config.model.name
-        session.execute(
-            update(Run).where(Run.monitor_id == row.id, Run.status == "pending").values(configuration_id=version.id)
-        )
+        if row.configuration_id != version.id:
+            _change(session, context, row, config, version, now)
     for row in monitors.active(session):
         if row.name not in wanted:
             row.active_name, row.retired_at = None, now
-            gone = {"status": "cancelled", "reason": "the monitor was removed", "finished_at": now}
-            session.execute(update(Run).where(Run.monitor_id == row.id, Run.status == "pending").values(**gone))
+            runs.cancel(session, row.id, "the monitor was removed", now)
+            for alert in alerts.open_of(session, row.id):
+                alerts.close(session, alert, "monitor_removed", f"the monitor {row.name} was removed", now)
             log.info("monitor_retired", monitor=row.name)
+
+
+def _change(
+    session: Session,
+    context: Context,
+    row: MonitorRow,
+    config: MonitorConfig,
+    version: ConfigurationVersion,
+    now: datetime,
+) -> None:
+    """A monitor goes by a new version: within the same grid its runs without a result do too; another grid is a new epoch."""
+    before = context.configuration_of(session, row.configuration_id)
+    old = before.monitors.get(row.name) or before.monitors.get(config.renamed_from or "")
+    row.configuration_id, row.model_name = version.id, config.model.name
+    if old is None or old.windows.grid() == config.windows.grid():
+        runs.carry(session, row.id, version.id)
+    else:
+        row.epoch_start = runs.planned_end(session, row.id)
+        if row.epoch_start is not None:
+            log.info("epoch_began", monitor=row.name, start=row.epoch_start.isoformat())
+    for alert in alerts.open_of(session, row.id):
+        if not config.asks(alert.kind, alerts.opened_by(session, row.id, alert.kind)):
+            alerts.close(session, alert, "config_changed", "what opened this alert is no longer configured", now)
 
 
 def prepare_references(context: Context, workers: Workers) -> list[MonitorError]:
@@ -65,8 +124,8 @@ def prepare_references(context: Context, workers: Workers) -> list[MonitorError]
     """
     problems: list[MonitorError] = []
     for name, config in context.configuration.monitors.items():
-        origin = _origin(config)
-        if context.only in (None, name) and context.database.read(_lacks, name, origin):
+        origin = reference_origin(config)
+        if context.only in (None, name) and context.database.read(lacks_reference, name, origin):
             try:
                 fitted: FittedReference = workers.call(FIT_REFERENCE, reference_spec(context, config))
             except MonitorError as error:
@@ -77,7 +136,8 @@ def prepare_references(context: Context, workers: Workers) -> list[MonitorError]
     return problems
 
 
-def _lacks(session: Session, name: str, origin: str) -> bool:
+def lacks_reference(session: Session, name: str, origin: str) -> bool:
+    """Whether a monitor has no reference made from this entry yet."""
     row = monitors.by_name(session, name)
     return row is not None and not any(_is_of(entry, origin) for entry, _ in references.history(session, row.id))
 
@@ -120,7 +180,7 @@ def _next_window(session: Session, row: MonitorRow, now: datetime) -> datetime:
     return latest or now
 
 
-def _origin(config: MonitorConfig) -> str:
+def reference_origin(config: MonitorConfig) -> str:
     """A short name of everything in the entry that a reference is made from."""
     parts: Any = [
         config.reference.model_dump(mode="json"),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 import monitor
 from monitor.config import secrets
-from monitor.config.model import Configuration, Loaded, Location, MonitorConfig
+from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig
 from monitor.domain.clock import Clock, SystemClock
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from monitor.storage import daemons
@@ -31,12 +31,29 @@ class Context:
     catches_up: bool = True
     only: str | None = None
     stopping: Event = field(default_factory=Event)
+    followed: int | None = None
+    _newer: Configuration | None = None
     _versions: dict[int, Configuration] = field(default_factory=dict)
 
     @property
     def configuration(self) -> Configuration:
-        """The configuration of this process."""
-        return self.loaded.configuration
+        """The configuration that this process works by: its file's, or the newer one that another daemon has applied."""
+        return self._newer or self.loaded.configuration
+
+    def follow(self, session: Session, version_id: int, *, own: bool) -> None:
+        """Work by a stored version; `own`: it is that of this process's file."""
+        self.followed = version_id
+        self._newer = None if own else self.configuration_of(session, version_id)
+
+    def channel(self, name: str) -> Channel | None:
+        """A channel by its name, None if it is not configured. What another daemon's file has in clear is known to that daemon alone."""
+        own = self.loaded.configuration.channels.get(name)
+        given = self.configuration.channels.get(name)
+        return own if given is not None and secrets.is_masked(given.model_dump()) else given
+
+    def foreign_channels(self) -> list[str]:
+        """Channels that only another daemon can send to."""
+        return [name for name in self.configuration.channels if self.channel(name) is None]
 
     @property
     def software_version(self) -> str:
@@ -87,7 +104,7 @@ class Context:
     @property
     def hash_key(self) -> str:
         """The key of the hashes that stand for sensitive values."""
-        key = self.configuration.sensitive_key
+        key = self.loaded.configuration.sensitive_key
         return secrets.expand(key) if key else "production-monitor"
 
     def log_spec(self, config: MonitorConfig) -> LogSpec:

@@ -38,7 +38,7 @@ class Deliverer:
         started = 0
         self._sending = {channel: future for channel, future in self._sending.items() if not future.done()}
         while not self.context.stopping.is_set():
-            busy = list(self._sending)
+            busy = [*self._sending, *self.context.foreign_channels()]
             letter = self.context.database.transact(
                 outbox.claim, self.context.owner, _LEASE, self.context.clock.now(), busy
             )
@@ -62,7 +62,7 @@ class Deliverer:
 
     def _send(self, letter: Letter) -> None:
         try:
-            config = self.context.configuration.channels.get(letter.channel)
+            config = self.context.channel(letter.channel)
             if config is None:
                 raise DeliveryError(f"the channel {letter.channel} is no longer configured", permanent=True)
             answer = open_channel(config).send(letter.uuid, letter.body.encode())
@@ -76,7 +76,7 @@ class Deliverer:
 
     def _failed(self, letter: Letter, error: Exception) -> None:
         now = self.context.clock.now()
-        config = self.context.configuration.channels.get(letter.channel)
+        config = self.context.channel(letter.channel)
         pause = BACKOFF[letter.attempts] if letter.attempts < len(BACKOFF) else BACKOFF_LAST
         retry_at = now + pause * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter, no secret
         text = str(error) if isinstance(error, MonitorError) else f"{type(error).__name__}: {error}"

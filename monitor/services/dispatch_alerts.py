@@ -151,6 +151,8 @@ def may_open(session: Session, context: Context, proposal: RetrainingRequest) ->
     now = context.clock.now()
     row = session.get_one(MonitorRow, proposal.monitor_id)
     config = context.config_of(session, row)
+    if row.active_name is None:
+        return "the monitor was removed", True
     if config is None or config.retraining is None:
         return "retraining is no longer configured", True
     other = retraining.not_ended(session, proposal.model_name)

@@ -131,12 +131,25 @@ def label_rule(labels: Labels) -> tuple[timedelta, timedelta]:
 def _windows(
     session: Session, context: Context, row: MonitorRow, config: MonitorConfig, state: SourceState
 ) -> Iterator[Window]:
-    """The windows after the last planned one; the first planning, `run` and replays end with the newest event."""
+    """The windows after the last planned one; the first planning, `run` and replays end with the newest event.
+
+    A new epoch begins where the last window of the one before ended, with the short piece up to the next boundary.
+    """
     grid = config.windows.grid()
     last = runs.last_planned(session, row.id, "data")
     assert state.newest_event is not None
     to_newest = context.catches_up or last is None
-    index = _first_index(grid, config, state, context.clock.now()) if last is None else grid.index_at(last) + 1
+    epoch = row.epoch_start
+    if last is None:
+        index = _first_index(grid, config, state, context.clock.now())
+    elif epoch is not None and last < epoch:
+        index = grid.index_at(epoch)
+        if grid.boundary(index) != epoch:
+            index += 1
+            if not (to_newest and epoch > state.newest_event):
+                yield Window(epoch, grid.boundary(index))
+    else:
+        index = grid.index_at(last) + 1
     while True:
         window = grid.window(index)
         if to_newest and window.start > state.newest_event:

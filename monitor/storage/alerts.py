@@ -88,6 +88,31 @@ def pending(session: Session, monitor_id: int, kind: str) -> list[Alert]:
     )
 
 
+def open_of(session: Session, monitor_id: int) -> list[Alert]:
+    """The pending and firing alerts of a monitor, but for those of kind `self`."""
+    query = select(Alert).where(Alert.monitor_id == monitor_id, Alert.kind != "self", Alert.state.in_(OPEN))
+    return list(session.scalars(query.order_by(Alert.id)))
+
+
+def opened_by(session: Session, monitor_id: int, kind: str) -> list[str]:
+    """The checks (`metric|column|segment`) that opened the open alert of a kind."""
+    found = session.get(FoldState, (monitor_id, kind))
+    return list(found.state["fold"].get("opened_by", [])) if found is not None and found.state else []
+
+
+def close(session: Session, alert: Alert, reason: str, text: str, now: datetime) -> None:
+    """End an alert whatever its windows say, and let its fold begin anew."""
+    fired = alert.state == "firing"
+    alert.state, alert.ended_at, alert.summary = "resolved", now, text
+    kind = "resolved" if fired else "cleared"
+    add_event(session, alert, kind, now, now, detail={"reason": reason}, dispatched=not fired)
+    assert alert.monitor_id is not None
+    fold = session.get(FoldState, (alert.monitor_id, alert.kind), with_for_update=True)
+    if fold is not None and fold.state:
+        fold.state = {**fold.state, "fold": {}}
+        drop_checkpoints(session, alert.monitor_id, alert.kind)
+
+
 def put_checkpoint(session: Session, monitor_id: int, kind: str, window: Window, state: dict[str, Any]) -> None:
     """Keep the state of a fold before a window."""
     session.merge(

@@ -34,6 +34,20 @@ def beat(session: Session, name: str) -> None:
     session.execute(update(Daemon).where(Daemon.name == name).values(heartbeat_at=database_now(session)))
 
 
+def follow(session: Session, name: str, configuration_id: int) -> None:
+    """Write down which version of the configuration a daemon works by."""
+    session.execute(update(Daemon).where(Daemon.name == name).values(configuration_id=configuration_id))
+
+
+def others_on(session: Session, name: str, configuration_id: int, within: timedelta) -> bool:
+    """Whether another daemon that lives works by a version."""
+    oldest = database_now(session) - within
+    query = select(Daemon.id).where(
+        Daemon.name != name, Daemon.configuration_id == configuration_id, Daemon.stopped_at.is_(None), Daemon.heartbeat_at >= oldest
+    )  # fmt: skip
+    return session.scalar(query.limit(1)) is not None
+
+
 def leave(session: Session, name: str) -> None:
     """A daemon has stopped."""
     session.execute(update(Daemon).where(Daemon.name == name).values(stopped_at=database_now(session)))

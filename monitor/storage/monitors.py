@@ -14,7 +14,7 @@ from monitor.domain.ids import natural_id
 from monitor.storage.tables import ConfigurationVersion, MonitorRow, SourceState
 
 
-def store_configuration(
+def configuration_version(
     session: Session, content: dict[str, Any], software_version: str, now: datetime
 ) -> ConfigurationVersion:
     """The stored version of a configuration, secrets unexpanded; equal content is one version."""
@@ -30,6 +30,14 @@ def store_configuration(
         session.add(found)
         session.flush()
     return found
+
+
+def newest_configuration(session: Session) -> ConfigurationVersion | None:
+    """The version that was applied last."""
+    query = select(ConfigurationVersion).where(ConfigurationVersion.last_applied_at.is_not(None))
+    return session.scalar(
+        query.order_by(ConfigurationVersion.last_applied_at.desc(), ConfigurationVersion.id.desc()).limit(1)
+    )
 
 
 def active(session: Session) -> list[MonitorRow]:

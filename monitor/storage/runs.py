@@ -186,6 +186,26 @@ def last_planned(session: Session, monitor_id: int, kind: str) -> datetime | Non
     )
 
 
+def planned_end(session: Session, monitor_id: int) -> datetime | None:
+    """The end of the last planned window."""
+    return session.scalar(
+        select(func.max(Run.window_end)).where(Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0)
+    )
+
+
+def cancel(session: Session, monitor_id: int, reason: str, now: datetime) -> None:
+    """Cancel what has not ended; a result that is on its way finds its run no longer its own."""
+    unfinished = (Run.monitor_id == monitor_id, Run.status.in_(("pending", "running")))
+    values = {"status": "cancelled", "reason": reason, "finished_at": now, "lease_until": None, "owner": ""}
+    session.execute(update(Run).where(*unfinished).values(**values))
+
+
+def carry(session: Session, monitor_id: int, configuration_id: int) -> None:
+    """Let the runs that have no result yet go by a version of the configuration."""
+    pending = (Run.monitor_id == monitor_id, Run.status == "pending")
+    session.execute(update(Run).where(*pending).values(configuration_id=configuration_id))
+
+
 def next_look(session: Session, monitor_id: int, kind: str, window: Window) -> int:
     """The number of the next look by hand at a window: 6 the first, for adhoc runs 0."""
     highest = session.scalar(

@@ -36,7 +36,7 @@ def database(database_url: str) -> Database:
 
 
 def add_monitor(session: Session, name: str = "churn") -> MonitorRow:
-    version = monitors.store_configuration(session, {"monitors": {name: {}}}, "0", NOW)
+    version = monitors.configuration_version(session, {"monitors": {name: {}}}, "0", NOW)
     return monitors.create(session, name, "model", version.id, NOW)
 
 
