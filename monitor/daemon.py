@@ -11,8 +11,11 @@ from threading import Event, Lock
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 from structlog import get_logger
 
+from monitor import outgoing
+from monitor.config import secrets
 from monitor.config.load import load, written_at
 from monitor.config.model import Loaded
 from monitor.domain.clock import Clock, ReplayClock, SystemClock, boot_time_s
@@ -32,6 +35,7 @@ from monitor.services.judge_windows import judge_windows
 from monitor.services.launch_retraining import Launcher
 from monitor.services.look_at_sources import look_at_sources
 from monitor.services.plan_runs import plan_runs
+from monitor.services.prune import prune
 from monitor.services.watch_self import watch_self
 from monitor.services.workers import Workers
 from monitor.storage import daemons, monitors, outbox, runs
@@ -39,6 +43,9 @@ from monitor.storage import daemons, monitors, outbox, runs
 log = get_logger()
 
 LOOK_EVERY = timedelta(minutes=5)
+# A loop that has not come round for so long is late: looks at slow sources may take minutes.
+_LOOP_LATE_S = 15 * 60
+_SILENT_S = 20
 
 
 @dataclass
@@ -50,6 +57,17 @@ class Outcome:
     unreachable: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     undelivered: int = 0
+
+
+class _Every(BaseTrigger):  # type: ignore[misc]
+    """Again so many seconds from now, whatever the clock said before: one that was set forward owes no missed calls."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
+        """`now` and the interval."""
+        return now + timedelta(seconds=self.seconds)
 
 
 Progress = Callable[[int, int, datetime], None]
@@ -81,6 +99,7 @@ class Daemon:
             daemons.DatabaseLock(self.context.database.path) if self.context.database.path is not None else None
         )
         self._ticks: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
         self._execute_lock = Lock()
         self._last_beat = boot_time_s()
         self._written_at = written_at(loaded.path)
@@ -252,9 +271,8 @@ class Daemon:
         )
         for name, (loop, seconds) in self._loops().items():
             self._ticks[name] = boot_time_s()
-            scheduler.add_job(
-                self._guarded(name, loop), "interval", seconds=seconds, next_run_time=datetime.now(UTC), id=name
-            )
+            self._seconds[name] = seconds
+            scheduler.add_job(self._guarded(name, loop), _Every(seconds), next_run_time=datetime.now(UTC), id=name)
         scheduler.start()
         log.info(
             "daemon_started",
@@ -287,6 +305,8 @@ class Daemon:
             "launch": (self.launcher.launch, 2),
             "heartbeat": (self.heartbeat, heartbeat_s),
             "recover": (self.recover, 10),
+            "prune": (lambda: prune(self.context), 3600),
+            "tell_alive": (self.tell_alive, 60),
         }
 
     def _guarded(self, name: str, loop: Callable[[], object]) -> Callable[[], None]:
@@ -314,12 +334,21 @@ class Daemon:
         self.executor.unreachable.clear()
 
     def _watch_loops(self, scheduler: BackgroundScheduler) -> None:
-        """The scheduler sleeps by the wall clock; if that was set back it must be woken."""
+        """The scheduler sleeps by the wall clock; if that was set back, its jobs lie in the future and must be called now."""
         scheduled = [tick for name, tick in self._ticks.items() if name != "execute"]
         quiet = boot_time_s() - max(scheduled, default=boot_time_s())
-        if quiet > 60:
+        if quiet > _SILENT_S:
             log.error("scheduler_silent", seconds=round(quiet))
-            scheduler.wakeup()
+            for job in scheduler.get_jobs():
+                job.modify(next_run_time=datetime.now(UTC))
+            self._ticks["watch"] = boot_time_s()
+
+    def _late_loops(self) -> list[str]:
+        """The loops that have not come round for longer than can be explained by slow sources."""
+        now = boot_time_s()
+        return [
+            name for name, tick in self._ticks.items() if now - tick > 2 * self._seconds.get(name, 0) + _LOOP_LATE_S
+        ]
 
     def reload(self) -> None:
         """Apply the configuration's file when it has changed, and follow what another daemon has applied."""
@@ -339,13 +368,27 @@ class Daemon:
         """Renew the leases of what is in work and say that this daemon is alive."""
         with self._execute_lock:
             self.executor.beat()
-        self.context.database.transact(daemons.beat, self.context.owner)
+        now = boot_time_s()
+        ages = {name: now - tick for name, tick in self._ticks.items()}
+        self.context.database.transact(daemons.beat, self.context.owner, ages)
+
+    def tell_alive(self) -> None:
+        """Ping `heartbeat_url` if every loop has come round of late: what is silent is missed by whoever listens there."""
+        url = self.context.configuration.heartbeat_url
+        if url is None or self._late_loops():
+            return
+        address = secrets.expand(self.context.loaded.configuration.heartbeat_url or url)
+        allow_private = self.context.configuration.heartbeat_allow_private
+        outgoing.post(address, b"", {"user-agent": "production-monitor/1"}, allow_private=allow_private)
 
     def recover(self, *, at_start: bool = False) -> None:
         """Put back what dead daemons left; on SQLite whoever holds the lock is alone, so at the start nothing is anybody's."""
         everything = at_start and self._lock is not None
         database = self.context.database
-        back = database.transact(lambda session: [run.uuid for run in runs.recover(session, everything=everything)])
+        kept = [each.claim.run_id for each in list(self.executor.in_work)]
+        back = database.transact(
+            lambda session: [run.uuid for run in runs.recover(session, everything=everything, kept=kept)]
+        )
         for uuid in back:
             log.warning("run_put_back", run=uuid[:8])
         database.transact(outbox.recover, everything=everything)

@@ -14,6 +14,7 @@ from monitor.cli import (
     doctor,
     init,
     notifications,
+    prune,
     query,
     references,
     retraining,
@@ -60,6 +61,7 @@ app.command("backfill")(work.backfill)
 app.command("status")(status.status)
 app.command("report")(runs.report)
 app.command("query")(query.query)
+app.command("prune")(prune.prune)
 app.command("migrate")(doctor.migrate)
 app.command("doctor")(doctor.doctor)
 for noun in (runs, alerts, channels, notifications, references, retraining, config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import typer
@@ -18,7 +19,7 @@ def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) 
         return
     shared.show(
         rows,
-        ("monitor", "health", "last_window", "metric", "value", "estimated", "open_alerts", "runs"),
+        ("monitor", "health", "last_window", "metric", "value", "estimated", "open_alerts", "runs", "read_24h"),
         False,
         "no monitors yet",
     )
@@ -29,7 +30,7 @@ def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) 
 def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
     from monitor.storage import alerts, daemons, monitors, outbox, retraining, runs
 
-    by_status = runs.counts_by_status(session)
+    by_status, now = runs.counts_by_status(session), daemons.database_time(session)
     rows, troubles = [], []
     for row in monitors.active(session):
         firing = alerts.by_severity(session, row.id)
@@ -40,7 +41,8 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
         counts = by_status.get(row.id, {})
         health = worst or ("no data yet" if last is None else "no data" if not last.rows else "healthy")
         rows.append({"monitor": row.name, "health": health, "severity": worst or "", "last_window": None if last is None else last.window_start, **_performance(session, row.id),
-                     "open_alerts": len(firing), "runs": ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))})  # fmt: skip
+                     "open_alerts": len(firing), "runs": ", ".join(f"{number} {name}" for name, number in sorted(counts.items())),
+                     **_reading(session, row.id, now)})  # fmt: skip
         state = monitors.source_state(session, row.id)
         if state.error:
             troubles.append(
@@ -56,14 +58,27 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
         troubles.append(
             f"retraining request {request.uuid[:8]} of {request.model_name}: {request.state}; end it with `monitor retraining complete` or `cancel`"
         )
-    now = daemons.database_time(session)
     for daemon in daemons.listed(session):
         silent = (now - daemon.heartbeat_at).total_seconds()
         if silent > 120:
             troubles.append(
                 f"daemon {daemon.name} has been silent for {silent / 60:.0f} minutes; `monitor serve` starts one"
             )
+            continue
+        for loop, told in (daemon.loops or {}).items():
+            late = (now - datetime.fromisoformat(told)).total_seconds()
+            if late > 2 * 3600 if loop == "prune" else late > 900:
+                troubles.append(f"daemon {daemon.name}: its loop {loop} has not come round for {late / 60:.0f} minutes")
     return rows, troubles
+
+
+def _reading(session: Any, monitor_id: int, now: datetime) -> dict[str, Any]:
+    """What reading the source took in the last 24 hours."""
+    from monitor.storage import runs
+
+    seconds, rows, size = runs.reading(session, monitor_id, now - timedelta(hours=24))
+    shown = f"{seconds:.1f} s, {rows} rows, {size / 1e6:.1f} MB" if rows else ""
+    return {"read_24h": shown, "read_seconds": seconds, "read_rows": rows, "read_bytes": size}
 
 
 def _performance(session: Any, monitor_id: int) -> dict[str, Any]:

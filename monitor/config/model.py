@@ -74,10 +74,17 @@ class Model(Entry):
 
 
 class Freshness(Entry):
-    """How old the newest event may be."""
+    """How old the newest event may be; what is left out is learned from the log's own gaps."""
 
-    warn_after: Length | None = Field(None, description="Not acted on yet.")
-    error_after: Length | None = Field(None, description="Not acted on yet.")
+    warn_after: Length | None = Field(None, description="From this age on an alert of kind `self` warns.")
+    error_after: Length | None = Field(None, description="From this age on it is critical.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Freshness:
+        warn, error = self.warn_after, self.error_after
+        if warn is not None and error is not None and warn.approximate() > error.approximate():
+            raise ValueError("freshness.warn_after is longer than freshness.error_after")
+        return self
 
 
 class Location(Entry):
@@ -120,7 +127,10 @@ class Source(Location):
     """Where predictions are logged."""
 
     timezone: Zone = Field("UTC", description="The time zone of times that have none.")
-    freshness: Freshness | None = Field(None, description="How old the newest event may be; not acted on yet.")
+    freshness: Freshness | None = Field(None, description="How old the newest event may be.")
+    max_concurrent: int | None = Field(
+        None, ge=1, description="So many runs read this path or URL at once, over all monitors that name it."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Source:
@@ -140,6 +150,7 @@ class Labels(Location):
     """The truth, arriving late. Without `path` or `url` the label column is in the source, filled in later."""
 
     timezone: Zone = Field("UTC", description="The time zone of label times that have none.")
+    freshness: Freshness | None = Field(None, description="How old the newest label may be, by its label time.")
     columns: LabelColumns = Field(LabelColumns(), description="Columns of that source whose names differ.")
     delay: Length = Field(
         Duration(1, "d"),
@@ -481,8 +492,25 @@ class Workers(Entry):
         Duration(1, "h"), description="A run that takes longer is ended, and the attempt has failed."
     )
     max_attempts: int = Field(3, ge=1, description="A run that failed so often is given up.")
+    memory_limit: int | None = Field(
+        None,
+        ge=256,
+        description="MB of address space that a worker may take beyond what it starts with; one that wants more has failed.",
+    )
     lease: Length = Field(Duration(60, "s"), description="A daemon that is silent for so long has lost its runs.")
     retry_after: Length = Field(Duration(10, "s"), description="The pause after a first failure; it doubles.")
+
+
+class Retention(Entry):
+    """How long things are kept, counted back from a monitor's last window; what is left out is kept for ever."""
+
+    snapshots: Length | None = Field(Duration(180, "d"), description="Evidently's reports.")
+    metric_values: Length | None = Field(None, description="Metric values.")
+    runs: Length | None = Field(None, description="Runs with their checks, findings, values and reports.")
+    alerts: Length | None = Field(None, description="Alerts that have ended, with their events and notifications.")
+    roll_up: bool = Field(
+        True, description="Whether metric values that go leave one a day behind: mean, extremes, number."
+    )
 
 
 class Configuration(Entry):
@@ -502,6 +530,12 @@ class Configuration(Entry):
     routes: list[Route] = Field([], description="Which alerts go to which channels.")
     launchers: dict[str, Launcher] = Field({}, description="What starts retrainings, by name.")
     workers: Workers = Field(Workers(), description="The processes that evaluate windows.")
+    retention: Retention = Field(Retention(), description="How long things are kept.")
+    heartbeat_url: str | None = Field(
+        None,
+        description="Pinged by POST about every minute while all is well: a dead-man's switch, as Healthchecks offers it.",
+    )
+    heartbeat_allow_private: bool = Field(False, description="Whether that address may be a private one.")
 
 
 class Loaded(BaseModel):

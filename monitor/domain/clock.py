@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+_MAX_JUMP_S = 300.0
+
 
 class Clock(Protocol):
     """Tells the time that the service goes by."""
@@ -14,13 +16,31 @@ class Clock(Protocol):
         """The time now, in UTC."""
         ...
 
+    def fault(self) -> str:
+        """What is wrong with the clock, '' if nothing is."""
+        ...
+
 
 class SystemClock:
-    """The wall clock."""
+    """The wall clock; if somebody sets that by more than five minutes, the time goes on as it was until the two agree again."""
+
+    def __init__(self) -> None:
+        self._wall, self._boot = time.time(), boot_time_s()
 
     def now(self) -> datetime:
         """The time now, in UTC."""
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(self._expected_s(), UTC) if self.fault() else datetime.now(UTC)
+
+    def fault(self) -> str:
+        """By how much the wall clock was set, if by more than five minutes."""
+        jump = time.time() - self._expected_s()
+        if abs(jump) <= _MAX_JUMP_S:
+            return ""
+        how = f"{abs(jump) / 60:.0f} minutes {'forward' if jump > 0 else 'back'}"
+        return f"the system clock was set {how}: nothing is planned until it is right again, or the daemon is started anew by the new time"
+
+    def _expected_s(self) -> float:
+        return self._wall + boot_time_s() - self._boot
 
 
 class ReplayClock:
@@ -32,6 +52,10 @@ class ReplayClock:
     def now(self) -> datetime:
         """The time that the replay has reached, in UTC."""
         return self._now
+
+    def fault(self) -> str:
+        """Nothing is ever wrong with it."""
+        return ""
 
     def move_to(self, time: datetime) -> None:
         """Move on to `time`; an earlier time leaves the clock where it is."""

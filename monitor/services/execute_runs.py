@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.connection import wait
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.config.model import MonitorConfig
+from monitor.domain.clock import boot_time_s
 from monitor.domain.grid import Window
 from monitor.errors import DataError, MonitorError, SourceUnreachableError
 from monitor.services.context import Context
@@ -24,16 +26,18 @@ from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
 
 log = get_logger()
 SOURCE_RETRY = timedelta(seconds=30)
+_NEWEST_EVERY = 4
 
 
 @dataclass
 class InWork:
-    """A claimed run and the worker that evaluates it."""
+    """A claimed run and the worker that evaluates it. trusted_until: by the boot clock; from then on the lease may be another's."""
 
     claim: Claim
     work: Work
     about: dict[str, str]
     alone: bool
+    trusted_until: float
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Executor:
     in_work: list[InWork] = field(default_factory=list)
     finished: int = 0
     unreachable: list[str] = field(default_factory=list)
+    claims: int = 0
 
     @property
     def lease(self) -> timedelta:
@@ -57,7 +62,7 @@ class Executor:
         while len(self.in_work) < self.context.configuration.workers.processes and not self.context.stopping.is_set():
             if any(each.alone for each in self.in_work):
                 break
-            alone = not self.in_work
+            alone, trusted_until = not self.in_work, self._trusted_until()
             taken = self.context.database.transact(self._claim, only, alone=alone)
             if taken is None:
                 break
@@ -68,10 +73,9 @@ class Executor:
             except MonitorError as error:
                 self._failed(claim, about, error)
                 continue
-            timeout = self.context.configuration.workers.timeout.approximate().total_seconds()
-            self.in_work.append(
-                InWork(claim, self.workers.start(RUN, spec, timeout), about, losses >= runs.LOSSES_UNTIL_ALONE)
-            )
+            limits = self.context.configuration.workers
+            work = self.workers.start(RUN, spec, limits.timeout.approximate().total_seconds(), limits.memory_limit)
+            self.in_work.append(InWork(claim, work, about, losses >= runs.LOSSES_UNTIL_ALONE, trusted_until))
         return claimed
 
     def collect(self, timeout_s: float) -> int:
@@ -80,19 +84,32 @@ class Executor:
             wait([handle for each in self.in_work for handle in each.work.handles], timeout_s)
         over = [each for each in self.in_work if each.work.is_over()]
         for each in over:
-            self.in_work.remove(each)
-            self._settle(each)
+            if boot_time_s() > each.trusted_until:
+                self.beat()  # we were stopped for a while: what is still ours is stored, the rest dropped
+            if each in self.in_work:
+                self.in_work.remove(each)
+                self._settle(each)
         return len(over)
 
     def beat(self) -> None:
         """Renew the leases of what is in work; a run that was lost is dropped and its worker ended."""
         if not self.in_work:
             return
+        trusted_until = self._trusted_until()
         lost = self.context.database.transact(runs.renew, [each.claim for each in self.in_work], self.lease)
-        for each in [each for each in self.in_work if each.claim in lost]:
-            log.warning("lease_lost", **each.about)
-            each.work.kill()
-            self.in_work.remove(each)
+        for each in list(self.in_work):
+            each.trusted_until = trusted_until
+            if each.claim in lost:
+                self._drop(each)
+
+    def _trusted_until(self) -> float:
+        """How long a lease that is asked for now is trusted: it ends in its holder's own head first."""
+        return boot_time_s() + 0.9 * self.lease.total_seconds()
+
+    def _drop(self, each: InWork) -> None:
+        log.warning("lease_lost", **each.about)
+        each.work.kill()
+        self.in_work.remove(each)
 
     def stop(self) -> None:
         """End what is in work and give it back, pending at once."""
@@ -105,7 +122,13 @@ class Executor:
     def _claim(
         self, session: Session, only: list[int] | None, *, alone: bool
     ) -> tuple[Claim, dict[str, str], int] | None:
-        taken = runs.claim(session, self.context.owner, self.lease, self.context.clock.now(), alone=alone, only=only)
+        # While the oldest are caught up with, every so many claims take the newest: live windows do not starve.
+        self.claims += 1
+        newest = self.claims % _NEWEST_EVERY == 0
+        taken = runs.claim(
+            session, self.context.owner, self.lease, self.context.clock.now(), alone=alone, only=only, newest=newest,
+            without=self._crowded(session),
+        )  # fmt: skip
         if taken is None:
             return None
         row = session.get_one(MonitorRow, taken.monitor_id)
@@ -116,6 +139,18 @@ class Executor:
             "run": taken.uuid[:8],
         }
         return Claim(taken.id, taken.owner, taken.claims), about, taken.losses
+
+    def _crowded(self, session: Session) -> list[int]:
+        """The monitors whose source is read by `source.max_concurrent` runs, of any daemon."""
+        if all(config.source.max_concurrent is None for config in self.context.configuration.monitors.values()):
+            return []
+        limits: dict[int, tuple[str, int | None]] = {}
+        for row in monitors.active(session):
+            config = self.context.config_of(session, row)
+            if config is not None:
+                limits[row.id] = (config.source.path or config.source.url or "", config.source.max_concurrent)
+        reading = Counter(limits[number][0] for number in runs.in_work(session) if number in limits)
+        return [number for number, (place, limit) in limits.items() if limit is not None and reading[place] >= limit]
 
     def _spec(self, session: Session, claim: Claim) -> RunSpec:
         taken = session.get_one(Run, claim.run_id)

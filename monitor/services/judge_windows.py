@@ -213,7 +213,9 @@ class _Judge:
         for window, state in history.before:
             self._checkpoint(window, state)
         self.state = history.state
-        self._match(run, history.incidents, alerts.fired(self.session, self.row.id, self.kind.value, start))
+        # Of alerts older than the runs that retention has left nothing can be said.
+        known_from = start or min((each.window_start for each in history_runs), default=None)
+        self._match(run, history.incidents, alerts.fired(self.session, self.row.id, self.kind.value, known_from))
         self._match_pending(run)
         for result, state in history.proposing:
             if not retraining.proposed(self.session, self.row.id, result.window.start):

@@ -84,15 +84,20 @@ def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec, n
         if context.database.transact(monitors.store_look_failed, monitor_id, message, now):
             log.error("source_not_read", source=spec.log.place.shown, error=message)
         return False
-    context.database.transact(_store, monitor_id, spec, seen, now)
+    context.database.transact(_store, monitor_id, spec, seen, now, live=not context.catches_up)
     return True
 
 
-def _store(session: Session, monitor_id: int, spec: LookSpec, seen: Look, now: datetime) -> None:
+def _store(session: Session, monitor_id: int, spec: LookSpec, seen: Look, now: datetime, *, live: bool) -> None:
     row: MonitorRow = locked(session, MonitorRow, monitor_id)
-    monitors.store_look(session, monitor_id, now, seen.first, seen.newest, seen.newest_label, seen.source_mark)
+    monitors.store_look(
+        session, monitor_id, now, seen.first, seen.newest, seen.newest_label, seen.source_mark, live=live
+    )
+    closing = {each.window for each in spec.windows if each.closing}
     for each in windows.of_monitor(session, monitor_id):
         window = windows.window_of(each)
+        if window in closing:
+            each.due_at = each.as_of
         if window in seen.labels:
             windows.put_times(each, seen.labels[window], seen.label_mark)
         if each.recount_at is not None and each.recount_at <= now:

@@ -8,11 +8,16 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
+from monitor.domain.checks import Severity
+from monitor.domain.freshness import learned_limits
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, outbox, references, retraining, runs
 
 log = get_logger()
 _REFERENCE_TAKES = timedelta(minutes=10)
+# Due runs that nobody has taken and nothing that ended for so long: nobody works.
+_IDLE = timedelta(minutes=30)
+_OUTBOX_OLD = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Trouble:
     whom: str
     text: str
     monitor_id: int | None = None
+    severity: str = "warning"
 
     @property
     def subject(self) -> str:
@@ -37,21 +43,27 @@ def watch_self(context: Context) -> int:
 
 def _watch(session: Session, context: Context) -> int:
     now: datetime = context.clock.now()
-    troubles = {trouble.subject: trouble for trouble in _troubles(session, now)}
+    troubles = {
+        trouble.subject: trouble
+        for trouble in [*_troubles(session, now), *_stale(session, context, now), *_idle(session, context, now)]
+    }
     changed = 0
     for alert in alerts.firing_self(session):
-        if alert.subject in troubles:
-            del troubles[alert.subject]
-            continue
-        alert.state, alert.ended_at = "resolved", now
-        alerts.add_event(session, alert, "resolved", now, now)
-        log.info("alert_resolved", kind="self", subject=alert.subject, alert=alert.uuid[:8])
-        changed += 1
+        trouble = troubles.pop(alert.subject, None)
+        if trouble is None:
+            alert.state, alert.ended_at = "resolved", now
+            alerts.add_event(session, alert, "resolved", now, now)
+            log.info("alert_resolved", kind="self", subject=alert.subject, alert=alert.uuid[:8])
+            changed += 1
+        elif Severity(trouble.severity) > alert.severity:
+            alert.severity, alert.summary = trouble.severity, trouble.text
+            alerts.add_event(session, alert, "escalated", now, now)
+            changed += 1
     for trouble in troubles.values():
         alert = alerts.upsert(session, trouble.monitor_id, "service", "self", trouble.subject, now, now)
         alert.state, alert.severity, alert.summary, alert.fired_at, alert.since = (
             "firing",
-            "warning",
+            trouble.severity,
             trouble.text,
             now,
             now,
@@ -60,6 +72,69 @@ def _watch(session: Session, context: Context) -> int:
         log.warning("alert_firing", kind="self", subject=trouble.subject, alert=alert.uuid[:8], summary=trouble.text)
         changed += 1
     return changed
+
+
+def _stale(session: Session, context: Context, now: datetime) -> list[Trouble]:
+    """Sources and labels in which nothing new has come for too long; `run` and replays look at logs that ended, and go by what is configured alone."""
+    found = []
+    for row in monitors.active(session):
+        config = context.config_of(session, row)
+        if config is None:
+            continue
+        state = monitors.source_state(session, row.id)
+        gaps = state.gaps or {}
+        watched = [("source", "event", config.source.freshness, state.newest_event)]
+        if config.labels is not None:
+            watched.append(("labels", "label", config.labels.freshness, state.newest_label))
+        for what, newest_what, freshness, newest in watched:
+            if newest is None or (freshness is None and context.catches_up):
+                continue
+            every = (config.windows.every or config.windows.length).approximate()
+            warn, error = learned_limits(gaps.get(what, {}), every)
+            if freshness is not None and freshness.warn_after is not None:
+                warn, error = freshness.warn_after.approximate(), max(error, freshness.warn_after.approximate())
+            if freshness is not None and freshness.error_after is not None:
+                error = freshness.error_after.approximate()
+            age = now - newest
+            if age >= min(warn, error):
+                text = f"the newest {newest_what} of {row.name} is of {newest:%Y-%m-%d %H:%M} UTC: nothing new came for more than {_hours(min(warn, error))}"
+                found.append(
+                    Trouble(f"stale_{what}", row.name, text, row.id, "critical" if age >= error else "warning")
+                )
+    return found
+
+
+def _idle(session: Session, context: Context, now: datetime) -> list[Trouble]:
+    """Work that is due and that nobody does; a clock that nobody can go by."""
+    fault = context.clock.fault()
+    found = [Trouble("clock", "", fault)] if fault else []
+    waiting = runs.oldest_waiting(session)
+    if not context.catches_up and waiting is not None and now - waiting > _IDLE:
+        last = runs.last_finished(session)
+        if last is None or now - last > _IDLE:
+            found.append(
+                Trouble(
+                    "runs",
+                    "",
+                    f"runs are due since {waiting:%Y-%m-%d %H:%M} UTC and none has ended in the last {_hours(_IDLE)}",
+                )
+            )
+    for channel, number in outbox.waiting_since(session, now - _OUTBOX_OLD).items():
+        found.append(
+            Trouble("outbox", channel, f"{number} notifications to {channel} wait for more than {_hours(_OUTBOX_OLD)}")
+        )
+    return found
+
+
+def _hours(length: timedelta) -> str:
+    hours = length.total_seconds() / 3600
+    return (
+        f"{length.total_seconds() / 60:.0f} minutes"
+        if hours < 1
+        else f"{hours:.0f} hours"
+        if hours < 48
+        else f"{hours / 24:.0f} days"
+    )
 
 
 def _troubles(session: Session, now: datetime) -> list[Trouble]:

@@ -10,12 +10,14 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import resource
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from monitor.errors import DataError, MonitorError, SourceUnreachableError
@@ -113,10 +115,13 @@ class Workers:
         self._context.set_forkserver_preload(_PRELOAD if warm else [])
         self._called: set[Work] = set()
 
-    def start(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Work:
-        """Run a function, named as `module:function`, on a picklable specification, in a process of its own."""
+    def start(self, function: str, spec: Any, timeout_s: float = 3600.0, memory_mb: int | None = None) -> Work:
+        """Run a function, named as `module:function`, on a picklable specification, in a process of its own.
+
+        memory_mb: so much address space it may take beyond what it starts with.
+        """
         receiving, sending = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_run, args=(sending, function, spec), daemon=True)
+        process = self._context.Process(target=_run, args=(sending, function, spec, memory_mb), daemon=True)
         with _start_lock, _plain_main(), _environment():
             process.start()
         sending.close()
@@ -168,18 +173,25 @@ def _plain_main() -> Iterator[None]:
             main.__file__ = file
 
 
-def _run(results: Connection, function: str, spec: Any) -> None:
+def _run(results: Connection, function: str, spec: Any, memory_mb: int | None) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # what a window kills is its worker, which the daemon sees
     warnings.simplefilter(
         "ignore"
     )  # libraries' advice to their programmers; what users should know is a check's verdict
+    if memory_mb is not None:
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit = taken + memory_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     try:
         module, name = function.split(":")
         outcome = ("result", getattr(importlib.import_module(module), name)(spec))
     except MemoryError:
-        outcome = ("error", ("MemoryError", "the window does not fit into memory; lower sample.rows"))
+        outcome = (
+            "error",
+            ("MemoryError", "the window does not fit into memory: lower sample.rows, or raise workers.memory_limit"),
+        )
     except Exception as error:
         outcome = ("error", (type(error).__name__, str(error)))
     results.send(outcome)

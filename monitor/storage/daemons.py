@@ -6,9 +6,10 @@ import fcntl
 import os
 import socket
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -29,9 +30,13 @@ def register(session: Session, name: str) -> None:
     session.add(Daemon(name=name, host=socket.gethostname(), pid=os.getpid(), started_at=now, heartbeat_at=now))
 
 
-def beat(session: Session, name: str) -> None:
-    """A daemon's heartbeat."""
-    session.execute(update(Daemon).where(Daemon.name == name).values(heartbeat_at=database_now(session)))
+def beat(session: Session, name: str, loop_ages: Mapping[str, float] | None = None) -> None:
+    """A daemon's heartbeat; with how many seconds ago each of its loops last came round."""
+    now = database_now(session)
+    values: dict[str, Any] = {"heartbeat_at": now}
+    if loop_ages is not None:
+        values["loops"] = {loop: (now - timedelta(seconds=age)).isoformat() for loop, age in sorted(loop_ages.items())}
+    session.execute(update(Daemon).where(Daemon.name == name).values(**values))
 
 
 def follow(session: Session, name: str, configuration_id: int) -> None:

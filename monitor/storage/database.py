@@ -40,6 +40,7 @@ class Database:
                 "database: this is no database URL; write sqlite:///file.db or postgresql://user@host/name"
             ) from None
         self.engine = _engine(self.url)
+        self._answered = False
 
     @property
     def is_sqlite(self) -> bool:
@@ -77,15 +78,19 @@ class Database:
         """The one place that tries again: the whole of `unit`, while the error is a passing one."""
         for attempt in range(_ATTEMPTS):
             try:
-                return unit()
+                done = unit()
             except IntegrityError:
                 # Another daemon wrote the same natural key first: run again, `unit` then finds it there.
                 if attempt >= 2:
                     raise
             except (OperationalError, InterfaceError) as error:
-                if not _passing(error) or attempt == _ATTEMPTS - 1:
+                # A server that answered before is being started again; one that never did is misspelt.
+                if not (_passing(error) or (self._answered and _refused(error))) or attempt == _ATTEMPTS - 1:
                     raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, first_line(error))) from error
                 time.sleep(min(0.05 * 2**attempt, 2) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
+            else:
+                self._answered = True
+                return done
         raise AssertionError("the loop above returns or raises")
 
     # -- schema -------------------------------------------------------------------------------------------------
@@ -294,6 +299,14 @@ def _passing(error: DBAPIError) -> bool:
         return True
     message = str(error.orig).lower()
     return isinstance(error, OperationalError) and ("database is locked" in message or "database is busy" in message)
+
+
+def _refused(error: DBAPIError) -> bool:
+    """Whether nobody answers at the database's address, or it is just starting or stopping."""
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    message = str(error.orig).lower()
+    words = ("connection refused", "starting up", "shutting down", "server closed the connection", "not yet accepting")
+    return code in (1053, 2003) or any(word in message for word in words)
 
 
 def first_line(error: DBAPIError) -> str:

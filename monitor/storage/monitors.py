@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from monitor.domain.freshness import with_arrival
 from monitor.domain.ids import natural_id
 from monitor.storage.tables import ConfigurationVersion, MonitorRow, SourceState
 
@@ -47,6 +48,11 @@ def active(session: Session) -> list[MonitorRow]:
     )
 
 
+def ids(session: Session) -> list[int]:
+    """All monitors, those retired too."""
+    return list(session.scalars(select(MonitorRow.id).order_by(MonitorRow.id)))
+
+
 def by_name(session: Session, name: str) -> MonitorRow | None:
     """The monitor of that name that is watched."""
     return session.scalar(select(MonitorRow).where(MonitorRow.active_name == name))
@@ -72,12 +78,18 @@ def source_state(session: Session, monitor_id: int) -> SourceState:
 
 def store_look(
     session: Session, monitor_id: int, looked_at: datetime, first: datetime | None, newest: datetime | None,
-    newest_label: datetime | None, source_mark: str,
+    newest_label: datetime | None, source_mark: str, *, live: bool,
 ) -> None:  # fmt: skip
-    """Keep what a worker saw of a source."""
+    """Keep what a worker saw of a source. live: the clock is the source's own, so what comes teaches how old things may be."""
     state = source_state(session, monitor_id)
     state.looked_at, state.error, state.failing_since = looked_at, "", None
     state.first_event = state.first_event or first
+    if live:
+        gaps = state.gaps or {}
+        state.gaps = {
+            "source": with_arrival(gaps.get("source", {}), state.newest_event, newest, looked_at),
+            "labels": with_arrival(gaps.get("labels", {}), state.newest_label, newest_label, looked_at),
+        }
     state.newest_event, state.newest_label = newest, newest_label
     state.source_mark = source_mark
 

@@ -165,6 +165,14 @@ def failing(session: Session) -> list[Notification]:
     )
 
 
+def waiting_since(session: Session, moment: datetime) -> dict[str, int]:
+    """How many notifications written before `moment` wait to be sent, by channel."""
+    query = select(Notification.channel, func.count()).where(
+        Notification.status.in_(UNFINISHED), Notification.created_at < moment
+    )
+    return dict(session.execute(query.group_by(Notification.channel)).tuples().all())
+
+
 def next_available(session: Session) -> datetime | None:
     """When the next row may be tried."""
     return session.scalar(select(func.min(Notification.available_at)).where(Notification.status == "pending"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -83,19 +84,26 @@ def release_waiting(session: Session, monitor_id: int, newest_event: datetime, n
 
 
 def claim(
-    session: Session, owner: str, lease: timedelta, now: datetime, *, alone: bool, only: list[int] | None = None
-) -> Run | None:
-    """Claim the next due run under a lease by the database's clock. `now` is the service's clock, `alone` whether the daemon has nothing in work."""
+    session: Session, owner: str, lease: timedelta, now: datetime, *, alone: bool, only: list[int] | None = None,
+    newest: bool = False, without: Sequence[int] = (),
+) -> Run | None:  # fmt: skip
+    """Claim the next due run under a lease by the database's clock.
+
+    now: the service's clock. alone: whether the daemon has nothing in work. newest: the latest first, in place of the
+    oldest. without: monitors whose source is read by as many as may.
+    """
     query = (
         select(Run)
         .where(Run.status == "pending", Run.available_at <= now)
         .where(or_(Run.losses < LOSSES_UNTIL_ALONE, literal(alone)))
-        .order_by(Run.losses, Run.as_of, Run.id)
+        .order_by(Run.losses, Run.as_of.desc() if newest else Run.as_of, Run.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
     if only is not None:
         query = query.where(Run.id.in_(only))
+    if without:
+        query = query.where(Run.monitor_id.not_in(without))
     run = session.scalar(query)
     if run is None:
         return None
@@ -140,9 +148,9 @@ def renew(session: Session, claims: list[Claim], lease: timedelta) -> list[Claim
     return lost
 
 
-def recover(session: Session, *, everything: bool) -> list[Run]:
-    """Put runs back whose lease has run out (`everything`: any lease, as on SQLite when no other daemon lives). That alone: claiming decides who does them."""
-    query = select(Run).where(Run.status == "running").with_for_update(skip_locked=True)
+def recover(session: Session, *, everything: bool, kept: Sequence[int] = ()) -> list[Run]:
+    """Put runs back whose lease has run out, but for those `kept`, which are in work here (`everything`: any lease, as on SQLite when no other daemon lives). That alone: claiming decides who does them."""
+    query = select(Run).where(Run.status == "running", Run.id.not_in(kept)).with_for_update(skip_locked=True)
     if not everything:
         query = query.where(Run.lease_until < database_now(session))
     back = list(session.scalars(query))
@@ -298,6 +306,43 @@ def next_available(session: Session, *, retries: bool = False) -> datetime | Non
     return session.scalar(query.where(Run.failures > 0) if retries else query)
 
 
+def oldest_waiting(session: Session) -> datetime | None:
+    """Since when the run that has waited longest might have been claimed; those that wait for their source or after a failure aside."""
+    query = select(func.min(Run.available_at)).where(Run.status == "pending", Run.reason == "")
+    return session.scalar(query)
+
+
+def last_finished(session: Session) -> datetime | None:
+    """When the last run of all ended."""
+    return max(
+        (
+            moment
+            for monitor_id in session.scalars(select(MonitorRow.id))
+            for status in ("done", "failed")
+            if (
+                moment := session.scalar(
+                    select(func.max(Run.finished_at)).where(Run.monitor_id == monitor_id, Run.status == status)
+                )
+            )
+        ),
+        default=None,
+    )
+
+
+def reading(session: Session, monitor_id: int, since: datetime) -> tuple[float, int, int]:
+    """Seconds, rows and bytes that a monitor's runs have read since a time."""
+    query = select(func.sum(Run.read_seconds), func.sum(Run.read_rows), func.sum(Run.read_bytes)).where(
+        Run.monitor_id == monitor_id, Run.status == "done", Run.finished_at >= since
+    )
+    seconds, rows, size = session.execute(query).one()
+    return float(seconds or 0), int(rows or 0), int(size or 0)
+
+
+def in_work(session: Session) -> list[int]:
+    """The monitors whose runs are in work, once for each run."""
+    return list(session.scalars(select(Run.monitor_id).where(Run.status == "running")))
+
+
 def find(session: Session, id_start: str) -> list[Run]:
     """Runs whose id begins so."""
     return list(session.scalars(select(Run).where(Run.uuid.startswith(id_start)).limit(3)))
@@ -336,8 +381,11 @@ def latest_done(session: Session, monitor_id: int, kind: str) -> Run | None:
 
 def last_ended(session: Session, monitor_id: int) -> Run | None:
     """The planned run that ended last, done or failed."""
-    query = select(Run).where(Run.monitor_id == monitor_id, Run.kind != "adhoc", Run.status.in_(("done", "failed")))
-    return session.scalar(query.order_by(Run.finished_at.desc(), Run.id.desc()).limit(1))
+    ended = []
+    for status in ("done", "failed"):
+        query = select(Run).where(Run.monitor_id == monitor_id, Run.status == status, Run.kind != "adhoc")
+        ended += list(session.scalars(query.order_by(Run.finished_at.desc(), Run.id.desc()).limit(1)))
+    return max(ended, key=lambda run: (run.finished_at or run.planned_at, run.id), default=None)
 
 
 def open_among(session: Session, ids: list[int]) -> int:
