@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench replay docs pins clean
+.PHONY: demo test lint bench bench-database replay chaos docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -25,11 +25,19 @@ test: lint
 	$(BIN)/pytest -n 2
 
 bench: .venv/.installed
-	$(BIN)/pytest -o addopts= -s tests/benchmarks
+	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_window.py
+
+# 20 million metric values on PostgreSQL, 5 million on SQLite (MONITOR_BENCH_MILLIONS takes another number).
+bench-database: .venv/.installed
+	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_report_database.py
 
 # A year of hotel bookings, whose labels come over months: worked day by day, replayed, and caught up, to the same history.
 replay: .venv/.installed
 	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q tests/acceptance/test_history_is_the_same.py
+
+# At least 200 kills of daemons, workers and servers; MONITOR_CHAOS_SEED=n replays one that failed.
+chaos: .venv/.installed
+	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q tests/chaos
 
 docs: .venv/.installed
 	$(BIN)/python docs/make_reference.py

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -113,6 +112,7 @@ class Daemon:
         database = self.context.database
         if self._lock is not None:
             self._lock.require()
+        self.context.sweep_cache()
         try:
             database.prepare()
             database.transact(daemons.register, self.context.owner)
@@ -262,9 +262,7 @@ class Daemon:
     # -- for good ------------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Go on until SIGTERM or SIGINT. APScheduler decides only when to look; what is due, the database knows."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
+        """Go on until `stopping` is set. APScheduler decides only when to look; what is due, the database knows."""
         settings = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = BackgroundScheduler(
             timezone=UTC, executors={"default": ThreadPoolExecutor(10)}, job_defaults=settings

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+from monitor.storage.database import Database
 from tests.conftest import Project
 
 HISTORY = {
@@ -19,4 +21,23 @@ HISTORY = {
 
 def history(project: Project) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of runs, metric values, checks, findings, alerts and their events, in a fixed order; kind `self` left out."""
-    return {name: project.query(sql) for name, sql in HISTORY.items()}
+    database = Database(project.values.get("database", f"sqlite:///{project.folder}/monitor.db"))
+    return history_of(database)
+
+
+def history_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """The same of any report database; sorted here, since databases sort text in ways of their own."""
+    return {name: sorted(rows_of(database, sql), key=repr) for name, sql in HISTORY.items()}
+
+
+def rows_of(database: Database, sql: str) -> list[tuple[Any, ...]]:
+    """Rows as they are on every kind of database: times as text, in UTC."""
+    with database.engine.connect() as connection:
+        return [tuple(map(_plain, row)) for row in connection.exec_driver_sql(sql)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC) if value.tzinfo is not None else value
+        return f"{value:%Y-%m-%d %H:%M:%S.%f}"
+    return value

@@ -255,7 +255,9 @@ def serve(
         code = _run_all(loaded, None, replay=True)
         if code:
             raise typer.Exit(code)
-    with Daemon(loaded, catches_up=False) as daemon:
+    daemon = Daemon(loaded, catches_up=False)
+    stop_on_signals(daemon)
+    with daemon:
         warn_without_channels(daemon)
         daemon.serve()
 

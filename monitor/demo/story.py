@@ -39,7 +39,7 @@ monitors:
     task: regression
     model: {{name: bike-demand, version: "1"}}
     source: {{path: data/predictions/*.parquet}}
-    labels: {{path: data/labels.parquet, delay: 3d, expected: 0.98}}
+    labels: {{path: data/labels.parquet, delay: 3d, expected: 1.0}}
     reference: {{path: data/reference-1.parquet}}
     columns: {{id: id, event_time: event_time, prediction: prediction, label: label, label_time: label_time, model_version: model_version}}
     windows: {{length: 1w, start: 2012-01-02}}

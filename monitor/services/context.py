@@ -72,6 +72,12 @@ class Context:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
+    def sweep_cache(self) -> None:
+        """Remove the half-written files of processes that were killed."""
+        for path in self.cache.glob("*.reference.*"):
+            if not Path("/proc", path.suffix[1:]).exists():
+                path.unlink(missing_ok=True)
+
     def configuration_of(self, session: Session, configuration_id: int) -> Configuration:
         """A stored version of the configuration."""
         if configuration_id not in self._versions:

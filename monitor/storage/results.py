@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import insert, select, true
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from monitor.domain.checks import Check, Finding, MetricValue
 from monitor.domain.ids import key_hash
 from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, MetricValueRow, Run, Snapshot
+from monitor.storage.types import Moment
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,7 @@ def store(session: Session, run: Run, results: Results) -> None:
     """Write the results of a run."""
     series = _series(session, run.monitor_id, [*results.metrics, *results.checks])
     values: dict[int, MetricValue] = {series[_series_key(each)]: each for each in [*results.checks, *results.metrics]}
-    if values:
-        session.execute(
-            insert(MetricValueRow),
-            [
-                {
-                    "series_id": key,
-                    "window_start": run.window_start,
-                    "run_id": run.id,
-                    "value": _number(each.value),
-                    "lower": _number(each.lower),
-                    "upper": _number(each.upper),
-                }
-                for key, each in sorted(values.items())
-            ],
-        )
+    _put_values(session, run, sorted(values.items()))
     if results.checks:
         session.execute(
             insert(CheckRow), [_check_row(run.id, series[_series_key(check)], check) for check in results.checks]
@@ -61,6 +49,29 @@ def store(session: Session, run: Run, results: Results) -> None:
         )  # fmt: skip
     if results.snapshot is not None:
         session.add(Snapshot(run_id=run.id, data=results.snapshot))
+
+
+def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]]) -> None:
+    """Insert the values of a run, in the order of their key, past SQLAlchemy's unit of work; on PostgreSQL by COPY."""
+    if not values:
+        return
+    connection = session.connection()
+    dialect = connection.dialect
+    to_database = Moment().bind_processor(dialect)
+    start = to_database(run.window_start) if to_database is not None else run.window_start
+    rows = [
+        (series, start, run.id, _number(each.value), _number(each.lower), _number(each.upper))
+        for series, each in values
+    ]
+    names = "series_id, window_start, run_id, value, lower, upper"
+    if dialect.name == "postgresql":
+        raw: Any = connection.connection.dbapi_connection
+        with raw.cursor() as cursor, cursor.copy(f"COPY metric_values ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return
+    marks = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * 6)
+    connection.exec_driver_sql(f"INSERT INTO metric_values ({names}) VALUES ({marks})", rows)  # noqa: S608 - nothing of it comes from outside
 
 
 def _check_row(run_id: int, series_id: int, check: Check) -> dict[str, Any]:
@@ -83,25 +94,34 @@ def _series_key(value: MetricValue) -> _SeriesKey:
     return (value.model_version, *value.key)
 
 
+# The numbers of series that were read before, by connection pool: they never change and are never removed.
+_known: WeakKeyDictionary[Any, dict[tuple[int, _SeriesKey], int]] = WeakKeyDictionary()
+
+
 def _series(session: Session, monitor_id: int, values: Iterable[MetricValue]) -> dict[_SeriesKey, int]:
     """The number of each series, new ones made."""
-    wanted = {key_hash(monitor_id, *key): key for key in map(_series_key, values)}
-    found: dict[bytes, int] = {}
-    hashes = list(wanted)
+    bind: Any = session.get_bind()
+    known = _known.setdefault(bind.pool, {})
+    wanted = dict.fromkeys(map(_series_key, values))
+    found = {key: number for key in wanted if (number := known.get((monitor_id, key))) is not None}
+    lacking = {key_hash(monitor_id, *key): key for key in wanted if key not in found}
+    hashes = list(lacking)
     for start in range(0, len(hashes), 500):
         rows = session.execute(
             select(MetricSeries.hash, MetricSeries.id).where(MetricSeries.hash.in_(hashes[start : start + 500]))
         )
-        found |= {bytes(digest): number for digest, number in rows}
-    for digest, (version, metric, column, segment) in wanted.items():
-        if digest not in found:
-            series = MetricSeries(
-                hash=digest, monitor_id=monitor_id, model_version=version, metric=metric, column=column, segment=segment
-            )
-            session.add(series)
-            session.flush()
-            found[digest] = series.id
-    return {key: found[digest] for digest, key in wanted.items()}
+        read = {lacking.pop(bytes(digest)): number for digest, number in rows}
+        found |= read
+        known.update({(monitor_id, key): number for key, number in read.items()})
+    for digest, key in lacking.items():  # not known yet to others: this transaction may still fail
+        version, metric, column, segment = key
+        series = MetricSeries(
+            hash=digest, monitor_id=monitor_id, model_version=version, metric=metric, column=column, segment=segment
+        )
+        session.add(series)
+        session.flush()
+        found[key] = series.id
+    return found
 
 
 @dataclass(frozen=True)

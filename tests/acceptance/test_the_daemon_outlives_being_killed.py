@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 
 from tests.conftest import Project, Receiver, logged
 from tests.history import history
+from tests.processes import marked, wait_until
 
 
 def decayed(project: Project) -> None:
@@ -38,29 +38,6 @@ def start(project: Project, mark: str, *arguments: str) -> subprocess.Popen[byte
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def marked(mark: str) -> list[int]:
-    """The processes that carry the mark in their environment."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (
-                    f"MONITOR_TEST_MARK={mark}".encode() in (entry / "environ").read_bytes()
-                    and "Z" not in (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                ):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def wait_until(condition: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)
 
 
 def test_a_daemon_killed_at_random_moments_leaves_the_same_history_and_no_process(

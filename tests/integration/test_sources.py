@@ -13,7 +13,6 @@ import zstandard
 
 from monitor.domain.grid import Window
 from monitor.errors import DataError, SourceUnreachableError
-from monitor.services.work import reached_at
 from monitor.sources.log import Log, hide_sensitive
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from tests.conftest import logged
@@ -147,13 +146,6 @@ def test_labels_are_those_known_at_the_time_and_the_last_of_them(tmp_path: Path)
 
     assert truth(8) == {180: None, 181: None} or all(pd.isna(value) for value in truth(8).values())
     assert truth(25) == {180: 1, 181: 1}
-
-
-def test_the_time_at_which_the_expected_share_of_labels_came() -> None:
-    times = pd.Series(pd.to_datetime(["2025-01-03", "2025-01-01", None, "2025-01-02"], utc=True))
-    assert reached_at(times, 0.5) == datetime(2025, 1, 2, tzinfo=UTC)
-    assert reached_at(times, 0.75) == datetime(2025, 1, 3, tzinfo=UTC)
-    assert reached_at(times, 0.8) is None
 
 
 def test_hashes_of_sensitive_values_keep_equality_and_null_and_need_the_key() -> None:

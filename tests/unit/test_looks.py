@@ -67,3 +67,10 @@ def test_what_is_certain_stays_and_only_grows(days: list[int], without: int, one
     assert whole[: len(late)] == late
     as_ofs = [as_of for _, as_of in whole]
     assert as_ofs == sorted(set(as_ofs))
+
+
+def test_the_times_at_which_shares_of_the_labels_were_there() -> None:
+    days = [END + day * DAY for day in (1, 2, 3)]
+    times = LabelTimes.of(days, 4, expected=0.75, judge_from=0.34, final=END + 2 * DAY)
+    assert times == LabelTimes(4, (days[1], days[2], days[2]), judged=days[1], last=days[1])
+    assert LabelTimes.of(days, 4, 0.8, 0.9, END).reached == (days[1], days[2], None)
