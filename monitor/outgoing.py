@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,22 @@ def post(
         return Answer(answer.status_code, text, seconds)
     what = "a redirect, which is not followed" if 300 <= answer.status_code < 400 else text[:200]
     raise DeliveryError(f"{shown} answered {answer.status_code}: {what}", permanent=answer.status_code == 410)
+
+
+def reach(url: str, *, allow_private: bool) -> str:
+    """Connect to a URL's host, and shake hands where it is https, sending nothing. Raises DeliveryError."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((host, port), 5) as connection:
+            if not allow_private:
+                _refuse_private(connection)
+            if parts.scheme == "https":
+                with ssl.create_default_context().wrap_socket(connection, server_hostname=host):
+                    pass
+    except OSError as error:
+        raise DeliveryError(f"{parts.scheme}://{host}: {error}") from None
+    return f"{host} answers"
 
 
 def post_signed(url: str, identity: str, body: str, secret: str | None, *, allow_private: bool) -> Answer:

@@ -8,16 +8,21 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import monitor
+from monitor.alerting.channels import open_channel
 from monitor.config.load import find, load
 from monitor.errors import MonitorError
 from monitor.services.check_sources import check_sources
 from monitor.services.context import open_database
+from monitor.storage import daemons
 from monitor.storage.database import Database
 
 _MIN_FREE_MB = 500
+_MAX_APART_S = 5.0
+_OLDEST = {"PostgreSQL": (12,), "MariaDB": (10, 6), "MySQL": (8, 0)}
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,10 @@ def diagnose(config: str | None) -> list[Diagnosis]:
         Diagnosis("sources", not faults, "; ".join(faults) or "they answer, and hold the columns that are named")
     )
     if not loaded.configuration.channels:
-        found.append(
-            Diagnosis(
-                "channels",
-                False,
-                "none is configured: alerts reach nobody; add `channels:` and name one in alerts.channels",
-            )
-        )
-    else:
-        found.append(
-            Diagnosis(
-                "channels",
-                True,
-                f"{', '.join(loaded.configuration.channels)}; try one with `monitor channels test NAME`",
-            )
-        )
+        advice = "none is configured: alerts reach nobody; add `channels:` and name one in alerts.channels"
+        found.append(Diagnosis("channels", False, advice))
+    for name, channel in loaded.configuration.channels.items():
+        found.append(_tried(f"channel {name}", lambda channel=channel: open_channel(channel).reach()))  # type: ignore[misc]
     return found
 
 
@@ -106,7 +100,19 @@ def _database(database: Database) -> str:
             text += " (before 3.51.3 a checkpoint beside a commit of another process can corrupt a WAL file: let one process write at a time, or use PostgreSQL)"
         if database.path is not None and not os.access(database.path, os.W_OK):
             raise MonitorError(f"{database.path} cannot be written: check its owner and mode")
-    return text
+        return text
+    name, version = database.server_version()
+    if version < _OLDEST[name]:
+        oldest = ".".join(map(str, _OLDEST[name]))
+        raise MonitorError(
+            f"{name} {'.'.join(map(str, version))} is too old: claims need SKIP LOCKED; use {oldest} or newer"
+        )
+    apart = abs((database.read(daemons.database_time) - datetime.now(UTC)).total_seconds())
+    if apart > _MAX_APART_S:
+        raise MonitorError(
+            f"this host's clock and the database's are {apart:.0f} s apart: let both follow one time server"
+        )
+    return f"{text}, {name} {'.'.join(map(str, version))}, its clock {apart:.1f} s from this host's"
 
 
 def _disk(database: Database, folder: Path) -> Diagnosis:

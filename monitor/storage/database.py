@@ -108,6 +108,16 @@ class Database:
 
         return self.read(current)
 
+    def server_version(self) -> tuple[str, tuple[int, ...]]:
+        """The database server's name and version."""
+
+        def unit(session: Session) -> tuple[str, tuple[int, ...]]:
+            dialect = session.connection().dialect
+            name = "PostgreSQL" if dialect.name == "postgresql" else "MariaDB" if dialect.is_mariadb else "MySQL"  # type: ignore[attr-defined]
+            return name, tuple(int(part) for part in (dialect.server_version_info or ()) if isinstance(part, int))[:3]
+
+        return self.read(unit)
+
     def require_current(self) -> None:
         """Raise SchemaVersionError unless the schema is this version's."""
         found, wanted = self.revision(), head_revision()

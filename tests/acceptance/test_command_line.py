@@ -128,14 +128,23 @@ def test_channels_test_prints_what_the_receiver_answered(
     assert "answered 500" in refused.stderr
 
 
-def test_doctor_names_what_is_wrong_and_a_stray_monitor_py(project: Project, monitor_command: Command) -> None:
+def test_doctor_names_what_is_wrong_and_a_stray_monitor_py(
+    project: Project, receiver: Receiver, monitor_command: Command
+) -> None:
+    webhook = {"type": "webhook", "allow_private": True}
+    project.values["channels"] = {
+        "ops": {**webhook, "url": receiver.url},
+        "dead": {**webhook, "url": "http://127.0.0.1:1/"},
+    }
     project.write()
     (project.folder / "monitor.py").write_text("")
     said = monitor_command("doctor", cwd=project.folder)
     assert said.returncode == 1
     assert "BAD  package" in said.stdout
     assert "ok   sources" in said.stdout
-    assert "BAD  channels" in said.stdout
+    assert "ok   channel ops: 127.0.0.1 answers" in said.stdout
+    assert "BAD  channel dead" in said.stdout
+    assert receiver.received == []
 
 
 def test_logs_are_json_without_secrets_or_rows(project: Project, receiver: Receiver, monitor_command: Command) -> None:

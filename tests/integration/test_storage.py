@@ -292,3 +292,10 @@ def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database
         for view in VIEWS
     }
     assert counts == dict.fromkeys(VIEWS, 0) | {"runs": 1, "metrics": 1, "latest": 1}
+
+
+def test_the_server_tells_its_name_and_version(database: Database) -> None:
+    if not database.is_sqlite:
+        name, version = database.server_version()
+        assert name in ("PostgreSQL", "MariaDB")
+        assert version > (10,)

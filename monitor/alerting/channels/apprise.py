@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 from monitor.errors import DeliveryError
 
@@ -16,15 +17,11 @@ class AppriseSender:
 
     def send(self, notification_id: str, body: bytes) -> str:
         """Hand title and text to Apprise. Raises DeliveryError where it says that it failed."""
-        import apprise  # takes a while to import, and few installations use it
+        import apprise
 
         del notification_id
         message = json.loads(body)
-        sender = apprise.Apprise()
-        if not sender.add(self._url):
-            raise DeliveryError(
-                "Apprise does not know this kind of URL; see its documentation for the service's form", permanent=True
-            )
+        sender = self._sender()
         kind = {"critical": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING}.get(
             message["alert"]["severity"], apprise.NotifyType.INFO
         )
@@ -35,6 +32,21 @@ class AppriseSender:
         if not delivered:
             raise DeliveryError(f"Apprise could not deliver: {heard.text or 'the service refused'}")
         return "accepted"
+
+    def reach(self) -> str:
+        """See that Apprise knows this kind of URL: whether somebody answers shows a test message alone."""
+        self._sender()
+        return "the address has a form that Apprise knows"
+
+    def _sender(self) -> Any:
+        import apprise  # takes a while to import, and few installations use it
+
+        sender = apprise.Apprise()
+        if not sender.add(self._url):
+            raise DeliveryError(
+                "Apprise does not know this kind of URL; see its documentation for the service's form", permanent=True
+            )
+        return sender
 
 
 class _LastLog(logging.Handler):

@@ -14,3 +14,7 @@ class Channel(Protocol):
         Raises DeliveryError where it was not delivered; `permanent` says that trying again is of no use.
         """
         ...
+
+    def reach(self) -> str:
+        """See, without sending anything, whether somebody answers there. Returns what was seen; raises DeliveryError."""
+        ...

@@ -19,3 +19,7 @@ class Webhook:
             self._url, notification_id, body.decode(), self._secret, allow_private=self._allow_private
         )
         return f"{answer.status} in {answer.seconds:.2f} s: {answer.text[:200]}".rstrip(": ")
+
+    def reach(self) -> str:
+        """Connect to the host."""
+        return outgoing.reach(self._url, allow_private=self._allow_private)

@@ -1,0 +1,205 @@
+"""Whatever the order in which daemons claim, lose, fail and finish runs and judge them: each run has one result, and the alerts are those of a simple model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy.orm import Session
+
+from monitor.config.load import load
+from monitor.domain.checks import Check, Finding, Kind, Severity, Verdict
+from monitor.domain.grid import Window
+from monitor.services.apply_configuration import apply_configuration
+from monitor.services.context import Context
+from monitor.services.judge_windows import judge_windows
+from monitor.storage import monitors, results, runs
+from monitor.storage.database import Database
+from monitor.storage.results import Results
+from monitor.storage.runs import Claim
+from monitor.storage.tables import CheckRow, MonitorRow, Run
+from tests.history import HISTORY, rows_of
+
+START = datetime(2025, 1, 6, tzinfo=UTC)
+DAY = timedelta(days=1)
+WINDOWS, KEEP_FIRING_FOR = 6, 2
+CONFIGURATION = {
+    "monitors": {
+        "m": {
+            "task": "regression", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
+            "columns": {"event_time": "t", "prediction": "p"}, "alerts": {"keep_firing_for": KEEP_FIRING_FOR},
+        }
+    }
+}  # fmt: skip
+VERDICTS = st.sampled_from(["bad", "good", "none"])
+_folder = Path(tempfile.mkdtemp(prefix="monitor-interleaving-"))
+
+
+def fresh(name: str) -> Database:
+    """A copy of an empty report database."""
+    template = _folder / "template.db"
+    if not template.exists():
+        Database(f"sqlite:///{_folder}/making.db").migrate()
+        for extra in _folder.glob("making.db*"):
+            extra.rename(_folder / extra.name.replace("making", "template"))
+    for extra in _folder.glob("template.db*"):
+        shutil.copy(extra, _folder / extra.name.replace("template", name))
+    return Database(f"sqlite:///{_folder}/{name}.db")
+
+
+class World:
+    """A report database on which runs are planned: each window's own, and of some a recount that may say otherwise."""
+
+    def __init__(self, name: str, verdicts: dict[tuple[int, int], str]) -> None:
+        (_folder / "monitor.yaml").write_text(yaml.safe_dump(CONFIGURATION))
+        self.database, self.verdicts = fresh(name), verdicts
+        self.context = Context(load(_folder / "monitor.yaml"), self.database)
+        apply_configuration(self.context)
+        self.database.transact(self._plan)
+
+    def _plan(self, session: Session) -> None:
+        row = monitors.active(session)[0]
+        for (number, look), _ in sorted(self.verdicts.items()):
+            window = Window(START + number * DAY, START + (number + 1) * DAY)
+            runs.plan(session, row, "data", window, look, window.end + (1.5 * DAY if look else 0 * DAY), START)
+        row.planned_until = START + 100 * DAY
+
+    def claim(self, owner: str, lease: timedelta) -> Claim | None:
+        taken = self.database.transact(runs.claim, owner, lease, START + DAY, alone=True)
+        return None if taken is None else Claim(taken.id, taken.owner, taken.claims)
+
+    def finish(self, claim: Claim) -> bool:
+        """Store what the run finds, if it is still this claim's."""
+
+        def unit(session: Session) -> bool:
+            run = runs.held(session, claim)
+            if run is None:
+                return False
+            run.status, run.lease_until = "done", None
+            verdict = self.verdicts[(run.window_start - START).days, run.look]
+            made = (
+                Verdict.COULD_NOT_CHECK if verdict == "none" else Verdict.CHANGED if verdict == "bad" else Verdict.FINE
+            )
+            check = Check("missing_share", kind=Kind.QUALITY, verdict=made)
+            found = (
+                [Finding(**{**vars(check), "severity": Severity.WARNING, "cause": "x", "explanation": "x"})]
+                if verdict == "bad"
+                else []
+            )
+            results.store(session, run, Results([], [check], found, None))
+            return True
+
+        return self.database.transact(unit)
+
+    def judge(self) -> None:
+        judge_windows(self.context)
+
+    def events(self) -> list[tuple[Any, ...]]:
+        return sorted(rows_of(self.database, HISTORY["events"]))
+
+    def alerts(self) -> set[tuple[str, int]]:
+        """How each alert that was not taken back stands, and the day of its first window."""
+        rows = rows_of(self.database, "SELECT state, since FROM alerts WHERE kind = 'quality' AND state <> 'retracted'")
+        return {(state, (datetime.fromisoformat(since).replace(tzinfo=UTC) - START).days) for state, since in rows}
+
+
+def incidents(verdicts: dict[tuple[int, int], str]) -> set[tuple[str, int]]:
+    """The simple model: by each window's last look, an incident opens with a bad window and ends with two good ones in a row."""
+    found, since, good = set(), None, 0
+    for number in range(WINDOWS):
+        verdict = verdicts.get((number, 5), verdicts[number, 0])
+        if verdict == "bad":
+            since, good = number if since is None else since, 0
+        elif verdict == "good" and since is not None:
+            good += 1
+            if good == KEEP_FIRING_FOR:
+                found.add(("resolved", since))
+                since, good = None, 0
+    return found | ({("firing", since)} if since is not None else set())
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Two daemons, one of which may be stopped and woken, and a judge that comes whenever it likes."""
+
+    @initialize(
+        first=st.lists(VERDICTS, min_size=WINDOWS, max_size=WINDOWS),
+        again=st.dictionaries(st.integers(0, WINDOWS - 1), VERDICTS),
+    )
+    def begin(self, first: list[str], again: dict[int, str]) -> None:
+        self.verdicts = {(number, 0): verdict for number, verdict in enumerate(first)}
+        self.verdicts |= {(number, 5): verdict for number, verdict in again.items()}
+        self.world = World("disturbed", self.verdicts)
+        self.held: list[Claim] = []
+        self.lost: list[Claim] = []
+
+    @rule(owner=st.sampled_from(["a", "b"]))
+    def claim(self, owner: str) -> None:
+        taken = self.world.claim(owner, timedelta(hours=1))
+        self.held += [taken] if taken is not None else []
+
+    @rule(which=st.integers(0, 9))
+    def finish(self, which: int) -> None:
+        if self.held:
+            assert self.world.finish(self.held.pop(which % len(self.held)))
+
+    @rule(which=st.integers(0, 9))
+    def fail(self, which: int) -> None:
+        if self.held:
+            claim = self.held.pop(which % len(self.held))
+            self.world.database.transact(runs.fail, claim, START, "it died", 100, timedelta(0), final=False)
+            self.lost.append(claim)
+
+    @rule()
+    def every_lease_runs_out(self) -> None:
+        self.world.database.transact(lambda session: len(runs.recover(session, everything=True)))
+        self.lost += self.held
+        self.held = []
+
+    @rule(which=st.integers(0, 9))
+    def finish_what_was_lost(self, which: int) -> None:
+        if self.lost:
+            assert not self.world.finish(self.lost[which % len(self.lost)])
+
+    @rule()
+    def judge(self) -> None:
+        self.world.judge()
+
+    @invariant()
+    def each_run_has_at_most_one_result(self) -> None:
+        if hasattr(self, "world"):
+            done, checks = self.world.database.read(
+                lambda session: (session.query(Run).filter_by(status="done").count(), session.query(CheckRow).count())
+            )
+            assert done == checks
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.every_lease_runs_out()
+        while (taken := self.world.claim("last", timedelta(hours=1))) is not None:
+            assert self.world.finish(taken)
+        self.world.judge()
+        assert self.world.alerts() == incidents(self.verdicts)
+        alone = World("alone", self.verdicts)
+        while (taken := alone.claim("alone", timedelta(hours=1))) is not None:
+            alone.finish(taken)
+            alone.judge()
+        assert self.world.events() == alone.events()
+        assert self.world.database.read(lambda session: session.query(MonitorRow).count()) == 1
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(
+    max_examples=300 if "MONITOR_LONG" in os.environ else 10,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
