@@ -101,6 +101,7 @@ def _stale(session: Session, context: Context, now: datetime) -> list[Trouble]:
                 found.append(
                     Trouble(f"stale_{what}", row.name, text, row.id, "critical" if age >= error else "warning")
                 )
+                break  # without events no labels come either
     return found
 
 

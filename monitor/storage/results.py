@@ -57,7 +57,7 @@ def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]
         return
     connection = session.connection()
     dialect = connection.dialect
-    to_database = Moment().bind_processor(dialect)
+    to_database = Moment().dialect_impl(dialect).bind_processor(dialect)
     start = to_database(run.window_start) if to_database is not None else run.window_start
     rows = [
         (series, start, run.id, _number(each.value), _number(each.lower), _number(each.upper))

@@ -299,3 +299,14 @@ def test_the_server_tells_its_name_and_version(database: Database) -> None:
         name, version = database.server_version()
         assert name in ("PostgreSQL", "MariaDB")
         assert version > (10,)
+
+
+def test_metric_values_hold_times_as_the_other_tables_do(database: Database) -> None:
+    ids = database.transact(add_runs, 1)
+    database.transact(
+        lambda session: results.store(
+            session, session.get_one(Run, ids[0]), Results([MetricValue("mae", value=1.0)], [], [], None)
+        )
+    )
+    sql = "SELECT COUNT(*) FROM metric_values v JOIN runs r ON r.id = v.run_id WHERE r.window_start = v.window_start"
+    assert database.read(lambda session: session.execute(text(sql)).scalar()) == 1
