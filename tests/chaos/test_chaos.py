@@ -1,4 +1,4 @@
-"""The short fault campaign; `make chaos` runs the long one, with MONITOR_CHAOS_SEED to replay one that failed."""
+"""The fault campaign: `make chaos-short`, and `make chaos` for the long one; MONITOR_CHAOS_SEED replays one that failed."""
 
 from __future__ import annotations
 
