@@ -42,8 +42,6 @@ from monitor.storage import daemons, monitors, outbox, runs
 log = get_logger()
 
 LOOK_EVERY = timedelta(minutes=5)
-# A loop that has not come round for so long is late: looks at slow sources may take minutes.
-_LOOP_LATE_S = 15 * 60
 _SILENT_S = 20
 
 
@@ -98,7 +96,6 @@ class Daemon:
             daemons.DatabaseLock(self.context.database.path) if self.context.database.path is not None else None
         )
         self._ticks: dict[str, float] = {}
-        self._seconds: dict[str, float] = {}
         self._execute_lock = Lock()
         self._last_beat = boot_time_s()
         self._written_at = written_at(loaded.path)
@@ -269,7 +266,6 @@ class Daemon:
         )
         for name, (loop, seconds) in self._loops().items():
             self._ticks[name] = boot_time_s()
-            self._seconds[name] = seconds
             scheduler.add_job(self._guarded(name, loop), _Every(seconds), next_run_time=datetime.now(UTC), id=name)
         scheduler.start()
         log.info(
@@ -303,8 +299,8 @@ class Daemon:
             "launch": (self.launcher.launch, 2),
             "heartbeat": (self.heartbeat, heartbeat_s),
             "recover": (self.recover, 10),
-            "prune": (lambda: prune(self.context), 3600),
-            "tell_alive": (self.tell_alive, 60),
+            "prune": (lambda: prune(self.context), daemons.LOOPS_S["prune"]),
+            "tell_alive": (self.tell_alive, daemons.LOOPS_S["tell_alive"]),
         }
 
     def _guarded(self, name: str, loop: Callable[[], object]) -> Callable[[], None]:
@@ -344,9 +340,7 @@ class Daemon:
     def _late_loops(self) -> list[str]:
         """The loops that have not come round for longer than can be explained by slow sources."""
         now = boot_time_s()
-        return [
-            name for name, tick in self._ticks.items() if now - tick > 2 * self._seconds.get(name, 0) + _LOOP_LATE_S
-        ]
+        return [name for name, tick in self._ticks.items() if daemons.is_late(name, now - tick)]
 
     def reload(self) -> None:
         """Apply the configuration's file when it has changed, and follow what another daemon has applied."""

@@ -67,7 +67,7 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
             continue
         for loop, told in (daemon.loops or {}).items():
             late = (now - datetime.fromisoformat(told)).total_seconds()
-            if late > 2 * 3600 if loop == "prune" else late > 900:
+            if daemons.is_late(loop, late):
                 troubles.append(f"daemon {daemon.name}: its loop {loop} has not come round for {late / 60:.0f} minutes")
     return rows, troubles
 

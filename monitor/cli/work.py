@@ -47,16 +47,14 @@ def run(
     log_level: shared.LogLevelOption = "",
 ) -> None:
     """Work through all due windows up to the newest event: evaluate, judge, deliver; then stop."""
-    from monitor import logs
-
-    logs.configure(log_format, log_level or ("warning" if sys.stderr.isatty() else "info"))
+    _log(log_format, log_level)
     if fail_on is not None and fail_on not in SEVERITIES:
         raise UsageError(f"--fail-on takes {', '.join(SEVERITIES)}, not {fail_on}")
     if again and window is None:
         raise UsageError("--again goes with --window START/END")
     loaded = shared.load_configuration(config)
-    if name is not None and name not in loaded.configuration.monitors:
-        raise UsageError(f"there is no monitor {name}; there are: {', '.join(loaded.configuration.monitors) or 'none'}")
+    if name is not None:
+        _require_monitor(loaded, name)
     if not loaded.configuration.monitors:
         raise UsageError("the configuration has no monitors; `monitor init NAME --predictions …` adds one")
     if window is not None:
@@ -68,6 +66,18 @@ def run(
     if fail_on is not None and code == 0:
         code = _fail_on(loaded, name, fail_on)
     raise typer.Exit(code)
+
+
+def _log(log_format: str, log_level: str) -> None:
+    """Lines for machines; on a terminal only what went wrong, beside the progress bar."""
+    from monitor import logs
+
+    logs.configure(log_format, log_level or ("warning" if sys.stderr.isatty() else "info"))
+
+
+def _require_monitor(loaded: Loaded, name: str) -> None:
+    if name not in loaded.configuration.monitors:
+        raise UsageError(f"there is no monitor {name}; there are: {', '.join(loaded.configuration.monitors) or 'none'}")
 
 
 def _run_all(loaded: Loaded, name: str | None, *, replay: bool) -> int:
@@ -157,14 +167,12 @@ def backfill(
     log_level: shared.LogLevelOption = "",
 ) -> None:
     """Another look at a range of windows, after an upstream repair: stored and shown, but judged only with --rejudge."""
-    from monitor import logs
     from monitor.services.execute_runs import plan_again
 
-    logs.configure(log_format, log_level or ("warning" if sys.stderr.isatty() else "info"))
+    _log(log_format, log_level)
     span = _parse_window(f"{start}/{end}", "--from and --to take times, such as 2012-03-01,")
     loaded = shared.load_configuration(config)
-    if name not in loaded.configuration.monitors:
-        raise UsageError(f"there is no monitor {name}; there are: {', '.join(loaded.configuration.monitors) or 'none'}")
+    _require_monitor(loaded, name)
     raise typer.Exit(
         _show_runs(*_by_hand(loaded, name, span, lambda context: plan_again(context, name, span, judged=rejudge)))
     )

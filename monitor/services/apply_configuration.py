@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
@@ -19,7 +18,7 @@ from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.storage import alerts, daemons, monitors, references, runs
 from monitor.storage.database import database_now
-from monitor.storage.tables import ConfigurationVersion, MonitorRow, ReferenceInForce, Run
+from monitor.storage.tables import Alert, ConfigurationVersion, MonitorRow, ReferenceInForce
 
 log = get_logger()
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,15 +33,15 @@ def apply_configuration(context: Context) -> None:
 
 def follow_newest(context: Context) -> None:
     """Work by the version that was applied last, by whomever."""
+    newest = context.database.read(monitors.newest_configuration)
+    if newest is not None and newest.id != context.followed:
+        context.database.transact(_follow, context, newest)
+        log.info("configuration_followed", version=newest.hash[:8])
 
-    def unit(session: Session) -> None:
-        newest = monitors.newest_configuration(session)
-        if newest is not None and newest.id != context.followed:
-            context.follow(session, newest.id, own=newest.content == _content(context))
-            daemons.follow(session, context.owner, newest.id)
-            log.info("configuration_followed", version=newest.hash[:8])
 
-    context.database.transact(unit)
+def _follow(session: Session, context: Context, newest: ConfigurationVersion) -> None:
+    context.follow(session, newest.id, own=newest.content == _content(context))
+    daemons.follow(session, context.owner, newest.id)
 
 
 def _content(context: Context) -> dict[str, Any]:
@@ -73,12 +72,10 @@ def _put_in_effect(session: Session, context: Context, version: ConfigurationVer
     now = context.clock.now()
     wanted = context.configuration.monitors
     for name, config in wanted.items():
-        row = monitors.by_name(session, name)
-        if row is None and config.renamed_from is not None:
-            row = monitors.by_name(session, config.renamed_from)
-            if row is not None:
-                row.name = row.active_name = name
-                log.info("monitor_renamed", monitor=name, before=config.renamed_from)
+        row = monitors.by_name_or_former(session, name, config.renamed_from)
+        if row is not None and row.name != name:
+            row.name = row.active_name = name
+            log.info("monitor_renamed", monitor=name, before=config.renamed_from)
         if row is None:
             row = monitors.create(session, name, config.model.name, version.id, now)
             log.info("monitor_added", monitor=name, model=config.model.name)
@@ -111,9 +108,17 @@ def _change(
         row.epoch_start = runs.planned_end(session, row.id)
         if row.epoch_start is not None:
             log.info("epoch_began", monitor=row.name, start=row.epoch_start.isoformat())
-    for alert in alerts.open_of(session, row.id):
-        if not config.asks(alert.kind, alerts.opened_by(session, row.id, alert.kind)):
-            alerts.close(session, alert, "config_changed", "what opened this alert is no longer configured", now)
+    for alert in unasked(session, row, config):
+        alerts.close(session, alert, "config_changed", "what opened this alert is no longer configured", now)
+
+
+def unasked(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Alert]:
+    """A monitor's open alerts that a configuration no longer asks about."""
+    return [
+        alert
+        for alert in alerts.open_of(session, row.id)
+        if not config.asks(alert.kind, alerts.opened_by(session, row.id, alert.kind))
+    ]
 
 
 def prepare_references(context: Context, workers: Workers) -> list[MonitorError]:
@@ -159,7 +164,7 @@ def _put(session: Session, context: Context, name: str, fitted: FittedReference,
     now = context.clock.now()
     stored = references.store(session, fitted.version, fitted.archive, fitted.rows, origin, now)
     first = not references.history(session, row.id)
-    valid_from = BEGINNING if first else _next_window(session, row, now)
+    valid_from = BEGINNING if first else runs.planned_end(session, row.id) or now
     references.put_in_force(session, row.id, "", valid_from, stored.id, "configuration", f"configuration {origin}", now)
     log.info(
         "reference_in_force",
@@ -168,16 +173,6 @@ def _put(session: Session, context: Context, name: str, fitted: FittedReference,
         rows=fitted.rows,
         valid_from=valid_from.isoformat(),
     )
-
-
-def _next_window(session: Session, row: MonitorRow, now: datetime) -> datetime:
-    latest = session.scalar(
-        select(Run.window_end)
-        .where(Run.monitor_id == row.id, Run.kind == "data")
-        .order_by(Run.window_end.desc())
-        .limit(1)
-    )
-    return latest or now
 
 
 def reference_origin(config: MonitorConfig) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from monitor.config import secrets
 from monitor.config.model import MonitorConfig
-from monitor.services.apply_configuration import lacks_reference, reference_origin
+from monitor.services.apply_configuration import lacks_reference, reference_origin, unasked
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, runs
 from monitor.storage.tables import MonitorRow
@@ -27,11 +27,9 @@ def _compare(session: Session, context: Context) -> list[dict[str, str]]:
     wanted = context.configuration.monitors
     kept: set[str] = set()
     for name, config in wanted.items():
-        row = monitors.by_name(session, name)
-        if row is None and config.renamed_from is not None:
-            row = monitors.by_name(session, config.renamed_from)
-            if row is not None:
-                found.append(_entry(name, f"renamed from {config.renamed_from}", "its history is kept"))
+        row = monitors.by_name_or_former(session, name, config.renamed_from)
+        if row is not None and row.name != name:
+            found.append(_entry(name, f"renamed from {config.renamed_from}", "its history is kept"))
         if row is None:
             found.append(_entry(name, "monitor added", "its windows are planned"))
             continue
@@ -66,13 +64,10 @@ def _changes(
         found.append(_entry(name, "windows changed", f"a new epoch begins {starts}; what was judged stays"))
     if lacks_reference(session, row.name, reference_origin(config)):
         found.append(_entry(name, "reference changed", "a new one is fitted, and holds from the next window on"))
-    for alert in alerts.open_of(session, row.id):
-        if not config.asks(alert.kind, alerts.opened_by(session, row.id, alert.kind)):
-            found.append(
-                _entry(
-                    name, f"alert {alert.uuid[:8]} ({alert.kind})", "is closed: what opened it is no longer configured"
-                )
-            )
+    found += [
+        _entry(name, f"alert {alert.uuid[:8]} ({alert.kind})", "is closed: what opened it is no longer configured")
+        for alert in unasked(session, row, config)
+    ]
     old, new = before.model_dump(mode="json"), config.model_dump(mode="json")
     keys = [key for key in new if old.get(key) != new[key] and key not in ("windows", "reference", "renamed_from")]
     if keys:

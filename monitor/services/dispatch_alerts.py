@@ -9,7 +9,6 @@ from structlog import get_logger
 
 from monitor.alerting import message, routing
 from monitor.config.model import MonitorConfig
-from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
 from monitor.services.context import Context
 from monitor.storage import alerts, outbox, results, retraining, runs
@@ -108,7 +107,7 @@ def explained(session: Session, run: Run, kind: str) -> list[dict[str, str]]:
     """What was found, the alert's own kind first; to realised performance the window's data run tells what else had changed."""
     found = results.findings(session, [run.id])[run.id]
     if run.kind == "performance":
-        data_run = runs.look_zero(session, run.monitor_id, "data", Window(run.window_start, run.window_end))
+        data_run = runs.look_zero(session, run.monitor_id, "data", run.window)
         if data_run is not None:
             found += results.findings(session, [data_run.id])[data_run.id]
     order = sorted(found, key=lambda each: each[0].kind != kind)

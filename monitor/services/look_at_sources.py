@@ -52,7 +52,7 @@ def _look_spec(
     after = state.first_event or plan_runs.first_event_after(config)
     labelled, recounts = [], []
     for each in windows.of_monitor(session, row.id):
-        window = windows.window_of(each)
+        window = each.window
         planned_by = context.config_of(session, row, each.configuration_id)
         if each.labels_open and planned_by is not None and planned_by.labels is not None:
             final = revisions_end(each.window_end, each.as_of, *plan_runs.label_rule(planned_by.labels))
@@ -95,7 +95,7 @@ def _store(session: Session, monitor_id: int, spec: LookSpec, seen: Look, now: d
     )
     closing = {each.window for each in spec.windows if each.closing}
     for each in windows.of_monitor(session, monitor_id):
-        window = windows.window_of(each)
+        window = each.window
         if window in closing:
             each.due_at = each.as_of
         if window in seen.labels:
@@ -108,7 +108,7 @@ def _settle_recount(
     session: Session, row: MonitorRow, each: OpenWindow, seen: Look, logged_at: str | None, now: datetime
 ) -> None:
     """Plan the recount of a window whose counts are no longer those of its data run; close it once that is known."""
-    window = windows.window_of(each)
+    window = each.window
     run = runs.look_zero(session, each.monitor_id, "data", window)
     again = seen.recounts.get(window)
     if run is None or run.status in ("pending", "running"):

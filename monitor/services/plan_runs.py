@@ -102,7 +102,7 @@ def _plan_looks(
 ) -> int:
     """The performance runs of a window as far as they are certain and due; closes it when no more will come."""
     config = context.config_of(session, row, each.configuration_id)
-    window, number = windows.window_of(each), 0
+    window, number = each.window, 0
     each.due_at = None
     if each.labels_open and config is not None and config.labels is not None:
         rule = label_rule(config.labels)

@@ -12,7 +12,7 @@ from structlog import get_logger
 from monitor.config.model import Retention
 from monitor.domain.grid import Duration
 from monitor.services.context import Context
-from monitor.storage import monitors, retention
+from monitor.storage import monitors, retention, runs
 
 log = get_logger()
 _EVERYTHING = 1_000_000
@@ -31,7 +31,8 @@ def prune(context: Context, *, dry_run: bool = False) -> Counter[str]:
 
 def _prune_monitor(context: Context, monitor_id: int, kept: Retention, *, dry_run: bool) -> Counter[str]:
     database, removed = context.database, Counter[str]()
-    newest = database.read(retention.newest_window, monitor_id)
+    # Ages count back from the last window: the log of a model that was retired is kept.
+    newest = database.read(runs.planned_end, monitor_id)
     if newest is None:
         return removed
     needed = database.read(retention.needed_from, monitor_id)

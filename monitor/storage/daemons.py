@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -17,6 +17,10 @@ from sqlalchemy.orm import Session
 from monitor.errors import AlreadyRunningError, DatabaseUnreachableError
 from monitor.storage.database import database_now
 from monitor.storage.tables import Daemon
+
+# How often, in seconds, a daemon's loops that come round seldom do so.
+LOOPS_S = {"prune": 3600.0, "tell_alive": 60.0}
+_LOOP_LATE_S = 15 * 60
 
 
 def new_name() -> str:
@@ -30,13 +34,16 @@ def register(session: Session, name: str) -> None:
     session.add(Daemon(name=name, host=socket.gethostname(), pid=os.getpid(), started_at=now, heartbeat_at=now))
 
 
-def beat(session: Session, name: str, loop_ages: Mapping[str, float] | None = None) -> None:
-    """A daemon's heartbeat; with how many seconds ago each of its loops last came round."""
+def beat(session: Session, name: str, loop_ages: Mapping[str, float]) -> None:
+    """A daemon's heartbeat, with how many seconds ago each of its loops last came round."""
     now = database_now(session)
-    values: dict[str, Any] = {"heartbeat_at": now}
-    if loop_ages is not None:
-        values["loops"] = {loop: (now - timedelta(seconds=age)).isoformat() for loop, age in sorted(loop_ages.items())}
-    session.execute(update(Daemon).where(Daemon.name == name).values(**values))
+    loops = {loop: (now - timedelta(seconds=age)).isoformat() for loop, age in sorted(loop_ages.items())}
+    session.execute(update(Daemon).where(Daemon.name == name).values(heartbeat_at=now, loops=loops))
+
+
+def is_late(loop: str, silent_s: float) -> bool:
+    """Whether a loop has not come round for longer than slow sources can explain."""
+    return silent_s > 2 * LOOPS_S.get(loop, 0) + _LOOP_LATE_S
 
 
 def follow(session: Session, name: str, configuration_id: int) -> None:

@@ -304,19 +304,22 @@ def _passing(error: DBAPIError) -> bool:
         return True
     if getattr(error.orig, "sqlstate", None) in _SERIALIZATION:
         return True
-    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    code, message = _said(error)
     if code in (1205, 1213, 1020, 2006, 2013):
         return True
-    message = str(error.orig).lower()
     return isinstance(error, OperationalError) and ("database is locked" in message or "database is busy" in message)
 
 
 def _refused(error: DBAPIError) -> bool:
     """Whether nobody answers at the database's address, or it is just starting or stopping."""
-    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    message = str(error.orig).lower()
+    code, message = _said(error)
     words = ("connection refused", "starting up", "shutting down", "server closed the connection", "not yet accepting")
     return code in (1053, 2003) or any(word in message for word in words)
+
+
+def _said(error: DBAPIError) -> tuple[object, str]:
+    """The driver's first argument, which is MariaDB's code, and its message in lower case."""
+    return error.orig.args[0] if error.orig is not None and error.orig.args else None, str(error.orig).lower()
 
 
 def first_line(error: DBAPIError) -> str:

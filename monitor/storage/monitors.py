@@ -58,6 +58,11 @@ def by_name(session: Session, name: str) -> MonitorRow | None:
     return session.scalar(select(MonitorRow).where(MonitorRow.active_name == name))
 
 
+def by_name_or_former(session: Session, name: str, former: str | None) -> MonitorRow | None:
+    """The monitor of that name that is watched, or else the one that it is renamed from."""
+    return by_name(session, name) or (None if former is None else by_name(session, former))
+
+
 def create(session: Session, name: str, model_name: str, configuration_id: int, now: datetime) -> MonitorRow:
     """A new monitor; a name used before counts on."""
     generation = 1 + len(list(session.scalars(select(MonitorRow.id).where(MonitorRow.first_name == name))))

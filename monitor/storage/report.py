@@ -63,6 +63,9 @@ VIEWS: dict[str, dict[str, TypeEngine[Any]]] = {
         "read_seconds": _NUMBER, "read_rows": _WHOLE, "read_bytes": _WHOLE, "reference": _TEXT, "software_version": _TEXT,
     },
     "monitor_metrics": _SERIES | {"value": _NUMBER, "value_lower": _NUMBER, "value_upper": _NUMBER, "kind": _TEXT} | _WINDOW,
+    "monitor_metric_days": _SERIES | {
+        "day": _TIME, "value": _NUMBER, "value_lowest": _NUMBER, "value_highest": _NUMBER, "value_count": Integer(),
+    },
     "monitor_checks": _SERIES | {
         "kind": _TEXT, "verdict": _TEXT, "value": _NUMBER, "value_lower": _NUMBER, "value_upper": _NUMBER, "threshold_lower": _NUMBER,
         "threshold_upper": _NUMBER, "p_value": _NUMBER, "row_count": Integer(), "detection_limit": _TEXT, "reason": _TEXT,

@@ -27,11 +27,6 @@ from monitor.storage.tables import (
 _BATCH = 200
 
 
-def newest_window(session: Session, monitor_id: int) -> datetime | None:
-    """The end of a monitor's last window: ages count back from it, so that the log of a model that was retired is kept."""
-    return session.scalar(select(func.max(Run.window_end)).where(Run.monitor_id == monitor_id, Run.kind == "data"))
-
-
 def needed_from(session: Session, monitor_id: int) -> datetime | None:
     """The start of the first window that the fold, a later look or an open alert may still need."""
     starts = (
@@ -93,24 +88,18 @@ def drop_values(session: Session, series_id: int, before: datetime, *, roll_up: 
             if value is not None:
                 days.setdefault(datetime.combine(start.date(), time(), tzinfo=UTC), []).append(value)
         for day, values in days.items():
-            kept = session.get(MetricDay, (series_id, day))
-            if kept is not None:
-                mean, lowest, highest = (
-                    each if each is not None else 0.0 for each in (kept.value, kept.lowest, kept.highest)
-                )
-                values = [*values, lowest, highest, *[mean] * max(kept.number - 2, 0)]
-            number = len(values)
-            session.merge(
-                MetricDay(
-                    series_id=series_id,
-                    day=day,
-                    value=sum(values) / number,
-                    lowest=min(values),
-                    highest=max(values),
-                    number=number,
-                )
-            )
+            _add_to_day(session, series_id, day, values)
     session.execute(delete(MetricValueRow).where(*old))
+
+
+def _add_to_day(session: Session, series_id: int, day: datetime, values: list[float]) -> None:
+    kept = session.get(MetricDay, (series_id, day))
+    if kept is None:
+        kept = MetricDay(series_id=series_id, day=day, value=0.0, lowest=values[0], highest=values[0], number=0)
+        session.add(kept)
+    number = kept.number + len(values)
+    kept.value = (kept.value * kept.number + sum(values)) / number
+    kept.lowest, kept.highest, kept.number = min(kept.lowest, *values), max(kept.highest, *values), number
 
 
 def old_alerts(session: Session, monitor_id: int, before: datetime, limit: int = _BATCH) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import Kind
@@ -37,14 +37,7 @@ def plan(
     wait_until: datetime | None = None, judged: bool = True,
 ) -> Run | None:  # fmt: skip
     """A new run, or None if its key is there already. wait_until: it is not claimed before, unless its source has passed the window's end."""
-    same = select(Run.id).where(
-        Run.monitor_id == monitor.id,
-        Run.kind == kind,
-        Run.window_start == window.start,
-        Run.window_end == window.end,
-        Run.look == look,
-    )
-    if session.scalar(same) is not None:
+    if session.scalar(select(Run.id).where(_of_window(monitor.id, kind, window), Run.look == look)) is not None:
         return None
     waits = wait_until is not None and wait_until > now
     run = Run(
@@ -57,6 +50,15 @@ def plan(
     session.flush()
     _tell_folds(session, run)
     return run
+
+
+def _of_window(monitor_id: int, kind: str, window: Window) -> ColumnElement[bool]:
+    return and_(
+        Run.monitor_id == monitor_id,
+        Run.kind == kind,
+        Run.window_start == window.start,
+        Run.window_end == window.end,
+    )
 
 
 def _tell_folds(session: Session, run: Run) -> None:
@@ -216,14 +218,7 @@ def carry(session: Session, monitor_id: int, configuration_id: int) -> None:
 
 def next_look(session: Session, monitor_id: int, kind: str, window: Window) -> int:
     """The number of the next look by hand at a window: 6 the first, for adhoc runs 0."""
-    highest = session.scalar(
-        select(func.max(Run.look)).where(
-            Run.monitor_id == monitor_id,
-            Run.kind == kind,
-            Run.window_start == window.start,
-            Run.window_end == window.end,
-        )
-    )
+    highest = session.scalar(select(func.max(Run.look)).where(_of_window(monitor_id, kind, window)))
     if kind == "adhoc":
         return 0 if highest is None else highest + 1
     return max(FIRST_BY_HAND, (highest or 0) + 1)
@@ -231,15 +226,7 @@ def next_look(session: Session, monitor_id: int, kind: str, window: Window) -> i
 
 def look_zero(session: Session, monitor_id: int, kind: str, window: Window) -> Run | None:
     """The first look at a window."""
-    return session.scalar(
-        select(Run).where(
-            Run.monitor_id == monitor_id,
-            Run.kind == kind,
-            Run.window_start == window.start,
-            Run.window_end == window.end,
-            Run.look == 0,
-        )
-    )
+    return session.scalar(select(Run).where(_of_window(monitor_id, kind, window), Run.look == 0))
 
 
 def look_zeros(session: Session, monitor_id: int, span: Window) -> list[Run]:
@@ -253,10 +240,7 @@ def look_zeros(session: Session, monitor_id: int, span: Window) -> list[Run]:
 
 def current(session: Session, run: Run) -> Run:
     """The newest planned look at a run's window that is done; the run itself if none is."""
-    query = select(Run).where(
-        Run.monitor_id == run.monitor_id, Run.kind == run.kind, Run.window_start == run.window_start,
-        Run.window_end == run.window_end, Run.status == "done",
-    )  # fmt: skip
+    query = select(Run).where(_of_window(run.monitor_id, run.kind, run.window), Run.status == "done")
     return session.scalar(query.order_by(Run.as_of.desc(), Run.look.desc()).limit(1)) or run
 
 
@@ -285,10 +269,10 @@ def judged_history(session: Session, monitor_id: int, kind: str, start: datetime
     )
     if start is not None:
         query = query.where(Run.window_start >= start)
-    current: dict[tuple[datetime, datetime], Run] = {}
+    current: dict[Window, Run] = {}
     for run in session.scalars(query.order_by(Run.as_of, Run.window_start, Run.look)):
         if (run.as_of, run.window_start, run.look) <= until:
-            current[(run.window_start, run.window_end)] = run
+            current[run.window] = run
     return list(current.values())
 
 

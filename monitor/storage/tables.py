@@ -8,7 +8,20 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, ForeignKey, Index, MetaData, PrimaryKeyConstraint, UniqueConstraint, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from monitor.domain.grid import Window
 from monitor.storage.types import Blob, Digest, Long, Moment, Name, Words
+
+
+class OfWindow:
+    """What is of one window."""
+
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+
+    @property
+    def window(self) -> Window:
+        """The window."""
+        return Window(self.window_start, self.window_end)
 
 
 class Base(DeclarativeBase):
@@ -80,7 +93,7 @@ class SourceState(Base):
     failing_since: Mapped[datetime | None]
 
 
-class OpenWindow(Base):
+class OpenWindow(OfWindow, Base):
     """A window that may be looked at again: when its labels came, and when its rows are counted again (None: no more).
 
     `due_at`: when more may be planned. `mark`: what the source looked like before its data run; `label_mark`: the labels
@@ -93,8 +106,6 @@ class OpenWindow(Base):
         Index("ix_open_windows_due", "monitor_id", "due_at"),
     )
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
-    window_start: Mapped[datetime]
-    window_end: Mapped[datetime]
     as_of: Mapped[datetime]
     configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
     mark: Mapped[str] = mapped_column(Name(64))
@@ -137,7 +148,7 @@ class ReferenceInForce(Base):
     recorded_at: Mapped[datetime]
 
 
-class Run(Base):
+class Run(OfWindow, Base):
     """One evaluation of one window. `status` pending, running, done, failed, skipped or cancelled."""
 
     __tablename__ = "runs"
@@ -151,8 +162,6 @@ class Run(Base):
     uuid: Mapped[str] = mapped_column(Name(36), unique=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
     kind: Mapped[str] = mapped_column(Name(16))
-    window_start: Mapped[datetime]
-    window_end: Mapped[datetime]
     look: Mapped[int]
     as_of: Mapped[datetime]
     read_as_of: Mapped[datetime]
@@ -226,9 +235,9 @@ class MetricDay(Base):
     __table_args__ = (PrimaryKeyConstraint("series_id", "day"), {"sqlite_with_rowid": False})
     series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
     day: Mapped[datetime]
-    value: Mapped[float | None]
-    lowest: Mapped[float | None]
-    highest: Mapped[float | None]
+    value: Mapped[float]
+    lowest: Mapped[float]
+    highest: Mapped[float]
     number: Mapped[int]
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
 from monitor.storage.tables import OpenWindow, Run
 
@@ -58,11 +57,6 @@ def wants_look(session: Session, monitor_id: int, now: datetime) -> bool:
         OpenWindow.monitor_id == monitor_id, or_(never_seen, OpenWindow.recount_at <= now)
     )
     return session.scalar(query.limit(1)) is not None
-
-
-def window_of(row: OpenWindow) -> Window:
-    """The window of a row."""
-    return Window(row.window_start, row.window_end)
 
 
 def times_of(row: OpenWindow) -> LabelTimes | None:

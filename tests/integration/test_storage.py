@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 from monitor.domain.checks import Check, Kind, MetricValue
 from monitor.domain.grid import Window
 from monitor.errors import DatabaseUnreachableError, SchemaVersionError
-from monitor.storage import monitors, outbox, results, retraining, runs, windows
+from monitor.storage import monitors, outbox, results, retention, retraining, runs, windows
 from monitor.storage.database import Database
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
-from monitor.storage.tables import Base, MetricValueRow, MonitorRow, Run
+from monitor.storage.tables import Base, MetricDay, MetricSeries, MetricValueRow, MonitorRow, Run
 
 NOW = datetime(2025, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -253,7 +253,7 @@ def test_never_two_requests_of_one_model_that_have_not_ended(database: Database)
         database.transact(open_, second)
 
 
-VIEWS = ("runs", "metrics", "checks", "findings", "alerts", "notifications", "retraining", "latest")
+VIEWS = ("runs", "metrics", "metric_days", "checks", "findings", "alerts", "notifications", "retraining", "latest")
 
 
 def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database_url: str) -> None:
@@ -310,3 +310,26 @@ def test_metric_values_hold_times_as_the_other_tables_do(database: Database) -> 
     )
     sql = "SELECT COUNT(*) FROM metric_values v JOIN runs r ON r.id = v.run_id WHERE r.window_start = v.window_start"
     assert database.read(lambda session: session.execute(text(sql)).scalar()) == 1
+
+
+def test_a_day_that_is_rolled_up_in_two_goes_keeps_its_true_mean_and_extremes(database: Database) -> None:
+    ids = database.transact(add_runs, 1)
+    numbers = (4.0, 1.0, 3.0, 10.0)
+
+    def store(session: Session) -> int:
+        number = 0
+        for hour, value in enumerate(numbers):
+            window = Window(NOW + timedelta(hours=hour), NOW + timedelta(hours=hour + 1))
+            row = session.get_one(MonitorRow, session.get_one(Run, ids[0]).monitor_id)
+            run = runs.plan(session, row, "data", window, 0, window.end, NOW)
+            assert run is not None
+            results.store(session, run, Results([MetricValue("mae", value=value)], [], [], None))
+            number = session.query(MetricSeries.id).scalar()
+        return number
+
+    series = database.transact(store)
+    for hours in (2, 3, 4):
+        database.transact(retention.drop_values, series, NOW + timedelta(hours=hours), roll_up=True)
+    kept = database.read(lambda session: session.query(MetricDay).one())
+    assert (kept.lowest, kept.highest, kept.number) == (1.0, 10.0, 4)
+    assert kept.value == pytest.approx(4.5)
