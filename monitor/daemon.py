@@ -261,10 +261,12 @@ class Daemon:
     def serve(self) -> None:
         """Go on until `stopping` is set. APScheduler decides only when to look; what is due, the database knows."""
         settings = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        loops = self._loops()
+        # A thread for each: loops that hang keep no other from coming round.
         scheduler = BackgroundScheduler(
-            timezone=UTC, executors={"default": ThreadPoolExecutor(10)}, job_defaults=settings
+            timezone=UTC, executors={"default": ThreadPoolExecutor(len(loops))}, job_defaults=settings
         )
-        for name, (loop, seconds) in self._loops().items():
+        for name, (loop, seconds) in loops.items():
             self._ticks[name] = boot_time_s()
             scheduler.add_job(self._guarded(name, loop), _Every(seconds), next_run_time=datetime.now(UTC), id=name)
         scheduler.start()
@@ -299,6 +301,7 @@ class Daemon:
             "launch": (self.launcher.launch, 2),
             "heartbeat": (self.heartbeat, heartbeat_s),
             "recover": (self.recover, 10),
+            "end_hanging": (self.context.database.end_hanging, 10),
             "prune": (lambda: prune(self.context), daemons.LOOPS_S["prune"]),
             "tell_alive": (self.tell_alive, daemons.LOOPS_S["tell_alive"]),
         }
@@ -377,8 +380,10 @@ class Daemon:
         """Put back what dead daemons left; on SQLite whoever holds the lock is alone, so at the start nothing is anybody's."""
         everything = at_start and self._lock is not None
         database = self.context.database
+        with self._execute_lock:
+            back = self.executor.give_back()
         kept = [each.claim.run_id for each in list(self.executor.in_work)]
-        back = database.transact(
+        back += database.transact(
             lambda session: [run.uuid for run in runs.recover(session, everything=everything, kept=kept)]
         )
         for uuid in back:

@@ -70,7 +70,7 @@ class Executor:
             claimed += 1
             try:
                 spec = self.context.database.read(self._spec, claim)
-            except MonitorError as error:
+            except (DataError, SourceUnreachableError) as error:
                 self._failed(claim, about, error)
                 continue
             limits = self.context.configuration.workers
@@ -115,9 +115,14 @@ class Executor:
         """End what is in work and give it back, pending at once."""
         for each in self.in_work:
             each.work.kill()
-            now = self.context.clock.now()
-            self.context.database.transact(runs.release, each.claim, now)
         self.in_work.clear()
+        self.give_back()
+
+    def give_back(self) -> list[str]:
+        """Put back what this daemon holds and has not in work; the runs' ids."""
+        return self.context.database.transact(
+            runs.give_back, self.context.owner, [each.claim.run_id for each in self.in_work]
+        )
 
     def _claim(
         self, session: Session, only: list[int] | None, *, alone: bool
@@ -180,7 +185,7 @@ class Executor:
         if isinstance(error, SourceUnreachableError):
             self.unreachable.append(str(error))
             self.context.database.transact(runs.release, claim, now, SOURCE_RETRY, str(error))
-            log.error("source_unreachable", **about, error=str(error))
+            log.error("run_waits", **about, error=str(error))
             return
         # What the data or the configuration is to blame for fails again in the same way: no second attempt.
         final = isinstance(error, DataError)
@@ -231,8 +236,11 @@ def _file(session: Session, context: Context, reference_id: int, version: str) -
     path = context.cache / f"{version}.reference"
     if not path.exists():
         whole = path.with_name(f"{path.name}.{os.getpid()}")
-        whole.write_bytes(references.archive(session, reference_id))
-        whole.replace(path)
+        try:
+            whole.write_bytes(references.archive(session, reference_id))
+            whole.replace(path)
+        except OSError as error:
+            raise SourceUnreachableError(f"the reference cannot be kept in {path.parent}: {error.strerror}") from None
     return path
 
 

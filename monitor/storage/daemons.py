@@ -30,8 +30,11 @@ def new_name() -> str:
 
 def register(session: Session, name: str) -> None:
     """Write a daemon down as alive."""
-    now = database_now(session)
-    session.add(Daemon(name=name, host=socket.gethostname(), pid=os.getpid(), started_at=now, heartbeat_at=now))
+    if (
+        session.scalar(select(Daemon.id).where(Daemon.name == name)) is None
+    ):  # the answer to the first COMMIT may be lost
+        now = database_now(session)
+        session.add(Daemon(name=name, host=socket.gethostname(), pid=os.getpid(), started_at=now, heartbeat_at=now))
 
 
 def beat(session: Session, name: str, loop_ages: Mapping[str, float]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from structlog import get_logger
 
+from monitor.domain.clock import boot_time_s
 from monitor.errors import DatabaseUnreachableError, SchemaVersionError, UsageError
 
 T = TypeVar("T")
@@ -24,6 +26,8 @@ P = ParamSpec("P")
 log = get_logger()
 
 _ATTEMPTS = 8
+# No transaction of ours takes so long: its connection is half open.
+HANGING_S = 120
 _SERIALIZATION = {"40001", "40P01", "55P03"}
 _LOCK_ID = 0x6D6F6E69
 _UNREACHABLE = "the report database {0} cannot be used: {1}"
@@ -41,6 +45,10 @@ class Database:
             ) from None
         self.engine = _engine(self.url)
         self._answered = False
+        self._in_use: dict[Any, float] = {}
+        if self.url.get_backend_name() == "postgresql":  # PyMySQL ends by itself what waits too long
+            event.listen(self.engine, "checkout", lambda link, *_: self._in_use.update({link: boot_time_s()}))
+            event.listen(self.engine, "checkin", lambda link, *_: self._in_use.pop(link, None))
 
     @property
     def is_sqlite(self) -> bool:
@@ -92,6 +100,17 @@ class Database:
                 self._answered = True
                 return done
         raise AssertionError("the loop above returns or raises")
+
+    def end_hanging(self) -> None:
+        """Shut the connections that have waited too long for an answer, so that whoever waits tries again on a new one.
+
+        TCP finds out by itself when the other side no longer acknowledges; not so when something between acknowledges and forgets.
+        """
+        for link, since in list(self._in_use.items()):
+            if boot_time_s() - since > HANGING_S and not link.closed:
+                log.warning("database_does_not_answer", database=self.shown, seconds=round(boot_time_s() - since))
+                with suppress(OSError), socket.fromfd(link.fileno(), socket.AF_INET, socket.SOCK_STREAM) as half_open:
+                    half_open.shutdown(socket.SHUT_RDWR)
 
     # -- schema -------------------------------------------------------------------------------------------------
 
@@ -259,7 +278,6 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(
             url,
-            pool_pre_ping=True,
             connect_args={
                 "connect_timeout": 10,
                 "options": "-c timezone=UTC -c lock_timeout=30000",
@@ -272,13 +290,12 @@ def _engine(url: URL) -> Engine:
         )
     return create_engine(
         url,
-        pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         connect_args={
             "charset": "utf8mb4",
             "connect_timeout": 10,
-            "read_timeout": 120,
-            "write_timeout": 120,
+            "read_timeout": HANGING_S,
+            "write_timeout": HANGING_S,
             "init_command": "SET time_zone = '+00:00', innodb_lock_wait_timeout = 30, sql_mode = 'STRICT_ALL_TABLES'",
         },
     )

@@ -164,6 +164,18 @@ def recover(session: Session, *, everything: bool, kept: Sequence[int] = ()) -> 
     return back
 
 
+def give_back(session: Session, owner: str, kept: Sequence[int] = ()) -> list[str]:
+    """Put back, uncharged, the runs that a daemon holds and has not in work; their ids.
+
+    `kept` are in work. The others are left from transactions whose answer was lost, or from a result that could not be stored.
+    """
+    held_by = (Run.status == "running", Run.owner == owner, Run.id.not_in(kept))
+    back = list(session.scalars(select(Run).where(*held_by).with_for_update(skip_locked=True)))
+    for run in back:
+        run.status, run.owner, run.lease_until = "pending", "", None
+    return [run.uuid for run in back]
+
+
 def release(session: Session, claim: Claim, now: datetime, delay: timedelta = timedelta(0), reason: str = "") -> None:
     """Give a run back uncharged: the daemon stops, or the source is away."""
     run = held(session, claim)

@@ -25,11 +25,13 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pymysql
+from sqlalchemy.engine import make_url
 
 from monitor.storage.database import Database
 from tests.conftest import Project
 from tests.history import HISTORY, history, history_of, rows_of
 from tests.processes import marked, wait_until
+from tests.proxy import Proxy
 from tests.servers import MariaDB, PostgreSQL, Server
 
 LEASE_S = 4
@@ -41,6 +43,8 @@ SETS = {
     "beijing_pm25": ("regression", {}),
     "diabetes_readmission": ("binary", {"probability": "probability"}),
 }
+FAULTS = ["daemon killed", "worker killed", "server killed", "network away", "daemon stopped"]
+ZONES = ["UTC", "America/St_Johns", "Asia/Kathmandu", "Pacific/Auckland"]
 FEATURES, WINDOW_ROWS = 4, 250
 
 
@@ -53,6 +57,7 @@ class Site:
     daemons: int
     server: Server | None
     url: str
+    proxy: Proxy | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
 
@@ -128,9 +133,18 @@ class Campaign:
     """Sets up, disturbs, waits for the end, and compares."""
 
     def __init__(
-        self, folder: Path, data: Path, *, monitors: int, windows: int, kills: int, seed: int | None = None
+        self,
+        folder: Path,
+        data: Path,
+        *,
+        monitors: int,
+        windows: int,
+        kills: int,
+        outages: list[float],
+        seed: int | None = None,
     ) -> None:
-        self.folder, self.kills = folder, kills
+        """outages: how long, in seconds, the servers that are killed first stay away; those after them up to three seconds."""
+        self.folder, self.kills, self.outages = folder, kills, outages
         self.seed = random.SystemRandom().randrange(10**6) if seed is None else seed
         print(f"chaos: seed {self.seed}, {monitors} monitors of {windows} windows, {kills} kills", flush=True)
         self.random = random.Random(self.seed)
@@ -151,7 +165,11 @@ class Campaign:
         self.expected = self._undisturbed()
         print(f"chaos: undisturbed in {time.monotonic() - began:.0f} s", flush=True)
         servers: list[Server] = [PostgreSQL(durable=True), MariaDB(durable=True)]
-        self.sites = [Site(server.name, folder / server.name, 2, server, server.new_database()) for server in servers]
+        self.sites = []
+        for server in servers:
+            proxy = Proxy(server.port, lose_commits=0.01, seed=self.seed)
+            url = str(make_url(server.new_database()).set(port=proxy.port))
+            self.sites.append(Site(server.name, folder / server.name, 2, server, url, proxy))
         self.sites.append(Site("SQLite", folder / "SQLite", 1, None, f"sqlite:///{folder}/SQLite/monitor.db"))
 
     def _project(self, folder: Path, database: str | None, name: str) -> Project:
@@ -197,7 +215,9 @@ class Campaign:
             for pid in marked(self.mark):
                 os.kill(pid, signal.SIGKILL)
             for site in self.sites:
-                if site.server is not None:
+                if site.server is not None and site.proxy is not None:
+                    self.done["answer to COMMIT lost"] += site.proxy.lost
+                    site.proxy.close()
                     site.server.stop()
             self.inbox.close()
         figures = ", ".join(f"{number} times {what}" for what, number in sorted(self.done.items()))
@@ -208,7 +228,9 @@ class Campaign:
 
     def _start(self, site: Site) -> None:
         command = [str(Path(sys.executable).parent / "monitor"), "serve", "--log-format", "json"]
-        environment = os.environ | {"MONITOR_TEST_MARK": self.mark, "XDG_CACHE_HOME": str(self.folder / "cache")}
+        environment = os.environ | {
+            "MONITOR_TEST_MARK": self.mark, "XDG_CACHE_HOME": str(self.folder / "cache"), "TZ": self.random.choice(ZONES),
+        }  # fmt: skip
         with open(site.folder / "log", "ab") as log:
             site.processes.append(subprocess.Popen(command, cwd=site.folder, env=environment, stdout=log, stderr=log))
 
@@ -218,16 +240,16 @@ class Campaign:
             site.processes.remove(process)  # it could not start while its database was away
             self._start(site)
         victim = self.random.choice(site.processes)
-        what = self.random.choices(["daemon killed", "worker killed", "server killed", "daemon stopped"], [2, 6, 1, 1])[
-            0
-        ]
+        what = self.random.choices(FAULTS, [2, 6, 1, 1, 1])[0]
         workers: list[int] = []
         if what == "worker killed":  # they live for a second: a daemon that works will have one again soon
             deadline = time.monotonic() + 2
             while not workers and time.monotonic() < deadline:
                 workers = [pid for pid in marked(self.mark) if _is_worker(pid)]
                 time.sleep(0.05)
-        if (what == "worker killed" and not workers) or (what == "server killed" and site.server is None):
+        if (what == "worker killed" and not workers) or (
+            site.server is None and what in ("server killed", "network away")
+        ):
             what = "daemon killed"
         if what == "daemon killed":
             victim.kill()
@@ -242,8 +264,13 @@ class Campaign:
         elif what == "server killed":
             assert site.server is not None
             site.server.kill()
-            time.sleep(self.random.uniform(0, 3))
+            time.sleep(self.outages.pop(0) if self.outages else self.random.uniform(0, 3))
             site.server.start()
+        elif what == "network away":
+            assert site.proxy is not None
+            site.proxy.close()
+            time.sleep(self.random.uniform(0, 3))
+            site.proxy.open()
         else:
             victim.send_signal(signal.SIGSTOP)
             time.sleep(LEASE_S + 1)

@@ -1,0 +1,138 @@
+"""What networks and servers do to a daemon's report database costs time, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from monitor.storage import database as storage
+from monitor.storage.database import Database, database_now
+from tests.acceptance.test_the_daemon_outlives_being_killed import decayed
+from tests.conftest import Project
+from tests.history import history, history_of
+from tests.processes import marked, wait_until
+from tests.proxy import Proxy
+
+
+@pytest.fixture(params=["empty_postgresql", "empty_mariadb"])
+def proxied(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, str]]:
+    """A proxy before an empty database, and the database's address through it."""
+    url: str = request.getfixturevalue(request.param)
+    proxy = Proxy(Database(url).url.port or 0)
+    yield proxy, str(Database(url).url.set(port=proxy.port))
+    proxy.close()
+
+
+def test_a_transaction_whose_answers_are_lost_is_done_once(proxied: tuple[Proxy, str], project: Project) -> None:
+    decayed(project)
+    project.run()
+    expected = history(project)
+    proxy, project.values["database"] = proxied
+    proxy.lose_commits = 0.2
+    # A claim whose answer was lost comes back when its lease runs out.
+    project.values["workers"] = {"lease": "2s"}
+    deadline = time.monotonic() + 120
+    truth = Database(str(Database(project.values["database"]).url.set(port=proxy.target)))
+    while project.run() and history_of(truth) != expected:
+        assert time.monotonic() < deadline
+    assert proxy.lost > 10
+
+
+def test_a_connection_that_is_half_open_is_shut_and_its_transaction_done_on_another(
+    proxied: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, url = proxied
+    monkeypatch.setattr(storage, "HANGING_S", 1)
+    database = Database(url)
+    tries: list[datetime] = []
+
+    def unit(session: Any) -> int:
+        session.execute(text("SELECT 1"))
+        tries.append(database_now(session))
+        if len(tries) == 1:
+            assert proxy.forget() == 1
+        return int(session.execute(text("SELECT 42")).scalar())
+
+    answers: list[int] = []
+    thread = Thread(target=lambda: answers.append(database.read(unit)))
+    thread.start()
+    deadline = time.monotonic() + 30
+    while thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.2)
+        database.end_hanging()
+    assert answers == [42]
+    assert len(tries) == 2
+
+
+def test_as_process_1_in_another_zone_every_loop_works_again_and_sigterm_twice_gives_work_back_at_once(
+    project: Project, empty_postgresql: str
+) -> None:
+    proxy = Proxy(Database(empty_postgresql).url.port or 0)
+    project.values["database"] = str(Database(empty_postgresql).url.set(port=proxy.port))
+    project.monitor["windows"]["length"] = "12h"
+    project.write()
+    mark = uuid.uuid4().hex
+    monitor = [str(Path(sys.executable).parent / "monitor"), "serve", "--log-format", "json"]
+    space = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    environment = os.environ | {"MONITOR_TEST_MARK": mark, "TZ": "Asia/Kathmandu"}
+    with open(project.folder / "log", "wb") as log:
+        outer = subprocess.Popen([*space, *monitor], cwd=project.folder, env=environment, stdout=log, stderr=log)
+    truth = Database(empty_postgresql)
+
+    def ask(sql: str) -> Any:
+        with truth.engine.connect() as connection:
+            return connection.execute(text(sql)).scalar()
+
+    def running() -> bool:
+        return truth.revision() is not None and ask("SELECT COUNT(*) FROM runs WHERE status = 'running'") > 0
+
+    wait_until(running, 60)
+    proxy.close()
+    time.sleep(12)  # longer than a transaction is tried again: every loop fails and backs off
+    proxy.open()
+    back = truth.read(database_now)
+
+    def all_again() -> bool:
+        loops = ask("SELECT loops FROM daemons WHERE stopped_at IS NULL")
+        if isinstance(loops, str):
+            loops = json.loads(loops)
+        late = [name for name, told in loops.items() if datetime.fromisoformat(told) < back]
+        return len(loops) > 10 and set(late) <= {"prune", "tell_alive"}  # those come round once a minute and an hour
+
+    wait_until(all_again, 30)
+    wait_until(running, 30)
+    first = [pid for pid in marked(mark) if _inner_id(pid) == 1]
+    assert len(first) == 1
+    os.kill(first[0], signal.SIGTERM)
+    time.sleep(0.2)
+    os.kill(first[0], signal.SIGTERM)
+    assert outer.wait(20) == 0, (project.folder / "log").read_text()[-2000:]
+    assert ask("SELECT COUNT(*) FROM runs WHERE status = 'running' OR lease_until IS NOT NULL") == 0
+    assert ask("SELECT SUM(failures) FROM runs") == 0
+    assert ask("SELECT COUNT(*) FROM runs WHERE status = 'pending'") > 0
+    assert "loop_failed" in (project.folder / "log").read_text()
+    wait_until(lambda: not marked(mark), 10)
+    proxy.close()
+
+
+def _inner_id(pid: int) -> int:
+    """A process's number in its own namespace."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    numbers = next(line for line in status.splitlines() if line.startswith("NSpid")).split()
+    return int(numbers[-1]) if len(numbers) > 2 else 0
