@@ -170,7 +170,7 @@ def waiting_since(session: Session, moment: datetime) -> dict[str, int]:
     query = select(Notification.channel, func.count()).where(
         Notification.status.in_(UNFINISHED), Notification.created_at < moment
     )
-    return dict(session.execute(query.group_by(Notification.channel)))
+    return dict(session.execute(query.group_by(Notification.channel)).all())
 
 
 def next_available(session: Session) -> datetime | None:
