@@ -119,6 +119,8 @@ def upgrade():
     for table, columns in added().items():
         for column in columns:
             op.add_column(table, column)
+    with _values() as batch:
+        batch.drop_constraint("fk_metric_values_series_id", type_="foreignkey")
     op.create_index("ix_runs_ended", "runs", ["monitor_id", "status", "finished_at"])
     op.create_table(
         "fold_checkpoints",
@@ -191,9 +193,15 @@ def _in_dialect(query, dialect):
     return query.replace('"', _quote(dialect))
 
 
+def _values():
+    return op.batch_alter_table("metric_values", table_kwargs={"sqlite_with_rowid": False})
+
+
 def downgrade():
     for name in VIEWS:
         op.execute(f"DROP VIEW {name}")
+    with _values() as batch:
+        batch.create_foreign_key("fk_metric_values_series_id", "metric_series", ["series_id"], ["id"])
     with op.batch_alter_table("source_states") as batch:
         batch.add_column(sa.Column("label_times", sa.JSON(), nullable=True))
     op.execute("UPDATE source_states SET label_times = '{}'")

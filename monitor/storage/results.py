@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,9 +29,9 @@ class Results:
 
 def store(session: Session, run: Run, results: Results) -> None:
     """Write the results of a run."""
-    series = _series(session, run.monitor_id, [*results.metrics, *results.checks])
-    values: dict[int, MetricValue] = {series[_series_key(each)]: each for each in [*results.checks, *results.metrics]}
-    _put_values(session, run, sorted(values.items()))
+    values: dict[_SeriesKey, MetricValue] = {_series_key(each): each for each in (*results.checks, *results.metrics)}
+    series = _series(session, run.monitor_id, list(values))
+    _put_values(session, run, sorted((series[key], each) for key, each in values.items()))
     if results.checks:
         session.execute(
             insert(CheckRow), [_check_row(run.id, series[_series_key(check)], check) for check in results.checks]
@@ -66,9 +66,9 @@ def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]
     names = "series_id, window_start, run_id, value, lower, upper"
     if dialect.name == "postgresql":
         raw: Any = connection.connection.dbapi_connection
+        lines = ["\t".join("\\N" if field is None else str(field) for field in row) for row in rows]
         with raw.cursor() as cursor, cursor.copy(f"COPY metric_values ({names}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+            copy.write("\n".join(lines) + "\n")
         return
     marks = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * 6)
     connection.exec_driver_sql(f"INSERT INTO metric_values ({names}) VALUES ({marks})", rows)  # noqa: S608 - nothing of it comes from outside
@@ -98,13 +98,12 @@ def _series_key(value: MetricValue) -> _SeriesKey:
 _known: WeakKeyDictionary[Any, dict[tuple[int, _SeriesKey], int]] = WeakKeyDictionary()
 
 
-def _series(session: Session, monitor_id: int, values: Iterable[MetricValue]) -> dict[_SeriesKey, int]:
+def _series(session: Session, monitor_id: int, keys: Sequence[_SeriesKey]) -> dict[_SeriesKey, int]:
     """The number of each series, new ones made."""
     bind: Any = session.get_bind()
     known = _known.setdefault(bind.pool, {})
-    wanted = dict.fromkeys(map(_series_key, values))
-    found = {key: number for key in wanted if (number := known.get((monitor_id, key))) is not None}
-    lacking = {key_hash(monitor_id, *key): key for key in wanted if key not in found}
+    found = {key: number for key in keys if (number := known.get((monitor_id, key))) is not None}
+    lacking = {key_hash(monitor_id, *key): key for key in keys if key not in found}
     hashes = list(lacking)
     for start in range(0, len(hashes), 500):
         rows = session.execute(

@@ -213,14 +213,17 @@ class MetricSeries(Base):
 
 
 class MetricValueRow(Base):
-    """One number; in the physical order of its key, so that a series over time is one short range."""
+    """One number; in the physical order of its key, so that a series over time is one short range.
+
+    No foreign keys: checking them costs a third of the time that storing takes, and series are never removed.
+    """
 
     __tablename__ = "metric_values"
     __table_args__ = (
         PrimaryKeyConstraint("series_id", "window_start", "run_id", postgresql_include=["value", "lower", "upper"]),
         {"sqlite_with_rowid": False},
     )
-    series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
+    series_id: Mapped[int]
     window_start: Mapped[datetime]
     run_id: Mapped[int] = mapped_column(Long())
     value: Mapped[float | None]

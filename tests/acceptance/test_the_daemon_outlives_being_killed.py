@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,7 @@ def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Pro
     project.write()
     mark = uuid.uuid4().hex
     process = start(project, mark, "run")
-    wait_until(
-        lambda: (
-            (project.folder / "monitor.db").exists()
-            and project.query("SELECT count(*) FROM sqlite_master WHERE name = 'runs'") == [(1,)]
-        )
-    )
+    wait_until(lambda: (project.folder / "monitor.db").exists() and _has_runs(project))
     wait_until(lambda: project.query("SELECT count(*) FROM runs WHERE status = 'running'")[0][0] > 0)
     # Workers are the processes that offer themselves to the kernel first.
     workers: list[int] = []
@@ -96,6 +92,40 @@ def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Pro
     assert process.wait(120) == 0
     assert project.query("SELECT status, count(*) FROM runs GROUP BY status") == [("done", 8)]
     assert project.query("SELECT max(failures) FROM runs")[0][0] <= 1
+
+
+def test_a_window_that_kills_every_worker_fails_at_its_bound_over_restarts_and_stops_no_other(project: Project) -> None:
+    project.values["workers"] = {"processes": 1, "max_attempts": 3, "retry_after": "1s", "lease": "4s"}
+    project.write()
+    poisoned = (
+        "SELECT count(*) FROM runs WHERE status = 'running' AND kind = 'data' AND window_start LIKE '2025-01-06%'"
+    )
+    kills, mark = 0, uuid.uuid4().hex
+    process = start(project, mark, "run")
+    wait_until(lambda: (project.folder / "monitor.db").exists())
+    deadline = time.monotonic() + 120
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        if _has_runs(project) and project.query(poisoned) == [(1,)]:
+            workers = [pid for pid in marked(mark) if _oom_score(pid) == 1000]
+            if workers and project.query(poisoned) == [(1,)]:
+                os.kill(workers[0], signal.SIGKILL)
+                kills += 1
+                wait_until(lambda pid=workers[0]: pid not in marked(mark))
+                if kills == 2:
+                    process.kill()
+                    process.wait()
+                    wait_until(lambda: not marked(mark))
+                    process = start(project, mark, "run")
+        time.sleep(0.01)
+    assert process.returncode == 1
+    found = project.query("SELECT status, count(*), max(failures), max(reason) FROM runs GROUP BY status ORDER BY 1")
+    assert [row[:3] for row in found] == [("done", 7, 0), ("failed", 1, 3)]
+    assert "the worker process ended without a result" in found[1][3]
+
+
+def _has_runs(project: Project) -> bool:
+    return project.query("SELECT count(*) FROM sqlite_master WHERE name = 'runs'") == [(1,)]
 
 
 def _oom_score(pid: int) -> int:
