@@ -60,6 +60,11 @@ class Site:
     proxy: Proxy | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
+    @property
+    def through(self) -> str:
+        """The database's address as its daemons know it."""
+        return self.url if self.proxy is None else str(make_url(self.url).set(port=self.proxy.port))
+
 
 class Inbox:
     """A receiver that keeps what came, in order, by site."""
@@ -168,8 +173,7 @@ class Campaign:
         self.sites = []
         for server in servers:
             proxy = Proxy(server.port, lose_commits=0.01, seed=self.seed)
-            url = str(make_url(server.new_database()).set(port=proxy.port))
-            self.sites.append(Site(server.name, folder / server.name, 2, server, url, proxy))
+            self.sites.append(Site(server.name, folder / server.name, 2, server, server.new_database(), proxy))
         self.sites.append(Site("SQLite", folder / "SQLite", 1, None, f"sqlite:///{folder}/SQLite/monitor.db"))
 
     def _project(self, folder: Path, database: str | None, name: str) -> Project:
@@ -191,7 +195,7 @@ class Campaign:
         began = time.monotonic()
         try:
             for site in self.sites:
-                self._project(site.folder, site.url, site.name)
+                self._project(site.folder, site.through, site.name)
                 for _ in range(site.daemons):
                     self._start(site)
             while sum(self.done[what] for what in ("daemon killed", "worker killed", "server killed")) < self.kills:
