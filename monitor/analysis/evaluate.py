@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import norm
+from structlog import get_logger
 
 from monitor.analysis import drift, quality
+from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evaluation import Evaluation
-from monitor.analysis.performance import Measured, loss, measure, outcomes, too_little
+from monitor.analysis.figures import Figures, beside, performance_figures, plot_of
+from monitor.analysis.performance import Measured, Outcomes, loss, measure, outcomes, too_little
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import Conformed, canonical_text, conform
+from monitor.analysis.summary import Summary, summarise
 from monitor.domain.checks import (
     Check,
     Checks,
@@ -29,6 +36,7 @@ from monitor.domain.checks import (
 )
 from monitor.errors import DataError, UsageError
 
+log = get_logger()
 DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 
 
@@ -105,7 +113,8 @@ class _Question:
             {reference.harm_metric: DEFAULT_HARM[reference.harm_metric]} if reference.harm_metric else {}
         )
         self.labelled: int | None = None
-        self.snapshot: Any = None
+        self.figures: Figures | None = None
+        self._summaries: dict[str, Summary | None] = {}
         self.metrics: list[MetricValue] = []
         self.asked: list[tuple[Check, Finding | None]] = []
 
@@ -132,12 +141,14 @@ class _Question:
             checked = list(dict.fromkeys([*reference.features, *predictions]))
             if columns.label is not None and columns.label in self.frame:
                 self.labelled = int(self.frame[columns.label].notna().sum())
-            scores = self._report(checked)
+            self.figures = Figures((rows, reference.rows))
+            self._summarise(checked)
             if self.checks.asks(Kind.QUALITY):
                 self._quality(checked)
             if self.checks.asks(Kind.DRIFT):
-                self._drift(checked, scores)
-            self._estimated()
+                self._drift(checked, self.figures)
+            if self.checks.asks(Kind.ESTIMATED_PERFORMANCE) or self.checks.asks(Kind.PERFORMANCE):
+                self._estimated()
             if self.labelled is not None and self.checks.asks(Kind.PERFORMANCE):
                 self._ask_faults(quality.label_faults(self.counts))
                 self._performance()
@@ -150,7 +161,8 @@ class _Question:
             self.counts,
             reference.version,
             self.labelled,
-            self.snapshot,
+            self.figures,
+            reference.sorts,
         )
 
     def _badness(self, finding: Finding) -> tuple[Any, ...]:
@@ -264,7 +276,14 @@ class _Question:
         )
 
     def _quality(self, checked: list[str]) -> None:
-        self._ask_faults(quality.faults(self.reference, self.window, self.frame, self.counts, checked))
+        assert self.figures is not None
+        for name in checked:
+            if name in self.window.frame:
+                self.figures.missing[name] = (
+                    self._missing(self.window.frame[name]),
+                    self._missing(self.reference.frame[name]),
+                )
+        self._ask_faults(quality.faults(self.reference, self.window, self.of_column, self.frame, self.counts, checked))
         if self.checks.threshold("row_count", None):
             row_count = Check("row_count", value=float(self.counts.rows), kind=Kind.QUALITY, rows=self.counts.rows)
             self._ask(row_count, cause="row count", explanation=f"{self.counts.rows} rows")
@@ -295,78 +314,69 @@ class _Question:
             return Severity.INFO, fault.text
         return Severity.WARNING, f"{fault.text}; that is likely to cost the model {effect:.3g} {metric}"
 
-    def _report(self, checked: list[str]) -> dict[str, float]:
-        """Make the Evidently report; its drift scores by column, of every column that can be compared."""
-        from monitor.analysis.snapshot import report  # Evidently takes seconds to import
+    def _summarise(self, checked: list[str]) -> None:
+        """Sort or count each column once, on all cores: sorting gives Python's lock back."""
+        if not (self.checks.asks(Kind.DRIFT) or self.checks.asks(Kind.QUALITY)):
+            return
+        names = [name for name in checked if name in self.window.frame]
+        columns = [(self.window.frame[name], self.reference.sorts[name]) for name in names]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            self._summaries = dict(zip(names, threads.map(lambda column: summarise(*column), columns), strict=True))
 
-        scores: dict[str, float] = {}
-        if not self.checks.asks(Kind.PERFORMANCE) or self.checks.asks(Kind.DRIFT):
-            compared = {
-                name: self.reference.sorts[name]
-                for name in checked
-                if self.checks.asks(Kind.DRIFT) and self._comparable(name) == ""
-            }
-            present = [name for name in checked if name in self.window.frame]
-            self.snapshot = report.column_report(self.reference.frame, self.window.frame[present], compared)
-            scores = report.drift_scores(self.snapshot, list(compared))
-        if self.labelled and self.checks.asks(Kind.PERFORMANCE):
-            columns, task = self.reference.columns, self.reference.task
-            before = outcomes(self.reference.frame, columns, task) if self.reference.summary["labelled"] else None
-            after = outcomes(self.window.frame, columns, task)
-            if after.rows:
-                performance = report.performance_report(before, after)
-                self.snapshot = performance if self.snapshot is None else report.joined(self.snapshot, performance)
-        return scores
+    def of_column(self, name: str) -> Summary | None:
+        """The summary of one of the window's columns."""
+        return self._summaries.get(name)
 
-    def _comparable(self, name: str) -> str:
-        """Why a column cannot be compared with the reference; '' if it can."""
-        if self.reference.sorts[name] not in ("numerical", "categorical", "boolean"):
+    def _compared(self, name: str) -> tuple[Summary, Summary] | str:
+        """Both sides of a column, or why it cannot be compared with the reference."""
+        if self.reference.sorts[name] not in DEFAULT_METHODS:
             return f"values of this sort ({self.reference.sorts[name]}) are not compared"
         if name not in self.window.frame:
             return "the column is not in the window"
-        if self.reference.frame[name].notna().sum() == 0:
+        before, after = self.reference.of_column(name), self.of_column(name)
+        if before is None or before.count == 0:
             return "the column is empty in the reference"
-        if self.window.frame[name].notna().sum() == 0:
+        if after is None or after.count == 0:
             return "the column is empty in the window"
-        return ""
+        return before, after
 
-    def _drift(self, checked: list[str], scores: dict[str, float]) -> None:
+    def _drift(self, checked: list[str], figures: Figures) -> None:
         for name in checked:
-            sort = self.reference.sorts[name]
-            reason = self._comparable(name)
-            value = scores.get(name)
-            if reason or value is None:
-                reason = reason or "the distance to the reference could not be worked out"
-                self._ask(Check("drift_score", name, kind=Kind.DRIFT, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
+            compared = self._compared(name)
+            if isinstance(compared, str):
+                self._ask(Check("drift_score", name, kind=Kind.DRIFT, verdict=Verdict.COULD_NOT_CHECK, reason=compared))
                 continue
-            before, after = self.reference.frame[name].dropna(), self.window.frame[name].dropna()
-            self.metrics.append(MetricValue("drift_score", name, value=value))
-            if len(after) < drift.MIN_VALUES:
-                check = Check(
-                    "drift_score",
-                    name,
-                    value=value,
-                    kind=Kind.DRIFT,
-                    verdict=Verdict.TOO_LITTLE_DATA,
-                    rows=len(after),
-                    reason=f"{len(after)} values; {drift.MIN_VALUES} are needed",
-                )
-                self._ask(check)
-                continue
-            check = Check(
-                "drift_score",
-                name,
-                value=value,
-                kind=Kind.DRIFT,
-                p_value=drift.p_value(before, after, sort),
-                rows=len(after),
-            )
-            self._ask(
-                check,
-                Severity.INFO,
-                "distribution",
-                f"'{name}' drifted (score {value:.3g}): {drift.describe(before, after, sort)}",
-            )
+            before, after = compared
+            figures.plots[name] = plot_of(before, after)
+            method, value = self._score(name, before, after)
+            if value is not None:
+                figures.drift[name] = (method, value)
+                self.metrics.append(MetricValue("drift_score", name, value=value))
+            check = Check("drift_score", name, value=value, kind=Kind.DRIFT, rows=after.count)
+            if value is None:
+                reason = f"the distance to the reference ({method}) could not be worked out"
+                self._ask(replace(check, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
+            elif after.count < drift.MIN_VALUES:
+                reason = f"{after.count} values; {drift.MIN_VALUES} are needed"
+                self._ask(replace(check, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
+            else:
+                text = f"'{name}' drifted (score {value:.3g}): {drift.describe(before, after)}"
+                self._ask(replace(check, p_value=drift.p_value(before, after)), Severity.INFO, "distribution", text)
+
+    def _score(self, name: str, before: Summary, after: Summary) -> tuple[str, float | None]:
+        """The method and the drift score of a column, None where it cannot be worked out."""
+        sort = self.reference.sorts[name]
+        method = self.checks.method(name, sort) or DEFAULT_METHODS[sort]
+        try:
+            value = drift.score(method, before, after, (self.reference.frame[name], self.window.frame[name]), sort)
+        except (ValueError, ZeroDivisionError, ArithmeticError, TypeError, KeyError) as error:
+            log.warning("drift_score_failed", column=name, method=method, error=f"{type(error).__name__}: {error}")
+            return method, None
+        return method, value if np.isfinite(value) else None
+
+    @staticmethod
+    def _missing(values: pd.Series) -> int:
+        return int(values.isna().sum())
 
     def _estimated(self) -> None:
         values = self.reference.estimate(self.window.frame, self.recent)
@@ -385,7 +395,9 @@ class _Question:
                 self._ask(Check(name, kind=Kind.ESTIMATED_PERFORMANCE, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
 
     def _performance(self) -> None:
-        self._performance_of(self.window.frame, self.reference.baseline, None)
+        data = self._performance_of(self.window.frame, self.reference.baseline, None)
+        if self.figures is not None:
+            self.figures.performance = beside(performance_figures(data, reference=False), self.reference.figures)
         wanted = self.checks.segments
         for column, values in self.reference.segments.items():
             if (wanted is not None and column not in wanted) or column not in self.window.frame:
@@ -396,7 +408,7 @@ class _Question:
                 if len(part):
                     self._performance_of(part, baseline, f"{column}={value}")
 
-    def _performance_of(self, frame: pd.DataFrame, baseline: dict[str, Measured], segment: str | None) -> None:
+    def _performance_of(self, frame: pd.DataFrame, baseline: dict[str, Measured], segment: str | None) -> Outcomes:
         data = outcomes(frame, self.reference.columns, self.reference.task)
         reason = too_little(data)
         values = measure(data)
@@ -431,6 +443,7 @@ class _Question:
                     data.rows,
                     segment,
                 )
+        return data
 
     def _add_performance_metrics(self, values: dict[str, Measured], segment: str | None) -> None:
         for name, value in values.items():

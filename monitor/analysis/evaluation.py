@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
 
+from monitor.analysis.figures import Figures
+from monitor.analysis.schema import Sort
 from monitor.domain.checks import Check, Finding, MetricValue, Severity, Verdict, WindowCounts, as_row
 from monitor.errors import RaisedFindingError, UsageError
 
@@ -20,7 +23,7 @@ class Evaluation:
 
     metrics: every number. checks: every question with its verdict. findings: those that are `changed`, worst first.
     counts: exact counts of the whole window. labelled: how many of the rows had a label, None where there are no labels.
-    snapshot: the Evidently snapshot (`evidently.core.report.Snapshot`), None for a window without rows.
+    figures, sorts: what the Evidently snapshot is made of, None for a window without rows; and each column's sort of values.
     """
 
     metrics: list[MetricValue]
@@ -29,7 +32,15 @@ class Evaluation:
     counts: WindowCounts
     reference_version: str
     labelled: int | None = None
-    snapshot: Any = field(default=None, repr=False, compare=False)
+    figures: Figures | None = field(default=None, repr=False, compare=False)
+    sorts: dict[str, Sort] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def snapshot(self) -> Any:
+        """The Evidently snapshot (`evidently.core.report.Snapshot`), made when it is asked for; None for a window without rows."""
+        from monitor.analysis.snapshot.report import make_report  # Evidently takes seconds to import
+
+        return None if self.figures is None else make_report(self.figures, self.sorts)
 
     @property
     def pages(self) -> bool:

@@ -53,7 +53,9 @@ def is_positive(values: pd.Series, positive: object) -> pd.Series:
     """1.0 for the positive class, 0.0 for any other, NaN for missing: 1 and true are positive unless a class is named."""
     text = canonical_text(values)
     accepted = _POSITIVE if positive is None else {str(canonical_text(pd.Series([positive])).iloc[0])}
-    return text.map(lambda value: float(value in accepted), na_action="ignore").astype(float)
+    codes, different = pd.factorize(text)
+    flags = np.array([*(float(value in accepted) for value in different), np.nan])
+    return pd.Series(flags[codes], values.index)
 
 
 def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:

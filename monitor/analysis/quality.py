@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from scipy.stats import binom, fisher_exact
 
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import Conformed
+from monitor.analysis.summary import Categories, Numbers, Summary
 from monitor.domain.checks import WindowCounts
 
 # Below these a change is no fault, however unlikely: a single stray value must not ring.
 MIN_FAULTY_ROWS = 3
 MIN_FAULTY_SHARE = 0.002
 MIN_ROWS = 20
+OfColumn = Callable[[str], Summary | None]
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,15 @@ class Fault:
 
 
 def faults(
-    reference: Reference, window: Conformed, frame: pd.DataFrame, counts: WindowCounts, checked: list[str]
-) -> Iterator[Fault]:
-    """Every quality metric of the window; `checked` names the columns, features and predictions, in the reference's order."""
+    reference: Reference, window: Conformed, of_column: OfColumn, frame: pd.DataFrame, counts: WindowCounts, checked: list[str],
+) -> Iterator[Fault]:  # fmt: skip
+    """Every quality metric of the window; `checked` names the columns, features and predictions, in the reference's order.
+
+    of_column: the summary of one of the window's columns.
+    """
     for name in checked:
         if name in frame.columns:
-            yield from _of_column(reference, window, name, counts)
+            yield from _of_column(reference, window, of_column, name, counts)
         else:
             yield Fault(
                 "column_missing",
@@ -69,7 +75,7 @@ def faults(
                     f"column '{name}' is new: the reference has none of that name",
                     certain=True,
                 )
-    yield from _duplicates(reference, window, checked)
+    yield from _duplicates(reference, window, of_column, checked)
     yield from _counted(
         counts,
         (
@@ -94,12 +100,12 @@ def _counted(counts: WindowCounts, faults: Sequence[tuple[str, int, str]]) -> It
             yield Fault(metric, None, share, counts.rows, cause, f"{number} {text}", certain=number > 0, share=share)
 
 
-def _of_column(reference: Reference, window: Conformed, name: str, counts: WindowCounts) -> Iterator[Fault]:
-    values = window.frame[name]
-    before = reference.frame[name]
-    rows = len(values)
+def _of_column(
+    reference: Reference, window: Conformed, of_column: OfColumn, name: str, counts: WindowCounts
+) -> Iterator[Fault]:
+    rows = len(window.frame)
     mismatched = window.mismatched.get(name, 0)
-    yield _missing(reference, name, values, counts)
+    yield _missing(reference, window, name, counts)
     if rows == 0:
         return
     share = mismatched / rows
@@ -126,42 +132,38 @@ def _of_column(reference: Reference, window: Conformed, name: str, counts: Windo
             certain=infinite > 0,
             share=infinite / rows,
         )
-    present = values.dropna()
-    present_before = before.dropna()
-    if len(present_before) == 0 or sort not in ("numerical", "categorical", "boolean"):
+    present, before = of_column(name), reference.of_column(name)
+    if present is None or before is None or before.count == 0:
         return
-    if sort == "numerical":
-        low, high = float(present_before.min()), float(present_before.max())
-        outside = int(((present < low) | (present > high)).sum())
-        chance = 2 / (len(present_before) + 1)
-        text = f"'{name}': {{share:.1%}} of the values lie outside the reference's range {low:.4g} to {high:.4g}"
+    if isinstance(present, Numbers) and isinstance(before, Numbers):
+        outside = present.outside(before.low, before.high)
+        chance = 2 / (before.count + 1)
+        text = f"'{name}': {{share:.1%}} of the values lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
         if outside:
-            text += f" ({present.min():.4g} to {present.max():.4g})"
-        yield _unseen("out_of_range_share", name, outside, len(present), chance, "out of range", text)
-    else:
-        seen = present_before.value_counts()
-        new = present[~present.isin(seen.index)]
-        chance = (float((seen == 1).sum()) + 1) / (len(present_before) + 1)
-        examples = ", ".join(repr(str(value)) for value in new.value_counts().index[:3])
+            text += f" ({present.low:.4g} to {present.high:.4g})"
+        yield _unseen("out_of_range_share", name, outside, present.count, chance, "out of range", text)
+    elif isinstance(present, Categories) and isinstance(before, Categories):
+        new = present.tally[~present.tally.index.isin(before.tally.index)]
+        chance = (float((before.tally == 1).sum()) + 1) / (before.count + 1)
+        examples = ", ".join(repr(str(value)) for value in new.index[:3])
         text = f"'{name}': {{share:.1%}} of the values are categories that the reference has not" + (
             f": {examples}" if examples else ""
         )
-        yield _unseen("new_category_share", name, len(new), len(present), chance, "new category", text)
+        yield _unseen("new_category_share", name, int(new.sum()), present.count, chance, "new category", text)
     if name not in reference.summary["longest_run"]:
         return
-    distinct, distinct_before = int(present.nunique()), int(present_before.nunique())
     # The order of time matters: what stays the same for long anyway (a month, a rare flag) is not stuck.
     stuck = (
-        distinct == 1
-        and distinct_before > 1
-        and len(present) >= max(MIN_ROWS, 3 * reference.summary["longest_run"][name])
+        present.distinct == 1
+        and before.distinct > 1
+        and present.count >= max(MIN_ROWS, 3 * reference.summary["longest_run"][name])
     )
-    value = present.iloc[0] if stuck else ""
+    value = "" if not stuck else present.low if isinstance(present, Numbers) else present.tally.index[0]
     yield Fault(
         "unique_count",
         name,
-        float(distinct),
-        len(present),
+        float(present.distinct),
+        present.count,
         "stuck value",
         f"'{name}' is stuck at {value}",
         certain=stuck,
@@ -169,9 +171,11 @@ def _of_column(reference: Reference, window: Conformed, name: str, counts: Windo
     )
 
 
-def _missing(reference: Reference, name: str, values: pd.Series, counts: WindowCounts) -> Fault:
+def _missing(reference: Reference, window: Conformed, name: str, counts: WindowCounts) -> Fault:
     rows = counts.rows
-    missing = counts.missing.get(name, int(values.isna().sum()))
+    missing = counts.missing.get(name)
+    if missing is None:
+        missing = int(window.frame[name].isna().sum())
     share = missing / rows if rows else 0.0
     before = int(reference.frame[name].isna().sum())
     before_share = before / reference.rows
@@ -201,27 +205,34 @@ def _unseen(metric: str, name: str, count: int, rows: int, chance: float, cause:
     return Fault(metric, name, share, rows, cause, text, p_value, share=share)
 
 
-def _duplicates(reference: Reference, window: Conformed, checked: list[str]) -> Iterator[Fault]:
+def _duplicates(reference: Reference, window: Conformed, of_column: OfColumn, checked: list[str]) -> Iterator[Fault]:
     """Columns that hold the same values in every row, though in the reference they do not."""
-    seen: dict[int, str] = {}
+    seen: dict[Any, list[str]] = {}
     for name in checked:
-        if name not in window.frame or len(window.frame) < MIN_ROWS or window.frame[name].nunique() < 2:
+        summary = of_column(name) if name in window.frame else None
+        if summary is None or len(window.frame) < MIN_ROWS or summary.distinct < 2:
             continue
-        values = window.frame[name]
-        key = int(pd.util.hash_pandas_object(values, index=False).sum())
-        other = seen.setdefault(key, name)
-        if (
-            other != name
-            and values.equals(window.frame[other])
-            and not reference.frame[name].equals(reference.frame[other])
-        ):
-            yield Fault(
-                "duplicate_column",
-                name,
-                1.0,
-                len(values),
-                "duplicate column",
-                f"'{name}' holds the same values as '{other}'",
-                certain=True,
-                share=1.0,
-            )
+        for other in seen.setdefault(_likeness(summary), []):
+            if window.frame[name].equals(window.frame[other]) and not reference.frame[name].equals(
+                reference.frame[other]
+            ):
+                yield Fault(
+                    "duplicate_column",
+                    name,
+                    1.0,
+                    len(window.frame),
+                    "duplicate column",
+                    f"'{name}' holds the same values as '{other}'",
+                    certain=True,
+                    share=1.0,
+                )
+                break
+        else:
+            seen[_likeness(summary)].append(name)
+
+
+def _likeness(summary: Summary) -> Any:
+    """What is equal of columns that are equal."""
+    if isinstance(summary, Numbers):
+        return summary.count, summary.low, summary.quantile(0.5), summary.high
+    return summary.count, summary.distinct, frozenset(summary.tally.index[:1])

@@ -17,6 +17,7 @@ from pyarrow import ipc
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import estimation
+from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
     Measured,
     Outcomes,
@@ -28,11 +29,12 @@ from monitor.analysis.performance import (
     too_little,
 )
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
+from monitor.analysis.summary import Summary, summarise
 from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "1"
+ANALYSIS_VERSION = "2"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
 
@@ -54,6 +56,7 @@ class Reference:
         self.seed = seed
         self.version = version
         self.summary = summary
+        self._summaries: dict[str, Summary | None] = {}
 
     @classmethod
     def fit(
@@ -133,6 +136,19 @@ class Reference:
                 value: {name: Measured(*pair) for name, pair in metrics.items()} for value, metrics in values.items()
             }
             for column, values in self.summary["segments"].items()
+        }
+
+    def of_column(self, name: str) -> Summary | None:
+        """The summary of a column; None for sorts of which none is made."""
+        if name not in self._summaries:
+            self._summaries[name] = summarise(self.frame[name], self.sorts[name])
+        return self._summaries[name]
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """Performance on the reference by the names of Evidently's metrics."""
+        return {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.summary["figures"].items()
         }
 
     def save(self, path: str | Path) -> None:
@@ -218,6 +234,7 @@ class Reference:
         result: dict[str, Any] = {
             "labelled": labelled,
             "baseline": {},
+            "figures": {},
             "importance": {},
             "segments": {},
             "harm_metric": None,
@@ -229,6 +246,7 @@ class Reference:
         if too_little(data):
             return result | {"labelled": False}
         realised = measure(data)
+        result["figures"] = performance_figures(data, reference=True)
         metric = "mae" if self.task == "regression" else "roc_auc" if "roc_auc" in realised else "accuracy"
         result["harm_metric"] = metric
         result["calibration"] = self._calibration(data)

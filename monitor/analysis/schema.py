@@ -40,14 +40,21 @@ def canonical_text(values: pd.Series) -> pd.Series:
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean").map({True: "true", False: "false"}).astype(object)
     if pd.api.types.is_numeric_dtype(values.dtype):
-        numbers = pd.to_numeric(values, errors="coerce").astype(float)
-        whole = numbers.notna() & np.isfinite(numbers) & (numbers == np.floor(numbers)) & (numbers.abs() < 2**53)
-        text = numbers.astype(object)
-        text[whole] = [str(int(value)) for value in numbers[whole]]
-        text[~whole] = [None if value != value else repr(float(value)) for value in numbers[~whole]]
-        return text
-    text = values.astype(object).map(_one_text, na_action="ignore").astype(object)
+        codes, different = pd.factorize(pd.to_numeric(values, errors="coerce").astype(float))
+        texts = np.array([*map(_number_text, different), None], dtype=object)
+        return pd.Series(texts[codes], values.index, dtype=object)
+    text = values.astype(object)
+    if pd.api.types.infer_dtype(text, skipna=True) != "string":
+        text = text.map(_one_text, na_action="ignore").astype(object)
     return text.where(values.notna(), None)
+
+
+def _number_text(value: float) -> str:
+    return (
+        str(int(value))
+        if np.isfinite(value) and value == np.floor(value) and abs(value) < 2**53
+        else repr(float(value))
+    )
 
 
 def _one_text(value: object) -> str:
@@ -81,10 +88,11 @@ def conform(frame: pd.DataFrame, sorts: dict[str, Sort]) -> Conformed:
         values = frame[name]
         if sort == "numerical":
             numbers = _numbers(values)
-            lost = int((numbers.isna() & values.notna()).sum())
+            lost = int((numbers.isna() & values.notna()).sum()) if values.dtype.kind != "f" else 0
             infinite = int(np.isinf(numbers).sum())
-            columns[name] = numbers.mask(np.isinf(numbers))
+            columns[name] = numbers
             if infinite:
+                columns[name] = numbers.mask(np.isinf(numbers))
                 result.infinite[name] = infinite
         elif sort == "boolean":
             lower = canonical_text(values).map(str.lower, na_action="ignore")
@@ -100,11 +108,13 @@ def conform(frame: pd.DataFrame, sorts: dict[str, Sort]) -> Conformed:
             lost = 0
         if lost:
             result.mismatched[name] = lost
-    result.frame = pd.DataFrame(columns, index=frame.index)
+    result.frame = pd.DataFrame(columns, index=frame.index, copy=False)
     return result
 
 
 def _numbers(values: pd.Series) -> pd.Series:
+    if values.dtype.kind in "fiu":
+        return values if values.dtype == float else values.astype(float)
     if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_numeric_dtype(values.dtype):
         return values.astype("Float64").astype(float) if values.isna().any() else values.astype(float)
     if pd.api.types.is_datetime64_any_dtype(values.dtype):

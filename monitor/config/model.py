@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from monitor.domain.checks import Checks, Harm, Threshold
+from monitor.domain.checks import DRIFT_METHODS, Checks, Harm, Threshold
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Duration, Grid
 from monitor.errors import UsageError
@@ -279,6 +279,11 @@ class ChecksConfig(Entry):
         description="The share of windows like the reference in which any check may be `changed`; pages nobody.",
     )
 
+    drift_methods: dict[str, str] = Field(
+        {},
+        description="Evidently's name of a drift method, by column or for all that are `numerical` or `categorical`.",
+    )
+
     @field_validator("harm")
     @classmethod
     def _harm(cls, value: dict[str, float | str]) -> dict[str, float | str]:
@@ -293,9 +298,20 @@ class ChecksConfig(Entry):
             _as_value_error(Threshold.of, each)
         return value
 
+    @field_validator("drift_methods")
+    @classmethod
+    def _known_methods(cls, value: dict[str, str]) -> dict[str, str]:
+        for method in value.values():
+            if method not in DRIFT_METHODS:
+                raise ValueError(f"there is no drift method {method}; they are: {', '.join(DRIFT_METHODS)}")
+        return value
+
     def to_checks(self, false_alarm_rate: float, page_confidence: float) -> Checks:
         """As the analysis takes them; the rate and the confidence are worked out by the service."""
-        return Checks(false_alarm_rate, page_confidence, self.thresholds, self.harm, tuple(self.segments) or None)
+        return Checks(
+            false_alarm_rate, page_confidence, self.thresholds, self.harm, tuple(self.segments) or None,
+            drift_methods=self.drift_methods,
+        )  # fmt: skip
 
 
 def _as_value_error(function: Any, value: Any) -> None:

@@ -49,6 +49,11 @@ class Severity(Enum):
         return self.value
 
 
+# Evidently's drift methods, by its names.
+DRIFT_METHODS = (
+    "wasserstein", "jensenshannon", "psi", "kl_div", "hellinger", "ks", "chisquare", "z", "t_test", "mannw", "anderson", "cramer_von_mises",
+    "ed", "es", "fisher_exact", "g_test", "TVD", "empirical_mmd",
+)  # fmt: skip
 _RANKS = {severity.value: rank for rank, severity in enumerate(Severity)}
 
 
@@ -140,6 +145,7 @@ class Checks:
     page_confidence: the confidence of the intervals on which pages are decided.
     thresholds: limits of the user's own, by metric. harm: the smallest loss that counts, by metric.
     segments: some of `Columns.segments`; all if None. only: kinds to check; all if None.
+    drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or `categorical`.
     """
 
     false_alarm_rate: float = 0.01
@@ -148,6 +154,7 @@ class Checks:
     harm: Mapping[str, Any] = field(default_factory=dict)
     segments: tuple[str, ...] | None = None
     only: tuple[str, ...] | None = None
+    drift_methods: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("false_alarm_rate", "page_confidence"):
@@ -163,6 +170,12 @@ class Checks:
     def asks(self, kind: Kind) -> bool:
         """Whether findings of this kind are looked for."""
         return self.only is None or kind.value in self.only
+
+    def method(self, column: str, sort: str) -> str | None:
+        """The drift method that was asked for of a column; None for the usual one."""
+        return self.drift_methods.get(column) or self.drift_methods.get(
+            "numerical" if sort == "numerical" else "categorical"
+        )
 
     def threshold(self, metric: str, column: str | None) -> Threshold | None:
         """The user's limit for a metric of a column, the column's own first."""

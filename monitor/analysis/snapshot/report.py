@@ -1,142 +1,106 @@
-"""The Evidently report of a window: drift and data quality of its columns, performance of its labelled rows."""
+"""The Evidently report of a window, made of numbers that are known already: Evidently's own metrics, with a calculation of ours.
+
+Nothing is drawn: the widgets are Evidently's plain counters, and the plots are made when someone looks (`store.to_html`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from abc import ABC
+from datetime import UTC, datetime
+from typing import Any
 
-import numpy as np
+import evidently.metrics
 import pandas as pd
-from evidently import BinaryClassification, DataDefinition, Dataset, MulticlassClassification, Regression, Report
-from evidently.core.metric_types import Metric
+from evidently import DataDefinition, Dataset, Report
+from evidently.core.metric_types import CountValue, MeanStdValue, Metric, MetricCalculation, MetricResult, SingleValue
 from evidently.core.report import Snapshot
-from evidently.metrics import (
-    FNR,
-    FPR,
-    MAE,
-    MAPE,
-    RMSE,
-    TNR,
-    TPR,
-    AbsMaxError,
-    Accuracy,
-    F1Score,
-    LogLoss,
-    MeanError,
-    MissingValueCount,
-    Precision,
-    R2Score,
-    Recall,
-    RocAuc,
-    RowCount,
-    ValueDrift,
-)
-from structlog import get_logger
+from evidently.legacy.calculations.stattests.registry import get_registered_stattest
+from evidently.legacy.core import ColumnType
 
-from monitor.analysis.performance import Outcomes
+from monitor.analysis.figures import Figure, Figures
 from monitor.analysis.schema import Sort
 
-# Distances that do not depend on how many rows there are; the thresholds on them are ours.
-METHODS = {"numerical": "wasserstein", "categorical": "jensenshannon", "boolean": "jensenshannon"}
-
-log = get_logger()
-
-
-def column_report(reference: pd.DataFrame, window: pd.DataFrame, compared: dict[str, Sort]) -> Snapshot:
-    """Drift of the columns in `compared` (they hold values on both sides) and missing values of all of the window's."""
-    metrics: list[Metric] = [RowCount()]
-    metrics += [ValueDrift(column=name, method=METHODS[sort]) for name, sort in compared.items()]
-    metrics += [MissingValueCount(column=name) for name in window.columns]
-    definition = DataDefinition(
-        numerical_columns=[name for name in window if compared.get(str(name)) == "numerical"],
-        categorical_columns=[name for name in window if compared.get(str(name)) != "numerical"],
-    )
-    return _run(metrics, _dataset(window, definition), _dataset(reference.reindex(columns=window.columns), definition))
+# The key of a snapshot's metadata under which the counts for its plots are.
+PLOTS = "plots"
+_TITLES = {
+    "MeanError": "Mean Error", "MAE": "Mean Absolute Error", "RMSE": "RMSE", "MAPE": "Mean Absolute Percentage Error", "R2Score": "R2 Score",
+    "AbsMaxError": "Absolute Max Error",
+}  # fmt: skip
 
 
-def drift_scores(snapshot: Snapshot, columns: Sequence[str]) -> dict[str, float]:
-    """Evidently's drift score by column, where it is a finite number."""
-    found = {}
-    for result in snapshot.metric_results.values():
-        config = result.metric_value_location.metric.params if result.metric_value_location else {}
-        name = config.get("column")
-        if "ValueDrift" in str(config.get("type")) and name in columns and np.isfinite(result.value):
-            found[str(name)] = float(result.value)
-    return found
+class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
+    """A calculation of a metric whose result is known. It stands in a report in the metric's place; ABC keeps it from taking that for good."""
+
+    def __init__(self, metric: Metric, title: str, result: MetricResult, reference: MetricResult | None = None) -> None:
+        super().__init__(metric.get_metric_id(), metric)
+        self._title, self._results = title, (result, reference)
+
+    def to_calculation(self) -> Known:
+        """Itself: Evidently asks each of a report's metrics for its calculation."""
+        return self
+
+    def calculate(self, *_: Any) -> Any:
+        """The result that is known, and the reference's."""
+        return self._results if self._results[1] is not None else self._results[0]
+
+    def display_name(self) -> str:
+        """What Evidently calls the metric on its pages."""
+        return self._title
 
 
-def performance_report(reference: Outcomes | None, window: Outcomes) -> Snapshot:
-    """Evidently's classification or regression metrics of labelled rows."""
-    definition, metrics = _task(window)
-    before = None if reference is None else _dataset(_frame(reference), definition)
-    return _run(metrics, _dataset(_frame(window), definition), before)
+def make_report(figures: Figures, sorts: dict[str, Sort]) -> Snapshot:
+    """The snapshot of a window: metric values, ids and names as Evidently's own metrics give them."""
+    metrics = [_row_count(figures)]
+    metrics += [_drift(column, method, score, sorts[column]) for column, (method, score) in figures.drift.items()]
+    metrics += [_missing(column, figures) for column in figures.missing]
+    metrics += [_performance(name, *values) for name, values in figures.performance.items()]
+    nothing = Dataset.from_pandas(pd.DataFrame({"": [0.0]}), DataDefinition())
+    plots = {column: json.dumps(plot) for column, plot in figures.plots.items()}
+    report = Report(metrics, include_tests=False, metadata={PLOTS: plots} if plots else None)
+    # Evidently writes local time without its zone; the run tells when it was.
+    return report.run(nothing, None, timestamp=datetime.now(UTC).replace(tzinfo=None))
 
 
-def joined(first: Snapshot, second: Snapshot) -> Snapshot:
-    """Two snapshots as one."""
-    a, b = first.to_snapshot_model(), second.to_snapshot_model()
-    return Snapshot.load_model(
-        a.copy(
-            update={
-                "metric_results": {**a.metric_results, **b.metric_results},
-                "top_level_metrics": [*a.top_level_metrics, *b.top_level_metrics],
-                "widgets": [*a.widgets, *b.widgets],
-                "tests_widgets": [*a.tests_widgets, *b.tests_widgets],
-            }
+def _row_count(figures: Figures) -> Known:
+    title = "Row count in dataset"
+    return Known(evidently.metrics.RowCount(), title, *(_single(rows, title) for rows in figures.rows))
+
+
+def _drift(column: str, method: str, score: float, sort: Sort) -> Known:
+    kind = ColumnType.Numerical if sort == "numerical" else ColumnType.Categorical
+    threshold = get_registered_stattest(method, kind).default_threshold
+    metric = evidently.metrics.ValueDrift(column=column, method=method)
+    title = f"Value drift for {column}"
+    known = Known(metric, title, _single(score, title))
+    known.resolve_parameter("threshold", threshold)
+    return known
+
+
+def _missing(column: str, figures: Figures) -> Known:
+    title = f"Column '{column}' missing values"
+    counts = [
+        CountValue(
+            display_name=title,
+            count=_single(missing, f"{title} count"),
+            share=_single(missing / rows if rows else 0.0, f"{title} share"),
         )
-    )
+        for missing, rows in zip(figures.missing[column], figures.rows, strict=True)
+    ]
+    return Known(evidently.metrics.MissingValueCount(column=column), title, *counts)
 
 
-def _task(data: Outcomes) -> tuple[DataDefinition, list[Metric]]:
-    if data.task == "regression":
-        definition = DataDefinition(
-            numerical_columns=["label", "prediction"], regression=[Regression(target="label", prediction="prediction")]
-        )
-        return definition, [MeanError(), MAE(), RMSE(), MAPE(), R2Score(), AbsMaxError()]
-    metrics: list[Metric] = [Accuracy(), Precision(), Recall(), F1Score()]
-    if data.probability is not None:
-        metrics += [RocAuc(), LogLoss()]
-    if data.task == "binary":
-        metrics += [TPR(), TNR(), FPR(), FNR()]
-        probability = None if data.probability is None else "probability"
-        binary = BinaryClassification(
-            target="label", prediction_labels="prediction", prediction_probas=probability, pos_label=1
-        )
-        return DataDefinition(categorical_columns=["label", "prediction"], classification=[binary]), metrics
-    names = None if data.probability is None else list(data.classes)
-    multiclass = MulticlassClassification(target="label", prediction_labels="prediction", prediction_probas=names)
-    return DataDefinition(categorical_columns=["label", "prediction"], classification=[multiclass]), metrics
+def _performance(name: str, value: Figure, reference: Figure | None) -> Known:
+    title = _TITLES.get(name, f"{name} metric")
+    results = [_figure(each, title) for each in (value, reference) if each is not None]
+    return Known(getattr(evidently.metrics, name)(), title, *results)
 
 
-def _frame(data: Outcomes) -> pd.DataFrame:
-    frame = pd.DataFrame({"label": data.label, "prediction": data.prediction})
-    if data.task == "binary":
-        frame = frame.astype(int)
-        if data.probability is not None:
-            frame["probability"] = data.probability
-    elif data.probability is not None:
-        frame[list(data.classes)] = data.probability
-    return frame
+def _figure(value: Figure, title: str) -> MetricResult:
+    if isinstance(value, tuple):
+        return MeanStdValue(display_name=title, mean=_single(value[0], title), std=_single(value[1], f"{title} std"))
+    return _single(value, title)
 
 
-def _dataset(frame: pd.DataFrame, definition: DataDefinition) -> Dataset:
-    return Dataset.from_pandas(frame, data_definition=definition)
-
-
-def _run(metrics: list[Metric], window: Dataset, reference: Dataset | None) -> Snapshot:
-    """All metrics in one report; one that fails costs only itself."""
-    try:
-        return Report(metrics, include_tests=False).run(window, reference)
-    except Exception as error:
-        log.warning("report_metric_failed", error=f"{type(error).__name__}: {error}")
-    return Report([metric for metric in metrics if _works(metric, window, reference)], include_tests=False).run(
-        window, reference
-    )
-
-
-def _works(metric: Metric, window: Dataset, reference: Dataset | None) -> bool:
-    try:
-        Report([metric], include_tests=False).run(window, reference)
-    except Exception as error:
-        log.warning("report_metric_left_out", metric=str(metric), error=f"{type(error).__name__}: {error}")
-        return False
-    return True
+def _single(value: float, title: str) -> SingleValue:
+    return SingleValue(value=value, display_name=title)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from itertools import pairwise
+from typing import Any
 
 import zstandard
+
+from monitor.analysis.snapshot.report import PLOTS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from evidently.core.report import Snapshot
+    from evidently.legacy.model.widget import BaseWidgetInfo
 
 
 def pack(snapshot: Snapshot) -> bytes:
@@ -22,5 +28,34 @@ def unpack(data: bytes) -> Snapshot:
 
 
 def to_html(snapshot: Snapshot) -> str:
-    """The report as one page that needs nothing from elsewhere."""
-    return str(snapshot.get_html_str(as_iframe=False))
+    """The report as one page that needs nothing from elsewhere, with the plots drawn from the counts that it holds."""
+    model = snapshot.to_snapshot_model()
+    plots: dict[str, str] = dict(model.metadata.get(PLOTS, {}))
+    drawn = [_widget(column, json.loads(plot)) for column, plot in plots.items()]
+    whole = Snapshot.load_model(model.copy(update={"widgets": [*model.widgets, *drawn]}))
+    return str(whole.get_html_str(as_iframe=False))
+
+
+def _widget(column: str, plot: dict[str, Any]) -> BaseWidgetInfo:
+    """Reference and window of a column side by side, as shares."""
+    if "edges" in plot:
+        edges = plot["edges"]
+        places: list[Any] = [(low + high) / 2 for low, high in pairwise(edges)]
+    else:
+        places = plot["names"]
+    bars: list[dict[str, Any]] = [
+        {"type": "bar", "name": side, "x": places, "y": _shares(plot[side]), "marker": {"color": colour}}
+        for side, colour in (("reference", "#4d4d4d"), ("window", "#ed0400"))
+    ]
+    layout = {
+        "barmode": "overlay" if "edges" in plot else "group", "bargap": 0.02 if "edges" in plot else 0.2, "height": 260,
+        "margin": {"l": 40, "r": 10, "t": 10, "b": 40}, "yaxis": {"tickformat": ".0%"},
+    }  # fmt: skip
+    for bar in bars:
+        bar["opacity"] = 0.6 if "edges" in plot else 1
+    return BaseWidgetInfo(type="big_graph", title=column, size=1, params={"data": bars, "layout": layout})
+
+
+def _shares(counts: list[int]) -> list[float]:
+    whole = sum(counts) or 1
+    return [count / whole for count in counts]

@@ -1,0 +1,103 @@
+"""What the Evidently report of a window is made of: numbers that are known already, and counts to draw its plots from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import precision_recall_fscore_support
+
+from monitor.analysis.performance import Outcomes, measure
+from monitor.analysis.summary import Categories, Numbers, Summary
+
+Figure = float | tuple[float, float]
+_BINS, _CATEGORIES = 30, 20
+# Evidently's metrics by the names that this service has for them.
+_NAMES = {
+    "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1Score", "tnr": "TNR", "fpr": "FPR", "fnr": "FNR",
+    "roc_auc": "RocAuc", "log_loss": "LogLoss", "rmse": "RMSE", "r2_score": "R2Score", "abs_max_error": "AbsMaxError",
+}  # fmt: skip
+
+
+@dataclass
+class Figures:
+    """The numbers of a report.
+
+    rows: of window and reference. drift: by column, the method and the score. missing: by column, what is missing in the
+    window and in the reference, of those rows. performance: by Evidently's metric, its value in the window and on the
+    reference (None: not known); a pair is a mean and a standard deviation. plots: by column, what `plot_of` gives.
+    """
+
+    rows: tuple[int, int]
+    drift: dict[str, tuple[str, float]] = field(default_factory=dict)
+    missing: dict[str, tuple[int, int]] = field(default_factory=dict)
+    performance: dict[str, tuple[Figure, Figure | None]] = field(default_factory=dict)
+    plots: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def performance_figures(data: Outcomes, *, reference: bool) -> dict[str, Figure]:
+    """Performance of labelled rows, by the names of Evidently's metrics and worked out as it does.
+
+    reference: Evidently's MAPE leaves targets of nearly zero out of the reference, and counts them as 1 in the window.
+    """
+    if data.rows == 0:
+        return {}
+    found: dict[str, Figure] = {
+        _NAMES[name]: value.value for name, value in measure(data).items() if name in _NAMES
+    }  # fmt: skip
+    if data.task == "binary" and "Recall" in found:
+        found["TPR"] = found["Recall"]
+    if data.task == "multiclass":
+        averaged = precision_recall_fscore_support(data.label, data.prediction, average="macro", zero_division=0)
+        found |= dict(zip(("Precision", "Recall", "F1Score"), map(float, averaged[:3]), strict=True))
+    if data.task == "regression" and data.rows > 1:
+        assert data.prediction is not None
+        errors = data.prediction - data.label
+        near_zero = np.abs(data.label) <= np.finfo(float).eps
+        shares = np.abs(errors) / np.maximum(data.label, np.finfo(float).eps)
+        shares = shares[~near_zero] if reference else np.where(near_zero, 1.0, shares)
+        found |= {"MeanError": _mean_and_std(errors), "MAE": _mean_and_std(np.abs(errors))}
+        if len(shares) > 1:
+            mean, std = _mean_and_std(shares)
+            found["MAPE"] = (100 * mean, std)
+    return found
+
+
+def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std(ddof=1))
+
+
+def plot_of(before: Summary, after: Summary) -> dict[str, Any]:
+    """How often values come in the reference and in the window, in bins or by category: enough to draw both from.
+
+    Numbers: `edges` between the outer half per cents of both, what lies beyond counted in the outer bins.
+    """
+    if isinstance(before, Numbers) and isinstance(after, Numbers):
+        low = min(before.quantile(0.005), after.quantile(0.005))
+        high = max(before.quantile(0.995), after.quantile(0.995))
+        edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+        counts = [_with_outer(each, edges) for each in (before, after)]
+        return {"edges": [float(f"{edge:.6g}") for edge in edges], "reference": counts[0], "window": counts[1]}
+    assert isinstance(before, Categories)
+    assert isinstance(after, Categories)
+    names = list(dict.fromkeys([*before.tally.index[:_CATEGORIES], *after.tally.index[: _CATEGORIES // 2]]))
+    rows = [[int(each.tally.get(name, 0)) for name in names] for each in (before, after)]
+    others = [each.count - sum(row) for each, row in zip((before, after), rows, strict=True)]
+    if any(others):
+        names.append("all others")
+        rows = [[*row, other] for row, other in zip(rows, others, strict=True)]
+    return {"names": [str(name)[:60] for name in names], "reference": rows[0], "window": rows[1]}
+
+
+def _with_outer(values: Numbers, edges: np.ndarray) -> list[int]:
+    counts = values.counts(edges)
+    counts[0] += np.searchsorted(values.values, edges[0], "left")
+    counts[-1] += values.count - np.searchsorted(values.values, edges[-1], "right")
+    return [int(count) for count in counts]
+
+
+def beside(window: Mapping[str, Figure], reference: Mapping[str, Figure]) -> dict[str, tuple[Figure, Figure | None]]:
+    """The window's figures, each with the reference's."""
+    return {name: (value, reference.get(name)) for name, value in window.items()}
