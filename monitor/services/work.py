@@ -150,7 +150,7 @@ def _in_force(references: dict[str, str], version: str) -> str:
     return references.get(version) or references.get("") or next(reversed(references.values()))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _reference(path: str) -> Reference:
     return Reference.from_bytes(Path(path).read_bytes())
 

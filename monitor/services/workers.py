@@ -1,7 +1,7 @@
 """Worker processes, behind a small interface: `Workers.start(function, spec) -> Work` with `wait` and `kill`.
 
-They come from a forkserver that has imported the heavy libraries; each does one piece of work and is gone. A worker
-that is killed costs nobody else anything, and none outlives its daemon.
+They come from a forkserver that has imported the heavy libraries; each does one piece of work at a time, so that one
+that is killed costs nobody else anything, and keeps the references it has read for the next. None outlives its daemon.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ _ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 _start_lock = threading.Lock()
+# A worker that has taken so much more memory is replaced; and so many may wait for work.
+_GROWTH_MB = 1024
+_MOST_RESTING = 16
 _KEPT_ERRORS: tuple[type[MonitorError], ...] = (SourceUnreachableError, DataError)
 
 
@@ -48,44 +52,45 @@ class WorkFailedError(MonitorError):
 
 
 class Work:
-    """One piece of work in a process of its own."""
+    """One piece of work in a process that does nothing else meanwhile."""
 
-    def __init__(self, process: Any, results: Connection, timeout_s: float) -> None:
-        self._process = process
-        self._results = results
+    def __init__(self, worker: _Worker, workers: Workers, timeout_s: float) -> None:
+        self._worker = worker
+        self._workers = workers
         self.deadline = time.monotonic() + timeout_s
 
     @property
     def pid(self) -> int:
         """The worker's process id."""
-        return int(self._process.pid)
+        return int(self._worker.process.pid)
 
     @property
     def handles(self) -> list[Any]:
         """What `multiprocessing.connection.wait` waits on."""
-        return [self._results, self._process.sentinel]
+        return [self._worker.pipe, self._worker.process.sentinel]
 
     def is_over(self) -> bool:
         """Whether there is a result, or the worker is gone, or its time is up."""
-        return self._results.poll() or not self._process.is_alive() or time.monotonic() > self.deadline
+        return self._worker.pipe.poll() or not self._worker.process.is_alive() or time.monotonic() > self.deadline
 
     def wait(self, timeout_s: float | None = None) -> Any:
         """The result. Raises what the work raised, WorkerDiedError if the worker died, and kills it when its time is up."""
         until = self.deadline if timeout_s is None else min(self.deadline, time.monotonic() + timeout_s)
+        process, pipe = self._worker.process, self._worker.pipe
         try:
-            if not wait(self.handles, max(until - time.monotonic(), 0)) and not self._results.poll():
+            if not wait(self.handles, max(until - time.monotonic(), 0)) and not pipe.poll():
                 raise WorkFailedError("the work took longer than workers.timeout and was ended")
-            if not self._results.poll(0.2):
-                self._process.join(5)
-                raise WorkerDiedError(f"the worker process ended without a result (exit code {self._process.exitcode})")
-            outcome, value = self._results.recv()
-        except EOFError:
-            self._process.join(5)
-            raise WorkerDiedError(
-                f"the worker process ended without a result (exit code {self._process.exitcode})"
-            ) from None
-        finally:
+            if not pipe.poll(0.2):
+                raise EOFError
+            outcome, value, stays = pipe.recv()
+        except (EOFError, ConnectionError):
+            process.join(5)
             self.kill()
+            raise WorkerDiedError(f"the worker process ended without a result (exit code {process.exitcode})") from None
+        except WorkFailedError:
+            self.kill()
+            raise
+        self._workers.rest(self._worker, stays=stays)
         if outcome == "result":
             return value
         name, message = value
@@ -96,36 +101,57 @@ class Work:
 
     def end(self) -> None:
         """End the worker's process alone; whoever waits for its result is told that it died."""
-        self._process.kill()
+        self._worker.process.kill()
 
     def kill(self) -> None:
         """End the worker, whatever it does."""
-        if self._process.is_alive():
-            self._process.kill()
-        self._process.join(5)
-        self._results.close()
+        self._worker.end()
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process and the pipe to it."""
+
+    process: Any
+    pipe: Connection
+
+    def end(self) -> None:
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join(5)
+        self.pipe.close()
 
 
 class Workers:
-    """Starts work in processes of this machine."""
+    """Starts work in processes of this machine; one that has done its work waits for the next."""
 
     def __init__(self, *, warm: bool = True) -> None:
         """warm: the forkserver imports everything that an evaluation needs; of no use to commands that only look at data."""
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD if warm else [])
         self._called: set[Work] = set()
+        self._resting: list[_Worker] = []
 
     def start(self, function: str, spec: Any, timeout_s: float = 3600.0, memory_mb: int | None = None) -> Work:
-        """Run a function, named as `module:function`, on a picklable specification, in a process of its own.
+        """Run a function, named as `module:function`, on a picklable specification, in a process that does nothing else meanwhile.
 
         memory_mb: so much address space it may take beyond what it starts with.
         """
-        receiving, sending = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_run, args=(sending, function, spec, memory_mb), daemon=True)
+        request = (function, spec, memory_mb)
+        while (rested := self._rested()) is not None:
+            try:
+                rested.pipe.send(request)
+            except OSError:  # it was killed while it rested
+                rested.end()
+            else:
+                return Work(rested, self, timeout_s)
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         with _start_lock, _plain_main(), _environment():
             process.start()
-        sending.close()
-        return Work(process, receiving, timeout_s)
+        theirs.close()
+        ours.send(request)
+        return Work(_Worker(process, ours), self, timeout_s)
 
     def call(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Any:
         """Run a function in a worker and wait for its result."""
@@ -140,6 +166,31 @@ class Workers:
         """End what `call` waits for: a source that hangs must not keep the daemon from stopping."""
         for work in list(self._called):
             work.end()
+
+    def rest(self, worker: _Worker, *, stays: bool) -> None:
+        """Take back a worker that has done its work."""
+        with _start_lock:
+            keeps = stays and len(self._resting) < _MOST_RESTING
+            if keeps:
+                self._resting.append(worker)
+        if not keeps:
+            worker.end()
+
+    def close(self) -> None:
+        """End those that rest."""
+        with _start_lock:
+            resting, self._resting = self._resting, []
+        for worker in resting:
+            worker.end()
+
+    def _rested(self) -> _Worker | None:
+        with _start_lock:
+            while self._resting:
+                worker = self._resting.pop()
+                if worker.process.is_alive():
+                    return worker
+                worker.end()
+        return None
 
 
 @contextlib.contextmanager
@@ -173,30 +224,45 @@ def _plain_main() -> Iterator[None]:
             main.__file__ = file
 
 
-def _run(results: Connection, function: str, spec: Any, memory_mb: int | None) -> None:
+def _work(pipe: Connection) -> None:
+    """What a worker does: one piece of work after the other, until it has grown too large."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # what a window kills is its worker, which the daemon sees
-    warnings.simplefilter(
-        "ignore"
-    )  # libraries' advice to their programmers; what users should know is a check's verdict
+    warnings.simplefilter("ignore")  # advice to programmers; what users should know is a check's verdict
+    largest = _pages()[1] + _GROWTH_MB * 2**20
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            outcome = _outcome(*pipe.recv())
+            stays = _pages()[1] < largest
+            pipe.send((*outcome, stays))
+            if not stays:
+                break
+    os._exit(0)
+
+
+def _outcome(function: str, spec: Any, memory_mb: int | None) -> tuple[str, Any]:
     if memory_mb is not None:
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        limit = taken + memory_mb * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_AS, (_pages()[0] + memory_mb * 2**20, resource.RLIM_INFINITY))
     try:
         module, name = function.split(":")
-        outcome = ("result", getattr(importlib.import_module(module), name)(spec))
+        return "result", getattr(importlib.import_module(module), name)(spec)
     except MemoryError:
-        outcome = (
+        return (
             "error",
             ("MemoryError", "the window does not fit into memory: lower sample.rows, or raise workers.memory_limit"),
         )
     except Exception as error:
-        outcome = ("error", (type(error).__name__, str(error)))
-    results.send(outcome)
-    results.close()
-    os._exit(0)
+        return "error", (type(error).__name__, str(error))
+    finally:
+        if memory_mb is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _pages() -> tuple[int, int]:
+    """The address space and the memory that this process takes, in bytes."""
+    space, memory, *_ = Path("/proc/self/statm").read_text().split()
+    return int(space) * resource.getpagesize(), int(memory) * resource.getpagesize()
 
 
 def _die_with_parent() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 
@@ -17,6 +19,20 @@ def workers() -> Workers:
 
 def test_work_is_done_elsewhere_and_its_result_comes_back(workers: Workers) -> None:
     assert workers.call("math:sqrt", 9.0) == 3.0
+
+
+def test_a_worker_waits_for_the_next_work_unless_it_was_killed_meanwhile(workers: Workers) -> None:
+    first = workers.start("time:sleep", 0.0)
+    pid = first.pid
+    first.wait()
+    again = workers.start("time:sleep", 0.0)
+    assert again.pid == pid
+    again.wait()
+    os.kill(pid, signal.SIGKILL)
+    workers._resting[-1].process.join(10)
+    third = workers.start("time:sleep", 0.0)
+    assert third.pid != pid
+    third.wait()
 
 
 def test_an_error_comes_back_with_its_words(workers: Workers) -> None:
