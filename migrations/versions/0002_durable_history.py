@@ -60,10 +60,6 @@ VIEWS = {
                r.uuid AS run, r.kind, r.look, r.as_of
         FROM metric_series s JOIN monitors m ON m.id = s.monitor_id JOIN metric_values v ON v.series_id = s.id
         JOIN runs r ON r.id = v.run_id""",
-    "monitor_metric_days": """
-        SELECT m.name AS monitor, m.model_name AS model, s.model_version, s.metric, s.column_name, s.segment,
-               d.day, d.value, d.lowest AS value_lowest, d.highest AS value_highest, d.number AS value_count
-        FROM metric_series s JOIN monitors m ON m.id = s.monitor_id JOIN metric_days d ON d.series_id = s.id""",
     "monitor_checks": """
         SELECT m.name AS monitor, m.model_name AS model, s.model_version, s.metric, s.column_name, s.segment, c.kind, c.verdict,
                c.value, c.lower AS value_lower, c.upper AS value_upper, c.threshold_lower, c.threshold_upper, c.p_value,
@@ -119,8 +115,6 @@ def upgrade():
     for table, columns in added().items():
         for column in columns:
             op.add_column(table, column)
-    with _values() as batch:
-        batch.drop_constraint("fk_metric_values_series_id", type_="foreignkey")
     op.create_index("ix_runs_ended", "runs", ["monitor_id", "status", "finished_at"])
     op.create_table(
         "fold_checkpoints",
@@ -136,9 +130,9 @@ def upgrade():
         "metric_days",
         sa.Column("series_id", sa.Integer(), nullable=False),
         sa.Column("day", Moment(), nullable=False),
-        sa.Column("value", sa.Double(), nullable=False),
-        sa.Column("lowest", sa.Double(), nullable=False),
-        sa.Column("highest", sa.Double(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.Column("lowest", sa.Double(), nullable=True),
+        sa.Column("highest", sa.Double(), nullable=True),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["series_id"], ["metric_series.id"], name=op.f("fk_metric_days_series_id")),
         sa.PrimaryKeyConstraint("series_id", "day", name=op.f("pk_metric_days")),
@@ -193,15 +187,9 @@ def _in_dialect(query, dialect):
     return query.replace('"', _quote(dialect))
 
 
-def _values():
-    return op.batch_alter_table("metric_values", table_kwargs={"sqlite_with_rowid": False})
-
-
 def downgrade():
     for name in VIEWS:
         op.execute(f"DROP VIEW {name}")
-    with _values() as batch:
-        batch.create_foreign_key("fk_metric_values_series_id", "metric_series", ["series_id"], ["id"])
     with op.batch_alter_table("source_states") as batch:
         batch.add_column(sa.Column("label_times", sa.JSON(), nullable=True))
     op.execute("UPDATE source_states SET label_times = '{}'")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -32,6 +34,8 @@ class Context:
     only: str | None = None
     stopping: Event = field(default_factory=Event)
     followed: int | None = None
+    # What was seen of each monitor when it was last planned, and when more will be due: until then, and while that is so, planning has nothing to do.
+    planned: dict[int, tuple[Any, datetime | None]] = field(default_factory=dict)
     _newer: Configuration | None = None
     _versions: dict[int, Configuration] = field(default_factory=dict)
 

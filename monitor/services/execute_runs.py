@@ -261,6 +261,7 @@ def _store(session: Session, context: Context, claim: Claim, result: RunResult) 
     taken.read_seconds, taken.read_rows, taken.read_bytes = result.read_seconds, result.sampled, result.read_bytes
     taken.severity, taken.software_version = result.severity, context.software_version
     taken.reference_id = session.query(ReferenceVersion.id).filter_by(version=result.reference).scalar()
+    monitors.to_be_judged(session, taken.monitor_id)
     results.store(session, taken, Results(result.metrics, result.checks, result.findings, result.snapshot))
     return True
 

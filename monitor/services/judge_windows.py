@@ -27,25 +27,33 @@ _BATCH = 200
 def judge_windows(context: Context) -> int:
     """Judge what can be judged; how many results were taken."""
     taken = 0
-    for monitor_id in context.database.read(lambda session: [row.id for row in monitors.active(session)]):
-        for kind in FOLDED:
-            while True:
-                number = context.database.transact(_judge, context, monitor_id, kind)
-                taken += number
-                if number < _BATCH:
-                    break
+    for monitor_id in context.database.read(monitors.unjudged):
+        while True:
+            numbers = context.database.transact(_judge_monitor, context, monitor_id)
+            taken += sum(numbers)
+            if max(numbers, default=0) < _BATCH:
+                break
     return taken
 
 
-def _judge(session: Session, context: Context, monitor_id: int, kind: Kind) -> int:
+def _judge_monitor(session: Session, context: Context, monitor_id: int) -> list[int]:
+    """How many results of each kind were taken."""
     row: MonitorRow = locked(session, MonitorRow, monitor_id)
+    row.unjudged = False
     if context.config_of(session, row) is None or row.planned_until is None:
-        return 0
-    stored = alerts.fold_state(session, monitor_id, kind.value)
+        return []
+    numbers = [_judge(session, context, row, kind) for kind in FOLDED]
+    row.unjudged = max(numbers) >= _BATCH
+    return numbers
+
+
+def _judge(session: Session, context: Context, row: MonitorRow, kind: Kind) -> int:
+    assert row.planned_until is not None
+    stored = alerts.fold_state(session, row.id, kind.value)
     late = [session.get_one(Run, number) for number in stored.late or []]
     ready = [run for run in late if run.status in runs.ENDED]
     ended = len(ready)
-    for run in runs.to_judge(session, monitor_id, kind.folds, _place(stored), row.planned_until, _BATCH):
+    for run in runs.to_judge(session, row.id, kind.folds, _place(stored), row.planned_until, _BATCH):
         if run.status not in runs.ENDED:
             break
         ready.append(run)

@@ -85,6 +85,7 @@ def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec, n
             log.error("source_not_read", source=spec.log.place.shown, error=message)
         return False
     context.database.transact(_store, monitor_id, spec, seen, now, live=not context.catches_up)
+    context.planned.pop(monitor_id, None)
     return True
 
 

@@ -17,6 +17,8 @@ from monitor.storage.database import locked
 from monitor.storage.tables import MonitorRow, OpenWindow, SourceState
 
 _MOMENT = timedelta(microseconds=1)
+# So many monitors are planned in one transaction.
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,42 @@ def plan_runs(context: Context) -> Planned:
     """Plan all monitors; nothing while the clock cannot be trusted."""
     if context.clock.fault():
         return Planned(0, None)
-    names = context.database.read(lambda session: [(row.id, row.name) for row in monitors.active(session)])
-    number, due = 0, []
-    for monitor_id, name in names:
-        if context.only in (None, name):
-            planned = context.database.transact(_plan_monitor, context, monitor_id)
-            number += planned.number
-            due += [planned.next_due] if planned.next_due is not None else []
-    return Planned(number, min(due, default=None))
+    now, number = context.clock.now(), 0
+    seen = context.database.read(monitors.seen, context.only)
+    known = context.planned
+    wanted = [
+        each
+        for each, what in seen.items()
+        if each not in known or known[each][0] != what or _is_due(known[each][1], now)
+    ]
+    for start in range(0, len(wanted), _AT_ONCE):
+        for monitor_id, planned in context.database.transact(_plan_some, context, wanted[start : start + _AT_ONCE]):
+            if planned is None:
+                known.pop(monitor_id, None)
+            else:
+                known[monitor_id] = (seen[monitor_id], planned.next_due)
+                number += planned.number
+    due = [known[each][1] for each in seen if each in known]
+    return Planned(number, min((moment for moment in due if moment is not None), default=None))
 
 
-def _plan_monitor(session: Session, context: Context, monitor_id: int) -> Planned:
+def _is_due(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment <= now
+
+
+def _plan_some(session: Session, context: Context, ids: list[int]) -> list[tuple[int, Planned | None]]:
+    return [(monitor_id, _plan_monitor(session, context, monitor_id)) for monitor_id in ids]
+
+
+def _plan_monitor(session: Session, context: Context, monitor_id: int) -> Planned | None:
+    """What was planned; None where nothing can be planned yet."""
     row: MonitorRow = locked(session, MonitorRow, monitor_id)
     config = context.config_of(session, row)
     state = monitors.source_state(session, monitor_id)
     if config is None or row.active_name is None or state.looked_at is None or state.newest_event is None:
-        return Planned(0, None)
+        return None
     if not references.in_force(session, monitor_id, state.newest_event):
-        return Planned(0, None)  # there is nothing yet to compare with: its windows wait, and `self` says so
+        return None  # there is nothing yet to compare with: its windows wait, and `self` says so
     now = context.clock.now()
     number, next_due = _plan_windows(session, context, row, config, state, now)
     number += sum(
@@ -56,6 +76,7 @@ def _plan_monitor(session: Session, context: Context, monitor_id: int) -> Planne
     )
     runs.release_waiting(session, monitor_id, state.newest_event, now)
     unknown = windows.first_unknown(session, monitor_id, state.looked_at)
+    row.unjudged = True
     row.planned_until = state.looked_at if unknown is None else min(state.looked_at, unknown - _MOMENT)
     future = [moment for moment in (next_due, windows.next_due(session, monitor_id, now)) if moment is not None]
     return Planned(number, min(future, default=None))

@@ -97,7 +97,8 @@ def run(spec: RunSpec) -> RunResult:
         if spec.columns.label is not None and labels.label != spec.columns.label:
             frame = frame.rename(columns={labels.label: spec.columns.label})
     else:
-        frame, counts = log.sample(spec.window, spec.as_of), log.counts(spec.window, spec.as_of)
+        counts = log.counts(spec.window, spec.as_of)
+        frame = log.sample(spec.window, spec.as_of, counts.rows)
         dropped = [
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
         ]

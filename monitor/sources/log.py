@@ -21,6 +21,9 @@ from monitor.sources import files, tables
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 
 _KEY = "monitor_canonical_id"
+_RANK = "monitor_rank"
+# No step of the arithmetic with it leaves 64 bits.
+_PRIME = 2_147_483_647
 _CHUNK = 5_000
 
 
@@ -99,13 +102,22 @@ class Log:
     def sample(self, window: Window, as_of: datetime | None = None, rows: int | None = None) -> pd.DataFrame:
         """The rows of a window with the smallest (hash, id), at most `sample_rows`; in the order of their ids.
 
-        The column of canonical ids is `monitor_canonical_id`; sensitive values are hashed already.
+        rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`;
+        sensitive values are hashed already.
         """
         kept = [name for name in self.types if name not in self.spec.ignore]
-        keyed = self._window(window, as_of).select(*kept, **{_KEY: self._key()})
-        order = [md5(ibis.literal(f"{self.spec.seed}:").concat(keyed[_KEY])), keyed[_KEY]]
-        frame: pd.DataFrame = keyed.order_by(order).limit(rows or self.spec.sample_rows).to_pandas()
-        frame = frame.sort_values([_KEY], kind="stable", ignore_index=True)
+        keyed = self._window(window, as_of)
+        if rows is None:
+            rows = _whole(keyed.count().execute())
+        limit = self.spec.sample_rows
+        ranked, largest = self._ranked(keyed.select(*kept, **{_KEY: self._key(), _RANK: self._rank_of()}))
+        # Hashes are even: a bound that a few too many lie below spares the engine the sorting of all rows.
+        bound = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
+        few = ranked.filter(ranked[_RANK] < _bound(largest, bound)) if bound < 0.5 else ranked
+        frame: pd.DataFrame = few.order_by([_RANK, _KEY]).limit(limit).to_pandas()
+        if len(frame) < min(limit, rows) and few is not ranked:  # repeated ids have the same hash
+            frame = ranked.order_by([_RANK, _KEY]).limit(limit).to_pandas()
+        frame = frame.drop(columns=_RANK).sort_values([_KEY], kind="stable", ignore_index=True)
         return hide_sensitive(frame, self.spec.sensitive, self.spec.hash_key)
 
     def sample_with_labels(self, window: Window, as_of: datetime) -> tuple[pd.DataFrame, WindowCounts]:
@@ -113,14 +125,14 @@ class Log:
 
         The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became known.
         """
-        frame, known, early, unmatched = self._labelled(window, as_of)
         counts = self.counts(window, as_of)
+        frame, known, early, unmatched = self._labelled(window, as_of, counts.rows)
         labelled = int(known.notna().sum())
         return frame, replace(counts, labelled=labelled, early_labels=early, unmatched_labels=unmatched)
 
     def label_times(self, window: Window) -> tuple[list[datetime], int]:
         """When the labels of the window's sample became known, as far as they did until today, sorted; and the sample's rows."""
-        frame, known, _, _ = self._labelled(window, None)
+        frame, known, _, _ = self._labelled(window, None, None)
         return [moment.to_pydatetime() for moment in known.dropna().sort_values()], len(frame)
 
     def newest_label(self) -> datetime | None:
@@ -148,14 +160,16 @@ class Log:
 
     # -- how it is done -----------------------------------------------------------------------------------------
 
-    def _labelled(self, window: Window, as_of: datetime | None) -> tuple[pd.DataFrame, pd.Series, int, int]:
+    def _labelled(
+        self, window: Window, as_of: datetime | None, rows: int | None
+    ) -> tuple[pd.DataFrame, pd.Series, int, int]:
         """The sample with labels, when each became known (NaT if not by `as_of`), early labels, labels of no prediction.
 
         Without `as_of`: all that is known today, each label at the time of its first version, strangers not counted.
         """
         labels = self.spec.labels
         assert labels is not None
-        frame = self.sample(window, as_of)
+        frame = self.sample(window, as_of, rows)
         times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
         event_times = pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
         if labels.place is None:
@@ -260,6 +274,34 @@ class Log:
         ]
         return md5(ibis.literal("\x1f").join(text))
 
+    def _rank_of(self) -> Any:
+        """What the hash is worked out from: whole numbers as they are, all else as text with the seed before it."""
+        column = None if self.spec.id is None else self.table[self.spec.id]
+        if column is None or column.type().is_string() or column.type().is_uuid():
+            return ibis.literal(f"{self.spec.seed}:").concat(self._key())
+        return (column % _PRIME if column.type().is_unsigned_integer() else column).cast("int64")
+
+    def _ranked(self, rows: Any) -> tuple[Any, int | None]:
+        """Rows with the hash in place of what it is worked out from, and the number that none reaches (None: it is md5's text).
+
+        Plain arithmetic on whole numbers, md5 on all else; either gives the same on every engine. Rows without id come last.
+        """
+        number = rows[_RANK]
+        if number.type().is_string():
+            return rows.mutate(**{_RANK: md5(number).fill_null("g")}), None  # behind every hexadecimal digit
+        a, b, c, d = _coefficients(self.spec.seed)
+        if self._connection.name == "sqlite":  # ibis would take the remainder in floating point there
+            quoted = (name.replace('"', '""') for name in rows.columns if name != _RANK)
+            names = ", ".join(f'"{name}"' for name in quoted)
+            query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {_PRIME}, {_PRIME}) AS {_RANK}
+                FROM (SELECT *, (v * v + u) % {_PRIME} AS w FROM (SELECT *, (u * {a} + {b}) % {_PRIME} AS v
+                FROM (SELECT *, ({_RANK} % {_PRIME} + {_PRIME}) % {_PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers
+            return self._connection.sql(query, schema=rows.schema()), _PRIME
+        number = (number % _PRIME + _PRIME) % _PRIME
+        mixed = (number * a + b) % _PRIME
+        mixed = (mixed * mixed + number) % _PRIME
+        return rows.mutate(**{_RANK: ((mixed * c + d) % _PRIME).fill_null(_PRIME)}), _PRIME
+
     @cached_property
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.spec.place.timezone)
@@ -292,6 +334,17 @@ class Log:
 
     def _to_utc(self, moment: Any) -> datetime | None:
         return _utc(moment, self._zone)
+
+
+def _coefficients(seed: int) -> list[int]:
+    """Four numbers between 1 and the prime, by the seed."""
+    digest = hashlib.sha256(f"sample:{seed}".encode()).digest()
+    return [1 + int.from_bytes(digest[place : place + 8]) % (_PRIME - 1) for place in (0, 8, 16, 24)]
+
+
+def _bound(largest: int | None, share: float) -> Any:
+    """Below what a share of all hashes lies."""
+    return int(share * largest) if largest is not None else f"{int(share * 2**32):08x}"
 
 
 def canonical_id(column: Any, shown: str) -> Any:

@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from monitor.domain.freshness import with_arrival
@@ -46,6 +46,32 @@ def active(session: Session) -> list[MonitorRow]:
     return list(
         session.scalars(select(MonitorRow).where(MonitorRow.active_name.is_not(None)).order_by(MonitorRow.name))
     )
+
+
+def seen(session: Session, name: str | None = None) -> dict[int, tuple[int, datetime | None, datetime | None]]:
+    """Of each monitor that is watched (or the one of that name): its configuration, its epoch and when its source was last looked at."""
+    query = (
+        select(MonitorRow.id, MonitorRow.configuration_id, MonitorRow.epoch_start, SourceState.looked_at)
+        .join(SourceState, SourceState.monitor_id == MonitorRow.id)
+        .where(MonitorRow.active_name.is_not(None) if name is None else MonitorRow.active_name == name)
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in session.execute(query.order_by(MonitorRow.id))}
+
+
+def unjudged(session: Session) -> list[int]:
+    """The monitors that are watched and of which something is to be judged."""
+    return list(
+        session.scalars(
+            select(MonitorRow.id)
+            .where(MonitorRow.active_name.is_not(None), MonitorRow.unjudged)
+            .order_by(MonitorRow.id)
+        )
+    )
+
+
+def to_be_judged(session: Session, monitor_id: int) -> None:
+    """Something of a monitor has ended, or may be judged from now on."""
+    session.execute(update(MonitorRow).where(MonitorRow.id == monitor_id, ~MonitorRow.unjudged).values(unjudged=True))
 
 
 def ids(session: Session) -> list[int]:

@@ -14,6 +14,7 @@ from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
 from monitor.domain.looks import FIRST_BY_HAND
 from monitor.storage.database import database_now
+from monitor.storage.monitors import to_be_judged
 from monitor.storage.tables import FoldState, MonitorRow, Run
 
 ENDED = ("done", "failed", "skipped", "cancelled")
@@ -195,6 +196,7 @@ def fail(
     run.losses, run.lease_until, run.reason = 0, None, reason
     if final or run.failures >= max_attempts:
         run.status, run.finished_at = "failed", now
+        to_be_judged(session, run.monitor_id)
     else:
         run.status, run.owner = "pending", ""
         run.available_at = now + delay * 2 ** (run.failures - 1)

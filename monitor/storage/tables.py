@@ -71,6 +71,8 @@ class MonitorRow(Base):
     first_window: Mapped[datetime | None]
     epoch_start: Mapped[datetime | None]
     planned_until: Mapped[datetime | None]
+    # Something has ended or been planned since it was last judged.
+    unjudged: Mapped[bool] = mapped_column(default=True, server_default=true())
     created_at: Mapped[datetime]
     retired_at: Mapped[datetime | None]
 

@@ -1,59 +1,277 @@
-"""`make bench`: what a window costs, as ratios against Evidently's own presets in the same run."""
+"""`make bench`: what a window costs, as ratios against a named peer measured in the same run; writes docs/explanation/performance.md."""
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import subprocess
+import sys
 import time
 import warnings
-from collections.abc import Callable
+from datetime import date
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from monitor import Columns, Reference, evaluate
+from tests import servers
+from tests.benchmarks.peers import drawn
 
-ROUNDS = 5
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "explanation" / "performance.md"
+ROWS: list[tuple[str, str, str, str, str]] = []
 
 
-def timed(work: Callable[[], object]) -> list[float]:
-    work()
-    spent = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        spent.append(time.perf_counter() - started)
-    return spent
+def run(name: str, rows: int, columns: int, rounds: int = 5, python: str = sys.executable) -> dict[str, Any]:
+    """One peer in a process of its own."""
+    command = [python, "-m", "tests.benchmarks.peers", name, str(rows), str(columns), str(rounds)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def spread(found: dict[str, Any]) -> str:
+    seconds = found["seconds"]
+    return f"{median(seconds):.3g} s ({min(seconds):.3g} to {max(seconds):.3g})"
+
+
+def note(what: str, ours: str, theirs: str, ratio: str, goal: str) -> None:
+    ROWS.append((what, ours, theirs, ratio, goal))
+    print(f"\n{what}: {ours}, against {theirs}: {ratio} (goal {goal})", flush=True)
+
+
+def times(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
+    return float(median(theirs["seconds"]) / median(ours["seconds"]))
+
+
+def test_drift_against_evidently() -> None:
+    theirs = run("preset_drift", 200_000, 50, 2)
+    drift, everything = run("our_drift", 200_000, 50), run("our_checks", 200_000, 50)
+    what = "50 columns x 200,000 rows, reference fitted"
+    note(
+        f"{what}: drift alone",
+        spread(drift),
+        f"DataDriftPreset {spread(theirs)}",
+        f"1/{times(drift, theirs):.0f}",
+        "1/100",
+    )
+    memory = f"1/{theirs['megabytes'] / max(drift['megabytes'], 1):.1f}"
+    note(f"{what}: memory of it", f"{drift['megabytes']:.0f} MB", f"{theirs['megabytes']:.0f} MB", memory, "1/3")
+    note(
+        f"{what}: all checks",
+        spread(everything),
+        f"DataDriftPreset {spread(theirs)}",
+        f"1/{times(everything, theirs):.0f}",
+        "1/20",
+    )
 
 
 def test_a_window_against_the_presets() -> None:
-    from evidently import BinaryClassification, DataDefinition, Dataset, Report
-    from evidently.presets import ClassificationPreset, DataDriftPreset, DataSummaryPreset
+    ours, theirs = run("our_checks", 20_000, 20), run("three_presets", 20_000, 20, 3)
+    note(
+        "20 columns x 20,000 rows, all checks and the report",
+        spread(ours),
+        f"three presets {spread(theirs)}",
+        f"1/{times(ours, theirs):.0f}",
+        "1/30",
+    )
+
+
+@pytest.mark.parametrize(("rows", "goal"), [(200_000, 4), (1_000_000, 3)])
+def test_from_the_file_to_the_scores(rows: int, goal: int) -> None:
+    ours, limit = run("file_to_scores", rows, 50), run("scan", rows, 50)
+    note(
+        f"Parquet file of {rows:,} x 50 to drift scores",
+        spread(ours),
+        f"pyarrow reads it in {spread(limit)}",
+        f"{1 / times(ours, limit):.1f} x",
+        f"{goal} x",
+    )
+
+
+def test_drift_against_nannyml(tmp_path: Path) -> None:
+    """NannyML wants other libraries than we do: it gets an environment of its own."""
+    python = tmp_path / "nannyml" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "nannyml")], check=True)
+    pip = [str(python), "-m", "pip", "install", "-q", "nannyml", "statsmodels"]
+    if subprocess.run(pip, check=False).returncode:
+        pytest.skip("NannyML cannot be installed")
+    ours, theirs = run("our_drift", 200_000, 50), run("nannyml_drift", 200_000, 50, python=str(python))
+    note("the same drift", spread(ours), f"NannyML's calculate {spread(theirs)}", f"1/{times(ours, theirs):.1f}", "1/3")
+
+
+def test_a_report_stored_and_shown() -> None:
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    from monitor import Columns, Reference, evaluate
+    from monitor.analysis.snapshot.store import pack, to_html, unpack
 
     warnings.simplefilter("ignore")
-    random = np.random.default_rng(0)
-    names = [f"x{index}" for index in range(20)]
-
-    def drawn(rows: int) -> pd.DataFrame:
-        frame = pd.DataFrame(random.normal(size=(rows, 20)), columns=names)
-        chance = 1 / (1 + np.exp(-frame["x0"]))
-        return frame.assign(
-            probability=chance, prediction=(chance > 0.5).astype(int), label=(random.random(rows) < chance).astype(int)
-        )
-
-    before, after = drawn(20_000), drawn(20_000)
+    before, after = (drawn(10_000, 50, seed) for seed in (0, 1))
+    definition = DataDefinition(numerical_columns=[f"x{index}" for index in range(50)])
+    sides = [Dataset.from_pandas(side, definition) for side in (after, before)]
+    theirs = Report([DataDriftPreset()]).run(*sides)
     reference = Reference.fit(
         before, Columns(prediction="prediction", probability="probability", label="label"), "binary"
     )
-    target = BinaryClassification(
-        target="label", prediction_labels="prediction", prediction_probas="probability", pos_label=1
+    stored = pack(evaluate(reference, after).snapshot)
+    shown: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(5):
+        for name, draw in (
+            ("ours", lambda: to_html(unpack(stored))),
+            ("theirs", lambda: theirs.get_html_str(as_iframe=False)),
+        ):
+            began = time.perf_counter()
+            page = draw()
+            shown[name].append(time.perf_counter() - began)
+    ours, peer = ({"seconds": shown[name]} for name in ("ours", "theirs"))
+    note(
+        "HTML from the stored snapshot, 50 columns",
+        spread(ours),
+        f"Evidently's get_html_str {spread(peer)}",
+        f"{1 / times(ours, peer):.2f} x",
+        "no slower",
     )
-    definition = DataDefinition(
-        numerical_columns=[*names, "probability"], categorical_columns=["label", "prediction"], classification=[target]
+    note(
+        "stored bytes of a report of 50 columns",
+        f"{len(stored):,}",
+        f"Evidently's HTML {len(page):,}",
+        f"1/{len(page) / len(stored):.0f}",
+        "1/200",
     )
-    report = Report([DataDriftPreset(), DataSummaryPreset(), ClassificationPreset()])
-    ours = timed(lambda: evaluate(reference, after))
-    theirs = timed(lambda: report.run(Dataset.from_pandas(after, definition), Dataset.from_pandas(before, definition)))
-    print(
-        f"\n20 columns x 20,000 rows, all checks: {median(ours):.2f} s ({min(ours):.2f} to {max(ours):.2f}); the three presets {median(theirs):.2f} s "
-        f"({min(theirs):.2f} to {max(theirs):.2f}); ratio {median(ours) / median(theirs):.2f}"
+
+
+def test_windows_a_minute(tmp_path: Path) -> None:
+    """Monitors of 20 columns x 5,000 rows through `monitor run`, results stored; against a loop over the presets."""
+    from monitor.daemon import Daemon
+    from tests.conftest import Project
+
+    number, rows = int(os.environ.get("MONITOR_BENCH_MONITORS", "200")), 5_000
+    entries: dict[str, Any] = {}
+    drawn(rows, 20, 0).to_parquet(tmp_path / "reference.parquet", index=False)
+    frame = drawn(2 * rows, 20, 1).drop(columns="label").assign(id=np.arange(2 * rows))
+    step = pd.Timedelta(days=1) / rows
+    frame["event_time"] = (pd.Timestamp("2025-01-01") + step * np.arange(2 * rows)).astype("datetime64[us]")
+    frame.to_parquet(tmp_path / "log.parquet", index=False)
+    for index in range(number):
+        entries[f"m{index}"] = {
+            "task": "binary", "model": {"name": f"m{index}"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
+            "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
+            "windows": {"length": "1d", "start": "2025-01-01"},
+        }  # fmt: skip
+    project = Project(tmp_path, {"monitors": entries})
+    with Daemon(project.loaded()) as daemon:
+        daemon.ready()
+        began = time.perf_counter()
+        outcome = daemon.run_until_idle()
+        spent = time.perf_counter() - began
+    theirs = run("three_presets", rows, 20, 3)
+    ours, peer = outcome.finished / spent * 60, 60 / median(theirs["seconds"])
+    note(
+        f"windows a minute, {number} monitors x 20 columns x 5,000 rows, stored",
+        f"{ours:.0f}",
+        f"a loop over three presets {peer:.1f}",
+        f"{ours / peer:.0f} x",
+        "60 x",
+    )
+
+
+def test_the_sample_of_many_rows(tmp_path: Path) -> None:
+    """The sample by integer id against the engine's own `order by random() limit n`."""
+    import duckdb
+    import psycopg
+
+    from monitor.domain.grid import Window
+    from monitor.sources.log import Log
+    from monitor.sources.spec import LogSpec, Place
+
+    rows, few = int(float(os.environ.get("MONITOR_BENCH_ROWS", "1e7"))), 10_000
+    query = f"SELECT range AS id, TIMESTAMP '2025-01-01' + range * INTERVAL 1 MILLISECOND AS event_time, random() AS x FROM range({rows})"
+    link = duckdb.connect()
+    link.execute(f"COPY ({query}) TO '{tmp_path}/log.parquet'")
+    server = servers.PostgreSQL() if servers.PostgreSQL.is_installed() else None
+    places = {"Parquet": Place("log", str(tmp_path / "log.parquet"))}
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "log.db") as lite:
+        lite.execute("CREATE TABLE log (id INTEGER, event_time TIMESTAMP, x REAL)")
+        lite.execute(
+            f"""WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n < {rows - 1})
+                INSERT INTO log SELECT n, strftime('%Y-%m-%d %H:%M:%f', '2025-01-01', '+' || (n / 1000.0) || ' seconds'), 0.5 FROM r"""
+        )
+    places["SQLite"] = Place("log", url=f"sqlite:///{tmp_path}/log.db", table="log")
+    if server is not None:
+        url = server.new_database()
+        with psycopg.connect(url, autocommit=True) as pg:
+            pg.execute(
+                f"CREATE TABLE log AS SELECT n::bigint AS id, TIMESTAMP '2025-01-01' + n * INTERVAL '1 millisecond' AS event_time, random() AS x FROM generate_series(0, {rows - 1}) n"
+            )
+            pg.execute("ANALYZE")
+        places["PostgreSQL"] = Place("log", url=url, table="log")
+    chosen = []
+    year = Window(
+        pd.Timestamp("2025-01-01", tz="UTC").to_pydatetime(), pd.Timestamp("2026-01-01", tz="UTC").to_pydatetime()
+    )
+    for name, place in places.items():
+        log = Log(LogSpec(place, "event_time", "id", sample_rows=few))
+        ours: dict[str, list[float]] = {"seconds": []}
+        theirs: dict[str, list[float]] = {"seconds": []}
+        table = f"'{tmp_path}/log.parquet'" if name == "Parquet" else "log"
+        random_rows = (
+            log._connection.sql(f"SELECT * FROM {table} ORDER BY random() LIMIT {few}") if name != "SQLite" else None
+        )
+        for _ in range(3):
+            began = time.perf_counter()
+            frame = log.sample(year, None, rows)
+            ours["seconds"].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            if random_rows is None:
+                log._connection.con.execute(f"SELECT * FROM log ORDER BY random() LIMIT {few}").fetchall()
+            else:
+                random_rows.to_pyarrow()
+            theirs["seconds"].append(time.perf_counter() - began)
+        chosen.append(frame["id"].tolist())
+        note(
+            f"the sample of {rows:,} rows by integer id, {name}",
+            spread(ours),
+            f"order by random() {spread(theirs)}",
+            f"{1 / times(ours, theirs):.1f} x",
+            "2 x",
+        )
+    assert all(each == chosen[0] for each in chosen)
+    if server is not None:
+        server.stop()
+
+
+def test_growth() -> None:
+    base = run("our_checks", 20_000, 20)
+    wide, long = run("our_checks", 20_000, 40), run("our_checks", 40_000, 20)
+    note(
+        "growth of all checks",
+        f"2 x columns {1 / times(wide, base):.2f} x",
+        f"2 x rows {1 / times(long, base):.2f} x",
+        "",
+        "linear, linear",
+    )
+
+
+def test_write_the_page() -> None:
+    """Last: what was measured, for docs/explanation/performance.md."""
+    if len(ROWS) < 8:
+        pytest.skip("only a part was measured")
+    memory = next(
+        int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
+    )
+    table = "\n".join(f"| {' | '.join(row)} |" for row in ROWS)
+    text = PAGE.read_text().split("<!-- measured -->")[0] if PAGE.exists() else "# What a window costs\n\n"
+    PAGE.write_text(
+        f"{text}<!-- measured -->\n\nMeasured by `make bench` on {date.today():%Y-%m-%d}: {os.cpu_count()} cores, {memory / 1e6:.0f} GB, Python {platform.python_version()}; "
+        f"medians, with the least and the most of the rounds.\n\n| what | here | peer, same run | ratio | goal |\n|---|---|---|---|---|\n{table}\n"
     )

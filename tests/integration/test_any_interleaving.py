@@ -95,6 +95,7 @@ class World:
                 else []
             )
             results.store(session, run, Results([], [check], found, None))
+            monitors.to_be_judged(session, run.monitor_id)
             return True
 
         return self.database.transact(unit)
