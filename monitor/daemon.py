@@ -27,6 +27,7 @@ from monitor.services.apply_configuration import (
     prepare_references,
 )
 from monitor.services.context import Context, open_database
+from monitor.services.dask_workers import DaskWorkers
 from monitor.services.deliver_notifications import Deliverer
 from monitor.services.dispatch_alerts import dispatch_alerts, dispatch_proposals
 from monitor.services.execute_runs import Executor
@@ -88,7 +89,8 @@ class Daemon:
     ) -> None:
         self.context = Context(loaded, open_database(loaded), clock or SystemClock(), only=only, catches_up=catches_up)
         self.workers = Workers()
-        self.executor = Executor(self.context, self.workers)
+        cluster = loaded.configuration.workers.dask
+        self.executor = Executor(self.context, self.workers if cluster is None else DaskWorkers(cluster))
         self.deliverer = Deliverer(self.context)
         self.launcher = Launcher(self.context, self.workers)
         self.progress = progress
@@ -128,6 +130,7 @@ class Daemon:
             self.deliverer.close()
             self.launcher.close()
             self.workers.close()
+            self.executor.workers.close()
             self.context.database.transact(daemons.leave, self.context.owner)
         except MonitorError as error:
             log.error("stop_not_stored", error=str(error))

@@ -33,6 +33,12 @@ class SourceUnreachableError(MonitorError):
     exit_code = 3
 
 
+class WorkersUnreachableError(MonitorError):
+    """The cluster that is to evaluate windows is away."""
+
+    exit_code = 3
+
+
 class DatabaseUnreachableError(MonitorError):
     """The report database is away or cannot be written."""
 

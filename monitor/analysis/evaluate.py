@@ -37,6 +37,7 @@ from monitor.domain.checks import (
 from monitor.errors import DataError, UsageError
 
 log = get_logger()
+_MANY_ROWS = 50_000
 DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 
 
@@ -315,11 +316,14 @@ class _Question:
         return Severity.WARNING, f"{fault.text}; that is likely to cost the model {effect:.3g} {metric}"
 
     def _summarise(self, checked: list[str]) -> None:
-        """Sort or count each column once, on all cores: sorting gives Python's lock back."""
+        """Sort or count each column once; where there are many rows on all cores, since sorting gives Python's lock back."""
         if not (self.checks.asks(Kind.DRIFT) or self.checks.asks(Kind.QUALITY)):
             return
         names = [name for name in checked if name in self.window.frame]
         columns = [(self.window.frame[name], self.reference.sorts[name]) for name in names]
+        if len(self.frame) < _MANY_ROWS:
+            self._summaries = {name: summarise(*column) for name, column in zip(names, columns, strict=True)}
+            return
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             self._summaries = dict(zip(names, threads.map(lambda column: summarise(*column), columns), strict=True))
 

@@ -515,6 +515,10 @@ class Workers(Entry):
     )
     lease: Length = Field(Duration(60, "s"), description="A daemon that is silent for so long has lost its runs.")
     retry_after: Length = Field(Duration(10, "s"), description="The pause after a first failure; it doubles.")
+    dask: str | None = Field(
+        None,
+        description="A dask.distributed scheduler, such as tcp://scheduler:8786: windows are evaluated by its workers, which read the source themselves.",
+    )
 
 
 class Retention(Entry):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ import monitor
 from monitor.config import secrets
 from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig
 from monitor.domain.clock import Clock, SystemClock
+from monitor.services.cache import cache_folder
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from monitor.storage import daemons
 from monitor.storage.database import Database
@@ -67,14 +66,7 @@ class Context:
     @property
     def cache(self) -> Path:
         """Where references lie as files named by their version."""
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = base / "production-monitor"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            folder = Path(tempfile.gettempdir()) / f"production-monitor-{os.getuid()}"
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return cache_folder()
 
     def sweep_cache(self) -> None:
         """Remove the half-written files of processes that were killed."""

@@ -17,6 +17,7 @@ from monitor.domain.clock import boot_time_s
 from monitor.domain.grid import Window
 from monitor.errors import DataError, MonitorError, SourceUnreachableError
 from monitor.services.context import Context
+from monitor.services.dask_workers import DaskWork, DaskWorkers
 from monitor.services.specs import RUN, RunResult, RunSpec
 from monitor.services.workers import Work, WorkerDiedError, Workers
 from monitor.storage import monitors, references, results, runs
@@ -34,7 +35,7 @@ class InWork:
     """A claimed run and the worker that evaluates it. trusted_until: by the boot clock; from then on the lease may be another's."""
 
     claim: Claim
-    work: Work
+    work: Work | DaskWork
     about: dict[str, str]
     alone: bool
     trusted_until: float
@@ -45,7 +46,7 @@ class Executor:
     """Keeps up to `workers.processes` runs in work."""
 
     context: Context
-    workers: Workers
+    workers: Workers | DaskWorkers
     in_work: list[InWork] = field(default_factory=list)
     finished: int = 0
     unreachable: list[str] = field(default_factory=list)

@@ -91,13 +91,7 @@ class Work:
             self.kill()
             raise
         self._workers.rest(self._worker, stays=stays)
-        if outcome == "result":
-            return value
-        name, message = value
-        for kind in _KEPT_ERRORS:
-            if kind.__name__ == name:
-                raise kind(message)
-        raise WorkFailedError(f"{name}: {message}")
+        return result_of(outcome, value)
 
     def end(self) -> None:
         """End the worker's process alone; whoever waits for its result is told that it died."""
@@ -193,6 +187,17 @@ class Workers:
         return None
 
 
+def result_of(outcome: str, value: Any) -> Any:
+    """The result of work, from what `outcome_of` gave where it was done. Raises what the work raised."""
+    if outcome == "result":
+        return value
+    name, message = value
+    for kind in _KEPT_ERRORS:
+        if kind.__name__ == name:
+            raise kind(message)
+    raise WorkFailedError(f"{name}: {message}")
+
+
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
     """What the forkserver is started with, at the first start or after it died; the daemon's own environment stays as it is."""
@@ -233,7 +238,7 @@ def _work(pipe: Connection) -> None:
     largest = _pages()[1] + _GROWTH_MB * 2**20
     with contextlib.suppress(EOFError, OSError):
         while True:
-            outcome = _outcome(*pipe.recv())
+            outcome = outcome_of(*pipe.recv())
             stays = _pages()[1] < largest
             pipe.send((*outcome, stays))
             if not stays:
@@ -241,7 +246,8 @@ def _work(pipe: Connection) -> None:
     os._exit(0)
 
 
-def _outcome(function: str, spec: Any, memory_mb: int | None) -> tuple[str, Any]:
+def outcome_of(function: str, spec: Any, memory_mb: int | None = None) -> tuple[str, Any]:
+    """Do the work: "result" and what it gave, or "error" with the error's name and words."""
     if memory_mb is not None:
         resource.setrlimit(resource.RLIMIT_AS, (_pages()[0] + memory_mb * 2**20, resource.RLIM_INFINITY))
     try:

@@ -7,6 +7,7 @@ import glob
 import gzip
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ _FORMATS = {
     ".ndjson": "json",
     ".json": "json",
 }
+_MEMORY = "1GB"
 _COMPRESSIONS = (".gz", ".zst")
 
 
@@ -32,6 +34,8 @@ def connect() -> Any:
     """A DuckDB of this process alone, which never fetches anything from anywhere."""
     connection = ibis.duckdb.connect(autoinstall_known_extensions=False, autoload_known_extensions=False)
     connection.raw_sql("SET TimeZone = 'UTC'")
+    connection.raw_sql(f"SET memory_limit = '{_MEMORY}'")
+    connection.raw_sql(f"SET temp_directory = '{tempfile.gettempdir()}/production-monitor-duckdb'")
     return connection
 
 
@@ -61,6 +65,17 @@ def fingerprint(path: str, shown: str) -> str:
         known = os.stat(file)
         digest.update(f"{file}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:32]
+
+
+def rows_of(path: str, shown: str) -> int:
+    """How many rows Parquet files have, by their footers; 0 for other files."""
+    files = find_files(path, shown)
+    if _format_of(files[0]) != "parquet":
+        return 0
+    try:
+        return sum(parquet.read_metadata(file).num_rows for file in files)
+    except (OSError, ValueError):
+        return 0  # DuckDB will say what is wrong with it
 
 
 def find_files(path: str, shown: str) -> list[str]:

@@ -25,6 +25,8 @@ _RANK = "monitor_rank"
 # No step of the arithmetic with it leaves 64 bits.
 _PRIME = 2_147_483_647
 _CHUNK = 5_000
+# Of more rows than this the repeated ids are told from those with the smallest hashes.
+_IDS_TOLD_APART = 4_000_000
 
 
 @ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
@@ -82,22 +84,38 @@ class Log:
         found: dict[str, Any] = {f"missing_{index}": number for index, number in enumerate(missing.values())}
         found["rows"] = rows.count()
         found["first"], found["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
-        if self.spec.id is not None:
+        if self.spec.id is not None and not self._many:
             found["distinct_ids"] = rows[self.spec.id].nunique()
         values = rows.aggregate(**found).to_pandas().iloc[0]
         total = int(values["rows"])
         null_ids = 0
         numbers = {name: _whole(values[f"missing_{index}"]) for index, name in enumerate(missing)}
+        duplicates = 0
         if self.spec.id is not None:
             null_ids = numbers.get(self.spec.id, 0)
+            duplicates = self._repeated(rows) if self._many else total - null_ids - _whole(values["distinct_ids"])
         return WindowCounts(
             rows=total,
             missing=numbers,
             first_event=self._to_utc(values["first"]),
             last_event=self._to_utc(values["last"]),
-            duplicate_ids=total - null_ids - _whole(values["distinct_ids"]) if self.spec.id is not None else 0,
+            duplicate_ids=duplicates,
             null_ids=null_ids,
         )
+
+    def _repeated(self, rows: Any) -> int:
+        """How many ids came before: told from those with the smallest hashes, since telling all apart takes memory that grows with the window."""
+        ids, largest = self._ranked(rows.select(**{_KEY: self._key(), _RANK: self._rank_of()}))
+        share = _IDS_TOLD_APART / self._many
+        few = ids.filter(ids[_RANK] < _bound(largest, share))
+        told_apart = few.aggregate(known=few.count(), distinct=few[_KEY].nunique()).to_pandas().iloc[0]
+        return round((_whole(told_apart["known"]) - _whole(told_apart["distinct"])) / share)
+
+    @cached_property
+    def _many(self) -> int:
+        """How many rows the log's Parquet files have, where they are very many; else 0."""
+        number = files.rows_of(self.spec.place.path, self.spec.place.shown) if self.spec.place.path is not None else 0
+        return number if number > _IDS_TOLD_APART else 0
 
     def sample(self, window: Window, as_of: datetime | None = None, rows: int | None = None) -> pd.DataFrame:
         """The rows of a window with the smallest (hash, id), at most `sample_rows`; in the order of their ids.

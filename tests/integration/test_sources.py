@@ -168,3 +168,17 @@ def test_what_cannot_be_read_is_told_from_what_is_away(tmp_path: Path) -> None:
     logged().assign(id=lambda frame: frame["event_time"]).to_parquet(tmp_path / "log.parquet")
     with pytest.raises(DataError, match="ids are whole numbers, text or UUIDs"):
         Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id"))
+
+
+def test_repeated_ids_of_very_many_rows_are_told_from_a_part_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.concat([logged(3000)] * 2, ignore_index=True)
+    frame.to_parquet(tmp_path / "log.parquet", index=False)
+    window = Window(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+    exact = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
+    assert exact.duplicate_ids == 3000
+    monkeypatch.setattr("monitor.sources.log._IDS_TOLD_APART", 1000)
+    told = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
+    assert told.duplicate_ids == pytest.approx(3000, rel=0.15)
+    assert told.rows == exact.rows

@@ -1,0 +1,105 @@
+"""Workers on an existing dask.distributed cluster, behind the same interface as those of this machine: they read the source themselves."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from monitor.errors import UsageError, WorkersUnreachableError
+from monitor.services.cache import cache_folder
+from monitor.services.specs import RunSpec
+from monitor.services.workers import WorkerDiedError, WorkFailedError, outcome_of, result_of
+
+
+class DaskWork:
+    """One piece of work on the cluster."""
+
+    def __init__(self, future: Any, timeout_s: float) -> None:
+        self._future = future
+        self._ready, told = Pipe(duplex=False)
+        future.add_done_callback(lambda _: _tell(told))
+        self.deadline = time.monotonic() + timeout_s
+
+    @property
+    def handles(self) -> list[Any]:
+        """What `multiprocessing.connection.wait` waits on."""
+        return [self._ready]
+
+    def is_over(self) -> bool:
+        """Whether there is a result, or none will come."""
+        return bool(self._future.done()) or time.monotonic() > self.deadline
+
+    def wait(self, timeout_s: float | None = None) -> Any:
+        """The result. Raises what the work raised, and WorkerDiedError if the cluster lost it."""
+        until = self.deadline if timeout_s is None else min(self.deadline, time.monotonic() + timeout_s)
+        wait(self.handles, max(until - time.monotonic(), 0))
+        try:
+            if not self._future.done():
+                raise WorkFailedError("the work took longer than workers.timeout and was given up")
+            if self._future.status != "finished":
+                raise WorkerDiedError(f"the cluster lost the work ({self._future.status}): {self._future.exception()}")
+            return result_of(*self._future.result())
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Give the work up; what a cluster's worker has begun it may still end, and nobody takes the result."""
+        self._future.cancel()
+        self._ready.close()
+
+
+class DaskWorkers:
+    """Starts work on the cluster at an address such as `tcp://scheduler:8786`. Raises WorkersUnreachableError if nobody answers."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import Client  # an extra that few install
+        except ImportError:
+            raise UsageError("workers.dask needs dask.distributed: pip install 'production-monitor[dask]'") from None
+        try:
+            self._client = Client(address, timeout="10s", set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            raise WorkersUnreachableError(f"the dask cluster at {address} cannot be reached: {error}") from None
+        self._archives: dict[str, Any] = {}
+
+    def start(self, function: str, spec: RunSpec, timeout_s: float = 3600.0, memory_mb: int | None = None) -> DaskWork:
+        """Run a function, named as `module:function`, on a run's specification. Its memory is the cluster's own limit."""
+        archives = {Path(path).name: self._archive(path) for path in spec.references.values()}
+        future = self._client.submit(run_there, function, spec, archives, pure=False, retries=0)
+        return DaskWork(future, timeout_s)
+
+    def _archive(self, path: str) -> Any:
+        """A reference on the cluster: sent once, named by its hash."""
+        name = Path(path).name
+        if name not in self._archives:
+            self._archives[name] = self._client.scatter(Path(path).read_bytes())
+        return self._archives[name]
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._client.close()
+
+
+def run_there(function: str, spec: RunSpec, archives: dict[str, bytes]) -> tuple[str, Any]:
+    """What a worker of the cluster does: keep the references as files of its own machine, and work."""
+    folder, own = cache_folder(), {}
+    for version, path in spec.references.items():
+        file = folder / Path(path).name
+        if not file.exists():
+            whole = file.with_name(f"{file.name}.{os.getpid()}")
+            whole.write_bytes(archives[file.name])
+            whole.replace(file)
+        own[version] = str(file)
+    return outcome_of(function, replace(spec, references=own))
+
+
+def _tell(told: Any) -> None:
+    try:
+        told.send(None)
+    except OSError:  # nobody waits any more
+        told.close()
