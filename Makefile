@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-database replay chaos chaos-short docs pins clean
+.PHONY: demo test lint bench bench-database replay chaos docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -35,12 +35,9 @@ bench-database: .venv/.installed
 replay: .venv/.installed
 	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q tests/acceptance/test_history_is_the_same.py
 
-# At least 200 kills of daemons, workers and servers; MONITOR_CHAOS_SEED=n replays one that failed.
+# At least 200 kills of daemons, workers and servers (`make test` has 20); MONITOR_CHAOS_SEED=n replays one that failed.
 chaos: .venv/.installed
 	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q tests/chaos
-
-chaos-short: .venv/.installed
-	$(BIN)/pytest -o addopts= -s -q tests/chaos
 
 docs: .venv/.installed
 	$(BIN)/python docs/make_reference.py

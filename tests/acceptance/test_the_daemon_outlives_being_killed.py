@@ -55,7 +55,7 @@ def test_a_daemon_killed_at_random_moments_leaves_the_same_history_and_no_proces
         process = start(project, mark, "run")
         try:
             # The first moments are those of starting up; each try gets further, or nothing would ever end.
-            process.wait(moments.uniform(3, 7) + kills)
+            process.wait(moments.uniform(3, 7) + 2 * kills)
             break
         except subprocess.TimeoutExpired:
             process.kill()

@@ -199,7 +199,7 @@ class Campaign:
                 for _ in range(site.daemons):
                     self._start(site)
             while sum(self.done[what] for what in ("daemon killed", "worker killed", "server killed")) < self.kills:
-                time.sleep(self.random.uniform(1.5, 3.5))
+                time.sleep(self.random.uniform(1.2, 2.4))
                 self._disturb()
             print(f"chaos: all faults done after {time.monotonic() - began:.0f} s", flush=True)
             for site in self.sites:

@@ -13,6 +13,7 @@ from monitor.analysis.snapshot.report import PLOTS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from evidently.core.metric_types import SingleValue
     from evidently.core.report import Snapshot
     from evidently.legacy.model.widget import BaseWidgetInfo
 
@@ -28,11 +29,21 @@ def unpack(data: bytes) -> Snapshot:
 
 
 def to_html(snapshot: Snapshot) -> str:
-    """The report as one page that needs nothing from elsewhere, with the plots drawn from the counts that it holds."""
+    """The report as one page that needs nothing from elsewhere, with the plots drawn from the counts that it holds, what drifted most first."""
     model = snapshot.to_snapshot_model()
     plots: dict[str, str] = dict(model.metadata.get(PLOTS, {}))
-    drawn = [_widget(column, json.loads(plot)) for column, plot in plots.items()]
-    whole = Snapshot.load_model(model.copy(update={"widgets": [*model.widgets, *drawn]}))
+    of_all, by_drift, of_columns = [], [], []
+    for result in model.metric_results.values():
+        column = result.metric_value_location.metric.params.get("column")
+        if column is None:
+            of_all += result.get_widgets()
+        elif isinstance(result, SingleValue) and column in plots:
+            counters = [widget.copy(update={"size": 1}) for widget in result.get_widgets()]
+            by_drift.append((result.value, [*counters, _widget(column, json.loads(plots[column]))]))
+        else:
+            of_columns += result.get_widgets()
+    ranked = [widget for _, widgets in sorted(by_drift, key=lambda each: -each[0]) for widget in widgets]
+    whole = Snapshot.load_model(model.copy(update={"widgets": [*of_all, *ranked, *of_columns]}))
     return str(whole.get_html_str(as_iframe=False))
 
 
