@@ -74,7 +74,8 @@ def _plan_monitor(session: Session, context: Context, monitor_id: int) -> Planne
     number += sum(
         _plan_looks(session, context, row, each, state, now) for each in windows.due(session, monitor_id, now)
     )
-    runs.release_waiting(session, monitor_id, state.newest_event, now)
+    if config.windows.delay_max is not None:
+        runs.release_waiting(session, monitor_id, state.newest_event, now)
     unknown = windows.first_unknown(session, monitor_id, state.looked_at)
     row.unjudged = True
     row.planned_until = state.looked_at if unknown is None else min(state.looked_at, unknown - _MOMENT)
@@ -88,13 +89,13 @@ def _plan_windows(
     """The data runs of the windows that are due; how many, and when the next one is."""
     assert state.newest_event is not None
     number = 0
-    first_time = runs.last_planned(session, row.id, "data") is None
+    last = runs.last_planned(session, row.id, "data")
     oldest = (min(now, state.newest_event) if context.catches_up else now) - config.windows.catch_up.approximate()
-    for window in _windows(session, context, row, config, state):
+    for window in _windows(context, row, config, state, last):
         as_of = window.end + config.windows.delay.approximate()
         if as_of > now:
             return number, as_of
-        if not first_time and as_of < oldest:
+        if last is not None and as_of < oldest:
             reason = f"missed, and older than windows.catch_up ({config.windows.catch_up})"
             number += (
                 runs.plan(session, row, "data", window, 0, as_of, now, status="skipped", reason=reason) is not None
@@ -152,14 +153,13 @@ def label_rule(labels: Labels) -> tuple[timedelta, timedelta]:
 
 
 def _windows(
-    session: Session, context: Context, row: MonitorRow, config: MonitorConfig, state: SourceState
+    context: Context, row: MonitorRow, config: MonitorConfig, state: SourceState, last: datetime | None
 ) -> Iterator[Window]:
     """The windows after the last planned one; the first planning, `run` and replays end with the newest event.
 
     A new epoch begins where the last window of the one before ended, with the short piece up to the next boundary.
     """
     grid = config.windows.grid()
-    last = runs.last_planned(session, row.id, "data")
     assert state.newest_event is not None
     to_newest = context.catches_up or last is None
     epoch = row.epoch_start
