@@ -248,7 +248,7 @@ class Daemon:
             self._beat_in_time()
 
     def _beat_in_time(self) -> None:
-        if boot_time_s() - self._last_beat > self.executor.lease.total_seconds() / 4:
+        if boot_time_s() - self._last_beat > self.context.configuration.workers.heartbeat_s:
             self._last_beat = boot_time_s()
             self.heartbeat()
 
@@ -292,7 +292,6 @@ class Daemon:
         log.info("daemon_stopped", daemon=self.context.owner)
 
     def _loops(self) -> dict[str, tuple[Callable[[], object], float]]:
-        heartbeat_s = max(self.executor.lease.total_seconds() / 4, 1)
         return {
             "configuration": (self.reload, 5),
             "prepare": (lambda: prepare_references(self.context, self.workers), 10),
@@ -303,7 +302,7 @@ class Daemon:
             "dispatch": (lambda: (dispatch_alerts(self.context), dispatch_proposals(self.context)), 2),
             "deliver": (self.deliverer.deliver, 2),
             "launch": (self.launcher.launch, 2),
-            "heartbeat": (self.heartbeat, heartbeat_s),
+            "heartbeat": (self.heartbeat, self.context.configuration.workers.heartbeat_s),
             "recover": (self.recover, 10),
             "end_hanging": (self.context.database.end_hanging, 10),
             "prune": (lambda: prune(self.context), daemons.LOOPS_S["prune"]),

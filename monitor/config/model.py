@@ -514,11 +514,31 @@ class Workers(Entry):
         description="MB of address space that a worker may take beyond what it starts with; one that wants more has failed.",
     )
     lease: Length = Field(Duration(60, "s"), description="A daemon that is silent for so long has lost its runs.")
+    heartbeat: Length | None = Field(
+        None, description="How often a daemon renews its leases; a quarter of `lease` if left out."
+    )
     retry_after: Length = Field(Duration(10, "s"), description="The pause after a first failure; it doubles.")
+    retry_source_after: Length = Field(
+        Duration(30, "s"), description="The pause before a run whose source was away is tried again."
+    )
     dask: str | None = Field(
         None,
         description="A dask.distributed scheduler, such as tcp://scheduler:8786: windows are evaluated by its workers, which read the source themselves.",
     )
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> Workers:
+        if self.heartbeat is not None and self.heartbeat.approximate() > self.lease.approximate() / 2:
+            raise ValueError(
+                f"workers.heartbeat ({self.heartbeat}) must be at most half of workers.lease ({self.lease})"
+            )
+        return self
+
+    @property
+    def heartbeat_s(self) -> float:
+        """How often leases are renewed, in seconds."""
+        chosen = self.lease.approximate() / 4 if self.heartbeat is None else self.heartbeat.approximate()
+        return max(chosen.total_seconds(), 1.0)
 
 
 class Retention(Entry):

@@ -26,7 +26,6 @@ from monitor.storage.runs import Claim
 from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
 
 log = get_logger()
-SOURCE_RETRY = timedelta(seconds=30)
 _NEWEST_EVERY = 4
 
 
@@ -185,7 +184,8 @@ class Executor:
         now, limits = self.context.clock.now(), self.context.configuration.workers
         if isinstance(error, SourceUnreachableError):
             self.unreachable.append(str(error))
-            self.context.database.transact(runs.release, claim, now, SOURCE_RETRY, str(error))
+            pause = self.context.configuration.workers.retry_source_after.approximate()
+            self.context.database.transact(runs.release, claim, now, pause, str(error))
             log.error("run_waits", **about, error=str(error))
             return
         # What the data or the configuration is to blame for fails again in the same way: no second attempt.

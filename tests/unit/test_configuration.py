@@ -151,3 +151,14 @@ def test_the_json_schema_is_json() -> None:
 def test_a_password_in_clear_is_refused_where_it_would_be_stored(tmp_path: Path) -> None:
     text = GOOD.replace("{path: log.parquet}", "{url: 'postgresql://a:geheim@db/x', table: t}")
     assert problems(tmp_path, text) == ["monitor.yaml:6: a password in clear: write it as ${ENVIRONMENT_VARIABLE}"]
+
+
+def test_a_heartbeat_that_comes_too_seldom_for_its_lease_is_a_mistake(tmp_path: Path) -> None:
+    assert "at most half of workers.lease" in problems(tmp_path, GOOD + "workers: {lease: 4s, heartbeat: 3s}\n")[0]
+    (tmp_path / "monitor.yaml").write_text(GOOD + "workers: {lease: 8s}\n")
+    assert load(tmp_path / "monitor.yaml").configuration.workers.heartbeat_s == 2
+
+
+def test_a_drift_method_that_evidently_has_not_is_a_mistake(tmp_path: Path) -> None:
+    found = problems(tmp_path, GOOD + "    checks: {drift_methods: {numerical: wasserstien}}\n")
+    assert "there is no drift method wasserstien; they are: wasserstein" in found[0]
