@@ -148,7 +148,8 @@ class Reference:
     def figures(self) -> dict[str, Figure]:
         """Performance on the reference by the names of Evidently's metrics."""
         return {
-            name: tuple(value) if isinstance(value, list) else value for name, value in self.summary["figures"].items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.summary.get("figures", {}).items()
         }
 
     def save(self, path: str | Path) -> None:

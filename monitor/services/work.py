@@ -88,7 +88,7 @@ _DATA_KINDS = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.
 def run(spec: RunSpec) -> RunResult:
     """Read the window, evaluate it against the reference in force, for each model version that is in it."""
     begun, bytes_before = time.perf_counter(), _bytes_read()
-    log = Log(spec.log)
+    log = Log(replace(spec.log, only=_needed(spec)))
     labels = spec.log.labels
     with_labels = labels is not None and spec.kind != "data"
     if with_labels:
@@ -120,6 +120,21 @@ def run(spec: RunSpec) -> RunResult:
         found.append((version, len(part), evaluation))
     result = _result(found, counts, len(frame), spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
+
+
+def _needed(spec: RunSpec) -> tuple[str, ...]:
+    """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier asks for no feature."""
+    if spec.kind != "performance" or any(_reference(path).task == "regression" for path in spec.references.values()):
+        return spec.log.only
+    columns = spec.columns
+    names = [
+        columns.prediction,
+        *columns.probabilities.values(),
+        columns.label,
+        columns.label_time,
+        columns.model_version,
+    ]
+    return tuple(name for name in (*names, *columns.segments) if name is not None)
 
 
 def _bytes_read() -> int:

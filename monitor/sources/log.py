@@ -61,6 +61,16 @@ class Log:
         """The columns and the engine's types, in the log's order."""
         return {name: str(kind) for name, kind in self.table.schema().items()}
 
+    @cached_property
+    def _read(self) -> list[str]:
+        """The columns that are read, in the log's order."""
+        spec = self.spec
+        parts = {spec.id, spec.event_time, spec.logged_at} | (
+            {spec.labels.label, spec.labels.label_time} if spec.labels else set()
+        )
+        wanted = {*spec.only, *parts} if spec.only else set(self.types)
+        return [name for name in self.types if name in wanted and name not in spec.ignore]
+
     def extent(self, after: datetime | None = None) -> Extent:
         """The first event at or after `after`, and the newest of all."""
         times = self._times
@@ -76,11 +86,7 @@ class Log:
     def counts(self, window: Window, as_of: datetime | None = None) -> WindowCounts:
         """Exact counts of the whole window, by the engine."""
         rows = self._window(window, as_of)
-        missing = {
-            name: _is_missing(rows[name], self._connection.name != "sqlite").sum()
-            for name in self.types
-            if name not in self.spec.ignore
-        }
+        missing = {name: _is_missing(rows[name], self._connection.name != "sqlite").sum() for name in self._read}
         found: dict[str, Any] = {f"missing_{index}": number for index, number in enumerate(missing.values())}
         found["rows"] = rows.count()
         found["first"], found["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
@@ -123,12 +129,11 @@ class Log:
         rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`;
         sensitive values are hashed already.
         """
-        kept = [name for name in self.types if name not in self.spec.ignore]
         keyed = self._window(window, as_of)
         if rows is None:
             rows = _whole(keyed.count().execute())
         limit = self.spec.sample_rows
-        ranked, largest = self._ranked(keyed.select(*kept, **{_KEY: self._key(), _RANK: self._rank_of()}))
+        ranked, largest = self._ranked(keyed.select(*self._read, **{_KEY: self._key(), _RANK: self._rank_of()}))
         # Hashes are even: a bound that a few too many lie below spares the engine the sorting of all rows.
         bound = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
         few = ranked.filter(ranked[_RANK] < _bound(largest, bound)) if bound < 0.5 else ranked

@@ -35,7 +35,10 @@ class LabelSpec:
 
 @dataclass(frozen=True)
 class LogSpec:
-    """A prediction log: where it is, which columns play which part, how much of a window is read."""
+    """A prediction log: where it is, which columns play which part, how much of a window is read.
+
+    only: the columns that are read, beside id and times; all but those of `ignore` if empty.
+    """
 
     place: Place
     event_time: str
@@ -43,6 +46,7 @@ class LogSpec:
     logged_at: str | None = None
     labels: LabelSpec | None = None
     ignore: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     hash_key: str = ""
     sample_rows: int = 20_000
