@@ -242,21 +242,25 @@ def _ancestors(revision: str | None) -> set[str]:
 
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
-    """A lock of the whole database; SQLite's own write lock is one already."""
+    """A lock of the whole database, and a transaction in which all migrations happen: Alembic would commit each by itself on SQLite."""
+    if connection.dialect.name == "sqlite":
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute("PRAGMA foreign_keys = OFF")  # a table that is made anew is dropped for a moment
+        connection.execute(text("SELECT 1"))  # begins, and so takes SQLite's own write lock
+        yield
+        return
     take, give = {
         "postgresql": (f"SELECT pg_advisory_lock({_LOCK_ID})", f"SELECT pg_advisory_unlock({_LOCK_ID})"),
         "mysql": (
             f"SELECT GET_LOCK(CONCAT(DATABASE(), '.{_LOCK_ID}'), 600)",
             f"SELECT RELEASE_LOCK(CONCAT(DATABASE(), '.{_LOCK_ID}'))",
         ),
-    }.get("mysql" if connection.dialect.name == "mariadb" else connection.dialect.name, (None, None))
-    if take is not None:
-        connection.execute(text(take))
+    }["mysql" if connection.dialect.name == "mariadb" else connection.dialect.name]
+    connection.execute(text(take))
     try:
         yield
     finally:
-        if give is not None:
-            connection.execute(text(give))
+        connection.execute(text(give))
 
 
 def _normal(url: URL) -> URL:

@@ -292,6 +292,10 @@ def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database
         for view in VIEWS
     }
     assert counts == dict.fromkeys(VIEWS, 0) | {"runs": 1, "metrics": 1, "latest": 1}
+    database.migrate("0001")
+    assert database.revision() == "0001"
+    assert database.read(lambda session: session.execute(text("SELECT value FROM metric_values")).scalar()) == 2.5
+    assert database.read(lambda session: session.execute(text("SELECT name FROM monitors")).scalar()) == "churn"
 
 
 def test_the_server_tells_its_name_and_version(database: Database) -> None:
