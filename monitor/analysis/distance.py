@@ -65,7 +65,7 @@ def hellinger(before: Summary, after: Summary) -> float:
     else:
         edges = np.histogram_bin_edges(np.union1d(before.unique[0], after.unique[0]), bins="sturges")
         width = np.diff(edges)
-        densities = [each.counts(edges) / width / max(each.counts(edges).sum(), 1) for each in (before, after)]
+        densities = [each.counts(edges) / width / each.count for each in (before, after)]
         common = float(np.sqrt(densities[0] * densities[1]).sum() * (edges[-1] - edges[0]) / (len(edges) - 1))
     return float(np.sqrt(1 - np.clip(common, 0, 1)))
 

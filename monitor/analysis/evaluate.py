@@ -399,20 +399,24 @@ class _Question:
                 self._ask(Check(name, kind=Kind.ESTIMATED_PERFORMANCE, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
 
     def _performance(self) -> None:
-        data = self._performance_of(self.window.frame, self.reference.baseline, None)
+        data, values = self._performance_of(self.window.frame, self.reference.baseline, None)
         if self.figures is not None:
-            self.figures.performance = beside(performance_figures(data, reference=False), self.reference.figures)
+            self.figures.performance = beside(
+                performance_figures(data, values, reference=False), self.reference.figures
+            )
         wanted = self.checks.segments
-        for column, values in self.reference.segments.items():
+        for column, baselines in self.reference.segments.items():
             if (wanted is not None and column not in wanted) or column not in self.window.frame:
                 continue
             texts = canonical_text(self.window.frame[column])
-            for value, baseline in values.items():
+            for value, baseline in baselines.items():
                 part = self.window.frame[texts == value]
                 if len(part):
                     self._performance_of(part, baseline, f"{column}={value}")
 
-    def _performance_of(self, frame: pd.DataFrame, baseline: dict[str, Measured], segment: str | None) -> Outcomes:
+    def _performance_of(
+        self, frame: pd.DataFrame, baseline: dict[str, Measured], segment: str | None
+    ) -> tuple[Outcomes, dict[str, Measured]]:
         data = outcomes(frame, self.reference.columns, self.reference.task)
         reason = too_little(data)
         values = measure(data)
@@ -447,7 +451,7 @@ class _Question:
                     data.rows,
                     segment,
                 )
-        return data
+        return data, values
 
     def _add_performance_metrics(self, values: dict[str, Measured], segment: str | None) -> None:
         for name, value in values.items():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
-from monitor.analysis.performance import Outcomes, measure
+from monitor.analysis.performance import Measured, Outcomes
 from monitor.analysis.summary import Categories, Numbers, Summary
 
 Figure = float | tuple[float, float]
@@ -37,15 +37,15 @@ class Figures:
     plots: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def performance_figures(data: Outcomes, *, reference: bool) -> dict[str, Figure]:
+def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, reference: bool) -> dict[str, Figure]:
     """Performance of labelled rows, by the names of Evidently's metrics and worked out as it does.
 
-    reference: Evidently's MAPE leaves targets of nearly zero out of the reference, and counts them as 1 in the window.
+    values: what `measure` gave of them. reference: Evidently's MAPE leaves targets of nearly zero out of the reference, and counts them as 1 in the window.
     """
     if data.rows == 0:
         return {}
     found: dict[str, Figure] = {
-        _NAMES[name]: value.value for name, value in measure(data).items() if name in _NAMES
+        _NAMES[name]: value.value for name, value in values.items() if name in _NAMES
     }  # fmt: skip
     if data.task == "binary" and "Recall" in found:
         found["TPR"] = found["Recall"]

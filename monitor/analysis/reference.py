@@ -247,7 +247,7 @@ class Reference:
         if too_little(data):
             return result | {"labelled": False}
         realised = measure(data)
-        result["figures"] = performance_figures(data, reference=True)
+        result["figures"] = performance_figures(data, realised, reference=True)
         metric = "mae" if self.task == "regression" else "roc_auc" if "roc_auc" in realised else "accuracy"
         result["harm_metric"] = metric
         result["calibration"] = self._calibration(data)

@@ -37,11 +37,6 @@ class Numbers:
         return float(self.values[-1])
 
     @cached_property
-    def mean(self) -> float:
-        """The mean of the values."""
-        return float(self.values.mean())
-
-    @cached_property
     def std(self) -> float:
         """Their standard deviation (divided by n)."""
         return float(self.values.std())

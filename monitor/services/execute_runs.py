@@ -140,7 +140,7 @@ class Executor:
         about = {
             "monitor": row.name,
             "kind": taken.kind,
-            "window": str(Window(taken.window_start, taken.window_end)),
+            "window": str(taken.window),
             "run": taken.uuid[:8],
         }
         return Claim(taken.id, taken.owner, taken.claims), about, taken.losses
@@ -215,7 +215,7 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
     revise = taken.window_end + labels.revise_until.approximate() if labels else None
     checks = config.checks.to_checks(_false_alarm_share(config, taken.kind), config.page_confidence())
     return RunSpec(
-        kind=taken.kind, window=Window(taken.window_start, taken.window_end), as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
+        kind=taken.kind, window=taken.window, as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
         references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
         expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
     )  # fmt: skip
@@ -292,7 +292,7 @@ def _plan_again(session: Session, context: Context, name: str, span: Window, *, 
     for first in runs.look_zeros(session, row.id, span):
         if first.status in ("pending", "running"):
             continue
-        window = Window(first.window_start, first.window_end)
+        window = first.window
         repeated = runs.current(session, first)
         planned = runs.plan(
             session, row, first.kind, window, runs.next_look(session, row.id, first.kind, window), now, now,
