@@ -12,13 +12,13 @@ from monitor.config.model import Labels, MonitorConfig
 from monitor.domain.grid import Grid, Window
 from monitor.domain.looks import performance_looks
 from monitor.services.context import Context
-from monitor.storage import monitors, references, runs, windows
-from monitor.storage.database import locked
-from monitor.storage.tables import MonitorRow, OpenWindow, SourceState
+from monitor.storage import monitors, planning, runs, windows
+from monitor.storage.planning import Known
+from monitor.storage.tables import MonitorRow, OpenWindow, Run, SourceState
 
 _MOMENT = timedelta(microseconds=1)
 # So many monitors are planned in one transaction.
-_AT_ONCE = 50
+_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ def plan_runs(context: Context) -> Planned:
         if each not in known or known[each][0] != what or _is_due(known[each][1], now)
     ]
     for start in range(0, len(wanted), _AT_ONCE):
-        for monitor_id, planned in context.database.transact(_plan_some, context, wanted[start : start + _AT_ONCE]):
-            if planned is None:
-                known.pop(monitor_id, None)
-            else:
-                known[monitor_id] = (seen[monitor_id], planned.next_due)
-                number += planned.number
+        some = wanted[start : start + _AT_ONCE]
+        planned = context.database.transact(_plan_some, context, some)
+        for monitor_id in some:
+            known.pop(monitor_id, None)
+        for monitor_id, what in planned.items():
+            known[monitor_id] = (seen[monitor_id], what.next_due)
+            number += what.number
     due = [known[each][1] for each in seen if each in known]
     return Planned(number, min((moment for moment in due if moment is not None), default=None))
 
@@ -56,59 +57,60 @@ def _is_due(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and moment <= now
 
 
-def _plan_some(session: Session, context: Context, ids: list[int]) -> list[tuple[int, Planned | None]]:
-    return [(monitor_id, _plan_monitor(session, context, monitor_id)) for monitor_id in ids]
-
-
-def _plan_monitor(session: Session, context: Context, monitor_id: int) -> Planned | None:
-    """What was planned; None where nothing can be planned yet."""
-    row: MonitorRow = locked(session, MonitorRow, monitor_id)
-    config = context.config_of(session, row)
-    state = monitors.source_state(session, monitor_id)
-    if config is None or row.active_name is None or state.looked_at is None or state.newest_event is None:
-        return None
-    if not references.in_force(session, monitor_id, state.newest_event):
-        return None  # there is nothing yet to compare with: its windows wait, and `self` says so
+def _plan_some(session: Session, context: Context, ids: list[int]) -> dict[int, Planned]:
+    """What was planned of each monitor; those of which nothing can be planned yet are left out."""
     now = context.clock.now()
-    number, next_due = _plan_windows(session, context, row, config, state, now)
-    number += sum(
-        _plan_looks(session, context, row, each, state, now) for each in windows.due(session, monitor_id, now)
-    )
-    if config.windows.delay_max is not None:
-        runs.release_waiting(session, monitor_id, state.newest_event, now)
-    unknown = windows.first_unknown(session, monitor_id, state.looked_at)
-    row.unjudged = True
-    row.planned_until = state.looked_at if unknown is None else min(state.looked_at, unknown - _MOMENT)
-    future = [moment for moment in (next_due, windows.next_due(session, monitor_id, now)) if moment is not None]
-    return Planned(number, min(future, default=None))
+    planned, added = {}, []
+    for each in planning.known(session, ids, now):
+        config = context.config_of(session, each.row)
+        # Without a reference there is nothing yet to compare with: its windows wait, and `self` says so.
+        if config is None or each.row.active_name is None or each.state.newest_event is None or not each.has_reference:
+            continue
+        new, next_due = _plan_windows(session, context, each, config, now)
+        for window in each.due:
+            new += _plan_looks(session, context, each, window, now)
+        if config.windows.delay_max is not None:
+            runs.release_waiting(session, each.row.id, each.state.newest_event, now)
+        planned[each.row.id] = (each, len(new), next_due)
+        added += new
+    runs.add(session, added)
+    result = {}
+    for monitor_id, (unknown, look_due) in planning.still_open(session, planned, now).items():
+        each, number, next_due = planned[monitor_id]
+        assert each.state.looked_at is not None
+        each.row.unjudged = True
+        each.row.planned_until = min(
+            each.state.looked_at, each.state.looked_at if unknown is None else unknown - _MOMENT
+        )
+        result[monitor_id] = Planned(number, min(filter(None, (next_due, look_due)), default=None))
+    return result
 
 
 def _plan_windows(
-    session: Session, context: Context, row: MonitorRow, config: MonitorConfig, state: SourceState, now: datetime
-) -> tuple[int, datetime | None]:
-    """The data runs of the windows that are due; how many, and when the next one is."""
+    session: Session, context: Context, known: Known, config: MonitorConfig, now: datetime
+) -> tuple[list[Run], datetime | None]:
+    """The data runs of the windows that are due, and when the next one is. Their windows are open from now on."""
+    state, last = known.state, known.last
     assert state.newest_event is not None
-    number = 0
-    last = runs.last_planned(session, row.id, "data")
+    new: list[Run] = []
     oldest = (min(now, state.newest_event) if context.catches_up else now) - config.windows.catch_up.approximate()
-    for window in _windows(context, row, config, state, last):
+    for window in _windows(context, known.row, config, state, last):
         as_of = window.end + config.windows.delay.approximate()
         if as_of > now:
-            return number, as_of
+            return new, as_of
         if last is not None and as_of < oldest:
             reason = f"missed, and older than windows.catch_up ({config.windows.catch_up})"
-            number += (
-                runs.plan(session, row, "data", window, 0, as_of, now, status="skipped", reason=reason) is not None
-            )
+            new.append(runs.new(known.row, "data", window, 0, as_of, now, status="skipped", reason=reason))
             continue
-        run = runs.plan(session, row, "data", window, 0, as_of, now, wait_until=_wait_until(config, state, window))
-        if run is not None:
-            number += 1
-            recount_at = as_of + config.windows.recount_after.approximate()
-            windows.add(
-                session, run, labels=config.labels is not None, recount_at=recount_at, mark=state.source_mark or ""
-            )
-    return number, None
+        run = runs.new(known.row, "data", window, 0, as_of, now, wait_until=_wait_until(config, state, window))
+        recount_at = as_of + config.windows.recount_after.approximate()
+        opened = windows.of_run(
+            run, labels=config.labels is not None, recount_at=recount_at, mark=state.source_mark or ""
+        )
+        session.add(opened)
+        known.due.append(opened)
+        new.append(run)
+    return new, None
 
 
 def _wait_until(config: MonitorConfig, state: SourceState, window: Window) -> datetime | None:
@@ -119,32 +121,32 @@ def _wait_until(config: MonitorConfig, state: SourceState, window: Window) -> da
     return window.end + config.windows.delay_max.approximate()
 
 
-def _plan_looks(
-    session: Session, context: Context, row: MonitorRow, each: OpenWindow, state: SourceState, now: datetime
-) -> int:
+def _plan_looks(session: Session, context: Context, known: Known, each: OpenWindow, now: datetime) -> list[Run]:
     """The performance runs of a window as far as they are certain and due; closes it when no more will come."""
+    row, state = known.row, known.state
     config = context.config_of(session, row, each.configuration_id)
-    window, number = each.window, 0
+    window, new = each.window, []
     each.due_at = None
     if each.labels_open and config is not None and config.labels is not None:
         rule = label_rule(config.labels)
         looks = performance_looks(each.window_end, each.as_of, windows.times_of(each), state.looked_at, *rule)
         later = [as_of for _, as_of in looks.certain if as_of > now]
         for look, as_of in looks.certain:
-            if as_of <= now:
+            if as_of <= now and (window, look) not in known.looked:
                 wait_until = _wait_until(config, state, window)
-                run = runs.plan(
-                    session, row, "performance", window, look, as_of, now,
-                    configuration_id=each.configuration_id, wait_until=wait_until,
+                new.append(
+                    runs.new(
+                        row, "performance", window, look, as_of, now,
+                        configuration_id=each.configuration_id, wait_until=wait_until,
+                    )
                 )  # fmt: skip
-                number += run is not None
         each.due_at = min((moment for moment in (*later, looks.next_due) if moment is not None), default=None)
         each.labels_open = bool(later) or not looks.settled
     else:
         each.labels_open = False
     if not each.labels_open and each.recount_at is None:
         session.delete(each)
-    return number
+    return new
 
 
 def label_rule(labels: Labels) -> tuple[timedelta, timedelta]:

@@ -29,10 +29,8 @@ def new_name() -> str:
 
 
 def register(session: Session, name: str) -> None:
-    """Write a daemon down as alive."""
-    if (
-        session.scalar(select(Daemon.id).where(Daemon.name == name)) is None
-    ):  # the answer to the first COMMIT may be lost
+    """Write a daemon down as alive, once: the answer to the first COMMIT may be lost."""
+    if session.scalar(select(Daemon.id).where(Daemon.name == name)) is None:
         now = database_now(session)
         session.add(Daemon(name=name, host=socket.gethostname(), pid=os.getpid(), started_at=now, heartbeat_at=now))
 

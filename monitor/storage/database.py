@@ -26,6 +26,8 @@ P = ParamSpec("P")
 log = get_logger()
 
 _ATTEMPTS = 8
+# As many as loops may want at once: those beyond would be opened and closed again each time.
+_CONNECTIONS = 15
 # No transaction of ours takes so long: its connection is half open.
 HANGING_S = 120
 _SERIALIZATION = {"40001", "40P01", "55P03"}
@@ -282,6 +284,7 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(
             url,
+            pool_size=_CONNECTIONS,
             connect_args={
                 "connect_timeout": 10,
                 "options": "-c timezone=UTC -c lock_timeout=30000",
@@ -294,6 +297,7 @@ def _engine(url: URL) -> Engine:
         )
     return create_engine(
         url,
+        pool_size=_CONNECTIONS,
         isolation_level="READ COMMITTED",
         connect_args={
             "charset": "utf8mb4",

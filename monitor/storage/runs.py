@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from monitor.domain.checks import Kind
 from monitor.domain.grid import Window
@@ -33,24 +34,52 @@ class Claim:
 
 
 def plan(
-    session: Session, monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime, *,
-    status: str = "pending", reason: str = "", read_as_of: datetime | None = None, configuration_id: int | None = None,
-    wait_until: datetime | None = None, judged: bool = True,
+    session: Session, monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime,
+    **more: Any,
 ) -> Run | None:  # fmt: skip
-    """A new run, or None if its key is there already. wait_until: it is not claimed before, unless its source has passed the window's end."""
+    """Add a new run, as `new` makes it; None if its key is there already."""
     if session.scalar(select(Run.id).where(_of_window(monitor.id, kind, window), Run.look == look)) is not None:
         return None
+    run = new(monitor, kind, window, look, as_of, now, **more)
+    add(session, [run])
+    return run
+
+
+def new(
+    monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime, *,
+    status: str = "pending", reason: str = "", read_as_of: datetime | None = None, configuration_id: int | None = None,
+    wait_until: datetime | None = None, judged: bool = True,
+) -> Run:  # fmt: skip
+    """A run that is not in the database yet. wait_until: it is not claimed before, unless its source has passed the window's end."""
     waits = wait_until is not None and wait_until > now
-    run = Run(
+    return Run(
         uuid=natural_id("run", monitor.uuid, kind, window.start, window.end, look), monitor_id=monitor.id, kind=kind,
         window_start=window.start, window_end=window.end, look=look, as_of=as_of, read_as_of=read_as_of or as_of,
         configuration_id=configuration_id or monitor.configuration_id, status=status, reason=_WAITS if waits else reason, judged=judged,
         available_at=wait_until if waits else now, planned_at=now, finished_at=now if status == "skipped" else None,
     )  # fmt: skip
-    session.add(run)
+
+
+def add(session: Session, runs: Sequence[Run]) -> None:
+    """Add new runs. One behind the place that a fold has reached is remembered there: it is folded in when it has ended."""
+    session.add_all(runs)
     session.flush()
-    _tell_folds(session, run)
-    return run
+    judged: dict[tuple[int, str], list[Run]] = {}
+    for run in runs:
+        if run.judged:
+            judged.setdefault((run.monitor_id, run.kind), []).append(run)
+    begun = select(FoldState).where(
+        FoldState.monitor_id.in_({monitor_id for monitor_id, _ in judged}), FoldState.as_of.is_not(None)
+    )
+    for fold in session.scalars(begun.options(defer(FoldState.state))):
+        place: Any = (fold.as_of, fold.window_start, fold.look)
+        behind = [
+            run.id
+            for run in judged.get((fold.monitor_id, Kind(fold.kind).folds), [])
+            if (run.as_of, run.window_start, run.look) < place
+        ]
+        if behind:
+            fold.late = [*(fold.late or []), *behind]
 
 
 def _of_window(monitor_id: int, kind: str, window: Window) -> ColumnElement[bool]:
@@ -60,19 +89,6 @@ def _of_window(monitor_id: int, kind: str, window: Window) -> ColumnElement[bool
         Run.window_start == window.start,
         Run.window_end == window.end,
     )
-
-
-def _tell_folds(session: Session, run: Run) -> None:
-    """A run behind the place that a fold has reached is remembered there: it is folded in when it has ended."""
-    if run.kind == "adhoc" or not run.judged:
-        return
-    for fold in session.scalars(select(FoldState).where(FoldState.monitor_id == run.monitor_id)):
-        if fold.as_of is None or Kind(fold.kind).folds != run.kind:
-            continue
-        assert fold.window_start is not None
-        assert fold.look is not None
-        if (run.as_of, run.window_start, run.look) < (fold.as_of, fold.window_start, fold.look):
-            fold.late = [*(fold.late or []), run.id]
 
 
 def release_waiting(session: Session, monitor_id: int, newest_event: datetime, now: datetime) -> None:
@@ -158,11 +174,15 @@ def recover(session: Session, *, everything: bool, kept: Sequence[int] = ()) -> 
         query = query.where(Run.lease_until < database_now(session))
     back = list(session.scalars(query))
     for run in back:
-        run.status, run.owner, run.lease_until = "pending", "", None
+        _put_back(run)
         if run.losses >= LOSSES_UNTIL_ALONE:
             run.failures += 1
         run.losses += 1
     return back
+
+
+def _put_back(run: Run) -> None:
+    run.status, run.owner, run.lease_until = "pending", "", None
 
 
 def give_back(session: Session, owner: str, kept: Sequence[int] = ()) -> list[str]:
@@ -173,7 +193,7 @@ def give_back(session: Session, owner: str, kept: Sequence[int] = ()) -> list[st
     held_by = (Run.status == "running", Run.owner == owner, Run.id.not_in(kept))
     back = list(session.scalars(select(Run).where(*held_by).with_for_update(skip_locked=True)))
     for run in back:
-        run.status, run.owner, run.lease_until = "pending", "", None
+        _put_back(run)
     return [run.uuid for run in back]
 
 
@@ -181,8 +201,8 @@ def release(session: Session, claim: Claim, now: datetime, delay: timedelta = ti
     """Give a run back uncharged: the daemon stops, or the source is away."""
     run = held(session, claim)
     if run is not None:
-        run.status, run.owner, run.lease_until, run.reason = "pending", "", None, reason
-        run.available_at = now + delay
+        _put_back(run)
+        run.reason, run.available_at = reason, now + delay
 
 
 def fail(
@@ -201,13 +221,6 @@ def fail(
         run.status, run.owner = "pending", ""
         run.available_at = now + delay * 2 ** (run.failures - 1)
     return run.status
-
-
-def last_planned(session: Session, monitor_id: int, kind: str) -> datetime | None:
-    """The start of the last planned window of a kind (looks by hand aside)."""
-    return session.scalar(
-        select(func.max(Run.window_start)).where(Run.monitor_id == monitor_id, Run.kind == kind, Run.look == 0)
-    )
 
 
 def planned_end(session: Session, monitor_id: int) -> datetime | None:

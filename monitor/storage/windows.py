@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.looks import LabelTimes
 from monitor.storage.tables import OpenWindow, Run
 
 
-def add(session: Session, run: Run, *, labels: bool, recount_at: datetime, mark: str) -> None:
-    """A window whose data run has been planned. mark: what the source looked like before."""
-    session.add(
-        OpenWindow(
-            monitor_id=run.monitor_id, window_start=run.window_start, window_end=run.window_end, as_of=run.as_of,
-            configuration_id=run.configuration_id, labels_open=labels, recount_at=recount_at, mark=mark, due_at=run.as_of,
-        )
+def of_run(run: Run, *, labels: bool, recount_at: datetime, mark: str) -> OpenWindow:
+    """The window of a data run that is being planned. mark: what the source looked like before."""
+    return OpenWindow(
+        monitor_id=run.monitor_id, window_start=run.window_start, window_end=run.window_end, as_of=run.as_of,
+        configuration_id=run.configuration_id, labels_open=labels, recount_at=recount_at, mark=mark, due_at=run.as_of,
     )  # fmt: skip
 
 
@@ -27,34 +25,15 @@ def of_monitor(session: Session, monitor_id: int) -> list[OpenWindow]:
     return list(session.scalars(query.order_by(OpenWindow.window_start, OpenWindow.window_end)))
 
 
-def due(session: Session, monitor_id: int, now: datetime) -> list[OpenWindow]:
-    """Those of which something may be planned now."""
-    query = select(OpenWindow).where(OpenWindow.monitor_id == monitor_id, OpenWindow.due_at <= now)
-    return list(session.scalars(query.order_by(OpenWindow.window_start, OpenWindow.window_end)))
-
-
-def next_due(session: Session, monitor_id: int, now: datetime) -> datetime | None:
-    """When something may be planned next."""
-    query = select(func.min(OpenWindow.due_at)).where(OpenWindow.monitor_id == monitor_id, OpenWindow.due_at > now)
-    return session.scalar(query)
-
-
-def first_unknown(session: Session, monitor_id: int, looked_at: datetime) -> datetime | None:
-    """The earliest `as_of` that a run not planned yet may have, though the source was looked at later than that."""
-    recount = select(func.min(OpenWindow.recount_at)).where(
-        OpenWindow.monitor_id == monitor_id, OpenWindow.recount_at <= looked_at
-    )
-    never_seen = select(func.min(OpenWindow.as_of)).where(
-        OpenWindow.monitor_id == monitor_id, OpenWindow.labels_open, OpenWindow.label_mark.is_(None)
-    )
-    return min((moment for moment in map(session.scalar, (recount, never_seen)) if moment is not None), default=None)
-
-
 def wants_look(session: Session, monitor_id: int, now: datetime) -> bool:
-    """Whether a window was never looked at, or is to be counted again by now."""
+    """Whether a window was never looked at, or is to be counted again by now (as it can be once its data run has ended)."""
     never_seen = OpenWindow.labels_open & OpenWindow.label_mark.is_(None)
+    in_the_way = exists().where(
+        Run.monitor_id == OpenWindow.monitor_id, Run.kind == "data", Run.window_start == OpenWindow.window_start,
+        Run.window_end == OpenWindow.window_end, Run.look == 0, Run.status.in_(("pending", "running")),
+    )  # fmt: skip
     query = select(OpenWindow.monitor_id).where(
-        OpenWindow.monitor_id == monitor_id, or_(never_seen, OpenWindow.recount_at <= now)
+        OpenWindow.monitor_id == monitor_id, or_(never_seen, (OpenWindow.recount_at <= now) & ~in_the_way)
     )
     return session.scalar(query.limit(1)) is not None
 

@@ -103,6 +103,22 @@ def test_the_same_run_is_planned_once(database: Database) -> None:
     assert database.transact(again) is None
 
 
+def test_a_window_is_counted_again_only_when_its_data_run_has_ended(database: Database) -> None:
+    database.transact(add_runs, 1)
+
+    def opened(session: Session) -> None:
+        session.add(windows.of_run(session.get_one(Run, 1), labels=False, recount_at=NOW, mark=""))
+
+    database.transact(opened)
+    later = NOW + MINUTE
+    assert not database.read(windows.wants_look, 1, later)
+    run = database.transact(runs.claim, "one", MINUTE, NOW, alone=True)
+    assert run is not None
+    assert not database.read(windows.wants_look, 1, later)
+    database.transact(runs.fail, Claim(run.id, run.owner, run.claims), NOW, "broken", 1, MINUTE, final=True)
+    assert database.read(windows.wants_look, 1, later)
+
+
 def test_claims_by_many_at_once_are_exclusive(database: Database) -> None:
     database.transact(add_runs, 40)
     taken: list[int] = []
