@@ -48,12 +48,11 @@ def open_files(connection: Any, path: str, shown: str) -> Any:
         raise DataError(f"{shown} holds files of different formats: {files[0]} and {sorted(others)[0]}")
     _refuse_case_twins(files[0], kind, shown)
     partitioned = any("=" in part for part in Path(files[0]).parts)
+    read = {"parquet": connection.read_parquet, "csv": connection.read_csv}.get(kind or "", connection.read_json)
+    # Named by the path, so that statements which were made for it before still serve.
+    name = f"at_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
     try:
-        if kind == "parquet":
-            return connection.read_parquet(files, union_by_name=True, hive_partitioning=partitioned)
-        if kind == "csv":
-            return connection.read_csv(files, union_by_name=True, hive_partitioning=partitioned)
-        return connection.read_json(files, union_by_name=True, hive_partitioning=partitioned)
+        return read(files, table_name=name, union_by_name=True, hive_partitioning=partitioned)
     except Exception as error:
         raise DataError(f"{shown} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
 

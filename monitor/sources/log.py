@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -47,6 +49,21 @@ class Extent:
     newest: datetime | None
 
 
+@dataclass(frozen=True)
+class _Within:
+    """The rows of a window that were logged by `as_of`, and the bound of the hashes that are read: as text that the engine takes."""
+
+    start: str
+    end: str
+    as_of: str | None
+    bound: str
+
+
+# Statements that were made for files, by what they do, the log's description and its columns.
+_statements: dict[tuple[Any, ...], str] = {}
+_MOST_STATEMENTS = 500
+
+
 class Log:
     """A prediction log, opened. Raises DataError where columns are missing or of a sort that cannot serve."""
 
@@ -75,7 +92,8 @@ class Log:
         """The first event at or after `after`, and the newest of all."""
         times = self._times
         newest = times.max().execute()
-        rows = self.table if after is None else self._between(after, None)
+        time = self.spec.event_time
+        rows = self.table if after is None else self.table.filter(self._compared(time, self._text(time, after), ">="))
         first = rows[self.spec.event_time].min().execute()
         return Extent(self._to_utc(first), self._to_utc(newest))
 
@@ -85,21 +103,28 @@ class Log:
 
     def counts(self, window: Window, as_of: datetime | None = None) -> WindowCounts:
         """Exact counts of the whole window, by the engine."""
-        rows = self._window(window, as_of)
-        missing = {name: _is_missing(rows[name], self._connection.name != "sqlite").sum() for name in self._read}
-        found: dict[str, Any] = {f"missing_{index}": number for index, number in enumerate(missing.values())}
-        found["rows"] = rows.count()
-        found["first"], found["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
-        if self.spec.id is not None and not self._many:
-            found["distinct_ids"] = rows[self.spec.id].nunique()
-        values = rows.aggregate(**found).to_pandas().iloc[0]
+        tells_ids_apart = self.spec.id is not None and not self._many
+
+        def expression(within: _Within) -> Any:
+            rows = self._window(within)
+            knows_nan = self._connection.name != "sqlite"
+            missing = (_is_missing(rows[name], knows_nan) for name in self._read)
+            found = {f"missing_{index}": each.sum() for index, each in enumerate(missing)}
+            found["rows"] = rows.count()
+            found["first"], found["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
+            if tells_ids_apart:
+                found["distinct_ids"] = rows[self.spec.id].nunique()
+            return rows.aggregate(**found)
+
+        values = self._frame(f"counts {tells_ids_apart}", expression, window, as_of).iloc[0]
         total = int(values["rows"])
-        null_ids = 0
-        numbers = {name: _whole(values[f"missing_{index}"]) for index, name in enumerate(missing)}
-        duplicates = 0
+        numbers = {name: _whole(values[f"missing_{index}"]) for index, name in enumerate(self._read)}
+        null_ids = duplicates = 0
         if self.spec.id is not None:
             null_ids = numbers.get(self.spec.id, 0)
-            duplicates = self._repeated(rows) if self._many else total - null_ids - _whole(values["distinct_ids"])
+            duplicates = (
+                total - null_ids - _whole(values["distinct_ids"]) if tells_ids_apart else self._repeated(window, as_of)
+            )
         return WindowCounts(
             rows=total,
             missing=numbers,
@@ -109,12 +134,15 @@ class Log:
             null_ids=null_ids,
         )
 
-    def _repeated(self, rows: Any) -> int:
+    def _repeated(self, window: Window, as_of: datetime | None) -> int:
         """How many ids came before: told from those with the smallest hashes, since telling all apart takes memory that grows with the window."""
-        ids, largest = self._ranked(rows.select(**{_KEY: self._key(), _RANK: self._rank_of()}))
         share = _IDS_TOLD_APART / self._many
-        few = ids.filter(ids[_RANK] < _bound(largest, share))
-        told_apart = few.aggregate(known=few.count(), distinct=few[_KEY].nunique()).to_pandas().iloc[0]
+
+        def expression(within: _Within) -> Any:
+            few = self._few(within, [])
+            return few.aggregate(known=few.count(), distinct=few[_KEY].nunique())
+
+        told_apart = self._frame("repeated", expression, window, as_of, share).iloc[0]
         return round((_whole(told_apart["known"]) - _whole(told_apart["distinct"])) / share)
 
     @cached_property
@@ -129,17 +157,19 @@ class Log:
         rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`;
         sensitive values are hashed already.
         """
-        keyed = self._window(window, as_of)
         if rows is None:
-            rows = _whole(keyed.count().execute())
+            number = self._frame("rows", lambda within: self._window(within).count().as_table(), window, as_of)
+            rows = _whole(number.iat[0, 0])
         limit = self.spec.sample_rows
-        ranked, largest = self._ranked(keyed.select(*self._read, **{_KEY: self._key(), _RANK: self._rank_of()}))
+
+        def expression(within: _Within) -> Any:
+            return self._few(within, self._read).order_by([_RANK, _KEY]).limit(limit)
+
         # Hashes are even: a bound that a few too many lie below spares the engine the sorting of all rows.
-        bound = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
-        few = ranked.filter(ranked[_RANK] < _bound(largest, bound)) if bound < 0.5 else ranked
-        frame: pd.DataFrame = few.order_by([_RANK, _KEY]).limit(limit).to_pandas()
-        if len(frame) < min(limit, rows) and few is not ranked:  # repeated ids have the same hash
-            frame = ranked.order_by([_RANK, _KEY]).limit(limit).to_pandas()
+        share = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
+        frame = self._frame("sample", expression, window, as_of, share if share < 0.5 else 1.0)
+        if len(frame) < min(limit, rows) and share < 0.5:  # repeated ids have the same hash
+            frame = self._frame("sample", expression, window, as_of, 1.0)
         frame = frame.drop(columns=_RANK).sort_values([_KEY], kind="stable", ignore_index=True)
         return hide_sensitive(frame, self.spec.sensitive, self.spec.hash_key)
 
@@ -182,6 +212,53 @@ class Log:
         return "" if place.path is None else files.fingerprint(place.path, place.shown)
 
     # -- how it is done -----------------------------------------------------------------------------------------
+
+    def _frame(
+        self,
+        what: str,
+        expression: Callable[[_Within], Any],
+        window: Window,
+        as_of: datetime | None,
+        share: float = 1.0,
+    ) -> pd.DataFrame:
+        """The result of an expression of a window's rows.
+
+        Files: its statement is made once for the log's columns, since that takes longer than reading a small window.
+        """
+        within = self._within(window, as_of, share)
+        if self._connection.name == "duckdb":
+            statement = self._statement(what, expression, within)
+            values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
+            table = self._connection.con.sql(statement, params=values).to_arrow_table()
+            frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        else:
+            frame = expression(within).to_pandas()
+        return frame
+
+    def _statement(self, what: str, expression: Callable[[_Within], Any], within: _Within) -> str:
+        key = (what, self.spec, tuple(self.types.items()), within.as_of is None)
+        if key not in _statements:
+            if len(_statements) >= _MOST_STATEMENTS:
+                _statements.clear()
+            places = _Within("$start", "$end", within.as_of and "$as_of", "$bound")
+            text = str(ibis.to_sql(expression(places), dialect="duckdb"))
+            _statements[key] = re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text)
+        return _statements[key]
+
+    def _within(self, window: Window, as_of: datetime | None, share: float) -> _Within:
+        time, logged_at = self.spec.event_time, self.spec.logged_at
+        known = None if as_of is None or logged_at is None else self._text(logged_at, as_of)
+        return _Within(self._text(time, window.start), self._text(time, window.end), known, self._bound(share))
+
+    def _text(self, name: str, moment: datetime) -> str:
+        """A moment as a column's engine compares it."""
+        if self._is_zoned(name):
+            return moment.isoformat()
+        text = _naive(moment, self._zone).isoformat(" ", "microseconds")
+        return text[:-3] if self._connection.name == "sqlite" else text
+
+    def _is_zoned(self, name: str) -> bool:
+        return self._connection.name != "sqlite" and getattr(self.table.schema()[name], "timezone", None) is not None
 
     def _labelled(
         self, window: Window, as_of: datetime | None, rows: int | None
@@ -297,21 +374,40 @@ class Log:
         ]
         return md5(ibis.literal("\x1f").join(text))
 
+    @cached_property
+    def _has_numbers(self) -> bool:
+        """Whether ids are whole numbers."""
+        kind = None if self.spec.id is None else self.table[self.spec.id].type()
+        return kind is not None and not kind.is_string() and not kind.is_uuid()
+
     def _rank_of(self) -> Any:
         """What the hash is worked out from: whole numbers as they are, all else as text with the seed before it."""
-        column = None if self.spec.id is None else self.table[self.spec.id]
-        if column is None or column.type().is_string() or column.type().is_uuid():
+        if not self._has_numbers:
             return ibis.literal(f"{self.spec.seed}:").concat(self._key())
+        column = self.table[self.spec.id]
         return (column % _PRIME if column.type().is_unsigned_integer() else column).cast("int64")
 
-    def _ranked(self, rows: Any) -> tuple[Any, int | None]:
-        """Rows with the hash in place of what it is worked out from, and the number that none reaches (None: it is md5's text).
+    def _few(self, within: _Within, names: Sequence[str]) -> Any:
+        """The rows of a window whose hash lies below the bound, with it and their canonical id."""
+        rows = self._window(within).select(*names, **{_KEY: self._key(), _RANK: self._rank_of()})
+        bound = ibis.literal(within.bound)
+        ranked = self._ranked(rows)
+        return ranked.filter(ranked[_RANK] < (bound.cast("int64") if self._has_numbers else bound))
+
+    def _bound(self, share: float) -> str:
+        """Below what a share of all hashes lies; of the share 1 all rows, those without id too."""
+        if self._has_numbers:
+            return str(int(share * _PRIME) if share < 1 else _PRIME + 1)
+        return f"{int(share * 2**32):08x}" if share < 1 else "h"
+
+    def _ranked(self, rows: Any) -> Any:
+        """Rows with the hash in place of what it is worked out from.
 
         Plain arithmetic on whole numbers, md5 on all else; either gives the same on every engine. Rows without id come last.
         """
         number = rows[_RANK]
-        if number.type().is_string():
-            return rows.mutate(**{_RANK: md5(number).fill_null("g")}), None  # behind every hexadecimal digit
+        if not self._has_numbers:
+            return rows.mutate(**{_RANK: md5(number).fill_null("g")})  # behind every hexadecimal digit
         a, b, c, d = _coefficients(self.spec.seed)
         if self._connection.name == "sqlite":  # ibis would take the remainder in floating point there
             quoted = (name.replace('"', '""') for name in rows.columns if name != _RANK)
@@ -319,11 +415,11 @@ class Log:
             query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {_PRIME}, {_PRIME}) AS {_RANK}
                 FROM (SELECT *, (v * v + u) % {_PRIME} AS w FROM (SELECT *, (u * {a} + {b}) % {_PRIME} AS v
                 FROM (SELECT *, ({_RANK} % {_PRIME} + {_PRIME}) % {_PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers
-            return self._connection.sql(query, schema=rows.schema()), _PRIME
+            return self._connection.sql(query, schema=rows.schema())
         number = (number % _PRIME + _PRIME) % _PRIME
         mixed = (number * a + b) % _PRIME
         mixed = (mixed * mixed + number) % _PRIME
-        return rows.mutate(**{_RANK: ((mixed * c + d) % _PRIME).fill_null(_PRIME)}), _PRIME
+        return rows.mutate(**{_RANK: ((mixed * c + d) % _PRIME).fill_null(_PRIME)})
 
     @cached_property
     def _zone(self) -> ZoneInfo:
@@ -333,26 +429,21 @@ class Log:
     def _times(self) -> Any:
         return self.table[self.spec.event_time]
 
-    def _between(self, start: datetime, end: datetime | None) -> Any:
-        rows = self.table.filter(self._compared(self.spec.event_time, start, ">="))
-        return rows if end is None else rows.filter(self._compared(self.spec.event_time, end, "<"))
+    def _window(self, within: _Within) -> Any:
+        time, logged_at = self.spec.event_time, self.spec.logged_at
+        inside = [self._compared(time, within.start, ">="), self._compared(time, within.end, "<")]
+        if logged_at is not None and within.as_of is not None:
+            inside.append(self._compared(logged_at, within.as_of, "<="))
+        return self.table.filter(inside)
 
-    def _window(self, window: Window, as_of: datetime | None) -> Any:
-        rows = self._between(window.start, window.end)
-        if self.spec.logged_at is not None and as_of is not None:
-            rows = rows.filter(self._compared(self.spec.logged_at, as_of, "<="))
-        return rows
-
-    def _compared(self, name: str, moment: datetime, how: str) -> Any:
-        column = self.table[name]
-        zoned = getattr(self.table.schema()[name], "timezone", None) is not None
-        value = moment if zoned else _naive(moment, self._zone)
+    def _compared(self, name: str, moment: str, how: str) -> Any:
+        left: Any = self.table[name]
+        right: Any = ibis.literal(moment)
         if self._connection.name == "sqlite":
-            left: Any = strftime("%Y-%m-%d %H:%M:%f", column)
-            right: Any = ibis.literal(value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03d}")
+            left = strftime("%Y-%m-%d %H:%M:%f", left)
         else:
-            left = column.cast("timestamp('UTC', 6)" if zoned else "timestamp(6)")
-            right = ibis.literal(value, "timestamp('UTC', 6)" if zoned else "timestamp(6)")
+            kind = "timestamp('UTC', 6)" if self._is_zoned(name) else "timestamp(6)"
+            left, right = left.cast(kind), right.cast(kind)
         return left >= right if how == ">=" else left < right if how == "<" else left <= right
 
     def _to_utc(self, moment: Any) -> datetime | None:
@@ -363,11 +454,6 @@ def _coefficients(seed: int) -> list[int]:
     """Four numbers between 1 and the prime, by the seed."""
     digest = hashlib.sha256(f"sample:{seed}".encode()).digest()
     return [1 + int.from_bytes(digest[place : place + 8]) % (_PRIME - 1) for place in (0, 8, 16, 24)]
-
-
-def _bound(largest: int | None, share: float) -> Any:
-    """Below what a share of all hashes lies."""
-    return int(share * largest) if largest is not None else f"{int(share * 2**32):08x}"
 
 
 def canonical_id(column: Any, shown: str) -> Any:
@@ -435,8 +521,7 @@ def _check_time(table: Any, name: str, shown: str) -> None:
 
 
 def _is_missing(column: Any, knows_nan: bool) -> Any:
-    missing = column.isnull()
-    return missing | column.isnan().fill_null(False) if column.type().is_floating() and knows_nan else missing
+    return column.isnull() | column.isnan() if column.type().is_floating() and knows_nan else column.isnull()
 
 
 def _label_times(frame: pd.DataFrame, labels: LabelSpec, event_times: pd.Series, zone: ZoneInfo) -> pd.Series:
