@@ -129,8 +129,8 @@ class Daemon:
             self.executor.stop()
             self.deliverer.close()
             self.launcher.close()
-            self.workers.close()
-            self.executor.workers.close()
+            for workers in {self.workers, self.executor.workers}:
+                workers.close()
             self.context.database.transact(daemons.leave, self.context.owner)
         except MonitorError as error:
             log.error("stop_not_stored", error=str(error))

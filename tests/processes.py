@@ -23,6 +23,14 @@ def marked(mark: str) -> list[int]:
     return found
 
 
+def is_worker(pid: int) -> bool:
+    """Whether it is a process that evaluates windows: the first to be killed when memory ends."""
+    try:
+        return Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
+    except OSError:
+        return False
+
+
 def wait_until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -280,10 +280,9 @@ class _Question:
         assert self.figures is not None
         for name in checked:
             if name in self.window.frame:
-                self.figures.missing[name] = (
-                    self._missing(self.window.frame[name]),
-                    self._missing(self.reference.frame[name]),
-                )
+                known = self.of_column(name)
+                missing = int(self.window.frame[name].isna().sum()) if known is None else known.rows - known.count
+                self.figures.missing[name] = (missing, self.reference.missing(name))
         self._ask_faults(quality.faults(self.reference, self.window, self.of_column, self.frame, self.counts, checked))
         if self.checks.threshold("row_count", None):
             row_count = Check("row_count", value=float(self.counts.rows), kind=Kind.QUALITY, rows=self.counts.rows)
@@ -377,10 +376,6 @@ class _Question:
             log.warning("drift_score_failed", column=name, method=method, error=f"{type(error).__name__}: {error}")
             return method, None
         return method, value if np.isfinite(value) else None
-
-    @staticmethod
-    def _missing(values: pd.Series) -> int:
-        return int(values.isna().sum())
 
     def _estimated(self) -> None:
         values = self.reference.estimate(self.window.frame, self.recent)

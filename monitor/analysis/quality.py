@@ -177,7 +177,7 @@ def _missing(reference: Reference, window: Conformed, name: str, counts: WindowC
     if missing is None:
         missing = int(window.frame[name].isna().sum())
     share = missing / rows if rows else 0.0
-    before = int(reference.frame[name].isna().sum())
+    before = reference.missing(name)
     before_share = before / reference.rows
     text = f"'{name}': {share:.1%} missing, {before_share:.1%} in the reference"
     if rows < MIN_ROWS:

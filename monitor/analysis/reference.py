@@ -144,6 +144,11 @@ class Reference:
             self._summaries[name] = summarise(self.frame[name], self.sorts[name])
         return self._summaries[name]
 
+    def missing(self, name: str) -> int:
+        """How many values of a column are missing."""
+        known = self.of_column(name)
+        return int(self.frame[name].isna().sum()) if known is None else known.rows - known.count
+
     @property
     def figures(self) -> dict[str, Figure]:
         """Performance on the reference by the names of Evidently's metrics."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -17,3 +18,13 @@ def cache_folder() -> Path:
         folder = Path(tempfile.gettempdir()) / f"production-monitor-{os.getuid()}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def kept(folder: Path, version: str, archive: Callable[[], bytes]) -> Path:
+    """The file of a reference, whole or not there; `archive` is asked for its bytes if it is not there yet."""
+    path = folder / f"{version}.reference"
+    if not path.exists():
+        whole = path.with_name(f"{path.name}.{os.getpid()}")
+        whole.write_bytes(archive())
+        whole.replace(path)
+    return path

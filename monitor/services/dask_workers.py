@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from multiprocessing import Pipe
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import UsageError, WorkersUnreachableError
-from monitor.services.cache import cache_folder
+from monitor.services.cache import cache_folder, kept
 from monitor.services.specs import RunSpec
 from monitor.services.workers import WorkerDiedError, WorkFailedError, outcome_of, result_of
 
@@ -69,13 +68,13 @@ class DaskWorkers:
 
     def start(self, function: str, spec: RunSpec, timeout_s: float = 3600.0, memory_mb: int | None = None) -> DaskWork:
         """Run a function, named as `module:function`, on a run's specification. Its memory is the cluster's own limit."""
-        archives = {Path(path).name: self._archive(path) for path in spec.references.values()}
+        archives = {Path(path).stem: self._archive(path) for path in spec.references.values()}
         future = self._client.submit(run_there, function, spec, archives, pure=False, retries=0)
         return DaskWork(future, timeout_s)
 
     def _archive(self, path: str) -> Any:
         """A reference on the cluster: sent once, named by its hash."""
-        name = Path(path).name
+        name = Path(path).stem
         if name not in self._archives:
             self._archives[name] = self._client.scatter(Path(path).read_bytes())
         return self._archives[name]
@@ -89,12 +88,8 @@ def run_there(function: str, spec: RunSpec, archives: dict[str, bytes]) -> tuple
     """What a worker of the cluster does: keep the references as files of its own machine, and work."""
     folder, own = cache_folder(), {}
     for version, path in spec.references.items():
-        file = folder / Path(path).name
-        if not file.exists():
-            whole = file.with_name(f"{file.name}.{os.getpid()}")
-            whole.write_bytes(archives[file.name])
-            whole.replace(file)
-        own[version] = str(file)
+        name = Path(path).stem
+        own[version] = str(kept(folder, name, lambda name=name: archives[name]))  # type: ignore[misc]
     return outcome_of(function, replace(spec, references=own))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,6 +15,7 @@ from monitor.config.model import MonitorConfig
 from monitor.domain.clock import boot_time_s
 from monitor.domain.grid import Window
 from monitor.errors import DataError, MonitorError, SourceUnreachableError
+from monitor.services.cache import kept
 from monitor.services.context import Context
 from monitor.services.dask_workers import DaskWork, DaskWorkers
 from monitor.services.specs import RUN, RunResult, RunSpec
@@ -234,15 +234,10 @@ def _false_alarm_share(config: MonitorConfig, kind: str) -> float:
 
 def _file(session: Session, context: Context, reference_id: int, version: str) -> Path:
     """The reference as a file named by its version, from the cache."""
-    path = context.cache / f"{version}.reference"
-    if not path.exists():
-        whole = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            whole.write_bytes(references.archive(session, reference_id))
-            whole.replace(path)
-        except OSError as error:
-            raise SourceUnreachableError(f"the reference cannot be kept in {path.parent}: {error.strerror}") from None
-    return path
+    try:
+        return kept(context.cache, version, lambda: references.archive(session, reference_id))
+    except OSError as error:
+        raise SourceUnreachableError(f"the reference cannot be kept in {context.cache}: {error.strerror}") from None
 
 
 def _store(session: Session, context: Context, claim: Claim, result: RunResult) -> bool:

@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import Project, Receiver, logged
 from tests.history import history
-from tests.processes import marked, wait_until
+from tests.processes import is_worker, marked, wait_until
 
 
 def decayed(project: Project) -> None:
@@ -84,7 +84,7 @@ def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Pro
     workers: list[int] = []
 
     def find_worker() -> bool:
-        workers[:] = [pid for pid in marked(mark) if _oom_score(pid) == 1000]
+        workers[:] = [pid for pid in marked(mark) if is_worker(pid)]
         return bool(workers)
 
     wait_until(find_worker)
@@ -107,7 +107,7 @@ def test_a_window_that_kills_every_worker_fails_at_its_bound_over_restarts_and_s
     while process.poll() is None:
         assert time.monotonic() < deadline
         if _has_runs(project) and project.query(poisoned) == [(1,)]:
-            workers = [pid for pid in marked(mark) if _oom_score(pid) == 1000]
+            workers = [pid for pid in marked(mark) if is_worker(pid)]
             if workers and project.query(poisoned) == [(1,)]:
                 os.kill(workers[0], signal.SIGKILL)
                 kills += 1
@@ -126,13 +126,6 @@ def test_a_window_that_kills_every_worker_fails_at_its_bound_over_restarts_and_s
 
 def _has_runs(project: Project) -> bool:
     return project.query("SELECT count(*) FROM sqlite_master WHERE name = 'runs'") == [(1,)]
-
-
-def _oom_score(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
-    except OSError:
-        return 0
 
 
 def test_serve_works_delivers_and_stops_cleanly_on_sigterm(project: Project, receiver: Receiver) -> None:

@@ -30,7 +30,7 @@ from sqlalchemy.engine import make_url
 from monitor.storage.database import Database
 from tests.conftest import Project
 from tests.history import HISTORY, history, history_of, rows_of
-from tests.processes import marked, wait_until
+from tests.processes import is_worker, marked, wait_until
 from tests.proxy import Proxy
 from tests.servers import MariaDB, PostgreSQL, Server
 
@@ -249,7 +249,7 @@ class Campaign:
         if what == "worker killed":  # they live for a second: a daemon that works will have one again soon
             deadline = time.monotonic() + 2
             while not workers and time.monotonic() < deadline:
-                workers = [pid for pid in marked(self.mark) if _is_worker(pid)]
+                workers = [pid for pid in marked(self.mark) if is_worker(pid)]
                 time.sleep(0.05)
         if (what == "worker killed" and not workers) or (
             site.server is None and what in ("server killed", "network away")
@@ -335,13 +335,6 @@ class Campaign:
 def _first_difference(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> Any:
     more, less = set(found) - set(expected), set(expected) - set(found)
     return len(found), len(expected), sorted(map(str, more))[:3], sorted(map(str, less))[:3]
-
-
-def _is_worker(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
-    except OSError:
-        return False
 
 
 def check_integrity(url: str) -> None:

@@ -15,11 +15,10 @@ import pandas as pd
 from evidently import DataDefinition, Dataset, Report
 from evidently.core.metric_types import CountValue, MeanStdValue, Metric, MetricCalculation, MetricResult, SingleValue
 from evidently.core.report import Snapshot
-from evidently.legacy.calculations.stattests.registry import get_registered_stattest
-from evidently.legacy.core import ColumnType
 
 from monitor.analysis.figures import Figure, Figures
 from monitor.analysis.schema import Sort
+from monitor.analysis.snapshot.stattests import registered
 
 # The key of a snapshot's metadata under which the counts for its plots are.
 PLOTS = "plots"
@@ -68,12 +67,10 @@ def _row_count(figures: Figures) -> Known:
 
 
 def _drift(column: str, method: str, score: float, sort: Sort) -> Known:
-    kind = ColumnType.Numerical if sort == "numerical" else ColumnType.Categorical
-    threshold = get_registered_stattest(method, kind).default_threshold
     metric = evidently.metrics.ValueDrift(column=column, method=method)
     title = f"Value drift for {column}"
     known = Known(metric, title, _single(score, title))
-    known.resolve_parameter("threshold", threshold)
+    known.resolve_parameter("threshold", registered(method, sort)[0].default_threshold)
     return known
 
 

@@ -10,10 +10,15 @@ from evidently.legacy.core import ColumnType
 from monitor.analysis.schema import Sort
 
 
+def registered(method: str, sort: Sort) -> tuple[registry.StatTest, ColumnType]:
+    """Evidently's test of that name for columns of a sort, and its word for the sort. Raises ValueError if it has none."""
+    kind = ColumnType.Numerical if sort == "numerical" else ColumnType.Categorical
+    return registry.get_registered_stattest(method, kind), kind
+
+
 def evidently_score(method: str, before: pd.Series, after: pd.Series, sort: Sort) -> float:
     """The drift score of two samples without missing values. Raises ValueError for a method that does not fit the column."""
-    kind = ColumnType.Numerical if sort == "numerical" else ColumnType.Categorical
-    test = registry.get_registered_stattest(method, kind)
+    test, kind = registered(method, sort)
     state = np.random.get_state()
     np.random.seed(0)  # empirical_mmd draws from the global generator
     try:

@@ -49,21 +49,23 @@ def to_html(snapshot: Snapshot) -> str:
 
 def _widget(column: str, plot: dict[str, Any]) -> BaseWidgetInfo:
     """Reference and window of a column side by side, as shares."""
-    if "edges" in plot:
-        edges = plot["edges"]
-        places: list[Any] = [(low + high) / 2 for low, high in pairwise(edges)]
-    else:
-        places = plot["names"]
+    numbers = "edges" in plot
+    places = [(low + high) / 2 for low, high in pairwise(plot["edges"])] if numbers else plot["names"]
     bars: list[dict[str, Any]] = [
-        {"type": "bar", "name": side, "x": places, "y": _shares(plot[side]), "marker": {"color": colour}}
+        {
+            "type": "bar",
+            "name": side,
+            "x": places,
+            "y": _shares(plot[side]),
+            "marker": {"color": colour},
+            "opacity": 0.6 if numbers else 1,
+        }
         for side, colour in (("reference", "#4d4d4d"), ("window", "#ed0400"))
     ]
     layout = {
-        "barmode": "overlay" if "edges" in plot else "group", "bargap": 0.02 if "edges" in plot else 0.2, "height": 260,
+        "barmode": "overlay" if numbers else "group", "bargap": 0.02 if numbers else 0.2, "height": 260,
         "margin": {"l": 40, "r": 10, "t": 10, "b": 40}, "yaxis": {"tickformat": ".0%"},
     }  # fmt: skip
-    for bar in bars:
-        bar["opacity"] = 0.6 if "edges" in plot else 1
     return BaseWidgetInfo(type="big_graph", title=column, size=1, params={"data": bars, "layout": layout})
 
 
