@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from scipy.special import kolmogorov
@@ -16,10 +18,12 @@ MIN_VALUES = 20
 DEFAULT_METHODS = {"numerical": "wasserstein", "categorical": "jensenshannon", "boolean": "jensenshannon"}
 
 
-def score(method: str, before: Summary, after: Summary, columns: tuple[pd.Series, pd.Series], sort: Sort) -> float:
+def score(
+    method: str, before: Summary, after: Summary, columns: Callable[[], tuple[pd.Series, pd.Series]], sort: Sort
+) -> float:
     """Evidently's drift score by one of its methods; those that are not worked out from summaries by its own function.
 
-    columns: the values on both sides, for those. Raises what Evidently raises for a method that does not fit.
+    columns: gives the values on both sides, for those. Raises what Evidently raises for a method that does not fit.
     """
     if isinstance(before, Numbers) and isinstance(after, Numbers) and method in distance.NUMERICAL:
         return distance.NUMERICAL[method](before, after)
@@ -27,7 +31,8 @@ def score(method: str, before: Summary, after: Summary, columns: tuple[pd.Series
         return distance.CATEGORICAL[method](before, after)
     from monitor.analysis.snapshot.stattests import evidently_score  # Evidently takes seconds to import
 
-    return evidently_score(method, columns[0].dropna(), columns[1].dropna(), sort)
+    there, here = columns()
+    return evidently_score(method, there.dropna(), here.dropna(), sort)
 
 
 def p_value(before: Summary, after: Summary) -> float:

@@ -371,7 +371,9 @@ class _Question:
         sort = self.reference.sorts[name]
         method = self.checks.method(name, sort) or DEFAULT_METHODS[sort]
         try:
-            value = drift.score(method, before, after, (self.reference.frame[name], self.window.frame[name]), sort)
+            value = drift.score(
+                method, before, after, lambda: (self.reference.frame[name], self.window.frame[name]), sort
+            )
         except (ValueError, ZeroDivisionError, ArithmeticError, TypeError, KeyError) as error:
             log.warning("drift_score_failed", column=name, method=method, error=f"{type(error).__name__}: {error}")
             return method, None

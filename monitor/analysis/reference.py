@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 from pyarrow import ipc
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from monitor.analysis import estimation
+from monitor.analysis import estimation, mapping
 from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
     Measured,
@@ -48,9 +49,10 @@ class Reference:
     """
 
     def __init__(
-        self, frame: pd.DataFrame, columns: Columns, task: str, seed: int, version: str, summary: dict[str, Any]
-    ) -> None:
-        self.frame = frame
+        self, rows: Callable[[], pd.DataFrame], columns: Columns, task: str, seed: int, version: str, summary: dict[str, Any]
+    ) -> None:  # fmt: skip
+        """rows: gives the frame when it is first asked for."""
+        self._rows = rows
         self.columns = columns
         self.task = task
         self.seed = seed
@@ -91,14 +93,19 @@ class Reference:
             values = conformed[name].dropna()
             if sorts[name] != "numerical" or not values.between(0, 1).all():
                 raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
-        reference = cls(conformed, columns, task, seed, version, {"sorts": sorts, "rows": len(conformed)})
+        reference = cls(lambda: conformed, columns, task, seed, version, {"sorts": sorts, "rows": len(conformed)})
         reference.summary |= reference._summarise()
         return reference
 
     @property
     def rows(self) -> int:
         """How many rows the reference has."""
-        return len(self.frame)
+        return int(self.summary["rows"])
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows."""
+        return self._rows()
 
     @property
     def sorts(self) -> dict[str, Sort]:
@@ -198,9 +205,32 @@ class Reference:
                 for name in frame
             }
         )
-        return cls(
-            frame, Columns.from_dict(meta["columns"]), meta["task"], meta["seed"], meta["version"], meta["summary"]
-        )
+        return cls._from_meta(meta, lambda: frame)
+
+    @classmethod
+    def mapped(cls, path: str | Path) -> Reference:
+        """As `load`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which the first process writes.
+
+        Where that cannot be written, they are held in this process's own memory.
+        """
+        beside = Path(path).with_suffix(".mapped")
+        if not beside.exists():
+            whole = cls.load(path)
+            try:
+                mapping.write(beside, whole.frame, {name: whole.of_column(name) for name in whole.sorts})
+            except OSError:
+                return whole
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read("reference.json"))
+        mapped = mapping.Mapped(beside)
+        reference = cls._from_meta(meta, mapped.frame)
+        reference._summaries.update(mapped.summaries(reference.rows))
+        return reference
+
+    @classmethod
+    def _from_meta(cls, meta: dict[str, Any], rows: Callable[[], pd.DataFrame]) -> Reference:
+        columns = Columns.from_dict(meta["columns"])
+        return cls(rows, columns, meta["task"], meta["seed"], meta["version"], meta["summary"])
 
     @cached_property
     def loss_model(self) -> tuple[HistGradientBoostingRegressor, float] | None:

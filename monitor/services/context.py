@@ -70,7 +70,7 @@ class Context:
 
     def sweep_cache(self) -> None:
         """Remove the half-written files of processes that were killed."""
-        for path in self.cache.glob("*.reference.*"):
+        for path in (*self.cache.glob("*.reference.*"), *self.cache.glob("*.mapped.*")):
             if not Path("/proc", path.suffix[1:]).exists():
                 path.unlink(missing_ok=True)
 

@@ -166,9 +166,9 @@ def _in_force(references: dict[str, str], version: str) -> str:
     return references.get(version) or references.get("") or next(reversed(references.values()))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _reference(path: str) -> Reference:
-    return Reference.from_bytes(Path(path).read_bytes())
+    return Reference.mapped(path)
 
 
 def _result(

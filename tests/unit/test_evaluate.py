@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,26 @@ def test_a_reference_is_named_by_what_it_was_fitted_on_and_survives_its_archive(
     (tmp_path / "no").write_bytes(b"no archive")
     with pytest.raises(MonitorError, match="no archive of a reference"):
         Reference.load(tmp_path / "no")
+
+
+def test_a_mapped_reference_says_what_the_archive_says(tmp_path: Path) -> None:
+    frame = logged(600, seed=1).assign(
+        some=lambda rows: rows["income"].where(rows.index % 7 > 0), day=lambda rows: rows["event_time"].dt.floor("D"),
+        flag=lambda rows: rows["noise"] > 0, nothing=None,
+    )  # fmt: skip
+    frame.loc[3, "region"] = None
+    whole = Reference.fit(frame, COLUMNS, "binary")
+    whole.save(tmp_path / "r.reference")
+    window = frame.sample(300, random_state=1).reset_index(drop=True)
+    told = evaluate(whole, window).to_json()
+    written, mapped = (Reference.mapped(tmp_path / "r.reference") for _ in range(2))
+    for each in (written, mapped):
+        pd.testing.assert_frame_equal(each.frame, Reference.load(tmp_path / "r.reference").frame)
+        assert evaluate(each, window).to_json() == told
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["r.mapped", "r.reference"]
+    (tmp_path / "r.mapped").unlink()
+    (tmp_path / f"r.mapped.{os.getpid()}").mkdir()  # nothing can be written there now
+    assert evaluate(Reference.mapped(tmp_path / "r.reference"), window).to_json() == told
 
 
 def test_binary_metrics_equal_scikit_learns() -> None:

@@ -80,7 +80,7 @@ def test_every_method_gives_evidentlys_score(method: str) -> None:
             summaries = [summarise(side, sort) for side in clean]
             assert summaries[0] is not None
             assert summaries[1] is not None
-            score = drift.score(method, summaries[0], summaries[1], (clean[0], clean[1]), sort)
+            score = drift.score(method, summaries[0], summaries[1], lambda clean=clean: (clean[0], clean[1]), sort)
             assert score == pytest.approx(expected, rel=1e-9, abs=1e-9), (method, name)
             compared += 1
     assert compared >= 2

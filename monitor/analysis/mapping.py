@@ -1,0 +1,68 @@
+"""A reference's rows and summaries as a file that processes map into memory: read once, shared by all, never copied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import ipc
+
+from monitor.analysis.summary import Categories, Numbers, Summary
+
+
+def write(path: Path, frame: pd.DataFrame, summaries: Mapping[str, Summary | None]) -> None:
+    """Write the file, whole or not at all: an Arrow table of one row, each cell a whole column. Raises OSError."""
+    columns = {f"rows:{name}": pa.array(frame[name], from_pandas=frame[name].dtype.kind != "f") for name in frame}
+    for name, summary in summaries.items():
+        if isinstance(summary, Numbers):
+            columns[f"sorted:{name}"] = pa.array(summary.values)
+        elif isinstance(summary, Categories):
+            columns[f"names:{name}"] = pa.array(summary.tally.index.astype(object))
+            columns[f"counts:{name}"] = pa.array(summary.tally.to_numpy())
+    cells = {name: pa.LargeListArray.from_arrays([0, len(values)], values) for name, values in columns.items()}
+    table = pa.table(cells)
+    whole = path.with_name(f"{path.name}.{os.getpid()}")
+    with ipc.new_file(str(whole), table.schema) as writer:
+        writer.write_table(table)
+    whole.replace(path)
+
+
+class Mapped:
+    """The file, mapped. What is asked for is read from it, numbers without being copied."""
+
+    def __init__(self, path: Path) -> None:
+        self._table = ipc.open_file(pa.memory_map(str(path))).read_all()
+
+    def frame(self) -> pd.DataFrame:
+        """The rows, each column as it was."""
+        names = [name.removeprefix("rows:") for name in self._table.column_names if name.startswith("rows:")]
+        return pd.DataFrame({name: self._rows(name) for name in names}, copy=False)
+
+    def summaries(self, rows: int) -> dict[str, Summary]:
+        """The summaries of `rows` rows, by column."""
+        found: dict[str, Summary] = {}
+        for each in self._table.column_names:
+            part, name = each.split(":", 1)
+            if part == "sorted":
+                found[name] = Numbers(self._numbers(each), rows)
+            elif part == "names":
+                index = pd.Index(self._cell(each).to_pylist(), dtype=object)
+                found[name] = Categories(pd.Series(self._numbers(f"counts:{name}"), index), rows)
+        return found
+
+    def _rows(self, name: str) -> pd.Series:
+        values = self._cell(f"rows:{name}")
+        if pa.types.is_floating(values.type):
+            return pd.Series(values.to_numpy(), copy=False)
+        found: pd.Series = values.to_pandas()
+        return found if pa.types.is_timestamp(values.type) else found.astype(object)
+
+    def _numbers(self, name: str) -> np.ndarray:
+        return np.asarray(self._cell(name).to_numpy())
+
+    def _cell(self, name: str) -> pa.Array:
+        return self._table[name].chunk(0).values
