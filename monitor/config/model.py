@@ -100,23 +100,31 @@ class Location(Entry):
     db_schema: str | None = Field(None, alias="schema", description="The schema of the table.")
     table: str | None = Field(None, description="The table of `url`.")
     query: str | None = Field(None, description="A SELECT in place of a table.")
+    engine: Literal["spark"] | None = Field(
+        None,
+        description="`spark`: Apache Spark reads `path`, `table` or `query`, at `url` (sc://host:15002, spark://host:7077) or on this machine. Needs the extra `spark`.",
+    )
 
     @property
     def is_given(self) -> bool:
         """Whether it names a place of its own."""
-        return self.path is not None or self.url is not None
+        return self.path is not None or self.url is not None or self.engine is not None
 
     def describe(self) -> str:
         """The place, for messages: without user and password."""
         if self.path is not None:
             return self.path
-        place = (self.url or "").rsplit("@", 1)[-1].split("?", 1)[0]
+        place = (self.url or self.engine or "").rsplit("@", 1)[-1].split("?", 1)[0]
         return f"{place} ({self.table or 'query'})"
 
 
 def _check_location(location: Location, what: str, required: bool) -> None:
     if required and not location.is_given:
         raise ValueError(f"{what} needs `path`, or `url` with `table` or `query`")
+    if location.engine is not None:
+        if sum(each is not None for each in (location.path, location.table, location.query)) != 1:
+            raise ValueError(f"{what} with `engine` needs one of `path`, `table` and `query`")
+        return
     if location.path is not None and location.url is not None:
         raise ValueError(f"{what} has both `path` and `url`: name one")
     if location.url is not None and (location.table is None) == (location.query is None):

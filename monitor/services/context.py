@@ -95,13 +95,24 @@ class Context:
         """A location with its secrets filled in and its path made whole."""
         path = None
         if location.path is not None:
-            path = str(self.loaded.folder / Path(secrets.expand(location.path)).expanduser())
+            path = secrets.expand(location.path)
+            if "://" not in path:  # an address such as s3a://… is Spark's own affair
+                path = str(self.loaded.folder / Path(path).expanduser())
         url = None
         if location.url is not None:
             url = secrets.expand(location.url)
             if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
                 url = f"sqlite:///{self.loaded.folder / url.removeprefix('sqlite:///')}"
-        return Place(location.describe(), path, url, location.db_schema, location.table, location.query, timezone)
+        return Place(
+            location.describe(),
+            path,
+            url,
+            location.db_schema,
+            location.table,
+            location.query,
+            timezone,
+            location.engine,
+        )
 
     @property
     def hash_key(self) -> str:

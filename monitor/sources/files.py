@@ -8,6 +8,8 @@ import gzip
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,8 @@ def connect() -> Any:
 def open_files(connection: Any, path: str, shown: str) -> Any:
     """The files that `path` names, as an ibis table. Raises SourceUnreachableError if there are none."""
     files = find_files(path, shown)
-    kind = _format_of(files[0])
-    others = {file for file in files if _format_of(file) != kind}
+    kind = format_of(files[0])
+    others = {file for file in files if format_of(file) != kind}
     if others:
         raise DataError(f"{shown} holds files of different formats: {files[0]} and {sorted(others)[0]}")
     _refuse_case_twins(files[0], kind, shown)
@@ -52,9 +54,22 @@ def open_files(connection: Any, path: str, shown: str) -> Any:
     # Named by the path, so that statements which were made for it before still serve.
     name = f"at_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
     try:
-        return read(files, table_name=name, union_by_name=True, hive_partitioning=partitioned)
+        return _read(connection, partial(read, files, union_by_name=True, hive_partitioning=partitioned), name)
     except Exception as error:
         raise DataError(f"{shown} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
+
+
+def _read(connection: Any, read: Callable[..., Any], name: str) -> Any:
+    table = read(table_name=name)
+    # ibis does not know DuckDB's zoned times in nanoseconds: they are cut to microseconds.
+    unknown = [each for each, column in table.schema().items() if "TIMESTAMPTZ_NS" in str(column)]
+    if unknown:
+        read(table_name=f"{name}_ns")
+        quoted = ['"{}"'.format(each.replace('"', '""')) for each in unknown]
+        cut = ", ".join(f"CAST({each} AS TIMESTAMPTZ) AS {each}" for each in quoted)
+        connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * REPLACE ({cut}) FROM {name}_ns")  # noqa: S608 - names of columns
+        table = connection.table(name)
+    return table
 
 
 def fingerprint(path: str, shown: str) -> str:
@@ -69,7 +84,7 @@ def fingerprint(path: str, shown: str) -> str:
 def rows_of(path: str, shown: str) -> int:
     """How many rows Parquet files have, by their footers; 0 for other files."""
     files = find_files(path, shown)
-    if _format_of(files[0]) != "parquet":
+    if format_of(files[0]) != "parquet":
         return 0
     try:
         return sum(parquet.read_metadata(file).num_rows for file in files)
@@ -88,19 +103,20 @@ def find_files(path: str, shown: str) -> list[str]:
     else:
         found = [Path(path)]
         missing = f"there is no file {shown}"
-        if Path(path).is_file() and _format_of(path) is None:
+        if Path(path).is_file() and format_of(path) is None:
             raise DataError(
                 f"{shown} is neither Parquet, CSV nor JSON lines by its name ({', '.join(_FORMATS)}; also .gz and .zst)"
             )
     files = sorted(
-        str(file) for file in found if file.is_file() and _format_of(str(file)) and not file.name.startswith((".", "_"))
+        str(file) for file in found if file.is_file() and format_of(str(file)) and not file.name.startswith((".", "_"))
     )
     if not files:
         raise SourceUnreachableError(missing)
     return files
 
 
-def _format_of(file: str) -> str | None:
+def format_of(file: str) -> str | None:
+    """parquet, csv or json, by the name; None for any other."""
     path = Path(file)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _COMPRESSIONS:

@@ -19,7 +19,7 @@ import pandas as pd
 from monitor.domain.checks import WindowCounts
 from monitor.domain.grid import Window
 from monitor.errors import DataError
-from monitor.sources import files, tables
+from monitor.sources import files, spark, tables
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 
 _KEY = "monitor_canonical_id"
@@ -148,7 +148,8 @@ class Log:
     @cached_property
     def _many(self) -> int:
         """How many rows the log's Parquet files have, where they are very many; else 0."""
-        number = files.rows_of(self.spec.place.path, self.spec.place.shown) if self.spec.place.path is not None else 0
+        path = self.spec.place.own_path
+        number = 0 if path is None else files.rows_of(path, self.spec.place.shown)
         return number if number > _IDS_TOLD_APART else 0
 
     def sample(self, window: Window, as_of: datetime | None = None, rows: int | None = None) -> pd.DataFrame:
@@ -201,7 +202,7 @@ class Log:
 
     def mark(self) -> str:
         """What the source's files look like; '' for a table, of which that cannot be told cheaply."""
-        path = self.spec.place.path
+        path = self.spec.place.own_path
         return "" if path is None else files.fingerprint(path, self.spec.place.shown)
 
     def label_mark(self) -> str:
@@ -209,7 +210,7 @@ class Log:
         place = self.spec.labels.place if self.spec.labels is not None else None
         if place is None:
             return self.mark()
-        return "" if place.path is None else files.fingerprint(place.path, place.shown)
+        return "" if place.own_path is None else files.fingerprint(place.own_path, place.shown)
 
     # -- how it is done -----------------------------------------------------------------------------------------
 
@@ -231,6 +232,8 @@ class Log:
             values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
             table = self._connection.con.sql(statement, params=values).to_arrow_table()
             frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        elif self._connection.name == "pyspark":
+            frame = spark.fetch(self._connection, expression(within))
         else:
             frame = expression(within).to_pandas()
         return frame
@@ -290,7 +293,7 @@ class Log:
         """The labels' own place: its connection and table."""
         assert labels.place is not None
         connection, table = _open(
-            labels.place, self._connection if labels.place.path and self.spec.place.path else None
+            labels.place, self._connection if labels.place.own_path and self.spec.place.own_path else None
         )
         for name in (labels.id, labels.label, labels.label_time):
             if name is not None and name not in table.columns:
@@ -489,6 +492,9 @@ def describe_place(place: Place) -> dict[str, str]:
 
 
 def _open(place: Place, connection: Any) -> tuple[Any, Any]:
+    if place.engine == "spark":
+        connection = spark.connect(place)
+        return connection, spark.open_table(connection, place)
     if place.path is not None:
         connection = connection or files.connect()
         return connection, files.open_files(connection, place.path, place.shown)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Files, a table or a query; secrets filled in. `shown` names it in messages, without user and password."""
+    """Files, a table or a query; secrets filled in. `shown` names it in messages, without user and password.
+
+    engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables.
+    """
 
     shown: str
     path: str | None = None
@@ -16,6 +19,12 @@ class Place:
     table: str | None = None
     query: str | None = None
     timezone: str = "UTC"
+    engine: str | None = None
+
+    @property
+    def own_path(self) -> str | None:
+        """The path of files that this process reads itself; None for tables, and for files that another engine reads."""
+        return self.path if self.engine is None else None
 
 
 @dataclass(frozen=True)

@@ -30,4 +30,5 @@ def test_a_cluster_gives_the_same_history(project: Project, tmp_path: Path, monk
         outcome = project.run()
     assert outcome.finished == 16
     assert history(project) == expected
-    assert len(os.listdir(tmp_path / "elsewhere" / "production-monitor")) == 1
+    kept = os.listdir(tmp_path / "elsewhere" / "production-monitor")
+    assert sorted(Path(name).suffix for name in kept) == [".mapped", ".reference"]

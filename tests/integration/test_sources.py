@@ -109,6 +109,16 @@ def test_zoned_times_are_what_they_say(tmp_path: Path) -> None:
     assert log.counts(Window(datetime(2025, 1, 1, 5, tzinfo=UTC), datetime(2025, 1, 1, 7, tzinfo=UTC))).rows == 2
 
 
+@pytest.mark.parametrize("zone", [None, "America/New_York"])
+def test_times_in_nanoseconds_are_cut_to_microseconds(tmp_path: Path, zone: str | None) -> None:
+    times = pd.date_range("2025-01-01", periods=48, freq="h").astype("datetime64[ns]") + pd.Timedelta(1234, unit="ns")
+    pd.DataFrame({"event_time": times.tz_localize(zone), "x": 1.0}).to_parquet(tmp_path / "log.parquet")
+    log = Log(LogSpec(place(tmp_path / "log.parquet", "UTC"), "event_time"))
+    assert log.extent().first == datetime(2025, 1, 1, 0 if zone is None else 5, 0, 0, 1, tzinfo=UTC)
+    day = Window(datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 2, tzinfo=UTC))
+    assert log.counts(day).rows == len(log.sample(day)) == (24 if zone is None else 19)
+
+
 def test_rows_without_ids_are_sampled_by_their_content(tmp_path: Path) -> None:
     log = Log(LogSpec(written(tmp_path, "parquet"), "event_time", None, sample_rows=20))
     assert log.sample(WINDOW)["id"].tolist() == log.sample(WINDOW)["id"].tolist()
