@@ -11,16 +11,16 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.isotonic import IsotonicRegression
 
-from monitor.analysis.performance import Measured
+from monitor.analysis.performance import Measured, mean
 
 Floats = np.ndarray
 _DRAWS = 100
 _DRAW_ROWS = 5_000
 
 
-def calibrate(probability: Floats, truth: Floats) -> tuple[list[float], list[float]]:
+def calibrate(probability: Floats, truth: Floats, weight: Floats | None = None) -> tuple[list[float], list[float]]:
     """The calibration of probabilities by isotonic regression, as the points of a monotone line (x, y)."""
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, truth)
+    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, truth, weight)
     return [float(x) for x in fitted.X_thresholds_], [float(y) for y in fitted.y_thresholds_]
 
 
@@ -30,49 +30,46 @@ def calibrated(probability: Floats, line: tuple[list[float], list[float]]) -> Fl
     return chance
 
 
-def expected_roc_auc(score: Floats, chance: Floats) -> float:
+def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None) -> float:
     """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties count half."""
+    weights = np.ones(len(score)) if weight is None else weight
     order = np.argsort(score, kind="stable")
-    sorted_score, sorted_chance = score[order], chance[order]
+    sorted_score, sorted_chance = score[order], (weights * chance)[order]
     _, group = np.unique(sorted_score, return_inverse=True)
-    negatives = np.bincount(group, 1 - sorted_chance)
+    negatives = np.bincount(group, (weights * (1 - chance))[order])
     below = np.concatenate([[0.0], np.cumsum(negatives)[:-1]])
-    own = chance * (1 - chance)
+    own = weights**2 * chance * (1 - chance)
     won = float((sorted_chance * (below[group] + negatives[group] / 2)).sum() - own.sum() / 2)
-    pairs = float(chance.sum() * (1 - chance).sum() - own.sum())
+    pairs = float((weights * chance).sum() * (weights * (1 - chance)).sum() - own.sum())
     return won / pairs if pairs > 0 else float("nan")
 
 
-def estimate_binary(score: Floats, said: Floats, chance: Floats, seed: int) -> dict[str, Measured]:
+def estimate_binary(
+    score: Floats, said: Floats, chance: Floats, seed: int, weight: Floats | None = None
+) -> dict[str, Measured]:
     """CBPE for a binary model: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
+    weights = np.ones(len(score)) if weight is None else weight
     right = np.where(said == 1, chance, 1 - chance)
     clipped = np.clip(score, 1e-15, 1 - 1e-15)
     log_losses = -(chance * np.log(clipped) + (1 - chance) * np.log1p(-clipped))
     brier = chance * (score - 1) ** 2 + (1 - chance) * score**2
-    hits, wanted, named = float((chance * said).sum()), float(chance.sum()), float(said.sum())
-    value = expected_roc_auc(score, chance)
+    hits, wanted, named = (float((weights * each).sum()) for each in (chance * said, chance, said))
+    value = expected_roc_auc(score, chance, weight)
     result = {
-        "estimated_accuracy": _with_draws(right, right * (1 - right)),
-        "estimated_log_loss": _with_draws(
-            log_losses, chance * (1 - chance) * (np.log(clipped) - np.log1p(-clipped)) ** 2
+        "estimated_accuracy": mean(right, weight, right * (1 - right)),
+        "estimated_log_loss": mean(
+            log_losses, weight, chance * (1 - chance) * (np.log(clipped) - np.log1p(-clipped)) ** 2
         ),
-        "estimated_brier_score": _with_draws(brier, chance * (1 - chance) * (1 - 2 * score) ** 2),
+        "estimated_brier_score": mean(brier, weight, chance * (1 - chance) * (1 - 2 * score) ** 2),
     }
     if wanted + named > 0:
         result["estimated_f1"] = Measured(2 * hits / (wanted + named))
     if np.isfinite(value):
-        result["estimated_roc_auc"] = Measured(value, _roc_auc_error(score, chance, seed))
+        result["estimated_roc_auc"] = Measured(value, _roc_auc_error(score, chance, seed, weight))
     return result
 
 
-def _with_draws(expected: Floats, variance: Floats) -> Measured:
-    """The mean of expected values; its error holds both the rows' and the labels' own chance."""
-    rows = len(expected)
-    spread = float(expected.var(ddof=1)) if rows > 1 else 0.0
-    return Measured(float(expected.mean()), float(np.sqrt((spread + float(variance.mean())) / rows)))
-
-
-def _roc_auc_error(score: Floats, chance: Floats, seed: int) -> float:
+def _roc_auc_error(score: Floats, chance: Floats, seed: int, weight: Floats | None) -> float:
     """How much the realised ROC AUC would scatter round the expected one: rows and labels drawn again."""
     random = np.random.default_rng(seed)
     rows = min(len(score), _DRAW_ROWS)
@@ -81,25 +78,30 @@ def _roc_auc_error(score: Floats, chance: Floats, seed: int) -> float:
     for _ in range(_DRAWS):
         chosen = random.integers(0, len(score), rows)
         truth = random.random(rows) < chance[chosen]
-        all_of_score = np.bincount(place[chosen], minlength=len(different))
-        positive = np.bincount(place[chosen[truth]], minlength=len(different))
-        negative = all_of_score - positive
-        positives, negatives = int(positive.sum()), int(negative.sum())
+        positive, negative = (
+            np.bincount(place[side], None if weight is None else weight[side], minlength=len(different))
+            for side in (chosen[truth], chosen[~truth])
+        )
+        positives, negatives = float(positive.sum()), float(negative.sum())
         if positives and negatives:
             won = positive @ (np.cumsum(negative) - negative / 2)
             areas.append(float(won) / (positives * negatives))
     return float(np.std(areas, ddof=1) * np.sqrt(rows / len(score))) if len(areas) > 1 else 0.5
 
 
-def estimate_multiclass(chances: Floats, places: Floats, seed: int) -> dict[str, Measured]:
+def estimate_multiclass(
+    chances: Floats, places: Floats, seed: int, weight: Floats | None = None
+) -> dict[str, Measured]:
     """CBPE for a multiclass model: `chances` calibrated and summing to one, shape (rows, classes); `places` the predicted class's column."""
     rows = np.arange(len(chances))
     right = chances[rows, places]
-    result = {"estimated_accuracy": _with_draws(right, right * (1 - right))}
-    areas = [expected_roc_auc(chances[:, index], chances[:, index]) for index in range(chances.shape[1])]
+    result = {"estimated_accuracy": mean(right, weight, right * (1 - right))}
+    areas = [expected_roc_auc(chances[:, index], chances[:, index], weight) for index in range(chances.shape[1])]
     finite = [area for area in areas if np.isfinite(area)]
     if finite:
-        errors = [_roc_auc_error(chances[:, index], chances[:, index], seed) for index in range(chances.shape[1])]
+        errors = [
+            _roc_auc_error(chances[:, index], chances[:, index], seed, weight) for index in range(chances.shape[1])
+        ]
         result["estimated_roc_auc"] = Measured(float(np.mean(finite)), float(np.mean(errors)))
     return result
 
@@ -123,6 +125,8 @@ def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradie
     return model.fit(features, values)
 
 
-def estimate_loss(model: HistGradientBoostingRegressor, features: Floats, noise: float) -> Measured:
+def estimate_loss(
+    model: HistGradientBoostingRegressor, features: Floats, noise: float, weight: Floats | None = None
+) -> Measured:
     """DLE: the mean absolute error that the loss model expects; `noise` is the variance that it leaves unexplained."""
-    return _with_draws(np.clip(model.predict(features), 0, None), np.full(len(features), noise))
+    return mean(np.clip(model.predict(features), 0, None), weight, np.full(len(features), noise))

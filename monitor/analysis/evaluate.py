@@ -92,6 +92,15 @@ def _inside(frame: pd.DataFrame, reference: Reference, window: tuple[datetime, d
     return frame[(times >= start) & (times < end)]
 
 
+def _conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
+    """The columns in the reference's sorts, and the weights of rows."""
+    result = conform(frame, reference.sorts)
+    for name in reference.columns.weights:
+        if name in frame:
+            result.frame[name] = frame[name]
+    return result
+
+
 class _Question:
     """One window's evaluation in the making."""
 
@@ -107,8 +116,8 @@ class _Question:
         self.frame = frame.reset_index(drop=True)
         self.counts = counts
         self.checks = checks
-        self.window: Conformed = conform(self.frame, reference.sorts)
-        self.recent = None if recent is None else conform(recent.reset_index(drop=True), reference.sorts).frame
+        self.window: Conformed = _conformed(self.frame, reference)
+        self.recent = None if recent is None else _conformed(recent.reset_index(drop=True), reference).frame
         self.margin = float(norm.ppf(0.5 + checks.page_confidence / 2))
         self.harm = dict(checks.harm) or (
             {reference.harm_metric: DEFAULT_HARM[reference.harm_metric]} if reference.harm_metric else {}

@@ -50,7 +50,9 @@ def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, refer
     if data.task == "binary" and "Recall" in found:
         found["TPR"] = found["Recall"]
     if data.task == "multiclass":
-        averaged = precision_recall_fscore_support(data.label, data.prediction, average="macro", zero_division=0)
+        averaged = precision_recall_fscore_support(
+            data.label, data.prediction, average="macro", zero_division=0, sample_weight=data.weight
+        )
         found |= dict(zip(("Precision", "Recall", "F1Score"), map(float, averaged[:3]), strict=True))
     if data.task == "regression" and data.rows > 1:
         assert data.prediction is not None
@@ -58,14 +60,19 @@ def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, refer
         near_zero = np.abs(data.label) <= np.finfo(float).eps
         shares = np.abs(errors) / np.maximum(data.label, np.finfo(float).eps)
         shares = shares[~near_zero] if reference else np.where(near_zero, 1.0, shares)
-        found |= {"MeanError": _mean_and_std(errors), "MAE": _mean_and_std(np.abs(errors))}
+        weight = data.weight
+        found |= {"MeanError": _mean_and_std(errors, weight), "MAE": _mean_and_std(np.abs(errors), weight)}
         if len(shares) > 1:
-            mean, std = _mean_and_std(shares)
+            kept = weight if weight is None or not reference else weight[~near_zero]
+            mean, std = _mean_and_std(shares, kept)
             found["MAPE"] = (100 * mean, std)
     return found
 
 
-def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
+def _mean_and_std(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
+    if weight is not None:
+        mean = float(np.average(values, weights=weight))
+        return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
     return float(values.mean()), float(values.std(ddof=1))
 
 

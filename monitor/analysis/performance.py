@@ -35,6 +35,7 @@ class Outcomes:
 
     label, prediction: numbers for regression, 0 and 1 for binary, text for multiclass; shape (rows,).
     probability: for binary shape (rows,), for multiclass (rows, classes) in the order of `classes`.
+    weight: how many rows each stands for, shape (rows,); None: one.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Outcomes:
     prediction: Floats | None
     probability: Floats | None
     classes: tuple[str, ...] = ()
+    weight: Floats | None = None
 
     @property
     def rows(self) -> int:
@@ -83,6 +85,15 @@ def probabilities(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     return table
 
 
+def weights_of(frame: pd.DataFrame, columns: Columns) -> pd.Series | None:
+    """How many rows each row stands for, 0 where that is not told; None if all stand for one."""
+    names = [name for name in columns.weights if name in frame]
+    if not names:
+        return None
+    weights: pd.Series = frame[names].apply(pd.to_numeric, errors="coerce").astype(float).prod(axis=1, skipna=False)
+    return weights.where(np.isfinite(weights) & (weights > 0), 0.0)
+
+
 def outcomes(frame: pd.DataFrame, columns: Columns, task: str) -> Outcomes:
     """The labelled rows of a frame. Raises DataError where labels or predictions cannot be read."""
     if columns.label is None or columns.label not in frame:
@@ -93,18 +104,25 @@ def outcomes(frame: pd.DataFrame, columns: Columns, task: str) -> Outcomes:
     if columns.probabilities and set(columns.probabilities.values()) <= set(frame.columns):
         table = probabilities(frame, columns)
         known &= np.isfinite(table).all(axis=1)
+    weights = weights_of(frame, columns)
+    if weights is not None:
+        known &= weights > 0
+    weight = None if weights is None else weights[known].to_numpy()
     labels = frame.loc[known, columns.label]
     said = said[known]
     if task == "regression":
         truth = pd.to_numeric(labels, errors="coerce").astype(float)
         good = np.isfinite(truth)
-        return Outcomes(task, truth[good].to_numpy(), said[good].to_numpy(dtype=float), None)
+        weight = None if weight is None else weight[good.to_numpy()]
+        return Outcomes(task, truth[good].to_numpy(), said[good].to_numpy(dtype=float), None, weight=weight)
     if task == "binary":
         probability = None if table is None else table.loc[known].to_numpy()[:, 0]
-        return Outcomes(task, is_positive(labels, columns.positive).to_numpy(), said.to_numpy(dtype=float), probability)
+        truth = is_positive(labels, columns.positive)
+        return Outcomes(task, truth.to_numpy(), said.to_numpy(dtype=float), probability, weight=weight)
     classes = tuple(columns.probabilities) or tuple(sorted(set(canonical_text(labels)) | set(said)))
     matrix = None if table is None else table.loc[known].to_numpy()
-    return Outcomes(task, canonical_text(labels).to_numpy(dtype=object), said.to_numpy(dtype=object), matrix, classes)
+    texts = canonical_text(labels).to_numpy(dtype=object)
+    return Outcomes(task, texts, said.to_numpy(dtype=object), matrix, classes, weight)
 
 
 def too_little(data: Outcomes) -> str:
@@ -130,91 +148,123 @@ def loss(metric: str, reference: float, value: float) -> float:
     return reference - value if metric.removeprefix("estimated_") in HIGHER_IS_BETTER else value - reference
 
 
-def _mean(values: Floats) -> Measured:
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-    return Measured(float(values.mean()), error)
+def mean(values: Floats, weight: Floats | None, variance: Floats | None = None) -> Measured:
+    """The mean of rows, each with its weight, and its standard error; `variance` is what each row varies by itself."""
+    if weight is None:
+        own = 0.0 if variance is None else float(variance.mean())
+        if len(values) < 2:
+            return Measured(float(values.mean()), None if variance is None else float(np.sqrt(own)))
+        return Measured(float(values.mean()), float(np.sqrt((values.var(ddof=1) + own) / len(values))))
+    value = float(np.average(values, weights=weight))
+    spread = (values - value) ** 2 + (0.0 if variance is None else variance)
+    return Measured(value, float(np.sqrt((weight**2 * spread).sum()) / weight.sum()) if len(values) > 1 else None)
 
 
 def _regression(data: Outcomes) -> dict[str, Measured]:
     assert data.prediction is not None
-    residual = data.prediction - data.label
-    squared = _mean(residual**2)
+    residual, weight = data.prediction - data.label, data.weight
+    squared = mean(residual**2, weight)
     rmse = float(np.sqrt(squared.value))
     result = {
-        "mae": _mean(np.abs(residual)),
+        "mae": mean(np.abs(residual), weight),
         "rmse": Measured(rmse, squared.error / (2 * rmse) if squared.error is not None and rmse > 0 else None),
-        "mean_error": _mean(residual),
+        "mean_error": mean(residual, weight),
         "abs_max_error": Measured(float(np.abs(residual).max())),
     }
     nonzero = data.label != 0
     if nonzero.any():
-        result["mape"] = _mean(np.abs(residual[nonzero] / data.label[nonzero]) * 100)
-    spread = float(((data.label - data.label.mean()) ** 2).sum())
+        shares = np.abs(residual[nonzero] / data.label[nonzero]) * 100
+        result["mape"] = mean(shares, None if weight is None else weight[nonzero])
+    spread = mean((data.label - mean(data.label, weight).value) ** 2, weight).value
     if spread > 0:
-        result["r2_score"] = Measured(1 - float((residual**2).sum()) / spread)
+        result["r2_score"] = Measured(1 - squared.value / spread)
     return result
 
 
-def _share(hits: Floats, of: Floats) -> Measured | None:
+def _share(hits: Floats, of: Floats, weight: Floats | None) -> Measured | None:
     count = int(of.sum())
     if count == 0:
         return None
-    value = float((hits & of).sum() / count)
-    return Measured(value, float(np.sqrt(max(value * (1 - value), 0.25 / count) / count)))
+    share = mean(hits[of].astype(float), None if weight is None else weight[of])
+    # Where all or none hit there is no spread to tell the error by: half a row's worth keeps it honest.
+    floor = np.sqrt(0.25 / count / count)
+    if weight is None:
+        return Measured(share.value, float(max(np.sqrt(share.value * (1 - share.value) / count), floor)))
+    return Measured(share.value, max(share.error or 0.0, float(floor)))
 
 
 def _binary(data: Outcomes) -> dict[str, Measured]:
     assert data.prediction is not None
-    truth, said = data.label == 1, data.prediction == 1
-    result: dict[str, Measured] = {"accuracy": _mean((truth == said).astype(float))}
+    truth, said, weight = data.label == 1, data.prediction == 1, data.weight
+    result: dict[str, Measured] = {"accuracy": mean((truth == said).astype(float), weight)}
     shares = {
-        "precision": _share(truth, said),
-        "recall": _share(said, truth),
-        "tnr": _share(~said, ~truth),
-        "fpr": _share(said, ~truth),
-        "fnr": _share(~said, truth),
+        "precision": _share(truth, said, weight),
+        "recall": _share(said, truth, weight),
+        "tnr": _share(~said, ~truth, weight),
+        "fpr": _share(said, ~truth, weight),
+        "fnr": _share(~said, truth, weight),
     }
     result |= {name: value for name, value in shares.items() if value is not None}
-    hits = float((truth & said).sum())
     if truth.any() or said.any():
-        f1 = 2 * hits / float(truth.sum() + said.sum())
-        result["f1"] = Measured(f1, _f1_error(truth, said, f1))
+        result["f1"] = _f1(truth, said, weight)
     if data.probability is not None:
         probability = np.clip(data.probability, 0.0, 1.0)
         clipped = np.clip(probability, 1e-15, 1 - 1e-15)
-        result["log_loss"] = _mean(-np.where(truth, np.log(clipped), np.log1p(-clipped)))
-        result["brier_score"] = _mean((probability - truth) ** 2)
+        result["log_loss"] = mean(-np.where(truth, np.log(clipped), np.log1p(-clipped)), weight)
+        result["brier_score"] = mean((probability - truth) ** 2, weight)
         if truth.any() and not truth.all():
-            result["roc_auc"] = roc_auc(truth, data.probability)
-            result["pr_auc"] = Measured(float(average_precision_score(truth, data.probability)))
+            result["roc_auc"] = roc_auc(truth, data.probability, weight)
+            area = average_precision_score(truth, data.probability, sample_weight=weight)
+            result["pr_auc"] = Measured(float(area))
     return result
 
 
-def _f1_error(truth: Floats, said: Floats, f1: float) -> float:
-    """By the delta method: F1 is a ratio of two means over rows."""
-    denominator = (truth.astype(float) + said.astype(float)) / 2
-    influence = ((truth & said).astype(float) - f1 * denominator) / denominator.mean()
-    return float(influence.std(ddof=1) / np.sqrt(len(truth))) if len(truth) > 1 else 0.0
+def _f1(truth: Floats, said: Floats, weight: Floats | None) -> Measured:
+    """Its error by the delta method: F1 is a ratio of two means over rows."""
+    hits, half = (truth & said).astype(float), (truth.astype(float) + said.astype(float)) / 2
+    middle = mean(half, weight).value
+    value = mean(hits, weight).value / middle
+    return Measured(value, mean((hits - value * half) / middle, weight).error or 0.0)
 
 
-def roc_auc(truth: Floats, score: Floats) -> Measured:
+def roc_auc(truth: Floats, score: Floats, weight: Floats | None = None) -> Measured:
     """ROC AUC with DeLong's standard error (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988), by ranks (Sun and Xu, 2014)."""
+    if weight is not None:
+        return _weighted_roc_auc(truth, score, weight)
     positive, negative = score[truth], score[~truth]
     m, n = len(positive), len(negative)
     ranks = rankdata(np.concatenate([positive, negative]))
     above = (ranks[:m] - rankdata(positive)) / n
     below = 1 - (ranks[m:] - rankdata(negative)) / m
     variance = (above.var(ddof=1) / m if m > 1 else 0.25) + (below.var(ddof=1) / n if n > 1 else 0.25)
+    return Measured(float(above.mean()), _area_error(variance, m, n))
+
+
+def _area_error(variance: float, positives: int, negatives: int) -> float:
     # A perfect separation has no spread at all; Hanley's bound keeps its error honest.
-    return Measured(float(above.mean()), float(np.sqrt(max(variance, 1e-4 / min(m, n)))))
+    return float(np.sqrt(max(variance, 1e-4 / min(positives, negatives))))
+
+
+def _weighted_roc_auc(truth: Floats, score: Floats, weight: Floats) -> Measured:
+    """The same with weights: each row's part is the weighted share of the other class that it beats."""
+    _, place = np.unique(score, return_inverse=True)
+    parts = []
+    for mine, sign in ((truth, 1), (~truth, -1)):
+        others = np.bincount(place[~mine], weight[~mine], minlength=place.max() + 1)
+        below = np.cumsum(others) - others / 2
+        share = below[place[mine]] / others.sum()
+        parts.append(mean(share if sign > 0 else 1 - share, weight[mine]))
+    variance = sum(0.25 if part.error is None else part.error**2 for part in parts)
+    return Measured(parts[0].value, _area_error(variance, int(truth.sum()), int((~truth).sum())))
 
 
 def _multiclass(data: Outcomes) -> dict[str, Measured]:
     assert data.prediction is not None
-    result: dict[str, Measured] = {"accuracy": _mean((data.label == data.prediction).astype(float))}
+    result: dict[str, Measured] = {"accuracy": mean((data.label == data.prediction).astype(float), data.weight)}
     per_class: dict[str, list[Measured]] = {"precision": [], "recall": [], "f1": []}
     for name in sorted(set(data.label)):
-        one = Outcomes("binary", (data.label == name).astype(float), (data.prediction == name).astype(float), None)
+        truth, said = ((each == name).astype(float) for each in (data.label, data.prediction))
+        one = Outcomes("binary", truth, said, None, weight=data.weight)
         for metric, value in _binary(one).items():
             if metric in per_class:
                 per_class[metric].append(value)
@@ -224,9 +274,10 @@ def _multiclass(data: Outcomes) -> dict[str, Measured]:
         inside = np.array([name in places for name in data.label])
         if inside.any():
             chosen = data.probability[inside, [places[name] for name in data.label[inside]]]
-            result["log_loss"] = _mean(-np.log(np.clip(chosen, 1e-15, 1)))
+            weight = None if data.weight is None else data.weight[inside]
+            result["log_loss"] = mean(-np.log(np.clip(chosen, 1e-15, 1)), weight)
         areas = [
-            roc_auc(data.label == name, data.probability[:, index])
+            roc_auc(data.label == name, data.probability[:, index], data.weight)
             for name, index in places.items()
             if 0 < (data.label == name).sum() < data.rows
         ]

@@ -28,10 +28,11 @@ from monitor.analysis.performance import (
     predicted,
     probabilities,
     too_little,
+    weights_of,
 )
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
 from monitor.analysis.summary import Summary, summarise
-from monitor.domain.columns import Columns
+from monitor.domain.columns import WEIGHT, Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
@@ -307,9 +308,9 @@ class Reference:
         if data.probability is None:
             return None
         if self.task == "binary":
-            return estimation.calibrate(data.probability, data.label)
+            return estimation.calibrate(data.probability, data.label, data.weight)
         return [
-            estimation.calibrate(data.probability[:, index], (data.label == name).astype(float))
+            estimation.calibrate(data.probability[:, index], (data.label == name).astype(float), data.weight)
             for index, name in enumerate(data.classes)
         ]
 
@@ -320,14 +321,15 @@ class Reference:
         """
         if not self.summary["labelled"]:
             return {}
-        labelled = self.frame if recent is None or recent.empty else pd.concat([self.frame, recent], ignore_index=True)
+        labelled = self.frame if recent is None or recent.empty else self._with(recent)
         if self.task == "regression":
             fitted = self.loss_model if labelled is self.frame else self.fit_loss_model(labelled)
             said = predicted(frame, self.columns, self.task)
             usable = frame[said.notna()]
             if fitted is None or len(usable) < 2:
                 return {}
-            return {"estimated_mae": estimation.estimate_loss(fitted[0], self.encoded(usable), fitted[1])}
+            weight = _weight(usable, self.columns)
+            return {"estimated_mae": estimation.estimate_loss(fitted[0], self.encoded(usable), fitted[1], weight)}
         line = (
             self.summary["calibration"]
             if labelled is self.frame
@@ -341,16 +343,29 @@ class Reference:
         if usable_rows.sum() < 2:
             return {}
         scores = table[usable_rows].to_numpy()
-        said = said[usable_rows]
+        said, weight = said[usable_rows], _weight(frame[usable_rows], self.columns)
         if self.task == "binary":
             return estimation.estimate_binary(
-                scores[:, 0], said.to_numpy(dtype=float), estimation.calibrated(scores[:, 0], line), self.seed
+                scores[:, 0], said.to_numpy(dtype=float), estimation.calibrated(scores[:, 0], line), self.seed, weight
             )
         chances = np.column_stack([estimation.calibrated(scores[:, index], each) for index, each in enumerate(line)])
         places = {name: index for index, name in enumerate(self.columns.probabilities)}
         inside = said.isin(places).to_numpy()
         chances = chances / chances.sum(axis=1, keepdims=True)
-        return estimation.estimate_multiclass(chances[inside], said[inside].map(places).to_numpy(dtype=int), self.seed)
+        return estimation.estimate_multiclass(
+            chances[inside], said[inside].map(places).to_numpy(dtype=int), self.seed,
+            None if weight is None else weight[inside],
+        )  # fmt: skip
+
+    def _with(self, recent: pd.DataFrame) -> pd.DataFrame:
+        """The reference's rows and recent ones; where these have weights, they weigh as much as they are many."""
+        weights = weights_of(recent, self.columns)
+        if weights is None:
+            return pd.concat([self.frame, recent], ignore_index=True)
+        weighted = recent.drop(columns=[self.columns.weight], errors="ignore").assign(
+            **{WEIGHT: weights / weights.mean()}
+        )
+        return pd.concat([self.frame.assign(**{WEIGHT: 1.0}), weighted], ignore_index=True)
 
     def _importance(self, metric: str) -> dict[str, float]:
         """Permutation importance on a surrogate of the model (Breiman, 2001), in units of the metric's loss."""
@@ -404,6 +419,11 @@ def infer_task(frame: pd.DataFrame, columns: Columns) -> str:
     if sort_of(values) == "numerical" and values.nunique() > 10:
         return "regression"
     return "binary" if values.nunique() <= 2 else "multiclass"
+
+
+def _weight(frame: pd.DataFrame, columns: Columns) -> np.ndarray | None:
+    weights = weights_of(frame, columns)
+    return None if weights is None else weights.to_numpy()
 
 
 def _check_columns(frame: pd.DataFrame, columns: Columns, what: str) -> None:

@@ -43,6 +43,10 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
+# How many rows each stands for, where classes were sampled apart.
+WEIGHT = "monitor_weight"
+
+
 @dataclass(frozen=True)
 class Columns:
     """Names the columns of a frame: one row a prediction.
@@ -78,6 +82,11 @@ class Columns:
                 raise UsageError(f"Columns.{name} takes a list of column names, not the text '{value}'")
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The columns by which rows are weighted: the user's own, and that of sampling by class."""
+        return (WEIGHT,) if self.weight is None else (self.weight, WEIGHT)
 
     @property
     def probabilities(self) -> dict[str, str]:

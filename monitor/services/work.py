@@ -18,7 +18,7 @@ from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
 from monitor.analysis.snapshot.store import pack
 from monitor.domain.checks import Check, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
-from monitor.domain.columns import Columns
+from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
 from monitor.errors import DataError
@@ -92,7 +92,8 @@ def run(spec: RunSpec) -> RunResult:
     labels = spec.log.labels
     with_labels = labels is not None and spec.kind != "data"
     if with_labels:
-        frame, counts = log.sample_with_labels(spec.window, spec.as_of)
+        by_class = spec.kind == "performance" and _is_classification(spec)
+        frame, counts = log.sample_with_labels(spec.window, spec.as_of, by_class=by_class)
         assert labels is not None
         if spec.columns.label is not None and labels.label != spec.columns.label:
             frame = frame.rename(columns={labels.label: spec.columns.label})
@@ -118,13 +119,14 @@ def run(spec: RunSpec) -> RunResult:
             reference, part, recent=known, counts=counts if len(parts) == 1 else count(part, reference), checks=checks
         )
         found.append((version, len(part), evaluation))
-    result = _result(found, counts, len(frame), spec, with_labels=with_labels)
+    sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
+    result = _result(found, counts, sampled, spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
 
 
 def _needed(spec: RunSpec) -> tuple[str, ...]:
     """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier asks for no feature."""
-    if spec.kind != "performance" or any(_reference(path).task == "regression" for path in spec.references.values()):
+    if spec.kind != "performance" or not _is_classification(spec):
         return spec.log.only
     columns = spec.columns
     names = [
@@ -135,6 +137,10 @@ def _needed(spec: RunSpec) -> tuple[str, ...]:
         columns.model_version,
     ]
     return tuple(name for name in (*names, *columns.segments) if name is not None)
+
+
+def _is_classification(spec: RunSpec) -> bool:
+    return all(_reference(path).task != "regression" for path in spec.references.values())
 
 
 def _bytes_read() -> int:
@@ -177,7 +183,7 @@ def _result(
     metrics: list[MetricValue] = []
     checks: list[Check] = []
     findings: list[Finding] = []
-    labelled = sum(evaluation.labelled or 0 for _, _, evaluation in found) if with_labels else None
+    labelled = counts.labelled if with_labels else None
     ripe = (
         labelled is None
         or sampled == 0

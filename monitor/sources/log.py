@@ -17,6 +17,7 @@ import ibis.expr.datatypes as dt
 import pandas as pd
 
 from monitor.domain.checks import WindowCounts
+from monitor.domain.columns import WEIGHT
 from monitor.domain.grid import Window
 from monitor.errors import DataError
 from monitor.sources import files, spark, tables
@@ -27,6 +28,8 @@ _RANK = "monitor_rank"
 # No step of the arithmetic with it leaves 64 bits.
 _PRIME = 2_147_483_647
 _CHUNK = 5_000
+# So many rows of a class are enough to tell its part in performance; of more classes none is called rare.
+_ENOUGH_OF_CLASS, _MOST_CLASSES = 500, 20
 # Of more rows than this the repeated ids are told from those with the smallest hashes.
 _IDS_TOLD_APART = 4_000_000
 
@@ -174,19 +177,24 @@ class Log:
         frame = frame.drop(columns=_RANK).sort_values([_KEY], kind="stable", ignore_index=True)
         return hide_sensitive(frame, self.spec.sensitive, self.spec.hash_key)
 
-    def sample_with_labels(self, window: Window, as_of: datetime) -> tuple[pd.DataFrame, WindowCounts]:
+    def sample_with_labels(
+        self, window: Window, as_of: datetime, *, by_class: bool = False
+    ) -> tuple[pd.DataFrame, WindowCounts]:
         """The sample of a window with the labels known at `as_of`, and its counts.
 
         The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became known.
+        by_class: of classes that are rare in the sample more rows are read, and `monitor_weight` says how many each row stands for.
         """
         counts = self.counts(window, as_of)
-        frame, known, early, unmatched = self._labelled(window, as_of, counts.rows)
+        frame, known, early, unmatched = self._labelled(self.sample(window, as_of, counts.rows), window, as_of)
         labelled = int(known.notna().sum())
+        if by_class and len(frame) < counts.rows:
+            frame = self._with_rare_classes(frame, window, as_of, counts.rows)
         return frame, replace(counts, labelled=labelled, early_labels=early, unmatched_labels=unmatched)
 
     def label_times(self, window: Window) -> tuple[list[datetime], int]:
         """When the labels of the window's sample became known, as far as they did until today, sorted; and the sample's rows."""
-        frame, known, _, _ = self._labelled(window, None, None)
+        frame, known, _, _ = self._labelled(self.sample(window), window, None)
         return [moment.to_pydatetime() for moment in known.dropna().sort_values()], len(frame)
 
     def newest_label(self) -> datetime | None:
@@ -263,16 +271,59 @@ class Log:
     def _is_zoned(self, name: str) -> bool:
         return self._connection.name != "sqlite" and getattr(self.table.schema()[name], "timezone", None) is not None
 
+    def _with_rare_classes(self, frame: pd.DataFrame, window: Window, as_of: datetime, rows: int) -> pd.DataFrame:
+        """The sample with up to `_ENOUGH_OF_CLASS` rows of each class that has fewer in it; where one engine holds log and labels."""
+        labels = self.spec.labels
+        assert labels is not None
+        connection, table = (self._connection, self.table) if labels.place is None else self._labels_table(labels)
+        if connection is not self._connection:
+            return frame
+        often = table.filter(table[labels.label].notnull())[labels.label].value_counts(name="often").to_pandas()
+        labelled = int(frame[labels.label].notna().sum())
+        rare = often[often["often"] / often["often"].sum() * labelled < _ENOUGH_OF_CLASS][labels.label]
+        if len(often) > _MOST_CLASSES or rare.empty:
+            return frame
+        found = [frame.assign(**{WEIGHT: rows / len(frame)})]
+        for value in rare.sort_values():
+            few, number = self._of_class(table, value, window, as_of)
+            own = found[0][labels.label].eq(value).fillna(False)
+            if len(few) > own.sum():
+                found[0] = found[0][~own]
+                found.append(few.assign(**{WEIGHT: number / len(few)}))
+        return pd.concat(found, ignore_index=True)
+
+    def _of_class(self, table: Any, value: Any, window: Window, as_of: datetime) -> tuple[pd.DataFrame, float]:
+        """Rows of a window whose label is `value`, those with the smallest (hash, id), and about how many there are."""
+        labels = self.spec.labels
+        assert labels is not None
+        wanted = table[labels.label] == value
+
+        def expression(within: _Within) -> Any:
+            if labels.place is None:
+                return self._few(within, self._read, wanted)
+            keyed = table.filter(wanted).select(**{_KEY: canonical_id(table[labels.id], labels.place.shown)})
+            return self._few(within, self._read).semi_join(keyed, _KEY)
+
+        def first(within: _Within) -> Any:
+            return expression(within).order_by([_RANK, _KEY]).limit(_ENOUGH_OF_CLASS)
+
+        what = f"class {value!r}"
+        number = self._frame(f"{what} rows", lambda within: expression(within).count().as_table(), window, as_of)
+        frame = hide_sensitive(self._frame(what, first, window, as_of), self.spec.sensitive, self.spec.hash_key)
+        # By then it may not have been known, or have been another: these are told by the same rule as all labels.
+        frame, _, _, _ = self._labelled(frame.drop(columns=_RANK), window, as_of)
+        known = frame[frame[labels.label].eq(value).fillna(False)]
+        return known, _whole(number.iat[0, 0]) * len(known) / max(len(frame), 1)
+
     def _labelled(
-        self, window: Window, as_of: datetime | None, rows: int | None
+        self, frame: pd.DataFrame, window: Window, as_of: datetime | None
     ) -> tuple[pd.DataFrame, pd.Series, int, int]:
-        """The sample with labels, when each became known (NaT if not by `as_of`), early labels, labels of no prediction.
+        """A sample with labels, when each became known (NaT if not by `as_of`), early labels, labels of no prediction.
 
         Without `as_of`: all that is known today, each label at the time of its first version, strangers not counted.
         """
         labels = self.spec.labels
         assert labels is not None
-        frame = self.sample(window, as_of, rows)
         times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
         event_times = pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
         if labels.place is None:
@@ -390,9 +441,9 @@ class Log:
         column = self.table[self.spec.id]
         return (column % _PRIME if column.type().is_unsigned_integer() else column).cast("int64")
 
-    def _few(self, within: _Within, names: Sequence[str]) -> Any:
-        """The rows of a window whose hash lies below the bound, with it and their canonical id."""
-        rows = self._window(within).select(*names, **{_KEY: self._key(), _RANK: self._rank_of()})
+    def _few(self, within: _Within, names: Sequence[str], wanted: Any = True) -> Any:
+        """The rows of a window that are wanted and whose hash lies below the bound, with it and their canonical id."""
+        rows = self._window(within).filter(wanted).select(*names, **{_KEY: self._key(), _RANK: self._rank_of()})
         bound = ibis.literal(within.bound)
         ranked = self._ranked(rows)
         return ranked.filter(ranked[_RANK] < (bound.cast("int64") if self._has_numbers else bound))

@@ -158,6 +158,45 @@ def test_labels_are_those_known_at_the_time_and_the_last_of_them(tmp_path: Path)
     assert truth(25) == {180: 1, 181: 1}
 
 
+@pytest.mark.parametrize("form", ["in the log", "a place of their own", "sqlite"])
+def test_of_rare_classes_more_rows_are_read_and_weighted(tmp_path: Path, form: str) -> None:
+    frame = logged(6000, days=5, start="2025-01-03")
+    random = np.random.default_rng(1)
+    frame["label"] = (random.random(6000) < 0.03 * frame["probability"]).astype(int)
+    known = frame["event_time"] + pd.Timedelta("1h")
+    known[frame["label"].eq(1) & (frame.index % 5 == 0)] += pd.Timedelta("90d")  # some come late
+    labels = LabelSpec(None, "label", "known", None, 0)
+    where = place(tmp_path / "log.parquet")
+    whole = frame.assign(known=known)
+    if form == "sqlite":
+        with sqlite3.connect(tmp_path / "log.db") as connection:
+            texts = whole.assign(
+                **{name: whole[name].dt.strftime("%Y-%m-%d %H:%M:%S.%f") for name in ("event_time", "known")}
+            )
+            times = {"event_time": "TIMESTAMP", "known": "TIMESTAMP"}
+            texts.to_sql("log", connection, index=False, dtype=times)
+        where = Place("log", url=f"sqlite:///{tmp_path}/log.db", table="log")
+    elif form == "in the log":
+        whole.to_parquet(tmp_path / "log.parquet", index=False)
+    else:
+        frame.drop(columns="label").to_parquet(tmp_path / "log.parquet", index=False)
+        whole[["id", "label", "known"]].to_parquet(tmp_path / "labels.parquet", index=False)
+        labels = LabelSpec(place(tmp_path / "labels.parquet"), "label", "known", "id", 0)
+    log = Log(LogSpec(where, "event_time", "id", labels=labels, sample_rows=1000))
+    as_of = datetime(2025, 1, 20, tzinfo=UTC)
+    plain, counts = log.sample_with_labels(WINDOW, as_of)
+    rows, again = log.sample_with_labels(WINDOW, as_of, by_class=True)
+    assert again == counts
+    assert "monitor_weight" not in plain
+    positive = whole["label"].eq(1) & (whole["known"] <= pd.Timestamp("2025-01-20"))
+    assert sorted(rows.loc[rows["label"].eq(1), "id"]) == whole.loc[positive, "id"].tolist()
+    assert plain["label"].eq(1).sum() < 40 < positive.sum()
+    weights = rows.groupby(rows["label"].eq(1))["monitor_weight"]
+    assert weights.first()[True] == pytest.approx(1, rel=0.01)
+    assert set(rows.loc[~rows["label"].eq(1), "monitor_weight"]) == {6.0}
+    assert rows["monitor_weight"].sum() == pytest.approx(6000, rel=0.02)
+
+
 def test_hashes_of_sensitive_values_keep_equality_and_null_and_need_the_key() -> None:
     frame = pd.DataFrame({"email": ["a@x", None, "a@x"], "number": [1.0, 2.0, 1.0]})
     one, other = (hide_sensitive(frame, ("email", "number"), key) for key in ("k", "l"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn import metrics as sklearn_metrics
 
 from monitor import Checks, Columns, MonitorError, Reference, Severity, WindowCounts, evaluate
 from monitor.analysis.estimation import expected_roc_auc
-from monitor.analysis.performance import Outcomes, measure, roc_auc
+from monitor.analysis.performance import Outcomes, measure, outcomes, roc_auc
 from tests.conftest import logged
 
 COLUMNS = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
@@ -178,6 +179,38 @@ def test_a_mapped_reference_says_what_the_archive_says(tmp_path: Path) -> None:
     (tmp_path / "r.mapped").unlink()
     (tmp_path / f"r.mapped.{os.getpid()}").mkdir()  # nothing can be written there now
     assert evaluate(Reference.mapped(tmp_path / "r.reference"), window).to_json() == told
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_row_of_weight_three_counts_as_three(task: str) -> None:
+    random = np.random.default_rng(3)
+    frame = logged(400, seed=4).assign(weight=random.integers(1, 4, 400))
+    columns = COLUMNS
+    if task == "regression":
+        frame = frame.assign(label=frame["income"] + random.normal(size=400), prediction=frame["income"])
+        columns = Columns(prediction="prediction", label="label")
+    elif task == "multiclass":
+        chances = random.dirichlet([1, 1, 1], 400)
+        frame[["a", "b", "c"]] = chances
+        names = np.array(list("abc"))
+        frame["label"] = [random.choice(names, p=each) for each in chances]
+        frame["prediction"] = names[chances.argmax(axis=1)]
+        columns = Columns(prediction="prediction", probability={name: name for name in "abc"}, label="label")
+    each_once = frame.loc[frame.index.repeat(frame["weight"])].reset_index(drop=True).drop(columns="weight")
+    weighted = replace(columns, weight="weight")
+    reference = Reference.fit(frame.drop(columns="weight"), columns, task)
+    found = {}
+    for name, rows, parts in (("weighted", frame, weighted), ("repeated", each_once, columns)):
+        values = measure(outcomes(rows, parts, task))
+        reference.columns = parts
+        found[name] = values | reference.estimate(rows)
+    assert {*found["weighted"]} == {*found["repeated"]}
+    for metric, value in found["weighted"].items():
+        again = found["repeated"][metric]
+        # Pairs of one row with itself are left out of the expected area: copies of a row are other rows.
+        assert value.value == pytest.approx(again.value, rel=1e-3 if metric == "estimated_roc_auc" else 1e-9), metric
+        if value.error is not None and again.error is not None:  # copies look like more rows than there are
+            assert again.error * 0.95 < value.error < again.error * 2, metric
 
 
 def test_binary_metrics_equal_scikit_learns() -> None:
