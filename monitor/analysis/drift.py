@@ -1,4 +1,4 @@
-"""Drift of single columns: a two-sample test decides, a distance tells how far."""
+"""Drift of single columns: two-sample tests decide, a distance tells how far."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy.special import kolmogorov
-from scipy.stats import chi2_contingency
 
 from monitor.analysis import distance
 from monitor.analysis.schema import Sort
 from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.analysis.twosample import Bins
 
 MIN_VALUES = 20
 # Distances that do not depend on how many rows there are; the thresholds on them are ours.
@@ -35,24 +34,10 @@ def score(
     return evidently_score(method, there.dropna(), here.dropna(), sort)
 
 
-def p_value(before: Summary, after: Summary) -> float:
-    """How often two samples of one distribution differ at least so much.
-
-    Numbers: two-sample Kolmogorov-Smirnov test (Stephens, 1970), looked at where the reference's knots are. Categories: chi-square test of
-    homogeneity, with categories that are too rare for it (fewer than five expected) taken together.
-    """
-    if isinstance(before, Numbers) and isinstance(after, Numbers):
-        gap = float(np.abs(before.at_knots - after.shares(before.knots)).max())
-        root = np.sqrt(before.count * after.count / (before.count + after.count))
-        return float(kolmogorov((root + 0.12 + 0.11 / root) * gap))
-    assert isinstance(before, Categories)
-    assert isinstance(after, Categories)
-    table = before.beside(after).T
-    expected = table.sum(axis=1) * min(table.sum(axis=0)) / table.sum()
-    rare = expected < 5
-    table = np.vstack([table[~rare], table[rare].sum(axis=0)]) if rare.any() else table
-    table = table[table.sum(axis=1) > 0]
-    return float(chi2_contingency(table, correction=False).pvalue) if len(table) > 1 else 1.0
+def p_value(bins: Bins, before: Summary, after: Summary) -> float:
+    """The smallest p-value of the two-sample tests that suit the column, not corrected for their number."""
+    window, reference = (bins.counts(each)[None, :] for each in (after, before))
+    return float(bins.p_values(window, reference)[0])
 
 
 def describe(before: Summary, after: Summary) -> str:

@@ -15,6 +15,7 @@ from scipy.stats import norm
 from structlog import get_logger
 
 from monitor.analysis import drift, quality
+from monitor.analysis.calibration import family_wise
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import Figures, beside, performance_figures, plot_of
@@ -38,6 +39,9 @@ from monitor.errors import DataError, UsageError
 
 log = get_logger()
 _MANY_ROWS = 50_000
+# How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
+_OF_PERFORMANCE = {True: 0.6, False: 0.1}
+_OF_DRIFT = 0.8
 DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 
 
@@ -129,7 +133,7 @@ class _Question:
         self.asked: list[tuple[Check, Finding | None]] = []
 
     def answer(self) -> Evaluation:
-        """All checks, judged together: the false-alarm rate is shared by those that can err by chance (Bonferroni)."""
+        """All checks, judged together: the false-alarm rate is shared by those that can err by chance."""
         columns, reference = self.reference.columns, self.reference
         rows = len(self.frame)
         self.metrics.append(MetricValue("row_count", value=float(self.counts.rows)))
@@ -143,12 +147,7 @@ class _Question:
                 raise DataError(
                     f"the window has no prediction column '{columns.prediction or columns.probability}'; its columns are: {names}"
                 )
-            predictions = [
-                name
-                for name in (columns.prediction, *columns.probabilities.values())
-                if name is not None and name in reference.sorts
-            ]
-            checked = list(dict.fromkeys([*reference.features, *predictions]))
+            checked = list(dict.fromkeys([*reference.features, *reference.predictions]))
             if columns.label is not None and columns.label in self.frame:
                 self.labelled = int(self.frame[columns.label].notna().sum())
             self.figures = Figures((rows, reference.rows))
@@ -159,7 +158,7 @@ class _Question:
                 self._drift(checked, self.figures)
             if self.checks.asks(Kind.ESTIMATED_PERFORMANCE) or self.checks.asks(Kind.PERFORMANCE):
                 self._estimated()
-            if self.labelled is not None and self.checks.asks(Kind.PERFORMANCE):
+            if self._tells_performance:
                 self._ask_faults(quality.label_faults(self.counts))
                 self._performance()
         asked = self._settled()
@@ -181,10 +180,11 @@ class _Question:
 
     def _settled(self) -> list[tuple[Check, Finding | None]]:
         """Verdicts of the checks that can err by chance, now that it is known how many share the rate."""
-        sharing = sum(1 for check, _ in self.asked if check.p_value is not None and check.verdict is Verdict.FINE)
-        limit = self.checks.false_alarm_rate / max(sharing, 1)
+        counted = sum(check.kind is Kind.QUALITY and check.p_value is not None for check, _ in self.asked)
+        rate = self.checks.false_alarm_rate * (1 - _OF_PERFORMANCE[self._tells_performance])
         result: list[tuple[Check, Finding | None]] = []
         for check, finding in self.asked:
+            limit = rate * (_OF_DRIFT if check.kind is Kind.DRIFT else (1 - _OF_DRIFT) / max(counted, 1))
             changed = check.verdict is Verdict.CHANGED or (
                 check.verdict is Verdict.FINE and check.p_value is not None and check.p_value < limit
             )
@@ -194,6 +194,10 @@ class _Question:
             else:
                 result.append((check, None))
         return self._weighted_drift(result) if not self.harm_is_known else result
+
+    @property
+    def _tells_performance(self) -> bool:
+        return self.labelled is not None and self.checks.asks(Kind.PERFORMANCE)
 
     @property
     def harm_is_known(self) -> bool:
@@ -373,7 +377,9 @@ class _Question:
                 self._ask(replace(check, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
             else:
                 text = f"'{name}' drifted (score {value:.3g}): {drift.describe(before, after)}"
-                self._ask(replace(check, p_value=drift.p_value(before, after)), Severity.INFO, "distribution", text)
+                single = drift.p_value(self.reference.bins(name), before, after)
+                p_value = family_wise(single, self.reference.null, after.count)
+                self._ask(replace(check, p_value=p_value), Severity.INFO, "distribution", text)
 
     def _score(self, name: str, before: Summary, after: Summary) -> tuple[str, float | None]:
         """The method and the drift score of a column, None where it cannot be worked out."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binom, fisher_exact
+from scipy.stats import betabinom, fisher_exact
 
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import Conformed
@@ -137,14 +137,15 @@ def _of_column(
         return
     if isinstance(present, Numbers) and isinstance(before, Numbers):
         outside = present.outside(before.low, before.high)
-        chance = 2 / (before.count + 1)
+        chance = (2.0, before.count - 1.0)
         text = f"'{name}': {{share:.1%}} of the values lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
         if outside:
             text += f" ({present.low:.4g} to {present.high:.4g})"
         yield _unseen("out_of_range_share", name, outside, present.count, chance, "out of range", text)
     elif isinstance(present, Categories) and isinstance(before, Categories):
         new = present.tally[~present.tally.index.isin(before.tally.index)]
-        chance = (float((before.tally == 1).sum()) + 1) / (before.count + 1)
+        once = float((before.tally == 1).sum())
+        chance = (once + 1, before.count - once)
         examples = ", ".join(repr(str(value)) for value in new.index[:3])
         text = f"'{name}': {{share:.1%}} of the values are categories that the reference has not" + (
             f": {examples}" if examples else ""
@@ -193,13 +194,14 @@ def _missing(reference: Reference, window: Conformed, name: str, counts: WindowC
     return Fault("missing_share", name, share, rows, "missing values", text, p_value, share=max(excess, 0.0))
 
 
-def _unseen(metric: str, name: str, count: int, rows: int, chance: float, cause: str, text: str) -> Fault:
-    """Values that the reference never held: how many are to be expected by chance is known (order statistics; Good-Turing)."""
+def _unseen(metric: str, name: str, count: int, rows: int, chance: tuple[float, float], cause: str, text: str) -> Fault:
+    """Values that the reference never held. Their share is uncertain by a beta distribution, from order statistics or by Good-Turing: `chance`."""
     share = count / rows if rows else 0.0
     text = text.format(share=share)
     if rows < MIN_ROWS:
         return Fault(metric, name, share, rows, cause, text, too_little=f"{rows} values; {MIN_ROWS} are needed")
-    p_value = float(binom.sf(count - 1, rows, chance)) if count else 1.0
+    first, second = chance
+    p_value = float(betabinom.sf(count - 1, rows, first, max(second, 1.0))) if count else 1.0
     if count < MIN_FAULTY_ROWS or share < MIN_FAULTY_SHARE:
         p_value = 1.0
     return Fault(metric, name, share, rows, cause, text, p_value, share=share)

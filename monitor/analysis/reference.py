@@ -18,6 +18,7 @@ from pyarrow import ipc
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import estimation, mapping
+from monitor.analysis.calibration import Null, null_distributions
 from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
     Measured,
@@ -32,11 +33,12 @@ from monitor.analysis.performance import (
 )
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
 from monitor.analysis.summary import Summary, summarise
+from monitor.analysis.twosample import Bins
 from monitor.domain.columns import WEIGHT, Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "2"
+ANALYSIS_VERSION = "3"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
 
@@ -60,6 +62,7 @@ class Reference:
         self.version = version
         self.summary = summary
         self._summaries: dict[str, Summary | None] = {}
+        self._bins: dict[str, Bins] = {}
 
     @classmethod
     def fit(
@@ -118,6 +121,26 @@ class Reference:
     def features(self) -> list[str]:
         """The features that are checked."""
         return self.columns.feature_names(list(self.sorts))
+
+    @property
+    def predictions(self) -> list[str]:
+        """The columns of what the model said: prediction and probabilities."""
+        names = (self.columns.prediction, *self.columns.probabilities.values())
+        return [name for name in names if name is not None and name in self.sorts]
+
+    @property
+    def null(self) -> Null:
+        """The smallest p-values of windows drawn from the reference, by window size."""
+        null: Null = self.summary["null"]
+        return null
+
+    def bins(self, name: str) -> Bins:
+        """How values of a column are counted for the two-sample tests."""
+        if name not in self._bins:
+            summary = self.of_column(name)
+            assert summary is not None
+            self._bins[name] = Bins.of(summary)
+        return self._bins[name]
 
     @property
     def baseline(self) -> dict[str, Measured]:
@@ -266,6 +289,9 @@ class Reference:
         self.summary["codes"] = {
             name: {value: index for index, value in enumerate(self.frame[name].value_counts().index)} for name in names
         }
+        checked = [*self.features, *self.predictions]
+        summaries = {name: summary for name in checked if (summary := self.of_column(name)) is not None}
+        self.summary["null"] = null_distributions(self.frame, summaries, self.seed)
         label = self.columns.label
         labelled = label is not None and label in self.frame and bool(self.frame[label].notna().any())
         result: dict[str, Any] = {

@@ -213,7 +213,9 @@ class ColumnNames(Entry):
         None, description="When the row was written: rows that came after a run was due are left out of it."
     )
     model_version: str | None = Field(None, description="The version that made the prediction.")
-    weight: str | None = Field(None, description="How many rows each stands for: weights performance; kept out of the features.")
+    weight: str | None = Field(
+        None, description="How many rows each stands for: weights performance; kept out of the features."
+    )
     features: list[str] | None = Field(None, description="The model's inputs; every other column if left out.")
     segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
     ignore: list[str] = Field([], description="Columns that are never read.")

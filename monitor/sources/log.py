@@ -343,9 +343,7 @@ class Log:
     def _labels_table(self, labels: LabelSpec) -> tuple[Any, Any]:
         """The labels' own place: its connection and table."""
         assert labels.place is not None
-        connection, table = _open(
-            labels.place, self._connection if labels.place.own_path and self.spec.place.own_path else None
-        )
+        connection, table = _open(labels.place, self._connection if labels.place.is_with(self.spec.place) else None)
         for name in (labels.id, labels.label, labels.label_time):
             if name is not None and name not in table.columns:
                 raise DataError(
@@ -387,7 +385,8 @@ class Log:
         else:
             known = merged["monitor_time"]
         merged = merged.drop(columns=["monitor_label", "monitor_time"])
-        same_engine = connection is self._connection
+        # Of tables it would take a look at all ids that were ever logged.
+        same_engine = connection is self._connection and labels.place.own_path is not None
         return merged, known.where(merged[labels.label].notna()), table if same_engine else None
 
     def _unmatched(self, table: Any, labels: LabelSpec, window: Window) -> int:
@@ -544,12 +543,12 @@ def describe_place(place: Place) -> dict[str, str]:
 
 def _open(place: Place, connection: Any) -> tuple[Any, Any]:
     if place.engine == "spark":
-        connection = spark.connect(place)
+        connection = connection or spark.connect(place)
         return connection, spark.open_table(connection, place)
     if place.path is not None:
         connection = connection or files.connect()
         return connection, files.open_files(connection, place.path, place.shown)
-    connection = tables.connect(place)
+    connection = connection or tables.connect(place)
     return connection, tables.open_table(connection, place)
 
 

@@ -129,6 +129,66 @@ def file_to_scores(rows: int, columns: int) -> Callable[[], Any]:
     return work
 
 
+def wide(rows: int, columns: int) -> Callable[[], Any]:
+    """A whole run by default settings on a Parquet file of float32 columns, from opening it to the report."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    folder = Path(tempfile.mkdtemp(prefix="monitor-bench-"))
+    random = np.random.default_rng(1)
+    names = [f"x{index}" for index in range(columns)]
+
+    def some(start: int, number: int) -> pd.DataFrame:
+        frame = pd.DataFrame(random.normal(size=(number, columns)).astype("float32"), columns=names, copy=False)
+        return frame.assign(
+            id=np.arange(start, start + number), prediction=0.0,
+            event_time=(pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(start, start + number), unit="ms")).astype("datetime64[us]"),
+        )  # fmt: skip
+
+    before, step = some(0, 20_000), 50_000
+    with parquet.ParquetWriter(
+        folder / "log.parquet", pa.Table.from_pandas(before, preserve_index=False).schema
+    ) as file:
+        for start in range(0, rows, step):
+            file.write_table(pa.Table.from_pandas(some(start, min(step, rows - start)), preserve_index=False))
+    return _run_on(str(folder / "log.parquet"), before, folder)
+
+
+def many(rows: int, _: int) -> Callable[[], Any]:
+    """A whole run by default settings on a folder of Parquet files of a million rows each."""
+    folder = Path(tempfile.mkdtemp(prefix="monitor-bench-"))
+    random = np.random.default_rng(1)
+    for start in range(0, rows, 1_000_000):
+        number = np.arange(start, start + 1_000_000)
+        frame = pd.DataFrame({"id": number, "x": random.normal(size=len(number)), "prediction": 0.0})
+        frame["event_time"] = (pd.Timestamp("2025-01-01") + pd.to_timedelta(number * 800, unit="us")).astype(
+            "datetime64[us]"
+        )
+        frame.to_parquet(folder / f"{start:012d}.parquet", index=False)
+    return _run_on(str(folder), frame.head(20_000), folder)
+
+
+def _run_on(path: str, before: pd.DataFrame, folder: Path) -> Callable[[], Any]:
+    """What a worker does of a run: read the log's first day, evaluate, pack the report."""
+    from datetime import UTC, datetime, timedelta
+
+    from monitor import Checks, Columns, Reference
+    from monitor.domain.grid import Window
+    from monitor.services.specs import RunSpec
+    from monitor.services.work import run
+    from monitor.sources.spec import LogSpec, Place
+
+    columns = Columns(prediction="prediction", event_time="event_time", id="id")
+    Reference.fit(before, columns, "regression").save(folder / "r.reference")
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    window = Window(start, start + timedelta(days=1))
+    spec = RunSpec(
+        "data", window, window.end, LogSpec(Place("log", path), "event_time", "id"), columns,
+        {"": str(folder / "r.reference")}, Checks(), "",
+    )  # fmt: skip
+    return lambda: run(spec)
+
+
 def measured(work: Callable[[], Any]) -> dict[str, Any]:
     """Seconds of each round after a first one, and the most memory (MB) taken at once beyond what was held before."""
     held, most, over = resident_mb(), 0.0, threading.Event()

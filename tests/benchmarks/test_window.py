@@ -150,37 +150,44 @@ def test_a_report_stored_and_shown() -> None:
 
 def test_windows_a_minute(tmp_path: Path) -> None:
     """Monitors of 20 columns x 5,000 rows through `monitor run`, results stored; against a loop over the presets."""
+    number = int(os.environ.get("MONITOR_BENCH_MONITORS", "200"))
+    half, whole = (windows_a_minute(tmp_path / str(monitors), monitors) for monitors in (number // 2, number))
+    theirs = run("three_presets", 5_000, 20, 3)
+    peer = 60 / median(theirs["seconds"])
+    what = f"windows a minute, {number} monitors x 20 columns x 5,000 rows, stored"
+    note(what, f"{whole:.0f}", f"a loop over three presets {peer:.1f}", f"{whole / peer:.0f} x", "60 x")
+    note(
+        "the same with half as many monitors",
+        f"{half:.0f}",
+        f"{number} monitors {whole:.0f}",
+        f"{whole / half:.2f} x",
+        "linear: 1 x",
+    )
+
+
+def windows_a_minute(folder: Path, number: int) -> float:
+    """How many windows of so many monitors, two each, end within a minute."""
     from monitor.daemon import Daemon
     from tests.conftest import Project
 
-    number, rows = int(os.environ.get("MONITOR_BENCH_MONITORS", "200")), 5_000
-    entries: dict[str, Any] = {}
-    drawn(rows, 20, 0).to_parquet(tmp_path / "reference.parquet", index=False)
+    rows = 5_000
+    folder.mkdir()
+    drawn(rows, 20, 0).to_parquet(folder / "reference.parquet", index=False)
     frame = drawn(2 * rows, 20, 1).drop(columns="label").assign(id=np.arange(2 * rows))
     step = pd.Timedelta(days=1) / rows
     frame["event_time"] = (pd.Timestamp("2025-01-01") + step * np.arange(2 * rows)).astype("datetime64[us]")
-    frame.to_parquet(tmp_path / "log.parquet", index=False)
-    for index in range(number):
-        entries[f"m{index}"] = {
-            "task": "binary", "model": {"name": f"m{index}"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
-            "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
-            "windows": {"length": "1d", "start": "2025-01-01"},
-        }  # fmt: skip
-    project = Project(tmp_path, {"monitors": entries})
+    frame.to_parquet(folder / "log.parquet", index=False)
+    entry = {
+        "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
+        "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
+        "windows": {"length": "1d", "start": "2025-01-01"},
+    }  # fmt: skip
+    project = Project(folder, {"monitors": {f"m{index}": entry for index in range(number)}})
     with Daemon(project.loaded()) as daemon:
         daemon.ready()
         began = time.perf_counter()
         outcome = daemon.run_until_idle()
-        spent = time.perf_counter() - began
-    theirs = run("three_presets", rows, 20, 3)
-    ours, peer = outcome.finished / spent * 60, 60 / median(theirs["seconds"])
-    note(
-        f"windows a minute, {number} monitors x 20 columns x 5,000 rows, stored",
-        f"{ours:.0f}",
-        f"a loop over three presets {peer:.1f}",
-        f"{ours / peer:.0f} x",
-        "60 x",
-    )
+        return outcome.finished / (time.perf_counter() - began) * 60
 
 
 def test_the_sample_of_many_rows(tmp_path: Path) -> None:
@@ -250,6 +257,21 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_a_very_wide_window() -> None:
+    rows, columns = int(float(os.environ.get("MONITOR_BENCH_WIDE", "3e6"))), 1_000
+    ours = run("wide", rows, columns, 1)
+    note(
+        f"{rows:,} rows x {columns:,} columns of float32, whole run", spread(ours), "a user's report: 6 h",
+        f"{ours['megabytes']:.0f} MB", "3 min, 2 GB",
+    )  # fmt: skip
+
+
+def test_a_window_of_very_many_rows() -> None:
+    rows = int(float(os.environ.get("MONITOR_BENCH_MANY", "1e8")))
+    ours = run("many", rows, 1, 1)
+    note(f"a folder of {rows:,} rows, whole run", spread(ours), "", f"{ours['megabytes']:.0f} MB", "1 GB")
+
+
 def test_growth() -> None:
     base = run("our_checks", 20_000, 20)
     wide, long = run("our_checks", 20_000, 40), run("our_checks", 40_000, 20)
@@ -260,6 +282,76 @@ def test_growth() -> None:
         "",
         "linear, linear",
     )
+    below, cap, beyond = (run("file_to_scores", rows, 20) for rows in (10_000, 20_000, 200_000))
+    note(
+        "growth from file to scores, 20 columns", f"10,000 to 20,000 rows (the cap) {1 / times(cap, below):.2f} x",
+        f"20,000 to 200,000 rows {1 / times(beyond, cap):.2f} x", "", "linear, then flat but for the scan",
+    )  # fmt: skip
+
+
+def test_growth_of_planning(tmp_path: Path) -> None:
+    """One new window each of many monitors, and the same with ten times the history."""
+    found = {}
+    for monitors, history in ((500, 10), (1_000, 10), (1_000, 100)):
+        found[monitors, history] = {
+            "seconds": [planning(tmp_path / f"{monitors}-{history}-{index}", monitors, history) for index in range(3)]
+        }
+    few, many, old = found.values()
+    note(
+        "planning 1,000 monitors, one new window each",
+        spread(many),
+        f"500 monitors {spread(few)}",
+        f"{1 / times(many, few):.1f} x",
+        "under 1 s, linear",
+    )
+    note(
+        "the same with 100 windows behind each",
+        spread(old),
+        f"10 windows {spread(many)}",
+        f"{1 / times(old, many):.1f} x",
+        "flat",
+    )
+
+
+def planning(folder: Path, number: int, history: int) -> float:
+    """Seconds that planning takes when each of `number` monitors has one new window, `history` behind it."""
+    from datetime import UTC, datetime, timedelta
+
+    from sqlalchemy.orm import Session
+
+    from monitor.domain.clock import ReplayClock
+    from monitor.services.apply_configuration import BEGINNING, apply_configuration
+    from monitor.services.context import Context, open_database
+    from monitor.services.plan_runs import plan_runs
+    from monitor.storage import monitors, references
+    from tests.conftest import Project
+
+    entry = {
+        "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
+        "labels": {"path": "labels.parquet", "delay": "1d"}, "windows": {"length": "1h", "start": "2025-01-01"},
+        "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "label": "label"},
+    }  # fmt: skip
+    folder.mkdir()
+    loaded = Project(folder, {"monitors": {f"m{index}": entry for index in range(number)}}).loaded()
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    context = Context(loaded, open_database(loaded), ReplayClock(start + timedelta(hours=history, minutes=30)))
+    context.database.prepare()
+    apply_configuration(context)
+
+    def look(session: Session) -> None:
+        now = context.clock.now()
+        reference = references.store(session, "v" * 32, b"-", 1, "made", start)
+        for row in monitors.active(session):
+            references.put_in_force(session, row.id, "", BEGINNING, reference.id, "bench", "", start)
+            monitors.store_look(session, row.id, now, start, now, None, "", live=False)
+
+    context.database.transact(look)
+    plan_runs(context)
+    context.clock = ReplayClock(start + timedelta(hours=history + 1, minutes=30))
+    context.database.transact(look)
+    began = time.perf_counter()
+    assert plan_runs(context).number == number
+    return time.perf_counter() - began
 
 
 def test_write_the_page() -> None:

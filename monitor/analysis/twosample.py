@@ -1,0 +1,151 @@
+"""Two-sample tests of one column, from counts over the reference's bins: for one window, or for hundreds of drawn ones at once.
+
+Each takes counts of shape (draws, bins) of the window's side and of the reference's, and gives p-values of shape (draws,).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import erfc, kolmogorov
+from scipy.stats import chi2
+
+from monitor.analysis.summary import Numbers, Summary
+
+Floats = np.ndarray
+# Categories that both sides together hold more seldom than so are taken together: chi-square wants no rarer ones.
+_RARE = 10
+_KNOTS = 256
+
+
+@dataclass(frozen=True)
+class Bins:
+    """How a column's values are counted.
+
+    Numbers: at and between the reference's knots, so that ties are seen, shape (2 knots + 1). Categories: one each, the last for any other.
+    """
+
+    knots: Floats | None
+    names: pd.Index | None
+
+    @classmethod
+    def of(cls, summary: Summary) -> Bins:
+        """The bins of a reference column."""
+        if isinstance(summary, Numbers):
+            places = np.unique(np.linspace(0, len(summary.knots) - 1, _KNOTS).round().astype(int))
+            return cls(summary.knots[places], None)
+        return cls(None, summary.tally.index)
+
+    @property
+    def number(self) -> int:
+        """How many bins there are."""
+        if self.knots is not None:
+            return 2 * len(self.knots) + 1
+        assert self.names is not None
+        return len(self.names) + 1
+
+    def codes(self, values: pd.Series) -> Floats:
+        """The bin of each value that is there, shape (values,); -1 for those that are missing."""
+        if self.knots is not None:
+            numbers = values.to_numpy(dtype=float)
+            places = sum(np.searchsorted(self.knots, numbers, side) for side in ("left", "right"))
+            return np.asarray(np.where(np.isfinite(numbers), places, -1))
+        assert self.names is not None
+        found = self.names.get_indexer(pd.Index(values.to_numpy(dtype=object)))
+        return np.asarray(np.where(values.isna(), -1, np.where(found < 0, len(self.names), found)))
+
+    def counts(self, summary: Summary) -> Floats:
+        """The counts of a summarised column, shape (bins,)."""
+        if isinstance(summary, Numbers):
+            assert self.knots is not None
+            left, right = (np.searchsorted(summary.values, self.knots, side) for side in ("left", "right"))
+            return np.diff(np.concatenate([[0], np.stack([left, right], axis=1).ravel(), [summary.count]])).astype(
+                float
+            )
+        assert self.names is not None
+        known = summary.tally.reindex(self.names, fill_value=0).to_numpy(dtype=float)
+        return np.append(known, summary.count - known.sum())
+
+    def p_values(self, window: Floats, reference: Floats) -> Floats:
+        """The smallest p-value of the tests that suit the column, for each draw; not corrected for their number."""
+        tests = _of_numbers(window, reference) if self.knots is not None else _of_categories(window, reference)
+        smallest: Floats = np.minimum.reduce(tests)
+        return smallest
+
+
+def _of_numbers(window: Floats, reference: Floats) -> list[Floats]:
+    """Shape: Kolmogorov-Smirnov (Stephens, 1970) and Anderson-Darling with ties (Scholz and Stephens, 1987). Place: Wilcoxon. Scale: Mood."""
+    n, m = window.sum(axis=1), reference.sum(axis=1)
+    both, whole = window + reference, (n + m)[:, None]
+    here, there = (np.cumsum(side, axis=1) for side in (window, reference))
+    root = np.sqrt(n * m / (n + m))
+    gap = np.abs(here / n[:, None] - there / m[:, None]).max(axis=1)
+    middle = here + there - both / 2
+    place = middle / whole - 0.5
+    return [
+        kolmogorov((root + 0.12 + 0.11 / root) * gap),
+        anderson_darling(_darling(window, reference)),
+        _of_scores(window, both, place),
+        _of_scores(window, both, place**2),
+    ]
+
+
+def _darling(window: Floats, reference: Floats) -> Floats:
+    """The Anderson-Darling statistic of two samples, with the ranks of ties in their middle."""
+    n, m = window.sum(axis=1), reference.sum(axis=1)
+    both, whole = window + reference, (n + m)[:, None]
+    middle = np.cumsum(both, axis=1) - both / 2
+    spread = middle * (whole - middle) - whole * both / 4
+    weight = np.divide(both, spread, out=np.zeros_like(both), where=spread > 0)
+    apart = whole * (np.cumsum(window, axis=1) - window / 2) - n[:, None] * middle
+    squares = (weight * apart**2).sum(axis=1)
+    return np.asarray((n + m - 1) / (n + m) ** 2 * (squares / n + squares / m))
+
+
+def _of_scores(window: Floats, both: Floats, score: Floats) -> Floats:
+    """Two-sided p-value of a linear rank statistic, its variance that of drawing without replacement."""
+    n, whole = window.sum(axis=1), both.sum(axis=1)
+    mean = (both * score).sum(axis=1) / whole
+    variance = n * (whole - n) / (whole - 1) * ((both * (score - mean[:, None]) ** 2).sum(axis=1) / whole)
+    distance = np.abs((window * score).sum(axis=1) - n * mean)
+    return np.asarray(erfc(np.divide(distance, np.sqrt(2 * variance), out=np.zeros_like(distance), where=variance > 0)))
+
+
+def anderson_darling(value: Floats) -> Floats:
+    """How often the Anderson-Darling statistic is at least so large, as both samples grow: Marsaglia and Marsaglia (2004) up to 3, its leading tail beyond."""
+    small = np.clip(value, 1e-3, 3.0)
+    low = np.exp(-1.2337141 / small) / np.sqrt(small) * (
+        2.00012 + (0.247105 - (0.0649821 - (0.0347962 - (0.0116720 - 0.00168691 * small) * small) * small) * small) * small
+    )  # fmt: skip
+    high = np.exp(
+        -np.exp(
+            1.0776 - (2.30695 - (0.43424 - (0.082433 - (0.008056 - 0.0003146 * small) * small) * small) * small) * small
+        )
+    )
+    # The sum's largest part, times what the others add (the mean of their exponential, and its first correction).
+    large = np.maximum(value, 3.0)
+    tail = np.sqrt(3) * erfc(np.sqrt(large)) * (1 + 11 / 36 / large)
+    return np.asarray(np.where(value > 3.0, tail, 1 - np.where(small < 2, low, high)))
+
+
+def _of_categories(window: Floats, reference: Floats) -> list[Floats]:
+    """Shares of all categories together by chi-square, those that are rare taken together; and the one that changed most.
+
+    What the reference never held is of the rare ones: of many seldom categories each side holds some that the other has not.
+    """
+    n, m = window.sum(axis=1), reference.sum(axis=1)
+    both, whole = window + reference, n + m
+    rare = both.max(axis=0) < _RARE
+    rare[-1] = True
+    window, both = (np.column_stack([side[:, ~rare], side[:, rare].sum(axis=1)]) for side in (window, both))
+    expected = both * (n / whole)[:, None]
+    variance = expected * (m / whole)[:, None] * (1 - both / whole[:, None]) * (whole / (whole - 1))[:, None]
+    distance = np.abs(window - expected)
+    squares = np.divide(distance**2, expected * (m / whole)[:, None], out=np.zeros_like(both), where=expected > 0)
+    freedom = np.maximum((both > 0).sum(axis=1) - 1, 1)
+    # Half a row less: counts are whole, and the normal curve would make too much of a few of them.
+    steps = np.divide(np.maximum(distance - 0.5, 0), np.sqrt(2 * variance), out=np.zeros_like(both), where=variance > 0)
+    largest = erfc(steps.max(axis=1)) * np.maximum((both > 0).sum(axis=1), 1)
+    return [chi2.sf(squares.sum(axis=1), freedom), np.minimum(largest, 1.0)]

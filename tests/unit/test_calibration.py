@@ -1,0 +1,77 @@
+"""Two-sample tests equal scipy's, and healthy windows alarm no oftener than was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.stats._morestats import _anderson_ksamp_midrank
+
+from monitor import Checks, Columns, Reference, evaluate
+from monitor.analysis import twosample
+from monitor.analysis.calibration import family_wise
+from monitor.analysis.summary import summarise
+from monitor.analysis.twosample import Bins, anderson_darling
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_tests_are_scipys(ties: bool) -> None:
+    random = np.random.default_rng(1)
+    before, after = random.normal(size=180), random.normal(0.15, 1.3, 70)
+    if ties:
+        before, after = before.round(1), after.round(1)
+    sides = [summarise(pd.Series(each), "numerical") for each in (before, after)]
+    assert sides[0] is not None
+    assert sides[1] is not None
+    bins = Bins(np.unique(np.concatenate([before, after])), None)
+    window, reference = (bins.counts(side)[None, :] for side in reversed(sides))
+    assert np.bincount(bins.codes(pd.Series(after)), minlength=bins.number).tolist() == window[0].tolist()
+    several = [np.sort(before), np.sort(after)]
+    pooled = np.sort(np.concatenate(several))
+    statistic = _anderson_ksamp_midrank(several, pooled, np.unique(pooled), 2, np.array([180, 70]), 250)
+    assert twosample._darling(window, reference)[0] == pytest.approx(statistic, rel=1e-9)
+    _, _, place, scale = (float(each[0]) for each in twosample._of_numbers(window, reference))
+    assert place == pytest.approx(stats.mannwhitneyu(before, after, use_continuity=False).pvalue, rel=0.02)
+    assert scale == pytest.approx(stats.mood(before, after).pvalue, rel=0.05)
+
+
+def test_the_tail_of_anderson_darling_joins_its_body() -> None:
+    values = anderson_darling(np.array([2.4924, 3.0, 3.0001, 3.8781]))
+    assert values[0] == pytest.approx(0.05, abs=0.001)
+    assert values[1] == pytest.approx(values[2], rel=0.01)
+    assert values[3] == pytest.approx(0.01, rel=0.02)
+
+
+def test_another_rate_is_a_look_up_and_sizes_between_are_interpolated() -> None:
+    null = {"100": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 10)), "1000": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 20))}  # fmt: skip
+    assert family_wise(1e-4, null, 100) == pytest.approx(10e-4, rel=0.15)
+    assert family_wise(1e-4, null, 10) == family_wise(1e-4, null, 100)
+    assert family_wise(1e-4, null, 100) < family_wise(1e-4, null, 300) < family_wise(1e-4, null, 1000)
+
+
+def test_healthy_windows_alarm_no_oftener_than_asked_for() -> None:
+    """Ties, a rare flag, skewed amounts, a text column of hundreds of values, columns that go together, a small reference."""
+    random = np.random.default_rng(5)
+    rows = 24_000
+    base = random.normal(size=rows)
+    frame = pd.DataFrame({f"x{index}": base + random.normal(size=rows) * 0.3 for index in range(5)})
+    frame["ties"] = random.poisson(2, rows)
+    frame["flag"] = random.random(rows) < 0.01
+    frame["amount"] = random.pareto(1.5, rows)
+    frame["text"] = [f"t{number}" for number in random.zipf(1.4, rows)]
+    frame["constant"] = 7.0
+    frame["prediction"] = base
+    alarms = windows = 0
+    for split in range(3):
+        order = np.random.default_rng(split).permutation(rows)
+        reference = Reference.fit(frame.iloc[order[:3000]], Columns(prediction="prediction"), "regression", seed=split)
+        for start in range(3000, rows, 400):
+            evaluation = evaluate(
+                reference, frame.iloc[order[start : start + 400]], checks=Checks(false_alarm_rate=0.05)
+            )
+            windows += 1
+            alarms += evaluation.changed
+    assert windows == 159
+    assert alarms <= stats.binom.ppf(0.999, windows, 0.05)
+    assert alarms >= 1  # nor is it deaf
