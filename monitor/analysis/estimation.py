@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.isotonic import IsotonicRegression
 
 from monitor.analysis.performance import Measured, mean
 
 Floats = np.ndarray
+# How much recent outcomes are expected to differ from the reference: the logit's place and slope; and as how many rows that is held.
+_PRIOR_SPREAD = (0.5, 0.25)
+_PRIOR_ROWS = 30
 _DRAWS = 100
 _DRAW_ROWS = 5_000
 
 
-def calibrate(probability: Floats, truth: Floats, weight: Floats | None = None) -> tuple[list[float], list[float]]:
+def calibrate(probability: Floats, truth: Floats) -> tuple[list[float], list[float]]:
     """The calibration of probabilities by isotonic regression, as the points of a monotone line (x, y)."""
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, truth, weight)
+    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, truth)
     return [float(x) for x in fitted.X_thresholds_], [float(y) for y in fitted.y_thresholds_]
 
 
@@ -125,8 +129,37 @@ def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradie
     return model.fit(features, values)
 
 
-def estimate_loss(
-    model: HistGradientBoostingRegressor, features: Floats, noise: float, weight: Floats | None = None
-) -> Measured:
-    """DLE: the mean absolute error that the loss model expects; `noise` is the variance that it leaves unexplained."""
-    return mean(np.clip(model.predict(features), 0, None), weight, np.full(len(features), noise))
+def expected_loss(model: HistGradientBoostingRegressor, features: Floats) -> Floats:
+    """DLE: the absolute error that the loss model expects of each row."""
+    return np.asarray(np.clip(model.predict(features), 0, None))
+
+
+def loss_ratio(errors: Floats, expected: Floats, usual: float) -> float:
+    """How much larger recent errors were than expected; `_PRIOR_ROWS` rows that were just as expected keep a few from deciding."""
+    prior = _PRIOR_ROWS * usual
+    return float((errors.sum() + prior) / (expected.sum() + prior)) if prior > 0 else 1.0
+
+
+def recalibration(chance: Floats, truth: Floats, weight: Floats | None) -> Floats:
+    """What recent outcomes say of calibrated probabilities: how far their logits are to be moved and stretched, shape (2,).
+
+    Logistic regression with a normal prior about no change at all (deviations `_PRIOR_SPREAD`), by Newton's method: few outcomes move little.
+    """
+    weights = np.ones(len(chance)) if weight is None else weight / weight.mean()
+    logits = np.log(chance) - np.log1p(-chance)
+    inputs, change = np.column_stack([np.ones_like(logits), logits]), np.zeros(2)
+    precision = np.diag(1 / np.square(_PRIOR_SPREAD))
+    for _ in range(100):
+        expected = expit(logits + inputs @ change)
+        slope = inputs.T @ (weights * (truth - expected)) - precision @ change
+        step = np.linalg.solve((inputs.T * (weights * expected * (1 - expected))) @ inputs + precision, slope)
+        change += np.clip(step, -0.25, 0.25)  # where probabilities promise all or nothing the curvature says little
+        if np.abs(step).max() < 1e-9:
+            break
+    return change
+
+
+def recalibrated(chance: Floats, change: Floats) -> Floats:
+    """Probabilities with their logits moved and stretched."""
+    logits = np.log(chance) - np.log1p(-chance)
+    return np.asarray(np.clip(expit(change[0] + (1 + change[1]) * logits), 1e-4, 1 - 1e-4))

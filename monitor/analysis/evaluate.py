@@ -122,6 +122,8 @@ class _Question:
         self.checks = checks
         self.window: Conformed = _conformed(self.frame, reference)
         self.recent = None if recent is None else _conformed(recent.reset_index(drop=True), reference).frame
+        name = reference.columns.id
+        self.ids = recent[name] if recent is not None and name is not None and name in recent else None
         self.margin = float(norm.ppf(0.5 + checks.page_confidence / 2))
         self.harm = dict(checks.harm) or (
             {reference.harm_metric: DEFAULT_HARM[reference.harm_metric]} if reference.harm_metric else {}
@@ -395,7 +397,7 @@ class _Question:
         return method, value if np.isfinite(value) else None
 
     def _estimated(self) -> None:
-        values = self.reference.estimate(self.window.frame, self.recent)
+        values = self.reference.estimate(self.window.frame, self.recent, self._known())
         baseline = self.reference.baseline
         self._add_performance_metrics(values, None)
         if not self.checks.asks(Kind.ESTIMATED_PERFORMANCE):
@@ -409,6 +411,16 @@ class _Question:
             elif self.reference.summary["labelled"]:
                 reason = "there is no estimator of this metric" if name not in baseline else "no row could be estimated"
                 self._ask(Check(name, kind=Kind.ESTIMATED_PERFORMANCE, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
+
+    def _known(self) -> pd.Series | None:
+        """The labels of this window's own rows that are among the recent ones, by their ids; missing elsewhere."""
+        label, name = self.reference.columns.label, self.reference.columns.id
+        if self.recent is None or self.recent.empty or label is None or self.ids is None or name not in self.frame:
+            return None
+        labels = pd.Series(self.recent[label].to_numpy(), index=self.ids.to_numpy())
+        labels = labels[labels.index.notna() & ~labels.index.duplicated(keep="last")]
+        known = self.frame[name].map(labels)
+        return known if known.notna().any() else None
 
     def _performance(self) -> None:
         data, values = self._performance_of(self.window.frame, self.reference.baseline, None)

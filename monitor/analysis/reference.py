@@ -23,7 +23,9 @@ from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
     Measured,
     Outcomes,
+    is_positive,
     loss,
+    mean,
     measure,
     outcomes,
     predicted,
@@ -34,7 +36,7 @@ from monitor.analysis.performance import (
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
 from monitor.analysis.summary import Summary, summarise
 from monitor.analysis.twosample import Bins
-from monitor.domain.columns import WEIGHT, Columns
+from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
@@ -261,18 +263,11 @@ class Reference:
         """For regression with labels: the model of the absolute error and the variance that it leaves; fitted from the seed."""
         if self.task != "regression" or not self.summary["labelled"]:
             return None
-        return self.fit_loss_model(self.frame)
-
-    def fit_loss_model(self, frame: pd.DataFrame) -> tuple[HistGradientBoostingRegressor, float] | None:
-        """The loss model of labelled rows in the reference's sorts; None where too few have a label."""
-        assert self.columns.label is not None
-        errors = (
-            pd.to_numeric(frame[self.columns.label], errors="coerce") - predicted(frame, self.columns, "regression")
-        ).abs()
+        errors = self._absolute_errors(self.frame)
         known = np.isfinite(errors)
         if known.sum() < 100:
             return None
-        inputs = self.encoded(frame[known])
+        inputs = self.encoded(self.frame[known])
         model = estimation.gradient_boosting(inputs, errors[known].to_numpy(), self.seed)
         return model, float(np.var(errors[known].to_numpy() - model.predict(inputs)))
 
@@ -334,33 +329,25 @@ class Reference:
         if data.probability is None:
             return None
         if self.task == "binary":
-            return estimation.calibrate(data.probability, data.label, data.weight)
+            return estimation.calibrate(data.probability, data.label)
         return [
-            estimation.calibrate(data.probability[:, index], (data.label == name).astype(float), data.weight)
+            estimation.calibrate(data.probability[:, index], (data.label == name).astype(float))
             for index, name in enumerate(data.classes)
         ]
 
-    def estimate(self, frame: pd.DataFrame, recent: pd.DataFrame | None = None) -> dict[str, Measured]:
+    def estimate(
+        self, frame: pd.DataFrame, recent: pd.DataFrame | None = None, known: pd.Series | None = None
+    ) -> dict[str, Measured]:
         """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their labels.
 
-        recent: labelled rows in the same sorts; the estimator is fitted on them and the reference together.
+        recent: labelled rows in the same sorts, by which the estimator is corrected. known: labels of rows of `frame` that came already,
+        missing elsewhere: these are taken as they are.
         """
         if not self.summary["labelled"]:
             return {}
-        labelled = self.frame if recent is None or recent.empty else self._with(recent)
         if self.task == "regression":
-            fitted = self.loss_model if labelled is self.frame else self.fit_loss_model(labelled)
-            said = predicted(frame, self.columns, self.task)
-            usable = frame[said.notna()]
-            if fitted is None or len(usable) < 2:
-                return {}
-            weight = _weight(usable, self.columns)
-            return {"estimated_mae": estimation.estimate_loss(fitted[0], self.encoded(usable), fitted[1], weight)}
-        line = (
-            self.summary["calibration"]
-            if labelled is self.frame
-            else self._calibration(outcomes(labelled, self.columns, self.task))
-        )
+            return self._estimate_regression(frame, recent, known)
+        line = self.summary["calibration"]
         if line is None:
             return {}
         said = predicted(frame, self.columns, self.task)
@@ -370,28 +357,74 @@ class Reference:
             return {}
         scores = table[usable_rows].to_numpy()
         said, weight = said[usable_rows], _weight(frame[usable_rows], self.columns)
+        lately = None if recent is None or recent.empty else outcomes(recent, self.columns, self.task)
+        truth = None if known is None else known[usable_rows]
         if self.task == "binary":
-            return estimation.estimate_binary(
-                scores[:, 0], said.to_numpy(dtype=float), estimation.calibrated(scores[:, 0], line), self.seed, weight
-            )
-        chances = np.column_stack([estimation.calibrated(scores[:, index], each) for index, each in enumerate(line)])
+            chance = self._chance(scores[:, 0], line, lately, None)
+            if truth is not None:
+                there = truth.notna().to_numpy()
+                chance[there] = is_positive(truth, self.columns.positive).to_numpy()[there]
+            return estimation.estimate_binary(scores[:, 0], said.to_numpy(dtype=float), chance, self.seed, weight)
         places = {name: index for index, name in enumerate(self.columns.probabilities)}
-        inside = said.isin(places).to_numpy()
+        chances = np.column_stack(
+            [self._chance(scores[:, index], line[index], lately, name) for name, index in places.items()]
+        )
         chances = chances / chances.sum(axis=1, keepdims=True)
+        if truth is not None:
+            texts = canonical_text(truth)
+            there = texts.isin(places).to_numpy()
+            chances[there] = np.eye(len(places))[texts[there].map(places).to_numpy(dtype=int)]
+        inside = said.isin(places).to_numpy()
         return estimation.estimate_multiclass(
             chances[inside], said[inside].map(places).to_numpy(dtype=int), self.seed,
             None if weight is None else weight[inside],
         )  # fmt: skip
 
-    def _with(self, recent: pd.DataFrame) -> pd.DataFrame:
-        """The reference's rows and recent ones; where these have weights, they weigh as much as they are many."""
-        weights = weights_of(recent, self.columns)
-        if weights is None:
-            return pd.concat([self.frame, recent], ignore_index=True)
-        weighted = recent.drop(columns=[self.columns.weight], errors="ignore").assign(
-            **{WEIGHT: weights / weights.mean()}
-        )
-        return pd.concat([self.frame.assign(**{WEIGHT: 1.0}), weighted], ignore_index=True)
+    def _chance(self, score: np.ndarray, line: Any, lately: Outcomes | None, name: str | None) -> np.ndarray:
+        """The probability of a class (of the positive one if it has no name) as calibrated on the reference, corrected by recent outcomes."""
+        chance = estimation.calibrated(score, line)
+        if lately is None or lately.probability is None or lately.rows == 0:
+            return chance
+        of_class = lately.probability if name is None else lately.probability[:, lately.classes.index(name)]
+        truth = lately.label if name is None else (lately.label == name).astype(float)
+        correction = estimation.recalibration(estimation.calibrated(of_class, line), truth, lately.weight)
+        return estimation.recalibrated(chance, correction)
+
+    def _estimate_regression(
+        self, frame: pd.DataFrame, recent: pd.DataFrame | None, known: pd.Series | None
+    ) -> dict[str, Measured]:
+        said = predicted(frame, self.columns, self.task)
+        usable = frame[said.notna()]
+        if self.loss_model is None or len(usable) < 2:
+            return {}
+        model, noise = self.loss_model
+        expected = estimation.expected_loss(model, self.encoded(usable))
+        spread = np.full(len(usable), noise)
+        if recent is not None and not recent.empty:
+            lately = self._absolute_errors(recent)
+            there = np.isfinite(lately)
+            usual = estimation.expected_loss(model, self.encoded(recent[there]))
+            ratio = estimation.loss_ratio(lately[there].to_numpy(), usual, self.baseline_error)
+            expected, spread = expected * ratio, spread * ratio**2
+        if known is not None:
+            errors = (
+                (pd.to_numeric(known[usable.index], errors="coerce") - said[usable.index]).abs().to_numpy(dtype=float)
+            )
+            there = np.isfinite(errors)
+            expected, spread = np.where(there, errors, expected), np.where(there, 0.0, spread)
+        return {"estimated_mae": mean(expected, _weight(usable, self.columns), spread)}
+
+    @cached_property
+    def baseline_error(self) -> float:
+        """The mean absolute error on the reference."""
+        return float(np.nanmean(self._absolute_errors(self.frame)))
+
+    def _absolute_errors(self, frame: pd.DataFrame) -> pd.Series:
+        assert self.columns.label is not None
+        errors: pd.Series = (
+            pd.to_numeric(frame[self.columns.label], errors="coerce") - predicted(frame, self.columns, "regression")
+        ).abs()
+        return errors
 
     def _importance(self, metric: str) -> dict[str, float]:
         """Permutation importance on a surrogate of the model (Breiman, 2001), in units of the metric's loss."""

@@ -171,6 +171,10 @@ class Labels(Location):
     revise_until: Length = Field(
         Duration(60, "d"), description="From then on a window is judged by whatever labels came."
     )
+    refresh_estimate: bool = Field(
+        False,
+        description="Whether labels that have come correct the estimate of data runs: a decay is then told by both kinds of alert, `estimated_performance` first.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Labels:

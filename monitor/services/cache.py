@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+_UNUSED_S = 30 * 86400.0
 
 
 def cache_folder() -> Path:
@@ -28,3 +32,13 @@ def kept(folder: Path, version: str, archive: Callable[[], bytes]) -> Path:
         whole.write_bytes(archive())
         whole.replace(path)
     return path
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that are gone have half written, and samples that nobody has asked for in a month."""
+    oldest = time.time() - _UNUSED_S
+    for path in folder.rglob("*.*"):
+        half_written = path.suffix[1:].isdigit() and not Path("/proc", path.suffix[1:]).exists()
+        with contextlib.suppress(OSError):
+            if half_written or (path.suffix == ".sample" and path.stat().st_mtime < oldest):
+                path.unlink()

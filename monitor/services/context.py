@@ -14,7 +14,7 @@ import monitor
 from monitor.config import secrets
 from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig
 from monitor.domain.clock import Clock, SystemClock
-from monitor.services.cache import cache_folder
+from monitor.services.cache import cache_folder, sweep
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from monitor.storage import daemons
 from monitor.storage.database import Database
@@ -69,10 +69,8 @@ class Context:
         return cache_folder()
 
     def sweep_cache(self) -> None:
-        """Remove the half-written files of processes that were killed."""
-        for path in (*self.cache.glob("*.reference.*"), *self.cache.glob("*.mapped.*")):
-            if not Path("/proc", path.suffix[1:]).exists():
-                path.unlink(missing_ok=True)
+        """Remove the half-written files of processes that were killed, and samples that nobody has asked for in a month."""
+        sweep(self.cache)
 
     def configuration_of(self, session: Session, configuration_id: int) -> Configuration:
         """A stored version of the configuration."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +21,7 @@ from monitor.services.context import Context
 from monitor.services.dask_workers import DaskWork, DaskWorkers
 from monitor.services.specs import RUN, RunResult, RunSpec
 from monitor.services.workers import Work, WorkerDiedError, Workers
+from monitor.sources.spec import Recent
 from monitor.storage import monitors, references, results, runs
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
@@ -27,6 +29,7 @@ from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
 
 log = get_logger()
 _NEWEST_EVERY = 4
+_MOST_RECENT = 100
 
 
 @dataclass
@@ -218,7 +221,28 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
         kind=taken.kind, window=taken.window, as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
         references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
         expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
+        recent=_recent(session, context, config, row, taken),
     )  # fmt: skip
+
+
+def _recent(session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run) -> Recent | None:
+    """The windows of late, the run's own among them, whose labelled rows refresh the estimate of a data run.
+
+    They go back by the time that labels take and a month more (four windows, if these are longer), in even steps where they are very
+    many; rows that another version of the model predicted are not of this one.
+    """
+    if config.labels is None or not config.labels.refresh_estimate or taken.kind != "data":
+        return None
+    every = (config.windows.every or config.windows.length).approximate()
+    back = config.labels.delay.approximate() + max(timedelta(days=30), 4 * every)
+    number = math.ceil(back / every)
+    earlier = runs.data_runs_between(session, row.id, taken.window_start - back, taken.window_start)
+    windows = [(taken.window, taken.read_as_of)]
+    for run in earlier[:: math.ceil(number / _MOST_RECENT)]:
+        planned_by = context.config_of(session, row, run.configuration_id)
+        if planned_by is not None and planned_by.model.version == config.model.version:
+            windows.append((run.window, run.read_as_of))
+    return Recent(tuple(windows), math.ceil(config.sample.rows / min(number, _MOST_RECENT)))
 
 
 def _false_alarm_share(config: MonitorConfig, kind: str) -> float:

@@ -11,7 +11,7 @@ from monitor.domain.checks import Check, Checks, Finding, MetricValue
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
-from monitor.sources.spec import LogSpec, Place
+from monitor.sources.spec import LogSpec, Place, Recent
 
 # The functions that workers run, as `module:function`.
 LOOK = "monitor.services.work:look"
@@ -88,7 +88,7 @@ class FittedReference:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Evaluate one window. references: by model version ('' for any other) the file of the one in force."""
+    """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose labels refresh the estimate."""
 
     kind: str
     window: Window
@@ -101,6 +101,7 @@ class RunSpec:
     expected: float = 1.0
     judge_from: float = 0.0
     revise_until: datetime | None = None
+    recent: Recent | None = None
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,15 @@ from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
 from monitor.errors import DataError
+from monitor.services.cache import cache_folder
 from monitor.services.specs import FittedReference, Look, LookSpec, ReferenceSpec, RunResult, RunSpec
+from monitor.sources.files import fingerprint
 from monitor.sources.log import Log, hide_sensitive, read_frame
+from monitor.sources.recent import keep, labelled
 
 REFERENCE_ROWS = 100_000
+# The reference that this worker has fitted last, by what it was fitted on.
+_fitted: dict[str, FittedReference] = {}
 
 
 def look(spec: LookSpec) -> Look:
@@ -53,7 +58,18 @@ def plain_counts(counts: WindowCounts) -> dict[str, Any]:
 
 
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
-    """Read reference data and fit it."""
+    """Read reference data and fit it. Monitors that name the same file, unchanged, share what the worker has fitted."""
+    path = None if spec.place is None else spec.place.own_path
+    if spec.place is None or path is None:
+        return _fit(spec)
+    key = repr((spec, fingerprint(path, spec.place.shown)))
+    if key not in _fitted:
+        _fitted.clear()
+        _fitted[key] = _fit(spec)
+    return _fitted[key]
+
+
+def _fit(spec: ReferenceSpec) -> FittedReference:
     if spec.place is not None:
         frame = hide_sensitive(read_frame(spec.place, REFERENCE_ROWS), spec.columns.sensitive, spec.hash_key)
     else:
@@ -78,7 +94,7 @@ def fit_reference(spec: ReferenceSpec) -> FittedReference:
 
 
 def _without_own_columns(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    own = [name for name in ("monitor_canonical_id", "monitor_label_time") if name in frame]
+    own = [name for name in ("monitor_canonical_id", "monitor_rank", "monitor_label_time") if name in frame]
     return frame.drop(columns=[*own, *(name for name in columns.ignore if name in frame)])
 
 
@@ -104,6 +120,12 @@ def run(spec: RunSpec) -> RunResult:
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
         ]
         frame = frame.drop(columns=dropped)
+    lately = None
+    if spec.recent is not None:
+        samples = cache_folder() / "samples"
+        keep(log, spec.recent, spec.window, spec.as_of, frame, samples)
+        assert labels is not None
+        lately = labelled(log, spec.recent, spec.as_of, samples).rename(columns={labels.label: spec.columns.label})
     read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
     frame = _without_own_columns(frame, spec.columns)
@@ -114,7 +136,9 @@ def run(spec: RunSpec) -> RunResult:
     for version, part in parts.items():
         reference = _reference(_in_force(spec.references, version))
         label = reference.columns.label
-        known = part[part[label].notna()] if with_labels and label is not None and label in part else None
+        known = lately if lately is None else _by_version(lately, spec).get(version, lately.head(0))
+        if with_labels and label is not None and label in part:
+            known = part[part[label].notna()]
         evaluation = evaluate(
             reference, part, recent=known, counts=counts if len(parts) == 1 else count(part, reference), checks=checks
         )

@@ -155,27 +155,47 @@ class Log:
         number = 0 if path is None else files.rows_of(path, self.spec.place.shown)
         return number if number > _IDS_TOLD_APART else 0
 
-    def sample(self, window: Window, as_of: datetime | None = None, rows: int | None = None) -> pd.DataFrame:
-        """The rows of a window with the smallest (hash, id), at most `sample_rows`; in the order of their ids.
+    def sample(
+        self, window: Window, as_of: datetime | None = None, rows: int | None = None, limit: int | None = None
+    ) -> pd.DataFrame:
+        """The rows of a window with the smallest (hash, id), at most `limit` (`sample_rows` if not given); in the order of their ids.
 
-        rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`;
-        sensitive values are hashed already.
+        rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`, that of
+        hashes `monitor_rank`; sensitive values are hashed already.
         """
         if rows is None:
             number = self._frame("rows", lambda within: self._window(within).count().as_table(), window, as_of)
             rows = _whole(number.iat[0, 0])
-        limit = self.spec.sample_rows
+        limit = limit or self.spec.sample_rows
 
         def expression(within: _Within) -> Any:
             return self._few(within, self._read).order_by([_RANK, _KEY]).limit(limit)
 
         # Hashes are even: a bound that a few too many lie below spares the engine the sorting of all rows.
         share = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
-        frame = self._frame("sample", expression, window, as_of, share if share < 0.5 else 1.0)
+        what = f"sample {limit}"
+        frame = self._frame(what, expression, window, as_of, share if share < 0.5 else 1.0)
         if len(frame) < min(limit, rows) and share < 0.5:  # repeated ids have the same hash
-            frame = self._frame("sample", expression, window, as_of, 1.0)
-        frame = frame.drop(columns=_RANK).sort_values([_KEY], kind="stable", ignore_index=True)
+            frame = self._frame(what, expression, window, as_of, 1.0)
+        frame = frame.sort_values([_KEY], kind="stable", ignore_index=True)
         return hide_sensitive(frame, self.spec.sensitive, self.spec.hash_key)
+
+    @staticmethod
+    def first(sample: pd.DataFrame, rows: int) -> pd.DataFrame:
+        """Of a sample, what a sample of fewer rows would have been."""
+        chosen = sample.sort_values([_RANK, _KEY], kind="stable").index[:rows]
+        return sample.loc[chosen.sort_values()].reset_index(drop=True)
+
+    def labelled_rows(self, sample: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+        """Of sampled rows, of whatever windows, those whose label was known at `as_of`, once each; none in a log without ids."""
+        labels = self.spec.labels
+        assert labels is not None
+        if self.spec.id is None or sample.empty:
+            return sample.head(0)
+        once = sample.drop_duplicates(_KEY, ignore_index=True)
+        frame, known, _ = self._joined(once, labels, self._event_times(once), as_of)
+        there = frame[labels.label].notna() & (known <= pd.Timestamp(as_of))
+        return frame.assign(monitor_label_time=known)[there].reset_index(drop=True)
 
     def sample_with_labels(
         self, window: Window, as_of: datetime, *, by_class: bool = False
@@ -311,7 +331,7 @@ class Log:
         number = self._frame(f"{what} rows", lambda within: expression(within).count().as_table(), window, as_of)
         frame = hide_sensitive(self._frame(what, first, window, as_of), self.spec.sensitive, self.spec.hash_key)
         # By then it may not have been known, or have been another: these are told by the same rule as all labels.
-        frame, _, _, _ = self._labelled(frame.drop(columns=_RANK), window, as_of)
+        frame, _, _, _ = self._labelled(frame, window, as_of)
         known = frame[frame[labels.label].eq(value).fillna(False)]
         return known, _whole(number.iat[0, 0]) * len(known) / max(len(frame), 1)
 
@@ -324,8 +344,7 @@ class Log:
         """
         labels = self.spec.labels
         assert labels is not None
-        times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
-        event_times = pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
+        event_times = self._event_times(frame)
         if labels.place is None:
             known = _label_times(frame, labels, event_times, self._zone)
             unmatched = 0
@@ -354,25 +373,40 @@ class Log:
             _check_time(table, labels.label_time, labels.place.shown)
         return connection, table
 
+    def _event_times(self, frame: pd.DataFrame) -> pd.Series:
+        times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
+        return pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
+
+    def _labels_in_log(self, frame: pd.DataFrame) -> Any:
+        """The log's own rows of the time that the rows of `frame` are of."""
+        times, name = self._event_times(frame), self.spec.event_time
+        first, last = (self._text(name, moment.to_pydatetime()) for moment in (times.min(), times.max()))
+        return self.table.filter(self._compared(name, first, ">="), self._compared(name, last, "<="))
+
     def _joined(
         self, frame: pd.DataFrame, labels: LabelSpec, event_times: pd.Series, as_of: datetime | None
     ) -> tuple[pd.DataFrame, pd.Series, Any]:
-        assert labels.place is not None
-        assert labels.id is not None
-        connection, table = self._labels_table(labels)
-        wanted = [labels.label] + ([labels.label_time] if labels.label_time else [])
-        keyed = table.select(*wanted, **{_KEY: canonical_id(table[labels.id], labels.place.shown)})
+        """Rows with their labels, when each became known, and the labels' table where this engine holds it."""
+        if labels.place is None:
+            connection, table, key, place = self._connection, self._labels_in_log(frame), self.spec.id, self.spec.place
+        else:
+            connection, table = self._labels_table(labels)
+            key, place = labels.id, labels.place
+        assert key is not None
+        label_time = labels.label_time if labels.label_time in table.columns else None
+        wanted = [labels.label] + ([label_time] if label_time else [])
+        keyed = table.select(*wanted, **{_KEY: canonical_id(table[key], place.shown)})
         ids = frame[_KEY].dropna().unique().tolist()
         parts = [
             keyed.filter(keyed[_KEY].isin(ids[start : start + _CHUNK])).to_pandas()
             for start in range(0, len(ids), _CHUNK)
         ]
         found = pd.concat(parts, ignore_index=True) if parts else keyed.limit(0).to_pandas()
-        renamed = {labels.label: "monitor_label"} | ({labels.label_time: "monitor_time"} if labels.label_time else {})
+        renamed = {labels.label: "monitor_label"} | ({label_time: "monitor_time"} if label_time else {})
         found = found.rename(columns=renamed)
         if "monitor_time" not in found:
             found["monitor_time"] = pd.NaT
-        zone = ZoneInfo(labels.place.timezone)
+        zone = ZoneInfo(place.timezone)
         found["monitor_time"] = pd.to_datetime(found["monitor_time"].map(lambda moment: _utc(moment, zone)), utc=True)
         if as_of is not None:  # of a label that was corrected, the version known then
             found = found[~(found["monitor_time"] > pd.Timestamp(as_of))]
@@ -380,13 +414,13 @@ class Log:
         found = found.sort_values("monitor_time", kind="stable").drop_duplicates(_KEY, keep=version)
         merged = frame.merge(found, on=_KEY, how="left").reset_index(drop=True)
         merged[labels.label] = merged["monitor_label"]
-        if labels.label_time is None:
+        if label_time is None:
             known = (event_times + timedelta(seconds=labels.delay_s)).reset_index(drop=True)
         else:
             known = merged["monitor_time"]
         merged = merged.drop(columns=["monitor_label", "monitor_time"])
         # Of tables it would take a look at all ids that were ever logged.
-        same_engine = connection is self._connection and labels.place.own_path is not None
+        same_engine = connection is self._connection and place.own_path is not None
         return merged, known.where(merged[labels.label].notna()), table if same_engine else None
 
     def _unmatched(self, table: Any, labels: LabelSpec, window: Window) -> int:
@@ -529,7 +563,7 @@ def read_frame(
     """Up to `rows` rows of a place that is read whole (a reference), in the engine's order."""
     if start is not None and end is not None and event_time is not None:
         log = Log(LogSpec(place, event_time, sample_rows=rows))
-        return log.sample(Window(start, end)).drop(columns=_KEY)
+        return log.sample(Window(start, end)).drop(columns=[_KEY, _RANK])
     _, table = _open(place, None)
     frame: pd.DataFrame = table.limit(rows).to_pandas()
     return frame

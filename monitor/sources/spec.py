@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain.grid import Window
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,11 @@ class LogSpec:
     hash_key: str = ""
     sample_rows: int = 20_000
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Windows whose labelled rows tell how the model does of late, each with the `as_of` by which it was read; and how many rows of each."""
+
+    windows: tuple[tuple[Window, datetime], ...]
+    rows: int

@@ -265,6 +265,15 @@ def look_zeros(session: Session, monitor_id: int, span: Window) -> list[Run]:
     return list(session.scalars(query.order_by(Run.window_start, Run.kind)))
 
 
+def data_runs_between(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[Run]:
+    """The first data runs of the windows that begin within a time, newest first; those that were left out are not among them."""
+    query = select(Run).where(
+        Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0, Run.window_start >= start, Run.window_start < end,
+        Run.status.not_in(("skipped", "cancelled")),
+    )  # fmt: skip
+    return list(session.scalars(query.order_by(Run.window_start.desc())))
+
+
 def current(session: Session, run: Run) -> Run:
     """The newest planned look at a run's window that is done; the run itself if none is."""
     query = select(Run).where(_of_window(run.monitor_id, run.kind, run.window), Run.status == "done")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from standardwebhooks import Webhook
 
 from tests.conftest import Project, Receiver, logged
+from tests.history import history
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 
@@ -21,6 +24,32 @@ def test_healthy_windows_are_evaluated_and_raise_nothing(project: Project) -> No
         ("performance", 4),
     ]
     assert project.query("SELECT count(*) FROM alerts") == [(0,)]
+
+
+def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels take ten days: the estimate of a window knows of those before it."""
+    frame = logged(3600, days=60)
+    late = frame["event_time"] >= "2025-01-11"
+    frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
+    project.log(frame)
+    project.labels(frame, "10d")
+    project.monitor["labels"] |= {"delay": "10d", "refresh_estimate": True}
+    found = []
+    for cache in ("one", "other"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        project.replay()
+        found.append(history(project))
+        values = dict(project.query(
+            "SELECT v.window_start, v.value FROM metric_values v JOIN metric_series s ON s.id = v.series_id JOIN runs r ON r.id = v.run_id "
+            "WHERE metric = 'estimated_roc_auc' AND r.kind = 'data'"
+        ))  # fmt: skip
+        (project.folder / "monitor.db").unlink()
+    assert found[0] == found[1]
+    by_window = [value for _, value in sorted(values.items())]
+    assert min(by_window[:3]) > 0.8
+    assert max(by_window[6:]) < 0.7
 
 
 def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_and_resolves(

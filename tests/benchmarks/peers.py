@@ -137,9 +137,11 @@ def wide(rows: int, columns: int) -> Callable[[], Any]:
     folder = Path(tempfile.mkdtemp(prefix="monitor-bench-"))
     random = np.random.default_rng(1)
     names = [f"x{index}" for index in range(columns)]
+    drawn_once = random.normal(size=(50_000, columns)).astype("float32")
 
     def some(start: int, number: int) -> pd.DataFrame:
-        frame = pd.DataFrame(random.normal(size=(number, columns)).astype("float32"), columns=names, copy=False)
+        values = np.roll(drawn_once, start // 50_000, axis=1)[:number]
+        frame = pd.DataFrame(values, columns=names, copy=False)
         return frame.assign(
             id=np.arange(start, start + number), prediction=0.0,
             event_time=(pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(start, start + number), unit="ms")).astype("datetime64[us]"),

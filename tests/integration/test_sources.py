@@ -14,7 +14,8 @@ import zstandard
 from monitor.domain.grid import Window
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources.log import Log, hide_sensitive
-from monitor.sources.spec import LabelSpec, LogSpec, Place
+from monitor.sources.recent import keep, labelled
+from monitor.sources.spec import LabelSpec, LogSpec, Place, Recent
 from tests.conftest import logged
 
 WINDOW = Window(datetime(2025, 1, 3, tzinfo=UTC), datetime(2025, 1, 8, tzinfo=UTC))
@@ -195,6 +196,41 @@ def test_of_rare_classes_more_rows_are_read_and_weighted(tmp_path: Path, form: s
     assert weights.first()[True] == pytest.approx(1, rel=0.01)
     assert set(rows.loc[~rows["label"].eq(1), "monitor_weight"]) == {6.0}
     assert rows["monitor_weight"].sum() == pytest.approx(6000, rel=0.02)
+
+
+@pytest.mark.parametrize("in_log", [False, True])
+def test_labelled_rows_of_late_are_the_same_kept_or_read_again(tmp_path: Path, in_log: bool) -> None:
+    frame = logged().assign(known=lambda rows: rows["event_time"] + pd.Timedelta("3D"))
+    days = [Window(datetime(2025, 1, day, tzinfo=UTC), datetime(2025, 1, day + 1, tzinfo=UTC)) for day in (7, 6, 5, 4)]
+    recent = Recent(tuple((day, day.end) for day in days), 20)
+    as_of = datetime(2025, 1, 9, 12, tzinfo=UTC)
+    unknown = frame.assign(label=frame["label"].astype("Int64").mask(frame["known"] > pd.Timestamp("2025-01-08")))
+    if in_log:
+        unknown.to_parquet(tmp_path / "log.parquet", index=False)
+        labels = LabelSpec(None, "label", "known", None, 0)
+    else:
+        frame.drop(columns=["label", "known"]).to_parquet(tmp_path / "log.parquet", index=False)
+        frame[["id", "label", "known"]].to_parquet(tmp_path / "labels.parquet", index=False)
+        labels = LabelSpec(place(tmp_path / "labels.parquet"), "label", "known", "id", 0)
+
+    def log() -> Log:
+        return Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id", labels=labels, sample_rows=40))
+
+    for day in days[1:]:
+        keep(log(), recent, day, day.end, log().sample(day, day.end), tmp_path / "kept")
+    if in_log:  # by now their labels have come
+        frame.to_parquet(tmp_path / "log.parquet", index=False)
+    told = labelled(log(), recent, as_of, tmp_path / "kept")
+    again = labelled(log(), recent, as_of, tmp_path / "kept")
+    afresh = labelled(log(), recent, as_of, tmp_path / "other")
+    pd.testing.assert_frame_equal(told, again)
+    pd.testing.assert_frame_equal(told[["id", "label", "income"]], afresh[["id", "label", "income"]], check_dtype=False)
+    # 20 rows of each day, of the last one only those whose label is three days old.
+    by_day = told["event_time"].dt.day.value_counts()
+    assert by_day[4] == by_day[5] == 20
+    assert 0 < by_day[6] < 20
+    assert 7 not in by_day
+    assert (told.set_index("id")["label"] == frame.set_index("id")["label"].loc[told["id"]]).all()
 
 
 def test_hashes_of_sensitive_values_keep_equality_and_null_and_need_the_key() -> None:

@@ -181,6 +181,47 @@ def test_a_mapped_reference_says_what_the_archive_says(tmp_path: Path) -> None:
     assert evaluate(Reference.mapped(tmp_path / "r.reference"), window).to_json() == told
 
 
+def test_labels_of_late_correct_the_estimate_and_those_of_the_window_are_taken_as_they_are(
+    reference: Reference,
+) -> None:
+    """A model whose probabilities have come to promise too much: the reference alone cannot tell."""
+    random = np.random.default_rng(5)
+
+    def overconfident(seed: int, start: int) -> pd.DataFrame:
+        frame = logged(2000, seed=seed).assign(id=lambda rows: rows["id"] + start)
+        return frame.assign(label=(random.random(2000) < 0.5 + (frame["probability"] - 0.5) * 0.3).astype(int))
+
+    before, window = overconfident(11, 0), overconfident(12, 10_000)
+    real = evaluate(reference, window)["roc_auc"].value
+    unlabelled = window.drop(columns="label")
+    blind, refreshed, told = (
+        evaluate(reference, unlabelled, recent=recent)["estimated_roc_auc"]
+        for recent in (None, before, pd.concat([before, window]))
+    )
+    assert abs(blind.value - real) > 0.1
+    assert abs(refreshed.value - real) < 0.04
+    assert told.value == pytest.approx(real, abs=1e-3)
+    few = evaluate(reference, unlabelled, recent=before.head(10))["estimated_roc_auc"]
+    assert abs(few.value - blind.value) < 0.05
+
+
+def test_errors_of_late_correct_the_estimated_error() -> None:
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({"id": range(3000), "x": random.normal(size=3000)})
+    frame = frame.assign(prediction=frame["x"], label=frame["x"] + random.normal(size=3000) * (0.5 + frame["x"].abs()))
+    reference = Reference.fit(frame.head(1500), Columns(prediction="prediction", label="label", id="id"), "regression")
+    worse = frame.tail(1500).assign(label=lambda rows: rows["prediction"] + 3 * (rows["label"] - rows["prediction"]))
+    before, window = worse.head(700), worse.tail(800)
+    real = (window["label"] - window["prediction"]).abs().mean()
+    unlabelled = window.drop(columns="label")
+    blind = evaluate(reference, unlabelled)["estimated_mae"].value
+    refreshed = evaluate(reference, unlabelled, recent=before)["estimated_mae"].value
+    told = evaluate(reference, unlabelled, recent=pd.concat([before, window]))["estimated_mae"].value
+    assert blind < 0.5 * real
+    assert refreshed == pytest.approx(real, rel=0.1)
+    assert told == pytest.approx(real, rel=1e-9)
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_row_of_weight_three_counts_as_three(task: str) -> None:
     random = np.random.default_rng(3)

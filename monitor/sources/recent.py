@@ -1,0 +1,49 @@
+"""Labelled rows of recent windows. Samples are kept as files, so that a run asks for labels alone and reads no window again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import feather
+
+from monitor.domain.grid import Window
+from monitor.sources.log import Log
+from monitor.sources.spec import Recent
+
+
+def keep(log: Log, recent: Recent, window: Window, as_of: datetime, sample: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Keep a window's part of its sample for later runs, and give it. What cannot be written is read again when it is wanted."""
+    few = log.first(sample, recent.rows)
+    path = _path(log, recent, window, as_of, folder)
+    whole = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError, pa.ArrowInvalid, pa.ArrowTypeError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        feather.write_feather(few, whole, compression="zstd")
+        whole.replace(path)
+    return few
+
+
+def labelled(log: Log, recent: Recent, as_of: datetime, folder: Path) -> pd.DataFrame:
+    """The rows of recent windows whose labels were known at `as_of`: the same whoever asks, and whatever is kept."""
+    parts = []
+    for window, read_as_of in recent.windows:
+        path = _path(log, recent, window, read_as_of, folder)
+        try:
+            part = feather.read_feather(path)
+            os.utime(path)
+        except (OSError, pa.ArrowInvalid):
+            part = keep(log, recent, window, read_as_of, log.sample(window, read_as_of, limit=recent.rows), folder)
+        parts.append(part)
+    return log.labelled_rows(pd.concat(parts, ignore_index=True), as_of)
+
+
+def _path(log: Log, recent: Recent, window: Window, as_of: datetime, folder: Path) -> Path:
+    known = as_of if log.spec.logged_at is not None else None
+    name = hashlib.sha256(repr((log.spec, window, known, recent.rows)).encode()).hexdigest()[:32]
+    return folder / f"{name}.sample"
