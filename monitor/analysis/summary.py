@@ -11,7 +11,7 @@ import pandas as pd
 from monitor.analysis.schema import Sort
 
 Floats = np.ndarray
-_KNOTS = 1024
+_KNOTS = 256
 
 
 @dataclass(frozen=True)
@@ -74,24 +74,13 @@ class Numbers:
 
     @cached_property
     def knots(self) -> Floats:
-        """Values that stand for the distribution: all different ones, or about a thousand quantiles."""
+        """Values that stand for the distribution: all different ones of few values, or some hundred quantiles."""
         if self.count <= _KNOTS:
             chosen = self.values
         else:
             chosen = self.values[np.linspace(0, self.count - 1, _KNOTS + 1).astype(int)]
         knots: Floats = chosen[np.concatenate([[True], chosen[1:] != chosen[:-1]])]
         return knots
-
-    @cached_property
-    def at_knots(self) -> Floats:
-        """The share of values up to each knot and below it, shape (2, knots)."""
-        return self.shares(self.knots)
-
-    def shares(self, places: Floats) -> Floats:
-        """The share of values up to each place and below it, shape (2, places)."""
-        return np.asarray(
-            np.stack([np.searchsorted(self.values, places, side) for side in ("right", "left")]) / self.count
-        )
 
 
 @dataclass(frozen=True)

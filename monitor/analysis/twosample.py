@@ -17,7 +17,6 @@ from monitor.analysis.summary import Numbers, Summary
 Floats = np.ndarray
 # Categories that both sides together hold more seldom than so are taken together: chi-square wants no rarer ones.
 _RARE = 10
-_KNOTS = 256
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,7 @@ class Bins:
     def of(cls, summary: Summary) -> Bins:
         """The bins of a reference column."""
         if isinstance(summary, Numbers):
-            places = np.unique(np.linspace(0, len(summary.knots) - 1, _KNOTS).round().astype(int))
-            return cls(summary.knots[places], None)
+            return cls(summary.knots, None)
         return cls(None, summary.tally.index)
 
     @property

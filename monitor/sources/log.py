@@ -64,7 +64,7 @@ class _Within:
 
 # Statements that were made for files, by what they do, the log's description and its columns.
 _statements: dict[tuple[Any, ...], str] = {}
-_MOST_STATEMENTS = 500
+_MOST_STATEMENTS = 100
 
 
 class Log:

@@ -168,6 +168,8 @@ class Database:
             with self.engine.execution_options(immediate=True).connect() as connection, _migration_lock(connection):
                 config = alembic_config()
                 config.attributes["connection"] = connection
+                if revision == "head" and self._is_half_made(connection):
+                    _clear(connection)
                 if revision != "head" and revision in _ancestors(self._revision_of(connection)):
                     command.downgrade(config, revision)
                 else:
@@ -181,12 +183,42 @@ class Database:
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
+    def _is_half_made(self, connection: Connection) -> bool:
+        """Whether whoever made the schema was killed meanwhile: MySQL and MariaDB commit each statement of it. Nothing was ever stored by it then."""
+        revision = self._revision_of(connection)
+        older = revision is None or revision in _revisions() - {head_revision()}
+        if self.engine.dialect.name not in ("mysql", "mariadb") or not older:
+            return False
+        tables = set(inspect(connection).get_table_names())
+        if "configurations" not in tables:
+            return bool(tables & _own_tables())
+        return connection.execute(text("SELECT count(*) FROM configurations")).scalar() == 0
+
     def prepare(self) -> None:
-        """Make an empty database ready; refuse an older or newer schema."""
-        if self.revision() is None:
+        """Make an empty database ready, or one that was left half made; refuse an older or newer schema."""
+        if self.revision() is None or self.read(lambda session: self._is_half_made(session.connection())):
             self.migrate()
             log.info("database_created", database=self.shown)
         self.require_current()
+
+
+def _own_tables() -> set[str]:
+    from monitor.storage.tables import Base
+
+    return {*Base.metadata.tables, "alembic_version"}
+
+
+def _clear(connection: Connection) -> None:
+    """Remove what is there of the schema."""
+    found = inspect(connection)
+    connection.execute(text("SET FOREIGN_KEY_CHECKS = 0"))
+    for name in found.get_view_names():
+        if name.startswith("monitor_"):
+            connection.execute(text(f"DROP VIEW `{name}`"))
+    for name in _own_tables().intersection(found.get_table_names()):
+        connection.execute(text(f"DROP TABLE `{name}`"))
+    connection.execute(text("SET FOREIGN_KEY_CHECKS = 1"))
+    connection.commit()
 
 
 def database_now(session: Session) -> datetime:

@@ -212,7 +212,7 @@ class Campaign:
             left = [
                 path.name
                 for path in (self.folder / "cache").rglob("*")
-                if path.is_file() and path.suffix != ".reference"
+                if path.is_file() and path.suffix not in (".reference", ".mapped")
             ]
             assert left == [], left
         finally:

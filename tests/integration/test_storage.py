@@ -74,6 +74,26 @@ def test_an_older_or_newer_schema_is_refused_with_the_command(database: Database
         database.prepare()
 
 
+def test_a_schema_that_was_left_half_made_is_made_anew_and_one_with_data_is_not(empty_mariadb: str) -> None:
+    """MariaDB commits each statement of a migration: whoever is killed meanwhile leaves a part of them."""
+    for revision in ("0001", "0002"):
+        half = Database(empty_mariadb)
+        half.migrate(revision)
+        with half.engine.begin() as connection:
+            connection.execute(text("DROP TABLE snapshots"))  # what comes last was not made yet
+        half.prepare()
+        half.migrate("base")
+    half.migrate("0001")
+    with half.engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))  # the first migration did not come to its end
+    half.prepare()
+    half.transact(add_monitor)
+    half.migrate("0002")
+    with pytest.raises(SchemaVersionError, match="monitor migrate"):
+        half.prepare()
+    assert half.read(lambda session: session.execute(text("SELECT count(*) FROM monitors")).scalar()) == 1
+
+
 def test_ten_at_once_migrate_an_empty_database_once(tmp_path: Path, database_url: str) -> None:
     (tmp_path / "monitor.yaml").write_text(f"database: {database_url}\n")
     command = [str(Path(sys.executable).parent / "monitor"), "migrate"]
