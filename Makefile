@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-database replay chaos docs pins clean
+.PHONY: demo test lint bench bench-detection bench-database replay chaos docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -26,6 +26,10 @@ test: lint
 
 bench: .venv/.installed
 	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_window.py
+
+# False alarms, detection, pages and estimates on the data sets beside the project (an hour or so).
+bench-detection: .venv/.installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -o addopts= -s tests/benchmarks/test_detection.py
 
 # 20 million metric values on PostgreSQL, 5 million on SQLite (MONITOR_BENCH_MILLIONS takes another number).
 bench-database: .venv/.installed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from monitor.analysis.summary import Summary
 from monitor.analysis.twosample import Bins, Floats
 
 # Windows drawn for each size; thresholds between sizes are interpolated.
@@ -19,43 +18,62 @@ _IN_TAIL = (5, 20)
 Null = Mapping[str, list[float]]
 
 
-def null_distributions(frame: pd.DataFrame, summaries: Mapping[str, Summary], seed: int) -> dict[str, list[float]]:
-    """By window size: the smallest p-value of all columns in each drawn window, sorted.
+@dataclass(frozen=True)
+class Tested:
+    """What is counted of the reference's rows. codes: the bin of each row, -1 where it has none, shape (rows,).
 
-    frame: the reference's rows. Windows are drawn from it without replacement and held against the rows that are left, so that
+    most: how many rows of a window are looked at; None: all.
+    """
+
+    bins: Bins
+    codes: Floats
+    most: int | None = None
+
+    @property
+    def counts(self) -> Floats:
+        """How many rows are in each bin, shape (bins,)."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=self.bins.number).astype(float)
+
+    def p_values(self, rows: Floats) -> Floats:
+        """Of drawn windows, shape (draws, rows), against the rows that are left; shape (draws,)."""
+        draws = len(rows)
+        drawn = self.codes[rows[:, : self.most]]
+        places = np.arange(draws)[:, None] * self.bins.number + drawn
+        window = np.bincount(places[drawn >= 0], minlength=draws * self.bins.number).reshape(draws, -1).astype(float)
+        left = self.counts - window
+        usable = (window.sum(axis=1) > 0) & (left.sum(axis=1) > 0)
+        found = np.ones(draws)
+        found[usable] = self.bins.p_values(window[usable], left[usable])
+        return found
+
+
+def null_distributions(tested: Sequence[Tested], rows: int, seed: int) -> dict[str, list[float]]:
+    """By window size: the smallest p-value of all that is tested in each drawn window, sorted.
+
+    rows: of the reference. Windows are drawn from it without replacement and held against the rows that are left, so that
     neither side knows the other: the reference's own sampling error is in it.
     """
     random = np.random.default_rng(seed)
-    bins = {name: Bins.of(summary) for name, summary in summaries.items() if summary.count}
-    codes = {name: each.codes(frame[name]) for name, each in bins.items()}
     found = {}
-    sizes = [size for size in _SIZES if 2 * size <= len(frame)] or [len(frame) // 2]
-    for size in sizes:
-        rows = np.stack([random.permutation(len(frame))[:size] for _ in range(_DRAWS)])
-        smallest = np.ones(_DRAWS)
-        for name, each in bins.items():
-            drawn = codes[name][rows]
-            there = drawn >= 0
-            places = np.arange(_DRAWS)[:, None] * each.number + drawn
-            window = np.bincount(places[there], minlength=_DRAWS * each.number).reshape(_DRAWS, -1).astype(float)
-            left = each.counts(summaries[name]) - window
-            usable = (window.sum(axis=1) > 0) & (left.sum(axis=1) > 0)
-            p_values = np.ones(_DRAWS)
-            p_values[usable] = each.p_values(window[usable], left[usable])
-            smallest = np.minimum(smallest, p_values)
+    for size in [size for size in _SIZES if 2 * size <= rows] or [rows // 2]:
+        drawn = np.stack([random.permutation(rows)[:size] for _ in range(_DRAWS)])
+        smallest = np.minimum.reduce([each.p_values(drawn) for each in tested]) if tested else np.ones(_DRAWS)
         found[str(size)] = [float(f"{each:.4g}") for each in np.sort(smallest)]
     return found
 
 
-def family_wise(p_value: float, null: Null, rows: int) -> float:
+def independent_tests(null: Null) -> tuple[Floats, Floats]:
+    """Of how many independent tests the drawn windows speak, in logarithms: of the sizes and of the numbers."""
+    return np.log([float(size) for size in null]), np.log([_as_many_tests(np.asarray(each)) for each in null.values()])
+
+
+def family_wise(p_value: float, tests: tuple[Floats, Floats], rows: int) -> float:
     """How often the smallest p-value of a healthy window of so many rows is at least as small.
 
-    The tail is that of independent tests, as many as the drawn windows speak of (a power of the p-value's complement): it
-    reaches beyond what a few hundred draws can show.
+    tests: from `independent_tests`. The tail is that of independent tests, as many as the drawn windows speak of (a power of the
+    p-value's complement): it reaches beyond what a few hundred draws can show.
     """
-    sizes = np.log([float(size) for size in null])
-    tests = [np.log(_as_many_tests(np.asarray(each))) for each in null.values()]
-    number = float(np.exp(np.interp(np.log(max(rows, 1)), sizes, tests)))
+    number = float(np.exp(np.interp(np.log(max(rows, 1)), *tests)))
     return float(-np.expm1(number * np.log1p(-min(p_value, 1 - 1e-16))))
 
 

@@ -16,13 +16,16 @@ from structlog import get_logger
 
 from monitor.analysis import drift, quality
 from monitor.analysis.calibration import family_wise
+from monitor.analysis.diagnosis import SUBPOPULATION, explained
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import Figures, beside, performance_figures, plot_of
 from monitor.analysis.performance import Measured, Outcomes, loss, measure, outcomes, too_little
 from monitor.analysis.reference import Reference
+from monitor.analysis.relations import MOST_ROWS, digits
 from monitor.analysis.schema import Conformed, canonical_text, conform
 from monitor.analysis.summary import Summary, summarise
+from monitor.analysis.twosample import Bins
 from monitor.domain.checks import (
     Check,
     Checks,
@@ -164,7 +167,10 @@ class _Question:
                 self._ask_faults(quality.label_faults(self.counts))
                 self._performance()
         asked = self._settled()
-        findings = sorted((finding for _, finding in asked if finding is not None), key=self._badness)
+        time = columns.event_time
+        times = pd.to_datetime(self.frame[time], utc=True) if time is not None and time in self.frame else None
+        found = [finding for _, finding in asked if finding is not None]
+        findings = self._ranked(*explained(reference, self.window.frame, self.of_column, times, found))
         return Evaluation(
             self.metrics,
             [check for check, _ in asked],
@@ -176,9 +182,31 @@ class _Question:
             reference.sorts,
         )
 
-    def _badness(self, finding: Finding) -> tuple[Any, ...]:
-        importance = self.reference.importance.get(finding.column or "", 0.0)
-        return (-finding.severity.rank, finding.kind is Kind.DRIFT, -importance, finding.p_value or 0.0, finding.key)
+    def _ranked(self, findings: list[Finding], grown: str | None) -> list[Finding]:
+        """Worst first: by severity, then by what the change is likely to cost the model.
+
+        Consequences come last: predictions, which follow their features; how numbers are written, if they changed; columns that moved with `grown`, of which there is more of a value;
+        and columns that only stopped going together with others, unless their own evidence is the strongest. What is wrong with one column
+        shows in all that were expected by it, and most in itself.
+        """
+        features = [finding for finding in findings if finding.column in self.reference.features]
+        own = {finding.column for finding in features if finding.metric != "relation_score"}
+        drifted = {finding.column for finding in features if finding.metric == "drift_score"}
+        relations = [finding for finding in features if finding.metric == "relation_score"]
+        first = min(relations, key=lambda each: (each.p_value, -(each.value or 0.0)), default=None)
+        importance = self.reference.importance
+
+        def badness(finding: Finding) -> tuple[Any, ...]:
+            echo = finding.column in self.reference.predictions and bool(features)
+            echo = echo or (finding.cause == SUBPOPULATION and finding.column != grown)
+            if finding.metric == "digits_score":
+                echo = echo or finding.column in drifted
+            if finding.metric == "relation_score":
+                echo = echo or finding is not first or bool(own - {finding.column})
+            cost = importance.get(finding.column or "", 0.0) * min(finding.value or 0.0, 1.0)
+            return -finding.severity.rank, echo, finding.kind is Kind.DRIFT, -cost, finding.p_value or 0.0, finding.key
+
+        return sorted(findings, key=badness)
 
     def _settled(self) -> list[tuple[Check, Finding | None]]:
         """Verdicts of the checks that can err by chance, now that it is known how many share the rate."""
@@ -378,10 +406,42 @@ class _Question:
                 reason = f"{after.count} values; {drift.MIN_VALUES} are needed"
                 self._ask(replace(check, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
             else:
-                text = f"'{name}' drifted (score {value:.3g}): {drift.describe(before, after)}"
-                single = drift.p_value(self.reference.bins(name), before, after)
-                p_value = family_wise(single, self.reference.null, after.count)
+                text = f"'{name}' drifted (score {value:.3g})"
+                bins = self.reference.bins(name)
+                p_value = self._p_value(bins, bins.counts(before), bins.counts(after), after.count)
                 self._ask(replace(check, p_value=p_value), Severity.INFO, "distribution", text)
+        self._derived_drift()
+
+    def _p_value(self, bins: Bins, before: np.ndarray, after: np.ndarray, rows: int) -> float:
+        """How often a healthy window looks at least as unusual in anything that is tested. before, after: counts, shape (bins,)."""
+        single = float(bins.p_values(after[None, :], before[None, :])[0])
+        return family_wise(single, self.reference.tests, rows)
+
+    def _derived_drift(self) -> None:
+        """Drift of what a column is beside the others, and of how its numbers are written; of so many rows as tell enough."""
+        reference, whole = self.reference, self.window.frame
+        few = whole.iloc[np.linspace(0, len(whole) - 1, min(len(whole), MOST_ROWS)).astype(int)]
+        relations = reference.relations
+        names = [name for name in reference.derived["digits_score"] if name in few]
+        apart = relations.distances(few) if relations is not None and set(relations.names) <= set(few) else {}
+        texts = {
+            "relation_score": ("broken relation", "'{}' does not go together with the other columns as it did"),
+            "digits_score": ("rounding", "the numbers of '{}' have more or fewer decimals than they had"),
+        }
+        for metric, values in (
+            ("relation_score", apart),
+            ("digits_score", {name: digits(few[name]) for name in names}),
+        ):
+            for name, each in values.items():
+                bins, before = reference.derived[metric][name]
+                after = np.bincount(bins.codes(pd.Series(each)) + 1, minlength=bins.number + 1)[1:].astype(float)
+                if min(before.sum(), after.sum()) < drift.MIN_VALUES:
+                    continue
+                gap = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
+                p_value = self._p_value(bins, before, after, len(self.frame))
+                check = Check(metric, name, value=gap, kind=Kind.DRIFT, rows=int(after.sum()), p_value=p_value)
+                cause, text = texts[metric]
+                self._ask(check, Severity.INFO, cause, text.format(name))
 
     def _score(self, name: str, before: Summary, after: Summary) -> tuple[str, float | None]:
         """The method and the drift score of a column, None where it cannot be worked out."""

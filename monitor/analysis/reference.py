@@ -18,7 +18,7 @@ from pyarrow import ipc
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import estimation, mapping
-from monitor.analysis.calibration import Null, null_distributions
+from monitor.analysis.calibration import Null, Tested, independent_tests, null_distributions
 from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
     Measured,
@@ -33,6 +33,7 @@ from monitor.analysis.performance import (
     too_little,
     weights_of,
 )
+from monitor.analysis.relations import DIGITS, MOST_ROWS, Relations, digits
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
 from monitor.analysis.summary import Summary, summarise
 from monitor.analysis.twosample import Bins
@@ -40,7 +41,7 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "3"
+ANALYSIS_VERSION = "4"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
 
@@ -285,8 +286,7 @@ class Reference:
             name: {value: index for index, value in enumerate(self.frame[name].value_counts().index)} for name in names
         }
         checked = [*self.features, *self.predictions]
-        summaries = {name: summary for name in checked if (summary := self.of_column(name)) is not None}
-        self.summary["null"] = null_distributions(self.frame, summaries, self.seed)
+        self.summary |= self._null_distributions([name for name in checked if self.of_column(name) is not None])
         label = self.columns.label
         labelled = label is not None and label in self.frame and bool(self.frame[label].notna().any())
         result: dict[str, Any] = {
@@ -324,6 +324,62 @@ class Reference:
                 for value, metrics in found.items()
             }
         return result
+
+    def _null_distributions(self, names: list[str]) -> dict[str, Any]:
+        """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in all of it."""
+        frame = self.frame
+        values = [Tested(self.bins(name), self.bins(name).codes(frame[name])) for name in names]
+        relations = Relations.fit(frame, self.sorts, names)
+        self.summary["relations"] = None if relations is None else relations.to_dict()
+        apart = {} if self.relations is None else self.relations.distances(frame)
+        derived = {
+            "relation_score": {name: Bins.of_numbers(each) for name, each in apart.items()},
+            "digits_score": {name: DIGITS for name in names if self.sorts[name] == "numerical"},
+        }
+        columns = {
+            "relation_score": apart,
+            "digits_score": {name: digits(frame[name]) for name in derived["digits_score"]},
+        }
+        tested = {
+            metric: {
+                name: Tested(bins, bins.codes(pd.Series(columns[metric][name])), MOST_ROWS)
+                for name, bins in each.items()
+            }
+            for metric, each in derived.items()
+        }
+        everything = [*values, *(each for one in tested.values() for each in one.values())]
+        return {
+            "derived": {
+                metric: {
+                    name: [None if each.bins.knots is None else each.bins.knots.tolist(), each.counts.tolist()]
+                    for name, each in one.items()
+                }
+                for metric, one in tested.items()
+            },
+            "null": null_distributions(everything, len(frame), self.seed),
+        }
+
+    @cached_property
+    def relations(self) -> Relations | None:
+        """How columns go together; None where there are too few rows or columns to tell."""
+        found = self.summary["relations"]
+        return None if found is None else Relations.from_dict(found)
+
+    @cached_property
+    def derived(self) -> dict[str, dict[str, tuple[Bins, np.ndarray]]]:
+        """Bins and counts of what is derived from columns, by metric and column: `relation_score` and `digits_score`."""
+        return {
+            metric: {
+                name: (DIGITS if knots is None else Bins(np.asarray(knots), None), np.asarray(counts))
+                for name, (knots, counts) in each.items()
+            }
+            for metric, each in self.summary["derived"].items()
+        }
+
+    @cached_property
+    def tests(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of how many independent tests healthy windows speak, by window size."""
+        return independent_tests(self.null)
 
     def _calibration(self, data: Outcomes) -> Any:
         if data.probability is None:

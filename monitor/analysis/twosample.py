@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import erfc, kolmogorov
+from scipy.special import erfc, kolmogorov, xlogy
 from scipy.stats import chi2
 
 from monitor.analysis.summary import Numbers, Summary
@@ -17,6 +17,8 @@ from monitor.analysis.summary import Numbers, Summary
 Floats = np.ndarray
 # Categories that both sides together hold more seldom than so are taken together: chi-square wants no rarer ones.
 _RARE = 10
+# As how many independent tests the splits of a distribution count.
+_SPLITS = 4
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Bins:
         if isinstance(summary, Numbers):
             return cls(summary.knots, None)
         return cls(None, summary.tally.index)
+
+    @classmethod
+    def of_numbers(cls, values: Floats) -> Bins:
+        """The bins of numbers of which no summary is kept, shape (values,); NaN is missing."""
+        return cls(Numbers(np.sort(values[np.isfinite(values)]), len(values)).knots, None)
 
     @property
     def number(self) -> int:
@@ -74,7 +81,10 @@ class Bins:
 
 
 def _of_numbers(window: Floats, reference: Floats) -> list[Floats]:
-    """Shape: Kolmogorov-Smirnov (Stephens, 1970) and Anderson-Darling with ties (Scholz and Stephens, 1987). Place: Wilcoxon. Scale: Mood."""
+    """Shape: Kolmogorov-Smirnov (Stephens, 1970) and Anderson-Darling with ties (Scholz and Stephens, 1987). Place: Wilcoxon. Scale: Mood.
+
+    Tails: the split where the shares on either side differ most (Berk and Jones, 1979). Repeated values: the bin that differs most.
+    """
     n, m = window.sum(axis=1), reference.sum(axis=1)
     both, whole = window + reference, (n + m)[:, None]
     here, there = (np.cumsum(side, axis=1) for side in (window, reference))
@@ -82,12 +92,29 @@ def _of_numbers(window: Floats, reference: Floats) -> list[Floats]:
     gap = np.abs(here / n[:, None] - there / m[:, None]).max(axis=1)
     middle = here + there - both / 2
     place = middle / whole - 0.5
+    bins = np.maximum((both > 0).sum(axis=1), 1)
     return [
         kolmogorov((root + 0.12 + 0.11 / root) * gap),
         anderson_darling(_darling(window, reference)),
         _of_scores(window, both, place),
         _of_scores(window, both, place**2),
+        np.minimum(_SPLITS * np.exp(-_likelihood_ratio(here, there, n, m).max(axis=1)), 1.0),
+        np.minimum(bins * np.exp(-_likelihood_ratio(window, reference, n, m).max(axis=1)), 1.0),
     ]
+
+
+def _likelihood_ratio(window: Floats, reference: Floats, n: Floats, m: Floats) -> Floats:
+    """Half the likelihood-ratio statistic of each count against its complement, shape as the counts.
+
+    Its exponential bounds the tail however small the expected counts are (Chernoff), as the normal curve does not.
+    """
+    share = (window + reference) / (n + m)[:, None]
+    parts = [
+        xlogy(count, np.divide(count, expected, out=np.ones_like(share), where=expected > 0))
+        for side, whole in ((window, n[:, None]), (reference, m[:, None]))
+        for count, expected in ((side, whole * share), (whole - side, whole * (1 - share)))
+    ]
+    return np.asarray(np.maximum(sum(parts), 0.0))
 
 
 def _darling(window: Floats, reference: Floats) -> Floats:

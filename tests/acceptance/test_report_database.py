@@ -89,7 +89,8 @@ def check(url: str) -> None:
     assert set(reports.metric_history("churn", "missing_share", None)["column_name"]) >= {"income", "region", "noise"}
     assert len(reports.runs("churn", kind="data", status="done", current=True)) == 8
     assert set(reports.findings(severity="critical")["kind"]) == {"performance"}
-    assert list(reports.findings("churn", kind="drift", column="noise")["window_start"].dt.day) == [11, 16]
+    drifted = reports.findings("churn", kind="drift", column="noise")
+    assert list(drifted[drifted["metric"] == "drift_score"]["window_start"].dt.day) == [11, 16]
     alert = reports.alerts("churn").iloc[0]
     assert (alert["kind"], alert["state"], alert["notifications"]) == ("performance", "resolved", 2)
     assert alert["seconds_to_acknowledge"] == pytest.approx(90, abs=0.01)

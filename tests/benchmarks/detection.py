@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.metrics import roc_auc_score
 
 from monitor import Columns, Reference
 
@@ -37,6 +39,59 @@ def halves(name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     order = np.random.default_rng(seed).permutation(len(frame))
     half = len(frame) // 2
     return tuple(frame.iloc[np.sort(part)].reset_index(drop=True) for part in (order[:half], order[half:]))  # type: ignore[return-value]
+
+
+class Model:
+    """A model of the features that answers to faults in them, as the one that made the logged predictions cannot be asked."""
+
+    def __init__(self, name: str, frame: pd.DataFrame) -> None:
+        self.features = [column for column in frame if column not in columns_of(name).parts]
+        self.binary = SETS[name] == "binary"
+        codes = {
+            each: frame[each].astype(object).value_counts().index[:200]
+            for each in self.features
+            if frame[each].dtype.kind not in "fiu"
+        }
+        self.codes = {each: {value: place for place, value in enumerate(values)} for each, values in codes.items()}
+        kind = HistGradientBoostingClassifier if self.binary else HistGradientBoostingRegressor
+        flags = [each in self.codes for each in self.features]
+        self.model = kind(random_state=0, categorical_features=flags, max_iter=80)
+        self.model.fit(self.encoded(frame), frame["label"].astype(float).to_numpy())
+
+    def encoded(self, frame: pd.DataFrame) -> np.ndarray:
+        columns = [
+            frame[each].astype(object).map(self.codes[each]) if each in self.codes else frame[each]
+            for each in self.features
+        ]
+        return np.column_stack([pd.to_numeric(each).to_numpy(dtype=float) for each in columns])
+
+    def answers(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with what the model says of it."""
+        if not self.binary:
+            return frame.assign(prediction=self.model.predict(self.encoded(frame)))
+        chance = self.model.predict_proba(self.encoded(frame))[:, 1]
+        return frame.assign(probability=chance, prediction=(chance >= 0.5).astype(int))
+
+    def harmed(self, clean: pd.DataFrame, corrupted: pd.DataFrame) -> bool:
+        """Whether the same rows lose more than 0.02 ROC AUC, or gain 10 % of MAE, by the fault."""
+        if not clean["label"].equals(corrupted["label"]):
+            return False  # other rows, not the same ones with a fault
+        truth = clean["label"]
+        if self.binary:
+            return bool(truth.nunique() > 1 and roc_auc_score(truth, clean["probability"]) - roc_auc_score(truth, corrupted["probability"]) > 0.02)  # fmt: skip
+        before, after = ((truth - each["prediction"]).abs().mean() for each in (clean, corrupted))
+        return bool(after > 1.1 * before)
+
+
+@lru_cache(maxsize=2)
+def modelled(name: str, seed: int) -> tuple[Model, Reference, pd.DataFrame]:
+    """A model trained on a third of the rows, the reference of its answers on another third, and its answers on the last."""
+    frame = pd.read_parquet(DATA / name / "reference.parquet")
+    frame = frame[frame["label"].notna()].sample(frac=1, random_state=seed)
+    third = len(frame) // 3
+    train, fit, rest = (frame.iloc[place * third : (place + 1) * third].reset_index(drop=True) for place in range(3))
+    model = Model(name, train)
+    return model, Reference.fit(model.answers(fit), columns_of(name), SETS[name]), model.answers(rest)
 
 
 @lru_cache(maxsize=4)
@@ -76,7 +131,7 @@ def _other_rows(frame: pd.DataFrame, column: str, rows: np.ndarray, random: Rand
     top = np.flatnonzero(np.asarray(values) >= np.nanquantile(np.asarray(values, dtype=float), 0.75))
     taken = np.arange(len(frame))
     taken[rows] = random.choice(top, rows.sum())
-    return frame.iloc[taken].reset_index(drop=True)
+    return frame.iloc[taken].reset_index(drop=True).assign(**{name: frame[name] for name in ("id", "event_time")})
 
 
 def _swap(frame: pd.DataFrame, column: str, rows: np.ndarray, _: Random) -> pd.DataFrame:
@@ -102,22 +157,40 @@ CORRUPTIONS = [
 ]  # fmt: skip
 
 
-def corrupted(name: str, seed: int, size: int, rounds: int) -> Iterator[tuple[str, float, str, pd.DataFrame]]:
-    """Windows with a fault: its name, the share of rows, the column, the frame."""
-    features = [column for column in halves(name, seed)[0] if column not in columns_of(name).parts]
+@dataclass(frozen=True)
+class Corrupted:
+    """A window with a fault. harms: whether the model loses by it."""
+
+    fault: str
+    share: float
+    column: str
+    frame: pd.DataFrame
+    harms: bool
+
+
+def corrupted(name: str, seed: int, size: int, rounds: int) -> Iterator[Corrupted]:
+    """Windows with one fault each, what the model says of them beside it."""
+    model, _, rest = modelled(name, seed)
+    if len(rest) < size:
+        return
     for number in range(rounds):
         for index, each in enumerate(CORRUPTIONS):
             for share in (0.05, 0.2, 0.5):
                 random = np.random.default_rng([seed, size, number, index, int(share * 100)])
-                clean = window(name, seed, size, int(random.integers(1_000_000)))
-                if clean is None:
-                    return
+                clean = rest.iloc[np.sort(random.permutation(len(rest))[:size])].reset_index(drop=True)
                 fitting = [
-                    column for column in features
+                    column for column in model.features
                     if clean[column].nunique() > 1 and each.sort in ("both", "numerical" if clean[column].dtype.kind in "fiu" else "categorical")
                 ]  # fmt: skip
                 if fitting:
                     column = str(random.choice(fitting))
-                    rows = random.random(size) < share
-                    if rows.any():
-                        yield each.name, share, column, each.apply(clean, column, rows, random)
+                    rows = random.random(len(clean)) < share
+                    broken = each.apply(clean, column, rows, random)
+                    before, after = (
+                        side[column].astype(object).where(side[column].notna(), "missing") for side in (clean, broken)
+                    )
+                    if (before != after).any():
+                        faulty = model.answers(broken)
+                        yield Corrupted(
+                            each.name, share, column, faulty.drop(columns="label"), model.harmed(clean, faulty)
+                        )

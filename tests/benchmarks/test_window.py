@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -206,8 +208,6 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
     link.execute(f"COPY ({query}) TO '{tmp_path}/log.parquet'")
     server = servers.PostgreSQL() if servers.PostgreSQL.is_installed() else None
     places = {"Parquet": Place("log", str(tmp_path / "log.parquet"))}
-    import sqlite3
-
     with sqlite3.connect(tmp_path / "log.db") as lite:
         lite.execute("CREATE TABLE log (id INTEGER, event_time TIMESTAMP, x REAL)")
         lite.execute(
@@ -351,6 +351,45 @@ def planning(folder: Path, number: int, history: int) -> float:
     began = time.perf_counter()
     assert plan_runs(context).number == number
     return time.perf_counter() - began
+
+
+def test_a_cold_start(tmp_path: Path) -> None:
+    """From starting the daemon's process to its first finished run in the database, and the most memory that the process itself held."""
+    seconds, megabytes = zip(*(cold_start(tmp_path / str(index)) for index in range(3)), strict=True)
+    note("cold start of `monitor serve` to its first finished run", spread({"seconds": seconds}), "", "", "15 s")
+    note("memory of the daemon's own process then", f"{max(megabytes):.0f} MB", "", "", "150 MB")
+
+
+def cold_start(folder: Path) -> tuple[float, float]:
+    from tests.conftest import Project, logged
+    from tests.processes import wait_until
+
+    folder.mkdir()
+    logged().to_parquet(folder / "log.parquet", index=False)
+    entry = {
+        "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "windows": {"length": "1d", "catch_up": "10000d"},
+        "reference": {"start": "2025-01-01", "end": "2025-01-10"},
+        "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
+    }  # fmt: skip
+    project = Project(folder, {"monitors": {"m": entry}})
+    project.write()
+
+    def is_done() -> bool:
+        try:
+            return bool(project.query("SELECT 1 FROM runs WHERE state = 'done'"))
+        except sqlite3.OperationalError:  # the database is not made yet
+            return False
+
+    began = time.perf_counter()
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder)}
+    with subprocess.Popen([sys.executable, "-m", "monitor", "serve"], cwd=folder, env=environment) as daemon:
+        try:
+            wait_until(is_done)
+            took = time.perf_counter() - began
+            status = Path(f"/proc/{daemon.pid}/status").read_text()
+        finally:
+            daemon.terminate()
+    return took, int(re.search(r"VmHWM:\s*(\d+)", status)[1]) / 1000  # type: ignore[index]
 
 
 def test_write_the_page() -> None:

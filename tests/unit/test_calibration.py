@@ -10,7 +10,7 @@ from scipy.stats._morestats import _anderson_ksamp_midrank
 
 from monitor import Checks, Columns, Reference, evaluate
 from monitor.analysis import twosample
-from monitor.analysis.calibration import family_wise
+from monitor.analysis.calibration import family_wise, independent_tests
 from monitor.analysis.summary import summarise
 from monitor.analysis.twosample import Bins, anderson_darling
 
@@ -31,7 +31,7 @@ def test_the_tests_are_scipys(ties: bool) -> None:
     pooled = np.sort(np.concatenate(several))
     statistic = _anderson_ksamp_midrank(several, pooled, np.unique(pooled), 2, np.array([180, 70]), 250)
     assert twosample._darling(window, reference)[0] == pytest.approx(statistic, rel=1e-9)
-    _, _, place, scale = (float(each[0]) for each in twosample._of_numbers(window, reference))
+    _, _, place, scale, *_ = (float(each[0]) for each in twosample._of_numbers(window, reference))
     assert place == pytest.approx(stats.mannwhitneyu(before, after, use_continuity=False).pvalue, rel=0.02)
     assert scale == pytest.approx(stats.mood(before, after).pvalue, rel=0.05)
 
@@ -45,9 +45,10 @@ def test_the_tail_of_anderson_darling_joins_its_body() -> None:
 
 def test_another_rate_is_a_look_up_and_sizes_between_are_interpolated() -> None:
     null = {"100": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 10)), "1000": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 20))}  # fmt: skip
-    assert family_wise(1e-4, null, 100) == pytest.approx(10e-4, rel=0.15)
-    assert family_wise(1e-4, null, 10) == family_wise(1e-4, null, 100)
-    assert family_wise(1e-4, null, 100) < family_wise(1e-4, null, 300) < family_wise(1e-4, null, 1000)
+    tests = independent_tests(null)
+    assert family_wise(1e-4, tests, 100) == pytest.approx(10e-4, rel=0.15)
+    assert family_wise(1e-4, tests, 10) == family_wise(1e-4, tests, 100)
+    assert family_wise(1e-4, tests, 100) < family_wise(1e-4, tests, 300) < family_wise(1e-4, tests, 1000)
 
 
 def test_healthy_windows_alarm_no_oftener_than_asked_for() -> None:

@@ -1,0 +1,192 @@
+"""How columns go together: what each is expected to be by all others, and how far rows are from it.
+
+Each column's rank (or each of its categories) is a sum of functions of the other columns, one function each, in steps and
+a straight line: an additive model, solved by ridge regression. All columns share one matrix of inputs, so that a window is
+one product of matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from monitor.analysis.schema import Sort
+from monitor.analysis.twosample import Bins
+
+Floats = np.ndarray
+# Rows of a window that are looked at; columns that take part; steps of a number's function; categories that are told apart.
+MOST_ROWS = 5_000
+_COLUMNS = 60
+_STEPS = 8
+_CATEGORIES = 12
+_RIDGE = 3.0
+_MIN_ROWS = 200
+# As many decimals as are told apart.
+DIGITS = Bins(None, pd.Index(range(-6, 10), dtype=float))
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A column as inputs and targets. Numbers: knots and the rank of each. Categories: their names. usual: the mean input, for missing values."""
+
+    name: str
+    knots: tuple[list[float], list[float]] | None
+    names: list[str]
+    usual: list[float]
+
+    @classmethod
+    def of(cls, values: pd.Series, sort: Sort) -> _Term | None:
+        """None for a column of a sort that is not compared, or that is always the same."""
+        term = cls._bare(values.dropna(), sort)
+        return None if term is None else replace(term, usual=term.inputs(values.dropna())[0].mean(axis=0)[:-1].tolist())
+
+    @classmethod
+    def _bare(cls, present: pd.Series, sort: Sort) -> _Term | None:
+        if sort == "numerical":
+            numbers = np.sort(present.to_numpy(dtype=float))
+            knots = np.unique(numbers[np.linspace(0, len(numbers) - 1, 257).astype(int)]) if len(numbers) else numbers
+            sides = [np.searchsorted(numbers, knots, side) for side in ("left", "right")]
+            ranks = (sides[0] + sides[1]) / 2 / max(len(numbers), 1)
+            return (
+                cls(str(present.name), (knots.tolist(), ranks.tolist()), [], [0.0] * _STEPS) if len(knots) > 1 else None
+            )
+        if sort in ("categorical", "boolean"):
+            shares = present.value_counts(normalize=True)
+            names = [str(name) for name in shares.index[shares >= 0.01][:_CATEGORIES]]
+            return cls(str(present.name), None, names, [0.0] * len(names)) if len(shares) > 1 and names else None
+        return None
+
+    def inputs(self, values: pd.Series) -> tuple[Floats, Floats, Floats]:
+        """The column as inputs, shape (rows, inputs), and as targets, shape (rows, targets); which rows have a value, shape (rows,)."""
+        missing = values.isna().to_numpy()
+        if self.knots is not None:
+            numbers = np.where(missing, 0.0, values.to_numpy(dtype=float))
+            rank = np.where(missing, 0.5, np.interp(numbers, *self.knots)) - 0.5
+            step = np.clip(((rank + 0.5) * _STEPS).astype(int), 0, _STEPS - 1)
+            inputs = np.column_stack([rank, step[:, None] == np.arange(1, _STEPS), missing])
+            inputs[missing, :-1] = self.usual
+            return inputs, rank[:, None], ~missing
+        codes = pd.Index(self.names).get_indexer(pd.Index(values.to_numpy(dtype=object)))
+        one = codes[:, None] == np.arange(len(self.names))
+        inputs = np.column_stack([one, missing]).astype(float)
+        inputs[missing, :-1] = self.usual
+        return inputs, np.column_stack([one, (codes < 0) & ~missing]).astype(float), ~missing
+
+
+@dataclass(frozen=True)
+class Relations:
+    """The additive models of all columns, each fitted twice: on either half of the reference's rows.
+
+    weights: shape (2, inputs, targets), zero from a column to itself.
+    """
+
+    terms: Sequence[_Term]
+    weights: Floats
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, sorts: Mapping[str, Sort], names: Sequence[str]) -> Relations | None:
+        """frame: the reference's rows. names: the columns in question, of which the first `_COLUMNS` are taken.
+
+        None where there are too few rows or columns to tell.
+        """
+        terms = [term for name in names if (term := _Term.of(frame[name], sorts[name])) is not None][:_COLUMNS]
+        if len(frame) < _MIN_ROWS or len(terms) < 2:
+            return None
+        empty = cls(terms, np.zeros((2, 0, 0)))
+        inputs, targets, _ = empty._matrices(frame)
+        return cls(terms, np.stack([empty._solved(inputs[half::2], targets[half::2]) for half in (0, 1)]))
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that take part."""
+        return [term.name for term in self.terms]
+
+    def distances(self, frame: pd.DataFrame) -> dict[str, Floats]:
+        """How far each row is from what the other columns say of it, by column, shape (rows,); NaN where a value is missing.
+
+        Numbers: the difference of ranks. Categories: the squared error of their probabilities. Each row is judged by the models of
+        one half, never of its own: of the reference every second row, as `fit` took them, and of a window every second row as well.
+        """
+        whole = frame.reindex(columns=self.names)
+        inputs, targets, present = self._matrices(whole)
+        apart = np.empty_like(targets)
+        for half in (0, 1):
+            apart[half::2] = targets[half::2] - inputs[half::2] @ self.weights[1 - half]
+        found = {}
+        for term, place, there in zip(self.terms, self._places(1), present.T, strict=True):
+            own = apart[:, place]
+            distance = own[:, 0] if term.knots is not None else (own**2).sum(axis=1)
+            found[term.name] = np.where(there, distance, np.nan)
+        return found
+
+    def broken(self, name: str, there: Floats, here: Floats) -> str:
+        """In words, with which other column `name` goes together least as it did; `correlations` of reference and window."""
+        places = self._places(1)
+        own = places[self.names.index(name)]
+        change = [np.nan_to_num(np.abs(here[own, other] - there[own, other])) * (other != own) for other in places]
+        most = int(np.argmax([each.max() for each in change]))
+        row, column = np.unravel_index(change[most].argmax(), change[most].shape)
+        pair = [each[own, places[most]][row, column] for each in (there, here)]
+        return f"its correlation with '{self.names[most]}' went from {pair[0]:.2f} to {pair[1]:.2f}"
+
+    def correlations(self, frame: pd.DataFrame) -> Floats:
+        """Of ranks and categories, shape (targets, targets)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.corrcoef(self._matrices(frame.reindex(columns=self.names))[1], rowvar=False))
+
+    def _matrices(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+        parts = [term.inputs(frame[term.name]) for term in self.terms]
+        inputs, targets, present = (np.column_stack(side) for side in zip(*parts, strict=True))
+        return np.column_stack([np.ones(len(frame)), inputs]).astype(np.float32), targets.astype(np.float32), present
+
+    def _places(self, side: int) -> list[slice]:
+        """Where each column's inputs (0) and targets (1) stand."""
+        places, at = [], 1 - side
+        for term in self.terms:
+            width = (_STEPS + 1, 1)[side] if term.knots is not None else len(term.names) + 1
+            places.append(slice(at, at + width))
+            at += width
+        return places
+
+    def _solved(self, inputs: Floats, targets: Floats) -> Floats:
+        gram = inputs.T.astype(float) @ inputs + _RIDGE * np.eye(inputs.shape[1])
+        moments = inputs.T.astype(float) @ targets
+        weights = np.zeros((inputs.shape[1], targets.shape[1]), dtype=np.float32)
+        everything = np.arange(inputs.shape[1])
+        for own, target in zip(self._places(0), self._places(1), strict=True):
+            others = np.delete(everything, own)
+            weights[others, target] = np.linalg.solve(gram[np.ix_(others, others)], moments[others, target])
+        return weights
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        terms = [[term.name, term.knots, term.names, term.usual] for term in self.terms]
+        return {
+            "terms": terms,
+            "weights": [[[float(f"{w:.5g}") for w in row] for row in half] for half in self.weights],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Relations:
+        """The inverse of `to_dict`."""
+        terms = [_Term(name, tuple(knots) if knots else None, *rest) for name, knots, *rest in values["terms"]]
+        return cls(terms, np.asarray(values["weights"], dtype=np.float32))
+
+
+def digits(values: pd.Series) -> Floats:
+    """How many decimals each number needs, shape (rows,): 2 for 0.25, -3 for 4,000; NaN where it is missing; no more than 9, no fewer than -6."""
+    numbers = values.to_numpy(dtype=float)
+    different, place = np.unique(numbers, return_inverse=True)
+    needed = np.full(len(different), 9.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for decimals in range(8, -7, -1):
+            scaled = different * 10.0**decimals
+            tolerance = np.minimum(1e-12 * np.abs(scaled), 1e-3) + 1e-15 * np.abs(scaled)
+            needed[np.abs(scaled - np.round(scaled)) <= tolerance] = decimals
+    needed[different == 0] = 0
+    needed[~np.isfinite(different)] = np.nan
+    return np.asarray(needed[place])

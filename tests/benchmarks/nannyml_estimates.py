@@ -1,0 +1,57 @@
+"""NannyML's estimates of every real window (CBPE or DLE), run by a Python that has NannyML: `python nannyml_estimates.py DATA OUT`.
+
+Writes a Parquet file with set, window (the row of windows.parquet), estimate and alert. No product code.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import nannyml
+import pandas as pd
+from nannyml.chunk import CountBasedChunker
+
+PARTS = ("id", "event_time", "prediction", "probability", "label")
+
+
+def prepared(frame: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """Text and flags as categories, the missing one of them."""
+    plain = frame.copy()
+    for name in features:
+        if frame[name].dtype.kind not in "fiu":
+            values = frame[name].astype(object)
+            plain[name] = values.where(values.notna(), "missing").astype(str).astype("category")
+    return plain
+
+
+def estimates(folder: Path) -> pd.DataFrame:
+    before, after, windows = (
+        pd.read_parquet(folder / f"{name}.parquet") for name in ("reference", "predictions", "windows")
+    )
+    features = [name for name in after if name not in PARTS and name in before]
+    both = prepared(pd.concat([before, after], ignore_index=True), features)
+    reference, production = both.iloc[: len(before)], both.iloc[len(before) :].reset_index(drop=True)
+    metric = "roc_auc" if "probability" in after else "mae"
+    options = {"y_pred": "prediction", "y_true": "label", "metrics": [metric], "chunk_number": 10}
+    if metric == "roc_auc":
+        estimator = nannyml.CBPE(y_pred_proba="probability", problem_type="classification_binary", **options)
+    else:
+        estimator = nannyml.DLE(feature_column_names=features, **options)
+    estimator.fit(reference.reset_index(drop=True))
+    estimator.chunker = CountBasedChunker(chunk_number=1)
+    rows = []
+    for number, window in windows.iterrows():
+        inside = (production["event_time"] >= window["start"]) & (production["event_time"] < window["end"])
+        if window["verdict"] != "none" and inside.sum() > 1:
+            found = estimator.estimate(production[inside].reset_index(drop=True)).filter(period="analysis").to_df()
+            alert = bool(found[metric, "alert"].any())
+            rows.append((folder.name, number, float(found[metric, "value"].mean()), alert))
+    return pd.DataFrame(rows, columns=["set", "window", "estimate", "alert"])
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    data, out = map(Path, sys.argv[1:])
+    pd.concat([estimates(folder) for folder in sorted(data.iterdir()) if folder.is_dir()]).to_parquet(out)

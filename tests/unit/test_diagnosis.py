@@ -1,0 +1,111 @@
+"""Causes are worked out from the values: each kind of fault is called by its name, in the right column, which comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitor import Columns, Reference, evaluate
+from monitor.analysis.relations import digits
+
+Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
+
+
+def drawn(rows: int, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    age = random.gamma(6, 7, rows).round(1)
+    income = (age * 600 + random.gamma(4, 6_000, rows)).round(2)
+    region = np.where(
+        age > 40, random.choice(["north", "south"], rows, p=[0.7, 0.3]), random.choice(["south", "west"], rows)
+    )
+    return pd.DataFrame(
+        {
+            "age": age, "income": income, "height": random.normal(170, 9, rows).round(2), "width": random.normal(30, 4, rows).round(3),
+            "region": region, "plan": random.choice(["basic", "plus", "max"], rows, p=[0.6, 0.3, 0.1]), "prediction": income / 1_000 + age,
+            "event_time": pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows), unit="min"),
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return Reference.fit(drawn(6_000, 0), Columns(prediction="prediction", event_time="event_time"), "regression")
+
+
+def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Series], object]) -> pd.DataFrame:
+    rows = np.random.default_rng(5).random(len(frame)) < share
+    result = frame.copy()
+    values = result[column].astype(object) if result[column].dtype == object else result[column].copy()
+    values[rows] = change(values[rows])
+    return result.assign(**{column: values})
+
+
+@pytest.mark.parametrize(
+    ("column", "cause", "text", "change"),
+    [
+        ("height", "unit change", "x 0.01", lambda f, _: f.assign(height=f["height"] / 100)),
+        ("height", "unit change", "x 0.393701", lambda f, _: f.assign(height=f["height"] / 2.54)),
+        ("income", "unit change", "x 1000", lambda f, _: some(f, 0.1, "income", lambda values: values * 1_000)),
+        ("width", "placeholder value", "-999 in", lambda f, _: some(f, 0.1, "width", lambda values: -999.0)),
+        ("width", "stuck value", "31.5 in", lambda f, _: some(f, 0.3, "width", lambda values: 31.5)),
+        ("width", "rounding", "decimals", lambda f, _: f.assign(width=f["width"].round(1))),
+        ("width", "shift", "median", lambda f, _: f.assign(width=(f["width"] + 2).round(3))),
+        ("width", "scale", "wide", lambda f, _: f.assign(width=((f["width"] - 30) * 1.6 + 30).round(3))),
+        ("plan", "renamed category", "'max' vanished while 'premium'", lambda f, _: f.assign(plan=f["plan"].replace("max", "premium"))),
+        ("plan", "category swap", "changed places", lambda f, _: f.assign(plan=f["plan"].replace({"basic": "max", "max": "basic"}))),
+        ("plan", "new category", "the reference has not: 'gold'", lambda f, _: some(f, 0.1, "plan", lambda values: "gold")),
+        ("plan", "placeholder value", "'unknown' is new", lambda f, _: some(f, 0.1, "plan", lambda values: "unknown")),
+        ("plan", "stuck value", "'plus' in", lambda f, _: some(f, 0.4, "plan", lambda values: "plus")),
+        ("region", "broken relation", "its correlation with", lambda f, g: f.assign(region=g.permutation(f["region"].to_numpy()))),
+    ],
+)  # fmt: skip
+def test_a_fault_is_called_by_its_name(
+    reference: Reference, column: str, cause: str, text: str, change: Change
+) -> None:
+    evaluation = evaluate(reference, change(drawn(1_500, 1), np.random.default_rng(2)))
+    finding = next(each for each in evaluation.findings if each.column == column and each.cause == cause)
+    assert text in finding.explanation
+    assert evaluation.findings[0].column == column
+
+
+def test_swapped_columns_are_told(reference: Reference) -> None:
+    frame = drawn(1_500, 1)
+    found = evaluate(reference, frame.assign(height=frame["width"], width=frame["height"])).findings
+    assert {each.column for each in found if each.cause == "swapped columns"} == {"height", "width"}
+
+
+def test_a_growing_subpopulation_is_told_with_the_column_that_explains_it(reference: Reference) -> None:
+    pool = drawn(12_000, 1)
+    old = pool[pool["region"] == "north"].iloc[:900]
+    found = evaluate(reference, pd.concat([old, pool.iloc[-600:]])).findings
+    shifted = [each for each in found if each.cause == "subpopulation shift"]
+    assert {"age", "income", "region"} <= {each.column for each in shifted}
+    assert all("region = north" in each.explanation for each in shifted)
+    assert next(each for each in found if each.severity == "info").column == "region"
+
+
+def test_the_time_at_which_a_change_began_is_told(reference: Reference) -> None:
+    frame = drawn(1_500, 1)
+    frame.loc[600:, "width"] += 5
+    finding = next(
+        each for each in evaluate(reference, frame).findings if each.column == "width" and each.metric == "drift_score"
+    )
+    told = finding.explanation.split("since ")[1][:16]
+    assert abs(pd.Timestamp(told) - frame["event_time"][600]) < pd.Timedelta("30min")
+    healthy_until_now = evaluate(reference, drawn(1_500, 1).assign(width=lambda f: f["width"] + 5)).findings
+    assert not any("since" in each.explanation for each in healthy_until_now)
+
+
+def test_digits_are_those_that_a_number_needs() -> None:
+    values = pd.Series([0.25, 4_000, 7, 0, 1 / 3, 0.1 + 0.2, -1.5, 1e300, None])
+    assert digits(values)[:8].tolist() == [2, -3, 0, 0, 9, 1, 1, -6]
+    assert np.isnan(digits(values)[8])
+
+
+def test_a_reference_keeps_its_relations_in_the_archive(reference: Reference) -> None:
+    again = Reference.from_bytes(reference.to_bytes())
+    frame = drawn(800, 3).assign(region="south")
+    assert evaluate(again, frame).to_json() == evaluate(reference, frame).to_json()
