@@ -25,7 +25,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import MOST_ROWS, digits
 from monitor.analysis.schema import Conformed, canonical_text, conform
 from monitor.analysis.summary import Summary, summarise
-from monitor.analysis.twosample import Bins
+from monitor.analysis.twosample import Counted, p_values
 from monitor.domain.checks import (
     Check,
     Checks,
@@ -134,6 +134,7 @@ class _Question:
         self.labelled: int | None = None
         self.figures: Figures | None = None
         self._summaries: dict[str, Summary | None] = {}
+        self._derived: list[tuple[Check, Counted, str, str]] = []
         self.metrics: list[MetricValue] = []
         self.asked: list[tuple[Check, Finding | None]] = []
 
@@ -365,9 +366,12 @@ class _Question:
         columns = [(self.window.frame[name], self.reference.sorts[name]) for name in names]
         if len(self.frame) < _MANY_ROWS:
             self._summaries = {name: summarise(*column) for name, column in zip(names, columns, strict=True)}
+            self._derived = list(self._derived_drift())
             return
         with ThreadPoolExecutor(os.cpu_count()) as threads:
+            derived = threads.submit(lambda: list(self._derived_drift()))
             self._summaries = dict(zip(names, threads.map(lambda column: summarise(*column), columns), strict=True))
+            self._derived = derived.result()
 
     def of_column(self, name: str) -> Summary | None:
         """The summary of one of the window's columns."""
@@ -387,6 +391,7 @@ class _Question:
         return before, after
 
     def _drift(self, checked: list[str], figures: Figures) -> None:
+        tested: list[tuple[Check, Counted, str, str]] = []
         for name in checked:
             compared = self._compared(name)
             if isinstance(compared, str):
@@ -406,19 +411,19 @@ class _Question:
                 reason = f"{after.count} values; {drift.MIN_VALUES} are needed"
                 self._ask(replace(check, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
             else:
-                text = f"'{name}' drifted (score {value:.3g})"
                 bins = self.reference.bins(name)
-                p_value = self._p_value(bins, bins.counts(before), bins.counts(after), after.count)
-                self._ask(replace(check, p_value=p_value), Severity.INFO, "distribution", text)
-        self._derived_drift()
+                counted = Counted(bins, bins.counts(after), bins.counts(before))
+                tested.append((check, counted, "distribution", f"'{name}' drifted (score {value:.3g})"))
+        tested += self._derived
+        for (check, _, cause, text), single in zip(tested, p_values([each[1] for each in tested]), strict=True):
+            rows = check.rows if check.metric == "drift_score" else len(self.frame)
+            p_value = family_wise(single, self.reference.tests, rows)
+            self._ask(replace(check, p_value=p_value), Severity.INFO, cause, text)
 
-    def _p_value(self, bins: Bins, before: np.ndarray, after: np.ndarray, rows: int) -> float:
-        """How often a healthy window looks at least as unusual in anything that is tested. before, after: counts, shape (bins,)."""
-        single = float(bins.p_values(after[None, :], before[None, :])[0])
-        return family_wise(single, self.reference.tests, rows)
-
-    def _derived_drift(self) -> None:
-        """Drift of what a column is beside the others, and of how its numbers are written; of so many rows as tell enough."""
+    def _derived_drift(self) -> Iterator[tuple[Check, Counted, str, str]]:
+        """For those who ask for drift: drift of what a column is beside the others, and of how its numbers are written; of so many rows as tell enough."""
+        if not self.checks.asks(Kind.DRIFT):
+            return
         reference, whole = self.reference, self.window.frame
         few = whole.iloc[np.linspace(0, len(whole) - 1, min(len(whole), MOST_ROWS)).astype(int)]
         relations = reference.relations
@@ -438,10 +443,9 @@ class _Question:
                 if min(before.sum(), after.sum()) < drift.MIN_VALUES:
                     continue
                 gap = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
-                p_value = self._p_value(bins, before, after, len(self.frame))
-                check = Check(metric, name, value=gap, kind=Kind.DRIFT, rows=int(after.sum()), p_value=p_value)
+                check = Check(metric, name, value=gap, kind=Kind.DRIFT, rows=int(after.sum()))
                 cause, text = texts[metric]
-                self._ask(check, Severity.INFO, cause, text.format(name))
+                yield check, Counted(bins, after, before), cause, text.format(name)
 
     def _score(self, name: str, before: Summary, after: Summary) -> tuple[str, float | None]:
         """The method and the drift score of a column, None where it cannot be worked out."""

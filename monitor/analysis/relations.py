@@ -66,8 +66,10 @@ class _Term:
         if self.knots is not None:
             numbers = np.where(missing, 0.0, values.to_numpy(dtype=float))
             rank = np.where(missing, 0.5, np.interp(numbers, *self.knots)) - 0.5
-            step = np.clip(((rank + 0.5) * _STEPS).astype(int), 0, _STEPS - 1)
-            inputs = np.column_stack([rank, step[:, None] == np.arange(1, _STEPS), missing])
+            step = np.minimum(((rank + 0.5) * _STEPS).astype(int), _STEPS - 1)
+            inputs = np.zeros((len(rank), _STEPS + 1), dtype=np.float32)
+            inputs[np.arange(len(rank)), step] = 1
+            inputs[:, 0], inputs[:, -1] = rank, missing
             inputs[missing, :-1] = self.usual
             return inputs, rank[:, None], ~missing
         codes = pd.Index(self.names).get_indexer(pd.Index(values.to_numpy(dtype=object)))
@@ -180,13 +182,14 @@ class Relations:
 def digits(values: pd.Series) -> Floats:
     """How many decimals each number needs, shape (rows,): 2 for 0.25, -3 for 4,000; NaN where it is missing; no more than 9, no fewer than -6."""
     numbers = values.to_numpy(dtype=float)
-    different, place = np.unique(numbers, return_inverse=True)
-    needed = np.full(len(different), 9.0)
+    needed = np.where(np.isfinite(numbers), 9.0, np.nan)
+    left = np.flatnonzero(np.isfinite(numbers) & (numbers != 0))
+    needed[numbers == 0] = 0
     with np.errstate(over="ignore", invalid="ignore"):
         for decimals in range(8, -7, -1):
-            scaled = different * 10.0**decimals
+            scaled = numbers[left] * 10.0**decimals
             tolerance = np.minimum(1e-12 * np.abs(scaled), 1e-3) + 1e-15 * np.abs(scaled)
-            needed[np.abs(scaled - np.round(scaled)) <= tolerance] = decimals
-    needed[different == 0] = 0
-    needed[~np.isfinite(different)] = np.nan
-    return np.asarray(needed[place])
+            # What needs more decimals than these needs more than any fewer.
+            left = left[(np.abs(scaled - np.round(scaled)) <= tolerance) | ~np.isfinite(scaled)]
+            needed[left] = decimals
+    return needed

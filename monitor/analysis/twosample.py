@@ -5,6 +5,7 @@ Each takes counts of shape (draws, bins) of the window's side and of the referen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,10 +56,11 @@ class Bins:
         """The bin of each value that is there, shape (values,); -1 for those that are missing."""
         if self.knots is not None:
             numbers = values.to_numpy(dtype=float)
-            places = sum(np.searchsorted(self.knots, numbers, side) for side in ("left", "right"))
-            return np.asarray(np.where(np.isfinite(numbers), places, -1))
+            left = np.searchsorted(self.knots, numbers)
+            at_knot = self.knots[np.minimum(left, len(self.knots) - 1)] == numbers
+            return np.asarray(np.where(np.isfinite(numbers), 2 * left + at_knot, -1))
         assert self.names is not None
-        found = self.names.get_indexer(pd.Index(values.to_numpy(dtype=object)))
+        found = self.names.get_indexer(pd.Index(values.to_numpy(dtype=self.names.dtype)))
         return np.asarray(np.where(values.isna(), -1, np.where(found < 0, len(self.names), found)))
 
     def counts(self, summary: Summary) -> Floats:
@@ -78,6 +80,32 @@ class Bins:
         tests = _of_numbers(window, reference) if self.knots is not None else _of_categories(window, reference)
         smallest: Floats = np.minimum.reduce(tests)
         return smallest
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A window's counts beside the reference's, each of shape (bins,)."""
+
+    bins: Bins
+    window: Floats
+    reference: Floats
+
+
+def p_values(columns: Sequence[Counted]) -> list[float]:
+    """The smallest p-value of each column's tests, not corrected for their number; those of numbers worked out together."""
+    found = np.ones(len(columns))
+    numbers = [place for place, each in enumerate(columns) if each.bins.knots is not None]
+    if numbers:
+        # Bins without a row on either side change nothing.
+        sides = np.zeros((2, len(numbers), max(columns[place].bins.number for place in numbers)))
+        for row, place in enumerate(numbers):
+            for side, counts in enumerate((columns[place].window, columns[place].reference)):
+                sides[side, row, : len(counts)] = counts
+        found[numbers] = np.minimum.reduce(_of_numbers(*sides))
+    for place, each in enumerate(columns):
+        if each.bins.knots is None:
+            found[place] = each.bins.p_values(each.window[None, :], each.reference[None, :])[0]
+    return [float(each) for each in found]
 
 
 def _of_numbers(window: Floats, reference: Floats) -> list[Floats]:
