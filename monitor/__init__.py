@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from monitor.analysis.evaluate import evaluate
     from monitor.analysis.evaluation import Evaluation
+    from monitor.analysis.history import History, evaluate_windows
     from monitor.analysis.reference import Reference
     from monitor.domain.checks import Check, Checks, Finding, MetricValue, Severity, Verdict, WindowCounts
     from monitor.domain.columns import Columns
@@ -20,6 +21,7 @@ __all__ = [
     "Columns",
     "Evaluation",
     "Finding",
+    "History",
     "MetricValue",
     "MonitorError",
     "Reference",
@@ -28,12 +30,15 @@ __all__ = [
     "Verdict",
     "WindowCounts",
     "evaluate",
+    "evaluate_windows",
 ]
 __version__ = "0.1.0"
 
 _PLACES = {
     "evaluate": "monitor.analysis.evaluate",
     "Evaluation": "monitor.analysis.evaluation",
+    "History": "monitor.analysis.history",
+    "evaluate_windows": "monitor.analysis.history",
     "Reference": "monitor.analysis.reference",
     "Columns": "monitor.domain.columns",
     "MonitorError": "monitor.errors",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from monitor.analysis.twosample import Bins, Floats
 
@@ -14,6 +16,8 @@ _SIZES = (200, 1_000, 5_000, 20_000)
 _DRAWS = 200
 # The smallest of the drawn p-values by which their tail is told: single ones share their own luck.
 _IN_TAIL = (5, 20)
+# Into how many blocks healthy production is cut, of how many rows at least; fewer tell nothing.
+_BLOCKS, _BLOCK_ROWS, _FEWEST_BLOCKS = 20, 100, 4
 
 Null = Mapping[str, list[float]]
 
@@ -62,19 +66,56 @@ def null_distributions(tested: Sequence[Tested], rows: int, seed: int) -> dict[s
     return found
 
 
-def independent_tests(null: Null) -> tuple[Floats, Floats]:
-    """Of how many independent tests the drawn windows speak, in logarithms: of the sizes and of the numbers."""
-    return np.log([float(size) for size in null]), np.log([_as_many_tests(np.asarray(each)) for each in null.values()])
+def overdispersion(tested: Mapping[str, Mapping[str, Tested]], healthy: Floats, rows: int, seed: int) -> dict[str, Any]:
+    """How much more healthy windows of production vary than windows drawn at random, by metric and column.
 
-
-def family_wise(p_value: float, tests: tuple[Floats, Floats], rows: int) -> float:
-    """How often the smallest p-value of a healthy window of so many rows is at least as small.
-
-    tests: from `independent_tests`. The tail is that of independent tests, as many as the drawn windows speak of (a power of the
-    p-value's complement): it reaches beyond what a few hundred draws can show.
+    healthy: the rows of healthy production among all `rows`, in the order of time, shape (healthy rows,). They are cut into blocks, each held
+    against all other rows; `factors` are mean squared deviations over those of drawn windows (quasi-likelihood: Wedderburn, 1974), at `rows` a block.
     """
-    number = float(np.exp(np.interp(np.log(max(rows, 1)), *tests)))
-    return float(-np.expm1(number * np.log1p(-min(p_value, 1 - 1e-16))))
+    size = int(np.clip(len(healthy) // _BLOCKS, _BLOCK_ROWS, 5_000))
+    number = min(len(healthy) // size, 10 * _BLOCKS) if size else 0
+    if number < _FEWEST_BLOCKS:
+        return {}
+    blocks = np.stack([healthy[start * size : (start + 1) * size] for start in range(number)])
+    random = np.random.default_rng(seed)
+    drawn = np.stack([random.permutation(rows)[:size] for _ in range(_DRAWS // 4)])
+    factors = {
+        metric: {
+            name: round(
+                max(1.0, float(np.mean(_squares(each.p_values(blocks))) / np.mean(_squares(each.p_values(drawn))))), 3
+            )
+            for name, each in columns.items()
+        }
+        for metric, columns in tested.items()
+    }
+    return {"rows": size, "factors": factors}
+
+
+def _squares(p_values: Floats) -> Floats:
+    return np.asarray(norm.isf(np.clip(p_values, 1e-300, 1.0) / 2) ** 2 + 1e-3)
+
+
+def tempered(p_value: float, factor: float, size: int, rows: int) -> float:
+    """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`: what varies beyond chance grows with the rows."""
+    if factor <= 1.0:
+        return p_value
+    grown = 1 + (factor - 1) * rows / size
+    return float(2 * norm.sf(norm.isf(max(p_value, 1e-300) / 2) / np.sqrt(grown)))
+
+
+def independent_tests(null: Null, rows: int) -> float:
+    """As how many independent tests everything that is tested of a window of `rows` rows counts; between sizes interpolated."""
+    sizes = np.log([float(size) for size in null])
+    tests = np.log([_as_many_tests(np.asarray(each)) for each in null.values()])
+    return float(np.exp(np.interp(np.log(max(rows, 1)), sizes, tests)))
+
+
+def family_wise(p_value: float, tests: float) -> float:
+    """How often the smallest p-value of a healthy window is at least as small.
+
+    tests: from `independent_tests`. A power of the p-value's complement: it reaches beyond what a few hundred draws can show.
+    """
+    return float(-np.expm1(tests * np.log1p(-min(p_value, 1 - 1e-16))))
 
 
 def _as_many_tests(smallest: Floats) -> float:

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 from structlog import get_logger
 
-from monitor.analysis import drift, quality
+from monitor.analysis import drift, limits, quality
 from monitor.analysis.calibration import family_wise
 from monitor.analysis.diagnosis import SUBPOPULATION, explained
 from monitor.analysis.drift import DEFAULT_METHODS
@@ -24,7 +24,7 @@ from monitor.analysis.performance import Measured, Outcomes, loss, measure, outc
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import MOST_ROWS, digits
 from monitor.analysis.schema import Conformed, canonical_text, conform
-from monitor.analysis.summary import Summary, summarise
+from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.analysis.twosample import Counted, p_values
 from monitor.domain.checks import (
     Check,
@@ -219,12 +219,37 @@ class _Question:
             changed = check.verdict is Verdict.CHANGED or (
                 check.verdict is Verdict.FINE and check.p_value is not None and check.p_value < limit
             )
+            check = replace(check, detection_limit=self._detection_limit(check, limit))
             if changed or (finding is not None and finding.pages and check.verdict is Verdict.FINE):
                 assert finding is not None
-                result.append((replace(check, verdict=Verdict.CHANGED), replace(finding, verdict=Verdict.CHANGED)))
+                finding = replace(finding, verdict=Verdict.CHANGED, detection_limit=check.detection_limit)
+                result.append((replace(check, verdict=Verdict.CHANGED), finding))
             else:
                 result.append((check, None))
         return self._weighted_drift(result) if not self.harm_is_known else result
+
+    def _detection_limit(self, check: Check, limit: float) -> str | None:
+        """The smallest change that this check would have noticed, in words. limit: of its p-value."""
+        if check.verdict not in (Verdict.FINE, Verdict.CHANGED) or check.rows == 0:
+            return None
+        reference = self.reference
+        if check.metric == "drift_score" and check.column is not None:
+            before = reference.of_column(check.column)
+            alpha = limit / reference.independent_tests(check.rows)
+            known = check.rows, reference.rows if before is None else before.count, alpha
+            if isinstance(before, Numbers):
+                return f"a shift of {limits.shift(*known):.2g} standard deviations"
+            return f"{limits.share(0.25, *known):.1%} more rows of a category that a quarter of the rows have"
+        if check.metric == "missing_share" and check.column is not None:
+            usual = reference.missing(check.column) / reference.rows
+            return f"{limits.share(usual, check.rows, reference.rows, limit):.1%} more missing values"
+        if (
+            check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
+            and check.lower is not None
+            and check.value is not None
+        ):
+            return f"a loss of {check.value - check.lower:.2g}"
+        return None
 
     @property
     def _tells_performance(self) -> bool:
@@ -417,7 +442,8 @@ class _Question:
         tested += self._derived
         for (check, _, cause, text), single in zip(tested, p_values([each[1] for each in tested]), strict=True):
             rows = check.rows if check.metric == "drift_score" else len(self.frame)
-            p_value = family_wise(single, self.reference.tests, rows)
+            single = self.reference.tempered(check.metric, check.column, single, rows)
+            p_value = family_wise(single, self.reference.independent_tests(rows))
             self._ask(replace(check, p_value=p_value), Severity.INFO, cause, text)
 
     def _derived_drift(self) -> Iterator[tuple[Check, Counted, str, str]]:

@@ -186,7 +186,8 @@ def _missing(reference: Reference, window: Conformed, name: str, counts: WindowC
             "missing_share", name, share, rows, "missing values", text, too_little=f"{rows} rows; {MIN_ROWS} are needed"
         )
     excess = share - before_share
-    p_value = float(fisher_exact([[missing, rows - missing], [before, reference.rows - before]]).pvalue)
+    single = float(fisher_exact([[missing, rows - missing], [before, reference.rows - before]]).pvalue)
+    p_value = reference.tempered("missing_share", name, single, rows)
     if abs(excess) < MIN_FAULTY_SHARE or abs(excess) * rows < MIN_FAULTY_ROWS:
         p_value = 1.0
     if missing == rows and before_share < 1:

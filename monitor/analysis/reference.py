@@ -18,7 +18,7 @@ from pyarrow import ipc
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import estimation, mapping
-from monitor.analysis.calibration import Null, Tested, independent_tests, null_distributions
+from monitor.analysis.calibration import Null, Tested, independent_tests, null_distributions, overdispersion, tempered
 from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
     Measured,
@@ -41,9 +41,11 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "4"
+ANALYSIS_VERSION = "5"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
+# A value is there or it is missing.
+_THERE = Bins(None, pd.Index(["there", "missing"]))
 
 
 class Reference:
@@ -66,6 +68,7 @@ class Reference:
         self.summary = summary
         self._summaries: dict[str, Summary | None] = {}
         self._bins: dict[str, Bins] = {}
+        self._tests: dict[int, float] = {}
 
     @classmethod
     def fit(
@@ -80,7 +83,8 @@ class Reference:
 
         frame: one row a prediction. columns: what plays which part, `Columns.infer(frame)` if not given.
         task: binary, multiclass or regression; told from the columns if not given.
-        healthy: production rows known to be good, added to the reference's own so that their variation counts as normal.
+        healthy: production rows known to be good, in the order of time (or with Columns.event_time). They are added to the reference's own, and
+        how much more stretches of them vary than chance would have it (by hour, weekday, season, growth) counts as normal.
         Raises DataError for a frame without rows or without its columns, UsageError for an unknown task.
         """
         columns = columns or Columns.infer(frame)
@@ -89,19 +93,23 @@ class Reference:
             raise UsageError(f"'{task}' is no task; they are: {', '.join(TASKS)}")
         _check_columns(frame, columns, "the reference")
         version = _version(frame, healthy, columns, task, seed)
+        of_production = np.zeros(len(frame), dtype=bool)
         if healthy is not None:
+            _check_columns(healthy, columns, "the healthy rows")
             frame = pd.concat([frame, healthy], ignore_index=True)
+            of_production = np.append(of_production, np.ones(len(healthy), dtype=bool))
         kept = _kept(frame, columns)
         sorts: dict[str, Sort] = {name: sort_of(frame[name]) for name in kept}
         if columns.event_time is not None and columns.event_time in frame:
-            frame = frame.sort_values(columns.event_time, kind="stable")
+            order = frame[columns.event_time].argsort(kind="stable")
+            frame, of_production = frame.iloc[order], of_production[order]
         conformed = conform(frame[kept].reset_index(drop=True), sorts).frame
         for name in columns.probabilities.values():
             values = conformed[name].dropna()
             if sorts[name] != "numerical" or not values.between(0, 1).all():
                 raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
         reference = cls(lambda: conformed, columns, task, seed, version, {"sorts": sorts, "rows": len(conformed)})
-        reference.summary |= reference._summarise()
+        reference.summary |= reference._summarise(np.flatnonzero(of_production))
         return reference
 
     @property
@@ -279,14 +287,15 @@ class Reference:
         said = predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
         return np.column_stack([estimation.encode(table, self.summary["codes"]), said.to_numpy(dtype=float)])
 
-    def _summarise(self) -> dict[str, Any]:
+    def _summarise(self, healthy: np.ndarray) -> dict[str, Any]:
         names = [name for name in self.features if self.sorts[name] in ("categorical", "boolean")]
         self.summary["longest_run"] = {name: _longest_run(self.frame[name]) for name in self.features}
         self.summary["codes"] = {
             name: {value: index for index, value in enumerate(self.frame[name].value_counts().index)} for name in names
         }
         checked = [*self.features, *self.predictions]
-        self.summary |= self._null_distributions([name for name in checked if self.of_column(name) is not None])
+        names = [name for name in checked if self.of_column(name) is not None]
+        self.summary |= self._null_distributions(names, healthy)
         label = self.columns.label
         labelled = label is not None and label in self.frame and bool(self.frame[label].notna().any())
         result: dict[str, Any] = {
@@ -325,10 +334,14 @@ class Reference:
             }
         return result
 
-    def _null_distributions(self, names: list[str]) -> dict[str, Any]:
-        """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in all of it."""
+    def _null_distributions(self, names: list[str], healthy: np.ndarray) -> dict[str, Any]:
+        """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in all of it.
+
+        healthy: the places of rows of healthy production, in the order of time.
+        """
         frame = self.frame
-        values = [Tested(self.bins(name), self.bins(name).codes(frame[name])) for name in names]
+        values = {name: Tested(self.bins(name), self.bins(name).codes(frame[name])) for name in names}
+        missing = {name: Tested(_THERE, frame[name].isna().to_numpy().astype(int)) for name in names}
         relations = Relations.fit(frame, self.sorts, names)
         self.summary["relations"] = None if relations is None else relations.to_dict()
         apart = {} if self.relations is None else self.relations.distances(frame)
@@ -347,7 +360,8 @@ class Reference:
             }
             for metric, each in derived.items()
         }
-        everything = [*values, *(each for one in tested.values() for each in one.values())]
+        everything = [*values.values(), *(each for one in tested.values() for each in one.values())]
+        varied = {"drift_score": values, "missing_share": missing, **tested}
         return {
             "derived": {
                 metric: {
@@ -357,6 +371,7 @@ class Reference:
                 for metric, one in tested.items()
             },
             "null": null_distributions(everything, len(frame), self.seed),
+            "overdispersion": overdispersion(varied, healthy, len(frame), self.seed),
         }
 
     @cached_property
@@ -376,10 +391,17 @@ class Reference:
             for metric, each in self.summary["derived"].items()
         }
 
-    @cached_property
-    def tests(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of how many independent tests healthy windows speak, by window size."""
-        return independent_tests(self.null)
+    def tempered(self, metric: str, column: str | None, p_value: float, rows: int) -> float:
+        """A p-value for a window of `rows` rows, in the light of how much healthy production varies."""
+        found = self.summary["overdispersion"]
+        factor = found["factors"].get(metric, {}).get(column, 1.0) if found else 1.0
+        return tempered(p_value, factor, found["rows"], rows) if factor > 1 else p_value
+
+    def independent_tests(self, rows: int) -> float:
+        """As how many independent tests everything that is tested of a window of `rows` rows counts."""
+        if rows not in self._tests:
+            self._tests[rows] = independent_tests(self.null, rows)
+        return self._tests[rows]
 
     def _calibration(self, data: Outcomes) -> Any:
         if data.probability is None:

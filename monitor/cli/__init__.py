@@ -9,6 +9,7 @@ import typer
 
 from monitor.cli import (
     alerts,
+    backtest,
     channels,
     config,
     doctor,
@@ -57,6 +58,7 @@ app.command("init")(init.init)
 app.command("validate")(validate.validate)
 app.command("run")(work.run)
 app.command("serve")(work.serve)
+app.command("backtest")(backtest.backtest)
 app.command("backfill")(work.backfill)
 app.command("status")(status.status)
 app.command("report")(runs.report)

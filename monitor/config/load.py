@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,18 @@ def find(start: Path, given: str | None) -> Path:
     )
 
 
-def load(path: Path, *, check_secrets: bool = True) -> Loaded:
-    """Read a file or a folder of files. Raises ConfigurationError that names every mistake."""
+def load(path: Path, *, check_secrets: bool = True, changes: Mapping[str, Any] | None = None) -> Loaded:
+    """Read a file or a folder of files. Raises ConfigurationError that names every mistake.
+
+    changes: keys of every monitor to be set otherwise, such as `checks.false_alarm_rate`.
+    """
     document = _read(path)
     values = dict(document.values)
     problems = list(document.problems)
     if not problems:
         _merge_defaults(values, document, problems)
+        for key, value in (changes or {}).items():
+            _set(values, key, value)
     configuration: Configuration | None = None
     if not problems:
         try:
@@ -136,6 +141,19 @@ def _merge_defaults(values: dict[str, Any], document: yaml_text.Document, proble
     for name, entry in monitors.items():
         if isinstance(entry, dict):
             monitors[name] = _merged(defaults, entry, ("defaults",), ("monitors", name), document)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key of every monitor's entry."""
+    monitors: dict[str, Any] = values.get("monitors") or {}
+    *path, last = key.split(".")
+    for name in monitors:
+        inside = entry = dict(monitors[name] or {})
+        for part in path:
+            inside[part] = dict(inside.get(part) or {})
+            inside = inside[part]
+        inside[last] = value
+        monitors[name] = entry
 
 
 def _merged(

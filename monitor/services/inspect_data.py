@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
+from monitor.analysis import limits
 from monitor.analysis.performance import is_positive, roc_auc
 from monitor.analysis.reference import infer_task
 from monitor.analysis.schema import canonical_text, sort_of
+from monitor.domain.checks import Checks
 from monitor.domain.columns import Columns, guess_columns
 from monitor.domain.grid import Duration, Grid, Window
 from monitor.errors import DataError
@@ -21,6 +23,7 @@ _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
 _ROWS_PER_WINDOW = 300
 _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
+_SAMPLE = 20_000
 _CONVENTIONAL = ("1", "true", "yes", "y", "positive", "pos")
 
 
@@ -113,6 +116,8 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     delay, expected = (
         _label_delay(log, labels, columns, extent.first, extent.newest, notes) if labels is not None else ("", 0.95)
     )
+    rows_a_window = rows / span * Duration.parse(length).approximate().total_seconds()
+    notes.append(limits.in_words(min(rows_a_window, _SAMPLE), len(reference), Checks().false_alarm_rate))
     return Proposal(
         columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
         reference_start, reference_end, area, classes, tuple(notes),

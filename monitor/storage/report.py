@@ -182,6 +182,14 @@ class ReportDatabase:
         """One row a monitor: its health now."""
         return self._view("monitor_latest", {}, "since", None, None, ("monitor",), None, 0)
 
+    def metric_names(self, monitor: str) -> list[str]:
+        """The metrics of a monitor that have values, sorted."""
+        series = MetricSeries
+        query: Any = (
+            select(series.metric).join(MonitorRow, MonitorRow.id == series.monitor_id).where(MonitorRow.name == monitor)
+        )
+        return sorted(set(self._frame(query.distinct())["metric"]))
+
     def query(self, sql: str) -> pd.DataFrame:
         """The rows of one SELECT of your own."""
         names, rows = self.rows(sql)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.metrics import roc_auc_score
 
 from monitor import Columns, Reference
+from monitor.analysis.faults import FAULTS
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SETS = {
@@ -108,25 +109,8 @@ def window(name: str, seed: int, size: int, number: int) -> pd.DataFrame | None:
     return rest.iloc[np.sort(chosen)].reset_index(drop=True)
 
 
-@dataclass(frozen=True)
-class Corruption:
-    """A fault in one column: what it does to the affected rows. sort: of which columns; numerical, categorical or both."""
-
-    name: str
-    sort: str
-    apply: Callable[[pd.DataFrame, str, np.ndarray, Random], pd.DataFrame]
-
-
-def _set(frame: pd.DataFrame, column: str, rows: np.ndarray, values: object) -> pd.DataFrame:
-    result = frame.copy()
-    changed = result[column].astype(object if result[column].dtype.kind not in "fiu" else float).copy()
-    changed[rows] = values
-    result[column] = changed
-    return result
-
-
 def _other_rows(frame: pd.DataFrame, column: str, rows: np.ndarray, random: Random) -> pd.DataFrame:
-    """More of those whose value is high: the affected rows are replaced by copies of rows of the top quarter."""
+    """A subpopulation that grows: the affected rows are replaced by copies of those whose value is in the top quarter."""
     values = pd.factorize(frame[column], sort=True)[0] if frame[column].dtype.kind not in "fiu" else frame[column]
     top = np.flatnonzero(np.asarray(values) >= np.nanquantile(np.asarray(values, dtype=float), 0.75))
     taken = np.arange(len(frame))
@@ -134,27 +118,10 @@ def _other_rows(frame: pd.DataFrame, column: str, rows: np.ndarray, random: Rand
     return frame.iloc[taken].reset_index(drop=True).assign(**{name: frame[name] for name in ("id", "event_time")})
 
 
-def _swap(frame: pd.DataFrame, column: str, rows: np.ndarray, _: Random) -> pd.DataFrame:
-    first, second = frame[column].value_counts().index[:2]
-    values = frame.loc[rows, column]
-    return _set(
-        frame, column, rows, values.where(~values.isin([first, second]), values.map({first: second, second: first}))
-    )
-
-
 CORRUPTIONS = [
-    Corruption("mean shift", "numerical", lambda f, c, r, g: _set(f, c, r, f.loc[r, c] + f[c].std())),
-    Corruption("scale", "numerical", lambda f, c, r, g: _set(f, c, r, (f.loc[r, c] - f[c].mean()) * 2 + f[c].mean())),
-    Corruption("unit x100", "numerical", lambda f, c, r, g: _set(f, c, r, f.loc[r, c] * 100)),
-    Corruption("rounding", "numerical", lambda f, c, r, g: _set(f, c, r, f.loc[r, c].round(-int(np.floor(np.log10(f[c].std() + 1e-12)))))),
-    Corruption("placeholder", "numerical", lambda f, c, r, g: _set(f, c, r, -999.0)),
-    Corruption("missing", "both", lambda f, c, r, g: _set(f, c, r, None)),
-    Corruption("stuck", "both", lambda f, c, r, g: _set(f, c, r, f[c].dropna().iloc[0])),
-    Corruption("correlation break", "both", lambda f, c, r, g: _set(f, c, r, g.permutation(f.loc[r, c].to_numpy()))),
-    Corruption("subpopulation", "both", _other_rows),
-    Corruption("new category", "categorical", lambda f, c, r, g: _set(f, c, r, "never seen")),
-    Corruption("category swap", "categorical", _swap),
-]  # fmt: skip
+    *((fault.name, fault.fits, fault.inject) for fault in FAULTS),
+    ("subpopulation", lambda values: values.nunique() > 1, _other_rows),
+]
 
 
 @dataclass(frozen=True)
@@ -174,23 +141,19 @@ def corrupted(name: str, seed: int, size: int, rounds: int) -> Iterator[Corrupte
     if len(rest) < size:
         return
     for number in range(rounds):
-        for index, each in enumerate(CORRUPTIONS):
+        for index, (fault, fits, inject) in enumerate(CORRUPTIONS):
             for share in (0.05, 0.2, 0.5):
                 random = np.random.default_rng([seed, size, number, index, int(share * 100)])
                 clean = rest.iloc[np.sort(random.permutation(len(rest))[:size])].reset_index(drop=True)
-                fitting = [
-                    column for column in model.features
-                    if clean[column].nunique() > 1 and each.sort in ("both", "numerical" if clean[column].dtype.kind in "fiu" else "categorical")
-                ]  # fmt: skip
-                if fitting:
-                    column = str(random.choice(fitting))
-                    rows = random.random(len(clean)) < share
-                    broken = each.apply(clean, column, rows, random)
-                    before, after = (
-                        side[column].astype(object).where(side[column].notna(), "missing") for side in (clean, broken)
-                    )
-                    if (before != after).any():
-                        faulty = model.answers(broken)
-                        yield Corrupted(
-                            each.name, share, column, faulty.drop(columns="label"), model.harmed(clean, faulty)
-                        )
+                fitting = [column for column in model.features if fits(clean[column])]
+                if not fitting:
+                    continue
+                column = str(random.choice(fitting))
+                rows = random.random(len(clean)) < share
+                broken = inject(clean, column, rows, random)
+                before, after = (
+                    side[column].astype(object).where(side[column].notna(), "missing") for side in (clean, broken)
+                )
+                if (before != after).any():
+                    faulty = model.answers(broken)
+                    yield Corrupted(fault, share, column, faulty.drop(columns="label"), model.harmed(clean, faulty))

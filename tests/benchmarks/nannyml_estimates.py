@@ -53,5 +53,6 @@ def estimates(folder: Path) -> pd.DataFrame:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    pd.set_option("future.infer_string", False)  # NannyML does not know pandas' newer texts
     data, out = map(Path, sys.argv[1:])
     pd.concat([estimates(folder) for folder in sorted(data.iterdir()) if folder.is_dir()]).to_parquet(out)

@@ -168,7 +168,8 @@ def test_estimates_against_nannyml(production: pd.DataFrame, tmp_path: Path) -> 
         if subprocess.run([python, "-m", "pip", "install", "-q", "nannyml", "statsmodels"], check=False).returncode:
             pytest.skip("NannyML cannot be installed")
     script = Path(__file__).with_name("nannyml_estimates.py")
-    subprocess.run([python, str(script), str(DATA), str(tmp_path / "estimates.parquet")], check=True)
+    silent = os.environ | {"NML_DISABLE_USAGE_LOGGING": "1"}
+    subprocess.run([python, str(script), str(DATA), str(tmp_path / "estimates.parquet")], check=True, env=silent)
     peer = pd.read_parquet(tmp_path / "estimates.parquet")
     both = production.merge(peer, on=["set", "window"])
     both["ours"], both["theirs"] = (both["value"] - both["real"]).abs(), (both["estimate"] - both["real"]).abs()

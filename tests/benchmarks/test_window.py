@@ -376,7 +376,7 @@ def cold_start(folder: Path) -> tuple[float, float]:
 
     def is_done() -> bool:
         try:
-            return bool(project.query("SELECT 1 FROM runs WHERE state = 'done'"))
+            return bool(project.query("SELECT 1 FROM runs WHERE status = 'done'"))
         except sqlite3.OperationalError:  # the database is not made yet
             return False
 

@@ -1,0 +1,52 @@
+"""A fire drill: faults in copies of real windows, to see which are caught."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from monitor.analysis.evaluate import evaluate
+from monitor.analysis.faults import FAULTS
+from monitor.analysis.reference import Reference
+from monitor.domain.checks import Checks
+from monitor.domain.grid import Window
+from monitor.sources.log import Log
+
+_SHARES = (0.05, 0.2, 1.0)
+_COLUMNS = 4
+
+
+def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Checks) -> pd.DataFrame:
+    """One row a fault, strength (share of rows) and column: the share of windows in which it was caught, in the right column, and paged.
+
+    A window in which the unharmed copy is changed already counts only what is found in the faulty column beside that. The model's answers
+    stay those that were logged: what a fault does to them is not in it.
+    """
+    random = np.random.default_rng(reference.seed)
+    importance = reference.importance
+    columns = sorted(reference.features, key=lambda name: -importance.get(name, 0.0))[:_COLUMNS]
+    label = reference.columns.label
+    rows = []
+    for window in windows:
+        frame = log.sample(window, None)
+        frame = frame.drop(columns=[label] if label in frame else []).reset_index(drop=True)
+        before = {finding.column for finding in evaluate(reference, frame, checks=checks).findings}
+        for column in (name for name in columns if name in frame):
+            for fault in (each for each in FAULTS if each.fits(frame[column])):
+                for share in _SHARES:
+                    faulty = fault.inject(frame, column, random.random(len(frame)) < share, random)
+                    evaluation = evaluate(reference, faulty, checks=checks)
+                    named = {finding.column for finding in evaluation.findings}
+                    rows.append(
+                        (fault.name, share, column, bool(named - before), column in named - before, evaluation.pages)
+                    )
+            faulty = frame.drop(columns=[column])
+            evaluation = evaluate(reference, faulty, checks=checks)
+            named = {finding.column for finding in evaluation.findings}
+            rows.append(("lost feature", 1.0, column, bool(named - before), column in named, evaluation.pages))
+    table = pd.DataFrame(rows, columns=["fault", "share_of_rows", "column", "caught", "named", "pages"])
+    return (
+        table.groupby(["fault", "share_of_rows", "column"], sort=False)[["caught", "named", "pages"]]
+        .mean()
+        .reset_index()
+    )
