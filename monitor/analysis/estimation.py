@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.isotonic import IsotonicRegression
 
 from monitor.analysis.performance import Measured, mean
 
 Floats = np.ndarray
-# How much recent outcomes are expected to differ from the reference: the logit's place and slope; and as how many rows that is held.
-_PRIOR_SPREAD = (0.5, 0.25)
-_PRIOR_ROWS = 30
 _DRAWS = 100
 _DRAW_ROWS = 5_000
 
@@ -49,9 +45,9 @@ def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None
 
 
 def estimate_binary(
-    score: Floats, said: Floats, chance: Floats, seed: int, weight: Floats | None = None
+    score: Floats, said: Floats, chance: Floats, seed: int | None, weight: Floats | None = None
 ) -> dict[str, Measured]:
-    """CBPE for a binary model: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
+    """CBPE for a binary model, without the area's error if `seed` is None: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
     weights = np.ones(len(score)) if weight is None else weight
     right = np.where(said == 1, chance, 1 - chance)
     clipped = np.clip(score, 1e-15, 1 - 1e-15)
@@ -69,7 +65,8 @@ def estimate_binary(
     if wanted + named > 0:
         result["estimated_f1"] = Measured(2 * hits / (wanted + named))
     if np.isfinite(value):
-        result["estimated_roc_auc"] = Measured(value, _roc_auc_error(score, chance, seed, weight))
+        error = None if seed is None else _roc_auc_error(score, chance, seed, weight)
+        result["estimated_roc_auc"] = Measured(value, error)
     return result
 
 
@@ -94,7 +91,7 @@ def _roc_auc_error(score: Floats, chance: Floats, seed: int, weight: Floats | No
 
 
 def estimate_multiclass(
-    chances: Floats, places: Floats, seed: int, weight: Floats | None = None
+    chances: Floats, places: Floats, seed: int | None, weight: Floats | None = None
 ) -> dict[str, Measured]:
     """CBPE for a multiclass model: `chances` calibrated and summing to one, shape (rows, classes); `places` the predicted class's column."""
     rows = np.arange(len(chances))
@@ -103,10 +100,11 @@ def estimate_multiclass(
     areas = [expected_roc_auc(chances[:, index], chances[:, index], weight) for index in range(chances.shape[1])]
     finite = [area for area in areas if np.isfinite(area)]
     if finite:
-        errors = [
-            _roc_auc_error(chances[:, index], chances[:, index], seed, weight) for index in range(chances.shape[1])
-        ]
-        result["estimated_roc_auc"] = Measured(float(np.mean(finite)), float(np.mean(errors)))
+        error = None
+        if seed is not None:
+            columns = [chances[:, index] for index in range(chances.shape[1])]
+            error = float(np.mean([_roc_auc_error(column, column, seed, weight) for column in columns]))
+        result["estimated_roc_auc"] = Measured(float(np.mean(finite)), error)
     return result
 
 
@@ -132,34 +130,3 @@ def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradie
 def expected_loss(model: HistGradientBoostingRegressor, features: Floats) -> Floats:
     """DLE: the absolute error that the loss model expects of each row."""
     return np.asarray(np.clip(model.predict(features), 0, None))
-
-
-def loss_ratio(errors: Floats, expected: Floats, usual: float) -> float:
-    """How much larger recent errors were than expected; `_PRIOR_ROWS` rows that were just as expected keep a few from deciding."""
-    prior = _PRIOR_ROWS * usual
-    return float((errors.sum() + prior) / (expected.sum() + prior)) if prior > 0 else 1.0
-
-
-def recalibration(chance: Floats, truth: Floats, weight: Floats | None) -> Floats:
-    """What recent outcomes say of calibrated probabilities: how far their logits are to be moved and stretched, shape (2,).
-
-    Logistic regression with a normal prior about no change at all (deviations `_PRIOR_SPREAD`), by Newton's method: few outcomes move little.
-    """
-    weights = np.ones(len(chance)) if weight is None else weight / weight.mean()
-    logits = np.log(chance) - np.log1p(-chance)
-    inputs, change = np.column_stack([np.ones_like(logits), logits]), np.zeros(2)
-    precision = np.diag(1 / np.square(_PRIOR_SPREAD))
-    for _ in range(100):
-        expected = expit(logits + inputs @ change)
-        slope = inputs.T @ (weights * (truth - expected)) - precision @ change
-        step = np.linalg.solve((inputs.T * (weights * expected * (1 - expected))) @ inputs + precision, slope)
-        change += np.clip(step, -0.25, 0.25)  # where probabilities promise all or nothing the curvature says little
-        if np.abs(step).max() < 1e-9:
-            break
-    return change
-
-
-def recalibrated(chance: Floats, change: Floats) -> Floats:
-    """Probabilities with their logits moved and stretched."""
-    logits = np.log(chance) - np.log1p(-chance)
-    return np.asarray(np.clip(expit(change[0] + (1 + change[1]) * logits), 1e-4, 1 - 1e-4))

@@ -16,6 +16,7 @@ from structlog import get_logger
 
 from monitor.analysis import drift, limits, quality
 from monitor.analysis.calibration import family_wise
+from monitor.analysis.correction import Recent, days
 from monitor.analysis.diagnosis import SUBPOPULATION, explained
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evaluation import Evaluation
@@ -108,6 +109,15 @@ def _conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
     return result
 
 
+def _recent(frame: pd.DataFrame, reference: Reference) -> Recent:
+    """Labelled rows of late, with their times where they have them; else in their order, as one after the other."""
+    columns = reference.columns
+    time, known = columns.event_time, columns.label_time or "label_time"
+    times = days(frame[time]) if time is not None and time in frame else np.arange(len(frame), dtype=float)
+    known_at = days(frame[known]) if known in frame else None
+    return Recent(_conformed(frame, reference).frame, times, known_at)
+
+
 class _Question:
     """One window's evaluation in the making."""
 
@@ -124,7 +134,7 @@ class _Question:
         self.counts = counts
         self.checks = checks
         self.window: Conformed = _conformed(self.frame, reference)
-        self.recent = None if recent is None else _conformed(recent.reset_index(drop=True), reference).frame
+        self.recent = None if recent is None or recent.empty else _recent(recent.reset_index(drop=True), reference)
         name = reference.columns.id
         self.ids = recent[name] if recent is not None and name is not None and name in recent else None
         self.margin = float(norm.ppf(0.5 + checks.page_confidence / 2))
@@ -487,7 +497,11 @@ class _Question:
         return method, value if np.isfinite(value) else None
 
     def _estimated(self) -> None:
-        values = self.reference.estimate(self.window.frame, self.recent, self._known())
+        name = self.reference.columns.event_time
+        times = days(self.frame[name]) if name is not None and name in self.frame else np.zeros(0)
+        lately = self.recent.times if self.recent is not None else np.zeros(1)
+        at = float(np.nanmean(times)) if np.isfinite(times).any() else float(lately.max() + 1)
+        values = self.reference.estimate_now(self.window.frame, self.recent, self._known(), at)
         baseline = self.reference.baseline
         self._add_performance_metrics(values, None)
         if not self.checks.asks(Kind.ESTIMATED_PERFORMANCE):
@@ -505,9 +519,9 @@ class _Question:
     def _known(self) -> pd.Series | None:
         """The labels of this window's own rows that are among the recent ones, by their ids; missing elsewhere."""
         label, name = self.reference.columns.label, self.reference.columns.id
-        if self.recent is None or self.recent.empty or label is None or self.ids is None or name not in self.frame:
+        if self.recent is None or label is None or self.ids is None or name not in self.frame:
             return None
-        labels = pd.Series(self.recent[label].to_numpy(), index=self.ids.to_numpy())
+        labels = pd.Series(self.recent.frame[label].to_numpy(), index=self.ids.to_numpy())
         labels = labels[labels.index.notna() & ~labels.index.duplicated(keep="last")]
         known = self.frame[name].map(labels)
         return known if known.notna().any() else None

@@ -17,10 +17,12 @@ import pyarrow as pa
 from pyarrow import ipc
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from monitor.analysis import estimation, mapping
+from monitor.analysis import correction, estimation, mapping
 from monitor.analysis.calibration import Null, Tested, independent_tests, null_distributions, overdispersion, tempered
+from monitor.analysis.correction import Recent
 from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
+    HIGHER_IS_BETTER,
     Measured,
     Outcomes,
     is_positive,
@@ -41,7 +43,7 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "5"
+ANALYSIS_VERSION = "6"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
 # A value is there or it is missing.
@@ -414,17 +416,16 @@ class Reference:
         ]
 
     def estimate(
-        self, frame: pd.DataFrame, recent: pd.DataFrame | None = None, known: pd.Series | None = None
+        self, frame: pd.DataFrame, known: pd.Series | None = None, *, with_errors: bool = True
     ) -> dict[str, Measured]:
         """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their labels.
 
-        recent: labelled rows in the same sorts, by which the estimator is corrected. known: labels of rows of `frame` that came already,
-        missing elsewhere: these are taken as they are.
+        known: labels of rows of `frame` that came already, missing elsewhere: these are taken as they are.
         """
         if not self.summary["labelled"]:
             return {}
         if self.task == "regression":
-            return self._estimate_regression(frame, recent, known)
+            return self._estimate_regression(frame, known)
         line = self.summary["calibration"]
         if line is None:
             return {}
@@ -435,18 +436,16 @@ class Reference:
             return {}
         scores = table[usable_rows].to_numpy()
         said, weight = said[usable_rows], _weight(frame[usable_rows], self.columns)
-        lately = None if recent is None or recent.empty else outcomes(recent, self.columns, self.task)
+        seed = self.seed if with_errors else None
         truth = None if known is None else known[usable_rows]
         if self.task == "binary":
-            chance = self._chance(scores[:, 0], line, lately, None)
+            chance = estimation.calibrated(scores[:, 0], line)
             if truth is not None:
                 there = truth.notna().to_numpy()
                 chance[there] = is_positive(truth, self.columns.positive).to_numpy()[there]
-            return estimation.estimate_binary(scores[:, 0], said.to_numpy(dtype=float), chance, self.seed, weight)
+            return estimation.estimate_binary(scores[:, 0], said.to_numpy(dtype=float), chance, seed, weight)
         places = {name: index for index, name in enumerate(self.columns.probabilities)}
-        chances = np.column_stack(
-            [self._chance(scores[:, index], line[index], lately, name) for name, index in places.items()]
-        )
+        chances = np.column_stack([estimation.calibrated(scores[:, index], line[index]) for index in places.values()])
         chances = chances / chances.sum(axis=1, keepdims=True)
         if truth is not None:
             texts = canonical_text(truth)
@@ -454,23 +453,56 @@ class Reference:
             chances[there] = np.eye(len(places))[texts[there].map(places).to_numpy(dtype=int)]
         inside = said.isin(places).to_numpy()
         return estimation.estimate_multiclass(
-            chances[inside], said[inside].map(places).to_numpy(dtype=int), self.seed,
+            chances[inside], said[inside].map(places).to_numpy(dtype=int), seed,
             None if weight is None else weight[inside],
         )  # fmt: skip
 
-    def _chance(self, score: np.ndarray, line: Any, lately: Outcomes | None, name: str | None) -> np.ndarray:
-        """The probability of a class (of the positive one if it has no name) as calibrated on the reference, corrected by recent outcomes."""
-        chance = estimation.calibrated(score, line)
-        if lately is None or lately.probability is None or lately.rows == 0:
-            return chance
-        of_class = lately.probability if name is None else lately.probability[:, lately.classes.index(name)]
-        truth = lately.label if name is None else (lately.label == name).astype(float)
-        correction = estimation.recalibration(estimation.calibrated(of_class, line), truth, lately.weight)
-        return estimation.recalibrated(chance, correction)
-
-    def _estimate_regression(
-        self, frame: pd.DataFrame, recent: pd.DataFrame | None, known: pd.Series | None
+    def estimate_now(
+        self, frame: pd.DataFrame, recent: Recent | None, known: pd.Series | None, at: float
     ) -> dict[str, Measured]:
+        """As `estimate`, corrected by how far it was off in stretches of late. at: when the rows were predicted, in days."""
+        plain = self.estimate(frame, known)
+        stretches = [] if recent is None else recent.stretches()
+        if recent is None or not stretches or not plain:
+            return plain
+        times = np.array([recent.when(part) for part in stretches])
+        realised = [measure(outcomes(part, self.columns, self.task)) for part in stretches]
+        expected = [self.estimate(part, with_errors=False) for part in stretches]
+        unknown = frame if known is None else frame[known.isna()]
+        left = len(unknown) / len(frame)
+        rest = plain if left == 1 else self.estimate(unknown, with_errors=False)
+        return {
+            name: self._corrected(name, value, rest.get(name), left, times, realised, expected, at)
+            for name, value in plain.items()
+        }
+
+    def _corrected(
+        self, name: str, plain: Measured, rest: Measured | None, left: float, times: np.ndarray,
+        realised: list[dict[str, Measured]], expected: list[dict[str, Measured]], at: float,
+    ) -> Measured:  # fmt: skip
+        """One metric, corrected for the share `left` of rows whose label is not known; `rest` is what is expected of these."""
+        metric = name.removeprefix("estimated_")
+        is_ratio = metric not in HIGHER_IS_BETTER
+        told = []
+        for time, found, usual in zip(times, realised, expected, strict=True):
+            if (
+                metric in found
+                and name in usual
+                and found[metric].error
+                and min(found[metric].value, usual[name].value) > 0
+            ):
+                value, before, error = found[metric].value, usual[name].value, found[metric].error or 0.0
+                told.append((time, *((np.log(value / before), error / value) if is_ratio else (value - before, error))))
+        if not told or rest is None:
+            return plain
+        change, doubt = correction.forecast(np.array(told), at)
+        moved = rest.value * np.expm1(change) if is_ratio else change
+        doubt = doubt * (rest.value * np.exp(change) if is_ratio else 1.0)
+        value = plain.value + left * moved
+        value = max(value, 0.0) if is_ratio else float(np.clip(value, 0.0, 1.0))
+        return Measured(float(value), None if plain.error is None else float(np.hypot(plain.error, left * doubt)))
+
+    def _estimate_regression(self, frame: pd.DataFrame, known: pd.Series | None) -> dict[str, Measured]:
         said = predicted(frame, self.columns, self.task)
         usable = frame[said.notna()]
         if self.loss_model is None or len(usable) < 2:
@@ -478,12 +510,6 @@ class Reference:
         model, noise = self.loss_model
         expected = estimation.expected_loss(model, self.encoded(usable))
         spread = np.full(len(usable), noise)
-        if recent is not None and not recent.empty:
-            lately = self._absolute_errors(recent)
-            there = np.isfinite(lately)
-            usual = estimation.expected_loss(model, self.encoded(recent[there]))
-            ratio = estimation.loss_ratio(lately[there].to_numpy(), usual, self.baseline_error)
-            expected, spread = expected * ratio, spread * ratio**2
         if known is not None:
             errors = (
                 (pd.to_numeric(known[usable.index], errors="coerce") - said[usable.index]).abs().to_numpy(dtype=float)
@@ -491,11 +517,6 @@ class Reference:
             there = np.isfinite(errors)
             expected, spread = np.where(there, errors, expected), np.where(there, 0.0, spread)
         return {"estimated_mae": mean(expected, _weight(usable, self.columns), spread)}
-
-    @cached_property
-    def baseline_error(self) -> float:
-        """The mean absolute error on the reference."""
-        return float(np.nanmean(self._absolute_errors(self.frame)))
 
     def _absolute_errors(self, frame: pd.DataFrame) -> pd.Series:
         assert self.columns.label is not None

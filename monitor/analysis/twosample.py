@@ -196,9 +196,12 @@ def _of_categories(window: Floats, reference: Floats) -> list[Floats]:
     expected = both * (n / whole)[:, None]
     variance = expected * (m / whole)[:, None] * (1 - both / whole[:, None]) * (whole / (whole - 1))[:, None]
     distance = np.abs(window - expected)
-    squares = np.divide(distance**2, expected * (m / whole)[:, None], out=np.zeros_like(both), where=expected > 0)
-    freedom = np.maximum((both > 0).sum(axis=1) - 1, 1)
+    # What both sides together hold hardly ever tells nothing; a fault of the kind is counted among unseen values.
+    often = both >= _RARE
+    squares = np.divide(distance**2, expected * (m / whole)[:, None], out=np.zeros_like(both), where=often)
+    freedom = np.maximum(often.sum(axis=1) - 1, 1)
     # Half a row less: counts are whole, and the normal curve would make too much of a few of them.
-    steps = np.divide(np.maximum(distance - 0.5, 0), np.sqrt(2 * variance), out=np.zeros_like(both), where=variance > 0)
-    largest = erfc(steps.max(axis=1)) * np.maximum((both > 0).sum(axis=1), 1)
+    steps = np.maximum(distance - 0.5, 0)
+    steps = np.divide(steps, np.sqrt(2 * variance), out=np.zeros_like(both), where=often & (variance > 0))
+    largest = erfc(steps.max(axis=1)) * np.maximum(often.sum(axis=1), 1)
     return [chi2.sf(squares.sum(axis=1), freedom), np.minimum(largest, 1.0)]

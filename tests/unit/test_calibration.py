@@ -103,3 +103,12 @@ def test_what_varies_in_healthy_production_counts_as_normal() -> None:
         assert evaluate(calibrated, moved)["drift_score", name].verdict == "changed"
     again = Reference.from_bytes(calibrated.to_bytes())
     assert evaluate(again, windows[0]).to_json() == evaluate(calibrated, windows[0]).to_json()
+
+
+def test_a_single_odd_row_of_the_reference_makes_no_test_deaf() -> None:
+    random = np.random.default_rng(8)
+    frame = pd.DataFrame({"flag": np.where(np.arange(4000) == 7, "odd", "even"), "x": random.normal(size=4000)}).assign(
+        prediction=0.0
+    )
+    reference = Reference.fit(frame, Columns(prediction="prediction"), "regression")
+    assert 5 < reference.independent_tests(200) < 200
