@@ -31,6 +31,8 @@ _UNDONE = 0.35
 _MIN_SHARE = 0.01
 # Columns that are held against each other.
 _FEW = 12
+# Rows that tell a cause, however many there are.
+_ENOUGH = 5_000
 SUBPOPULATION = "subpopulation shift"
 
 
@@ -87,7 +89,7 @@ def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floa
 
 
 def _few(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.iloc[np.linspace(0, len(frame) - 1, min(len(frame), 5_000)).astype(int)]
+    return frame.iloc[np.linspace(0, len(frame) - 1, min(len(frame), _ENOUGH)).astype(int)]
 
 
 def _cause(before: Summary, after: Summary, rewritten: bool) -> Cause:
@@ -113,6 +115,7 @@ def _with_cause(
 
 def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool) -> Cause:
     """The kind of change of a numerical column."""
+    before, after = _thinned(before), _thinned(after)
     gap = distance(before, after)
     tries = (_repeated(before, after, gap), _unit(before, after, gap))
     found = next((cause for cause in tries if cause is not None), None)
@@ -123,31 +126,39 @@ def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool) -> C
     return _moved(before, after)
 
 
+def _thinned(values: Numbers) -> Numbers:
+    """The same distribution in some thousand values, which are sorted again for each unit that is tried."""
+    if values.count <= _ENOUGH:
+        return values
+    return Numbers(values.values[np.linspace(0, values.count - 1, _ENOUGH).astype(int)], values.rows)
+
+
 def cause_of_categories(before: Categories, after: Categories) -> Cause:
     """The kind of change of a column of categories."""
     names = before.tally.index.union(after.tally.index, sort=False)
     there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
     change = here - there
     up, down = change.idxmax(), change.idxmin()
+    more, less = (str(name)[:60] for name in (up, down))
     noise = 3 * float(np.sqrt(there[down] * (1 - there[down]) / after.count)) + 1 / after.count
     if there[up] == 0 and here[down] <= 0.1 * there[down] and abs(here[up] - there[down] + here[down]) <= noise:
-        return Cause("renamed category", f"'{down}' vanished while '{up}' came at the same share ({here[up]:.1%})", float(here[up]), True)  # fmt: skip
+        return Cause("renamed category", f"'{less}' vanished while '{more}' came at the same share ({here[up]:.1%})", float(here[up]), True)  # fmt: skip
     if there[up] == 0:
-        text = f"'{up}' is new, in {here[up]:.1%} of the rows"
+        text = f"'{more}' is new, in {here[up]:.1%} of the rows"
         if str(up).strip().lower() in _PLACEHOLDER_TEXTS:
             return Cause("placeholder value", text, float(here[up]), True)
         return Cause("new category", text, float(here[up]), True)
     if abs(here[up] - there[down]) <= noise and abs(here[down] - there[up]) <= noise and len(names) > 2:
-        return Cause("category swap", f"'{up}' and '{down}' changed places", float(here[up] + here[down]), True)
+        return Cause("category swap", f"'{more}' and '{less}' changed places", float(here[up] + here[down]), True)
     share = float(change[up] / (1 - there[up])) if there[up] < 1 else 0.0
     rest = there.drop(up) * (1 - share)
     if share >= 0.03 and float((here.drop(up) - rest).abs().sum()) / 2 <= 0.1 * float(change[up]) + noise / 2:
-        return Cause("stuck value", f"'{up}' in {share:.1%} of the rows where other values were", share, True)
+        return Cause("stuck value", f"'{more}' in {share:.1%} of the rows where other values were", share, True)
     if here[down] == 0 and there[down] >= _MIN_SHARE:
         return Cause(
-            "vanished category", f"'{down}' is gone, it was {there[down]:.1%} of the rows", float(there[down]), True
+            "vanished category", f"'{less}' is gone, it was {there[down]:.1%} of the rows", float(there[down]), True
         )
-    return Cause("shares of categories", f"'{up}' {there[up]:.1%} -> {here[up]:.1%}, '{down}' {there[down]:.1%} -> {here[down]:.1%}", float(change.clip(lower=0).sum()))  # fmt: skip
+    return Cause("shares of categories", f"'{more}' {there[up]:.1%} -> {here[up]:.1%}, '{less}' {there[down]:.1%} -> {here[down]:.1%}", float(change.clip(lower=0).sum()))  # fmt: skip
 
 
 def distance(before: Numbers, after: Numbers) -> float:
@@ -271,7 +282,7 @@ def subpopulation(
         if best is None or explained > best[0]:
             change = here.sub(there, fill_value=0)
             value = change.idxmax()
-            best = explained, column, str(value), float(there.get(value, 0.0)), float(here.get(value, 0.0))
+            best = explained, column, str(value)[:60], float(there.get(value, 0.0)), float(here.get(value, 0.0))
     return best[1:] if best is not None and best[0] >= 0.5 else None
 
 
