@@ -327,7 +327,7 @@ def planning(folder: Path, number: int, history: int) -> float:
 
     entry = {
         "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
-        "labels": {"path": "labels.parquet", "delay": "1d"}, "windows": {"length": "1h", "start": "2025-01-01"},
+        "windows": {"length": "1h", "start": "2025-01-01", "recount_after": "1h"},
         "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "label": "label"},
     }  # fmt: skip
     folder.mkdir()
