@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis.reference import Reference
-from monitor.analysis.relations import Relations
+from monitor.analysis.relations import MOST_ROWS, Relations, few
 from monitor.analysis.summary import Categories, Numbers, Summary, summarise
 from monitor.domain.checks import Finding, Kind
 
@@ -31,8 +31,6 @@ _UNDONE = 0.35
 _MIN_SHARE = 0.01
 # Columns that are held against each other.
 _FEW = 12
-# Rows that tell a cause, however many there are.
-_ENOUGH = 5_000
 SUBPOPULATION = "subpopulation shift"
 
 
@@ -71,14 +69,14 @@ def explained(
         name for name, cause in causes.items() if cause.name == "stuck value" and isinstance(pairs[name][0], Categories)
     }
     world = [name for name in pairs if not causes[name].pipeline or name in grows][:_FEW]
-    grown = subpopulation(_few(reference.frame), _few(window), reference.sorts, world) if len(world) >= 3 else None
+    grown = subpopulation(few(reference.frame), few(window), reference.sorts, world) if len(world) >= 3 else None
     if grown is not None:
         text = f"there are more rows with {grown[0]} = {grown[1]} ({grown[2]:.1%} -> {grown[3]:.1%}), which explains most of it"
         causes |= {name: Cause(SUBPOPULATION, text, grown[3] - grown[2]) for name in world}
     result = [_with_cause(reference, window, times, finding, causes) for finding in findings]
     if reference.relations is None or not any(each.metric == "relation_score" for each in findings):
         return result, grown and grown[0]
-    sides = [reference.relations.correlations(_few(frame)) for frame in (reference.frame, window)]
+    sides = [reference.relations.correlations(few(frame)) for frame in (reference.frame, window)]
     return [_with_pair(reference.relations, finding, *sides) for finding in result], grown and grown[0]
 
 
@@ -86,10 +84,6 @@ def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floa
     if finding.metric != "relation_score" or finding.column is None:
         return finding
     return replace(finding, explanation=f"{finding.explanation}: {relations.broken(finding.column, there, here)}")
-
-
-def _few(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.iloc[np.linspace(0, len(frame) - 1, min(len(frame), _ENOUGH)).astype(int)]
 
 
 def _cause(before: Summary, after: Summary, rewritten: bool) -> Cause:
@@ -128,9 +122,9 @@ def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool) -> C
 
 def _thinned(values: Numbers) -> Numbers:
     """The same distribution in some thousand values, which are sorted again for each unit that is tried."""
-    if values.count <= _ENOUGH:
+    if values.count <= MOST_ROWS:
         return values
-    return Numbers(values.values[np.linspace(0, values.count - 1, _ENOUGH).astype(int)], values.rows)
+    return Numbers(values.values[np.linspace(0, values.count - 1, MOST_ROWS).astype(int)], values.rows)
 
 
 def cause_of_categories(before: Categories, after: Categories) -> Cause:

@@ -23,7 +23,7 @@ from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import Figures, beside, performance_figures, plot_of
 from monitor.analysis.performance import Measured, Outcomes, loss, measure, outcomes, too_little
 from monitor.analysis.reference import Reference
-from monitor.analysis.relations import MOST_ROWS, digits
+from monitor.analysis.relations import digits, few
 from monitor.analysis.schema import Conformed, canonical_text, conform
 from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.analysis.twosample import Counted, p_values
@@ -461,17 +461,17 @@ class _Question:
         if not self.checks.asks(Kind.DRIFT):
             return
         reference, whole = self.reference, self.window.frame
-        few = whole.iloc[np.linspace(0, len(whole) - 1, min(len(whole), MOST_ROWS)).astype(int)]
+        some = few(whole)
         relations = reference.relations
-        names = [name for name in reference.derived["digits_score"] if name in few]
-        apart = relations.distances(few) if relations is not None and set(relations.names) <= set(few) else {}
+        names = [name for name in reference.derived["digits_score"] if name in some]
+        apart = relations.distances(some) if relations is not None and set(relations.names) <= set(some) else {}
         texts = {
             "relation_score": ("broken relation", "'{}' does not go together with the other columns as it did"),
             "digits_score": ("rounding", "the numbers of '{}' have more or fewer decimals than they had"),
         }
         for metric, values in (
             ("relation_score", apart),
-            ("digits_score", {name: digits(few[name]) for name in names}),
+            ("digits_score", {name: digits(some[name]) for name in names}),
         ):
             for name, each in values.items():
                 bins, before = reference.derived[metric][name]

@@ -14,7 +14,7 @@ from monitor.domain.checks import Checks, Kind
 from monitor.domain.grid import Duration, Grid, Window
 from monitor.errors import DataError, UsageError
 
-_DATA = tuple(kind.value for kind in (Kind.DRIFT, Kind.QUALITY, Kind.ESTIMATED_PERFORMANCE, Kind.NO_DATA))
+_DATA = tuple(kind.value for kind in Kind if kind.folds == "data")
 
 
 @dataclass(frozen=True)

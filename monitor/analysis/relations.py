@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis.schema import Sort
+from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import Bins
 
 Floats = np.ndarray
@@ -48,7 +49,7 @@ class _Term:
     def _bare(cls, present: pd.Series, sort: Sort) -> _Term | None:
         if sort == "numerical":
             numbers = np.sort(present.to_numpy(dtype=float))
-            knots = np.unique(numbers[np.linspace(0, len(numbers) - 1, 257).astype(int)]) if len(numbers) else numbers
+            knots = Numbers(numbers, len(numbers)).knots if len(numbers) else numbers
             sides = [np.searchsorted(numbers, knots, side) for side in ("left", "right")]
             ranks = (sides[0] + sides[1]) / 2 / max(len(numbers), 1)
             return (
@@ -177,6 +178,11 @@ class Relations:
         """The inverse of `to_dict`."""
         terms = [_Term(name, tuple(knots) if knots else None, *rest) for name, knots, *rest in values["terms"]]
         return cls(terms, np.asarray(values["weights"], dtype=np.float32))
+
+
+def few(frame: pd.DataFrame) -> pd.DataFrame:
+    """So many of its rows as tell enough, evenly spread."""
+    return frame.iloc[np.linspace(0, len(frame) - 1, min(len(frame), MOST_ROWS)).astype(int)]
 
 
 def digits(values: pd.Series) -> Floats:

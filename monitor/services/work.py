@@ -98,7 +98,7 @@ def _without_own_columns(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     return frame.drop(columns=[*own, *(name for name in columns.ignore if name in frame)])
 
 
-_DATA_KINDS = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value, Kind.NO_DATA.value)
+_DATA_KINDS = tuple(kind.value for kind in Kind if kind.folds == "data")
 
 
 def run(spec: RunSpec) -> RunResult:
