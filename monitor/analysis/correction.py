@@ -54,10 +54,16 @@ class Recent:
         return np.asarray(times <= edges[dense[-1] + 1])
 
 
+def utc_times(values: pd.Series) -> pd.Series:
+    """Times in UTC; naive ones are."""
+    return pd.to_datetime(
+        values, utc=True, cache=values.dtype == object
+    )  # looking for repeated ones takes longer than reading times
+
+
 def days(values: pd.Series) -> Floats:
     """Times as days, shape (values,); NaN where one is missing."""
-    times = pd.to_datetime(values, utc=True)
-    seconds = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+    seconds = (utc_times(values) - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
     return np.asarray(seconds.to_numpy(dtype=float) / _DAY)
 
 

@@ -16,7 +16,7 @@ from structlog import get_logger
 
 from monitor.analysis import drift, limits, quality
 from monitor.analysis.calibration import family_wise
-from monitor.analysis.correction import Recent, days
+from monitor.analysis.correction import Recent, days, utc_times
 from monitor.analysis.diagnosis import SUBPOPULATION, explained
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evaluation import Evaluation
@@ -94,7 +94,7 @@ def _inside(frame: pd.DataFrame, reference: Reference, window: tuple[datetime, d
     name = reference.columns.event_time
     if name is None or name not in frame:
         raise UsageError("a window needs Columns.event_time, and that column in the frame")
-    times = pd.to_datetime(frame[name], utc=True)
+    times = utc_times(frame[name])
     start, end = (pd.Timestamp(each) for each in window)
     start, end = (each.tz_localize("UTC") if each.tzinfo is None else each for each in (start, end))
     return frame[(times >= start) & (times < end)]
@@ -179,7 +179,7 @@ class _Question:
                 self._performance()
         asked = self._settled()
         time = columns.event_time
-        times = pd.to_datetime(self.frame[time], utc=True) if time is not None and time in self.frame else None
+        times = utc_times(self.frame[time]) if time is not None and time in self.frame else None
         found = [finding for _, finding in asked if finding is not None]
         findings = self._ranked(*explained(reference, self.window.frame, self.of_column, times, found))
         return Evaluation(

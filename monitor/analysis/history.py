@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from monitor.analysis.correction import utc_times
 from monitor.analysis.evaluate import evaluate
 from monitor.analysis.evaluation import Evaluation, Table
 from monitor.analysis.reference import Reference
@@ -102,7 +103,7 @@ def evaluate_windows(
     if time is None or time not in frame:
         raise UsageError("evaluate_windows needs Columns.event_time, and that column in the frame")
     whole, known_at = _labelled(reference, frame, labels, Duration.parse(delay))
-    times = pd.to_datetime(whole[time], utc=True)
+    times = utc_times(whole[time])
     if times.isna().all():
         raise DataError(f"no row has an event time in '{time}'")
     grid = Grid(Duration.parse(length or every), Duration.parse(every), timezone)

@@ -142,9 +142,13 @@ class Relations:
             return np.asarray(np.corrcoef(self._matrices(frame.reindex(columns=self.names))[1], rowvar=False))
 
     def _matrices(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-        parts = [term.inputs(frame[term.name]) for term in self.terms]
-        inputs, targets, present = (np.column_stack(side) for side in zip(*parts, strict=True))
-        return np.column_stack([np.ones(len(frame)), inputs]).astype(np.float32), targets.astype(np.float32), present
+        places = [self._places(side) for side in (0, 1)]
+        inputs, targets = (np.empty((len(frame), side[-1].stop), dtype=np.float32) for side in places)
+        present = np.empty((len(frame), len(self.terms)), dtype=bool)
+        inputs[:, 0] = 1
+        for number, (term, *own) in enumerate(zip(self.terms, *places, strict=True)):
+            inputs[:, own[0]], targets[:, own[1]], present[:, number] = term.inputs(frame[term.name])
+        return inputs, targets, present
 
     def _places(self, side: int) -> list[slice]:
         """Where each column's inputs (0) and targets (1) stand."""

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,15 +31,19 @@ _FORMATS = {
 }
 _MEMORY = "1GB"
 _COMPRESSIONS = (".gz", ".zst")
+_own = threading.local()
 
 
 def connect() -> Any:
-    """A DuckDB of this process alone, which never fetches anything from anywhere."""
-    connection = ibis.duckdb.connect(autoinstall_known_extensions=False, autoload_known_extensions=False)
-    connection.raw_sql("SET TimeZone = 'UTC'")
-    connection.raw_sql(f"SET memory_limit = '{_MEMORY}'")
-    connection.raw_sql(f"SET temp_directory = '{tempfile.gettempdir()}/production-monitor-duckdb'")
-    return connection
+    """The DuckDB of this thread, which never fetches anything from anywhere and keeps nothing of the files that it reads."""
+    if not hasattr(_own, "connection"):
+        connection = ibis.duckdb.connect(autoinstall_known_extensions=False, autoload_known_extensions=False)
+        connection.raw_sql("SET TimeZone = 'UTC'")
+        connection.raw_sql(f"SET memory_limit = '{_MEMORY}'")
+        connection.raw_sql(f"SET temp_directory = '{tempfile.gettempdir()}/production-monitor-duckdb'")
+        connection.raw_sql("SET enable_external_file_cache = false")
+        _own.connection = connection
+    return _own.connection
 
 
 def open_files(connection: Any, path: str, shown: str) -> Any:

@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,6 +30,8 @@ _PRIME = 2_147_483_647
 _CHUNK = 5_000
 # So many rows of a class are enough to tell its part in performance; of more classes none is called rare.
 _ENOUGH_OF_CLASS, _MOST_CLASSES = 500, 20
+# By how much the day that a time is written with may differ from that in UTC.
+_ANY_ZONE = timedelta(days=1)
 # Of more rows than this the repeated ids are told from those with the smallest hashes.
 _IDS_TOLD_APART = 4_000_000
 
@@ -476,10 +478,15 @@ class Log:
 
     def _few(self, within: _Within, names: Sequence[str], wanted: Any = True) -> Any:
         """The rows of a window that are wanted and whose hash lies below the bound, with it and their canonical id."""
-        rows = self._window(within).filter(wanted).select(*names, **{_KEY: self._key(), _RANK: self._rank_of()})
+        # SQLite's times are text, dearer to compare than whole numbers are to hash: there only those of rows with a small hash are.
+        is_late = self._connection.name == "sqlite" and self._has_numbers
+        rows = (self.table if is_late else self._window(within)).filter(wanted)
+        times = [name for name in (self.spec.event_time, self.spec.logged_at) if name and name not in names and is_late]
+        rows = rows.select(*names, *times, **{_KEY: self._key(), _RANK: self._rank_of()})
         bound = ibis.literal(within.bound)
         ranked = self._ranked(rows)
-        return ranked.filter(ranked[_RANK] < (bound.cast("int64") if self._has_numbers else bound))
+        few = ranked.filter(ranked[_RANK] < (bound.cast("int64") if self._has_numbers else bound))
+        return few.filter(self._inside(few, within)).drop(*times) if is_late else few
 
     def _bound(self, share: float) -> str:
         """Below what a share of all hashes lies; of the share 1 all rows, those without id too."""
@@ -499,9 +506,10 @@ class Log:
         if self._connection.name == "sqlite":  # ibis would take the remainder in floating point there
             quoted = (name.replace('"', '""') for name in rows.columns if name != _RANK)
             names = ", ".join(f'"{name}"' for name in quoted)
+            # SQLite works out `u` wherever it stands: so without its last remainder, which changes none after it; no step leaves 64 bits for want of it.
             query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {_PRIME}, {_PRIME}) AS {_RANK}
                 FROM (SELECT *, (v * v + u) % {_PRIME} AS w FROM (SELECT *, (u * {a} + {b}) % {_PRIME} AS v
-                FROM (SELECT *, ({_RANK} % {_PRIME} + {_PRIME}) % {_PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers
+                FROM (SELECT *, {_RANK} % {_PRIME} + {_PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers
             return self._connection.sql(query, schema=rows.schema())
         number = (number % _PRIME + _PRIME) % _PRIME
         mixed = (number * a + b) % _PRIME
@@ -517,14 +525,21 @@ class Log:
         return self.table[self.spec.event_time]
 
     def _window(self, within: _Within) -> Any:
-        time, logged_at = self.spec.event_time, self.spec.logged_at
-        inside = [self._compared(time, within.start, ">="), self._compared(time, within.end, "<")]
-        if logged_at is not None and within.as_of is not None:
-            inside.append(self._compared(logged_at, within.as_of, "<="))
-        return self.table.filter(inside)
+        return self.table.filter(self._inside(self.table, within))
 
-    def _compared(self, name: str, moment: str, how: str) -> Any:
-        left: Any = self.table[name]
+    def _inside(self, table: Any, within: _Within) -> list[Any]:
+        """Which rows of `table` are the window's."""
+        time, logged_at = self.spec.event_time, self.spec.logged_at
+        inside = [self._compared(time, within.start, ">=", table), self._compared(time, within.end, "<", table)]
+        if logged_at is not None and within.as_of is not None:
+            inside.append(self._compared(logged_at, within.as_of, "<=", table))
+        if self._connection.name == "sqlite":  # first by the days that times are written with: an index can find them
+            first, last = (date.fromisoformat(each[:10]) for each in (within.start, within.end))
+            inside = [table[time] >= first - _ANY_ZONE, table[time] < last + 2 * _ANY_ZONE, *inside]
+        return inside
+
+    def _compared(self, name: str, moment: str, how: str, table: Any = None) -> Any:
+        left: Any = (self.table if table is None else table)[name]
         right: Any = ibis.literal(moment)
         if self._connection.name == "sqlite":
             left = strftime("%Y-%m-%d %H:%M:%f", left)

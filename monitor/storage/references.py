@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from monitor.storage.tables import ReferenceInForce, ReferenceVersion
 
@@ -52,10 +52,11 @@ def put_in_force(
 
 
 def history(session: Session, monitor_id: int) -> list[tuple[ReferenceInForce, ReferenceVersion]]:
-    """Every row of a monitor, oldest first."""
+    """Every row of a monitor, oldest first; archives are not read with them."""
     query = (
         select(ReferenceInForce, ReferenceVersion)
         .join(ReferenceVersion, ReferenceVersion.id == ReferenceInForce.reference_id)
+        .options(defer(ReferenceVersion.archive))
         .where(ReferenceInForce.monitor_id == monitor_id)
         .order_by(ReferenceInForce.valid_from, ReferenceInForce.id)
     )

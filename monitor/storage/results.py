@@ -104,23 +104,27 @@ def _series(session: Session, monitor_id: int, keys: Sequence[_SeriesKey]) -> di
     known = _known.setdefault(bind.pool, {})
     found = {key: number for key in keys if (number := known.get((monitor_id, key))) is not None}
     lacking = {key_hash(monitor_id, *key): key for key in keys if key not in found}
-    hashes = list(lacking)
+    read = _numbers_of(session, list(lacking))
+    known.update({(monitor_id, lacking[digest]): number for digest, number in read.items()})
+    new = [digest for digest in lacking if digest not in read]
+    if new:  # not known yet to others: this transaction may still fail
+        names = ("model_version", "metric", "column", "segment")
+        rows = [
+            {"hash": digest, "monitor_id": monitor_id, **dict(zip(names, lacking[digest], strict=True))}
+            for digest in new
+        ]
+        session.execute(insert(MetricSeries), rows)
+        read |= _numbers_of(session, new)
+    return found | {lacking[digest]: number for digest, number in read.items()}
+
+
+def _numbers_of(session: Session, hashes: Sequence[bytes]) -> dict[bytes, int]:
+    """The numbers of the series that are stored, by their hashes."""
+    found: dict[bytes, int] = {}
     for start in range(0, len(hashes), 500):
-        rows = session.execute(
-            select(MetricSeries.hash, MetricSeries.id).where(MetricSeries.hash.in_(hashes[start : start + 500]))
-        )
-        read = {lacking.pop(bytes(digest)): number for digest, number in rows}
-        found |= read
-        known.update({(monitor_id, key): number for key, number in read.items()})
-    for digest, key in lacking.items():  # not known yet to others: this transaction may still fail
-        version, metric, column, segment = key
-        series = MetricSeries(
-            hash=digest, monitor_id=monitor_id, model_version=version, metric=metric, column=column, segment=segment
-        )
-        session.add(series)
-        session.flush()
-        found[key] = series.id
-    return found
+        wanted = MetricSeries.hash.in_(hashes[start : start + 500])
+        found.update(session.execute(select(MetricSeries.hash, MetricSeries.id).where(wanted)).tuples().all())
+    return {bytes(digest): number for digest, number in found.items()}
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,31 @@ def test_zoned_times_are_what_they_say(tmp_path: Path) -> None:
     assert log.counts(Window(datetime(2025, 1, 1, 5, tzinfo=UTC), datetime(2025, 1, 1, 7, tzinfo=UTC))).rows == 2
 
 
+def test_sqlite_times_of_any_zone_are_told_apart_and_found_by_an_index(tmp_path: Path) -> None:
+    zones = ["+00:00", "+14:00", "-11:00", "+05:30"]
+    moments = pd.date_range("2025-01-01", periods=480, freq="h", tz="UTC")
+    written_as = [
+        moment.tz_convert(f"UTC{zones[number % 4]}").isoformat(" ", "milliseconds")
+        for number, moment in enumerate(moments)
+    ]
+    with sqlite3.connect(tmp_path / "log.db") as connection:
+        connection.execute("CREATE TABLE log (id INTEGER, event_time TIMESTAMP)")
+        connection.executemany("INSERT INTO log VALUES (?, ?)", list(enumerate(written_as)))
+        connection.execute("CREATE INDEX of_time ON log (event_time)")
+    log = Log(LogSpec(Place("log", url=f"sqlite:///{tmp_path}/log.db", table="log"), "event_time", "id"))
+    day = Window(datetime(2025, 1, 5, tzinfo=UTC), datetime(2025, 1, 6, tzinfo=UTC))
+    assert log.counts(day).rows == 24
+    assert log.sample(day)["id"].tolist() == sorted(range(96, 120), key=str)
+    asked: list[str] = []
+    log._connection.con.set_trace_callback(asked.append)
+    log.sample(day)
+    plans = [
+        str(log._connection.con.execute(f"EXPLAIN QUERY PLAN {each}").fetchall()) for each in asked if "log" in each
+    ]
+    assert plans
+    assert all("INDEX of_time" in plan for plan in plans)
+
+
 @pytest.mark.parametrize("zone", [None, "America/New_York"])
 def test_times_in_nanoseconds_are_cut_to_microseconds(tmp_path: Path, zone: str | None) -> None:
     times = pd.date_range("2025-01-01", periods=48, freq="h").astype("datetime64[ns]") + pd.Timedelta(1234, unit="ns")
