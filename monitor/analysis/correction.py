@@ -15,11 +15,27 @@ import pandas as pd
 Floats = np.ndarray
 _DAY = 86400.0
 # Stretches, of how many rows at least; how large differences may be against those seen; how long they last, against the time seen.
-_STRETCHES, _LEAST, _MOST = 24, 150, 30_000
+_STRETCHES, _UNRIPE, _LEAST, _MOST = 24, 6, 150, 30_000
+# The newest ripe stretches tell what labels that came early say of all; fewer than so many say nothing.
+ALIKE, FEWEST_ALIKE = 8, 4
 _SIZES = (0.0, 0.25, 0.5, 1.0, 2.0)
 _LENGTHS = (0.05, 0.15, 0.5, 1.5, 5.0)
 # A time is ripe when so many of its labels have come, or when labelled rows are at least so dense as before.
 _RIPE_DELAY, _RIPE_DENSITY = 0.97, 0.8
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Labelled rows of a stretch of time: their places, shape (rows,), in the order of time. start, end: in days."""
+
+    rows: Floats
+    start: float
+    end: float
+
+    @property
+    def middle(self) -> float:
+        """Its middle, in days."""
+        return (self.start + self.end) / 2
 
 
 @dataclass(frozen=True)
@@ -30,17 +46,27 @@ class Recent:
     times: Floats
     known_at: Floats | None = None
 
-    def stretches(self) -> list[pd.DataFrame]:
-        """Rows in stretches of like length, oldest first. Labels that come first are not like the rest: the newest rows are left out until
-        nearly all of theirs have come."""
-        order = np.argsort(self.times, kind="stable")
-        ripe = order[self._is_ripe()[order]][-_MOST:]
-        number = min(_STRETCHES, len(ripe) // _LEAST)
-        return [self.frame.iloc[rows] for rows in np.array_split(ripe, number)] if number else []
+    def stretches(self) -> tuple[list[Stretch], list[Stretch]]:
+        """Rows in stretches of like length, oldest first: those of which nearly all labels have come, and of the time since then.
 
-    def when(self, part: pd.DataFrame) -> float:
-        """The middle of a stretch, in days."""
-        return float(self.times[part.index].mean())
+        Labels that come first are not like the rest; where it is not told when they came, of the time since then there are none.
+        """
+        order = np.argsort(self.times, kind="stable")
+        is_ripe = self._is_ripe()[order]
+        since = order[~is_ripe] if self.known_at is not None else order[:0]
+        return self._cut(order[is_ripe][-_MOST:], _STRETCHES), self._cut(since, _UNRIPE)
+
+    def known_as_early(self, ripe: Stretch, young: Stretch) -> Floats:
+        """Which rows of a ripe stretch would have had their label by now, had they been of a younger one; shape (rows of `ripe`,)."""
+        assert self.known_at is not None
+        place = (self.times[ripe.rows] - ripe.start) / max(ripe.end - ripe.start, 1e-9)
+        age = np.nanmax(self.known_at) - (young.start + place * (young.end - young.start))
+        return np.asarray(self.known_at[ripe.rows] - self.times[ripe.rows] <= age)
+
+    def _cut(self, rows: Floats, most: int) -> list[Stretch]:
+        number = min(most, len(rows) // _LEAST)
+        parts = np.array_split(rows, number) if number else []
+        return [Stretch(part, float(self.times[part[0]]), float(self.times[part[-1]])) for part in parts]
 
     def _is_ripe(self) -> Floats:
         """Whether nearly all labels of a row's time have come, shape (rows,); where their times are not told, by the density of labelled rows."""
@@ -65,6 +91,12 @@ def days(values: pd.Series) -> Floats:
     """Times as days, shape (values,); NaN where one is missing."""
     seconds = (utc_times(values) - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
     return np.asarray(seconds.to_numpy(dtype=float) / _DAY)
+
+
+def usual(differences: Floats) -> tuple[float, float]:
+    """What a difference seen in some stretches is likely to be in another one, and its standard error."""
+    number = len(differences)
+    return float(differences.mean()), float(differences.std(ddof=1) * np.sqrt(1 + 1 / number))
 
 
 def forecast(stretches: Floats, at: float) -> tuple[float, float]:

@@ -51,7 +51,7 @@ def explained(
 
     window: its rows in the reference's sorts; times: of their events.
     """
-    drifted = [each.column for each in findings if each.metric == "drift_score" and each.column is not None]
+    drifted = [each.column for each in findings if _is_of_column(each) and each.column is not None]
     if not any(each.kind is Kind.DRIFT for each in findings):
         return findings, None
     rewritten = {each.column for each in findings if each.metric == "digits_score"}
@@ -60,7 +60,7 @@ def explained(
         for name in drifted
         if (before := reference.of_column(name)) and (after := of_column(name))
     }
-    causes = {name: _cause(before, after, name in rewritten) for name, (before, after) in pairs.items()}
+    causes = {name: cause_of(before, after, name in rewritten) for name, (before, after) in pairs.items()}
     for one, other in swapped({name: pairs[name] for name in list(pairs)[:_FEW]}):
         for name, twin in ((one, other), (other, one)):
             causes[name] = Cause("swapped columns", f"it looks as '{twin}' did, and '{twin}' as it did", 1.0, True)
@@ -80,13 +80,19 @@ def explained(
     return [_with_pair(reference.relations, finding, *sides) for finding in result], grown and grown[0]
 
 
+def _is_of_column(finding: Finding) -> bool:
+    """Whether it says that a whole column drifted."""
+    return finding.kind is Kind.DRIFT and finding.metric == "drift_score" and finding.segment is None
+
+
 def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floats) -> Finding:
     if finding.metric != "relation_score" or finding.column is None:
         return finding
     return replace(finding, explanation=f"{finding.explanation}: {relations.broken(finding.column, there, here)}")
 
 
-def _cause(before: Summary, after: Summary, rewritten: bool) -> Cause:
+def cause_of(before: Summary, after: Summary, rewritten: bool = False) -> Cause:
+    """The kind of change of a column. rewritten: whether its numbers have other decimals than they had."""
     if isinstance(before, Numbers) and isinstance(after, Numbers):
         return cause_of_numbers(before, after, rewritten)
     assert isinstance(before, Categories)
@@ -98,13 +104,14 @@ def _with_cause(
     reference: Reference, window: pd.DataFrame, times: pd.Series | None, finding: Finding, causes: Mapping[str, Cause]
 ) -> Finding:  # fmt: skip
     name = finding.column
-    if name is None or finding.metric != "drift_score" or name not in causes:
+    if name is None or not _is_of_column(finding) or name not in causes:
         return finding
     cause, before = causes[name], reference.of_column(name)
     began = since(window[name], times, before) if times is not None and before is not None else None
     parts = [f"{finding.explanation}: {cause.text}", *([f"since {began:%Y-%m-%d %H:%M}"] if began else [])]
-    parts.append("looks like the pipeline" if cause.pipeline else "looks like the world")
-    return replace(finding, cause=cause.name, explanation="; ".join(parts))
+    origin = "pipeline" if cause.pipeline else "world"
+    text = "; ".join([*parts, f"looks like the {origin}"])
+    return replace(finding, cause=cause.name, explanation=text, share=cause.share, since=began, origin=origin)
 
 
 def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool) -> Cause:

@@ -11,11 +11,19 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.isotonic import IsotonicRegression
 
-from monitor.analysis.performance import Measured, mean
+from monitor.analysis.performance import (
+    Measured,
+    calibration_error,
+    f1,
+    macro,
+    mean,
+    of_probabilities,
+    pr_auc,
+)
 
 Floats = np.ndarray
-_DRAWS = 100
-_DRAW_ROWS = 5_000
+# Draws of rows and labels by which the error of an area is told, of how many rows at most.
+_DRAWS, _DRAW_ROWS = 100, 5_000
 
 
 def calibrate(probability: Floats, truth: Floats) -> tuple[list[float], list[float]]:
@@ -47,27 +55,29 @@ def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None
 def estimate_binary(
     score: Floats, said: Floats, chance: Floats, seed: int | None, weight: Floats | None = None
 ) -> dict[str, Measured]:
-    """CBPE for a binary model, without the area's error if `seed` is None: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
-    weights = np.ones(len(score)) if weight is None else weight
+    """CBPE for a binary model, without the areas' errors if `seed` is None: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
     right = np.where(said == 1, chance, 1 - chance)
     clipped = np.clip(score, 1e-15, 1 - 1e-15)
     log_losses = -(chance * np.log(clipped) + (1 - chance) * np.log1p(-clipped))
     brier = chance * (score - 1) ** 2 + (1 - chance) * score**2
-    hits, wanted, named = (float((weights * each).sum()) for each in (chance * said, chance, said))
-    value = expected_roc_auc(score, chance, weight)
     result = {
         "estimated_accuracy": mean(right, weight, right * (1 - right)),
         "estimated_log_loss": mean(
             log_losses, weight, chance * (1 - chance) * (np.log(clipped) - np.log1p(-clipped)) ** 2
         ),
         "estimated_brier_score": mean(brier, weight, chance * (1 - chance) * (1 - 2 * score) ** 2),
+        "estimated_calibration_error": calibration_error(np.clip(score, 0, 1), chance, weight),
+        "estimated_f1": f1(chance, said, weight),
     }
-    if wanted + named > 0:
-        result["estimated_f1"] = Measured(2 * hits / (wanted + named))
-    if np.isfinite(value):
-        error = None if seed is None else _roc_auc_error(score, chance, seed, weight)
-        result["estimated_roc_auc"] = Measured(value, error)
-    return result
+    return result | _estimated_areas(score, chance, seed, weight)
+
+
+def _estimated_areas(score: Floats, chance: Floats, seed: int | None, weight: Floats | None) -> dict[str, Measured]:
+    value = expected_roc_auc(score, chance, weight)
+    if not np.isfinite(value):
+        return {}
+    error = None if seed is None else _roc_auc_error(score, chance, seed, weight)
+    return {"estimated_roc_auc": Measured(value, error), "estimated_pr_auc": pr_auc(score, chance, weight)}
 
 
 def _roc_auc_error(score: Floats, chance: Floats, seed: int, weight: Floats | None) -> float:
@@ -91,20 +101,20 @@ def _roc_auc_error(score: Floats, chance: Floats, seed: int, weight: Floats | No
 
 
 def estimate_multiclass(
-    chances: Floats, places: Floats, seed: int | None, weight: Floats | None = None
+    score: Floats, chances: Floats, places: Floats, seed: int | None, weight: Floats | None = None
 ) -> dict[str, Measured]:
-    """CBPE for a multiclass model: `chances` calibrated and summing to one, shape (rows, classes); `places` the predicted class's column."""
-    rows = np.arange(len(chances))
-    right = chances[rows, places]
+    """CBPE for a multiclass model: `score` as logged and `chances` calibrated, each summing to one, shape (rows, classes); `places` the predicted class's column."""
+    right = chances[np.arange(len(chances)), places]
     result = {"estimated_accuracy": mean(right, weight, right * (1 - right))}
-    areas = [expected_roc_auc(chances[:, index], chances[:, index], weight) for index in range(chances.shape[1])]
-    finite = [area for area in areas if np.isfinite(area)]
-    if finite:
-        error = None
-        if seed is not None:
-            columns = [chances[:, index] for index in range(chances.shape[1])]
-            error = float(np.mean([_roc_auc_error(column, column, seed, weight) for column in columns]))
-        result["estimated_roc_auc"] = Measured(float(np.mean(finite)), error)
+    result |= {f"estimated_{name}": each for name, each in of_probabilities(score, chances, weight).items()}
+    classes = range(chances.shape[1])
+    said = [(places == index).astype(float) for index in classes]
+    result["estimated_f1"] = macro([f1(chances[:, index], said[index], weight) for index in classes])
+    areas = [_estimated_areas(score[:, index], chances[:, index], seed, weight) for index in classes]
+    for name in ("estimated_roc_auc", "estimated_pr_auc"):
+        if found := [area[name] for area in areas if name in area]:
+            whole = macro(found)
+            result[name] = whole if seed is not None else Measured(whole.value)
     return result
 
 
@@ -128,5 +138,5 @@ def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradie
 
 
 def expected_loss(model: HistGradientBoostingRegressor, features: Floats) -> Floats:
-    """DLE: the absolute error that the loss model expects of each row."""
+    """DLE: the loss that its model expects of each row."""
     return np.asarray(np.clip(model.predict(features), 0, None))

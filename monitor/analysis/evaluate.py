@@ -16,8 +16,8 @@ from structlog import get_logger
 
 from monitor.analysis import drift, limits, quality
 from monitor.analysis.calibration import family_wise
-from monitor.analysis.correction import Recent, days, utc_times
-from monitor.analysis.diagnosis import SUBPOPULATION, explained
+from monitor.analysis.correction import Recent, Stretch, days, utc_times
+from monitor.analysis.diagnosis import SUBPOPULATION, cause_of, explained
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import Figures, beside, performance_figures, plot_of
@@ -46,6 +46,10 @@ _MANY_ROWS = 50_000
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
 _OF_PERFORMANCE = {True: 0.6, False: 0.1}
 _OF_DRIFT = 0.8
+# How wide an interval pages on an estimate that labels of late have corrected, against that of other values.
+_OF_CORRECTED = 0.5
+# Labels are held against the reference's once so many rows have one; so many tests are made of them.
+_RIPE_SHARE, _LABEL_TESTS = 0.9, 6
 DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 
 
@@ -145,6 +149,7 @@ class _Question:
         self.figures: Figures | None = None
         self._summaries: dict[str, Summary | None] = {}
         self._derived: list[tuple[Check, Counted, str, str]] = []
+        self._foreseen: dict[str, Measured] | None = None
         self.metrics: list[MetricValue] = []
         self.asked: list[tuple[Check, Finding | None]] = []
 
@@ -205,6 +210,7 @@ class _Question:
         drifted = {finding.column for finding in features if finding.metric == "drift_score"}
         relations = [finding for finding in features if finding.metric == "relation_score"]
         first = min(relations, key=lambda each: (each.p_value, -(each.value or 0.0)), default=None)
+        whole = {finding.column for finding in findings if finding.segment is None}
         importance = self.reference.importance
 
         def badness(finding: Finding) -> tuple[Any, ...]:
@@ -214,10 +220,24 @@ class _Question:
                 echo = echo or finding.column in drifted
             if finding.metric == "relation_score":
                 echo = echo or finding is not first or bool(own - {finding.column})
-            cost = importance.get(finding.column or "", 0.0) * min(finding.value or 0.0, 1.0)
-            return -finding.severity.rank, echo, finding.kind is Kind.DRIFT, -cost, finding.p_value or 0.0, finding.key
+            echo = echo or finding.column == self.reference.columns.label
+            echo = echo or (finding.segment is not None and finding.column in whole)
+            return (
+                -finding.severity.rank,
+                echo,
+                finding.kind is Kind.DRIFT,
+                -(finding.cost or 0.0),
+                finding.p_value or 0.0,
+                finding.key,
+            )
 
-        return sorted(findings, key=badness)
+        def with_cost(finding: Finding) -> Finding:
+            if finding.kind is not Kind.DRIFT or finding.column not in importance:
+                return finding
+            moved = finding.value or 0.0 if finding.share is None else finding.share
+            return replace(finding, cost=importance[finding.column] * min(moved, 1.0))
+
+        return sorted(map(with_cost, findings), key=badness)
 
     def _settled(self) -> list[tuple[Check, Finding | None]]:
         """Verdicts of the checks that can err by chance, now that it is known how many share the rate."""
@@ -308,12 +328,13 @@ class _Question:
 
     # -- the checks ---------------------------------------------------------------------------------------------
 
-    def _ask(self, check: Check, severity: Severity = Severity.INFO, cause: str = "", explanation: str = "") -> None:
-        """Add a check and what it would be as a finding; a threshold of the user's decides first."""
+    def _ask(
+        self, check: Check, severity: Severity = Severity.INFO, cause: str = "", explanation: str = "", **more: Any
+    ) -> None:
+        """Add a check and what it would be as a finding, with `more` of its fields; a threshold of the user's decides first."""
         check, severity, explanation = self._user_threshold(check, severity, explanation)
-        self.asked.append(
-            (check, Finding(**{**vars(check), "severity": severity, "cause": cause, "explanation": explanation}))
-        )
+        found = {**vars(check), "severity": severity, "cause": cause, "explanation": explanation, **more}
+        self.asked.append((check, Finding(**found)))
 
     def _user_threshold(self, check: Check, severity: Severity, explanation: str) -> tuple[Check, Severity, str]:
         threshold = self.checks.threshold(check.metric, check.column)
@@ -363,6 +384,7 @@ class _Question:
                 missing = int(self.window.frame[name].isna().sum()) if known is None else known.rows - known.count
                 self.figures.missing[name] = (missing, self.reference.missing(name))
         self._ask_faults(quality.faults(self.reference, self.window, self.of_column, self.frame, self.counts, checked))
+        self._ask_faults(quality.segment_faults(self.reference, self.window, self._in_segments(), checked))
         if self.checks.threshold("row_count", None):
             row_count = Check("row_count", value=float(self.counts.rows), kind=Kind.QUALITY, rows=self.counts.rows)
             self._ask(row_count, cause="row count", explanation=f"{self.counts.rows} rows")
@@ -373,25 +395,25 @@ class _Question:
                 Verdict.TOO_LITTLE_DATA if fault.too_little else Verdict.CHANGED if fault.certain else Verdict.FINE
             )
             check = Check(
-                fault.metric, fault.column, value=fault.value, kind=Kind.QUALITY, verdict=verdict,
+                fault.metric, fault.column, fault.segment, fault.value, kind=Kind.QUALITY, verdict=verdict,
                 p_value=fault.p_value, rows=fault.rows, reason=fault.too_little,
             )  # fmt: skip
-            self.metrics.append(MetricValue(*check.key[:1], fault.column, value=fault.value))
-            severity, text = self._effect(fault)
-            self._ask(check, severity, fault.cause, text)
+            self.metrics.append(MetricValue(fault.metric, fault.column, fault.segment, fault.value))
+            severity, text, cost = self._effect(fault)
+            self._ask(check, severity, fault.cause, text, share=fault.share, origin=fault.origin, cost=cost)
 
-    def _effect(self, fault: quality.Fault) -> tuple[Severity, str]:
-        """A fault is a warning if what it costs the model, by the column's importance, exceeds the harm."""
+    def _effect(self, fault: quality.Fault) -> tuple[Severity, str, float | None]:
+        """A fault is a warning if what it costs the model, by the column's importance, exceeds the harm; with that cost."""
         metric = self.reference.harm_metric
         harm = self.harm.get(metric or "")
         importance = self.reference.importance.get(fault.column or "", 0.0)
         if metric is None or harm is None:
-            return Severity.INFO, fault.text
+            return Severity.INFO, fault.text, None
         effect = fault.share * importance
         limit = harm.absolute(self.reference.baseline[metric].value)
         if effect <= limit:
-            return Severity.INFO, fault.text
-        return Severity.WARNING, f"{fault.text}; that is likely to cost the model {effect:.3g} {metric}"
+            return Severity.INFO, fault.text, effect
+        return Severity.WARNING, f"{fault.text}; that is likely to cost the model {effect:.3g} {metric}", effect
 
     def _summarise(self, checked: list[str]) -> None:
         """Sort or count each column once; where there are many rows on all cores, since sorting gives Python's lock back."""
@@ -450,11 +472,42 @@ class _Question:
                 counted = Counted(bins, bins.counts(after), bins.counts(before))
                 tested.append((check, counted, "distribution", f"'{name}' drifted (score {value:.3g})"))
         tested += self._derived
+        tested += self._segment_drift(checked)
         for (check, _, cause, text), single in zip(tested, p_values([each[1] for each in tested]), strict=True):
-            rows = check.rows if check.metric == "drift_score" else len(self.frame)
+            # What is tested of a part of the rows counts as it did in windows drawn whole.
+            rows = check.rows if check.metric == "drift_score" and check.segment is None else len(self.frame)
             single = self.reference.tempered(check.metric, check.column, single, rows)
             p_value = family_wise(single, self.reference.independent_tests(rows))
             self._ask(replace(check, p_value=p_value), Severity.INFO, cause, text)
+
+    def _segment_drift(self, checked: list[str]) -> Iterator[tuple[Check, Counted, str, str]]:
+        """Drift within each segment that the reference keeps apart."""
+        for column, value, rows in self._in_segments():
+            part = self.window.frame[rows]
+            for name, (bins, before) in self.reference.of_segment(column, value).items():
+                if name not in checked or name not in part:
+                    continue
+                codes = bins.codes(part[name])
+                after = np.bincount(codes[codes >= 0], minlength=bins.number).astype(float)
+                check = Check("drift_score", name, f"{column}={value}", kind=Kind.DRIFT, rows=int(after.sum()))
+                if min(before.sum(), after.sum()) < drift.MIN_VALUES:
+                    reason = f"{check.rows} values; {drift.MIN_VALUES} are needed"
+                    self._ask(replace(check, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
+                    continue
+                apart = before / before.sum() - after / after.sum()
+                gap = np.abs(np.cumsum(apart)).max() if bins.knots is not None else np.abs(apart).sum() / 2
+                text = f"'{name}' drifted where {column} = {value} (score {gap:.3g})"
+                self.metrics.append(MetricValue("drift_score", name, check.segment, float(gap)))
+                yield replace(check, value=float(gap)), Counted(bins, after, before), "distribution", text
+
+    def _in_segments(self) -> Iterator[tuple[str, str, np.ndarray]]:
+        """The segments that are asked for and that the reference keeps apart: column, value, and which rows of the window are in it."""
+        wanted = self.checks.segments
+        for column, values in self.reference.summary["segment_values"].items():
+            if (wanted is None or column in wanted) and column in self.window.frame:
+                texts = canonical_text(self.window.frame[column]).to_numpy()
+                for value in values:
+                    yield column, value, texts == value
 
     def _derived_drift(self) -> Iterator[tuple[Check, Counted, str, str]]:
         """For those who ask for drift: drift of what a column is beside the others, and of how its numbers are written; of so many rows as tell enough."""
@@ -499,9 +552,11 @@ class _Question:
     def _estimated(self) -> None:
         name = self.reference.columns.event_time
         times = days(self.frame[name]) if name is not None and name in self.frame else np.zeros(0)
-        lately = self.recent.times if self.recent is not None else np.zeros(1)
-        at = float(np.nanmean(times)) if np.isfinite(times).any() else float(lately.max() + 1)
-        values = self.reference.estimate_now(self.window.frame, self.recent, self._known(), at)
+        times = times[np.isfinite(times)]
+        if not len(times):
+            times = np.array([0.0 if self.recent is None else self.recent.times.max() + 1])
+        window = Stretch(np.arange(len(self.frame)), float(times.min()), float(times.max()))
+        values, corrections = self.reference.estimate_now(self.window.frame, self.recent, self._known(), window)
         baseline = self.reference.baseline
         self._add_performance_metrics(values, None)
         if not self.checks.asks(Kind.ESTIMATED_PERFORMANCE):
@@ -510,7 +565,14 @@ class _Question:
             name = f"estimated_{metric}"
             if name in values and name in baseline:
                 self._compare(
-                    name, values[name], baseline[name], harm, Kind.ESTIMATED_PERFORMANCE, len(self.frame), None
+                    name,
+                    values[name],
+                    baseline[name],
+                    harm,
+                    Kind.ESTIMATED_PERFORMANCE,
+                    len(self.frame),
+                    None,
+                    corrections.get(name),
                 )
             elif self.reference.summary["labelled"]:
                 reason = "there is no estimator of this metric" if name not in baseline else "no row could be estimated"
@@ -532,15 +594,11 @@ class _Question:
             self.figures.performance = beside(
                 performance_figures(data, values, reference=False), self.reference.figures
             )
-        wanted = self.checks.segments
-        for column, baselines in self.reference.segments.items():
-            if (wanted is not None and column not in wanted) or column not in self.window.frame:
-                continue
-            texts = canonical_text(self.window.frame[column])
-            for value, baseline in baselines.items():
-                part = self.window.frame[texts == value]
-                if len(part):
-                    self._performance_of(part, baseline, f"{column}={value}")
+        for column, value, rows in self._in_segments():
+            baseline = self.reference.segments.get(column, {}).get(value)
+            if baseline and rows.any():
+                self._performance_of(self.window.frame[rows], baseline, f"{column}={value}")
+        self._label_shift(data)
 
     def _performance_of(
         self, frame: pd.DataFrame, baseline: dict[str, Measured], segment: str | None
@@ -600,8 +658,13 @@ class _Question:
         kind: Kind,
         rows: int,
         segment: str | None,
+        corrected: Measured | None = None,
     ) -> None:
-        """Performance against the reference's: decided on the interval of the loss, both sides' errors included."""
+        """Performance against the reference's: decided on the interval of the loss, both sides' errors included.
+
+        corrected: by what labels of late have corrected an estimate. Its error holds the doubt of that, which is no chance that comes anew
+        with each window: it pages by a narrower interval.
+        """
         lost = loss(metric, before.value, value.value)
         error = None if value.error is None else float(((value.error) ** 2 + (before.error or 0.0) ** 2) ** 0.5)
         lower, upper = self._interval(value)
@@ -619,17 +682,69 @@ class _Question:
         worse_above = loss(metric, 0.0, 1.0) > 0
         severity = Severity.INFO
         if limit is not None and error is not None and lost > limit:
-            least = lost - self.margin * error
+            least = lost - self.margin * error * (1.0 if corrected is None else _OF_CORRECTED)
             severity = Severity.CRITICAL if least > limit else Severity.WARNING if least > 0 else Severity.INFO
         check = Check(
             metric, None, segment, value.value, lower, upper, kind=kind, p_value=p_value, rows=rows,
             threshold_lower=None if worse_above else bound, threshold_upper=bound if worse_above else None,
         )  # fmt: skip
+        text = _performance_text(metric, value, before, lost, error, self.margin, limit, segment)
+        cause = "performance"
+        if kind is Kind.PERFORMANCE and segment is None and lost > 0:
+            cause, why = self._cause_of_loss(metric, lost)
+            text += why
+        if corrected is not None:
+            text += _correction_text(corrected, limit)
         self._ask(
             check,
             severity,
-            "performance",
-            _performance_text(metric, value, before, lost, error, self.margin, limit, segment),
+            cause,
+            text,
+            cost=lost if metric in (self.reference.harm_metric, f"estimated_{self.reference.harm_metric}") else None,
+        )
+
+    def _cause_of_loss(self, metric: str, lost: float) -> tuple[str, str]:
+        """Whether the rows' kind explains a realised loss, as the estimate knows the reference alone, or the truth has come to depend on them otherwise."""
+        if self._foreseen is None:
+            labelled = self.window.frame[self.window.frame[self.reference.columns.label].notna()]
+            self._foreseen = self.reference.estimate(labelled, with_errors=False)
+        name = f"estimated_{metric}"
+        if name not in self._foreseen or name not in self.reference.baseline:
+            return "performance", ""
+        foreseen = loss(metric, self.reference.baseline[name].value, self._foreseen[name].value) / lost
+        if foreseen >= 0.5:
+            return (
+                "population shift",
+                "; rows of this kind are harder: that was to be expected of them without their labels",
+            )
+        share = "none" if foreseen <= 0.05 else f"only {foreseen:.0%}"
+        return (
+            "concept drift",
+            f"; {share} of it was to be expected of these rows: the truth depends on them otherwise than it did",
+        )
+
+    def _label_shift(self, data: Outcomes) -> None:
+        """Whether the labels themselves are distributed as in the reference, once nearly all are there: those that come first are not like the rest."""
+        name = self.reference.columns.label
+        before = None if name is None else self.reference.of_column(name)
+        if name is None or before is None or before.count == 0:
+            return
+        check = Check("drift_score", name, kind=Kind.PERFORMANCE, rows=data.rows)
+        after = summarise(self.window.frame[name], self.reference.sorts[name])
+        if after is None or data.rows < max(_RIPE_SHARE * len(self.frame), drift.MIN_VALUES):
+            reason = f"{data.rows} of {len(self.frame)} rows have a label"
+            self._ask(replace(check, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
+            return
+        _, value = self._score(name, before, after)
+        bins = self.reference.bins(name)
+        single = p_values([Counted(bins, bins.counts(after), bins.counts(before))])[0]
+        text = f"'{name}' itself is distributed otherwise (score {value or 0.0:.3g}): {cause_of(before, after).text}"
+        self._ask(
+            replace(check, value=value, p_value=min(_LABEL_TESTS * single, 1.0)),
+            Severity.INFO,
+            "label shift",
+            text,
+            origin="world",
         )
 
 
@@ -641,6 +756,13 @@ def _breaks(check: Check, threshold: Threshold) -> bool:
     return (threshold.upper is not None and low > threshold.upper) or (
         threshold.lower is not None and high < threshold.lower
     )
+
+
+def _correction_text(by: Measured, limit: float | None) -> str:
+    text = f"; {by.value:+.2g} of it by what labels of late say of the estimate"
+    if limit is not None and (by.error or 0.0) > 2 * limit:
+        text += ", which has varied so much that it is little to be trusted"
+    return text
 
 
 def _performance_text(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import erf
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score
 
 from monitor.analysis.schema import canonical_text
 from monitor.domain.columns import Columns
@@ -17,6 +17,8 @@ HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1"
 _POSITIVE = {"1", "true", "True", "TRUE", "t"}
 MIN_LABELLED = 30
 MIN_CLASS = 5
+# Of the calibration error: bins of equal width (Guo et al., 2017).
+_BINS = 10
 
 Floats = np.ndarray
 
@@ -206,25 +208,71 @@ def _binary(data: Outcomes) -> dict[str, Measured]:
     }
     result |= {name: value for name, value in shares.items() if value is not None}
     if truth.any() or said.any():
-        result["f1"] = _f1(truth, said, weight)
+        result["f1"] = f1(truth.astype(float), said.astype(float), weight)
     if data.probability is not None:
         probability = np.clip(data.probability, 0.0, 1.0)
         clipped = np.clip(probability, 1e-15, 1 - 1e-15)
         result["log_loss"] = mean(-np.where(truth, np.log(clipped), np.log1p(-clipped)), weight)
         result["brier_score"] = mean((probability - truth) ** 2, weight)
+        result["calibration_error"] = calibration_error(probability, truth.astype(float), weight)
         if truth.any() and not truth.all():
             result["roc_auc"] = roc_auc(truth, data.probability, weight)
-            area = average_precision_score(truth, data.probability, sample_weight=weight)
-            result["pr_auc"] = Measured(float(area))
+            result["pr_auc"] = pr_auc(data.probability, truth.astype(float), weight)
     return result
 
 
-def _f1(truth: Floats, said: Floats, weight: Floats | None) -> Measured:
-    """Its error by the delta method: F1 is a ratio of two means over rows."""
-    hits, half = (truth & said).astype(float), (truth.astype(float) + said.astype(float)) / 2
+def f1(chance: Floats, said: Floats, weight: Floats | None) -> Measured:
+    """F1 when each row is positive with its chance (0 or 1 where it is known), shape (rows,).
+
+    Its error by the delta method: F1 is a ratio of two means over rows.
+    """
+    hits, half = chance * said, (chance + said) / 2
     middle = mean(half, weight).value
     value = mean(hits, weight).value / middle
-    return Measured(value, mean((hits - value * half) / middle, weight).error or 0.0)
+    own = chance * (1 - chance) * ((said - value / 2) / middle) ** 2
+    return Measured(value, mean((hits - value * half) / middle, weight, own).error or 0.0)
+
+
+def calibration_error(score: Floats, chance: Floats, weight: Floats | None) -> Measured:
+    """The expected calibration error (Guo et al., 2017) when each row is positive with its chance (0 or 1 where it is known).
+
+    Chance in the few rows of a bin is part of it: the mean of each bin's gap is that of a folded normal distribution.
+    """
+    weights = np.ones(len(score)) if weight is None else weight
+    bins = np.minimum((score * _BINS).astype(int), _BINS - 1)
+    inside = np.bincount(bins, weights, minlength=_BINS)
+    gap = np.abs(np.bincount(bins, weights * (chance - score), minlength=_BINS)) / weights.sum()
+    own = np.sqrt(np.bincount(bins, weights**2 * chance * (1 - chance), minlength=_BINS)) / weights.sum()
+    usual = np.divide(gap, own, out=np.full(_BINS, np.inf), where=own > 0)
+    with np.errstate(invalid="ignore"):
+        folded = np.where(
+            own > 0, own * np.sqrt(2 / np.pi) * np.exp(-(usual**2) / 2) + gap * erf(usual / np.sqrt(2)), gap
+        )
+    # Rows drawn again: what a bin's gap would vary by.
+    positive = np.divide(
+        np.bincount(bins, weights * chance, minlength=_BINS), inside, out=np.zeros(_BINS), where=inside > 0
+    )
+    again = np.bincount(bins, weights**2, minlength=_BINS) * positive * (1 - positive) / weights.sum() ** 2
+    return Measured(float(folded.sum()), float(np.sqrt(again.sum())))
+
+
+def average_precision(positive: Floats, negative: Floats) -> float:
+    """The area under precision over recall; positive and negative: weights of rows by score, the smallest score first, shape (scores,)."""
+    hits, named = np.cumsum(positive[::-1]), np.cumsum((positive + negative)[::-1])
+    precision = np.divide(hits, named, out=np.zeros(len(hits)), where=named > 0)
+    return float((positive[::-1] * precision).sum() / hits[-1])
+
+
+def pr_auc(score: Floats, chance: Floats, weight: Floats | None) -> Measured:
+    """The area under precision over recall when each row is positive with its chance (0 or 1 where it is known).
+
+    Its error is that of a share of the positive rows (Boyd, Eng and Page, 2013).
+    """
+    weights = np.ones(len(score)) if weight is None else weight
+    _, place = np.unique(score, return_inverse=True)
+    value = average_precision(*(np.bincount(place, weights * each) for each in (chance, 1 - chance)))
+    positives = (weights * chance).sum() ** 2 / (weights**2 * chance).sum()
+    return Measured(value, float(np.sqrt(max(value * (1 - value), 0.25 / positives) / positives)))
 
 
 def roc_auc(truth: Floats, score: Floats, weight: Floats | None = None) -> Measured:
@@ -268,25 +316,50 @@ def _multiclass(data: Outcomes) -> dict[str, Measured]:
         for metric, value in _binary(one).items():
             if metric in per_class:
                 per_class[metric].append(value)
-    result |= {metric: _macro(values) for metric, values in per_class.items() if values}
+    result |= {metric: macro(values) for metric, values in per_class.items() if values}
     if data.probability is not None:
         places = {name: index for index, name in enumerate(data.classes)}
         inside = np.array([name in places for name in data.label])
         if inside.any():
-            chosen = data.probability[inside, [places[name] for name in data.label[inside]]]
+            known = data.probability[inside]
+            chances = np.eye(len(places))[[places[name] for name in data.label[inside]]]
             weight = None if data.weight is None else data.weight[inside]
-            result["log_loss"] = mean(-np.log(np.clip(chosen, 1e-15, 1)), weight)
+            result |= of_probabilities(known, chances, weight)
         areas = [
-            roc_auc(data.label == name, data.probability[:, index], data.weight)
+            (
+                roc_auc(data.label == name, data.probability[:, index], data.weight),
+                pr_auc(data.probability[:, index], (data.label == name).astype(float), data.weight),
+            )
             for name, index in places.items()
             if 0 < (data.label == name).sum() < data.rows
         ]
         if areas:
-            result["roc_auc"] = _macro(areas)
+            result |= {
+                name: macro(list(each))
+                for name, each in zip(("roc_auc", "pr_auc"), zip(*areas, strict=True), strict=True)
+            }
     return result
 
 
-def _macro(values: list[Measured]) -> Measured:
+def of_probabilities(probability: Floats, chances: Floats, weight: Floats | None) -> dict[str, Measured]:
+    """Log loss, Brier score and calibration error of a multiclass model, when each row is of a class with its chance (0 or 1 where it is known).
+
+    probability, chances: shape (rows, classes). The calibration error is that of the most probable class.
+    """
+    logs = np.log(np.clip(probability, 1e-15, 1))
+    squares = ((probability**2).sum(axis=1, keepdims=True) - 2 * probability + 1) * chances
+    best = probability.argmax(axis=1)[:, None]
+    right, score = (np.take_along_axis(each, best, axis=1)[:, 0] for each in (chances, probability))
+    expected = -(chances * logs).sum(axis=1)
+    brier = squares.sum(axis=1)
+    return {
+        "log_loss": mean(expected, weight, (chances * logs**2).sum(axis=1) - expected**2),
+        "brier_score": mean(brier, weight, (squares**2 / np.where(chances > 0, chances, 1)).sum(axis=1) - brier**2),
+        "calibration_error": calibration_error(np.clip(score, 0, 1), right, weight),
+    }
+
+
+def macro(values: list[Measured]) -> Measured:
     """The plain mean over classes; its error as if they were one, which is never too small."""
     errors = [value.error for value in values if value.error is not None]
     return Measured(float(np.mean([value.value for value in values])), float(np.mean(errors)) if errors else None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -39,6 +39,12 @@ class Fault:
     certain: bool = False
     share: float = 0.0
     too_little: str = ""
+    segment: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """`pipeline` for what the world does not do by itself, else ''."""
+        return "" if self.cause in ("new category", "out of range") else "pipeline"
 
 
 def faults(
@@ -83,6 +89,21 @@ def faults(
             ("null_id_share", counts.null_ids, "rows have no id"),
         ),
     )
+
+
+def segment_faults(
+    reference: Reference, window: Conformed, segments: Iterable[tuple[str, str, Any]], checked: list[str]
+) -> Iterator[Fault]:
+    """What is missing within segments. segments: column, value, and which rows of the window are in it."""
+    for column, value, rows in segments:
+        part, before = window.frame[rows], reference.rows_of_segment(column, value)
+        for name in checked:
+            if name in part and name != column:
+                missing = int(part[name].isna().sum()), len(part)
+                usual = int(before[name].isna().sum()), len(before)
+                yield replace(
+                    _missing_share(name, missing, usual, f" where {column} = {value}"), segment=f"{column}={value}"
+                )
 
 
 def label_faults(counts: WindowCounts) -> Iterator[Fault]:
@@ -177,21 +198,25 @@ def _missing(reference: Reference, window: Conformed, name: str, counts: WindowC
     missing = counts.missing.get(name)
     if missing is None:
         missing = int(window.frame[name].isna().sum())
-    share = missing / rows if rows else 0.0
-    before = reference.missing(name)
-    before_share = before / reference.rows
-    text = f"'{name}': {share:.1%} missing, {before_share:.1%} in the reference"
+    fault = _missing_share(name, (missing, rows), (reference.missing(name), reference.rows))
+    if fault.p_value is None:
+        return fault
+    return replace(fault, p_value=reference.tempered("missing_share", name, fault.p_value, rows))
+
+
+def _missing_share(name: str, missing: tuple[int, int], usual: tuple[int, int], where: str = "") -> Fault:
+    """missing, usual: values that are missing, and rows, in the window and in the reference."""
+    (number, rows), (before, reference_rows) = missing, usual
+    share, before_share = (number / rows if rows else 0.0), before / reference_rows
+    text = f"'{name}': {share:.1%} missing{where}, {before_share:.1%} in the reference"
     if rows < MIN_ROWS:
-        return Fault(
-            "missing_share", name, share, rows, "missing values", text, too_little=f"{rows} rows; {MIN_ROWS} are needed"
-        )
-    excess = share - before_share
-    single = float(fisher_exact([[missing, rows - missing], [before, reference.rows - before]]).pvalue)
-    p_value = reference.tempered("missing_share", name, single, rows)
-    if abs(excess) < MIN_FAULTY_SHARE or abs(excess) * rows < MIN_FAULTY_ROWS:
-        p_value = 1.0
-    if missing == rows and before_share < 1:
-        text = f"'{name}' is missing in every row"
+        too_little = f"{rows} rows; {MIN_ROWS} are needed"
+        return Fault("missing_share", name, share, rows, "missing values", text, too_little=too_little)
+    excess, p_value = share - before_share, 1.0
+    if abs(excess) >= MIN_FAULTY_SHARE and abs(excess) * rows >= MIN_FAULTY_ROWS:
+        p_value = float(fisher_exact([[number, rows - number], [before, reference_rows - before]]).pvalue)
+    if number == rows and before_share < 1:
+        text = f"'{name}' is missing in every row{where}"
     return Fault("missing_share", name, share, rows, "missing values", text, p_value, share=max(excess, 0.0))
 
 

@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import correction, estimation, mapping
 from monitor.analysis.calibration import Null, Tested, independent_tests, null_distributions, overdispersion, tempered
-from monitor.analysis.correction import Recent
+from monitor.analysis.correction import Recent, Stretch
 from monitor.analysis.figures import Figure, performance_figures
 from monitor.analysis.performance import (
     HIGHER_IS_BETTER,
@@ -43,9 +43,11 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "6"
+ANALYSIS_VERSION = "7"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
+# Segments of a column that are kept apart, of how many rows at least.
+_SEGMENTS, _SEGMENT_ROWS = 20, 100
 # A value is there or it is missing.
 _THERE = Bins(None, pd.Index(["there", "missing"]))
 
@@ -70,6 +72,8 @@ class Reference:
         self.summary = summary
         self._summaries: dict[str, Summary | None] = {}
         self._bins: dict[str, Bins] = {}
+        self._segments: dict[tuple[str, str], pd.DataFrame] = {}
+        self._segment_counts: dict[tuple[str, str], dict[str, tuple[Bins, np.ndarray]]] = {}
         self._tests: dict[int, float] = {}
 
     @classmethod
@@ -188,6 +192,25 @@ class Reference:
             self._summaries[name] = summarise(self.frame[name], self.sorts[name])
         return self._summaries[name]
 
+    def rows_of_segment(self, column: str, value: str) -> pd.DataFrame:
+        """The rows whose value of a segment's column is this one."""
+        if (column, value) not in self._segments:
+            self._segments[column, value] = self.frame[canonical_text(self.frame[column]) == value]
+        return self._segments[column, value]
+
+    def of_segment(self, column: str, value: str) -> dict[str, tuple[Bins, np.ndarray]]:
+        """Bins and counts within a segment, by column."""
+        if (column, value) not in self._segment_counts:
+            rows = self.rows_of_segment(column, value)
+            names = [name for name in (*self.features, *self.predictions) if name != column]
+            tested = {
+                name: Tested(self.bins(name), self.bins(name).codes(rows[name]))
+                for name in names
+                if self.of_column(name)
+            }
+            self._segment_counts[column, value] = {name: (each.bins, each.counts) for name, each in tested.items()}
+        return self._segment_counts[column, value]
+
     def missing(self, name: str) -> int:
         """How many values of a column are missing."""
         known = self.of_column(name)
@@ -270,17 +293,17 @@ class Reference:
         return cls(rows, columns, meta["task"], meta["seed"], meta["version"], meta["summary"])
 
     @cached_property
-    def loss_model(self) -> tuple[HistGradientBoostingRegressor, float] | None:
-        """For regression with labels: the model of the absolute error and the variance that it leaves; fitted from the seed."""
+    def loss_models(self) -> tuple[tuple[HistGradientBoostingRegressor, float], ...]:
+        """For regression with labels: the models of the absolute and of the squared error, each with the variance that it leaves; fitted from the seed."""
         if self.task != "regression" or not self.summary["labelled"]:
-            return None
+            return ()
         errors = self._absolute_errors(self.frame)
         known = np.isfinite(errors)
         if known.sum() < 100:
-            return None
-        inputs = self.encoded(self.frame[known])
-        model = estimation.gradient_boosting(inputs, errors[known].to_numpy(), self.seed)
-        return model, float(np.var(errors[known].to_numpy() - model.predict(inputs)))
+            return ()
+        inputs, losses = self.encoded(self.frame[known]), errors[known].to_numpy()
+        models = [(each, estimation.gradient_boosting(inputs, each, self.seed)) for each in (losses, losses**2)]
+        return tuple((model, float(np.var(each - model.predict(inputs)))) for each, model in models)
 
     def encoded(self, frame: pd.DataFrame) -> np.ndarray:
         """Features and prediction as numbers for the surrogate models, shape (rows, features + 1); absent columns are missing."""
@@ -294,6 +317,11 @@ class Reference:
         self.summary["longest_run"] = {name: _longest_run(self.frame[name]) for name in self.features}
         self.summary["codes"] = {
             name: {value: index for index, value in enumerate(self.frame[name].value_counts().index)} for name in names
+        }
+        self.summary["segment_values"] = {
+            column: [str(value) for value in counts.index[counts >= _SEGMENT_ROWS][:_SEGMENTS]]
+            for column in self.columns.segments
+            for counts in [canonical_text(self.frame[column]).value_counts()]
         }
         checked = [*self.features, *self.predictions]
         names = [name for name in checked if self.of_column(name) is not None]
@@ -326,9 +354,8 @@ class Reference:
         for column in self.columns.segments:
             values = canonical_text(self.frame[column])
             found = {
-                str(value): measure(outcomes(part, self.columns, self.task))
-                for value, part in self.frame.groupby(values)
-                if len(part) >= 100
+                value: measure(outcomes(self.frame[values == value], self.columns, self.task))
+                for value in self.summary["segment_values"][column]
             }
             result["segments"][column] = {
                 value: {name: (each.value, each.error) for name, each in metrics.items()}
@@ -343,6 +370,14 @@ class Reference:
         """
         frame = self.frame
         values = {name: Tested(self.bins(name), self.bins(name).codes(frame[name])) for name in names}
+        apart_by_segment = [
+            Tested(each.bins, np.where(texts == value, each.codes, -1))
+            for column, found in self.summary["segment_values"].items()
+            for texts in [canonical_text(frame[column]).to_numpy()]
+            for value in found
+            for name, each in values.items()
+            if name != column
+        ]
         missing = {name: Tested(_THERE, frame[name].isna().to_numpy().astype(int)) for name in names}
         relations = Relations.fit(frame, self.sorts, names)
         self.summary["relations"] = None if relations is None else relations.to_dict()
@@ -362,7 +397,7 @@ class Reference:
             }
             for metric, each in derived.items()
         }
-        everything = [*values.values(), *(each for one in tested.values() for each in one.values())]
+        everything = [*values.values(), *apart_by_segment, *(each for one in tested.values() for each in one.values())]
         varied = {"drift_score": values, "missing_share": missing, **tested}
         return {
             "derived": {
@@ -453,70 +488,89 @@ class Reference:
             chances[there] = np.eye(len(places))[texts[there].map(places).to_numpy(dtype=int)]
         inside = said.isin(places).to_numpy()
         return estimation.estimate_multiclass(
-            chances[inside], said[inside].map(places).to_numpy(dtype=int), seed,
+            scores[inside], chances[inside], said[inside].map(places).to_numpy(dtype=int), seed,
             None if weight is None else weight[inside],
         )  # fmt: skip
 
     def estimate_now(
-        self, frame: pd.DataFrame, recent: Recent | None, known: pd.Series | None, at: float
-    ) -> dict[str, Measured]:
-        """As `estimate`, corrected by how far it was off in stretches of late. at: when the rows were predicted, in days."""
+        self, frame: pd.DataFrame, recent: Recent | None, known: pd.Series | None, window: Stretch
+    ) -> tuple[dict[str, Measured], dict[str, Measured]]:
+        """As `estimate`, corrected by how far it was off in stretches of late; and these corrections, by metric. window: when the rows were predicted."""
         plain = self.estimate(frame, known)
-        stretches = [] if recent is None else recent.stretches()
-        if recent is None or not stretches or not plain:
-            return plain
-        times = np.array([recent.when(part) for part in stretches])
-        realised = [measure(outcomes(part, self.columns, self.task)) for part in stretches]
-        expected = [self.estimate(part, with_errors=False) for part in stretches]
-        unknown = frame if known is None else frame[known.isna()]
-        left = len(unknown) / len(frame)
-        rest = plain if left == 1 else self.estimate(unknown, with_errors=False)
-        return {
-            name: self._corrected(name, value, rest.get(name), left, times, realised, expected, at)
-            for name, value in plain.items()
+        told: dict[str, list[tuple[float, float, float]]] = {}
+        if recent is not None and plain:
+            told = self._told(recent, window, 0.0 if known is None else float(known.notna().mean()))
+        corrections = {
+            name: _correction(name, plain[name], each, window.middle) for name, each in told.items() if name in plain
         }
+        return plain | {name: _corrected(plain[name], each) for name, each in corrections.items()}, corrections
 
-    def _corrected(
-        self, name: str, plain: Measured, rest: Measured | None, left: float, times: np.ndarray,
-        realised: list[dict[str, Measured]], expected: list[dict[str, Measured]], at: float,
-    ) -> Measured:  # fmt: skip
-        """One metric, corrected for the share `left` of rows whose label is not known; `rest` is what is expected of these."""
-        metric = name.removeprefix("estimated_")
-        is_ratio = metric not in HIGHER_IS_BETTER
-        told = []
-        for time, found, usual in zip(times, realised, expected, strict=True):
-            if (
-                metric in found
-                and name in usual
-                and found[metric].error
-                and min(found[metric].value, usual[name].value) > 0
-            ):
-                value, before, error = found[metric].value, usual[name].value, found[metric].error or 0.0
-                told.append((time, *((np.log(value / before), error / value) if is_ratio else (value - before, error))))
-        if not told or rest is None:
-            return plain
-        change, doubt = correction.forecast(np.array(told), at)
-        moved = rest.value * np.expm1(change) if is_ratio else change
-        doubt = doubt * (rest.value * np.exp(change) if is_ratio else 1.0)
-        value = plain.value + left * moved
-        value = max(value, 0.0) if is_ratio else float(np.clip(value, 0.0, 1.0))
-        return Measured(float(value), None if plain.error is None else float(np.hypot(plain.error, left * doubt)))
+    def _told(self, recent: Recent, window: Stretch, known: float) -> dict[str, list[tuple[float, float, float]]]:
+        """By metric, how far the estimate of such a window was off in stretches of late: time, difference and its error.
+
+        known: the share of the window's rows whose labels are known. In ripe stretches as many labels are taken as known as had come as
+        early. Of younger stretches only rows with labels are there: what these say is set right by what rows with such early labels said
+        of ripe stretches as a whole.
+        """
+        ripe, young = recent.stretches()
+        parts = [recent.frame.iloc[each.rows] for each in ripe]
+        realised = [measure(outcomes(part, self.columns, self.task)) for part in parts]
+        left, early = 1 - known, []
+        for each, part, found in zip(ripe, parts, realised, strict=True):
+            labels = self._early_labels(recent, each, window) if known > 0 and recent.known_at is not None else None
+            scale = left if known > 0 and labels is None else 1.0
+            off = _off(found, self.estimate(part, labels, with_errors=False))
+            early.append({name: (scale * value, left**0.5 * error) for name, (value, error) in off.items()})
+        told: dict[str, list[tuple[float, float, float]]] = {}
+        for each, found_off in zip(ripe, early, strict=True):
+            for name, pair in found_off.items():
+                told.setdefault(name, []).append((each.middle, *pair))
+        last = list(zip(ripe, parts, early, strict=True))[-correction.ALIKE :]
+        for each in young if len(last) >= correction.FEWEST_ALIKE else []:
+            seen = self._difference(recent.frame.iloc[each.rows])
+            alike = [(off, self._difference(part[recent.known_as_early(one, each)])) for one, part, off in last]
+            for name, (value, error) in seen.items():
+                rest = [off[name][0] - left * some[name][0] for off, some in alike if name in off and name in some]
+                if len(rest) >= correction.FEWEST_ALIKE:
+                    more, doubt = correction.usual(np.array(rest))
+                    pair = left * value + more, float(np.hypot(left * error, doubt))
+                    told.setdefault(name, []).append((each.middle, *pair))
+        return told
+
+    def _early_labels(self, recent: Recent, ripe: Stretch, window: Stretch) -> pd.Series:
+        """The labels of a ripe stretch that would be known by now, had it been the window; missing elsewhere."""
+        assert self.columns.label is not None
+        labels: pd.Series = recent.frame[self.columns.label].iloc[ripe.rows]
+        return labels.astype(object).where(recent.known_as_early(ripe, window), None)
+
+    def _difference(self, part: pd.DataFrame) -> dict[str, tuple[float, float]]:
+        return _off(
+            measure(outcomes(part, self.columns, self.task)) if len(part) else {},
+            self.estimate(part, with_errors=False),
+        )
 
     def _estimate_regression(self, frame: pd.DataFrame, known: pd.Series | None) -> dict[str, Measured]:
         said = predicted(frame, self.columns, self.task)
         usable = frame[said.notna()]
-        if self.loss_model is None or len(usable) < 2:
+        if not self.loss_models or len(usable) < 2:
             return {}
-        model, noise = self.loss_model
-        expected = estimation.expected_loss(model, self.encoded(usable))
-        spread = np.full(len(usable), noise)
+        inputs, errors = self.encoded(usable), np.full(len(usable), np.nan)
         if known is not None:
             errors = (
                 (pd.to_numeric(known[usable.index], errors="coerce") - said[usable.index]).abs().to_numpy(dtype=float)
             )
-            there = np.isfinite(errors)
-            expected, spread = np.where(there, errors, expected), np.where(there, 0.0, spread)
-        return {"estimated_mae": mean(expected, _weight(usable, self.columns), spread)}
+        there, weight = np.isfinite(errors), _weight(usable, self.columns)
+        absolute, squared = (
+            mean(
+                np.where(there, errors**power, estimation.expected_loss(model, inputs)),
+                weight,
+                np.where(there, 0.0, noise),
+            )
+            for power, (model, noise) in enumerate(self.loss_models, 1)
+        )
+        root = float(np.sqrt(squared.value))
+        error = None if squared.error is None or root == 0 else squared.error / (2 * root)
+        return {"estimated_mae": absolute, "estimated_rmse": Measured(root, error)}
 
     def _absolute_errors(self, frame: pd.DataFrame) -> pd.Series:
         assert self.columns.label is not None
@@ -562,6 +616,34 @@ class Reference:
         probability = np.clip(score, 0, 1)
         said = (probability >= self.columns.decision_threshold).astype(float)
         return Outcomes(data.task, data.label, said, probability if self.columns.probabilities else None)
+
+
+def _off(realised: dict[str, Measured], expected: dict[str, Measured]) -> dict[str, tuple[float, float]]:
+    """By the estimate's name, how far realised metrics are from the expected ones, and the error of that; of losses their logarithms."""
+    found = {}
+    for name, usual in expected.items():
+        metric = name.removeprefix("estimated_")
+        real = realised.get(metric)
+        if real is not None and real.error and min(real.value, usual.value) > 0:
+            if metric in HIGHER_IS_BETTER:
+                found[name] = (real.value - usual.value, real.error)
+            else:
+                found[name] = (float(np.log(real.value / usual.value)), real.error / real.value)
+    return found
+
+
+def _correction(name: str, plain: Measured, told: list[tuple[float, float, float]], at: float) -> Measured:
+    """What is to be added to an estimate, by what is told of stretches of late, and how doubtful that is. at: its time, in days."""
+    change, doubt = correction.forecast(np.array(told), at)
+    if name.removeprefix("estimated_") in HIGHER_IS_BETTER:
+        return Measured(float(np.clip(plain.value + change, 0.0, 1.0)) - plain.value, doubt)
+    return Measured(plain.value * float(np.expm1(change)), doubt * plain.value * float(np.exp(change)))
+
+
+def _corrected(plain: Measured, by: Measured) -> Measured:
+    return Measured(
+        plain.value + by.value, None if plain.error is None else float(np.hypot(plain.error, by.error or 0.0))
+    )
 
 
 def infer_task(frame: pd.DataFrame, columns: Columns) -> str:

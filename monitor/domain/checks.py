@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from enum import Enum, StrEnum
 from functools import total_ordering
 from typing import Any
@@ -226,11 +227,19 @@ class Check(MetricValue):
 
 @dataclass(frozen=True)
 class Finding(Check):
-    """A check that is `changed`, with its severity, cause and an explanation in words."""
+    """A check that is `changed`, with its severity, cause and an explanation in words.
+
+    share: of the rows that are affected. since: when the change began, where it began within the window. origin: `pipeline` or `world`, as
+    it looks; '' where that cannot be told. cost: what it is likely to cost the model, in units of the reference's harm metric.
+    """
 
     severity: Severity = Severity.INFO
     cause: str = ""
     explanation: str = ""
+    share: float | None = None
+    since: datetime | None = None
+    origin: str = ""
+    cost: float | None = None
 
     @property
     def pages(self) -> bool:

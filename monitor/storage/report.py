@@ -70,7 +70,7 @@ VIEWS: dict[str, dict[str, TypeEngine[Any]]] = {
         "kind": _TEXT, "verdict": _TEXT, "value": _NUMBER, "value_lower": _NUMBER, "value_upper": _NUMBER, "threshold_lower": _NUMBER,
         "threshold_upper": _NUMBER, "p_value": _NUMBER, "row_count": Integer(), "detection_limit": _TEXT, "reason": _TEXT,
     } | _WINDOW,
-    "monitor_findings": _SERIES | {"kind": _TEXT, "severity": _TEXT, "position": Integer(), "cause": _TEXT, "explanation": _TEXT} | _WINDOW,
+    "monitor_findings": _SERIES | {"kind": _TEXT, "severity": _TEXT, "position": Integer(), "cause": _TEXT, "explanation": _TEXT, "share": _NUMBER, "since": _TIME, "origin": _TEXT, "cost": _NUMBER} | _WINDOW,
     "monitor_alerts": {
         "alert": _TEXT, "monitor": _TEXT, "model": _TEXT, "kind": _TEXT, "subject": _TEXT, "state": _TEXT, "severity": _TEXT, "since": _TIME,
         "first_window": _TIME, "opened_as_of": _TIME, "fired_at": _TIME, "ended_at": _TIME, "bad_windows": Integer(), "summary": _TEXT,

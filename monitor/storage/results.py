@@ -42,7 +42,8 @@ def store(session: Session, run: Run, results: Results) -> None:
             [
                 {
                     "run_id": run.id, "rank": rank, "series_id": series[_series_key(finding)], "kind": finding.kind.value, "severity": finding.severity.value,
-                    "cause": finding.cause, "explanation": finding.explanation,
+                    "cause": finding.cause, "explanation": finding.explanation, "share": _number(finding.share), "since": finding.since,
+                    "origin": finding.origin, "cost": _number(finding.cost),
                 }
                 for rank, finding in enumerate(results.findings)
             ],
@@ -123,7 +124,10 @@ def _numbers_of(session: Session, hashes: Sequence[bytes]) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     for start in range(0, len(hashes), 500):
         wanted = MetricSeries.hash.in_(hashes[start : start + 500])
-        found.update(session.execute(select(MetricSeries.hash, MetricSeries.id).where(wanted)).tuples().all())
+        found.update(
+            (digest, number)
+            for digest, number in session.execute(select(MetricSeries.hash, MetricSeries.id).where(wanted))
+        )
     return {bytes(digest): number for digest, number in found.items()}
 
 

@@ -278,6 +278,10 @@ class FindingRow(Base):
     severity: Mapped[str] = mapped_column(Name(16))
     cause: Mapped[str] = mapped_column(Name(255))
     explanation: Mapped[str] = mapped_column(Words())
+    share: Mapped[float | None]
+    since: Mapped[datetime | None]
+    origin: Mapped[str] = mapped_column(Name(16), default="")
+    cost: Mapped[float | None]
 
 
 class FoldState(Base):
