@@ -256,7 +256,8 @@ class _Question:
                 result.append((replace(check, verdict=Verdict.CHANGED), finding))
             else:
                 result.append((check, None))
-        return self._weighted_drift(result) if not self.harm_is_known else result
+        out_of_sight = self.checks.asks(Kind.ESTIMATED_PERFORMANCE) and not self.harm_is_known
+        return self._weighted_drift(result) if out_of_sight else result
 
     def _detection_limit(self, check: Check, limit: float) -> str | None:
         """The smallest change that this check would have noticed, in words. limit: of its p-value."""

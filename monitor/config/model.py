@@ -182,11 +182,36 @@ class Labels(Location):
         return self
 
 
+class Interval(Entry):
+    """An interval of the monitor's own source."""
+
+    start: Moment = Field(description="Its start.")
+    end: Moment = Field(description="Its end.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if self.start >= self.end:
+            raise ValueError("`start` must be before `end`")
+        return self
+
+
 class ReferenceData(Location):
     """The data that production is compared with: a place, or an interval of the monitor's own source."""
 
     start: Moment | None = Field(None, description="With `end`: that interval of the monitor's own source.")
     end: Moment | None = Field(None, description="The end of the interval.")
+    calibrate_on: list[Interval] = Field(
+        [],
+        description="Intervals of production known to be healthy: how much they vary beyond chance (hour, weekday, season, growth) counts as normal.",
+    )
+    rolling: int | None = Field(
+        None,
+        ge=1,
+        description="Drift is told against so many windows before, in place of this data: slow growth is then no drift, a sudden break is.",
+    )
+    season: Literal["hour", "weekday", "month"] | None = Field(
+        None, description="Of `rolling`: only windows that begin in the same hour, weekday or month."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> ReferenceData:
@@ -194,6 +219,8 @@ class ReferenceData(Location):
             raise ValueError("reference needs either `path` (or `url`), or `start` and `end`")
         if not self.is_given and (self.start is None or self.end is None or self.start >= self.end):
             raise ValueError("reference needs `start` before `end`")
+        if self.season is not None and self.rolling is None:
+            raise ValueError("reference.season needs reference.rolling: of how many windows")
         _check_location(self, "reference", required=False)
         return self
 

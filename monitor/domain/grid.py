@@ -62,6 +62,10 @@ class Window:
         return f"{_short(self.start)}/{_short(self.end)}"
 
 
+# How far back windows of the same season are looked for: a year of hours.
+_MOST_STEPS = 9_000
+
+
 @dataclass(frozen=True)
 class Grid:
     """The windows of a monitor: each `length` long, one beginning every `every`, counted from `anchor`."""
@@ -112,6 +116,27 @@ class Grid:
         while self.boundary(guess + 1) <= moment:
             guess += 1
         return guess
+
+    def before(self, start: datetime, number: int, season: str | None = None) -> list[Window]:
+        """The last `number` windows that end at or before `start`, disjoint, oldest first.
+
+        season: `hour`, `weekday` or `month`: only those that begin in the same one, in the grid's time zone.
+        """
+        found: list[Window] = []
+        wanted = self._season(start, season)
+        index, end = self.index_at(start), start
+        for step in range(1, _MOST_STEPS):
+            window = self.window(index - step)
+            if window.end <= end and self._season(window.start, season) == wanted:
+                found.append(window)
+                end = window.start
+            if len(found) == number:
+                break
+        return found[::-1]
+
+    def _season(self, moment: datetime, season: str | None) -> int | None:
+        local = moment.astimezone(self._zone)
+        return {"hour": local.hour, "weekday": local.weekday(), "month": local.month, None: None}[season]
 
     def _shift(self, duration: Duration, index: int) -> datetime:
         steps = duration.count * index

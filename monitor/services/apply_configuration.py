@@ -12,6 +12,7 @@ from structlog import get_logger
 
 from monitor.config import secrets
 from monitor.config.model import MonitorConfig
+from monitor.domain.grid import Window
 from monitor.errors import MonitorError
 from monitor.services.context import Context
 from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
@@ -151,11 +152,12 @@ def reference_spec(context: Context, config: MonitorConfig) -> ReferenceSpec:
     """What a worker needs to fit a monitor's reference."""
     columns = config.to_columns()
     entry = config.reference
-    if entry.is_given:
-        return ReferenceSpec(
-            config.task, columns, place=context.place(entry, config.source.timezone), hash_key=context.hash_key
-        )
-    return ReferenceSpec(config.task, columns, log=context.log_spec(config), start=entry.start, end=entry.end)
+    healthy = tuple(Window(each.start, each.end) for each in entry.calibrate_on)
+    log = context.log_spec(config) if healthy or not entry.is_given else None
+    place = context.place(entry, config.source.timezone) if entry.is_given else None
+    return ReferenceSpec(
+        config.task, columns, place, log, entry.start, entry.end, hash_key=context.hash_key, healthy=healthy
+    )
 
 
 def _put(session: Session, context: Context, name: str, fitted: FittedReference, origin: str) -> None:
@@ -177,13 +179,14 @@ def _put(session: Session, context: Context, name: str, fitted: FittedReference,
 
 def reference_origin(config: MonitorConfig) -> str:
     """A short name of everything in the entry that a reference is made from."""
+    healthy = config.reference.calibrate_on
     parts: Any = [
-        config.reference.model_dump(mode="json"),
+        config.reference.model_dump(mode="json", exclude={"rolling", "season", *([] if healthy else ["calibrate_on"])}),
         config.columns.model_dump(mode="json"),
         config.checks.segments,
         config.task,
     ]
-    if not config.reference.is_given:
+    if healthy or not config.reference.is_given:
         parts.append(config.source.model_dump(mode="json"))
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

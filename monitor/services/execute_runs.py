@@ -221,7 +221,7 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
         kind=taken.kind, window=taken.window, as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
         references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
         expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
-        recent=_recent(session, context, config, row, taken),
+        recent=_recent(session, context, config, row, taken), rolling=_rolling(config, taken),
     )  # fmt: skip
 
 
@@ -243,6 +243,17 @@ def _recent(session: Session, context: Context, config: MonitorConfig, row: Moni
         if planned_by is not None and planned_by.model.version == config.model.version:
             windows.append((run.window, run.read_as_of))
     return Recent(tuple(windows), math.ceil(config.sample.rows / min(number, _MOST_RECENT)))
+
+
+def _rolling(config: MonitorConfig, taken: Run) -> Recent | None:
+    """The windows before that a data run's drift is told against, each as it was when its own run was due; those of the first run's time have none."""
+    entry = config.reference
+    if entry.rolling is None or taken.kind == "performance":
+        return None
+    delay = config.windows.delay.approximate()
+    before = config.windows.grid().before(taken.window_start, entry.rolling, entry.season)
+    rows = math.ceil(config.sample.rows / entry.rolling)
+    return Recent(tuple((window, window.end + delay) for window in before), rows) if before else None
 
 
 def _false_alarm_share(config: MonitorConfig, kind: str) -> float:

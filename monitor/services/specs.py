@@ -63,7 +63,7 @@ class Look:
 
 @dataclass(frozen=True)
 class ReferenceSpec:
-    """Fit a reference: from a place, or from an interval of the monitor's own log (with its labels)."""
+    """Fit a reference: from a place, or from an interval of the monitor's own log (with its labels). healthy: intervals of the log to calibrate on."""
 
     task: str
     columns: Columns
@@ -73,6 +73,7 @@ class ReferenceSpec:
     end: datetime | None = None
     as_of: datetime | None = None
     hash_key: str = ""
+    healthy: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ class FittedReference:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose labels refresh the estimate."""
+    """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose labels refresh the estimate.
+
+    rolling: windows that drift is told against in place of the reference.
+    """
 
     kind: str
     window: Window
@@ -102,6 +106,7 @@ class RunSpec:
     judge_from: float = 0.0
     revise_until: datetime | None = None
     recent: Recent | None = None
+    rolling: Recent | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
 from monitor.analysis.snapshot.store import pack
-from monitor.domain.checks import Check, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
+from monitor.domain.checks import Check, Checks, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
 from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
@@ -26,9 +26,11 @@ from monitor.services.cache import cache_folder
 from monitor.services.specs import FittedReference, Look, LookSpec, ReferenceSpec, RunResult, RunSpec
 from monitor.sources.files import fingerprint
 from monitor.sources.log import Log, hide_sensitive, read_frame
-from monitor.sources.recent import keep, labelled
+from monitor.sources.recent import keep, labelled, samples_of
 
 REFERENCE_ROWS = 100_000
+# Of fewer rows no rolling reference is made.
+_FEWEST_ROLLING = 200
 # The reference that this worker has fitted last, by what it was fitted on.
 _fitted: dict[str, FittedReference] = {}
 
@@ -60,7 +62,7 @@ def plain_counts(counts: WindowCounts) -> dict[str, Any]:
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
     """Read reference data and fit it. Monitors that name the same file, unchanged, share what the worker has fitted."""
     path = None if spec.place is None else spec.place.own_path
-    if spec.place is None or path is None:
+    if spec.place is None or path is None or spec.healthy:
         return _fit(spec)
     key = repr((spec, fingerprint(path, spec.place.shown)))
     if key not in _fitted:
@@ -76,21 +78,28 @@ def _fit(spec: ReferenceSpec) -> FittedReference:
         assert spec.log is not None
         assert spec.start is not None
         assert spec.end is not None
-        log = Log(replace(spec.log, sample_rows=REFERENCE_ROWS))
-        window = Window(spec.start, spec.end)
-        frame = (
-            log.sample(window)
-            if spec.log.labels is None
-            else log.sample_with_labels(window, spec.as_of or spec.end + timedelta(days=36500))[0]
-        )
+        frame = _interval(spec, Window(spec.start, spec.end), REFERENCE_ROWS)
     frame = _without_own_columns(frame, spec.columns)
+    healthy = None
+    if spec.healthy:
+        parts = [_interval(spec, each, REFERENCE_ROWS // len(spec.healthy)) for each in spec.healthy]
+        healthy = _without_own_columns(pd.concat(parts, ignore_index=True), spec.columns)
     label = spec.columns.label
     columns = spec.columns
     if label is not None and label not in frame:
         columns = replace(columns, label=None)
-    reference = Reference.fit(frame, columns, spec.task)
+    reference = Reference.fit(frame, columns, spec.task, healthy)
     baseline = {name: value.value for name, value in reference.baseline.items()}
     return FittedReference(reference.version, reference.to_bytes(), reference.rows, reference.harm_metric, baseline)
+
+
+def _interval(spec: ReferenceSpec, window: Window, rows: int) -> pd.DataFrame:
+    """Rows of an interval of the log, with their labels where it has some."""
+    assert spec.log is not None
+    log = Log(replace(spec.log, sample_rows=rows))
+    if spec.log.labels is None:
+        return log.sample(window)
+    return log.sample_with_labels(window, spec.as_of or window.end + timedelta(days=36500))[0]
 
 
 def _without_own_columns(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
@@ -125,7 +134,9 @@ def run(spec: RunSpec) -> RunResult:
         samples = cache_folder() / "samples"
         keep(log, spec.recent, spec.window, spec.as_of, frame, samples)
         assert labels is not None
-        lately = labelled(log, spec.recent, spec.as_of, samples).rename(columns={labels.label: spec.columns.label})
+        names = {labels.label: spec.columns.label, "monitor_label_time": spec.columns.label_time or "label_time"}
+        lately = labelled(log, spec.recent, spec.as_of, samples).rename(columns=names)
+    before = None if spec.rolling is None else samples_of(log, spec.rolling, cache_folder() / "samples")
     read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
     frame = _without_own_columns(frame, spec.columns)
@@ -139,13 +150,39 @@ def run(spec: RunSpec) -> RunResult:
         known = lately if lately is None else _by_version(lately, spec).get(version, lately.head(0))
         if with_labels and label is not None and label in part:
             known = part[part[label].notna()]
-        evaluation = evaluate(
-            reference, part, recent=known, counts=counts if len(parts) == 1 else count(part, reference), checks=checks
-        )
+        exact = counts if len(parts) == 1 else count(part, reference)
+        earlier = None if before is None else _by_version(before, spec).get(version)
+        if earlier is None or len(earlier) < _FEWEST_ROLLING:
+            evaluation = evaluate(reference, part, recent=known, counts=exact, checks=checks)
+        else:
+            evaluation = _rolled(reference, earlier, part, known, exact, checks)
         found.append((version, len(part), evaluation))
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
     result = _result(found, counts, sampled, spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
+
+
+def _rolled(
+    reference: Reference,
+    earlier: pd.DataFrame,
+    window: pd.DataFrame,
+    known: pd.DataFrame | None,
+    counts: WindowCounts,
+    checks: Checks,
+) -> Evaluation:
+    """An evaluation whose drift is told against the rows of earlier windows, all else against the reference."""
+    drift, others = Kind.DRIFT.value, tuple(kind for kind in checks.only or tuple(Kind) if kind != Kind.DRIFT)
+    rest = evaluate(reference, window, recent=known, counts=counts, checks=replace(checks, only=others))
+    rows = _without_own_columns(earlier, reference.columns).drop(columns=reference.columns.label or "", errors="ignore")
+    rolling = Reference.fit(rows, replace(reference.columns, label=None), reference.task)
+    moved = evaluate(rolling, window, counts=counts, checks=replace(checks, only=(drift,)))
+    return replace(
+        rest,
+        metrics=[*rest.metrics, *(each for each in moved.metrics if each.metric != "row_count")],
+        checks=[*rest.checks, *moved.checks],
+        findings=[*rest.findings, *moved.findings],
+        figures=moved.figures,
+    )
 
 
 def _needed(spec: RunSpec) -> tuple[str, ...]:

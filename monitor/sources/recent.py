@@ -31,6 +31,11 @@ def keep(log: Log, recent: Recent, window: Window, as_of: datetime, sample: pd.D
 
 def labelled(log: Log, recent: Recent, as_of: datetime, folder: Path) -> pd.DataFrame:
     """The rows of recent windows whose labels were known at `as_of`: the same whoever asks, and whatever is kept."""
+    return log.labelled_rows(samples_of(log, recent, folder), as_of)
+
+
+def samples_of(log: Log, recent: Recent, folder: Path) -> pd.DataFrame:
+    """The samples of recent windows, one after the other."""
     parts = []
     for window, read_as_of in recent.windows:
         path = _path(log, recent, window, read_as_of, folder)
@@ -40,7 +45,7 @@ def labelled(log: Log, recent: Recent, as_of: datetime, folder: Path) -> pd.Data
         except (OSError, pa.ArrowInvalid):
             part = keep(log, recent, window, read_as_of, log.sample(window, read_as_of, limit=recent.rows), folder)
         parts.append(part)
-    return log.labelled_rows(pd.concat(parts, ignore_index=True), as_of)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _path(log: Log, recent: Recent, window: Window, as_of: datetime, folder: Path) -> Path:

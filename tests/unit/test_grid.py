@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -90,3 +92,27 @@ def test_windows_tile_time_in_every_zone(length: str, zone: str, moment: datetim
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no length of time"):
         Duration.parse(text)
+
+
+@given(
+    st.sampled_from([("1h", "1h"), ("1d", "1d"), ("1w", "1d"), ("1mo", "1mo")]),
+    st.sampled_from(ZONES),
+    st.datetimes(datetime(2000, 1, 1), datetime(2035, 1, 1)),
+    st.sampled_from([None, "hour", "weekday", "month"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_windows_before_are_disjoint_over_and_of_the_same_season(
+    lengths: tuple[str, str], zone: str, moment: datetime, season: str | None
+) -> None:
+    made = grid(*lengths, timezone=zone)
+    start = made.boundary(made.index_at(moment.replace(tzinfo=UTC)))
+    before = made.before(start, 3, season)
+    assert len(before) == 3
+    assert before[-1].end <= start
+    assert all(one.end <= other.start for one, other in pairwise(before))
+    local = [each.astimezone(ZoneInfo(zone)) for each in (start, *(window.start for window in before))]
+    wanted = {"hour": lambda each: each.hour, "weekday": lambda each: each.weekday(), "month": lambda each: each.month}
+    if season is not None:
+        assert len({wanted[season](each) for each in local}) == 1
+    elif lengths[0] == lengths[1]:
+        assert before[-1].end == start
