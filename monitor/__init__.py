@@ -6,19 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from monitor.analysis.comparison import Comparison, compare
     from monitor.analysis.evaluate import evaluate
     from monitor.analysis.evaluation import Evaluation
     from monitor.analysis.history import History, evaluate_windows
     from monitor.analysis.reference import Reference
     from monitor.domain.checks import Check, Checks, Finding, MetricValue, Severity, Verdict, WindowCounts
     from monitor.domain.columns import Columns
-    from monitor.errors import MonitorError
+    from monitor.errors import DataError, MonitorError, UsageError
     from monitor.storage.report import ReportDatabase
 
 __all__ = [
     "Check",
     "Checks",
     "Columns",
+    "Comparison",
+    "DataError",
     "Evaluation",
     "Finding",
     "History",
@@ -27,21 +30,27 @@ __all__ = [
     "Reference",
     "ReportDatabase",
     "Severity",
+    "UsageError",
     "Verdict",
     "WindowCounts",
+    "compare",
     "evaluate",
     "evaluate_windows",
 ]
 __version__ = "0.1.0"
 
 _PLACES = {
+    "compare": "monitor.analysis.comparison",
+    "Comparison": "monitor.analysis.comparison",
     "evaluate": "monitor.analysis.evaluate",
     "Evaluation": "monitor.analysis.evaluation",
     "History": "monitor.analysis.history",
     "evaluate_windows": "monitor.analysis.history",
     "Reference": "monitor.analysis.reference",
     "Columns": "monitor.domain.columns",
+    "DataError": "monitor.errors",
     "MonitorError": "monitor.errors",
+    "UsageError": "monitor.errors",
     "ReportDatabase": "monitor.storage.report",
 }
 

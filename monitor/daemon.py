@@ -26,16 +26,20 @@ from monitor.services.apply_configuration import (
     follow_newest,
     prepare_references,
 )
+from monitor.services.canary import fly_canary
 from monitor.services.context import Context, open_database
 from monitor.services.dask_workers import DaskWorkers
 from monitor.services.deliver_notifications import Deliverer
-from monitor.services.dispatch_alerts import dispatch_alerts, dispatch_proposals
+from monitor.services.digest import send_digest
+from monitor.services.dispatch_alerts import dispatch_alerts
+from monitor.services.dispatch_proposals import dispatch_proposals
 from monitor.services.execute_runs import Executor
 from monitor.services.judge_windows import judge_windows
-from monitor.services.launch_retraining import Launcher
+from monitor.services.launch_retraining import Launcher, verify_again
 from monitor.services.look_at_sources import look_at_sources
 from monitor.services.plan_runs import plan_runs
 from monitor.services.prune import prune
+from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.services.watch_self import watch_self
 from monitor.services.workers import Workers
 from monitor.storage import daemons, monitors, outbox, runs
@@ -209,8 +213,10 @@ class Daemon:
         done += watch_self(self.context)
         done += dispatch_alerts(self.context) + dispatch_proposals(self.context)
         self.deliverer.drain()
+        sync_alertmanager(self.context)
         done += self.launcher.launch()
         self._wait_for_launches()
+        done += verify_again(self.context, self.workers)
         return done > 0 and not outcome.unreachable
 
     def _execute(self, outcome: Outcome) -> int:
@@ -301,10 +307,14 @@ class Daemon:
             "watch": (lambda: watch_self(self.context), 5),
             "dispatch": (lambda: (dispatch_alerts(self.context), dispatch_proposals(self.context)), 2),
             "deliver": (self.deliverer.deliver, 2),
+            "alertmanager": (lambda: sync_alertmanager(self.context), daemons.LOOPS_S["alertmanager"]),
             "launch": (self.launcher.launch, 2),
+            "verify": (lambda: verify_again(self.context, self.workers), daemons.LOOPS_S["verify"]),
             "heartbeat": (self.heartbeat, self.context.configuration.workers.heartbeat_s),
             "recover": (self.recover, 10),
             "end_hanging": (self.context.database.end_hanging, 10),
+            "digest": (lambda: send_digest(self.context), daemons.LOOPS_S["digest"]),
+            "canary": (lambda: fly_canary(self.context), daemons.LOOPS_S["canary"]),
             "prune": (lambda: prune(self.context), daemons.LOOPS_S["prune"]),
             "tell_alive": (self.tell_alive, daemons.LOOPS_S["tell_alive"]),
         }

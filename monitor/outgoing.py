@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from monitor.errors import DeliveryError
 
 DEADLINE_S = 15.0
 MAX_ANSWER = 64 * 1024
+MAX_RETRY_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,30 @@ class Answer:
     text: str
     seconds: float
 
+    def json(self) -> Any:
+        """The body as JSON. Raises DeliveryError where it is none."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise DeliveryError(f"the answer is no JSON: {self.text[:100]}") from None
+
 
 def post(
     url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, deadline_s: float = DEADLINE_S
 ) -> Answer:
     """POST and read the answer. Raises DeliveryError for anything but a 2xx; only 410 is permanent (a receiver being deployed says 401 or 404)."""
+    return send("POST", url, body, headers, allow_private=allow_private, deadline_s=deadline_s)
+
+
+def get(url: str, headers: Mapping[str, str], *, allow_private: bool) -> Answer:
+    """GET and read the answer. Raises DeliveryError for anything but a 2xx."""
+    return send("GET", url, None, headers, allow_private=allow_private)
+
+
+def send(
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], *, allow_private: bool, deadline_s: float = DEADLINE_S, accepted: Sequence[int] = (),
+) -> Answer:  # fmt: skip
+    """Send a request and read the answer. accepted: statuses that are as good as a 2xx. Raises DeliveryError for any other."""
     host = urlsplit(url).hostname or ""
     shown = f"{urlsplit(url).scheme}://{host}"
     started = time.monotonic()
@@ -47,17 +69,32 @@ def post(
         session.mount("http://", _PublicOnly())
         session.mount("https://", _PublicOnly())
     try:
-        answer = session.post(url, data=body, headers=dict(headers), timeout=(5, 5), allow_redirects=False, stream=True)
+        answer = session.request(
+            method, url, data=body, headers=dict(headers), timeout=(5, 5), allow_redirects=False, stream=True
+        )
         text = _read(answer, started + deadline_s)
     except (requests.RequestException, HTTPError) as error:
         raise DeliveryError(f"{shown}: {_reason(error)}") from None
     finally:
         session.close()
     seconds = time.monotonic() - started
-    if 200 <= answer.status_code < 300:
+    if 200 <= answer.status_code < 300 or answer.status_code in accepted:
         return Answer(answer.status_code, text, seconds)
     what = "a redirect, which is not followed" if 300 <= answer.status_code < 400 else text[:200]
-    raise DeliveryError(f"{shown} answered {answer.status_code}: {what}", permanent=answer.status_code == 410)
+    raise DeliveryError(
+        f"{shown} answered {answer.status_code}: {what}", permanent=answer.status_code == 410, retry_after_s=_retry_after_s(answer.headers.get("retry-after", ""))
+    )  # fmt: skip
+
+
+def _retry_after_s(text: str) -> float:
+    """How long a receiver asks to be left alone (RFC 9110: seconds, or a date), an hour at most; 0 for whatever cannot be read."""
+    try:
+        asked = (
+            float(text) if text.strip().isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+        )
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(asked, 0.0), MAX_RETRY_AFTER_S)
 
 
 def reach(url: str, *, allow_private: bool) -> str:
@@ -76,14 +113,14 @@ def reach(url: str, *, allow_private: bool) -> str:
     return f"{host} answers"
 
 
-def post_signed(url: str, identity: str, body: str, secret: str | None, *, allow_private: bool) -> Answer:
-    """POST JSON by the Standard Webhooks convention: `identity` stays over attempts, each has its own time and signature."""
+def post_signed(url: str, identity: str, body: str, secrets: Sequence[str], *, allow_private: bool) -> Answer:
+    """POST JSON by the Standard Webhooks convention: `identity` stays over attempts, each has its own time and signatures, one a secret."""
     now = datetime.now(UTC)  # the library's signature is right for UTC alone
     headers = {
         "content-type": "application/json", "user-agent": "production-monitor/1", "webhook-id": identity, "webhook-timestamp": str(int(now.timestamp())),
     }  # fmt: skip
-    if secret:
-        headers["webhook-signature"] = Signer(secret).sign(identity, now, body)
+    if secrets:
+        headers["webhook-signature"] = " ".join(Signer(secret).sign(identity, now, body) for secret in secrets)
     return post(url, body.encode(), headers, allow_private=allow_private)
 
 

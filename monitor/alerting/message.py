@@ -1,19 +1,57 @@
-"""What an alert says: first what is wrong with which model and why, then what to know and do."""
+"""What a notification says: first what is wrong with which model and why, then what to know and do.
+
+What is known of an alert (`Facts`) becomes a title and sections, which one set of templates writes as plain text, Markdown and HTML.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from monitor.domain.checks import Kind, Severity
+from monitor.errors import UsageError
 
 FIRST_LINE = 110
+_ENDED = ("The windows since were healthy.", "It is right again.")
+_MOST_COLUMNS = 3
+TEMPLATES = {
+    "title": "{{ title }}",
+    "text": """{{ title }}
+{% for section in sections %}
+{% if section.heading %}{{ section.heading }}
+{% endif %}{% for line in section.lines %}{{ '- ' if section.heading else '' }}{{ line }}
+{% endfor %}{% endfor %}""",
+    "markdown": """**{{ title | md }}**
+{% for section in sections %}
+{% if section.heading %}**{{ section.heading | md }}**
+
+{% endif %}{% for line in section.lines %}{{ '- ' if section.heading else '' }}{{ line | md }}
+{% endfor %}{% endfor %}""",
+    "html": """<h2>{{ title | e }}</h2>
+{% for section in sections %}{% if section.heading %}<h3>{{ section.heading | e }}</h3>
+<ul>{% for line in section.lines %}<li>{{ line | e }}</li>{% endfor %}</ul>
+{% else %}{% for line in section.lines %}<p>{{ line | e }}</p>{% endfor %}
+{% endif %}{% endfor %}""",
+}
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a message is made of."""
+    """What is known of an alert when it is told.
+
+    findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`. predictions: made since it fires.
+    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it.
+    retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the monitor's.
+    """
 
     notification: str
     event: str
@@ -29,72 +67,223 @@ class Facts:
     happened_at: datetime
     bad_windows: int
     columns: Sequence[str] = ()
-    changed: Sequence[str] = ()
     findings: Sequence[Mapping[str, Any]] = ()
     window: str = ""
     run_id: str = ""
-    report: str = ""
     runbook_url: str = ""
     description: str = ""
     events: Sequence[str] = field(default_factory=tuple)
     link: str = ""
+    timezone: str = "UTC"
+    last_healthy: datetime | None = None
+    predictions: int | None = None
+    labels_due: datetime | None = None
+    before: Sequence[str] = ()
+    earlier: str = ""
+    ended_by: str = ""
+    retraining: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in ("resolved", "retracted")
 
 
-def title(facts: Facts) -> str:
-    """The first line, at most 110 characters: severity, model, what and why."""
+@dataclass(frozen=True)
+class Inside:
+    """An alert that another one explains, told inside its message."""
+
+    alert_id: str
+    kind: str
+    severity: str
+    monitor: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Lines under a heading; '' for the lines that stand first."""
+
+    heading: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A notification in words."""
+
+    title: str
+    text: str
+    markdown: str
+    html: str
+
+
+def rank(severity: str) -> int:
+    """The order of severities, 0 for none."""
+    return Severity(severity).rank
+
+
+def title(told: Sequence[Facts]) -> str:
+    """The first line, at most 110 characters: severity, model, what and why; without id or link."""
+    facts = told[0]
     name = facts.model or facts.monitor or "the service"
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
-    line = f"[{head}] {name}: {facts.summary}"
-    if facts.changed and facts.state == "firing":
-        line += f"; changed: {', '.join(facts.changed)}"
+    others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    short = re.split(r" \(|; ", facts.summary, maxsplit=1)[0]
+    line = f"[{head}] {name}{others}: {short}"
+    for cause in [f"; {each['column']}: {each['cause']}" for each in _changed(facts) if each["cause"]]:
+        line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
 
 
-def text(facts: Facts) -> str:
-    """The whole message as plain text."""
-    lines = [title(facts), ""]
-    if facts.state == "resolved":
-        lines.append(
-            f"It fired since {_day(facts.since)}, over {facts.bad_windows} {'window' if facts.bad_windows == 1 else 'windows'}; the windows since were healthy."
+def _changed(facts: Facts) -> list[Mapping[str, Any]]:
+    """The findings that tell of the columns that matter most, one each."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for each in facts.findings:
+        if each["column"]:
+            found.setdefault(each["column"], each)
+    return list(found.values())[:_MOST_COLUMNS]
+
+
+def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
+    """The message below its title."""
+    found = [section for facts in told for section in _sections(facts, alone=len(told) == 1)]
+    if inside:
+        found.append(
+            Section(
+                "Explained by this, and not told apart",
+                [f"{each.severity} {each.monitor}: {each.summary}" for each in inside],
+            )
         )
-    else:
-        lines.append(facts.summary)
-    for finding in list(facts.findings)[:6]:
-        if finding["explanation"] != facts.summary:
-            lines.append(f"- {finding['severity']}: {finding['explanation']}")
-    lines.append("")
-    about = {
-        "monitor": facts.monitor, "model version": facts.labels.get("model_version", ""), "firing since": _day(facts.since),
-        "bad windows": str(facts.bad_windows), "window": facts.window, "alert": facts.alert_id, "runbook": facts.runbook_url, "details": facts.link,
+    if again_at is not None and any(not facts.is_over for facts in told):
+        zone = ZoneInfo(told[0].timezone)
+        found.append(
+            Section(
+                "",
+                [f"This is told again at {_moment(again_at, zone)} unless somebody takes it on, or when it changes."],
+            )
+        )
+    return [section for section in found if section.lines]
+
+
+def _sections(facts: Facts, *, alone: bool) -> list[Section]:
+    zone = ZoneInfo(facts.timezone)
+    windows = (
+        f", for {facts.bad_windows} window{'s' if facts.bad_windows != 1 else ''}"
+        if facts.kind != Kind.SELF.value
+        else ""
+    )
+    first = (
+        [facts.summary] if alone else [f"{facts.severity.upper()} {facts.monitor or 'the service'}: {facts.summary}"]
+    )
+    if facts.state == "resolved":
+        first.append(
+            f"It fired since {_moment(facts.since, zone)}{windows}, {_length(facts.happened_at - facts.since)} in all. {facts.ended_by or _ENDED[facts.kind == Kind.SELF.value]}"
+        )
+    elif facts.state == "retracted":
+        first.append(facts.ended_by or "Later data say otherwise: what was announced did not happen.")
+    if facts.description:
+        first.append(facts.description)
+    changed = _changed(facts)
+    whole = sum(each.get("cost") or 0.0 for each in facts.findings) or None
+    lines = []
+    for each in changed:
+        cost = each.get("cost")
+        share = (
+            f" ({cost / whole:.0%} of what the changes are likely to cost)"
+            if whole and cost and len(changed) > 1
+            else ""
+        )
+        lines.append(f"{each['explanation']}{share}")
+    origins = {each.get("origin") for each in changed} - {"", None}
+    if origins and not facts.is_over:
+        lines.append(
+            "It looks like the pipeline: repair it before retraining."
+            if "pipeline" in origins
+            else "It looks like the world, not like the pipeline."
+        )
+    about = [
+        ("model", facts.model), ("version", facts.labels.get("model_version", "")), ("monitor", facts.monitor), ("team", facts.labels.get("team", "")),
+        ("firing since", f"{_moment(facts.since, zone)}{windows}" if not facts.is_over else ""),
+        ("last healthy window", _moment(facts.last_healthy, zone) if facts.last_healthy else ""), ("window", facts.window),
+        ("predictions since then", f"{facts.predictions:,}" if facts.predictions else ""),
+        ("labels will tell", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id),
+    ]  # fmt: skip
+    short = facts.alert_id[:8]
+    steps = [] if facts.is_over else [
+        f"runbook: {facts.runbook_url}" if facts.runbook_url else "", facts.retraining, f"look: monitor alerts show {short}",
+        f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "", f"take it on: monitor alerts ack {short} --note '…'",
+    ]  # fmt: skip
+    return [
+        Section("", first),
+        Section("What changed", lines),
+        Section("About", [f"{name}: {value}" for name, value in about if value]),
+        Section("In the 48 hours before", list(facts.before)),
+        Section("Seen before", [facts.earlier] if facts.earlier else []),
+        Section("What to do", [*(step for step in steps if step), *([facts.link] if facts.link else [])]),
+    ]
+
+
+def written(told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[Inside] = (), again_at: datetime | None = None, templates: Mapping[str, str] | None = None) -> Message:  # fmt: skip
+    """The message. templates: of a channel's own, by `title`, `text`, `markdown`, `html`. Raises UsageError for one that fails."""
+    values = {
+        "title": title(told), "sections": sections(told, inside, again_at), "group": list(group),
+        "alert": _alert(told[0]), "alerts": [_alert(facts) for facts in told],
     }  # fmt: skip
-    lines += [f"{name}: {value}" for name, value in about.items() if value]
-    if facts.state not in ("resolved", "retracted"):
-        lines += [
-            "",
-            f"Look: monitor alerts show {facts.alert_id[:8]}"
-            + (f"; monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else ""),
-        ]
-        lines.append(f"Acknowledge: monitor alerts ack {facts.alert_id[:8]}")
-    return "\n".join(lines)
+    found = {}
+    for name, text in {**TEMPLATES, **(templates or {})}.items():
+        try:
+            found[name] = _environment().from_string(text).render(values).strip()
+        except TemplateError as error:
+            raise UsageError(f"the template `{name}` fails: {error}") from None
+        values["title"] = _cut(found["title"], FIRST_LINE)
+    return Message(values["title"], found["text"], found["markdown"], found["html"])  # type: ignore[arg-type]
 
 
-def body(facts: Facts) -> str:
-    """The JSON that a webhook receives (docs/reference/webhook.md)."""
+@lru_cache(maxsize=1)
+def _environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=False, autoescape=False)
+    environment.filters["md"] = _markdown
+    return environment
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown takes as it is."""
+    return "".join(f"\\{each}" if each in "\\`*_[]<>#|~" else each for each in str(text))
+
+
+def body(
+    told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[Inside] = (), again_at: datetime | None = None, templates: Mapping[str, str] | None = None
+) -> str:  # fmt: skip
+    """The JSON that a webhook receives (docs/reference/webhook.md): the first alert at the top, all of them in `alerts`."""
+    facts, message = told[0], written(told, group, inside, again_at, templates)
     content = {
         "type": f"alert.{facts.event}",
         "timestamp": facts.happened_at.isoformat(),
-        "title": title(facts),
-        "text": text(facts),
+        "title": message.title,
+        "text": message.text,
+        "markdown": message.markdown,
+        "html": message.html,
+        **_alert(facts),
+        "group": list(group),
+        "alerts": [_alert(each) for each in told],
+        "explained": [vars(each) for each in inside],
+        "events": [event for each in told for event in each.events],
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _alert(facts: Facts) -> dict[str, Any]:
+    return {
+        "event": facts.event,
         "alert": {
             "id": facts.alert_id, "kind": facts.kind, "state": facts.state, "severity": facts.severity, "monitor": facts.monitor, "since": facts.since.isoformat(),
-            "bad_windows": facts.bad_windows, "columns": list(facts.columns), "window": facts.window, "run": facts.run_id,
+            "bad_windows": facts.bad_windows, "columns": list(facts.columns), "window": facts.window, "run": facts.run_id, "link": facts.link,
         },
         "labels": dict(facts.labels),
         "annotations": {"summary": facts.summary, "description": facts.description, "runbook_url": facts.runbook_url},
         "findings": [dict(finding) for finding in facts.findings],
-        "events": list(facts.events),
     }  # fmt: skip
-    return json.dumps(content, ensure_ascii=False)
 
 
 def _cut(line: str, length: int) -> str:
@@ -102,5 +291,12 @@ def _cut(line: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1].rstrip(" ,;:") + "…"
 
 
-def _day(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M UTC")
+def _moment(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def _length(length: timedelta) -> str:
+    hours = length.total_seconds() / 3600
+    return (
+        f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
+    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from monitor.config.model import Configuration, MonitorConfig
+from monitor.config.model import Configuration, MonitorConfig, Route
 from monitor.errors import UsageError
 
 _MATCHER = re.compile(r'^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"?((?:[^"\\]|\\.)*)"?\s*$')
 
+_REPEAT = timedelta(hours=24)
 ALERT_NAMES = {
     "performance": "ModelPerformance",
     "estimated_performance": "ModelPerformanceEstimated",
@@ -51,16 +54,69 @@ class Matcher:
         return (re.fullmatch(self.value, value) is not None) == (self.operator == "=~")
 
 
-def channels(labels: Mapping[str, str], monitor: MonitorConfig | None, configuration: Configuration) -> Sequence[str]:
-    """The channels for an alert with these labels, each once; alerts of no monitor go to every channel that a route or monitor names."""
-    found = list(monitor.alerts.channels) if monitor is not None else []
+@dataclass(frozen=True)
+class Destination:
+    """A channel that hears of an alert. group: the labels that its notification shares. quiet: why nobody is told there now, '' if somebody is."""
+
+    channel: str
+    group: tuple[str, ...]
+    group_wait: timedelta
+    repeat_interval: timedelta
+    quiet: str = ""
+
+    @property
+    def group_key(self) -> str:
+        """The group's name in the log of what it was told."""
+        return hashlib.sha256("\0".join(self.group).encode()).hexdigest()[:32]
+
+
+def destinations(
+    labels: Mapping[str, str], monitor: MonitorConfig | None, configuration: Configuration, now: datetime
+) -> list[Destination]:
+    """The channels for an alert with these labels, each once; alerts of no monitor go to every channel that a route or monitor names.
+
+    A channel that several routes name is told if one of them tells it now.
+    """
+    usual = configuration.grouping
+    named = [(channel, usual, "") for channel in (monitor.alerts.channels if monitor is not None else [])]
     for route in configuration.routes:
-        if all(Matcher.parse(text).matches(labels) for text in route.matchers):
-            found += route.channels
-    if monitor is None and not found:
-        for each in configuration.monitors.values():
-            found += each.alerts.channels
-    return list(dict.fromkeys(found))
+        if matches(route.matchers, labels):
+            quiet = _quiet(route, configuration, now)
+            named += [(channel, route.grouping or usual, quiet) for channel in route.channels]
+    if monitor is None and not named:
+        named = [(channel, usual, "") for each in configuration.monitors.values() for channel in each.alerts.channels]
+    every = monitor.windows.every or monitor.windows.length if monitor is not None else None
+    found: dict[str, Destination] = {}
+    for channel, grouping, quiet in named:
+        if channel not in found or (found[channel].quiet and not quiet):
+            repeat = (
+                grouping.repeat_interval.approximate()
+                if grouping.repeat_interval is not None
+                else max(_REPEAT, every.approximate() if every else _REPEAT)
+            )
+            group = tuple(f"{label}={labels.get(label, '')}" for label in sorted(grouping.group_by))
+            found[channel] = Destination(channel, group, grouping.group_wait.approximate(), repeat, quiet)
+    return list(found.values())
+
+
+def matches(matchers: Sequence[str], labels: Mapping[str, str]) -> bool:
+    """Whether labels fulfil all matchers."""
+    return all(Matcher.parse(text).matches(labels) for text in matchers)
+
+
+def is_in(names: Sequence[str], configuration: Configuration, moment: datetime) -> bool:
+    """Whether a moment lies in one of the configuration's time intervals."""
+    return any(
+        each.interval().contains(moment) for name in names for each in configuration.time_intervals.get(name, [])
+    )
+
+
+def _quiet(route: Route, configuration: Configuration, now: datetime) -> str:
+    if route.active_time_intervals and not is_in(route.active_time_intervals, configuration, now):
+        return f"outside {', '.join(route.active_time_intervals)}"
+    if is_in(route.mute_time_intervals, configuration, now):
+        return f"in {', '.join(route.mute_time_intervals)}"
+    return ""
 
 
 def labels_of(

@@ -10,16 +10,19 @@ import typer
 from monitor.cli import (
     alerts,
     backtest,
+    canary,
     channels,
     config,
     doctor,
     init,
+    notes,
     notifications,
     prune,
     query,
     references,
     retraining,
     runs,
+    silences,
     status,
     validate,
     work,
@@ -63,10 +66,13 @@ app.command("backfill")(work.backfill)
 app.command("status")(status.status)
 app.command("report")(runs.report)
 app.command("query")(query.query)
+app.command("canary")(canary.canary)
+app.command("annotate")(notes.annotate)
+app.command("deployed")(notes.deployed)
 app.command("prune")(prune.prune)
 app.command("migrate")(doctor.migrate)
 app.command("doctor")(doctor.doctor)
-for noun in (runs, alerts, channels, notifications, references, retraining, config):
+for noun in (runs, alerts, silences, channels, notifications, references, retraining, config):
     app.add_typer(noun.app, name=noun.__name__.rsplit(".", 1)[-1])
 
 

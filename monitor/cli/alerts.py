@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +29,7 @@ def list_alerts(
             {
                 "id": alert.uuid if json else alert.uuid[:8], "state": alert.state, "severity": alert.severity, "monitor": monitor, "kind": alert.kind, "since": alert.since,
                 "ended": alert.ended_at, "bad_windows": alert.bad_windows, "columns": alert.columns, "summary": alert.summary,
-                "acknowledged": alerts.is_acknowledged(session, alert.id),
+                "acknowledged": alerts.is_acknowledged(session, alert, datetime.now(UTC)),
             }
             for alert, monitor in alerts.listed(session, everything=everything)
         ]  # fmt: skip
@@ -48,10 +49,13 @@ def show_alert(
     json: shared.JsonOption = False,
 ) -> None:
     """One alert: its timeline, findings and deliveries."""
-    from monitor.services.dispatch_alerts import explained
+    from monitor.services.context import Context
+    from monitor.services.describe_alert import explained
+    from monitor.services.dispatch_alerts import why_quiet
     from monitor.storage import alerts
 
-    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    loaded = shared.load_configuration(config, check_secrets=False)
+    database = shared.open_existing(loaded)
 
     def life(session: Any) -> dict[str, Any]:
         found = shared.one(alerts.find(session, alert), "alert", alert)
@@ -61,7 +65,7 @@ def show_alert(
         findings = [] if run is None else explained(session, run, found.kind)
         return {
             "id": found.uuid, "kind": found.kind, "state": found.state, "severity": found.severity, "since": found.since, "ended": found.ended_at,
-            "bad_windows": found.bad_windows, "columns": found.columns, "summary": found.summary, "run": None if run is None else run.uuid,
+            "bad_windows": found.bad_windows, "columns": found.columns, "summary": found.summary, "quiet": why_quiet(session, Context(loaded, database), found), "run": None if run is None else run.uuid,
             "timeline": [{"at": event.happened_at, "event": event.kind, "severity": event.severity, "summary": event.summary, "detail": event.detail} for event in events],
             "findings": findings,
             "deliveries": [{"channel": row.channel, "status": row.status, "attempts": row.attempts, "error": row.last_error} for row in alerts.deliveries(session, found.id)],
@@ -75,9 +79,12 @@ def show_alert(
     typer.echo(
         f"alert {found['id']}\n  {found['kind']}, {found['state']}, {found['severity']}; since {found['since']:%Y-%m-%d %H:%M} UTC{ended}; {found['bad_windows']} bad windows\n  {found['summary']}"
     )
+    if found["quiet"]:
+        typer.echo(f"  not told now: {found['quiet']}")
     typer.echo("timeline")
     for event in found["timeline"]:
-        detail = f" ({event['detail'].get('note')})" if event["detail"].get("note") else ""
+        said = [str(event["detail"][key]) for key in ("verdict", "by", "note", "until") if event["detail"].get(key)]
+        detail = f" ({', '.join(said)})" if said else ""
         typer.echo(
             f"  {event['at']:%Y-%m-%d %H:%M}  {event['event']:12} {event['severity']:9} {event['summary']}{detail}"
         )
@@ -95,24 +102,127 @@ def show_alert(
 def acknowledge(
     alert: Annotated[str, typer.Argument(help="The alert's id, or its beginning.")],
     note: Annotated[str, typer.Option(help="What is being done.")] = "",
+    for_: Annotated[str | None, typer.Option("--for", help="How long: 4h, 2d; until it resolves if left out.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Only for this column or segment; it speaks again when another is in it.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who; the name of this account if left out.")] = None,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Take an alert on: it is not announced again. It resolves by itself when windows are healthy."""
-    import getpass
+    """Take an alert on: it is not told again. It resolves by itself when windows are healthy."""
+    from monitor.domain.grid import Duration
 
+    until = None if for_ is None else (datetime.now(UTC) + Duration.parse(for_).approximate()).isoformat()
+    detail = {"by": by or shared.who(), "note": note, "until": until, "columns": column or []}
+    typer.echo(f"alert {_record(alert, 'acknowledged', detail, config, only_open=True)[:8]} is acknowledged")
+
+
+@app.command("unack")
+def unacknowledge(
+    alert: Annotated[str, typer.Argument(help="The alert's id, or its beginning.")],
+    config: shared.ConfigOption = None,
+) -> None:
+    """Give an alert back: it is told again."""
+    uuid = _record(alert, "unacknowledged", {"by": shared.who()}, config, only_open=True)
+    typer.echo(f"alert {uuid[:8]} is nobody's again")
+
+
+class Mark(StrEnum):
+    """What an alert was, as a person says."""
+
+    REAL = "real"
+    EXPECTED = "expected"
+    USELESS = "useless"
+
+
+@app.command("feedback")
+def feedback(
+    alert: Annotated[str | None, typer.Argument(help="The alert's id, or its beginning.")] = None,
+    verdict: Annotated[Mark | None, typer.Argument(help="real, expected or useless.")] = None,
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    preview: Annotated[
+        str | None,
+        typer.Option(help="What another threshold would have done to the alerts that were marked: METRIC=LIMIT."),
+    ] = None,
+    config: shared.ConfigOption = None,
+    json: shared.JsonOption = False,
+) -> None:
+    """Mark an alert as real, expected or useless; or see what another threshold would have done to those that were marked."""
+    from monitor.errors import UsageError
+
+    if preview is not None:
+        _preview(preview, config, json)
+        return
+    if alert is None or verdict is None:
+        raise UsageError("name an alert and what it was: real, expected or useless; or --preview METRIC=LIMIT")
+    uuid = _record(alert, "feedback", {"by": shared.who(), "verdict": verdict.value, "note": note}, config)
+    typer.echo(f"alert {uuid[:8]} is marked {verdict.value}")
+
+
+def _preview(change: str, config: str | None, json: bool) -> None:
+    from monitor.errors import UsageError
+    from monitor.services.feedback import preview_threshold
+
+    metric, equals, limit = change.partition("=")
+    try:
+        value = float(limit)
+    except ValueError:
+        raise UsageError(f"'{change}': write METRIC=LIMIT, such as mae=60") from None
+    if not equals:
+        raise UsageError(f"'{change}': write METRIC=LIMIT, such as mae=60")
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    rows = database.read(preview_threshold, metric.strip(), value)
+    shown = rows if json else [row | {"id": row["id"][:8]} for row in rows]
+    shared.show(
+        shown,
+        ("id", "monitor", "since", "marked", "worst", "windows", "would"),
+        json,
+        "no alert with this metric was marked",
+    )
+
+
+@app.command("preview")
+def preview(
+    alert: Annotated[str, typer.Argument(help="The alert's id, or its beginning.")],
+    channel: Annotated[str | None, typer.Option(help="By the templates of this channel.")] = None,
+    form: Annotated[str, typer.Option("--format", help="text, markdown, html or json.")] = "text",
+    config: shared.ConfigOption = None,
+) -> None:
+    """The message of an alert as it would be sent now."""
+    from monitor.errors import UsageError
+    from monitor.services.context import Context
+    from monitor.services.dispatch_alerts import message_of
+    from monitor.storage import alerts
+
+    loaded = shared.load_configuration(config, check_secrets=False)
+    channels = loaded.configuration.channels
+    if channel is not None and channel not in channels:
+        raise UsageError(f"there is no channel {channel}; there are: {', '.join(channels) or 'none'}")
+    if form not in ("text", "markdown", "html", "json"):
+        raise UsageError(f"there is no format {form}; they are: text, markdown, html, json")
+    database = shared.open_existing(loaded)
+    templates = {str(name): text for name, text in channels[channel].templates.items()} if channel is not None else {}
+
+    def written(session: Any) -> str:
+        found = shared.one(alerts.find(session, alert), "alert", alert)
+        return message_of(session, Context(loaded, database), found, form, templates)
+
+    typer.echo(database.read(written))
+
+
+def _record(alert: str, kind: str, detail: dict[str, Any], config: str | None, *, only_open: bool = False) -> str:
+    """Append what a person says of an alert to its life, in clock time; its id."""
     from monitor.errors import UsageError
     from monitor.storage import alerts
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
 
-    def taken(session: Any) -> str:
+    def recorded(session: Any) -> str:
         found = shared.one(alerts.find(session, alert), "alert", alert)
-        if found.state not in alerts.OPEN:
+        if only_open and found.state not in alerts.OPEN:
             raise UsageError(f"alert {found.uuid[:8]} is {found.state} already")
         now = datetime.now(UTC)
-        alerts.add_event(
-            session, found, "acknowledged", now, now, detail={"by": getpass.getuser(), "note": note}, dispatched=True
-        )
+        alerts.add_event(session, found, kind, now, now, detail=detail, dispatched=kind != "acknowledged")
         return str(found.uuid)
 
-    typer.echo(f"alert {database.transact(taken)[:8]} is acknowledged")
+    return database.transact(recorded)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.cli import shared
 from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    from monitor.config.model import AnyChannel
 
 app = typer.Typer(help="Channels: where notifications go.", no_args_is_help=True)
 
@@ -22,7 +25,8 @@ def test_channel(
     from monitor.alerting.channels import open_channel
     from monitor.domain.ids import natural_id
 
-    channels = shared.load_configuration(config).configuration.channels
+    loaded = shared.load_configuration(config)
+    channels = loaded.configuration.channels
     if name not in channels:
         raise UsageError(f"there is no channel {name}; there are: {', '.join(channels) or 'none'}")
     now = datetime.now(UTC)
@@ -31,21 +35,32 @@ def test_channel(
         notification=identity, event="test", alert_id=identity, kind="self", state="firing", severity="info", monitor="", model="", labels=routing.labels_of("self", "info", "", "", "", {}),
         summary=f"this is a test of the channel {name}: nothing is wrong", since=now, happened_at=now, bad_windows=0,
     )  # fmt: skip
-    typer.echo(f"{name} answered: {open_channel(channels[name]).send(identity, message.body(facts).encode())}")
+    typer.echo(
+        f"{name} answered: {open_channel(channels[name], loaded.folder).send(identity, message.body([facts]).encode())}"
+    )
 
 
 @app.command("list")
 def list_channels(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
     """The channels of the configuration."""
-    from monitor.config.secrets import masked
-
     channels = shared.load_configuration(config, check_secrets=False).configuration.channels
     rows = [
         {
             "name": name,
             "type": channel.type,
-            "url": masked(channel.url) if channel.type == "webhook" else channel.url.split("://")[0] + "://…",
+            "to": _shown(channel),
         }
         for name, channel in channels.items()
     ]
-    shared.show(rows, ("name", "type", "url"), json, "no channels are configured")
+    shared.show(rows, ("name", "type", "to"), json, "no channels are configured")
+
+
+def _shown(channel: AnyChannel) -> str:
+    """Where a channel leads, without secrets: an Apprise URL holds them anywhere."""
+    from monitor.config.secrets import masked
+
+    if channel.type == "apprise":
+        return channel.url.split("://")[0] + "://…"
+    if channel.type == "file":
+        return channel.path
+    return " ".join(channel.command) if channel.type == "command" else str(masked(channel.url))

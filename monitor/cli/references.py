@@ -1,12 +1,15 @@
-"""`monitor references`: which one is in force from when on."""
+"""`monitor references`: which one is in force from when on, and changing that."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor.cli import shared
+
+if TYPE_CHECKING:
+    from monitor.services.context import Context
 
 app = typer.Typer(help="References: what production is compared with.", no_args_is_help=True)
 
@@ -40,3 +43,69 @@ def list_references(
         json,
         "no references yet",
     )
+
+
+@app.command("diff")
+def diff(
+    one: Annotated[str, typer.Argument(help="A reference's version, or its beginning.")],
+    other: Annotated[str, typer.Argument(help="Another one.")],
+    config: shared.ConfigOption = None,
+    json: shared.JsonOption = False,
+) -> None:
+    """What differs between two references: rows, columns, performance."""
+    from monitor.services.change_references import difference
+    from monitor.services.workers import Workers
+
+    rows = difference(_context(config), Workers(warm=False), one, other)
+    columns = ("what", "before", "after", "drift_score", "missing_before", "missing_after")
+    shared.show(rows, columns, json, "nothing differs")
+
+
+@app.command("promote")
+def promote(
+    name: Annotated[str, typer.Argument(help="The monitor.")],
+    file: Annotated[str | None, typer.Option("--from", help="A file with the rows, labels among them.")] = None,
+    interval: Annotated[str | None, typer.Option("--window", help="Or: START/END, that interval of the log.")] = None,
+    model_version: Annotated[str, typer.Option(help="For this model version alone.")] = "",
+    why: Annotated[str, typer.Option(help="What to remember of it.")] = "promoted by hand",
+    config: shared.ConfigOption = None,
+) -> None:
+    """Make a new reference that holds from the next window on."""
+    from monitor.errors import UsageError
+    from monitor.services.change_references import promote as promoted
+    from monitor.services.workers import Workers
+
+    if (file is None) == (interval is None):
+        raise UsageError("name either --from FILE or --window START/END")
+    place = file if file is not None else shared.window(interval or "")
+    told = promoted(_context(config), Workers(warm=False), name, place, model_version, shared.who(), why)
+    typer.echo(f"reference {told}")
+
+
+@app.command("update")
+def update(name: Annotated[str, typer.Argument(help="The monitor.")], config: shared.ConfigOption = None) -> None:
+    """Take what the configuration's reference holds now, from the next window on: changed content is never taken silently."""
+    from monitor.services.change_references import update as updated
+    from monitor.services.workers import Workers
+
+    typer.echo(f"reference {updated(_context(config), Workers(warm=False), name, shared.who())}")
+
+
+@app.command("rollback")
+def rollback(
+    name: Annotated[str, typer.Argument(help="The monitor.")],
+    to: Annotated[str | None, typer.Option(help="To this version; to the one before if left out.")] = None,
+    model_version: Annotated[str, typer.Option(help="For this model version alone.")] = "",
+    config: shared.ConfigOption = None,
+) -> None:
+    """Put an earlier reference in force again, from the next window on."""
+    from monitor.services.change_references import rollback as rolled_back
+
+    typer.echo(f"reference {rolled_back(_context(config), name, model_version, to, shared.who())}")
+
+
+def _context(config: str | None) -> Context:
+    from monitor.services.context import Context
+
+    loaded = shared.load_configuration(config)
+    return Context(loaded, shared.open_existing(loaded))

@@ -74,7 +74,7 @@ def explain(
     """Why a retraining is or is not requested now."""
     from monitor.domain.checks import Kind
     from monitor.services.context import Context
-    from monitor.services.dispatch_alerts import may_open
+    from monitor.services.dispatch_proposals import may_open
     from monitor.storage import alerts, monitors, retraining
 
     loaded = shared.load_configuration(config, check_secrets=False)
@@ -113,12 +113,35 @@ def explain(
         typer.echo(line)
 
 
+@app.command("approve")
+def approve(
+    request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")],
+    config: shared.ConfigOption = None,
+) -> None:
+    """Let a request start that waits for approval."""
+    from monitor.storage import retraining
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+
+    def approved(session: Any) -> str:
+        found = shared.one(retraining.find(session, request), "request", request)
+        if found.state != "awaiting_approval":
+            raise UsageError(f"request {found.uuid[:8]} is {found.state}, not awaiting approval")
+        retraining.move(session, found, "open", f"approved by {shared.who()}", datetime.now(UTC))
+        return str(found.uuid)
+
+    typer.echo(f"request {database.transact(approved)[:8]} is approved")
+
+
 @app.command("complete")
 def complete_request(
     request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")],
     failed: Annotated[bool, typer.Option("--failed", help="The training failed.")] = False,
     model_version: Annotated[str, typer.Option(help="The new model version.")] = "",
     reference: Annotated[str, typer.Option(help="The file with the new model's reference rows, to be promoted.")] = "",
+    candidate: Annotated[
+        str, typer.Option(help="The file with what the new model says of labelled rows: it must prove better first.")
+    ] = "",
     text: Annotated[str, typer.Option(help="What to remember of it.")] = "",
     config: shared.ConfigOption = None,
 ) -> None:
@@ -135,7 +158,10 @@ def complete_request(
     if found.state in (*retraining.ENDED, *retraining.PROPOSAL):
         raise UsageError(f"request {found.uuid[:8]} is {found.state}")
     state = complete(
-        Context(loaded, database), Workers(warm=False), found.uuid, Outcome(not failed, text, model_version, reference)
+        Context(loaded, database),
+        Workers(warm=False),
+        found.uuid,
+        Outcome(not failed, text, model_version, reference, candidate),
     )
     typer.echo(f"request {found.uuid[:8]} is {state}")
 
@@ -146,8 +172,6 @@ def cancel(
     config: shared.ConfigOption = None,
 ) -> None:
     """Give a request up; a training that runs already is not stopped by it."""
-    import getpass
-
     from monitor.storage import retraining
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
@@ -160,7 +184,7 @@ def cancel(
             session,
             found,
             "vetoed" if found.state == "proposed" else "cancelled",
-            f"by {getpass.getuser()}",
+            f"by {shared.who()}",
             datetime.now(UTC),
         )
         return str(found.uuid)

@@ -79,6 +79,36 @@ def show_run(
         )
 
 
+@app.command("sample")
+def sample(
+    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
+    config: shared.ConfigOption = None,
+) -> None:
+    """The very rows that a run looked at, read again from the source, with the labels that it knew."""
+    from monitor.services.context import Context
+    from monitor.services.execute_runs import run_spec
+    from monitor.services.specs import SAMPLE
+    from monitor.services.workers import Workers
+    from monitor.storage import monitors, runs
+
+    loaded = shared.load_configuration(config)
+    database = shared.open_existing(loaded)
+    context = Context(loaded, database)
+    found = shared.one(database.read(runs.find, run), "run", run)
+
+    def spec(session: Session) -> Any:
+        row = monitors.by_id(session, found.monitor_id)
+        entry = None if row is None else context.config_of(session, row, found.configuration_id)
+        if row is None or entry is None:
+            raise UsageError(f"the monitor of run {found.uuid[:8]} is configured no more")
+        return run_spec(session, context, entry, row, found)
+
+    frame = Workers(warm=False).call(SAMPLE, database.read(spec))
+    frame.to_parquet(output, index=False)
+    typer.echo(f"{len(frame)} rows written to {output}")
+
+
 def describe_run(session: Session, run: Run) -> str:
     """A run in words."""
     from monitor.storage import results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from monitor.config.model import Loaded
+    from monitor.domain.grid import Window
     from monitor.storage.database import Database
 
 T = TypeVar("T")
@@ -71,6 +72,38 @@ def monitor_id(session: Session, name: str | None) -> int | None:
         known = ", ".join(each.name for each in monitors.active(session)) or "none yet"
         raise UsageError(f"there is no monitor {name} in the database; there are: {known}")
     return row.id
+
+
+def who() -> str:
+    """The name of this account."""
+    import getpass
+
+    return getpass.getuser()
+
+
+def moment(text: str) -> datetime:
+    """A date or time, UTC unless it says otherwise. Raises UsageError for anything else."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"'{text}' is no time; write one such as 2025-04-01T06:00") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def window(text: str, what: str = "--window takes START/END, such as 2012-03-01/2012-03-02,") -> Window:
+    """An interval START/END. Raises UsageError for anything else."""
+    from monitor.domain.grid import Window
+
+    start, slash, end = text.partition("/")
+    try:
+        span = (moment(start), moment(end)) if slash else None
+    except UsageError:
+        span = None
+    if span is None:
+        raise UsageError(f"{what} not {text}")
+    if span[0] >= span[1]:
+        raise UsageError(f"{text}: the start must lie before the end")
+    return Window(*span)
 
 
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, empty: str) -> None:

@@ -60,7 +60,7 @@ def run(
     if window is not None:
         if name is None:
             raise UsageError("--window needs the name of a monitor")
-        code = _run_window(loaded, name, _parse_window(window), again=again)
+        code = _run_window(loaded, name, shared.window(window), again=again)
     else:
         code = _run_all(loaded, name, replay=replay)
     if fail_on is not None and code == 0:
@@ -170,7 +170,7 @@ def backfill(
     from monitor.services.execute_runs import plan_again
 
     _log(log_format, log_level)
-    span = _parse_window(f"{start}/{end}", "--from and --to take times, such as 2012-03-01,")
+    span = shared.window(f"{start}/{end}", "--from and --to take times, such as 2012-03-01,")
     loaded = shared.load_configuration(config)
     _require_monitor(loaded, name)
     raise typer.Exit(
@@ -205,21 +205,6 @@ def _show_runs(database: Any, ids: list[int]) -> int:
         statuses.append(run.status)
         typer.echo(database.read(describe_run, run))
     return 0 if set(statuses) == {"done"} else 3 if "pending" in statuses else 1
-
-
-def _parse_window(text: str, what: str = "--window takes START/END, such as 2012-03-01/2012-03-02,") -> Window:
-    from monitor.domain.grid import Window
-
-    try:
-        start, end = (datetime.fromisoformat(part) for part in text.split("/"))
-    except ValueError:
-        raise UsageError(f"{what} not {text}") from None
-    start, end = (
-        moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC) for moment in (start, end)
-    )
-    if start >= end:
-        raise UsageError(f"{text}: the start must lie before the end")
-    return Window(start, end)
 
 
 def _fail_on(loaded: Loaded, name: str | None, severity: str) -> int:
@@ -277,7 +262,9 @@ def warn_without_channels(daemon: Daemon) -> None:
     from monitor.alerting import routing
 
     configuration = daemon.context.configuration
-    if not routing.channels(routing.labels_of("self", "warning", "", "", "", {}), None, configuration):
+    if not routing.destinations(
+        routing.labels_of("self", "warning", "", "", "", {}), None, configuration, datetime.now(UTC)
+    ):
         get_logger().warning(
             "no_channel_for_self_alerts",
             advice="name a channel in alerts.channels or routes, or nobody hears when the service itself is ill",

@@ -268,10 +268,25 @@ def _cross_check(configuration: Configuration, document: yaml_text.Document) -> 
         if not name.strip() or "/" in name:
             yield f"{document.place(keys)}: a monitor's name has no slash and is not empty"
         yield from _named(monitor, configuration, keys, document)
+    intervals = configuration.time_intervals
+    further = [("digest", name) for name in (configuration.digest.channels if configuration.digest else [])]
+    if configuration.canary is not None and configuration.canary.channel is not None:
+        further.append(("canary", configuration.canary.channel))
+    for part, channel in further:
+        if channel not in configuration.channels:
+            yield f"{document.place((part,))}: {_absent('channel', channel, configuration.channels)}"
     for index, route in enumerate(configuration.routes):
+        where = document.place(("routes", index))
         for channel in route.channels:
             if channel not in configuration.channels:
-                yield f"{document.place(('routes', index))}: {_absent('channel', channel, configuration.channels)}"
+                yield f"{where}: {_absent('channel', channel, configuration.channels)}"
+        for named in (*route.active_time_intervals, *route.mute_time_intervals):
+            if named not in intervals:
+                yield f"{where}: {_absent('time interval', named, intervals)}"
+    for index, silence in enumerate(configuration.silences):
+        for named in silence.time_intervals:
+            if named not in intervals:
+                yield f"{document.place(('silences', index))}: {_absent('time interval', named, intervals)}"
 
 
 def _named(
@@ -280,6 +295,9 @@ def _named(
     for channel in monitor.alerts.channels:
         if channel not in configuration.channels:
             yield f"{document.place((*keys, 'alerts', 'channels'))}: {_absent('channel', channel, configuration.channels)}"
+    for name in monitor.upstream:
+        if name not in configuration.monitors:
+            yield f"{document.place((*keys, 'upstream'))}: {_absent('monitor', name, configuration.monitors)}"
     if monitor.retraining and monitor.retraining.launcher not in configuration.launchers:
         launcher = monitor.retraining.launcher
         yield f"{document.place((*keys, 'retraining', 'launcher'))}: {_absent('launcher', launcher, configuration.launchers)}"

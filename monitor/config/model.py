@@ -22,6 +22,7 @@ from pydantic import (
 from monitor.domain.checks import DRIFT_METHODS, Checks, Harm, Threshold
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Duration, Grid
+from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
 
 
@@ -388,6 +389,14 @@ class Retraining(Entry):
     )
     for_windows: int | Length = Field(1, alias="for", description="Bad windows in a row; or a length of time.")
     cooldown: Length = Field(Duration(14, "d"), description="The pause after the end of the last request of the model.")
+    max_per_month: int | None = Field(None, ge=1, description="No more requests of the model within 30 days.")
+    min_labelled_rows: int | None = Field(
+        None, ge=1, description="So many labelled rows must have come since the last training."
+    )
+    requires_approval: bool = Field(False, description="A request waits for `monitor retraining approve`.")
+    verify_for: Length = Field(
+        Duration(14, "d"), description="How long a candidate is compared until its rows tell; then the request expires."
+    )
     launcher: str = Field(description="What starts the training.")
 
 
@@ -402,6 +411,10 @@ class MonitorConfig(Entry):
     description: str = Field("", description="Sent along with alerts.")
     runbook_url: str = Field("", description="Sent along with alerts.")
     tags: dict[str, str] = Field({}, description="Labels to route by, sent along.")
+    upstream: list[str] = Field(
+        [],
+        description="Monitors whose models or data this one consumes: while one of them fires, its alert carries those of this monitor inside.",
+    )
     labels: Labels | None = Field(None, description="Where the truth comes from, and when.")
     columns: ColumnNames = Field(ColumnNames(), description="Which column plays which part.")
     windows: Windows = Field(Windows(), description="When a window begins and ends.")
@@ -471,12 +484,24 @@ class MonitorConfig(Entry):
         return float(min(max(1 - rate, 0.95), 0.9999))
 
 
+Templates = dict[Literal["title", "text", "markdown", "html"], str]
+_TEMPLATES = "Jinja templates of your own, by `title`, `text`, `markdown`, `html`."
+
+
 class WebhookChannel(Entry):
     """A URL that takes a signed POST (Standard Webhooks)."""
 
     type: Literal["webhook"] = Field(description="webhook")
     url: str = Field(description="Where to POST.")
-    secret: str | None = Field(None, description="Signs what is sent: base64, with or without the prefix whsec_.")
+    secret: str | list[str] | None = Field(
+        None,
+        description="Signs what is sent: base64, with or without the prefix whsec_; several while one takes the place of another.",
+    )
+    format: Literal["monitor", "alertmanager", "cloudevents"] = Field(
+        "monitor",
+        description="The body: this service's own, Alertmanager's (version 4), or its own in a CloudEvents 1.0 envelope.",
+    )
+    templates: Templates = Field({}, description=_TEMPLATES)
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
     retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
 
@@ -503,14 +528,117 @@ class AppriseChannel(Entry):
 
     type: Literal["apprise"] = Field(description="apprise")
     url: str = Field(description="An Apprise URL.")
+    templates: Templates = Field({}, description=_TEMPLATES)
     retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+
+
+class AlertmanagerChannel(Entry):
+    """An Alertmanager, which groups, routes and silences by itself: it is brought to the current state again and again."""
+
+    type: Literal["alertmanager"] = Field(description="alertmanager")
+    url: str = Field(description="Its base URL, such as http://alertmanager:9093.")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    retry_for: Length = Field(Duration(72, "h"), description="Not acted on: it is told again every minute.")
+    templates: Templates = Field({}, description="Not acted on.")
+
+
+class PagerDutyChannel(Entry):
+    """A PagerDuty service, by its Events API v2."""
+
+    type: Literal["pagerduty"] = Field(description="pagerduty")
+    routing_key: str = Field(description="The integration key of the service.")
+    url: str = Field("https://events.pagerduty.com/v2/enqueue", description="Where events are sent.")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_TEMPLATES)
+
+
+class FileChannel(Entry):
+    """A file to which each notification is appended as a line of JSON."""
+
+    type: Literal["file"] = Field(description="file")
+    path: str = Field(description="The file; relative to the configuration.")
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_TEMPLATES)
+
+
+class CommandChannel(Entry):
+    """A command that takes each notification as JSON on its standard input."""
+
+    type: Literal["command"] = Field(description="command")
+    command: list[str] = Field(min_length=1, description="The command and its arguments; never a shell string.")
+    timeout: Length = Field(Duration(30, "s"), description="It is ended after that, and the attempt has failed.")
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_TEMPLATES)
 
 
 def _channel(value: Any) -> Any:
     return {"type": "apprise", "url": value} if isinstance(value, str) else value
 
 
-Channel = Annotated[Annotated[WebhookChannel | AppriseChannel, Field(discriminator="type")], BeforeValidator(_channel)]
+AnyChannel = WebhookChannel | AppriseChannel | AlertmanagerChannel | PagerDutyChannel | FileChannel | CommandChannel
+Channel = Annotated[Annotated[AnyChannel, Field(discriminator="type")], BeforeValidator(_channel)]
+
+
+class TimeRange(Entry):
+    """Times of the day."""
+
+    start_time: str = Field(description="From this time on, such as 09:00.")
+    end_time: str = Field(description="Until this time, such as 17:00 or 24:00.")
+
+
+class TimeIntervalConfig(Entry):
+    """A recurring time, as Alertmanager writes it: all that is given must hold, of each list one entry."""
+
+    times: list[TimeRange] = Field([], description="Times of the day.")
+    weekdays: list[str] = Field([], description="Such as monday:friday.")
+    days_of_month: list[str] = Field([], description="Such as 1:7, or -1 for the last day.")
+    months: list[str] = Field([], description="Such as december or 6:8.")
+    years: list[str] = Field([], description="Such as 2025:2026.")
+    location: Zone = Field("UTC", description="The time zone.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> TimeIntervalConfig:
+        _as_value_error(lambda each: each.interval(), self)
+        return self
+
+    def interval(self) -> TimeInterval:
+        """The interval that this describes."""
+        return TimeInterval.parse(
+            [(each.start_time, each.end_time) for each in self.times],
+            self.weekdays, self.days_of_month, self.months, self.years, self.location,
+        )  # fmt: skip
+
+
+class SilenceConfig(Entry):
+    """Mutes what matches, once or as often as its intervals come round: a maintenance window."""
+
+    matchers: list[str] = Field(min_length=1, description="Alertmanager's syntax; all must match.")
+    starts: Moment | None = Field(None, description="From then on; from ever if left out.")
+    ends: Moment | None = Field(None, description="Until then.")
+    time_intervals: list[str] = Field([], description="Names of `time_intervals`: only then.")
+    comment: str = Field("", description="Why.")
+
+    @model_validator(mode="after")
+    def _ends(self) -> SilenceConfig:
+        if self.ends is None and not self.time_intervals:
+            raise ValueError("a silence needs `ends`, or `time_intervals`: one for ever would be forgotten")
+        return self
+
+
+class Grouping(Entry):
+    """How notifications are put together."""
+
+    group_by: list[str] = Field(
+        ["model"], description="Labels by which alerts share a notification; [] puts all together."
+    )
+    group_wait: Length = Field(
+        Duration(30, "s"),
+        description="How long the first notification of a group waits for others; `run` and replays wait for none.",
+    )
+    repeat_interval: Length | None = Field(
+        None, description="What still fires is told again after that; the longer of 24h and windows.every if left out."
+    )
 
 
 class Route(Entry):
@@ -518,6 +646,9 @@ class Route(Entry):
 
     matchers: list[str] = Field([], description="Alertmanager's syntax; all must match.")
     channels: list[str] = Field(min_length=1, description="Who hears.")
+    grouping: Grouping | None = Field(None, description="Other than the configuration's own.")
+    active_time_intervals: list[str] = Field([], description="Names of `time_intervals`: only then is anybody told.")
+    mute_time_intervals: list[str] = Field([], description="Names of `time_intervals`: then nobody is told.")
 
 
 class CommandLauncher(Entry):
@@ -535,10 +666,74 @@ class WebhookLauncher(Entry):
     url: str = Field(description="Where to POST the request.")
     secret: str | None = Field(None, description="Signs the request.")
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
-    timeout: Length = Field(Duration(24, "h"), description="Not acted on yet.")
+    timeout: Length = Field(Duration(24, "h"), description="A request that nobody has completed by then has failed.")
 
 
-Launcher = Annotated[CommandLauncher | WebhookLauncher, Field(discriminator="type")]
+class PythonLauncher(Entry):
+    """A Python function that retrains the model, in a process of its own: it takes the request as a dictionary, and returns the outcome as one."""
+
+    type: Literal["python"] = Field(description="python")
+    function: str = Field(
+        pattern=r"^[\w.]+:\w+$", description="PACKAGE.MODULE:FUNCTION, found from the configuration's folder."
+    )
+    timeout: Length = Field(Duration(2, "h"), description="It is ended after that.")
+
+
+class Remote(Entry):
+    """What launchers share that start a training elsewhere and ask until it has ended."""
+
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(24, "h"), description="One that has not ended by then has failed.")
+    poll_every: Length = Field(Duration(30, "s"), description="How often it is asked.")
+
+
+class GitHubLauncher(Remote):
+    """GitHub Actions: a workflow, or with `event_type` a repository dispatch."""
+
+    type: Literal["github"] = Field(description="github")
+    repository: str = Field(pattern="^[^/]+/[^/]+$", description="OWNER/NAME.")
+    token: str = Field(description="May write actions (workflow) or contents (repository dispatch).")
+    workflow: str = Field(
+        "", description="The workflow's file; give its run-name the input `request_id`, so that its runs can be found."
+    )
+    ref: str = Field("main", description="The branch or tag that it runs on.")
+    event_type: str = Field("", description="In place of `workflow`: the event of a repository dispatch.")
+    api: str = Field("https://api.github.com", description="Of GitHub Enterprise another one.")
+
+    @model_validator(mode="after")
+    def _one(self) -> GitHubLauncher:
+        if bool(self.workflow) == bool(self.event_type):
+            raise ValueError("a github launcher needs either `workflow` or `event_type`")
+        return self
+
+
+class AirflowLauncher(Remote):
+    """A DAG of Airflow, by its REST API."""
+
+    type: Literal["airflow"] = Field(description="airflow")
+    url: str = Field(description="Its base URL.")
+    dag: str = Field(description="The DAG; its `conf` holds the request.")
+    token: str = Field("", description="A bearer token.")
+    user: str = Field("", description="Or a user,")
+    password: str = Field("", description="with a password (Airflow 2).")
+    api_version: Literal[1, 2] = Field(2, description="1 for Airflow 2, 2 for Airflow 3.")
+    result_task: str = Field("", description="The task whose return value is the outcome.")
+
+
+class DatabricksLauncher(Remote):
+    """A job of a Databricks workspace."""
+
+    type: Literal["databricks"] = Field(description="databricks")
+    host: str = Field(description="The workspace's URL.")
+    job_id: int = Field(description="The job; its parameter `request` holds the request.")
+    token: str = Field(description="A personal access token, or one of a service principal.")
+
+
+RemoteLauncher = GitHubLauncher | AirflowLauncher | DatabricksLauncher
+Launcher = Annotated[
+    CommandLauncher | WebhookLauncher | PythonLauncher | GitHubLauncher | AirflowLauncher | DatabricksLauncher,
+    Field(discriminator="type"),
+]
 
 
 class Workers(Entry):
@@ -594,6 +789,24 @@ class Retention(Entry):
     )
 
 
+class Digest(Entry):
+    """A message a week: a quiet service must not look like a dead one."""
+
+    channels: list[str] = Field(min_length=1, description="Who gets it.")
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
+        "monday", description="On which day."
+    )
+    at: str = Field("08:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="At what time.")
+    timezone: Zone = Field("UTC", description="By the clock of which place.")
+
+
+class Canary(Entry):
+    """A synthetic model whose data drift on purpose goes through everything, so that a service that has gone deaf is noticed."""
+
+    every: Length = Field(Duration(1, "d"), description="How often.")
+    channel: str | None = Field(None, description="A channel that its message is sent to as well.")
+
+
 class Configuration(Entry):
     """The whole of monitor.yaml."""
 
@@ -609,9 +822,16 @@ class Configuration(Entry):
     monitors: dict[str, MonitorConfig] = Field({}, description="One entry a monitor, by its name.")
     channels: dict[str, Channel] = Field({}, description="Where notifications go, by name.")
     routes: list[Route] = Field([], description="Which alerts go to which channels.")
+    grouping: Grouping = Field(Grouping(), description="How notifications are put together.")
+    silences: list[SilenceConfig] = Field([], description="What is muted when; `monitor silences` adds others.")
+    time_intervals: dict[str, list[TimeIntervalConfig]] = Field({}, description="Recurring times, by name.")
     launchers: dict[str, Launcher] = Field({}, description="What starts retrainings, by name.")
     workers: Workers = Field(Workers(), description="The processes that evaluate windows.")
     retention: Retention = Field(Retention(), description="How long things are kept.")
+    digest: Digest | None = Field(None, description="A message a week that says what was watched and found.")
+    canary: Canary | None = Field(
+        None, description="A synthetic model that drifts on purpose, to see that alerts come out."
+    )
     heartbeat_url: str | None = Field(
         None,
         description="Pinged by POST about every minute while all is well: a dead-man's switch, as Healthchecks offers it.",

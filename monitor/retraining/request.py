@@ -11,12 +11,16 @@ from monitor.errors import MonitorError
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended. model_version and reference (a path): what is promoted, where it succeeded."""
+    """How a training ended. model_version and reference (a path): what is promoted, where it succeeded.
+
+    candidate: a path to what the new model says of labelled rows (by the log's id column); where it is given the new model must prove better first.
+    """
 
     succeeded: bool
     text: str = ""
     model_version: str = ""
     reference: str = ""
+    candidate: str = ""
 
 
 class LaunchError(MonitorError):
@@ -38,4 +42,5 @@ def parse_outcome(output: str) -> Outcome:
         str(told.get("text", "")),
         str(told.get("model_version", "")),
         str(told.get("reference", "")),
+        str(told.get("candidate", "")),
     )

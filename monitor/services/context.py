@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 import monitor
 from monitor.config import secrets
 from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig
-from monitor.domain.clock import Clock, SystemClock
+from monitor.domain.clock import Clock, SystemClock, boot_time_s
 from monitor.services.cache import cache_folder, sweep
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from monitor.storage import daemons
 from monitor.storage.database import Database
 from monitor.storage.tables import ConfigurationVersion, MonitorRow
+
+REMIND_EVERY_S = 15.0
 
 
 @dataclass
@@ -35,6 +37,9 @@ class Context:
     followed: int | None = None
     # What was seen of each monitor when it was last planned, and when more will be due: until then, and while that is so, planning has nothing to do.
     planned: dict[int, tuple[Any, datetime | None]] = field(default_factory=dict)
+    reminded_at: float = float("-inf")
+    canary_flew_at: float = float("-inf")
+    canary_fault: str = ""
     _newer: Configuration | None = None
     _versions: dict[int, Configuration] = field(default_factory=dict)
 
@@ -53,6 +58,13 @@ class Context:
         own = self.loaded.configuration.channels.get(name)
         given = self.configuration.channels.get(name)
         return own if given is not None and secrets.is_masked(given.model_dump()) else given
+
+    def is_time_to_remind(self) -> bool:
+        """Whether alerts that fire are looked at again, for those that were not told or long ago: in `run` and replays always, in `serve` at times."""
+        if self.catches_up or boot_time_s() - self.reminded_at > REMIND_EVERY_S:
+            self.reminded_at = boot_time_s()
+            return True
+        return False
 
     def foreign_channels(self) -> list[str]:
         """Channels that only another daemon can send to."""

@@ -65,7 +65,7 @@ class Deliverer:
             config = self.context.channel(letter.channel)
             if config is None:
                 raise DeliveryError(f"the channel {letter.channel} is no longer configured", permanent=True)
-            answer = open_channel(config).send(letter.uuid, letter.body.encode())
+            answer = open_channel(config, self.context.loaded.folder).send(letter.uuid, letter.body.encode())
         except Exception as error:  # a channel's surprise must not end the loop; it is a failed attempt like any other
             self._failed(letter, error)
             return
@@ -78,7 +78,8 @@ class Deliverer:
         now = self.context.clock.now()
         config = self.context.channel(letter.channel)
         pause = BACKOFF[letter.attempts] if letter.attempts < len(BACKOFF) else BACKOFF_LAST
-        retry_at = now + pause * (0.8 + 0.4 * random.random())  # noqa: S311 - jitter, no secret
+        asked = timedelta(seconds=error.retry_after_s if isinstance(error, DeliveryError) else 0)
+        retry_at = now + max(pause * (0.8 + 0.4 * random.random()), asked)  # noqa: S311 - jitter, no secret
         text = str(error) if isinstance(error, MonitorError) else f"{type(error).__name__}: {error}"
         permanent = isinstance(error, DeliveryError) and error.permanent
         dead = permanent or config is None or retry_at - letter.created_at > config.retry_for.approximate()

@@ -54,7 +54,7 @@ def diagnose(config: str | None) -> list[Diagnosis]:
         advice = "none is configured: alerts reach nobody; add `channels:` and name one in alerts.channels"
         found.append(Diagnosis("channels", False, advice))
     for name, channel in loaded.configuration.channels.items():
-        found.append(_tried(f"channel {name}", lambda channel=channel: open_channel(channel).reach()))  # type: ignore[misc]
+        found.append(_tried(f"channel {name}", lambda channel=channel: open_channel(channel, loaded.folder).reach()))  # type: ignore[misc]
     return found
 
 

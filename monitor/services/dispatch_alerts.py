@@ -1,21 +1,75 @@
-"""Dispatch: by the clock, alert events become notifications, one a channel, and proposals become retraining requests."""
+"""Dispatch: by the clock, what happened to alerts goes through routes, silences and inhibition into groups, and becomes notifications.
+
+What is told follows from how alerts stand and what each channel was told of them: a muted change is no lost one, since an alert that still
+fires when its silence ends, and of which a channel was not told, is told then.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
-from monitor.alerting import message, routing
+from monitor.alerting import message, muting, routing
+from monitor.alerting.muting import Firing, Silence
+from monitor.alerting.routing import Destination
 from monitor.config.model import MonitorConfig
-from monitor.domain.ids import natural_id
+from monitor.services import describe_alert
 from monitor.services.context import Context
-from monitor.storage import alerts, outbox, results, retraining, runs
-from monitor.storage.tables import Alert, AlertEvent, MonitorRow, RetrainingRequest, Run
+from monitor.storage import alerts, outbox, results, runs, silences
+from monitor.storage.tables import Alert, AlertEvent, MonitorRow
 
 log = get_logger()
 _SELF_MAX_AGE = timedelta(days=7)
+_ENDS = ("resolved", "retracted", "downgraded")
+
+
+@dataclass(frozen=True)
+class Addressed:
+    """An alert with what addressing it takes: its monitor's entry, name and model, and its labels."""
+
+    alert: Alert
+    config: MonitorConfig | None
+    monitor: str
+    labels: dict[str, str]
+
+    @property
+    def firing(self) -> Firing:
+        """As inhibition looks at it."""
+        return Firing(
+            self.alert.uuid,
+            self.alert.kind,
+            self.alert.severity,
+            self.monitor,
+            self.labels["model"],
+            self.alert.subject,
+        )
+
+
+@dataclass(frozen=True)
+class Telling:
+    """An event that is told. again: it was told before."""
+
+    event: AlertEvent
+    one: Addressed
+    again: bool = False
+
+
+@dataclass
+class Letters:
+    """What is to be told: events by channel and group."""
+
+    events: dict[tuple[str, str], dict[int, Telling]] = field(default_factory=dict)
+    destinations: dict[tuple[str, str], Destination] = field(default_factory=dict)
+
+    def add(self, destination: Destination, event: AlertEvent, one: Addressed, *, again: bool = False) -> None:
+        """Tell an event there."""
+        key = destination.channel, destination.group_key
+        self.destinations[key] = destination
+        self.events.setdefault(key, {}).setdefault(event.id, Telling(event, one, again))
 
 
 def dispatch_alerts(context: Context) -> int:
@@ -24,152 +78,182 @@ def dispatch_alerts(context: Context) -> int:
 
 
 def _dispatch(session: Session, context: Context) -> int:
-    written = 0
+    now = context.clock.now()
+    letters, firing = Letters(), [addressed(session, context, alert) for alert in alerts.firing(session)]
+    by_id = {one.alert.id: one for one in firing}
     for event, alert in alerts.undispatched(session):
         event.dispatched = True
-        config = _config(session, context, alert)
-        if context.clock.now() - event.happened_at <= _max_age(config):
-            written += _address(session, context, event, alert, config)
-    # At the end of catching up a fire that still burns and that nobody was told of is announced once.
-    for alert in alerts.firing(session):
-        if (
-            not outbox.was_announced(session, alert.id)
-            and not alerts.is_acknowledged(session, alert.id)
-            and not runs.unfinished(session, alert.monitor_id)
-        ):
-            burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
-            if burning is not None:
-                written += _address(session, context, burning, alert, _config(session, context, alert))
-    return written
+        one = by_id.get(alert.id) or addressed(session, context, alert)
+        if now - event.happened_at <= _max_age(one.config):
+            _tell(session, context, letters, event, one, firing)
+    if letters.events or context.is_time_to_remind():
+        for one in firing:
+            _remind(session, context, letters, one, firing)
+    for key, events in letters.events.items():
+        _write(session, context, letters.destinations[key], list(events.values()), firing)
+    return len(letters.events)
 
 
-def _config(session: Session, context: Context, alert: Alert) -> MonitorConfig | None:
+def addressed(session: Session, context: Context, alert: Alert) -> Addressed:
+    """An alert with its monitor's entry and its labels."""
     row = None if alert.monitor_id is None else session.get(MonitorRow, alert.monitor_id)
-    return None if row is None else context.config_of(session, row)
+    config = None if row is None else context.config_of(session, row)
+    name, model = (row.name, row.model_name) if row is not None else ("", "")
+    tags = config.tags if config is not None else {}
+    version = _model_version(session, alert, config)
+    return Addressed(alert, config, name, routing.labels_of(alert.kind, alert.severity, model, version, name, tags))
 
 
 def _max_age(config: MonitorConfig | None) -> timedelta:
     return config.alerts.notify_max_age.approximate() if config is not None else _SELF_MAX_AGE
 
 
-def _address(session: Session, context: Context, event: AlertEvent, alert: Alert, config: MonitorConfig | None) -> int:
-    """Write one notification a channel; an end is told only where the beginning was."""
-    row = None if alert.monitor_id is None else session.get(MonitorRow, alert.monitor_id)
-    name = row.name if row is not None else ""
-    model = row.model_name if row is not None else ""
-    version = _model_version(session, event, config)
-    labels = routing.labels_of(
-        alert.kind, event.severity, model, version, name, config.tags if config is not None else {}
-    )
-    told = 0
-    for channel in routing.channels(labels, config, context.configuration):
-        if event.kind in ("resolved", "retracted", "downgraded") and not outbox.was_told(session, channel, alert.id):
-            continue
-        facts = _facts(session, context, event, alert, config, name, model, labels)
-        outbox.add(session, channel, alert.uuid, message.body(facts), [event.id], context.clock.now())
-        log.info("notification_written", channel=channel, alert=alert.uuid[:8], change=event.kind)
-        told += 1
-    return told
-
-
-def _model_version(session: Session, event: AlertEvent, config: MonitorConfig | None) -> str:
-    if event.run_id is not None:
-        found = results.checks(session, [event.run_id])[event.run_id]
-        if found:
-            return found[-1].series.model_version
+def _model_version(session: Session, alert: Alert, config: MonitorConfig | None) -> str:
+    last = alerts.last_event(session, alert.id, ("firing", "escalated"))
+    if last is not None and last.run_id is not None:
+        found = results.model_version(session, last.run_id)
+        if found is not None:
+            return found
     return config.model.version if config is not None else ""
 
 
-def _facts(
-    session: Session,
-    context: Context,
-    event: AlertEvent,
-    alert: Alert,
-    config: MonitorConfig | None,
-    name: str,
-    model: str,
-    labels: dict[str, str],
-) -> message.Facts:
-    run = alerts.run_of(session, event)
-    findings = [] if run is None else explained(session, run, alert.kind)
-    changed = [each["column"] for each in findings if each["kind"] == "drift"] if "performance" in alert.kind else []
-    state = {"resolved": "resolved", "retracted": "retracted"}.get(event.kind, "firing")
-    link = f"{context.configuration.external_url}/alerts/{alert.uuid}" if context.configuration.external_url else ""
-    return message.Facts(
-        notification=natural_id("event", event.uuid), event=event.kind, alert_id=alert.uuid, kind=alert.kind, state=state, severity=event.severity, monitor=name, model=model,
-        labels=labels, summary=event.summary, since=alert.since, happened_at=event.happened_at, bad_windows=alert.bad_windows, columns=alert.columns, changed=changed[:3],
-        findings=findings if state == "firing" else [], window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
-        run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "", events=[event.uuid], link=link,
-    )  # fmt: skip
-
-
-def explained(session: Session, run: Run, kind: str) -> list[dict[str, str]]:
-    """What was found, the alert's own kind first; to realised performance the window's data run tells what else had changed."""
-    found = results.findings(session, [run.id])[run.id]
-    if run.kind == "performance":
-        data_run = runs.look_zero(session, run.monitor_id, "data", run.window)
-        if data_run is not None:
-            found += results.findings(session, [data_run.id])[data_run.id]
-    order = sorted(found, key=lambda each: each[0].kind != kind)
-    return [
-        {
-            "kind": finding.kind, "severity": finding.severity, "metric": series.metric, "column": series.column, "explanation": finding.explanation,
-        }
-        for finding, series in order
-    ]  # fmt: skip
-
-
-def dispatch_proposals(context: Context) -> int:
-    """Proposals become requests; how many did."""
-    return context.database.transact(_dispatch_proposals, context)
-
-
-def _dispatch_proposals(session: Session, context: Context) -> int:
-    opened = 0
-    waiting = retraining.proposals(session)
-    newest = {proposal.model_name: proposal for proposal in waiting}
-    for proposal in waiting:
-        why, final = (
-            ("a newer proposal takes its place", True)
-            if newest[proposal.model_name] is not proposal
-            else may_open(session, context, proposal)
-        )
-        if not why:
-            retraining.move(session, proposal, "open", f"requested: {proposal.reason}", context.clock.now())
-            log.info(
-                "retraining_requested", model=proposal.model_name, request=proposal.uuid[:8], reason=proposal.reason
-            )
-            opened += 1
-        elif final:
-            retraining.move(session, proposal, "vetoed", why, context.clock.now())
-    return opened
-
-
-def may_open(session: Session, context: Context, proposal: RetrainingRequest) -> tuple[str, bool]:
-    """Why a proposal does not become a request now ('' if it does), and whether that is final."""
-    now = context.clock.now()
-    row = session.get_one(MonitorRow, proposal.monitor_id)
-    config = context.config_of(session, row)
-    if row.active_name is None:
-        return "the monitor was removed", True
-    if config is None or config.retraining is None:
-        return "retraining is no longer configured", True
-    other = retraining.not_ended(session, proposal.model_name)
-    if other is not None:
-        return f"request {other.uuid[:8]} of this model has not ended", False
-    last = retraining.last_ended(session, proposal.model_name)
-    if last is not None and last.ended_at is not None:
-        if proposal.as_of <= last.ended_at or (last.state == "succeeded" and proposal.window_start < last.ended_at):
-            return f"this tells of the model before request {last.uuid[:8]} {last.state}", True
-        free = last.ended_at + config.retraining.cooldown.approximate()
-        if now < free:
-            return f"cooldown until {free:%Y-%m-%d %H:%M} UTC", False
-    if now - proposal.as_of > config.alerts.notify_max_age.approximate():
-        if runs.unfinished(session, row.id):
-            return "catching up: older changes start nothing before the end of it", False
-        if not any(
-            alert.state == "firing" and alert.kind == proposal.detail["kind"]
-            for alert in alerts.by_severity(session, row.id)
+def _tell(
+    session: Session, context: Context, letters: Letters, event: AlertEvent, one: Addressed, firing: Sequence[Addressed]
+) -> None:
+    """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever mutes it."""
+    for destination in routing.destinations(one.labels, one.config, context.configuration, context.clock.now()):
+        told = outbox.was_told(session, destination.channel, one.alert.id)
+        if not _takes_letters(context, destination.channel):
+            continue
+        if event.kind == "acknowledged":  # of these PagerDuty alone keeps account
+            if told and getattr(context.configuration.channels.get(destination.channel), "type", "") == "pagerduty":
+                letters.add(destination, event, one)
+            continue
+        if (event.kind in _ENDS and told) or (
+            event.kind not in _ENDS and not mutes(session, context, one, destination, firing)
         ):
-            return "it is older than alerts.notify_max_age, and its alert fires no more", True
-    return "", False
+            letters.add(destination, event, one)
+
+
+def _takes_letters(context: Context, channel: str) -> bool:
+    """Whether a channel is told by notifications; Alertmanager is brought to the current state instead."""
+    return getattr(context.configuration.channels.get(channel), "type", "") != "alertmanager"
+
+
+def mutes(
+    session: Session, context: Context, one: Addressed, destination: Destination | None, firing: Sequence[Addressed]
+) -> str:
+    """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another alert."""
+    now = context.clock.now()
+    if destination is not None and destination.quiet:
+        return destination.quiet
+    added = [Silence(row.matchers, row.starts_at, row.ends_at, row.comment) for row in silences.active(session, now)]
+    why = muting.silenced(one.labels, added, context.configuration, now)
+    if why:
+        return why
+    upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
+    other = muting.inhibitor(one.firing, [each.firing for each in firing], upstream)
+    return (
+        ""
+        if other is None
+        else f"explained by alert {other.alert[:8]} ({other.kind} of {other.monitor or 'the service'})"
+    )
+
+
+def why_quiet(session: Session, context: Context, alert: Alert) -> str:
+    """Why a firing alert is told to nobody now, '' if it is told or does not fire."""
+    if alert.state != "firing":
+        return ""
+    if alerts.is_acknowledged(session, alert, context.clock.now()):
+        return "acknowledged"
+    firing = [addressed(session, context, each) for each in alerts.firing(session)]
+    return mutes(session, context, addressed(session, context, alert), None, firing)
+
+
+def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> list[str]:
+    """The alerts that fire and whose labels fulfil all matchers, in words."""
+    firing = [addressed(session, context, each) for each in alerts.firing(session)]
+    return [
+        f"{one.alert.uuid[:8]} ({one.alert.kind} of {one.monitor or 'the service'})"
+        for one in firing
+        if routing.matches(matchers, one.labels)
+    ]
+
+
+def message_of(session: Session, context: Context, alert: Alert, form: str, templates: Mapping[str, str]) -> str:
+    """The message of an alert as it would be sent now: `text`, `markdown`, `html`, or the webhook's `json`."""
+    event = alerts.last_event(
+        session, alert.id, ("firing", "escalated", "downgraded", "resolved", "retracted", "pending")
+    )
+    assert event is not None
+    one = addressed(session, context, alert)
+    facts = describe_alert.facts_of(session, context, event, alert, one.config, one.labels)
+    return (
+        message.body([facts]) if form == "json" else str(getattr(message.written([facts], templates=templates), form))
+    )
+
+
+def _remind(session: Session, context: Context, letters: Letters, one: Addressed, firing: Sequence[Addressed]) -> None:
+    """What fires and was not told, now that nothing mutes it: after a silence, or at the end of catching up; and what was told long ago, unless somebody has taken it on."""
+    now, alert = context.clock.now(), one.alert
+    if alerts.is_acknowledged(session, alert, now):
+        return
+    burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
+    if burning is None or not burning.dispatched:
+        return
+    for destination in routing.destinations(one.labels, one.config, context.configuration, now):
+        if not _takes_letters(context, destination.channel):
+            continue
+        last = outbox.last_told(session, destination.channel, alert.id)
+        if last is not None and not (last.number < burning.number or now - last.told_at >= destination.repeat_interval):
+            continue
+        if (
+            last is None
+            and now - burning.happened_at > _max_age(one.config)
+            and runs.unfinished(session, alert.monitor_id)
+        ):
+            continue  # catching up: what fires at its end is announced then
+        if not mutes(session, context, one, destination, firing):
+            letters.add(destination, burning, one, again=last is not None and last.number >= burning.number)
+
+
+def _write(
+    session: Session, context: Context, to: Destination, told: list[Telling], firing: Sequence[Addressed]
+) -> None:
+    """One notification to a channel, of everything that is told to a group: the worst first, what it explains inside.
+
+    What waits to be told to the group, and was never tried, is told by this one too.
+    """
+    now, ids = context.clock.now(), [each.event.id for each in told]
+    for event, alert in outbox.untried(session, to.channel, to.group_key):
+        told.append(Telling(event, addressed(session, context, alert)))
+    newest: dict[int, Telling] = {}
+    for each in sorted(told, key=lambda each: each.event.number):
+        newest[each.one.alert.id] = each
+    told = sorted(
+        newest.values(),
+        key=lambda each: (
+            each.event.kind in _ENDS,
+            -message.rank(each.event.severity),
+            each.event.happened_at,
+            each.event.id,
+        ),
+    )
+    facts = []
+    for each in told:
+        known = describe_alert.facts_of(session, context, each.event, each.one.alert, each.one.config, each.one.labels)
+        facts.append(replace(known, event="repeated") if each.again else known)
+    upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
+    named = {each.one.alert.uuid for each in told}
+    inside = [
+        message.Inside(one.alert.uuid, one.alert.kind, one.alert.severity, one.monitor, one.alert.summary)
+        for one in firing
+        if (other := muting.inhibitor(one.firing, [each.firing for each in firing], upstream)) and other.alert in named
+    ]
+    wait = timedelta(0) if context.catches_up else to.group_wait
+    channel = context.configuration.channels.get(to.channel)
+    templates = {} if channel is None else {str(name): text for name, text in channel.templates.items()}
+    content = message.body(facts, to.group, inside, now + to.repeat_interval, templates)
+    row = outbox.add(session, to.channel, to.group_key, content, ids, now, wait)
+    changes = ", ".join(f"{each.one.alert.uuid[:8]} {each.event.kind}" for each in told)
+    log.info("notification_written", channel=to.channel, notification=row.uuid[:8], changes=changes)

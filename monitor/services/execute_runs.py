@@ -22,7 +22,7 @@ from monitor.services.dask_workers import DaskWork, DaskWorkers
 from monitor.services.specs import RUN, RunResult, RunSpec
 from monitor.services.workers import Work, WorkerDiedError, Workers
 from monitor.sources.spec import Recent
-from monitor.storage import monitors, references, results, runs
+from monitor.storage import annotation, monitors, references, results, runs
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
 from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
@@ -221,7 +221,7 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
         kind=taken.kind, window=taken.window, as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
         references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
         expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
-        recent=_recent(session, context, config, row, taken), rolling=_rolling(config, taken),
+        recent=_recent(session, context, config, row, taken), rolling=_rolling(session, config, row, taken),
     )  # fmt: skip
 
 
@@ -238,20 +238,22 @@ def _recent(session: Session, context: Context, config: MonitorConfig, row: Moni
     number = math.ceil(back / every)
     earlier = runs.data_runs_between(session, row.id, taken.window_start - back, taken.window_start)
     windows = [(taken.window, taken.read_as_of)]
-    for run in earlier[:: math.ceil(number / _MOST_RECENT)]:
+    healthy = set(annotation.without(annotation.of_monitor(session, row.id, "faulty"), [run.window for run in earlier]))
+    for run in [run for run in earlier if run.window in healthy][:: math.ceil(number / _MOST_RECENT)]:
         planned_by = context.config_of(session, row, run.configuration_id)
         if planned_by is not None and planned_by.model.version == config.model.version:
             windows.append((run.window, run.read_as_of))
     return Recent(tuple(windows), math.ceil(config.sample.rows / min(number, _MOST_RECENT)))
 
 
-def _rolling(config: MonitorConfig, taken: Run) -> Recent | None:
-    """The windows before that a data run's drift is told against, each as it was when its own run was due; those of the first run's time have none."""
+def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Run) -> Recent | None:
+    """The windows before that a data run's drift is told against, each as it was when its own run was due, but for those marked faulty; those of the first run's time have none."""
     entry = config.reference
     if entry.rolling is None or taken.kind == "performance":
         return None
     delay = config.windows.delay.approximate()
-    before = config.windows.grid().before(taken.window_start, entry.rolling, entry.season)
+    faulty = annotation.of_monitor(session, row.id, "faulty")
+    before = annotation.without(faulty, config.windows.grid().before(taken.window_start, entry.rolling, entry.season))
     rows = math.ceil(config.sample.rows / entry.rolling)
     return Recent(tuple((window, window.end + delay) for window in before), rows) if before else None
 

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
-from monitor.config.model import CommandLauncher, WebhookLauncher
+from monitor.config.model import (
+    AirflowLauncher,
+    CommandLauncher,
+    DatabricksLauncher,
+    GitHubLauncher,
+    PythonLauncher,
+    WebhookLauncher,
+)
 from monitor.config.secrets import expand
+from monitor.domain.clock import ReplayClock
+from monitor.domain.grid import Window
 from monitor.errors import DeliveryError, MonitorError, UsageError
-from monitor.retraining.launchers import command, webhook
+from monitor.retraining.launchers import command, open_remote, python, webhook
+from monitor.retraining.launchers.remote import follow
 from monitor.retraining.request import LaunchError, Outcome
 from monitor.services.context import Context
-from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
+from monitor.services.specs import COMPARE, FIT_REFERENCE, Compared, ComparisonSpec, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.sources.spec import Place
-from monitor.storage import references, retraining
+from monitor.storage import annotation, references, retraining
 from monitor.storage.database import locked
 from monitor.storage.tables import MonitorRow, RetrainingRequest
 
@@ -35,6 +47,7 @@ class Launcher:
     workers: Workers
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="launch"))
     _running: dict[int, Future[None]] = field(default_factory=dict)
+    _elsewhere: set[int] = field(default_factory=set)
 
     def launch(self) -> int:
         """Start every open request; how many."""
@@ -54,8 +67,11 @@ class Launcher:
 
     @property
     def busy(self) -> bool:
-        """Whether a training that this daemon started has not ended."""
-        return any(not future.done() for future in self._running.values())
+        """Whether a training has not ended that ends with this process; one elsewhere goes on, and is asked again by whoever comes next."""
+        waits_for_all = isinstance(self.context.clock, ReplayClock)
+        return any(
+            not future.done() for key, future in self._running.items() if waits_for_all or key not in self._elsewhere
+        )
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait for the trainings that this daemon started."""
@@ -73,8 +89,15 @@ class Launcher:
         found = 0
         for request in retraining.in_state(session, "dispatching", "running"):
             config = self.context.configuration.launchers.get(request.launcher)
-            repeats = isinstance(config, WebhookLauncher)
-            if request.owner in alive or (repeats and request.state == "running"):
+            # Those that can be asked go on where they were: starting them again finds what runs.
+            can_ask = isinstance(config, AirflowLauncher | DatabricksLauncher) or (
+                isinstance(config, GitHubLauncher) and bool(config.workflow)
+            )
+            repeats = isinstance(config, WebhookLauncher) or can_ask
+            if request.state == "running" and isinstance(config, WebhookLauncher | GitHubLauncher) and not can_ask:
+                found += self._give_up_late(session, request, config.timeout.approximate())
+                continue
+            if request.owner in alive:
                 continue
             now = self.context.clock.now()
             if repeats:
@@ -82,7 +105,7 @@ class Launcher:
                     session,
                     request,
                     "open",
-                    "the daemon died while it sent the request: it is sent again, under the same id",
+                    "the daemon died or was stopped meanwhile: it is sent or asked again, under the same id",
                     now,
                 )
             else:
@@ -91,6 +114,14 @@ class Launcher:
             log.warning("launch_recovered", request=request.uuid[:8], state=request.state)
             found += 1
         return found
+
+    def _give_up_late(self, session: Session, request: RetrainingRequest, timeout: timedelta) -> bool:
+        """End a request that a person or pipeline was to complete, and has not in time."""
+        now = self.context.clock.now()
+        if request.launched_at is None or now - request.launched_at <= timeout:
+            return False
+        retraining.move(session, request, "failed", f"nobody completed it within {timeout}", now)
+        return True
 
     def _claim(self, session: Session, request_id: int) -> int | None:
         request: RetrainingRequest = locked(session, RetrainingRequest, request_id)
@@ -113,22 +144,28 @@ class Launcher:
     def _described(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
         request = session.get_one(RetrainingRequest, request_id)
         row = session.get_one(MonitorRow, request.monitor_id)
-        return request.launcher, described(request, row.name)
+        faulty = annotation.of_monitor(session, row.id, "faulty")
+        return request.launcher, described(request, row.name, [(each.starts_at, each.ends_at) for each in faulty])
 
     def _start(self, request_id: int, attempt: int, name: str, request: dict[str, Any]) -> Outcome | None:
         config = self.context.configuration.launchers.get(name)
         if isinstance(config, CommandLauncher):
-            self._move(request_id, attempt, "running", f"running {config.command[0]}")
+            return self._run(request_id, attempt, [expand(part) for part in config.command], request, config)
+        if isinstance(config, PythonLauncher):
+            return self._run(
+                request_id, attempt, [sys.executable, "-m", python.__name__, config.function], request, config
+            )
+        if isinstance(config, GitHubLauncher | AirflowLauncher | DatabricksLauncher):
+            self._elsewhere.add(request_id)
+            self._move(request_id, attempt, "running", f"starting it by {config.type}")
+            timeout_s, every_s = (each.approximate().total_seconds() for each in (config.timeout, config.poll_every))
             try:
-                return command.launch(
-                    [expand(part) for part in config.command],
-                    request,
-                    self.context.loaded.folder,
-                    config.timeout.approximate().total_seconds(),
-                    self.context.stopping,
-                )
+                outcome, why = follow(open_remote(config), request, timeout_s, every_s, self.context.stopping)
             except LaunchError as error:
                 return Outcome(False, str(error))
+            if outcome is None:
+                self._move(request_id, attempt, "running", why)
+            return outcome
         if isinstance(config, WebhookLauncher):
             try:
                 webhook.launch(
@@ -147,6 +184,27 @@ class Launcher:
             )
             return None
         return Outcome(False, f"the launcher {name} is no longer configured")
+
+    def _run(
+        self,
+        request_id: int,
+        attempt: int,
+        arguments: list[str],
+        request: dict[str, Any],
+        config: CommandLauncher | PythonLauncher,
+    ) -> Outcome:
+        """Run a command here to its end."""
+        self._move(
+            request_id,
+            attempt,
+            "running",
+            f"running {config.command[0] if isinstance(config, CommandLauncher) else config.function}",
+        )
+        timeout_s = config.timeout.approximate().total_seconds()
+        try:
+            return command.launch(arguments, request, self.context.loaded.folder, timeout_s, self.context.stopping)
+        except LaunchError as error:
+            return Outcome(False, str(error))
 
     def _move(self, request_id: int, attempt: int, state: str, text: str) -> None:
         def moved(session: Session) -> bool:
@@ -174,17 +232,28 @@ class Launcher:
             complete(self.context, self.workers, uuid, outcome)
 
 
-def described(request: RetrainingRequest, monitor: str) -> dict[str, Any]:
-    """The request as launchers receive it."""
+def described(
+    request: RetrainingRequest, monitor: str, faulty: Sequence[tuple[datetime, datetime]] = ()
+) -> dict[str, Any]:
+    """The request as launchers receive it (docs/reference/retraining.schema.json). faulty: intervals that are not to be trained on."""
     return {
         "id": request.uuid, "monitor": monitor, "model": request.model_name, "model_version": request.model_version, "reason": request.reason,
         "data_start": request.data_start.isoformat(), "data_end": request.data_end.isoformat(), "window_start": request.window_start.isoformat(),
-        "window_end": request.window_end.isoformat(), "requested_at": (request.opened_at or request.created_at).isoformat(), "detail": request.detail,
+        "window_end": request.window_end.isoformat(), "exclude": [{"start": start.isoformat(), "end": end.isoformat()} for start, end in faulty if start < request.data_end and end > request.data_start],
+        "requested_at": (request.opened_at or request.created_at).isoformat(), "detail": request.detail,
     }  # fmt: skip
 
 
 def complete(context: Context, workers: Workers, uuid: str, outcome: Outcome) -> str:
-    """End a request; a success that names a reference promotes it from the next window on. The state that it ended in."""
+    """End a request; a success that names a reference promotes it from the next window on. The state that it is in then.
+
+    Where the outcome names a candidate's answers, the new model must be better than the current one on the same labelled rows: else the request is
+    rejected, or stays `verifying` while the rows are too few to tell.
+    """
+    if outcome.succeeded and outcome.candidate:
+        verdict = _verify(context, workers, uuid, outcome)
+        if verdict is not None:
+            return verdict
     fitted: FittedReference | None = None
     problem = ""
     if outcome.succeeded and outcome.reference:
@@ -194,6 +263,85 @@ def complete(context: Context, workers: Workers, uuid: str, outcome: Outcome) ->
         except MonitorError as error:
             problem = f"the training succeeded, but its reference cannot be used: {error}"
     return context.database.transact(_complete, context, uuid, outcome, fitted, problem)
+
+
+def verify_again(context: Context, workers: Workers) -> int:
+    """Look again at candidates whose rows were too few to tell; how many requests that ended."""
+    ended = 0
+    for uuid, outcome in context.database.read(_waiting_candidates):
+        ended += complete(context, workers, uuid, outcome) in retraining.ENDED
+    return ended
+
+
+def _waiting_candidates(session: Session) -> list[tuple[str, Outcome]]:
+    return [
+        (request.uuid, Outcome(**request.detail["outcome"])) for request in retraining.in_state(session, "verifying")
+    ]
+
+
+def _verify(context: Context, workers: Workers, uuid: str, outcome: Outcome) -> str | None:
+    """Compare the candidate with the current model: None if it is better, else the state that the request is in."""
+    try:
+        compared: Compared = workers.call(
+            COMPARE, context.database.read(_comparison_spec, context, uuid, outcome.candidate)
+        )
+    except MonitorError as error:
+        return _complete_as(context, uuid, "failed", f"the candidate cannot be compared: {error}")
+    if compared.verdict == "better":
+        context.database.transact(
+            _note, context, uuid, "verifying", f"the candidate is better: {compared.text}", outcome
+        )
+        return None
+    if compared.verdict == "too_little_data":
+        return context.database.transact(_wait_for_rows, context, uuid, compared.text, outcome)
+    return _complete_as(
+        context, uuid, "rejected", f"the candidate is not better, the current model stays: {compared.text}"
+    )
+
+
+def _complete_as(context: Context, uuid: str, state: str, text: str) -> str:
+    return context.database.transact(_note, context, uuid, state, text, None)
+
+
+def _note(session: Session, context: Context, uuid: str, state: str, text: str, outcome: Outcome | None) -> str:
+    request: RetrainingRequest = locked(session, RetrainingRequest, retraining.find(session, uuid)[0].id)
+    if request.state in (*retraining.ENDED, *retraining.PROPOSAL):
+        return request.state
+    if outcome is not None:
+        request.detail = {**request.detail, "outcome": vars(outcome)}
+    retraining.move(session, request, state, text, context.clock.now())
+    log.info(f"retraining_{state}", model=request.model_name, request=request.uuid[:8], text=text)
+    return request.state
+
+
+def _wait_for_rows(session: Session, context: Context, uuid: str, text: str, outcome: Outcome) -> str:
+    """Stay `verifying` until rows tell, or until `retraining.verify_for` is over."""
+    request = retraining.find(session, uuid)[0]
+    now = context.clock.now()
+    if request.state != "verifying":
+        return _note(session, context, uuid, "verifying", f"too few rows to tell yet: {text}", outcome)
+    config = context.config_of(session, session.get_one(MonitorRow, request.monitor_id))
+    limit = (
+        config.retraining.verify_for.approximate()
+        if config is not None and config.retraining is not None
+        else timedelta(0)
+    )
+    began = next(event.happened_at for event in retraining.story(session, request.id) if event.state == "verifying")
+    if now - began < limit:
+        return request.state
+    return _note(session, context, uuid, "expired", f"the rows did not tell within {limit.days} days: {text}", None)
+
+
+def _comparison_spec(session: Session, context: Context, uuid: str, path: str) -> ComparisonSpec:
+    request = retraining.find(session, uuid)[0]
+    config = context.config_of(session, session.get_one(MonitorRow, request.monitor_id))
+    if config is None:
+        raise UsageError("the monitor is not configured any more")
+    now = context.clock.now()
+    span = Window(request.data_start, max(now, request.data_end))
+    harm = next(iter(config.checks.harm.values()), None)
+    place = Place(shown=path, path=str(context.loaded.folder / path), timezone=config.source.timezone)
+    return ComparisonSpec(config.task, config.to_columns(), context.log_spec(config), span, now, place, harm)
 
 
 def _reference_spec(session: Session, context: Context, uuid: str, path: str) -> ReferenceSpec:

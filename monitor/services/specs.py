@@ -17,6 +17,9 @@ from monitor.sources.spec import LogSpec, Place, Recent
 LOOK = "monitor.services.work:look"
 FIT_REFERENCE = "monitor.services.work:fit_reference"
 RUN = "monitor.services.work:run"
+SAMPLE = "monitor.services.work:sample_of"
+COMPARE_REFERENCES = "monitor.services.work:compare_references"
+COMPARE = "monitor.services.work:compare_candidate"
 CHECK = "monitor.services.check_sources:check"
 INSPECT = "monitor.services.inspect_data:inspect_data"
 
@@ -74,6 +77,27 @@ class ReferenceSpec:
     as_of: datetime | None = None
     hash_key: str = ""
     healthy: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True)
+class ComparisonSpec:
+    """Compare a candidate's answers, in a file by id, with what the log holds of the same rows, of which labels are known at `as_of`."""
+
+    task: str
+    columns: Columns
+    log: LogSpec
+    window: Window
+    as_of: datetime
+    candidate: Place
+    harm: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison came to: its verdict, and in words."""
+
+    verdict: str
+    text: str
 
 
 @dataclass(frozen=True)

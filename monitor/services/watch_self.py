@@ -109,6 +109,8 @@ def _idle(session: Session, context: Context, now: datetime) -> list[Trouble]:
     """Work that is due and that nobody does; a clock that nobody can go by."""
     fault = context.clock.fault()
     found = [Trouble("clock", "", fault)] if fault else []
+    if context.canary_fault:
+        found.append(Trouble("canary", "", context.canary_fault, severity="critical"))
     waiting = runs.oldest_waiting(session)
     if not context.catches_up and waiting is not None and now - waiting > _IDLE:
         last = runs.last_finished(session)

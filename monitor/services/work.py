@@ -11,19 +11,30 @@ from typing import Any
 
 import pandas as pd
 
+from monitor.analysis.comparison import compare
 from monitor.analysis.evaluate import count, evaluate
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
 from monitor.analysis.snapshot.store import pack
+from monitor.analysis.summary import Numbers
 from monitor.domain.checks import Check, Checks, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
 from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
 from monitor.errors import DataError
 from monitor.services.cache import cache_folder
-from monitor.services.specs import FittedReference, Look, LookSpec, ReferenceSpec, RunResult, RunSpec
+from monitor.services.specs import (
+    Compared,
+    ComparisonSpec,
+    FittedReference,
+    Look,
+    LookSpec,
+    ReferenceSpec,
+    RunResult,
+    RunSpec,
+)
 from monitor.sources.files import fingerprint
 from monitor.sources.log import Log, hide_sensitive, read_frame
 from monitor.sources.recent import keep, labelled, samples_of
@@ -108,6 +119,74 @@ def _without_own_columns(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 _DATA_KINDS = tuple(kind.value for kind in Kind if kind.folds == "data")
+
+
+def compare_candidate(spec: ComparisonSpec) -> Compared:
+    """Read the candidate's answers and the log's labelled rows of the same ids, and compare. Raises DataError where they cannot be brought together."""
+    columns, labels = spec.columns, spec.log.labels
+    if labels is None or columns.id is None:
+        raise DataError(
+            "a candidate is compared on labelled rows by their ids: the monitor needs `labels` and `columns.id`"
+        )
+    said = next((name for name in (*columns.probabilities.values(), columns.prediction) if name is not None), None)
+    if spec.task == "multiclass":
+        said = columns.prediction
+    assert said is not None
+    candidate = read_frame(spec.candidate, REFERENCE_ROWS)
+    absent = [name for name in (columns.id, said) if name not in candidate]
+    if absent:
+        raise DataError(
+            f"{spec.candidate.shown} has no column '{absent[0]}'; its columns are: {', '.join(map(str, candidate.columns))}"
+        )
+    frame, _ = Log(replace(spec.log, sample_rows=REFERENCE_ROWS)).sample_with_labels(spec.window, spec.as_of)
+    ours = candidate[[columns.id, said]].rename(columns={said: "monitor_candidate"}).drop_duplicates(columns.id)
+    both = [canonical_text(side[columns.id]) for side in (frame, ours)]
+    merged = frame.assign(monitor_id=both[0]).merge(
+        ours.assign(monitor_id=both[1]).drop(columns=columns.id), on="monitor_id"
+    )
+    found = compare(
+        merged, said, "monitor_candidate", labels.label, spec.task, positive=columns.positive, harm=spec.harm
+    )
+    return Compared(found.verdict, str(found))
+
+
+def compare_references(archives: tuple[bytes, bytes]) -> list[dict[str, Any]]:
+    """What differs between two references, a row a column and metric: both values, and how far the columns are apart."""
+    one, other = (Reference.from_bytes(each) for each in archives)
+    found: list[dict[str, Any]] = [{"what": "rows", "before": one.rows, "after": other.rows}]
+    moved = evaluate(one, other.frame, checks=Checks(only=(Kind.DRIFT.value, Kind.QUALITY.value)))
+    scores = {
+        each.column: each.value for each in moved.metrics if each.metric == "drift_score" and each.segment is None
+    }
+    for name in dict.fromkeys([*one.sorts, *other.sorts]):
+        sides = [side.missing(name) / side.rows if name in side.sorts else None for side in (one, other)]
+        row = {"what": name, "before": _brief(one, name), "after": _brief(other, name), "drift_score": scores.get(name)}
+        found.append(row | {"missing_before": sides[0], "missing_after": sides[1]})
+    for metric in dict.fromkeys([*one.baseline, *other.baseline]):
+        values = [side.baseline[metric].value if metric in side.baseline else None for side in (one, other)]
+        found.append({"what": metric, "before": values[0], "after": values[1]})
+    return found
+
+
+def _brief(reference: Reference, name: str) -> str:
+    """A column in a few words: its middle and quartiles, or its most frequent values."""
+    known = reference.of_column(name) if name in reference.sorts else None
+    if known is None or known.count == 0:
+        return "" if name in reference.sorts else "absent"
+    if isinstance(known, Numbers):
+        return f"{known.quantile(0.5):.4g} ({known.quantile(0.25):.4g} to {known.quantile(0.75):.4g})"
+    return ", ".join(f"{str(value)[:20]} {number / known.count:.0%}" for value, number in known.tally.head(3).items())
+
+
+def sample_of(spec: RunSpec) -> pd.DataFrame:
+    """The very rows that a run looked at, with the labels that it knew."""
+    log = Log(spec.log)
+    if spec.log.labels is not None and spec.kind != "data":
+        by_class = spec.kind == "performance" and _is_classification(spec)
+        frame, _ = log.sample_with_labels(spec.window, spec.as_of, by_class=by_class)
+    else:
+        frame = log.sample(spec.window, spec.as_of)
+    return frame.drop(columns=[name for name in ("monitor_canonical_id", "monitor_rank") if name in frame])
 
 
 def run(spec: RunSpec) -> RunResult:

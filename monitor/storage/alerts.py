@@ -161,15 +161,74 @@ def firing(session: Session) -> list[Alert]:
     return list(session.scalars(select(Alert).where(Alert.state == "firing").order_by(Alert.since)))
 
 
+def ended_since(session: Session, moment: datetime) -> list[Alert]:
+    """The alerts that had fired and whose end was recorded at a time or later, by the service's clock."""
+    ends = select(AlertEvent.alert_id).where(
+        AlertEvent.kind.in_(("resolved", "retracted")), AlertEvent.recorded_at >= moment
+    )
+    query = select(Alert).where(
+        Alert.id.in_(ends), Alert.state.in_(("resolved", "retracted")), Alert.fired_at.is_not(None)
+    )
+    return list(session.scalars(query.order_by(Alert.id)))
+
+
 def last_event(session: Session, alert_id: int, kinds: Sequence[str]) -> AlertEvent | None:
     """The latest event of these kinds."""
     query = select(AlertEvent).where(AlertEvent.alert_id == alert_id, AlertEvent.kind.in_(kinds))
     return session.scalar(query.order_by(AlertEvent.number.desc()).limit(1))
 
 
-def is_acknowledged(session: Session, alert_id: int) -> bool:
-    """Whether a person has taken the alert on."""
-    return last_event(session, alert_id, ("acknowledged",)) is not None
+def begun_between(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[Alert]:
+    """The alerts of a monitor that have fired and began from `start` until `end`."""
+    query = select(Alert).where(
+        Alert.monitor_id == monitor_id, Alert.fired_at.is_not(None), Alert.since >= start, Alert.since <= end
+    )
+    return list(session.scalars(query.order_by(Alert.since)))
+
+
+def last_with_columns(session: Session, alert: Alert) -> Alert | None:
+    """The last alert of the same monitor before this one that shares a column with it."""
+    if alert.monitor_id is None or not alert.columns:
+        return None
+    query = select(Alert).where(
+        Alert.monitor_id == alert.monitor_id,
+        Alert.since < alert.since,
+        Alert.fired_at.is_not(None),
+        Alert.id != alert.id,
+    )
+    earlier = session.scalars(query.order_by(Alert.since.desc()).limit(50))
+    return next((each for each in earlier if set(each.columns) & set(alert.columns)), None)
+
+
+def marked(session: Session) -> list[tuple[Alert, str]]:
+    """The alerts that people have marked, with their last word, oldest first."""
+    query = (
+        select(Alert, AlertEvent).join(AlertEvent, AlertEvent.alert_id == Alert.id).where(AlertEvent.kind == "feedback")
+    )
+    found: dict[int, tuple[Alert, str]] = {}
+    for alert, event in session.execute(query.order_by(AlertEvent.alert_id, AlertEvent.number)):
+        found[alert.id] = alert, event.detail["verdict"]
+    return sorted(found.values(), key=lambda each: each[0].since)
+
+
+def fired_between(session: Session, start: datetime, end: datetime) -> list[Alert]:
+    """The alerts that were seen to fire from `start` until `end`, by the service's clock, the worst first."""
+    fires = select(AlertEvent.alert_id).where(
+        AlertEvent.kind == "firing", AlertEvent.recorded_at >= start, AlertEvent.recorded_at < end
+    )
+    found = session.scalars(select(Alert).where(Alert.id.in_(fires)).order_by(Alert.severity, Alert.since))
+    return list(found)
+
+
+def is_acknowledged(session: Session, alert: Alert, now: datetime) -> bool:
+    """Whether a person has taken the alert on, until when they said, and for the columns or segments that they named."""
+    taken = last_event(session, alert.id, ("acknowledged", "unacknowledged"))
+    if taken is None or taken.kind == "unacknowledged":
+        return False
+    until, columns = taken.detail.get("until"), taken.detail.get("columns")
+    if until is not None and datetime.fromisoformat(until) <= now:
+        return False
+    return not columns or set(alert.columns) <= set(columns)
 
 
 def find(session: Session, id_start: str) -> list[Alert]:

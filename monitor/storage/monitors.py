@@ -84,6 +84,19 @@ def by_name(session: Session, name: str) -> MonitorRow | None:
     return session.scalar(select(MonitorRow).where(MonitorRow.active_name == name))
 
 
+def by_id(session: Session, monitor_id: int) -> MonitorRow | None:
+    """The monitor of that number."""
+    return session.get(MonitorRow, monitor_id)
+
+
+def configurations_applied(session: Session, start: datetime, end: datetime) -> list[datetime]:
+    """When new versions of the configuration were first applied, from `start` until `end`."""
+    query = select(ConfigurationVersion.applied_at).where(
+        ConfigurationVersion.applied_at >= start, ConfigurationVersion.applied_at <= end
+    )
+    return list(session.scalars(query.order_by(ConfigurationVersion.applied_at)))
+
+
 def by_name_or_former(session: Session, name: str, former: str | None) -> MonitorRow | None:
     """The monitor of that name that is watched, or else the one that it is renamed from."""
     return by_name(session, name) or (None if former is None else by_name(session, former))

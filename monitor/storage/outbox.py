@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from monitor.domain.ids import natural_id
 from monitor.storage.database import database_now
-from monitor.storage.tables import AlertEvent, Notification, NotificationEvent
+from monitor.storage.tables import Alert, AlertEvent, Notification, NotificationEvent, NotificationGroup
 
 UNFINISHED = ("pending", "sending")
 
@@ -30,8 +30,16 @@ class Letter:
     attempts: int
 
 
-def add(session: Session, channel: str, group: str, body: str, event_ids: Sequence[int], now: datetime) -> Notification:
-    """A new row; an older one of the same group that was never tried is superseded, and this one tells its events too."""
+def add(
+    session: Session,
+    channel: str,
+    group: str,
+    body: str,
+    event_ids: Sequence[int],
+    now: datetime,
+    wait: timedelta = timedelta(0),
+) -> Notification:
+    """A new row, to be sent after `wait`; an older one of the same group that was never tried is superseded, and this one tells its events too, no later."""
     older = list(
         session.scalars(
             select(Notification)
@@ -44,27 +52,50 @@ def add(session: Session, channel: str, group: str, body: str, event_ids: Sequen
             .with_for_update()
         )
     )
-    told = list(event_ids)
+    told, available_at = list(event_ids), now + wait
     for row in older:
         row.status = "superseded"
+        available_at = min(available_at, row.available_at)
         told += list(
             session.scalars(select(NotificationEvent.alert_event_id).where(NotificationEvent.notification_id == row.id))
         )
-    number = 1 + (
-        session.scalar(
-            select(func.max(Notification.number)).where(
-                Notification.channel == channel, Notification.group_key == group
-            )
-        )
-        or 0
-    )
+    log = session.get(NotificationGroup, (channel, group), with_for_update=True)
+    if log is None:
+        log = NotificationGroup(channel=channel, group_key=group, number=0, told_at=now)
+        session.add(log)
+    log.number, log.told_at = log.number + 1, now
     row = Notification(
-        uuid=natural_id("notification", channel, group, number), channel=channel, group_key=group, number=number, status="pending", body=body, created_at=now, available_at=now,
+        uuid=natural_id("notification", channel, group, log.number), channel=channel, group_key=group, number=log.number, status="pending", body=body, created_at=now,
+        available_at=available_at,
     )  # fmt: skip
     session.add(row)
     session.flush()
     session.add_all(NotificationEvent(notification_id=row.id, alert_event_id=event) for event in dict.fromkeys(told))
     return row
+
+
+def group_told_at(session: Session, channel: str, group: str, now: datetime) -> datetime:
+    """When a group was last told something on a channel; of one that is new its log begins now."""
+    log = session.get(NotificationGroup, (channel, group), with_for_update=True)
+    if log is None:
+        log = NotificationGroup(channel=channel, group_key=group, number=0, told_at=now)
+        session.add(log)
+        session.flush()
+    return log.told_at
+
+
+def untried(session: Session, channel: str, group: str) -> list[tuple[AlertEvent, Alert]]:
+    """What the notifications tell that wait to be told to a group and were never tried."""
+    query = (
+        select(AlertEvent, Alert)
+        .join(Alert, Alert.id == AlertEvent.alert_id)
+        .join(NotificationEvent, NotificationEvent.alert_event_id == AlertEvent.id)
+        .join(Notification, Notification.id == NotificationEvent.notification_id)
+        .where(
+            Notification.channel == channel, Notification.group_key == group, Notification.status == "pending", Notification.attempts == 0
+        )
+    )  # fmt: skip
+    return [(event, alert) for event, alert in session.execute(query.order_by(AlertEvent.id))]
 
 
 def claim(session: Session, owner: str, lease: timedelta, now: datetime, busy: Sequence[str]) -> Letter | None:
@@ -135,12 +166,24 @@ def was_told(session: Session, channel: str, alert_id: int) -> bool:
     return session.scalar(query) is not None
 
 
-def was_announced(session: Session, alert_id: int) -> bool:
-    """Whether any channel was told of an alert."""
-    query = select(NotificationEvent.notification_id).join(
-        AlertEvent, AlertEvent.id == NotificationEvent.alert_event_id
+@dataclass(frozen=True)
+class Told:
+    """What a channel was last told of an alert: the number of its event, and when."""
+
+    number: int
+    told_at: datetime
+
+
+def last_told(session: Session, channel: str, alert_id: int) -> Told | None:
+    """What a channel was last told of an alert, or is about to be told."""
+    query = (
+        select(func.max(AlertEvent.number), func.max(Notification.created_at))
+        .join(NotificationEvent, NotificationEvent.alert_event_id == AlertEvent.id)
+        .join(Notification, Notification.id == NotificationEvent.notification_id)
+        .where(Notification.channel == channel, AlertEvent.alert_id == alert_id, Notification.status != "superseded")
     )
-    return session.scalar(query.where(AlertEvent.alert_id == alert_id).limit(1)) is not None
+    number, told_at = session.execute(query).one()
+    return None if number is None else Told(number, told_at)
 
 
 def listed(session: Session, status: str | None, limit: int = 50) -> list[Notification]:

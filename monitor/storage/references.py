@@ -79,6 +79,11 @@ def in_force(session: Session, monitor_id: int, window_start: datetime) -> dict[
     return result
 
 
+def find(session: Session, start: str) -> list[ReferenceVersion]:
+    """The versions whose name begins so, three at most."""
+    return list(session.scalars(select(ReferenceVersion).where(ReferenceVersion.version.startswith(start)).limit(3)))
+
+
 def archive(session: Session, reference_id: int) -> bytes:
     """The archive of a reference."""
     return session.get_one(ReferenceVersion, reference_id).archive

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import insert, select, true
+from sqlalchemy import func, insert, select, true
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import Check, Finding, MetricValue
 from monitor.domain.ids import key_hash
-from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, MetricValueRow, Run, Snapshot
+from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
 from monitor.storage.types import Moment
 
 
@@ -153,6 +154,12 @@ def checks(session: Session, run_ids: Sequence[int], kind: str | None = None) ->
     return result
 
 
+def model_version(session: Session, run_id: int) -> str | None:
+    """The version of the model that a run's checks are of, the newest series' where there are several; None for a run without."""
+    query = select(MetricSeries.model_version).join(CheckRow, CheckRow.series_id == MetricSeries.id)
+    return session.scalar(query.where(CheckRow.run_id == run_id).order_by(MetricSeries.id.desc()).limit(1))
+
+
 def findings(
     session: Session, run_ids: Sequence[int], kind: str | None = None
 ) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
@@ -190,6 +197,37 @@ def snapshot(session: Session, run_id: int) -> bytes | None:
     """The compressed snapshot of a run."""
     found = session.get(Snapshot, run_id)
     return None if found is None else found.data
+
+
+def blind_between(session: Session, start: datetime, end: datetime) -> list[tuple[str, str, str, str, int]]:
+    """The checks that could not be made in runs that ended from `start` until `end`: monitor, metric, column, why, how often; the most frequent first."""
+    query = (
+        select(MonitorRow.name, MetricSeries.metric, MetricSeries.column, func.min(CheckRow.reason), func.count())
+        .join(Run, Run.id == CheckRow.run_id)
+        .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
+        .join(MonitorRow, MonitorRow.id == Run.monitor_id)
+        .where(Run.finished_at >= start, Run.finished_at < end, CheckRow.verdict == "could_not_check")
+        .group_by(MonitorRow.name, MetricSeries.metric, MetricSeries.column)
+        .order_by(func.count().desc())
+    )
+    return [(name, metric, column, reason, number) for name, metric, column, reason, number in session.execute(query)]
+
+
+def values_between(
+    session: Session, monitor_id: int, metric: str, start: datetime, end: datetime | None
+) -> list[float]:
+    """The values of a metric of the whole model in windows that start from `start` until `end`."""
+    query = (
+        select(MetricValueRow.value)
+        .join(MetricSeries, MetricSeries.id == MetricValueRow.series_id)
+        .where(
+            MetricSeries.monitor_id == monitor_id, MetricSeries.metric == metric, MetricSeries.column == "", MetricSeries.segment == "",
+            MetricValueRow.window_start >= start, MetricValueRow.value.is_not(None),
+        )
+    )  # fmt: skip
+    if end is not None:
+        query = query.where(MetricValueRow.window_start < end)
+    return [value for value in session.scalars(query) if value is not None]
 
 
 def last_value(session: Session, monitor_id: int, metric: str) -> MetricValueRow | None:

@@ -37,8 +37,8 @@ def move(session: Session, request: RetrainingRequest, state: str, text: str, no
     """Change a request's state and write it into its story."""
     request.state = state
     request.open_model = None if state in (*PROPOSAL, *ENDED) else request.model_name
-    if state == "open":
-        request.opened_at = now
+    if state in ("open", "awaiting_approval"):
+        request.opened_at = request.opened_at or now
     if state == "dispatching":
         request.launched_at = now
     if state in ENDED:
@@ -84,6 +84,14 @@ def last_ended(session: Session, model_name: str) -> RetrainingRequest | None:
         RetrainingRequest.model_name == model_name, RetrainingRequest.state.in_(ENDED)
     )
     return session.scalar(query.order_by(RetrainingRequest.ended_at.desc()).limit(1))
+
+
+def opened_since(session: Session, model_name: str, moment: datetime) -> int:
+    """How many requests of a model were opened at a time or later."""
+    query = select(func.count()).where(
+        RetrainingRequest.model_name == model_name, RetrainingRequest.opened_at >= moment
+    )
+    return session.scalar(query) or 0
 
 
 def in_state(session: Session, *states: str) -> list[RetrainingRequest]:

@@ -312,6 +312,46 @@ def judged_history(session: Session, monitor_id: int, kind: str, start: datetime
     return list(current.values())
 
 
+def finished_between(session: Session, start: datetime, end: datetime) -> dict[str, int]:
+    """How many runs ended from `start` until `end`, by status."""
+    query = select(Run.status, func.count()).where(Run.finished_at >= start, Run.finished_at < end).group_by(Run.status)
+    return {str(row[0]): int(row[1]) for row in session.execute(query)}
+
+
+def last_window_before(session: Session, monitor_id: int, moment: datetime) -> datetime | None:
+    """The end of the last window before a time in which no finding of any run pages."""
+    paged = select(Run.window_start).where(
+        Run.monitor_id == monitor_id, Run.status == "done", Run.severity.in_(("warning", "critical"))
+    )
+    query = select(func.max(Run.window_end)).where(
+        Run.monitor_id == monitor_id, Run.kind == "data", Run.status == "done", Run.window_end <= moment, Run.window_start.not_in(paged)
+    )  # fmt: skip
+    return session.scalar(query)
+
+
+def rows_since(session: Session, monitor_id: int, moment: datetime) -> int:
+    """How many predictions were logged in windows that start at a time or later."""
+    query = select(func.sum(Run.rows)).where(
+        Run.monitor_id == monitor_id,
+        Run.kind == "data",
+        Run.look == 0,
+        Run.status == "done",
+        Run.window_start >= moment,
+    )
+    return int(session.scalar(query) or 0)
+
+
+def labelled_since(session: Session, monitor_id: int, moment: datetime | None) -> int:
+    """How many labelled rows of windows that start at a time or later performance runs have seen: the most of each window's looks."""
+    own = select(func.max(Run.labelled).label("labelled")).where(
+        Run.monitor_id == monitor_id, Run.kind == "performance", Run.status == "done"
+    )
+    if moment is not None:
+        own = own.where(Run.window_start >= moment)
+    windows = own.group_by(Run.window_start, Run.window_end).subquery()
+    return int(session.scalar(select(func.sum(windows.c.labelled))) or 0)
+
+
 def unfinished(session: Session, monitor_id: int | None = None) -> int:
     """How many runs are pending or running."""
     query = select(func.count()).select_from(Run).where(Run.status.in_(("pending", "running")))

@@ -377,6 +377,64 @@ class Notification(Base):
     delivered_at: Mapped[datetime | None]
 
 
+class NotificationGroup(Base):
+    """The log of what a group was told on a channel: the number of its last notification. It outlives these, so that no number comes twice."""
+
+    __tablename__ = "notification_groups"
+    __table_args__ = (PrimaryKeyConstraint("channel", "group_key"),)
+    channel: Mapped[str] = mapped_column(Name(128))
+    group_key: Mapped[str] = mapped_column(Name(128))
+    number: Mapped[int]
+    told_at: Mapped[datetime]
+
+
+class SilenceRow(Base):
+    """Mutes the alerts that match, from one time until another."""
+
+    __tablename__ = "silences"
+    __table_args__ = (Index("ix_silences_ends_at", "ends_at"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    matchers: Mapped[list[Any]]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    comment: Mapped[str] = mapped_column(Words())
+    created_by: Mapped[str] = mapped_column(Name(255))
+    created_at: Mapped[datetime]
+
+
+class Annotation(Base):
+    """What a person knows of an interval of a monitor: `expected`, `faulty` or `healthy`."""
+
+    __tablename__ = "annotations"
+    __table_args__ = (Index("ix_annotations_monitor", "monitor_id", "starts_at"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    verdict: Mapped[str] = mapped_column(Name(16))
+    note: Mapped[str] = mapped_column(Words())
+    created_by: Mapped[str] = mapped_column(Name(255))
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+
+class Deployment(Base):
+    """A version of a model that went into production."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (Index("ix_deployments_model", "model_name", "deployed_at"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    model_name: Mapped[str] = mapped_column(Name(255))
+    version: Mapped[str] = mapped_column(Name(255))
+    deployed_at: Mapped[datetime]
+    note: Mapped[str] = mapped_column(Words())
+    created_by: Mapped[str] = mapped_column(Name(255))
+    created_at: Mapped[datetime]
+
+
 class NotificationEvent(Base):
     """Which alert events a notification tells."""
 

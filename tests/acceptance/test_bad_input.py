@@ -166,13 +166,13 @@ def test_labels_of_unknown_ids_and_labels_before_their_prediction_are_findings(p
     labels.loc[700, "id"] = 10**6
     labels.to_parquet(project.folder / "labels.parquet", index=False)
     # Shown by an ad hoc run, which looks at data and labels together.
-    from monitor.cli.work import _parse_window
+    from monitor.cli.shared import window
     from monitor.daemon import Daemon
     from monitor.services.execute_runs import plan_adhoc
 
     with Daemon(project.loaded()) as daemon:
         daemon.ready()
-        daemon.run_only(plan_adhoc(daemon.context, "churn", _parse_window("2025-01-01/2025-01-21")))
+        daemon.run_only(plan_adhoc(daemon.context, "churn", window("2025-01-01/2025-01-21")))
     assert {"unmatched_label_share", "early_label_share"} <= findings(project)
     assert project.query("SELECT kind, look FROM runs") == [("adhoc", 0)]
 

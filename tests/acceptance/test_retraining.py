@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 from standardwebhooks import Webhook
 
@@ -50,6 +52,10 @@ def test_a_command_retrains_once_and_its_reference_is_in_force_from_then_on(
     requests = [json.loads(line) for line in (project.folder / "requests.jsonl").read_text().splitlines()]
     assert len(requests) == 1
     assert requests[0]["model"] == "churn"
+    jsonschema.validate(
+        requests[0],
+        json.loads((Path(__file__).resolve().parents[2] / "docs/reference/retraining.schema.json").read_text()),
+    )
     assert requests[0]["data_start"].startswith("2025-01-11")
     assert project.query("SELECT state FROM retraining_requests WHERE state NOT IN ('vetoed', 'proposed')") == [
         ("succeeded",)
@@ -138,3 +144,114 @@ def _running(project: Project) -> bool:
         return project.query("SELECT count(*) FROM retraining_requests WHERE state = 'running'")[0][0] > 0
     except Exception:
         return False
+
+
+CANDIDATE = """
+import json, sys, pandas as pd
+request = json.load(sys.stdin)
+log = pd.read_parquet("log.parquet")
+log[["id"]].assign(probability=PROBABILITY).to_parquet("candidate.parquet")
+print(json.dumps({"status": "succeeded", "model_version": "2", "reference": "reference.parquet", "candidate": "candidate.parquet"}))
+"""
+
+
+def turned(project: Project, probability: str, **policy: object) -> None:
+    """A world in which the truth has turned round, and a training whose model answers by `probability`."""
+    frame = logged(3600, days=60)
+    late = frame["event_time"] >= "2025-01-11"
+    frame.loc[late, "label"] = 1 - frame.loc[late, "label"]
+    project.log(frame)
+    project.labels(frame)
+    (project.folder / "train.py").write_text(CANDIDATE.replace("PROBABILITY", probability))
+    project.monitor["retraining"] = {
+        "when": ["performance"],
+        "for": 2,
+        "cooldown": "300d",
+        "launcher": "train",
+        **policy,
+    }
+    project.values["launchers"] = {"train": {"type": "command", "command": [sys.executable, "train.py"]}}
+
+
+def states(project: Project) -> list[str]:
+    query = """SELECT e.state FROM retraining_events e JOIN retraining_requests r ON r.id = e.request_id
+        WHERE r.opened_at IS NOT NULL ORDER BY r.id, e.number"""
+    return [state for (state,) in project.query(query)]
+
+
+def test_a_candidate_that_is_better_on_the_same_rows_is_promoted(project: Project) -> None:
+    turned(project, "1 - log['probability']")
+    project.replay()
+    assert states(project) == ["proposed", "open", "dispatching", "running", "verifying", "succeeded"]
+    story = project.query("SELECT text FROM retraining_events WHERE state = 'verifying'")[0][0]
+    assert "the candidate is better: roc_auc 0." in story
+    assert [who for (who,) in project.query("SELECT who FROM references_in_force ORDER BY id")] == [
+        "configuration",
+        "retraining",
+    ]
+
+
+def test_a_candidate_that_is_no_better_is_rejected_and_the_alert_stays(project: Project) -> None:
+    turned(project, "log['probability']")
+    project.replay()
+    assert states(project)[-2:] == ["running", "rejected"]
+    assert [who for (who,) in project.query("SELECT who FROM references_in_force")] == ["configuration"]
+    assert project.query("SELECT state FROM alerts WHERE kind = 'performance'") == [("firing",)]
+
+
+def test_a_candidate_of_which_too_few_rows_are_known_is_compared_until_its_time_is_over(project: Project) -> None:
+    turned(project, "(1 - log['probability']).where(log.index < 5)", verify_for="7d")
+    project.replay()
+    assert states(project)[-2:] == ["verifying", "expired"]
+
+
+def test_a_request_waits_for_approval_and_the_message_names_the_command(
+    project: Project, monitor_command: Command
+) -> None:
+    turned(project, "1 - log['probability']", requires_approval=True)
+    project.replay()
+    assert states(project) == ["proposed", "awaiting_approval"]
+    (uuid,) = project.query("SELECT uuid FROM retraining_requests WHERE open_model IS NOT NULL")[0]
+    assert (
+        f"monitor retraining approve {uuid[:8]}"
+        in project.query("SELECT text FROM retraining_events WHERE state = 'awaiting_approval'")[0][0]
+    )
+    assert monitor_command("retraining", "approve", uuid[:8], cwd=project.folder).returncode == 0
+    project.replay()
+    assert states(project)[-1] == "succeeded"
+    assert monitor_command("retraining", "approve", uuid[:8], cwd=project.folder).returncode == 2
+
+
+def test_a_broken_pipeline_is_to_be_repaired_and_starts_no_training(project: Project) -> None:
+    frame = logged(3600, days=60)
+    late = frame["event_time"].between("2025-01-11", "2025-02-05")
+    frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
+    frame.loc[late & (frame["id"] % 2 == 0), "income"] *= 100
+    project.log(frame)
+    project.labels(frame)
+    project.monitor["retraining"] = {"when": ["performance"], "for": 2, "launcher": "train"}
+    project.values["launchers"] = {
+        "train": {"type": "command", "command": [sys.executable, "-c", "raise SystemExit(1)"]}
+    }
+    project.replay()
+    found = project.query("SELECT DISTINCT state FROM retraining_requests")
+    assert found == [("vetoed",)]
+    assert any(
+        "repair the pipeline first: income (" in text for (text,) in project.query("SELECT text FROM retraining_events")
+    )
+
+
+def test_no_more_requests_a_month_and_none_without_labelled_rows(project: Project, monitor_command: Command) -> None:
+    decayed(
+        project,
+        {"type": "command", "command": [sys.executable, "-c", "raise SystemExit(1)"]},
+        cooldown="1d",
+        max_per_month=1,
+    )
+    project.replay()
+    assert len(project.query("SELECT 1 FROM retraining_requests WHERE opened_at IS NOT NULL")) == 1
+    (project.folder / "monitor.db").unlink()
+    project.monitor["retraining"] |= {"max_per_month": 5, "min_labelled_rows": 100_000}
+    project.replay()
+    assert project.query("SELECT 1 FROM retraining_requests WHERE opened_at IS NOT NULL") == []
+    assert "min_labelled_rows is 100000" in monitor_command("retraining", "explain", "churn", cwd=project.folder).stdout

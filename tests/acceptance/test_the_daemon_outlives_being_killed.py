@@ -132,21 +132,24 @@ def test_serve_works_delivers_and_stops_cleanly_on_sigterm(project: Project, rec
     decayed(project)
     project.values["channels"] = {"ops": {"type": "webhook", "url": receiver.url, "allow_private": True}}
     project.monitor["alerts"] = {"channels": ["ops"], "keep_firing_for": 9, "notify_max_age": "1mo"}
+    project.values["grouping"] = {"group_wait": "1s"}
     project.write()
     mark = uuid.uuid4().hex
     process = start(project, mark, "serve", "--log-format", "json")
 
     # The alert is a year old and still fires: it is announced once, at the end of catching up.
     def told() -> list[str]:
-        return [json.loads(body)["alert"]["kind"] for _, body in receiver.received]
+        return [each["alert"]["kind"] for _, body in receiver.received for each in json.loads(body)["alerts"]]
 
-    wait_until(lambda: {"performance", "no_data", "self"} <= set(told()), 120)
+    # The log ended a year ago, too: there are no data since, which the stale source explains, once it is known.
+    wait_until(lambda: {"performance", "self"} <= set(told()), 120)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     wait_until(lambda: not marked(mark), 10)
     assert project.query("SELECT count(*) FROM runs WHERE status = 'running'") == [(0,)]
     assert project.query("SELECT count(*) FROM daemons WHERE stopped_at IS NULL") == [(0,)]
-    assert sorted(told()) == ["no_data", "performance", "self"]  # the log ended a year ago, too
+    assert sorted(set(told()) - {"no_data"}) == ["performance", "self"]
+    assert len(told()) == len(set(told()))
 
 
 def test_a_second_daemon_on_a_sqlite_database_is_refused(project: Project, monitor_command: Any) -> None:

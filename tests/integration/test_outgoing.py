@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import time
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook as Verifier
@@ -14,7 +16,7 @@ from standardwebhooks import WebhookVerificationError
 from monitor import outgoing
 from monitor.alerting.channels.webhook import Webhook
 from monitor.alerting.message import FIRST_LINE, Facts, title
-from monitor.alerting.routing import Matcher, channels, labels_of
+from monitor.alerting.routing import Matcher, destinations, labels_of
 from monitor.config.model import Configuration
 from monitor.errors import DeliveryError, UsageError
 from tests.conftest import Receiver, status
@@ -23,7 +25,7 @@ SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 
 
 def test_a_webhook_is_signed_so_that_the_standards_library_verifies_it(receiver: Receiver) -> None:
-    Webhook(receiver.url, SECRET, allow_private=True).send("id-1", '{"text": "grüße"}'.encode())
+    Webhook(receiver.url, [SECRET], allow_private=True).send("id-1", '{"text": "grüße"}'.encode())
     headers, body = receiver.received[0]
     assert Verifier(SECRET).verify(body, headers) == {"text": "grüße"}
     with pytest.raises(WebhookVerificationError):
@@ -36,7 +38,7 @@ def test_the_signature_is_right_on_a_host_that_is_not_on_utc(
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
-        Webhook(receiver.url, SECRET, allow_private=True).send("id-1", b"{}")
+        Webhook(receiver.url, [SECRET], allow_private=True).send("id-1", b"{}")
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -128,11 +130,11 @@ def test_routes_and_the_monitors_own_channels_are_joined() -> None:
     config = configuration.monitors["m"]
     labels = labels_of("drift", "warning", "m", "1", "m", config.tags)
     assert labels["alertname"] == "ModelDrift"
-    assert channels(labels, config, configuration) == ["own", "chat"]
+    found = destinations(labels, config, configuration, datetime(2025, 1, 6, tzinfo=UTC))
+    assert [each.channel for each in found] == ["own", "chat"]
 
 
 def test_the_first_line_is_short_and_says_what_is_wrong() -> None:
-    from datetime import UTC, datetime
 
     now = datetime(2025, 1, 1, tzinfo=UTC)
     facts = Facts(
@@ -150,7 +152,7 @@ def test_the_first_line_is_short_and_says_what_is_wrong() -> None:
         now,
         1,
     )
-    line = title(facts)
+    line = title([facts])
     assert len(line) <= FIRST_LINE
     assert line.startswith("[CRITICAL] bike: mae is 79.4")
 
@@ -160,12 +162,12 @@ def test_an_apprise_url_is_delivered_by_apprise(receiver: Receiver) -> None:
     from monitor.config.model import AppriseChannel
 
     body = json.dumps({"title": "hello", "text": "world", "alert": {"severity": "warning", "state": "firing"}}).encode()
-    channel = open_channel(AppriseChannel(type="apprise", url=receiver.url.replace("http://", "json://")))
+    channel = open_channel(AppriseChannel(type="apprise", url=receiver.url.replace("http://", "json://")), Path())
     channel.send("id", body)
     assert json.loads(receiver.received[0][1])["message"] == "world"
     receiver.answers.append(status(500))
     with pytest.raises(DeliveryError):
         channel.send("id", body)
     with pytest.raises(DeliveryError) as caught:
-        open_channel(AppriseChannel(type="apprise", url="nosuchservice://x")).send("id", body)
+        open_channel(AppriseChannel(type="apprise", url="nosuchservice://x"), Path()).send("id", body)
     assert caught.value.permanent

@@ -2,24 +2,68 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
 from monitor import outgoing
 
 
 class Webhook:
-    """A URL that takes a signed POST."""
+    """A URL that takes a signed POST. form: `monitor`, `alertmanager` or `cloudevents`."""
 
-    def __init__(self, url: str, secret: str | None, *, allow_private: bool) -> None:
+    def __init__(self, url: str, secrets: Sequence[str], form: str = "monitor", *, allow_private: bool) -> None:
         self._url = url
-        self._secret = secret
+        self._secrets = secrets
+        self._form = form
         self._allow_private = allow_private
 
     def send(self, notification_id: str, body: bytes) -> str:
         """POST the body; success is a 2xx. Raises DeliveryError otherwise."""
+        text = body.decode()
+        if self._form != "monitor":
+            form = as_alertmanager if self._form == "alertmanager" else as_cloud_event
+            text = json.dumps(form(notification_id, json.loads(body)), ensure_ascii=False)
         answer = outgoing.post_signed(
-            self._url, notification_id, body.decode(), self._secret, allow_private=self._allow_private
+            self._url, notification_id, text, self._secrets, allow_private=self._allow_private
         )
         return f"{answer.status} in {answer.seconds:.2f} s: {answer.text[:200]}".rstrip(": ")
 
     def reach(self) -> str:
         """Connect to the host."""
         return outgoing.reach(self._url, allow_private=self._allow_private)
+
+
+def as_cloud_event(notification_id: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The notification in a CloudEvents 1.0 envelope (https://github.com/cloudevents/spec, JSON format)."""
+    return {
+        "specversion": "1.0", "id": notification_id, "source": f"production-monitor/{content['alert']['monitor']}".rstrip("/"),
+        "type": f"production-monitor.{content['type']}", "time": content["timestamp"], "subject": content["alert"]["id"],
+        "datacontenttype": "application/json", "data": content,
+    }  # fmt: skip
+
+
+def as_alertmanager(notification_id: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The notification as Alertmanager's webhook_config sends it (version 4)."""
+    found = [
+        {
+            "status": "resolved" if each["alert"]["state"] in ("resolved", "retracted") else "firing", "labels": each["labels"], "annotations": each["annotations"],
+            "startsAt": each["alert"]["since"], "endsAt": content["timestamp"] if each["alert"]["state"] in ("resolved", "retracted") else "0001-01-01T00:00:00Z",
+            "generatorURL": each["alert"]["link"], "fingerprint": each["alert"]["id"].replace("-", "")[:16],
+        }
+        for each in content["alerts"]
+    ]  # fmt: skip
+    return {
+        "version": "4", "groupKey": "{}:{" + ",".join(content["group"]) + "}", "truncatedAlerts": 0, "receiver": "production-monitor",
+        "status": "firing" if any(each["status"] == "firing" for each in found) else "resolved",
+        "groupLabels": dict(each.split("=", 1) for each in content["group"]), "commonLabels": _common(found, "labels"),
+        "commonAnnotations": _common(found, "annotations"), "externalURL": "", "notificationId": notification_id, "alerts": found,
+    }  # fmt: skip
+
+
+def _common(alerts: list[dict[str, Any]], part: str) -> dict[str, str]:
+    if not alerts:
+        return {}
+    return {
+        key: value for key, value in alerts[0][part].items() if all(each[part].get(key) == value for each in alerts)
+    }

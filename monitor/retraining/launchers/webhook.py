@@ -11,4 +11,4 @@ from monitor import outgoing
 def launch(url: str, secret: str | None, request: dict[str, Any], *, allow_private: bool) -> None:
     """POST the request; its id is the idempotency key, so that the same launch may be repeated. Raises DeliveryError."""
     body = json.dumps({"type": "retraining.requested", "request": request}, ensure_ascii=False)
-    outgoing.post_signed(url, request["id"], body, secret, allow_private=allow_private)
+    outgoing.post_signed(url, request["id"], body, [secret] if secret else [], allow_private=allow_private)

@@ -1,0 +1,99 @@
+"""What keeps an alert from being told: silences, and other alerts that explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.alerting import routing
+from monitor.config.model import Configuration
+from monitor.domain.checks import Kind, Severity
+
+# What a source that is away or stale makes of the windows behind it.
+_OF_THE_DATA = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value, Kind.NO_DATA.value)
+_EXPLAINED = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Mutes the alerts whose labels fulfil all matchers, from `starts` until `ends`."""
+
+    matchers: Sequence[str]
+    starts: datetime
+    ends: datetime
+    comment: str = ""
+
+    def mutes(self, labels: Mapping[str, str], now: datetime) -> bool:
+        """Whether an alert with these labels is muted now."""
+        return self.starts <= now < self.ends and routing.matches(self.matchers, labels)
+
+
+def silenced(
+    labels: Mapping[str, str], silences: Iterable[Silence], configuration: Configuration, now: datetime
+) -> str:
+    """Why an alert is muted now, by silences that were added or that the configuration holds; '' if it is not."""
+    for each in silences:
+        if each.mutes(labels, now):
+            return f"silenced until {each.ends:%Y-%m-%d %H:%M} UTC: {each.comment}".rstrip(": ")
+    for entry in configuration.silences:
+        if (
+            routing.matches(entry.matchers, labels)
+            and (entry.starts is None or entry.starts <= now)
+            and (entry.ends is None or now < entry.ends)
+            and (not entry.time_intervals or routing.is_in(entry.time_intervals, configuration, now))
+        ):
+            return f"silenced by the configuration: {entry.comment}".rstrip(": ")
+    return ""
+
+
+@dataclass(frozen=True)
+class Firing:
+    """An alert that fires, as inhibition looks at it. subject: of kind `self`, what is wrong and whom it concerns."""
+
+    alert: str
+    kind: str
+    severity: str
+    monitor: str
+    model: str
+    subject: str = ""
+
+
+def inhibitor(one: Firing, firing: Iterable[Firing], upstream: Mapping[str, Sequence[str]]) -> Firing | None:
+    """The alert that explains this one, so that it is told inside that one's message; None if it speaks for itself.
+
+    A source that is away or stale explains what its windows say; a realised loss the drift, faults and estimates of its model; what a
+    monitor consumes (`upstream`, by monitor) whatever is wrong with it, but for its own realised performance turned critical.
+    """
+    for other in firing:
+        if other.alert == one.alert or one.kind == Kind.SELF.value:
+            continue
+        same = other.monitor == one.monitor and bool(one.monitor)
+        of_source = other.kind == Kind.SELF.value and other.subject.split(":")[0] in ("source", "stale_source")
+        if of_source and same and one.kind in _OF_THE_DATA:
+            return other
+        loss = other.kind == Kind.PERFORMANCE.value and one.kind in _EXPLAINED
+        if loss and other.model == one.model and other.severity == Severity.CRITICAL.value:
+            return other
+        if loss and same and one.kind == Kind.ESTIMATED_PERFORMANCE.value:
+            return other
+        harmed = one.kind == Kind.PERFORMANCE.value and one.severity == Severity.CRITICAL.value
+        if not harmed and _stands_above(other.monitor, one.monitor, upstream):
+            return other
+    return None
+
+
+def _stands_above(other: str, one: str, upstream: Mapping[str, Sequence[str]]) -> bool:
+    """Whether monitor `one` consumes `other`; of monitors that consume each other in a ring the one first by name stands above."""
+    return other in upstream.get(one, ()) and (other < one or one not in _all_above(other, upstream)) and other != one
+
+
+def _all_above(name: str, upstream: Mapping[str, Sequence[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = list(upstream.get(name, ()))
+    while ahead:
+        each = ahead.pop()
+        if each not in found:
+            found.add(each)
+            ahead += upstream.get(each, ())
+    return found

@@ -1,0 +1,67 @@
+"""`monitor annotate` and `monitor deployed`: what people and pipelines know and the data do not say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from monitor.cli import shared
+
+
+class Verdict(StrEnum):
+    """What an interval was."""
+
+    EXPECTED = "expected"
+    FAULTY = "faulty"
+    HEALTHY = "healthy"
+
+
+def annotate(
+    name: Annotated[str, typer.Argument(help="The monitor.")],
+    interval: Annotated[str, typer.Argument(help="START/END, dates or times (UTC).")],
+    verdict: Annotated[Verdict, typer.Option("--as", help="expected, faulty or healthy.")],
+    note: Annotated[str, typer.Option(help="What it was: a sale, an outage, a release.")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Take such an annotation back.")] = False,
+    config: shared.ConfigOption = None,
+) -> None:
+    """Mark an interval: rows of faulty ones leave rolling references, corrections of the estimate and training data. Nothing is judged again by itself."""
+    from monitor.storage import annotation
+
+    span = shared.window(interval)
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+
+    def marked(session: Any) -> int:
+        number = shared.monitor_id(session, name)
+        assert number is not None
+        now = datetime.now(UTC)
+        if remove:
+            return annotation.remove(session, number, span, verdict.value, now)
+        annotation.add(session, number, span, verdict.value, note, shared.who(), now)
+        return 1
+
+    number = database.transact(marked)
+    again = f"monitor backfill {name} --from {span.start:%Y-%m-%d} --to {span.end:%Y-%m-%d} --rejudge"
+    if remove:
+        typer.echo(f"{number} taken back")
+    else:
+        typer.echo(f"{span} of {name} is marked {verdict.value}; to judge those windows again: {again}")
+
+
+def deployed(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    version: Annotated[str, typer.Option(help="The version that went into production.")],
+    at: Annotated[str | None, typer.Option(help="When (ISO); now if left out.")] = None,
+    note: Annotated[str, typer.Option(help="What is new.")] = "",
+    config: shared.ConfigOption = None,
+) -> None:
+    """Tell of a deployment: it is named in alerts that begin within two days of it."""
+    from monitor.storage import deployments
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    now = datetime.now(UTC)
+    moment = now if at is None else shared.moment(at)
+    database.transact(deployments.add, model, version, moment, note, shared.who(), now)
+    typer.echo(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")

@@ -1,0 +1,89 @@
+"""`monitor silences`: what is muted, from when until when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from monitor.cli import shared
+
+app = typer.Typer(help="Silences: what is muted, and until when.", no_args_is_help=True)
+
+
+@app.command("add")
+def add(
+    matchers: Annotated[list[str], typer.Argument(help="Alertmanager's syntax; all must match: 'model=\"churn\"'.")],
+    for_: Annotated[str, typer.Option("--for", help="How long: 4h, 2d.")] = "2h",
+    starts: Annotated[str | None, typer.Option(help="From then on (ISO); from now if left out.")] = None,
+    comment: Annotated[str, typer.Option(help="Why.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who; the name of this account if left out.")] = None,
+    config: shared.ConfigOption = None,
+) -> None:
+    """Mute the alerts whose labels match. What still fires when it ends is told then."""
+    from monitor.alerting.routing import Matcher
+    from monitor.domain.grid import Duration
+    from monitor.services.context import Context
+    from monitor.services.dispatch_alerts import muted_by
+    from monitor.storage import silences
+
+    for each in matchers:
+        Matcher.parse(each)
+    loaded = shared.load_configuration(config, check_secrets=False)
+    database = shared.open_existing(loaded)
+    now = datetime.now(UTC)
+    begins = now if starts is None else shared.moment(starts)
+    ends = begins + Duration.parse(for_).approximate()
+
+    def added(session: Any) -> tuple[str, list[str]]:
+        row = silences.add(session, matchers, begins, ends, comment, by or shared.who(), now)
+        return row.uuid, muted_by(session, Context(loaded, database), matchers)
+
+    uuid, mutes = database.transact(added)
+    typer.echo(
+        f"silence {uuid[:8]} until {ends:%Y-%m-%d %H:%M} UTC; of what fires now it mutes: {', '.join(mutes) or 'nothing'}"
+    )
+
+
+@app.command("list")
+def list_silences(
+    everything: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
+    config: shared.ConfigOption = None,
+    json: shared.JsonOption = False,
+) -> None:
+    """Silences, newest first; those of the configuration last."""
+    from monitor.storage import silences
+
+    loaded = shared.load_configuration(config, check_secrets=False)
+    now = datetime.now(UTC)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": row.uuid if json else row.uuid[:8], "matchers": row.matchers, "starts": row.starts_at, "ends": row.ends_at,
+            "state": "ended" if row.ends_at <= now else "active" if row.starts_at <= now else "pending", "by": row.created_by, "comment": row.comment,
+        }
+        for row in shared.open_existing(loaded).read(silences.listed, None if everything else now)
+    ]  # fmt: skip
+    rows += [
+        {"id": "", "matchers": each.matchers, "starts": each.starts, "ends": each.ends, "state": ", ".join(each.time_intervals), "by": "configuration", "comment": each.comment}
+        for each in loaded.configuration.silences
+    ]  # fmt: skip
+    shared.show(rows, ("id", "state", "matchers", "starts", "ends", "by", "comment"), json, "nothing is silenced")
+
+
+@app.command("expire")
+def expire(
+    silence: Annotated[str, typer.Argument(help="The silence's id, or its beginning.")],
+    config: shared.ConfigOption = None,
+) -> None:
+    """End a silence now."""
+    from monitor.storage import silences
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+
+    def ended(session: Any) -> str:
+        row = shared.one(silences.find(session, silence), "silence", silence)
+        row.ends_at = min(row.ends_at, datetime.now(UTC))
+        return str(row.uuid)
+
+    typer.echo(f"silence {database.transact(ended)[:8]} has ended")

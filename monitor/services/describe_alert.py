@@ -1,0 +1,113 @@
+"""What is known of an alert, gathered for the message that tells it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from monitor.alerting import message
+from monitor.config.model import MonitorConfig
+from monitor.domain.checks import Kind
+from monitor.domain.ids import natural_id
+from monitor.services.context import Context
+from monitor.storage import alerts, deployments, monitors, results, retraining, runs
+from monitor.storage.tables import Alert, AlertEvent, Run
+
+_BEFORE = timedelta(hours=48)
+
+
+def facts_of(
+    session: Session,
+    context: Context,
+    event: AlertEvent,
+    alert: Alert,
+    config: MonitorConfig | None,
+    labels: dict[str, str],
+) -> message.Facts:
+    """An alert as an event tells it. labels: with the severity that it has now."""
+    run = alerts.run_of(session, event)
+    state = {"resolved": "resolved", "retracted": "retracted"}.get(event.kind, "firing")
+    burning = event if state == "firing" else alerts.last_event(session, alert.id, ("firing", "escalated"))
+    cause = None if burning is None else alerts.run_of(session, burning)
+    findings = [] if cause is None else explained(session, cause, alert.kind)
+    link = f"{context.configuration.external_url}/alerts/{alert.uuid}" if context.configuration.external_url else ""
+    due = None
+    if run is not None and config is not None and config.labels is not None and alert.kind != Kind.PERFORMANCE.value:
+        due = run.window_end + config.labels.delay.approximate()
+    monitor_id = alert.monitor_id
+    return message.Facts(
+        notification=natural_id("event", event.uuid), event=event.kind, alert_id=alert.uuid, kind=alert.kind, state=state, severity=event.severity,
+        monitor=labels["model_monitor"], model=labels["model"], labels=labels | {"severity": event.severity}, summary=event.summary, since=alert.since,
+        happened_at=event.happened_at, bad_windows=alert.bad_windows, columns=alert.columns, findings=findings,
+        window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
+        run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
+        events=[event.uuid], link=link, timezone=config.windows.timezone if config else "UTC", labels_due=due,
+        last_healthy=None if monitor_id is None else runs.last_window_before(session, monitor_id, alert.since),
+        predictions=None if monitor_id is None or alert.kind == Kind.SELF.value else runs.rows_since(session, monitor_id, alert.since),
+        before=_before(session, context, alert, labels["model"]), earlier=_earlier(session, alert),
+        ended_by=str(event.detail.get("reason", "")).replace("_", " "), retraining=_retraining(session, labels["model"], config),
+    )  # fmt: skip
+
+
+def explained(session: Session, run: Run, kind: str) -> list[dict[str, Any]]:
+    """What was found, the alert's own kind first; to realised performance the window's data run tells what else had changed."""
+    found = results.findings(session, [run.id])[run.id]
+    if run.kind == "performance":
+        data_run = runs.look_zero(session, run.monitor_id, "data", run.window)
+        if data_run is not None:
+            found += results.findings(session, [data_run.id])[data_run.id]
+    order = sorted(found, key=lambda each: each[0].kind != kind)
+    return [
+        {
+            "kind": finding.kind, "severity": finding.severity, "metric": series.metric, "column": series.column, "segment": series.segment,
+            "cause": finding.cause, "origin": finding.origin, "share": finding.share, "cost": finding.cost, "explanation": finding.explanation,
+        }
+        for finding, series in order
+    ]  # fmt: skip
+
+
+def _before(session: Session, context: Context, alert: Alert, model: str) -> list[str]:
+    """Deployments, changes of the configuration and alerts of what it consumes, in the two days before it began."""
+    if not model:
+        return []
+    start, end = alert.since - _BEFORE, alert.since + timedelta(hours=1)
+    found = [
+        (row.deployed_at, f"version {row.version} of {model} was deployed{f': {row.note}' if row.note else ''}")
+        for row in deployments.between(session, model, start, end)
+    ]
+    found += [(moment, "the configuration changed") for moment in monitors.configurations_applied(session, start, end)]
+    row = None if alert.monitor_id is None else monitors.by_id(session, alert.monitor_id)
+    entry = None if row is None else context.configuration.monitors.get(row.name)
+    for name in entry.upstream if entry is not None else ():
+        above = monitors.by_name(session, name)
+        if above is not None:
+            found += [
+                (each.since, f"{name}, which it consumes: {each.summary}")
+                for each in alerts.begun_between(session, above.id, start, end)
+            ]
+    return [f"{moment:%Y-%m-%d %H:%M} UTC: {text}" for moment, text in sorted(found)]
+
+
+def _earlier(session: Session, alert: Alert) -> str:
+    """The last time one of its columns was in an alert of this monitor, and how that was marked."""
+    last = alerts.last_with_columns(session, alert)
+    if last is None:
+        return ""
+    mark = alerts.last_event(session, last.id, ("feedback",))
+    marked = f"; it was marked {mark.detail['verdict']}" if mark is not None else ""
+    return (
+        f"{', '.join(sorted(set(last.columns) & set(alert.columns)))} on {last.since:%Y-%m-%d}: {last.summary}{marked}"
+    )
+
+
+def _retraining(session: Session, model: str, config: MonitorConfig | None) -> str:
+    if config is None or config.retraining is None:
+        return ""
+    request = retraining.not_ended(session, model)
+    return (
+        ""
+        if request is None
+        else f"retraining {request.uuid[:8]} is {request.state.replace('_', ' ')}: monitor retraining show {request.uuid[:8]}"
+    )

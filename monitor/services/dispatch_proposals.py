@@ -1,0 +1,123 @@
+"""Dispatch of proposals: by the clock, they become retraining requests, or are vetoed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from structlog import get_logger
+
+from monitor.config.model import Retraining
+from monitor.services.context import Context
+from monitor.services.describe_alert import explained
+from monitor.storage import alerts, retraining, runs
+from monitor.storage.tables import MonitorRow, RetrainingRequest, Run
+
+log = get_logger()
+_MONTH = timedelta(days=30)
+
+
+def dispatch_proposals(context: Context) -> int:
+    """Proposals become requests; how many did."""
+    return context.database.transact(_dispatch_proposals, context)
+
+
+def _dispatch_proposals(session: Session, context: Context) -> int:
+    opened = 0
+    waiting = retraining.proposals(session)
+    newest = {proposal.model_name: proposal for proposal in waiting}
+    for proposal in waiting:
+        why, final = (
+            ("a newer proposal takes its place", True)
+            if newest[proposal.model_name] is not proposal
+            else may_open(session, context, proposal)
+        )
+        if not why:
+            state, text = "open", f"requested: {proposal.reason}"
+            if policy_of(session, context, proposal).requires_approval:
+                state, text = "awaiting_approval", f"{text}; `monitor retraining approve {proposal.uuid[:8]}` starts it"
+            retraining.move(session, proposal, state, text, context.clock.now())
+            log.info(
+                "retraining_requested", model=proposal.model_name, request=proposal.uuid[:8], reason=proposal.reason
+            )
+            opened += 1
+        elif final:
+            retraining.move(session, proposal, "vetoed", why, context.clock.now())
+    return opened
+
+
+def policy_of(session: Session, context: Context, proposal: RetrainingRequest) -> Retraining:
+    """The policy by which a proposal that may open is handled."""
+    config = context.config_of(session, session.get_one(MonitorRow, proposal.monitor_id))
+    assert config is not None
+    assert config.retraining is not None
+    return config.retraining
+
+
+def broken_pipeline(session: Session, proposal: RetrainingRequest) -> str:
+    """What is to be repaired instead of retraining, '' if that is not what the causes look like.
+
+    Training on broken data makes it worse: where more than half of what the changes are likely to cost the model comes of columns whose change looks like
+    the pipeline, they come first.
+    """
+    found = session.scalar(select(Run).where(Run.uuid == proposal.detail["run"]))
+    if found is None:
+        return ""
+    told = [each for each in explained(session, found, proposal.detail["kind"]) if each["column"] and each["cost"]]
+    costs: dict[str, float] = {}
+    causes: dict[str, str] = {}
+    for each in told:
+        costs[each["column"]] = max(costs.get(each["column"], 0.0), each["cost"])
+        if each["origin"] == "pipeline":
+            causes.setdefault(each["column"], each["cause"])
+    if sum(costs[name] for name in causes) <= sum(costs.values()) / 2:
+        return ""
+    broken = sorted(causes, key=lambda name: -costs[name])
+    names = ", ".join(f"{name} ({causes[name]})" for name in broken[:3])
+    return f"repair the pipeline first: {names}; a model trained on such data would be worse"
+
+
+def may_open(session: Session, context: Context, proposal: RetrainingRequest) -> tuple[str, bool]:
+    """Why a proposal does not become a request now ('' if it does), and whether that is final."""
+    now = context.clock.now()
+    row = session.get_one(MonitorRow, proposal.monitor_id)
+    config = context.config_of(session, row)
+    if row.active_name is None:
+        return "the monitor was removed", True
+    if config is None or config.retraining is None:
+        return "retraining is no longer configured", True
+    other = retraining.not_ended(session, proposal.model_name)
+    if other is not None:
+        return f"request {other.uuid[:8]} of this model has not ended", False
+    last = retraining.last_ended(session, proposal.model_name)
+    if last is not None and last.ended_at is not None:
+        if proposal.as_of <= last.ended_at or (last.state == "succeeded" and proposal.window_start < last.ended_at):
+            return f"this tells of the model before request {last.uuid[:8]} {last.state}", True
+        free = last.ended_at + config.retraining.cooldown.approximate()
+        if now < free:
+            return f"cooldown until {free:%Y-%m-%d %H:%M} UTC", False
+    policy = config.retraining
+    lately = retraining.opened_since(session, proposal.model_name, now - _MONTH)
+    if policy.max_per_month is not None and lately >= policy.max_per_month:
+        return f"{lately} requests within 30 days: max_per_month is {policy.max_per_month}", False
+    if policy.min_labelled_rows is not None:
+        since = last.ended_at if last is not None else None
+        labelled = runs.labelled_since(session, row.id, since)
+        if labelled < policy.min_labelled_rows:
+            return (
+                f"{labelled} labelled rows since the last training; min_labelled_rows is {policy.min_labelled_rows}",
+                False,
+            )
+    repair = broken_pipeline(session, proposal)
+    if repair:
+        return repair, True
+    if now - proposal.as_of > config.alerts.notify_max_age.approximate():
+        if runs.unfinished(session, row.id):
+            return "catching up: older changes start nothing before the end of it", False
+        if not any(
+            alert.state == "firing" and alert.kind == proposal.detail["kind"]
+            for alert in alerts.by_severity(session, row.id)
+        ):
+            return "it is older than alerts.notify_max_age, and its alert fires no more", True
+    return "", False

@@ -1,0 +1,355 @@
+"""From an alert to the people and systems that hear of it: groups, silences, inhibition, acknowledgements, and real receivers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from monitor.services.sync_alertmanager import sync_alertmanager
+from monitor.storage import silences
+from tests.alerting import NOW, Service
+from tests.conftest import Project, Receiver, status
+from tests.processes import wait_until
+from tests.servers import free_port
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "reference"
+
+
+def ops(receiver: Receiver) -> dict[str, Any]:
+    return {"ops": {"type": "webhook", "url": receiver.url, "allow_private": True}}
+
+
+def bodies(receiver: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(body) for _, body in receiver.received]
+
+
+def told(receiver: Receiver) -> list[tuple[str, list[str]]]:
+    """Each message as its type and the monitors in it."""
+    return [(each["type"], sorted(one["alert"]["monitor"] for one in each["alerts"])) for each in bodies(receiver)]
+
+
+def test_eight_weekly_models_that_end_at_one_make_one_message(project: Project, receiver: Receiver) -> None:
+    names = [f"model-{number}" for number in range(8)]
+    grouping = {"group_by": ["team"], "group_wait": "60s"}
+    service = Service(
+        project, {name: {"tags": {"team": "rentals"}} for name in names}, channels=ops(receiver), grouping=grouping
+    )
+    for name in names:
+        service.event(name, "performance", severity="critical" if name == "model-5" else "warning")
+        service.after(seconds=5)
+    assert receiver.received == []
+    service.after(seconds=30)
+    assert told(receiver) == [("alert.firing", names)]
+    (message,) = bodies(receiver)
+    assert message["title"].startswith("[CRITICAL] model-5 (and 7 more): ")
+    assert message["group"] == ["team=rentals"]
+    assert len(message["events"]) == 8
+    jsonschema.validate(message, json.loads((SCHEMAS / "webhook.schema.json").read_text()))
+
+
+def test_what_still_fires_is_told_again_and_nothing_after_it_was_taken_on(project: Project, receiver: Receiver) -> None:
+    service = Service(
+        project, {"churn": {}}, channels=ops(receiver), grouping={"group_wait": "0s", "repeat_interval": "12h"}
+    )
+    alert = service.event("churn", "performance", severity="warning")
+    service.after(seconds=1)
+    service.after(hours=11)
+    assert len(receiver.received) == 1
+    service.after(hours=2)
+    assert [each["type"] for each in bodies(receiver)] == ["alert.firing", "alert.repeated"]
+    service.said(
+        alert, "acknowledged", by="ada", until=(service.clock.now() + timedelta(days=2)).isoformat(), columns=[]
+    )
+    service.after(days=1)
+    assert len(receiver.received) == 2
+    service.event("churn", "performance", "escalated", "critical")
+    service.after(seconds=1)
+    assert bodies(receiver)[-1]["type"] == "alert.escalated"
+    service.after(days=2)  # the acknowledgement has ended
+    assert bodies(receiver)[-1]["type"] == "alert.repeated"
+    service.event("churn", "performance", "resolved")
+    service.after(seconds=1)
+    assert bodies(receiver)[-1]["type"] == "alert.resolved"
+    service.after(days=3)
+    assert len(receiver.received) == 5
+
+
+def test_an_acknowledgement_of_one_column_does_not_cover_another(project: Project, receiver: Receiver) -> None:
+    service = Service(
+        project, {"churn": {}}, channels=ops(receiver), grouping={"group_wait": "0s", "repeat_interval": "1h"}
+    )
+    alert = service.event("churn", "quality", severity="warning", columns=("income",))
+    service.after(seconds=1)
+    service.said(alert, "acknowledged", by="ada", columns=["income"])
+    service.after(hours=5)
+    assert len(receiver.received) == 1
+
+    def worsened(session: Any) -> None:
+        session.merge(service.alert(alert)).columns = ["age", "income"]
+
+    service.context.database.transact(worsened)
+    service.after(hours=1)
+    assert len(receiver.received) == 2
+
+
+def test_a_silence_mutes_what_matches_and_what_still_fires_when_it_ends_is_told_at_once(
+    project: Project, receiver: Receiver
+) -> None:
+    service = Service(project, {"churn": {}, "fraud": {}}, channels=ops(receiver), grouping={"group_wait": "0s"})
+
+    def silence(session: Any) -> None:
+        silences.add(session, ['model="churn"'], NOW, NOW + timedelta(hours=4), "release", "ada", NOW)
+
+    service.context.database.transact(silence)
+    service.event("churn", "performance")
+    service.event("fraud", "performance")
+    service.after(hours=1)
+    assert told(receiver) == [("alert.firing", ["fraud"])]
+    service.after(hours=2, minutes=59)
+    assert len(receiver.received) == 1
+    service.after(minutes=1)
+    assert told(receiver)[1:] == [("alert.firing", ["churn"])]
+
+
+def test_routes_speak_at_their_times_only_and_configured_silences_come_round(
+    project: Project, receiver: Receiver
+) -> None:
+    office = [
+        {
+            "weekdays": ["monday:friday"],
+            "times": [{"start_time": "09:00", "end_time": "17:00"}],
+            "location": "Europe/Berlin",
+        }
+    ]
+    service = Service(
+        project, {"churn": {"alerts": {}}, "fraud": {"alerts": {}}}, channels=ops(receiver), grouping={"group_wait": "0s"},
+        routes=[{"matchers": ['severity="warning"'], "channels": ["ops"], "active_time_intervals": ["office"]}],
+        silences=[{"matchers": ['model="fraud"'], "time_intervals": ["office"], "comment": "nightly only"}], time_intervals={"office": office},
+    )  # fmt: skip
+    service.event("churn", "performance", severity="warning")
+    service.event("fraud", "performance", severity="warning")
+    service.after(hours=6, minutes=59)  # a Monday, 08:59 in Berlin
+    assert receiver.received == []
+    service.after(minutes=1)
+    assert told(receiver) == [("alert.firing", ["churn"])]
+
+
+def test_what_a_stale_source_or_a_loss_explains_is_told_inside_its_message(
+    project: Project, receiver: Receiver
+) -> None:
+    service = Service(project, {"churn": {}}, channels=ops(receiver), grouping={"group_wait": "0s"})
+    service.event("churn", "performance", summary="roc_auc fell")
+    service.event("churn", "drift", severity="warning", summary="income drifted")
+    service.event("churn", "estimated_performance", severity="critical", summary="estimated_roc_auc fell")
+    service.after(seconds=1)
+    (message,) = bodies(receiver)
+    assert [each["alert"]["kind"] for each in message["alerts"]] == ["performance"]
+    assert {each["summary"] for each in message["explained"]} == {"income drifted", "estimated_roc_auc fell"}
+    assert "Explained by this" in message["text"]
+    jsonschema.validate(message, json.loads((SCHEMAS / "webhook.schema.json").read_text()))
+    service.event("churn", "performance", "resolved")
+    service.after(seconds=1)
+    kinds = [[each["alert"]["kind"] for each in message["alerts"]] for message in bodies(receiver)[1:]]
+    assert sorted(kinds[0]) == ["drift", "estimated_performance", "performance"]
+
+
+def test_one_incident_upstream_carries_what_is_downstream_inside(project: Project, receiver: Receiver) -> None:
+    entries = {"features": {}, "churn": {"upstream": ["features"]}, "fraud": {"upstream": ["features"]}}
+    service = Service(project, entries, channels=ops(receiver), grouping={"group_wait": "0s"})
+    service.event("features", "quality", severity="warning", summary="age is missing")
+    service.event("churn", "quality", severity="warning")
+    service.event("fraud", "estimated_performance", severity="warning")
+    service.after(seconds=1)
+    assert told(receiver) == [("alert.firing", ["features"])]
+    assert {each["monitor"] for each in bodies(receiver)[0]["explained"]} == {"churn", "fraud"}
+    service.event("churn", "performance", severity="critical")  # real harm speaks for itself
+    service.after(seconds=1)
+    assert told(receiver)[1:] == [("alert.firing", ["churn"])]
+
+
+def test_numbers_of_a_group_go_on_when_its_notifications_are_gone(project: Project, receiver: Receiver) -> None:
+    service = Service(project, {"churn": {}}, channels=ops(receiver), grouping={"group_wait": "0s"})
+    service.event("churn", "performance")
+    service.after(seconds=1)
+    first = receiver.received[0][0]["webhook-id"]
+    for table in ("notification_events", "notifications"):
+        service.context.database.transact(lambda session, table=table: session.connection().exec_driver_sql(f"DELETE FROM {table}"))  # fmt: skip
+    service.event("churn", "performance", "escalated")
+    service.after(seconds=1)
+    assert receiver.received[-1][0]["webhook-id"] != first
+
+
+def test_a_file_and_a_command_take_every_change(project: Project, tmp_path: Path) -> None:
+    script = tmp_path / "take.py"
+    script.write_text(
+        "import json, os, sys; print(json.load(sys.stdin)['type'], os.environ['MONITOR_NOTIFICATION_ID'], file=open('taken', 'a'))"
+    )
+    channels = {
+        "log": {"type": "file", "path": "alerts.jsonl"},
+        "own": {"type": "command", "command": [sys.executable, str(script)]},
+    }
+    service = Service(
+        project, {"churn": {"alerts": {"channels": ["log", "own"]}}}, channels=channels, grouping={"group_wait": "0s"}
+    )
+    service.event("churn", "performance")
+    service.after(seconds=1)
+    service.event("churn", "performance", "resolved")
+    service.after(seconds=1)
+    lines = [json.loads(line) for line in (project.folder / "alerts.jsonl").read_text().splitlines()]
+    assert [each["type"] for each in lines] == ["alert.firing", "alert.resolved"]
+    assert len({each["id"] for each in lines}) == 2
+    taken = [line.split() for line in (project.folder / "taken").read_text().splitlines()]
+    assert [kind for kind, _ in taken] == ["alert.firing", "alert.resolved"]
+
+
+def test_pagerduty_is_triggered_acknowledged_and_resolved_by_the_alerts_id(
+    project: Project, receiver: Receiver
+) -> None:
+    """By the published request of the Events API v2: https://developer.pagerduty.com/docs/send-alert-event."""
+    receiver.answers += [status(202)] * 3
+    duty = {"type": "pagerduty", "routing_key": "R" * 32, "url": receiver.url, "allow_private": True}
+    service = Service(project, {"churn": {}}, channels={"ops": duty}, grouping={"group_wait": "0s"})
+    alert = service.event("churn", "performance")
+    service.after(seconds=1)
+    service.said(alert, "acknowledged", by="ada")
+    service.after(seconds=1)
+    service.event("churn", "performance", "resolved")
+    service.after(seconds=1)
+    events = bodies(receiver)
+    assert [each["event_action"] for each in events] == ["trigger", "acknowledge", "resolve"]
+    assert {each["dedup_key"] for each in events} == {alert}
+    payload = events[0]["payload"]
+    assert (payload["severity"], payload["source"], payload["class"]) == ("critical", "churn", "performance")
+    assert len(payload["summary"]) <= 1024
+    assert "payload" not in events[2]
+
+
+def test_a_webhook_may_have_alertmanagers_shape_or_a_cloud_events_envelope(
+    project: Project, receiver: Receiver
+) -> None:
+    channels = {
+        name: {"type": "webhook", "url": receiver.url, "allow_private": True, "format": name}
+        for name in ("alertmanager", "cloudevents")
+    }
+    service = Service(
+        project, {"churn": {"alerts": {"channels": list(channels)}}}, channels=channels, grouping={"group_wait": "0s"}
+    )
+    alert = service.event("churn", "performance")
+    service.after(seconds=1)
+    found = {("specversion" in each): each for each in bodies(receiver)}
+    assert (found[False]["version"], found[False]["status"], found[False]["groupLabels"]) == (
+        "4",
+        "firing",
+        {"model": "churn"},
+    )
+    assert found[False]["alerts"][0]["labels"]["alertname"] == "ModelPerformance"
+    assert (found[True]["specversion"], found[True]["subject"], found[True]["type"]) == (
+        "1.0",
+        alert,
+        "production-monitor.alert.firing",
+    )
+
+
+def test_a_channel_has_words_of_its_own(project: Project, receiver: Receiver) -> None:
+    templates = {
+        "title": "{{ alert.labels.model | upper }} {{ alert.alert.severity }}",
+        "text": "{{ title }}: {{ alert.annotations.summary }}",
+    }
+    channels = {"ops": {**ops(receiver)["ops"], "templates": templates}}
+    service = Service(project, {"churn": {}}, channels=channels, grouping={"group_wait": "0s"})
+    service.event("churn", "performance", summary="roc_auc fell")
+    service.after(seconds=1)
+    assert (bodies(receiver)[0]["title"], bodies(receiver)[0]["text"]) == (
+        "CHURN critical",
+        "CHURN critical: roc_auc fell",
+    )
+
+
+def test_mail_arrives_at_a_real_smtp_server(project: Project) -> None:
+    from aiosmtpd.controller import Controller
+
+    class Inbox:
+        def __init__(self) -> None:
+            self.mails: list[str] = []
+
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+            self.mails.append(envelope.content.decode())
+            return "250 OK"
+
+    inbox = Inbox()
+    controller = Controller(inbox, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        url = f"mailto://127.0.0.1:{controller.port}/?from=monitor@example.org&to=oncall@example.org&mode=insecure"
+        service = Service(project, {"churn": {}}, channels={"ops": url}, grouping={"group_wait": "0s"})
+        service.event("churn", "performance", summary="roc_auc fell")
+        service.after(seconds=1)
+    finally:
+        controller.stop()
+    (mail,) = inbox.mails
+    assert "Subject: [CRITICAL] churn: roc_auc fell" in mail
+    assert "oncall@example.org" in mail
+
+
+def test_a_real_alertmanager_holds_what_fires_and_lets_go_of_what_is_over(project: Project) -> None:
+    import shutil
+
+    binary = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail("prometheus-alertmanager is not installed")
+        pytest.skip("needs Alertmanager (Debian: apt install prometheus-alertmanager)")
+    folder = Path(tempfile.mkdtemp(prefix="monitor-alertmanager-"))
+    (folder / "am.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    port = free_port()
+    command = [
+        binary,
+        f"--config.file={folder}/am.yml",
+        f"--storage.path={folder}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    with open(folder / "log", "ab") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
+        try:
+            base = f"http://127.0.0.1:{port}"
+
+            def get(path: str) -> Any:
+                with urllib.request.urlopen(f"{base}{path}", timeout=5) as answer:
+                    return json.loads(answer.read() or b"null")
+
+            def answers() -> bool:
+                try:
+                    return bool(get("/api/v2/status"))
+                except OSError:
+                    return False
+
+            wait_until(answers)
+            channels = {"ops": {"type": "alertmanager", "url": base, "allow_private": True}}
+            service = Service(project, {"churn": {"tags": {"team": "growth"}}}, channels=channels)
+            service.event("churn", "performance", summary="roc_auc fell")
+            assert sync_alertmanager(service.context) == 1
+            (held,) = get("/api/v2/alerts")
+            wanted = {
+                "alertname": "ModelPerformance",
+                "severity": "critical",
+                "model": "churn",
+                "model_monitor": "churn",
+                "team": "growth",
+            }
+            assert wanted.items() <= held["labels"].items()
+            assert held["annotations"]["summary"] == "roc_auc fell"
+            service.event("churn", "performance", "resolved")
+            sync_alertmanager(service.context)
+            wait_until(lambda: get("/api/v2/alerts") == [])
+        finally:
+            process.terminate()

@@ -1,0 +1,211 @@
+"""Launchers against servers that answer as the published APIs do (docs/reference/launchers.md names the pages), and a Python function for real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from monitor.config.model import AirflowLauncher, DatabricksLauncher, GitHubLauncher
+from monitor.retraining.launchers import open_remote
+from monitor.retraining.launchers.remote import follow
+from monitor.retraining.request import LaunchError
+from tests.acceptance.test_retraining import decayed
+from tests.conftest import Project
+
+REQUEST = {"id": "3f2a7c1e-0000-5000-8000-000000000001", "model": "churn", "reason": "it decays"}
+
+
+class Api:
+    """Runs by their id; each is asked twice before it has ended. `answer` is what a path and body get."""
+
+    def __init__(self, answer: Callable[[Api, str, str, dict[str, Any]], tuple[int, Any]]) -> None:
+        self.runs: dict[str, int] = {}
+        self.asked: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
+        self.ends_well = True
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
+                api.asked.append(
+                    (self.command, self.path, body, {name.lower(): value for name, value in self.headers.items()})
+                )
+                status, content = answer(api, self.command, self.path, body)
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(content).encode() if content is not None else b"")
+
+            do_GET = do_POST
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def has_ended(self, run: str) -> bool:
+        self.runs[run] += 1
+        return self.runs[run] > 2
+
+
+def airflow(api: Api, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    if method == "POST":
+        if body["dag_run_id"] in api.runs:
+            return 409, {"detail": "DAGRun already exists", "status": 409, "title": "Conflict"}
+        api.runs[body["dag_run_id"]] = 0
+        return 200, {"dag_run_id": body["dag_run_id"], "state": "queued", "conf": body["conf"]}
+    if path.endswith("/xcomEntries/return_value"):
+        return 200, {"key": "return_value", "value": json.dumps({"status": "succeeded", "model_version": "5"})}
+    run = path.rsplit("/", 1)[1]
+    state = ("success" if api.ends_well else "failed") if api.has_ended(run) else "running"
+    return 200, {"dag_run_id": run, "state": state}
+
+
+def databricks(api: Api, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    if method == "POST":
+        api.runs.setdefault("455644833", 0)
+        return 200, {"run_id": 455644833, "number_in_job": 455644833}
+    run = parse_qs(urlsplit(path).query)["run_id"][0]
+    if "get-output" in path:
+        return 200, {"notebook_output": {"result": '{"status": "succeeded", "model_version": "5"}', "truncated": False}}
+    if not api.has_ended(run):
+        return 200, {"run_id": 455644833, "state": {"life_cycle_state": "RUNNING", "state_message": "In run"}}
+    result = "SUCCESS" if api.ends_well else "FAILED"
+    return 200, {
+        "run_id": 455644833,
+        "state": {"life_cycle_state": "TERMINATED", "result_state": result, "state_message": ""},
+        "tasks": [{"run_id": 455644833}],
+    }
+
+
+def github(api: Api, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    if method == "POST":
+        if "client_payload" not in body:
+            api.runs[body["inputs"]["request_id"]] = 0
+        return 204, None
+    runs = []
+    for run in api.runs:
+        ended = api.has_ended(run)
+        runs.append(
+            {
+                "display_title": f"retrain {run}",
+                "status": "completed" if ended else "in_progress",
+                "conclusion": ("success" if api.ends_well else "failure") if ended else None,
+                "html_url": "https://github.com/o/r/actions/runs/1",
+            }
+        )
+    return 200, {"total_count": len(runs), "workflow_runs": runs}
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], Api]]:
+    made: list[Api] = []
+
+    def start(answer: Any) -> Api:
+        made.append(Api(answer))
+        return made[-1]
+
+    yield start
+    for api in made:
+        api.server.shutdown()
+        api.server.server_close()
+
+
+def configured(kind: str, url: str) -> Any:
+    if kind == "airflow":
+        return AirflowLauncher(
+            type="airflow", url=url, dag="retrain", token="t", result_task="train", allow_private=True
+        )
+    if kind == "databricks":
+        return DatabricksLauncher(type="databricks", host=url, job_id=11223344, token="t", allow_private=True)
+    return GitHubLauncher(
+        type="github", repository="o/r", token="t", workflow="retrain.yml", api=url, allow_private=True
+    )
+
+
+@pytest.mark.parametrize(("kind", "answer"), [("airflow", airflow), ("databricks", databricks), ("github", github)])
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_a_training_elsewhere_is_started_once_and_asked_until_it_has_ended(
+    serve: Callable[[Any], Api], kind: str, answer: Any, ends_well: bool
+) -> None:
+    api = serve(answer)
+    api.ends_well = ends_well
+    remote = open_remote(configured(kind, api.url))
+    remote.start(REQUEST)  # a daemon that died after its launch
+    outcome, _ = follow(remote, REQUEST, 60, 0.01, Event())
+    assert outcome is not None
+    assert outcome.succeeded is ends_well
+    assert len(api.runs) == 1
+    assert outcome.model_version == ("5" if ends_well and kind != "github" else "")
+    _, path, body, headers = next(each for each in api.asked if each[0] == "POST")
+    assert headers["authorization"] == "Bearer t"
+    told = {
+        "airflow": ("/api/v2/dags/retrain/dagRuns", {"dag_run_id": REQUEST["id"], "conf": {"request": REQUEST}, "logical_date": None}),
+        "databricks": ("/api/2.1/jobs/run-now", {"job_id": 11223344, "idempotency_token": REQUEST["id"], "job_parameters": {"request": json.dumps(REQUEST)}}),
+        "github": ("/repos/o/r/actions/workflows/retrain.yml/dispatches", {"ref": "main", "inputs": {"request_id": REQUEST["id"], "request": json.dumps(REQUEST)}}),
+    }[kind]  # fmt: skip
+    assert (path, body) == told
+
+
+def test_airflow_2_has_another_address_and_a_password(serve: Callable[[Any], Api]) -> None:
+    api = serve(airflow)
+    config = AirflowLauncher(
+        type="airflow", url=api.url, dag="retrain", user="u", password="p", api_version=1, allow_private=True
+    )
+    assert follow(open_remote(config), REQUEST, 60, 0.01, Event())[0].succeeded  # type: ignore[union-attr]
+    _, path, body, headers = api.asked[0]
+    assert (path, headers["authorization"]) == ("/api/v1/dags/retrain/dagRuns", "Basic dTpw")
+    assert "logical_date" not in body
+
+
+def test_a_repository_dispatch_can_be_asked_nothing(serve: Callable[[Any], Api]) -> None:
+    api = serve(github)
+    config = GitHubLauncher(
+        type="github", repository="o/r", token="t", event_type="retrain", api=api.url, allow_private=True
+    )
+    outcome, why = follow(open_remote(config), REQUEST, 60, 0.01, Event())
+    assert (outcome, why) == (None, "started; `monitor retraining complete` ends it")
+    assert api.asked[0][1:3] == (
+        "/repos/o/r/dispatches",
+        {"event_type": "retrain", "client_payload": {"request": REQUEST}},
+    )
+
+
+def test_what_cannot_be_started_says_so_and_what_takes_too_long_has_failed(serve: Callable[[Any], Api]) -> None:
+    down = serve(lambda *_: (503, {"error": "try later"}))
+    with pytest.raises(LaunchError, match="answered 503"):
+        follow(open_remote(configured("airflow", down.url)), REQUEST, 60, 0.01, Event())
+    api = serve(airflow)
+    api.has_ended = lambda run: False  # type: ignore[method-assign]
+    outcome, _ = follow(open_remote(configured("airflow", api.url)), REQUEST, 0.05, 0.01, Event())
+    assert outcome is not None
+    assert "did not end within" in outcome.text
+
+
+def test_a_python_function_retrains_a_real_model(project: Project) -> None:
+    (project.folder / "training.py").write_text(
+        """
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+
+def train(request):
+    log = pd.read_parquet("log.parquet").merge(pd.read_parquet("labels.parquet"), on="id")
+    rows = log[log["event_time"].between(request["data_start"][:19], request["data_end"][:19])]
+    model = LogisticRegression().fit(rows[["income"]], rows["label"])
+    log["probability"] = model.predict_proba(log[["income"]])[:, 1]
+    log["prediction"] = (log["probability"] >= 0.5).astype(int)
+    log.drop(columns="label_time").tail(1000).to_parquet("next.parquet")
+    return {"status": "succeeded", "model_version": "2", "reference": "next.parquet", "text": f"trained on {len(rows)} rows"}
+"""
+    )
+    decayed(project, {"type": "python", "function": "training:train"})
+    project.replay()
+    (outcome,) = project.query("SELECT outcome FROM retraining_requests WHERE state = 'succeeded'")[0]
+    assert "version 2 is trained" in outcome

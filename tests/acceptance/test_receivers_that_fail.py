@@ -1,0 +1,147 @@
+"""Receivers that fail in every way: in the end each change of an alert was delivered at least once, in order, with stable ids and bytes.
+
+MONITOR_FAULTS_SEED=n replays a run; the seed and the figures are printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from monitor import outgoing
+from monitor.errors import DeliveryError
+from monitor.services.deliver_notifications import Deliverer
+from monitor.services.dispatch_alerts import dispatch_alerts
+from monitor.storage import outbox
+from tests.alerting import Service
+from tests.conftest import Project, Receiver, status
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def closes_in_the_middle(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("content-length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"half")
+    handler.wfile.flush()
+    handler.connection.close()
+
+
+def hangs(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(1.2)
+    handler.connection.close()
+
+
+FAILURES: list[Answer] = [
+    status(500), status(503, Retry_After="120"), status(429, Retry_After="1000000"), status(429, Retry_After="soon"), status(302, Location="/login"), status(404), hangs,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120.0),
+        ("1000000", 3600.0),
+        ("-5", 0.0),
+        ("soon", 0.0),
+        ("", 0.0),
+        ("9" * 400, 3600.0),
+        ("Wed, 21 Oct 1015 07:28:00 GMT", 0.0),
+        ("nan", 0.0),
+    ],
+)
+def test_retry_after_is_honoured_up_to_an_hour_whatever_it_says(
+    receiver: Receiver, header: str, seconds: float
+) -> None:
+    receiver.answers.append(status(429, Retry_After=header))
+    with pytest.raises(DeliveryError) as caught:
+        outgoing.post(receiver.url, b"{}", {}, allow_private=True)
+    assert caught.value.retry_after_s == pytest.approx(seconds, abs=1)
+
+
+def test_retry_after_may_be_a_date(receiver: Receiver) -> None:
+    receiver.answers.append(
+        status(503, Retry_After=format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True))
+    )
+    with pytest.raises(DeliveryError) as caught:
+        outgoing.post(receiver.url, b"{}", {}, allow_private=True)
+    assert caught.value.retry_after_s == pytest.approx(600, abs=3)
+
+
+def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and_daemons_do(
+    project: Project, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = int(os.environ.get("MONITOR_FAULTS_SEED", random.randrange(10**6)))
+    dice = random.Random(seed)
+    monkeypatch.setattr(outgoing, "DEADLINE_S", 1.0)
+    channel = {"type": "webhook", "url": receiver.url, "allow_private": True}
+    names = [f"m{number}" for number in range(6)]
+    service = Service(
+        project,
+        {name: {} for name in names},
+        channels={"ops": channel},
+        grouping={"group_wait": "10s", "repeat_interval": "30d"},
+    )
+    other = Deliverer(service.context)  # a second daemon's
+    happened: dict[str, list[str]] = {}
+    state: dict[str, str] = {}
+    for _ in range(60):
+        name = dice.choice(names)
+        fires = state.get(name) == "firing"
+        what = dice.choice(["escalated", "resolved", "downgraded"]) if fires else "firing"
+        state[name] = "resolved" if what == "resolved" else "firing"
+        happened.setdefault(service.event(name, "performance", what), []).append(what)
+        receiver.answers[:] = [dice.choice(FAILURES) for _ in range(dice.randrange(3))]
+        service.clock.move_to(service.clock.now() + timedelta(seconds=dice.choice([1, 20, 400])))
+        dispatch_alerts(service.context)
+        dispatch_alerts(service.context)  # another replica: it tells nobody twice
+        if (
+            dice.random() < 0.3
+        ):  # a daemon is killed after it has claimed a letter, or after it has sent it and before it wrote that down
+            letter = service.context.database.transact(
+                outbox.claim, "dead", timedelta(seconds=-1), service.clock.now(), []
+            )
+            if letter is not None and dice.random() < 0.5:
+                receiver.answers.clear()
+                outgoing.post_signed(receiver.url, letter.uuid, letter.body, [], allow_private=True)
+            service.context.database.transact(outbox.recover, everything=False)
+        for deliverer in (service.deliverer, other):
+            deliverer.drain()
+    receiver.answers.clear()
+    for _ in range(40):
+        service.after(hours=13)
+        if not service.context.database.read(outbox.waiting_since, service.clock.now() + timedelta(days=1)):
+            break
+    bodies: dict[str, set[bytes]] = {}
+    for headers, body in receiver.received:
+        bodies.setdefault(headers["webhook-id"], set()).add(body)
+    assert all(len(each) == 1 for each in bodies.values()), "an id came with other bytes"
+    first = list({headers["webhook-id"]: json.loads(body) for headers, body in receiver.received}.values())
+    linked = service.context.database.read(lambda session: session.connection().exec_driver_sql(
+        "SELECT a.uuid, e.number, e.kind, count(n.id) FROM alert_events e JOIN alerts a ON a.id = e.alert_id LEFT JOIN notification_events l ON l.alert_event_id = e.id "
+        "LEFT JOIN notifications n ON n.id = l.notification_id AND n.status = 'delivered' GROUP BY a.uuid, e.number, e.kind ORDER BY 1, 2").all())  # fmt: skip
+    untold = [row for row in linked if row[3] == 0]
+    # An end of what nobody was told of yet is told to nobody; everything else was delivered, or told by what came after it.
+    for uuid, events in happened.items():
+        told = [one["alert"]["state"] for message in first for one in message["alerts"] if one["alert"]["id"] == uuid]
+        assert told[-1] == ("resolved" if events[-1] == "resolved" else "firing"), (seed, uuid, events, told)
+        order = [one["event"] for message in first for one in message["alerts"] if one["alert"]["id"] == uuid]
+        places, at = [], 0
+        for event in order:
+            while at < len(events) and events[at] != event:
+                at += 1
+            places.append(at)
+        assert all(place < len(events) for place in places), (seed, events, order)
+    print(
+        f"seed {seed}: {len(linked)} changes, {len(first)} notifications, {len(receiver.received)} requests, {len(untold)} changes told by a later one"
+    )
+    assert not [row for row in untold if row[2] in ("firing", "escalated")], (seed, untold)

@@ -1,0 +1,100 @@
+"""What people read, held against golden files; MONITOR_GOLDEN=1 writes them anew, to be read before they are committed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from monitor.alerting.message import FIRST_LINE, Facts, Inside, written
+from monitor.errors import UsageError
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+SINCE = datetime(2025, 3, 3, tzinfo=UTC)
+LABELS = {
+    "alertname": "ModelPerformance",
+    "model": "churn",
+    "model_version": "4",
+    "model_monitor": "churn-eu",
+    "team": "growth",
+}
+LOSS = "roc_auc 0.71, reference 0.83: 0.12 worse (0.08 to 0.16), harm is 0.02; only 20% of it was to be expected of these rows: the truth depends on them otherwise than it did"
+
+
+def found(kind: str, column: str, cause: str, text: str, origin: str, cost: float | None) -> dict:
+    return {
+        "kind": kind,
+        "severity": "info",
+        "metric": "drift_score",
+        "column": column,
+        "cause": cause,
+        "origin": origin,
+        "cost": cost,
+        "explanation": text,
+    }
+
+
+FACTS = Facts(
+    notification="n", event="firing", alert_id="3f2a7c1e-0000-5000-8000-000000000001", kind="performance", state="firing", severity="critical", monitor="churn-eu", model="churn",
+    labels=LABELS, summary=LOSS, since=SINCE, happened_at=datetime(2025, 3, 17, tzinfo=UTC), bad_windows=2, columns=["income", "region", "age", "plan"],
+    findings=[
+        {"kind": "performance", "severity": "critical", "metric": "roc_auc", "column": "", "cause": "concept drift", "origin": "", "cost": None, "explanation": LOSS},
+        found("drift", "income", "unit change", "'income' drifted (score 3.1): x 100 in 20.0% of the rows, as if in another unit; since 2025-03-05 10:00; looks like the pipeline", "pipeline", 0.06),
+        found("drift", "region", "new category", "'region' drifted (score 0.2): 'north-west' is new, in 4.0% of the rows; looks like the pipeline", "pipeline", 0.02),
+        found("drift", "age", "shift", "'age' drifted (score 0.1): median 41 -> 43; looks like the world", "world", 0.01),
+        found("drift", "plan", "shift", "'plan' drifted", "world", 0.001),
+    ],
+    window="2025-03-10 00:00 to 2025-03-17 00:00 UTC", run_id="9b1d0000-0000-5000-8000-000000000002", runbook_url="https://wiki.example.org/churn", description="Who is about to leave us.",
+    events=["e"], link="https://monitor.example.org/alerts/3f2a7c1e", timezone="Europe/Berlin", last_healthy=SINCE, predictions=48_210,
+    before=["2025-03-02 21:10 UTC: version 4 of churn was deployed: new features"],
+    earlier="income on 2024-11-04: estimated_roc_auc fell; it was marked real", retraining="retraining 77aa0000 is awaiting approval: monitor retraining show 77aa0000",
+)  # fmt: skip
+QUIET = {"findings": [], "columns": [], "before": [], "earlier": "", "retraining": "", "description": ""}
+KINDS = {
+    "performance": FACTS,
+    "estimated_performance": replace(FACTS, kind="estimated_performance", severity="warning", summary="estimated_roc_auc 0.79, reference 0.83: 0.04 worse (0.01 to 0.07), harm is 0.02; -0.03 of it by what labels of late say of the estimate", findings=FACTS.findings[1:], labels_due=datetime(2025, 3, 24, tzinfo=UTC)),
+    "quality": replace(FACTS, kind="quality", severity="warning", summary="'income': 31.0% missing, 2.0% in the reference; that is likely to cost the model 0.04 roc_auc", findings=[found("quality", "income", "missing values", "'income': 31.0% missing, 2.0% in the reference; that is likely to cost the model 0.04 roc_auc", "pipeline", 0.04)]),
+    "drift": replace(FACTS, kind="drift", severity="warning", summary=FACTS.findings[1]["explanation"], findings=[FACTS.findings[1]]),
+    "no_data": replace(FACTS, kind="no_data", severity="warning", summary="the window has no rows: nothing was logged", predictions=None, **QUIET),
+    "no_labels": replace(FACTS, kind="no_labels", severity="warning", summary="none of the 812 predictions has a label, though they are due", **QUIET),
+    "self": replace(FACTS, kind="self", severity="warning", monitor="", model="", labels={"model_version": "", "model_monitor": ""}, summary="a notification to ops could not be delivered and was given up", window="", run_id="", runbook_url="", timezone="UTC", last_healthy=None, predictions=None, **QUIET),
+    "resolved": replace(FACTS, event="resolved", state="resolved", summary="roc_auc 0.71, reference 0.83: 0.12 worse", happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
+    "retracted": replace(FACTS, event="retracted", state="retracted", summary="roc_auc 0.71, reference 0.83: 0.12 worse", happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_messages_read_as_they_did(kind: str, form: str) -> None:
+    facts = KINDS[kind]
+    inside = [Inside("a", "drift", "warning", "churn-eu", "'income' drifted")] if kind == "performance" else []
+    message = getattr(written([facts], ["model=churn"], inside, datetime(2025, 3, 18, tzinfo=UTC)), form)
+    file = GOLDEN / f"{kind}.{ {'text': 'txt', 'markdown': 'md', 'html': 'html'}[form] }"
+    if os.environ.get("MONITOR_GOLDEN"):
+        file.write_text(message + "\n")
+    assert message + "\n" == file.read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_line_fits_a_lock_screen(kind: str) -> None:
+    line = written([KINDS[kind]]).title
+    assert len(line) <= FIRST_LINE
+    assert "3f2a7c1e" not in line
+    assert "http" not in line
+
+
+def test_what_the_data_say_is_text_in_every_form() -> None:
+    nasty = replace(FACTS, summary="<script>alert(1)</script> [x](http://evil) {{ 7 * 7 }}", findings=[])
+    message = written([nasty])
+    assert "<script>" not in message.html
+    assert "\\[x\\](" in message.markdown
+    assert "{{ 7 * 7 }}" in message.text
+
+
+@pytest.mark.parametrize("template", ["{{ nothing }}", "{% for %}", "{{ ''.__class__.__mro__[1].__subclasses__() }}"])
+def test_a_template_that_fails_or_reaches_out_is_refused(template: str) -> None:
+    with pytest.raises(UsageError, match="the template `text` fails"):
+        written([FACTS], templates={"text": template})

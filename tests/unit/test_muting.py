@@ -1,0 +1,62 @@
+"""What keeps an alert from being told."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.alerting.muting import Firing, Silence, inhibitor
+
+NOW = datetime(2025, 1, 6, tzinfo=UTC)
+KINDS = ("performance", "estimated_performance", "drift", "quality", "no_data", "no_labels", "self")
+
+
+def alert(
+    number: int, kind: str, monitor: str = "churn", severity: str = "warning", subject: str = "", model: str = ""
+) -> Firing:
+    return Firing(str(number), kind, severity, monitor, model or monitor, subject)
+
+
+def test_a_silence_holds_from_its_start_until_its_end_for_what_fulfils_all_matchers() -> None:
+    silence = Silence(['model="churn"', 'severity=~"warning|critical"'], NOW, NOW + timedelta(hours=1))
+    labels = {"model": "churn", "severity": "warning"}
+    assert silence.mutes(labels, NOW)
+    assert not silence.mutes(labels, NOW + timedelta(hours=1))
+    assert not silence.mutes(labels, NOW - timedelta(seconds=1))
+    assert not silence.mutes(labels | {"model": "fraud"}, NOW)
+
+
+def test_a_stale_source_explains_its_own_windows_alone() -> None:
+    stale = alert(0, "self", subject="stale_source:churn")
+    assert inhibitor(alert(1, "drift"), [stale], {}) is stale
+    assert inhibitor(alert(1, "performance", severity="critical"), [stale], {}) is None
+    assert inhibitor(alert(1, "drift", "fraud"), [stale], {}) is None
+    assert inhibitor(alert(1, "drift"), [alert(0, "self", subject="notification:ops")], {}) is None
+
+
+def test_a_warning_of_performance_explains_the_estimate_and_a_critical_one_the_drift() -> None:
+    for severity, explains in (("warning", False), ("critical", True)):
+        loss = alert(0, "performance", severity=severity)
+        assert (inhibitor(alert(1, "drift"), [loss], {}) is loss) is explains
+        assert inhibitor(alert(1, "estimated_performance", severity="critical"), [loss], {}) is loss
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "c"]), st.sampled_from(["warning", "critical"])), max_size=6),
+    st.dictionaries(st.sampled_from(["a", "b", "c"]), st.lists(st.sampled_from(["a", "b", "c"]), max_size=2)),
+)  # fmt: skip
+def test_what_explains_an_alert_is_told_itself_or_explained_by_one_that_is(
+    found: list[tuple[str, str, str]], upstream: dict[str, list[str]]
+) -> None:
+    """However monitors consume each other: whatever is told inside another message must be inside one that is told."""
+    firing = [
+        alert(number, kind, monitor, severity, model="xy"[monitor == "c"])
+        for number, (kind, monitor, severity) in enumerate(found)
+    ]
+    for each in firing:
+        seen = {each.alert}
+        while (above := inhibitor(each, firing, upstream)) is not None:
+            assert above.alert not in seen
+            seen.add(above.alert)
+            each = above
