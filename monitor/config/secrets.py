@@ -33,7 +33,7 @@ def masked(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             key: "***"
-            if key in {"secret", "password", "token", "sensitive_key"} and not _is_reference(item)
+            if key in {"secret", "password", "token", "sensitive_key", "routing_key"} and not _is_reference(item)
             else masked(item)
             for key, item in value.items()
         }
@@ -68,6 +68,8 @@ def _without_addresses(value: Any) -> Any:
 
 
 def _is_reference(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_reference, value))
     return isinstance(value, str) and _REFERENCE.search(value) is not None
 
 

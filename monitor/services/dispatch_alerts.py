@@ -78,17 +78,19 @@ def dispatch_alerts(context: Context) -> int:
 
 
 def _dispatch(session: Session, context: Context) -> int:
+    happened = alerts.undispatched(session)
+    if not happened and not context.is_time_to_remind():
+        return 0
     now = context.clock.now()
     letters, firing = Letters(), [addressed(session, context, alert) for alert in alerts.firing(session)]
     by_id = {one.alert.id: one for one in firing}
-    for event, alert in alerts.undispatched(session):
+    for event, alert in happened:
         event.dispatched = True
         one = by_id.get(alert.id) or addressed(session, context, alert)
         if now - event.happened_at <= _max_age(one.config):
             _tell(session, context, letters, event, one, firing)
-    if letters.events or context.is_time_to_remind():
-        for one in firing:
-            _remind(session, context, letters, one, firing)
+    for one in firing:
+        _remind(session, context, letters, one, firing)
     for key, events in letters.events.items():
         _write(session, context, letters.destinations[key], list(events.values()), firing)
     return len(letters.events)

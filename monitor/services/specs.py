@@ -22,6 +22,8 @@ COMPARE_REFERENCES = "monitor.services.work:compare_references"
 COMPARE = "monitor.services.work:compare_candidate"
 CHECK = "monitor.services.check_sources:check"
 INSPECT = "monitor.services.inspect_data:inspect_data"
+# No more rows of a reference are read.
+REFERENCE_ROWS = 100_000
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from monitor.domain.looks import LabelTimes
 from monitor.errors import DataError
 from monitor.services.cache import cache_folder
 from monitor.services.specs import (
+    REFERENCE_ROWS,
     Compared,
     ComparisonSpec,
     FittedReference,
@@ -39,7 +40,6 @@ from monitor.sources.files import fingerprint
 from monitor.sources.log import Log, hide_sensitive, read_frame
 from monitor.sources.recent import keep, labelled, samples_of
 
-REFERENCE_ROWS = 100_000
 # Of fewer rows no rolling reference is made.
 _FEWEST_ROLLING = 200
 # The reference that this worker has fitted last, by what it was fitted on.

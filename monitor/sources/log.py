@@ -584,6 +584,12 @@ def read_frame(
     return frame
 
 
+def rows_of(place: Place) -> int:
+    """How many rows a place has."""
+    _, table = _open(place, None)
+    return _whole(table.count().execute())
+
+
 def describe_place(place: Place) -> dict[str, str]:
     """The columns and types of a place."""
     _, table = _open(place, None)

@@ -225,7 +225,9 @@ def test_init_adds_an_entry_and_touches_no_other(project: Project, monitor_comma
     entry = after[after.index("  second:") : after.index("\nchannels")]
     assert after.replace(entry, "") == before
     assert list(yaml.safe_load(after)["monitors"]) == ["churn", "second"]
-    assert monitor_command("validate", cwd=project.folder).returncode == 0
+    said = monitor_command("validate", cwd=project.folder)
+    assert said.returncode == 0
+    assert "rows a window, a shift of 0." in said.stdout
     assert monitor_command("init", "second", "--predictions", "log.parquet", cwd=project.folder).returncode == 2
 
 

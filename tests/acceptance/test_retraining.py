@@ -157,7 +157,7 @@ print(json.dumps({"status": "succeeded", "model_version": "2", "reference": "ref
 
 def turned(project: Project, probability: str, **policy: object) -> None:
     """A world in which the truth has turned round, and a training whose model answers by `probability`."""
-    frame = logged(3600, days=60)
+    frame = logged(2400, days=40)
     late = frame["event_time"] >= "2025-01-11"
     frame.loc[late, "label"] = 1 - frame.loc[late, "label"]
     project.log(frame)
