@@ -222,11 +222,13 @@ class _Question:
                 echo = echo or finding is not first or bool(own - {finding.column})
             echo = echo or finding.column == self.reference.columns.label
             echo = echo or (finding.segment is not None and finding.column in whole)
+            # By how far it moved: few rows that moved far tell more of what is wrong than many that follow them.
+            moved = importance.get(finding.column or "", 0.0) * min(finding.value or 0.0, 1.0)
             return (
                 -finding.severity.rank,
                 echo,
                 finding.kind is Kind.DRIFT,
-                -(finding.cost or 0.0),
+                -moved,
                 finding.p_value or 0.0,
                 finding.key,
             )
