@@ -19,18 +19,17 @@ _BEFORE = timedelta(hours=48)
 
 
 def facts_of(
-    session: Session,
-    context: Context,
-    event: AlertEvent,
-    alert: Alert,
-    config: MonitorConfig | None,
-    labels: dict[str, str],
-) -> message.Facts:
-    """An alert as an event tells it. labels: with the severity that it has now."""
+    session: Session, context: Context, event: AlertEvent, alert: Alert, config: MonitorConfig | None, labels: dict[str, str], *, again: bool = False,
+) -> message.Facts:  # fmt: skip
+    """An alert as an event tells it. labels: with the severity that it has now. again: it was told before, and is told as it stands now."""
     run = alerts.run_of(session, event)
+    happened, kind, summary, severity = event.happened_at, event.kind, event.summary, event.severity
+    if again:
+        happened, kind, summary, severity = context.clock.now(), "repeated", alert.summary, alert.severity
+        run = (run and alert.until and runs.latest_of_window_until(session, run, alert.until)) or run
     state = {"resolved": "resolved", "retracted": "retracted"}.get(event.kind, "firing")
-    burning = event if state == "firing" else alerts.last_event(session, alert.id, ("firing", "escalated"))
-    cause = None if burning is None else alerts.run_of(session, burning)
+    burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
+    cause = run if state == "firing" else None if burning is None else alerts.run_of(session, burning)
     findings = [] if cause is None else explained(session, cause, alert.kind)
     link = f"{context.configuration.external_url}/alerts/{alert.uuid}" if context.configuration.external_url else ""
     due = None
@@ -38,9 +37,9 @@ def facts_of(
         due = run.window_end + config.labels.delay.approximate()
     monitor_id = alert.monitor_id
     return message.Facts(
-        notification=natural_id("event", event.uuid), event=event.kind, alert_id=alert.uuid, kind=alert.kind, state=state, severity=event.severity,
-        monitor=labels["model_monitor"], model=labels["model"], labels=labels | {"severity": event.severity}, summary=event.summary, since=alert.since,
-        happened_at=event.happened_at, bad_windows=alert.bad_windows, columns=alert.columns, findings=findings,
+        notification=natural_id("event", event.uuid), event=kind, alert_id=alert.uuid, kind=alert.kind, state=state, severity=severity,
+        monitor=labels["model_monitor"], model=labels["model"], labels=labels | {"severity": severity}, summary=summary, since=alert.since,
+        happened_at=happened, bad_windows=alert.bad_windows, columns=alert.columns, findings=findings,
         window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
         run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
         events=[event.uuid], link=link, timezone=config.windows.timezone if config else "UTC", labels_due=due,

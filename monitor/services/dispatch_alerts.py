@@ -7,7 +7,7 @@ fires when its silence ends, and of which a channel was not told, is told then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -241,10 +241,12 @@ def _write(
             each.event.id,
         ),
     )
-    facts = []
-    for each in told:
-        known = describe_alert.facts_of(session, context, each.event, each.one.alert, each.one.config, each.one.labels)
-        facts.append(replace(known, event="repeated") if each.again else known)
+    facts = [
+        describe_alert.facts_of(
+            session, context, each.event, each.one.alert, each.one.config, each.one.labels, again=each.again
+        )
+        for each in told
+    ]
     upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
     named = {each.one.alert.uuid for each in told}
     inside = [

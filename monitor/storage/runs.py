@@ -318,6 +318,14 @@ def finished_between(session: Session, start: datetime, end: datetime) -> dict[s
     return {str(row[0]): int(row[1]) for row in session.execute(query)}
 
 
+def latest_of_window_until(session: Session, like: Run, end: datetime) -> Run | None:
+    """The current done run of the same monitor and kind whose window ends then."""
+    query = select(Run).where(
+        Run.monitor_id == like.monitor_id, Run.kind == like.kind, Run.window_end == end, Run.status == "done"
+    )
+    return session.scalar(query.order_by(Run.as_of.desc(), Run.look.desc()).limit(1))
+
+
 def last_window_before(session: Session, monitor_id: int, moment: datetime) -> datetime | None:
     """The end of the last window before a time in which no finding of any run pages."""
     paged = select(Run.window_start).where(

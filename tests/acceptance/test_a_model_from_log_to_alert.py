@@ -75,6 +75,11 @@ def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_an
     # Two windows are bad and two healthy ones end it: what fires is told again with each window, by default no oftener than daily.
     types = ["alert.firing", "alert.repeated", "alert.repeated", "alert.resolved"]
     assert [body["type"] for body in bodies] == types
+    # Each time as it stands then: of its newest window.
+    windows = [body["alert"]["window"][:10] for body in bodies[:3]]
+    assert windows == ["2025-01-11", "2025-01-16", "2025-01-21"]
+    assert [body["alert"]["bad_windows"] for body in bodies[:3]] == [1, 2, 2]
+    assert bodies[0]["timestamp"] < bodies[1]["timestamp"] < bodies[2]["timestamp"]
     assert bodies[0]["labels"]["alertname"] == "ModelPerformance"
     assert len(bodies[0]["title"]) <= 110
     assert bodies[0]["title"].startswith("[CRITICAL] churn: roc_auc 0.")
