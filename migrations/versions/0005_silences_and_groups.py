@@ -4,6 +4,8 @@ Revision ID: 0005
 Revises: 0004
 """
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,7 +18,7 @@ depends_on = None
 
 
 def upgrade():
-    op.create_table(
+    groups = op.create_table(
         "notification_groups",
         sa.Column("channel", Name(128), nullable=False),
         sa.Column("group_key", Name(128), nullable=False),
@@ -27,6 +29,10 @@ def upgrade():
     op.execute(
         """INSERT INTO notification_groups (channel, group_key, number, told_at)
            SELECT channel, group_key, MAX(number), MAX(created_at) FROM notifications GROUP BY channel, group_key"""
+    )
+    # The row that dispatch locks, so that of several daemons one addresses at a time.
+    op.bulk_insert(
+        groups, [{"channel": "", "group_key": "dispatch", "number": 0, "told_at": datetime(1970, 1, 1, tzinfo=UTC)}]
     )
     op.create_table(
         "silences",

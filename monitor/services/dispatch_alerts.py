@@ -78,9 +78,10 @@ def dispatch_alerts(context: Context) -> int:
 
 
 def _dispatch(session: Session, context: Context) -> int:
-    happened = alerts.undispatched(session)
-    if not happened and not context.is_time_to_remind():
+    if not alerts.are_undispatched(session) and not context.is_time_to_remind():
         return 0
+    outbox.lock_dispatch(session)
+    happened = alerts.undispatched(session)
     now = context.clock.now()
     letters, firing = Letters(), [addressed(session, context, alert) for alert in alerts.firing(session)]
     by_id = {one.alert.id: one for one in firing}

@@ -145,6 +145,11 @@ def drop_checkpoints(
     session.execute(query)
 
 
+def are_undispatched(session: Session) -> bool:
+    """Whether there are events that dispatch has not looked at."""
+    return session.scalar(select(AlertEvent.id).where(AlertEvent.dispatched.is_(False)).limit(1)) is not None
+
+
 def undispatched(session: Session) -> list[tuple[AlertEvent, Alert]]:
     """Events that dispatch has not looked at, in the order in which they happened."""
     query = (

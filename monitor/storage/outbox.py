@@ -84,6 +84,11 @@ def group_told_at(session: Session, channel: str, group: str, now: datetime) -> 
     return log.told_at
 
 
+def lock_dispatch(session: Session) -> None:
+    """Wait until no other daemon addresses: what it has written is then seen."""
+    session.get_one(NotificationGroup, ("", "dispatch"), with_for_update=True)
+
+
 def untried(session: Session, channel: str, group: str) -> list[tuple[AlertEvent, Alert]]:
     """What the notifications tell that wait to be told to a group and were never tried."""
     query = (

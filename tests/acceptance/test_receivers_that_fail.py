@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
@@ -18,6 +19,7 @@ import pytest
 
 from monitor import outgoing
 from monitor.errors import DeliveryError
+from monitor.services.context import Context, open_database
 from monitor.services.deliver_notifications import Deliverer
 from monitor.services.dispatch_alerts import dispatch_alerts
 from monitor.storage import outbox
@@ -145,3 +147,35 @@ def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and
         f"seed {seed}: {len(linked)} changes, {len(first)} notifications, {len(receiver.received)} requests, {len(untold)} changes told by a later one"
     )
     assert not [row for row in untold if row[2] in ("firing", "escalated")], (seed, untold)
+
+
+def test_replicas_tell_no_group_twice_and_none_too_little(
+    project: Project, receiver: Receiver, empty_postgresql: str
+) -> None:
+    channel = {"type": "webhook", "url": receiver.url, "allow_private": True}
+    grouping = {"group_wait": "0s", "repeat_interval": "12h"}
+    service = Service(
+        project, {"churn": {}, "fraud": {}}, channels={"ops": channel}, grouping=grouping, database=empty_postgresql
+    )
+    loaded = service.context.loaded
+    replicas = [Context(loaded, open_database(loaded), service.clock, catches_up=False) for _ in range(4)]
+
+    def round_of_all() -> None:
+        for replica in replicas:
+            replica.reminded_at = float("-inf")
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(dispatch_alerts, replica) for replica in replicas for _ in range(3)]:
+                done.result()
+        service.deliverer.drain()
+
+    service.event("churn", "performance")
+    service.event("fraud", "performance")
+    round_of_all()
+    assert len(receiver.received) == 2
+    for number in (2, 3):
+        service.clock.move_to(service.clock.now() + timedelta(hours=13))
+        round_of_all()
+        assert len(receiver.received) == 2 * number
+    service.event("churn", "performance", "resolved")
+    round_of_all()
+    assert len(receiver.received) == 7
