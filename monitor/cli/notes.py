@@ -27,7 +27,7 @@ def annotate(
     remove: Annotated[bool, typer.Option("--remove", help="Take such an annotation back.")] = False,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Mark an interval: rows of faulty ones leave rolling references, corrections of the estimate and training data. Nothing is judged again by itself."""
+    """Mark an interval: rows of faulty ones leave rolling references, corrections of the estimate and training data; on healthy ones the reference is calibrated from the next window on. Nothing is judged again by itself."""
     from monitor.storage import annotation
 
     span = shared.window(interval)

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.config import secrets
-from monitor.config.model import MonitorConfig
+from monitor.config.model import Interval, MonitorConfig
 from monitor.domain.grid import Window
 from monitor.errors import MonitorError
 from monitor.services.context import Context
 from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
-from monitor.storage import alerts, daemons, monitors, references, runs
+from monitor.storage import alerts, annotation, daemons, monitors, references, runs
 from monitor.storage.database import database_now
 from monitor.storage.tables import Alert, ConfigurationVersion, MonitorRow, ReferenceInForce
 
@@ -130,8 +130,11 @@ def prepare_references(context: Context, workers: Workers) -> list[MonitorError]
     """
     problems: list[MonitorError] = []
     for name, config in context.configuration.monitors.items():
+        if context.only not in (None, name):
+            continue
+        config = context.database.read(with_healthy, name, config)
         origin = reference_origin(config)
-        if context.only in (None, name) and context.database.read(lacks_reference, name, origin):
+        if context.database.read(lacks_reference, name, origin):
             try:
                 fitted: FittedReference = workers.call(FIT_REFERENCE, reference_spec(context, config))
             except MonitorError as error:
@@ -140,6 +143,16 @@ def prepare_references(context: Context, workers: Workers) -> list[MonitorError]
             else:
                 context.database.transact(_put, context, name, fitted, origin)
     return problems
+
+
+def with_healthy(session: Session, name: str, config: MonitorConfig) -> MonitorConfig:
+    """A monitor's entry with the intervals that people have marked healthy among those that its reference is calibrated on."""
+    row = monitors.by_name(session, name)
+    marked = [] if row is None else annotation.of_monitor(session, row.id, "healthy")
+    if not marked:
+        return config
+    intervals = [*config.reference.calibrate_on, *(Interval(start=each.starts_at, end=each.ends_at) for each in marked)]
+    return config.model_copy(update={"reference": config.reference.model_copy(update={"calibrate_on": intervals})})
 
 
 def lacks_reference(session: Session, name: str, origin: str) -> bool:

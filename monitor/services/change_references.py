@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from monitor.config.model import MonitorConfig
 from monitor.domain.grid import Window
 from monitor.errors import UsageError
-from monitor.services.apply_configuration import reference_origin, reference_spec
+from monitor.services.apply_configuration import reference_origin, reference_spec, with_healthy
 from monitor.services.context import Context
 from monitor.services.specs import COMPARE_REFERENCES, FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
@@ -65,7 +65,7 @@ def _config(context: Context, name: str) -> MonitorConfig:
         raise UsageError(
             f"there is no monitor {name}; there are: {', '.join(context.configuration.monitors) or 'none'}"
         )
-    return context.configuration.monitors[name]
+    return context.database.read(with_healthy, name, context.configuration.monitors[name])
 
 
 def _row(session: Session, name: str) -> MonitorRow:

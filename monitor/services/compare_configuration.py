@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from monitor.config import secrets
 from monitor.config.model import MonitorConfig
-from monitor.services.apply_configuration import lacks_reference, reference_origin, unasked
+from monitor.services.apply_configuration import lacks_reference, reference_origin, unasked, with_healthy
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, runs
 from monitor.storage.tables import MonitorRow
@@ -62,7 +62,7 @@ def _changes(
         end = runs.planned_end(session, row.id)
         starts = "with the first window" if end is None else f"at {_time(end)}, where the last planned window ended"
         found.append(_entry(name, "windows changed", f"a new epoch begins {starts}; what was judged stays"))
-    if lacks_reference(session, row.name, reference_origin(config)):
+    if lacks_reference(session, row.name, reference_origin(with_healthy(session, row.name, config))):
         found.append(_entry(name, "reference changed", "a new one is fitted, and holds from the next window on"))
     found += [
         _entry(name, f"alert {alert.uuid[:8]} ({alert.kind})", "is closed: what opened it is no longer configured")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -62,7 +65,9 @@ def test_windows_are_held_against_those_of_the_same_weekday(project: Project) ->
     assert len([day for day in drifted(project) if day > "2025-01-08"]) >= 2
 
 
-def test_how_much_healthy_production_varies_counts_as_normal(project: Project) -> None:
+def test_how_much_healthy_production_varies_counts_as_normal(
+    project: Project, monitor_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     random = np.random.default_rng(4)
     frame = logged(9_000, days=30, seed=3)
     day = (frame["event_time"] - frame["event_time"].iloc[0]).dt.days
@@ -76,5 +81,10 @@ def test_how_much_healthy_production_varies_counts_as_normal(project: Project) -
     project.monitor["reference"]["calibrate_on"] = [{"start": "2025-01-01", "end": "2025-01-21"}]
     project.run()
     after = len(drifted(project))
+    held = project.query("SELECT valid_from FROM references_in_force")
+    done = monitor_command("annotate", "churn", "2025-01-21/2025-01-30", "--as", "healthy", cwd=project.folder)
+    assert "to judge those windows again: monitor backfill churn" in done.stdout, done.stderr
+    project.run()
+    assert len(project.query("SELECT valid_from FROM references_in_force")) == len(held) + 1
     assert before > 6
     assert after < before / 3
