@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from monitor.cli import shared
+from monitor.errors import UsageError
 
 
 class Verdict(StrEnum):
@@ -55,13 +56,37 @@ def deployed(
     version: Annotated[str, typer.Option(help="The version that went into production.")],
     at: Annotated[str | None, typer.Option(help="When (ISO); now if left out.")] = None,
     note: Annotated[str, typer.Option(help="What is new.")] = "",
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The file with the new version's reference rows: it holds from the next window on."),
+    ] = None,
     config: shared.ConfigOption = None,
 ) -> None:
     """Tell of a deployment: it is named in alerts that begin within two days of it."""
+    from monitor.services.change_references import promote
+    from monitor.services.context import Context
+    from monitor.services.workers import Workers
     from monitor.storage import deployments
 
-    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    loaded = shared.load_configuration(config, check_secrets=reference is not None)
+    database = shared.open_existing(loaded)
     now = datetime.now(UTC)
+    watching = {name: entry for name, entry in loaded.configuration.monitors.items() if entry.model.name == model}
+    if not watching:
+        known = sorted({entry.model.name for entry in loaded.configuration.monitors.values()})
+        raise UsageError(f"no monitor watches a model {model}; there are: {', '.join(known) or 'none'}")
     moment = now if at is None else shared.moment(at)
     database.transact(deployments.add, model, version, moment, note, shared.who(), now)
     typer.echo(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")
+    for name, entry in watching.items() if reference is not None else ():
+        by_version = version if entry.columns.model_version is not None else ""
+        told = promote(
+            Context(loaded, database),
+            Workers(warm=False),
+            name,
+            reference or "",
+            by_version,
+            shared.who(),
+            f"version {version} was deployed",
+        )
+        typer.echo(f"reference of {name}: {told}")

@@ -205,4 +205,4 @@ def reference_origin(config: MonitorConfig) -> str:
 
 
 def _is_of(entry: ReferenceInForce, origin: str) -> bool:
-    return entry.why == f"configuration {origin}"
+    return f"configuration {origin}" in entry.why

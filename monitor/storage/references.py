@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from monitor.storage.tables import ReferenceInForce, ReferenceVersion
+
+# Of references that hold from the same window on, the one that was put in force last.
+_ORDER = (ReferenceInForce.recorded_at, ReferenceInForce.id)
 
 
 def store(session: Session, version: str, archive: bytes, rows: int, origin: str, now: datetime) -> ReferenceVersion:
@@ -31,24 +34,22 @@ def put_in_force(
     now: datetime,
 ) -> None:
     """Append a row: the reference holds from the first window that starts at `valid_from` or later."""
-    same = select(ReferenceInForce.id).where(
+    since = (
         ReferenceInForce.monitor_id == monitor_id,
         ReferenceInForce.model_version == model_version,
         ReferenceInForce.valid_from == valid_from,
-        ReferenceInForce.reference_id == reference_id,
     )
-    if session.scalar(same) is None:
+    held = list(session.scalars(select(ReferenceInForce).where(*since).order_by(*_ORDER)))
+    same = next((row for row in held if row.reference_id == reference_id), None)
+    if same is None:
         row = ReferenceInForce(
-            monitor_id=monitor_id,
-            model_version=model_version,
-            valid_from=valid_from,
-            reference_id=reference_id,
-            who=who,
-            why=why,
-            recorded_at=now,
-        )
+            monitor_id=monitor_id, model_version=model_version, valid_from=valid_from, reference_id=reference_id, who=who, why=why, recorded_at=now,
+        )  # fmt: skip
         session.add(row)
-        session.flush()
+    elif same is not held[-1]:  # it holds again, after others that were to hold from the same window on
+        same.why, same.who = f"{why}; before that by {same.who}: {same.why}", who
+        same.recorded_at = max(now, held[-1].recorded_at + timedelta(microseconds=1))
+    session.flush()
 
 
 def history(session: Session, monitor_id: int) -> list[tuple[ReferenceInForce, ReferenceVersion]]:
@@ -58,7 +59,7 @@ def history(session: Session, monitor_id: int) -> list[tuple[ReferenceInForce, R
         .join(ReferenceVersion, ReferenceVersion.id == ReferenceInForce.reference_id)
         .options(defer(ReferenceVersion.archive))
         .where(ReferenceInForce.monitor_id == monitor_id)
-        .order_by(ReferenceInForce.valid_from, ReferenceInForce.id)
+        .order_by(ReferenceInForce.valid_from, *_ORDER)
     )
     return [(row, version) for row, version in session.execute(query)]
 

@@ -19,7 +19,7 @@ def test_references_are_promoted_updated_rolled_back_and_compared(project: Proje
         return done.stdout + done.stderr
 
     def held() -> list[tuple[str, str]]:
-        return project.query("SELECT substr(v.version, 1, 8), f.why FROM references_in_force f JOIN reference_versions v ON v.id = f.reference_id ORDER BY f.id")  # fmt: skip
+        return project.query("SELECT substr(v.version, 1, 8), f.why FROM references_in_force f JOIN reference_versions v ON v.id = f.reference_id ORDER BY f.valid_from, f.recorded_at")  # fmt: skip
 
     project.run()
     assert "nothing has changed" in monitor("references", "update", "churn", code=2)
@@ -30,13 +30,24 @@ def test_references_are_promoted_updated_rolled_back_and_compared(project: Proje
     assert "(540 rows)" in told
     assert len(held()) == 3
     assert held()[2][1] == "after the release"
-    assert f"{held()[1][0]} (1000 rows) holds again" in monitor("references", "rollback", "churn")
-    assert f"{held()[0][0]} (1500 rows) holds again" in monitor("references", "rollback", "churn", "--to", held()[0][0])
-    assert held()[-1][1].startswith("rolled back from ")
-    diff = monitor("references", "diff", held()[0][0], held()[1][0])
+    first, updated, promoted = (version for version, _ in held())
+    assert f"{updated} (1000 rows) holds again" in monitor("references", "rollback", "churn")
+    assert [version for version, _ in held()] == [first, promoted, updated]
+    assert held()[-1][1].startswith(f"rolled back from {promoted}; before that by ")
+    assert f"{first} (1500 rows) holds again" in monitor("references", "rollback", "churn", "--to", first)
+    assert held()[-1][0] == first
+    told = monitor("deployed", "churn", "--version", "5", "--note", "new features", "--reference", "reference.parquet")
+    assert "version 5 of churn is in production since" in told
+    assert "reference of churn: " in told
+    assert held()[-1][0] == updated
+    assert held()[-1][1].startswith("version 5 was deployed; before that")
+    assert "no monitor watches a model fraud; there are: churn" in monitor(
+        "deployed", "fraud", "--version", "5", code=2
+    )
+    diff = monitor("references", "diff", first, updated)
     assert "income" in diff
     assert "roc_auc" in diff
-    assert "no reference 0000" in monitor("references", "diff", "0000", held()[0][0], code=2)
+    assert "no reference 0000" in monitor("references", "diff", "0000", first, code=2)
     assert "either --from FILE or --window" in monitor("references", "promote", "churn", code=2)
 
 
