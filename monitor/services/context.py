@@ -59,6 +59,11 @@ class Context:
         given = self.configuration.channels.get(name)
         return own if given is not None and secrets.is_masked(given.model_dump()) else given
 
+    def link_to(self, alert: str) -> str:
+        """The address of an alert's page, '' without `external_url`."""
+        base = self.configuration.external_url
+        return f"{base}/alerts/{alert}" if base else ""
+
     def is_time_to_remind(self) -> bool:
         """Whether alerts that fire are looked at again, for those that were not told or long ago: in `run` and replays always, in `serve` at times."""
         if self.catches_up or boot_time_s() - self.reminded_at > REMIND_EVERY_S:

@@ -31,7 +31,6 @@ def facts_of(
     burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
     cause = run if state == "firing" else None if burning is None else alerts.run_of(session, burning)
     findings = [] if cause is None else explained(session, cause, alert.kind)
-    link = f"{context.configuration.external_url}/alerts/{alert.uuid}" if context.configuration.external_url else ""
     due = None
     if run is not None and config is not None and config.labels is not None and alert.kind != Kind.PERFORMANCE.value:
         due = run.window_end + config.labels.delay.approximate()
@@ -42,7 +41,7 @@ def facts_of(
         happened_at=happened, bad_windows=alert.bad_windows, columns=alert.columns, findings=findings,
         window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
         run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
-        events=[event.uuid], link=link, timezone=config.windows.timezone if config else "UTC", labels_due=due,
+        events=[event.uuid], link=context.link_to(alert.uuid), timezone=config.windows.timezone if config else "UTC", labels_due=due,
         last_healthy=None if monitor_id is None else runs.last_window_before(session, monitor_id, alert.since),
         predictions=None if monitor_id is None or alert.kind == Kind.SELF.value else runs.rows_since(session, monitor_id, alert.since),
         before=_before(session, context, alert, labels["model"]), earlier=_earlier(session, alert),

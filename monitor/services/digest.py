@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, time, timedelta
+from html import escape
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
@@ -75,12 +76,8 @@ def _body(title: str, text: str, now: datetime) -> str:
         "id": "", "kind": "self", "state": "firing", "severity": "info", "monitor": "", "since": now.isoformat(), "bad_windows": 0, "columns": [], "window": "", "run": "", "link": "",
     }  # fmt: skip
     content = {
-        "type": "digest", "timestamp": now.isoformat(), "title": title, "text": text, "markdown": text, "html": f"<pre>{_escaped(text)}</pre>", "event": "digest", "alert": about,
+        "type": "digest", "timestamp": now.isoformat(), "title": title, "text": text, "markdown": text, "html": f"<pre>{escape(text, quote=False)}</pre>", "event": "digest", "alert": about,
         "labels": {"alertname": "MonitorDigest", "severity": "info"}, "annotations": {"summary": title, "description": "", "runbook_url": ""}, "findings": [], "group": [],
         "alerts": [], "explained": [], "events": [],
     }  # fmt: skip
     return json.dumps(content, ensure_ascii=False)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

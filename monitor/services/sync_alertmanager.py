@@ -54,13 +54,8 @@ def _state(session: Session, context: Context, channel: str) -> list[Posted]:
         begins = min(one.alert.since, now)
         ends = now + _LASTS if fires else now
         entry = one.config
-        link = (
-            f"{context.configuration.external_url}/alerts/{one.alert.uuid}"
-            if context.configuration.external_url
-            else ""
-        )
         annotations = {
             "summary": one.alert.summary, "description": entry.description if entry else "", "runbook_url": entry.runbook_url if entry else "", "alert": one.alert.uuid,
         }  # fmt: skip
-        found.append(Posted(one.labels, annotations, begins, ends, link))
+        found.append(Posted(one.labels, annotations, begins, ends, context.link_to(one.alert.uuid)))
     return found
