@@ -129,7 +129,7 @@ def _tell(
         if not _takes_letters(context, destination.channel):
             continue
         if event.kind == "acknowledged":  # of these PagerDuty alone keeps account
-            if told and getattr(context.configuration.channels.get(destination.channel), "type", "") == "pagerduty":
+            if told and _type_of(context, destination.channel) == "pagerduty":
                 letters.add(destination, event, one)
             continue
         if (event.kind in _ENDS and told) or (
@@ -138,9 +138,18 @@ def _tell(
             letters.add(destination, event, one)
 
 
+def _type_of(context: Context, channel: str) -> str:
+    config = context.configuration.channels.get(channel)
+    return "" if config is None else config.type
+
+
+def _upstream(context: Context) -> dict[str, list[str]]:
+    return {name: entry.upstream for name, entry in context.configuration.monitors.items()}
+
+
 def _takes_letters(context: Context, channel: str) -> bool:
     """Whether a channel is told by notifications; Alertmanager is brought to the current state instead."""
-    return getattr(context.configuration.channels.get(channel), "type", "") != "alertmanager"
+    return _type_of(context, channel) != "alertmanager"
 
 
 def mutes(
@@ -154,8 +163,7 @@ def mutes(
     why = muting.silenced(one.labels, added, context.configuration, now)
     if why:
         return why
-    upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
-    other = muting.inhibitor(one.firing, [each.firing for each in firing], upstream)
+    other = muting.inhibitor(one.firing, [each.firing for each in firing], _upstream(context))
     return (
         ""
         if other is None
@@ -248,12 +256,12 @@ def _write(
         )
         for each in told
     ]
-    upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
     named = {each.one.alert.uuid for each in told}
+    all_firing, upstream = [each.firing for each in firing], _upstream(context)
     inside = [
         message.Inside(one.alert.uuid, one.alert.kind, one.alert.severity, one.monitor, one.alert.summary)
         for one in firing
-        if (other := muting.inhibitor(one.firing, [each.firing for each in firing], upstream)) and other.alert in named
+        if (other := muting.inhibitor(one.firing, all_firing, upstream)) and other.alert in named
     ]
     wait = timedelta(0) if context.catches_up else to.group_wait
     channel = context.configuration.channels.get(to.channel)
