@@ -58,6 +58,7 @@ def copied(source: Database, url: str) -> str:
     with source.engine.connect() as read, target.engine.begin() as write:
         for table in Base.metadata.sorted_tables:
             rows = [dict(row._mapping) for row in read.execute(table.select())]
+            write.execute(table.delete())  # what the migrations put there comes along
             if rows:
                 write.execute(table.insert(), rows)
     return url
