@@ -39,6 +39,7 @@ from monitor.services.launch_retraining import Launcher, verify_again
 from monitor.services.look_at_sources import look_at_sources
 from monitor.services.plan_runs import plan_runs
 from monitor.services.prune import prune
+from monitor.services.retraining_conditions import propose_by_conditions
 from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.services.watch_self import watch_self
 from monitor.services.workers import Workers
@@ -211,7 +212,7 @@ class Daemon:
         done += self._execute(outcome)
         done += judge_windows(self.context)
         done += watch_self(self.context)
-        done += dispatch_alerts(self.context) + dispatch_proposals(self.context)
+        done += dispatch_alerts(self.context) + propose_by_conditions(self.context) + dispatch_proposals(self.context)
         self.deliverer.drain()
         sync_alertmanager(self.context)
         done += self.launcher.launch()
@@ -306,6 +307,7 @@ class Daemon:
             "judge": (lambda: judge_windows(self.context), 2),
             "watch": (lambda: watch_self(self.context), 5),
             "dispatch": (lambda: (dispatch_alerts(self.context), dispatch_proposals(self.context)), 2),
+            "conditions": (lambda: propose_by_conditions(self.context), daemons.LOOPS_S["conditions"]),
             "deliver": (self.deliverer.deliver, 2),
             "alertmanager": (lambda: sync_alertmanager(self.context), daemons.LOOPS_S["alertmanager"]),
             "launch": (self.launcher.launch, 2),

@@ -32,7 +32,7 @@ class Result:
 
     bad: a finding of this kind pages. made: the checks of this kind that could be made, as `metric|column|segment`.
     paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
-    that the run carries; where the epoch changes the counts start again.
+    that the run carries; where the epoch changes the counts start again. retrains: bad enough to count towards a retraining.
     """
 
     run: str
@@ -47,6 +47,7 @@ class Result:
     summary: str = ""
     rule: Rule = Rule()
     epoch: str = ""
+    retrains: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _bad(state: State, result: Result) -> Step:
         counts = True
     worst = max(Severity(state.severity), Severity(result.severity))
     rises = worst > state.severity
-    retrains = _new_window(state.retrain_until, result) or state.retrain == 0
+    retrains = result.retrains and (_new_window(state.retrain_until, result) or state.retrain == 0)
     after = replace(
         state,
         bad=state.bad + 1 if counts else max(state.bad, 1),
@@ -179,7 +180,7 @@ def _bad(state: State, result: Result) -> Step:
         else state.opened_by,
         columns=tuple(dict.fromkeys([*result.columns, *state.columns])),
         summary=result.summary,
-        retrain=state.retrain + 1 if retrains else state.retrain,
+        retrain=state.retrain + 1 if retrains else state.retrain if result.retrains else 0,
         retrain_until=result.window.end if retrains else state.retrain_until,
     )
     events: tuple[Event, ...] = ()

@@ -40,7 +40,7 @@ def show_request(
     json: shared.JsonOption = False,
 ) -> None:
     """The story of a request."""
-    from monitor.services.launch_retraining import described
+    from monitor.services.launch_retraining import described, not_to_train_on
     from monitor.storage import retraining
     from monitor.storage.tables import MonitorRow
 
@@ -48,7 +48,8 @@ def show_request(
 
     def story(session: Any) -> dict[str, Any]:
         found = shared.one(retraining.find(session, request), "request", request)
-        told = described(found, session.get_one(MonitorRow, found.monitor_id).name)
+        monitor = session.get_one(MonitorRow, found.monitor_id).name
+        told = described(found, monitor, not_to_train_on(session, found))
         events = [
             {"at": event.happened_at, "state": event.state, "text": event.text}
             for event in retraining.story(session, found.id)
@@ -63,6 +64,8 @@ def show_request(
         f"request {found['id']}: {found['state']}\n  model {found['model']} {found['model_version']}, launcher {found['launcher']}\n  {found['reason']}"
     )
     typer.echo(f"  train on {found['data_start']} to {found['data_end']}")
+    for each in found["exclude"]:
+        typer.echo(f"    but not on {each['start']} to {each['end']}")
     for event in found["story"]:
         typer.echo(f"  {event['at']:%Y-%m-%d %H:%M}  {event['state']:12} {event['text']}")
 
@@ -72,9 +75,11 @@ def explain(
     model: Annotated[str, typer.Argument(help="The model's name.")], config: shared.ConfigOption = None
 ) -> None:
     """Why a retraining is or is not requested now."""
+    from monitor.config.model import RETRAINING_KINDS
     from monitor.domain.checks import Kind
     from monitor.services.context import Context
     from monitor.services.dispatch_proposals import may_open
+    from monitor.services.retraining_conditions import standings
     from monitor.storage import alerts, monitors, retraining
 
     loaded = shared.load_configuration(config, check_secrets=False)
@@ -97,10 +102,19 @@ def explain(
                 lines.append(f"{row.name}: no retraining is configured")
                 continue
             needed = config.in_windows(config.retraining.for_windows)
-            for kind in config.retraining.when:
+            lines += [
+                f"{row.name}: {each.text}{': it holds' if each.holds else ''}"
+                for each in standings(session, context, row, config)
+            ]
+            for kind in RETRAINING_KINDS:
+                least = config.retraining.least(kind)
+                if least is None:
+                    continue
                 state = alerts.fold_state(session, row.id, Kind(kind).value).state
                 count = state["fold"]["retrain"] if state else 0
-                lines.append(f"{row.name}: {kind} was bad in {count} windows in a row; {needed} are needed")
+                lines.append(
+                    f"{row.name}: {kind} was bad{' and critical' if least == 'critical' else ''} in {count} windows in a row; {needed} are needed"
+                )
         for proposal in retraining.in_state(session, "proposed"):
             if proposal.model_name == model:
                 reason, _ = may_open(session, context, proposal)

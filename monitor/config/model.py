@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -381,11 +381,39 @@ class Alerts(Entry):
     notify_max_age: Length = Field(Duration(7, "d"), description="Older changes are recorded and page nobody.")
 
 
+RetrainingKind = Literal["performance", "estimated_performance", "drift", "quality"]
+RETRAINING_KINDS = get_args(RetrainingKind)
+Paging = Literal["warning", "critical"]
+
+
+class Condition(Entry):
+    """One condition for a retraining: a kind of findings from a severity on, or what the data and the calendar say."""
+
+    performance: Paging | None = Field(None, description="Realised performance is bad, at least so much.")
+    estimated_performance: Paging | None = Field(None, description="Estimated performance is bad, at least so much.")
+    drift: Paging | None = Field(None, description="Drift is likely to harm, at least so much.")
+    quality: Paging | None = Field(None, description="The data are faulty, at least so much.")
+    drifted_share: float | None = Field(
+        None, gt=0, le=1, description="So many of the features have changed, in `for` windows."
+    )
+    age: Length | None = Field(None, description="The model was trained or deployed so long ago.")
+    labelled_rows: int | None = Field(
+        None, ge=1, description="So many labelled rows have come since it was trained or deployed."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Condition:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("one condition an entry of the list, such as {drift: critical} or {age: 180d}")
+        return self
+
+
 class Retraining(Entry):
     """When a retraining is requested, and what starts it."""
 
-    when: list[Literal["performance", "estimated_performance", "drift", "quality"]] = Field(
-        min_length=1, description="Kinds of findings: performance, estimated_performance, drift, quality."
+    when: list[RetrainingKind | Condition] = Field(
+        min_length=1,
+        description="Any of these: kinds of findings that page (performance, estimated_performance, drift, quality), or conditions such as {drift: critical}, {drifted_share: 0.5}, {age: 180d}, {labelled_rows: 50000}.",
     )
     for_windows: int | Length = Field(1, alias="for", description="Bad windows in a row; or a length of time.")
     cooldown: Length = Field(Duration(14, "d"), description="The pause after the end of the last request of the model.")
@@ -398,6 +426,25 @@ class Retraining(Entry):
         Duration(14, "d"), description="How long a candidate is compared until its rows tell; then the request expires."
     )
     launcher: str = Field(description="What starts the training.")
+
+    def least(self, kind: str) -> str | None:
+        """The least severity of a kind's findings that counts; None where the kind is no reason to retrain."""
+        named: list[Paging] = []
+        for each in self.when:
+            if isinstance(each, str):
+                named += ["warning"] if each == kind else []
+            elif kind in RETRAINING_KINDS and getattr(each, kind) is not None:
+                named.append(getattr(each, kind))
+        return "warning" if "warning" in named else "critical" if named else None
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """What is asked of the data and the calendar, not of findings."""
+        return [
+            each
+            for each in self.when
+            if isinstance(each, Condition) and not each.model_fields_set & {*RETRAINING_KINDS}
+        ]
 
 
 class MonitorConfig(Entry):

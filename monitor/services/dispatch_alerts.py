@@ -49,6 +49,38 @@ class Addressed:
         )
 
 
+class Round:
+    """What fires as a round of addressing begins, what is silenced then, and which alert explains which."""
+
+    def __init__(self, session: Session, context: Context) -> None:
+        self.context, self.now = context, context.clock.now()
+        self.firing = [addressed(session, context, alert) for alert in alerts.firing(session)]
+        self._silences = [
+            Silence(row.matchers, row.starts_at, row.ends_at, row.comment) for row in silences.active(session, self.now)
+        ]
+        self._upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
+        self._inhibitors: dict[int, Firing | None] = {}
+
+    def inhibitor(self, one: Addressed) -> Firing | None:
+        """The alert that explains this one, None if it speaks for itself."""
+        if one.alert.id not in self._inhibitors:
+            everything = (each.firing for each in self.firing)
+            self._inhibitors[one.alert.id] = muting.inhibitor(one.firing, everything, self._upstream)
+        return self._inhibitors[one.alert.id]
+
+    def mutes(self, one: Addressed, destination: Destination | None = None) -> str:
+        """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another alert."""
+        if destination is not None and destination.quiet:
+            return destination.quiet
+        why = muting.silenced(one.labels, self._silences, self.context.configuration, self.now)
+        other = None if why else self.inhibitor(one)
+        return (
+            why
+            if other is None
+            else f"explained by alert {other.alert[:8]} ({other.kind} of {other.monitor or 'the service'})"
+        )
+
+
 @dataclass(frozen=True)
 class Telling:
     """An event that is told. again: it was told before."""
@@ -82,18 +114,17 @@ def _dispatch(session: Session, context: Context) -> int:
         return 0
     outbox.lock_dispatch(session)
     happened = alerts.undispatched(session)
-    now = context.clock.now()
-    letters, firing = Letters(), [addressed(session, context, alert) for alert in alerts.firing(session)]
-    by_id = {one.alert.id: one for one in firing}
+    letters, this = Letters(), Round(session, context)
+    by_id = {one.alert.id: one for one in this.firing}
     for event, alert in happened:
         event.dispatched = True
         one = by_id.get(alert.id) or addressed(session, context, alert)
-        if now - event.happened_at <= _max_age(one.config):
-            _tell(session, context, letters, event, one, firing)
-    for one in firing:
-        _remind(session, context, letters, one, firing)
+        if this.now - event.happened_at <= _max_age(one.config):
+            _tell(session, this, letters, event, one)
+    for one in this.firing:
+        _remind(session, this, letters, one)
     for key, events in letters.events.items():
-        _write(session, context, letters.destinations[key], list(events.values()), firing)
+        _write(session, this, letters.destinations[key], list(events.values()))
     return len(letters.events)
 
 
@@ -120,11 +151,10 @@ def _model_version(session: Session, alert: Alert, config: MonitorConfig | None)
     return config.model.version if config is not None else ""
 
 
-def _tell(
-    session: Session, context: Context, letters: Letters, event: AlertEvent, one: Addressed, firing: Sequence[Addressed]
-) -> None:
+def _tell(session: Session, this: Round, letters: Letters, event: AlertEvent, one: Addressed) -> None:
     """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever mutes it."""
-    for destination in routing.destinations(one.labels, one.config, context.configuration, context.clock.now()):
+    context = this.context
+    for destination in routing.destinations(one.labels, one.config, context.configuration, this.now):
         told = outbox.was_told(session, destination.channel, one.alert.id)
         if not _takes_letters(context, destination.channel):
             continue
@@ -132,9 +162,7 @@ def _tell(
             if told and _type_of(context, destination.channel) == "pagerduty":
                 letters.add(destination, event, one)
             continue
-        if (event.kind in _ENDS and told) or (
-            event.kind not in _ENDS and not mutes(session, context, one, destination, firing)
-        ):
+        if (event.kind in _ENDS and told) or (event.kind not in _ENDS and not this.mutes(one, destination)):
             letters.add(destination, event, one)
 
 
@@ -143,32 +171,9 @@ def _type_of(context: Context, channel: str) -> str:
     return "" if config is None else config.type
 
 
-def _upstream(context: Context) -> dict[str, list[str]]:
-    return {name: entry.upstream for name, entry in context.configuration.monitors.items()}
-
-
 def _takes_letters(context: Context, channel: str) -> bool:
     """Whether a channel is told by notifications; Alertmanager is brought to the current state instead."""
     return _type_of(context, channel) != "alertmanager"
-
-
-def mutes(
-    session: Session, context: Context, one: Addressed, destination: Destination | None, firing: Sequence[Addressed]
-) -> str:
-    """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another alert."""
-    now = context.clock.now()
-    if destination is not None and destination.quiet:
-        return destination.quiet
-    added = [Silence(row.matchers, row.starts_at, row.ends_at, row.comment) for row in silences.active(session, now)]
-    why = muting.silenced(one.labels, added, context.configuration, now)
-    if why:
-        return why
-    other = muting.inhibitor(one.firing, [each.firing for each in firing], _upstream(context))
-    return (
-        ""
-        if other is None
-        else f"explained by alert {other.alert[:8]} ({other.kind} of {other.monitor or 'the service'})"
-    )
 
 
 def why_quiet(session: Session, context: Context, alert: Alert) -> str:
@@ -177,8 +182,7 @@ def why_quiet(session: Session, context: Context, alert: Alert) -> str:
         return ""
     if alerts.is_acknowledged(session, alert, context.clock.now()):
         return "acknowledged"
-    firing = [addressed(session, context, each) for each in alerts.firing(session)]
-    return mutes(session, context, addressed(session, context, alert), None, firing)
+    return Round(session, context).mutes(addressed(session, context, alert))
 
 
 def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> list[str]:
@@ -204,9 +208,9 @@ def message_of(session: Session, context: Context, alert: Alert, form: str, temp
     )
 
 
-def _remind(session: Session, context: Context, letters: Letters, one: Addressed, firing: Sequence[Addressed]) -> None:
+def _remind(session: Session, this: Round, letters: Letters, one: Addressed) -> None:
     """What fires and was not told, now that nothing mutes it: after a silence, or at the end of catching up; and what was told long ago, unless somebody has taken it on."""
-    now, alert = context.clock.now(), one.alert
+    context, now, alert = this.context, this.now, one.alert
     if alerts.is_acknowledged(session, alert, now):
         return
     burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
@@ -224,18 +228,16 @@ def _remind(session: Session, context: Context, letters: Letters, one: Addressed
             and runs.unfinished(session, alert.monitor_id)
         ):
             continue  # catching up: what fires at its end is announced then
-        if not mutes(session, context, one, destination, firing):
+        if not this.mutes(one, destination):
             letters.add(destination, burning, one, again=last is not None and last.number >= burning.number)
 
 
-def _write(
-    session: Session, context: Context, to: Destination, told: list[Telling], firing: Sequence[Addressed]
-) -> None:
+def _write(session: Session, this: Round, to: Destination, told: list[Telling]) -> None:
     """One notification to a channel, of everything that is told to a group: the worst first, what it explains inside.
 
     What waits to be told to the group, and was never tried, is told by this one too.
     """
-    now, ids = context.clock.now(), [each.event.id for each in told]
+    context, now, ids = this.context, this.now, [each.event.id for each in told]
     for event, alert in outbox.untried(session, to.channel, to.group_key):
         told.append(Telling(event, addressed(session, context, alert)))
     newest: dict[int, Telling] = {}
@@ -257,11 +259,10 @@ def _write(
         for each in told
     ]
     named = {each.one.alert.uuid for each in told}
-    all_firing, upstream = [each.firing for each in firing], _upstream(context)
     inside = [
         message.Inside(one.alert.uuid, one.alert.kind, one.alert.severity, one.monitor, one.alert.summary)
-        for one in firing
-        if (other := muting.inhibitor(one.firing, all_firing, upstream)) and other.alert in named
+        for one in this.firing
+        if (other := this.inhibitor(one)) and other.alert in named
     ]
     wait = timedelta(0) if context.catches_up else to.group_wait
     channel = context.configuration.channels.get(to.channel)

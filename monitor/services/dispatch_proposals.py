@@ -115,7 +115,8 @@ def may_open(session: Session, context: Context, proposal: RetrainingRequest) ->
     if now - proposal.as_of > config.alerts.notify_max_age.approximate():
         if runs.unfinished(session, row.id):
             return "catching up: older changes start nothing before the end of it", False
-        if not any(
+        conditions = proposal.detail.get("conditions")
+        if not conditions and not any(
             alert.state == "firing" and alert.kind == proposal.detail["kind"]
             for alert in alerts.by_severity(session, row.id)
         ):

@@ -10,7 +10,7 @@ from structlog import get_logger
 
 from monitor.alerting.fold import Event, EventKind, Incident, Known, Result, Rule, State, fold, reconcile, step
 from monitor.config.model import MonitorConfig
-from monitor.domain.checks import Kind, Verdict
+from monitor.domain.checks import Kind, Severity, Verdict
 from monitor.domain.grid import Window
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, references, results, retraining, runs
@@ -95,11 +95,7 @@ class _Judge:
         findings = results.findings(self.session, ids, self.kind.value)
         promoted = {entry.model_version: entry.valid_from for entry, _ in references.history(self.session, self.row.id)}
         return {
-            run.id: replace(
-                _result(run, self.kind, checks[run.id], findings[run.id], promoted),
-                rule=self._rule(run),
-                epoch=self._epoch(run),
-            )
+            run.id: self._by_rule(run, _result(run, self.kind, checks[run.id], findings[run.id], promoted))
             for run in taken
         }
 
@@ -108,15 +104,18 @@ class _Judge:
         assert config is not None
         return config
 
-    def _rule(self, run: Run) -> Rule:
+    def _by_rule(self, run: Run, result: Result) -> Result:
+        """The result with what the configuration that its run carries makes of it."""
         config = self._config(run)
         policy = config.retraining
-        retrains = policy is not None and self.kind.value in policy.when
-        return Rule(
+        least = None if policy is None else policy.least(self.kind.value)
+        rule = Rule(
             config.in_windows(config.alerts.for_windows),
             config.in_windows(config.alerts.keep_firing_for),
-            config.in_windows(policy.for_windows) if policy is not None and retrains else 0,
+            config.in_windows(policy.for_windows) if policy is not None and least is not None else 0,
         )
+        retrains = result.bad and least is not None and Severity(result.severity) >= least
+        return replace(result, rule=rule, epoch=self._epoch(run), retrains=retrains)
 
     def _epoch(self, run: Run) -> str:
         grid = self._config(run).windows.grid()

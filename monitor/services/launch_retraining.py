@@ -32,7 +32,7 @@ from monitor.services.context import Context
 from monitor.services.specs import COMPARE, FIT_REFERENCE, Compared, ComparisonSpec, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.sources.spec import Place
-from monitor.storage import annotation, references, retraining
+from monitor.storage import annotation, references, results, retraining, runs
 from monitor.storage.database import locked
 from monitor.storage.tables import MonitorRow, RetrainingRequest
 
@@ -144,8 +144,7 @@ class Launcher:
     def _described(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
         request = session.get_one(RetrainingRequest, request_id)
         row = session.get_one(MonitorRow, request.monitor_id)
-        faulty = annotation.of_monitor(session, row.id, "faulty")
-        return request.launcher, described(request, row.name, [(each.starts_at, each.ends_at) for each in faulty])
+        return request.launcher, described(request, row.name, not_to_train_on(session, request))
 
     def _start(self, request_id: int, attempt: int, name: str, request: dict[str, Any]) -> Outcome | None:
         config = self.context.configuration.launchers.get(name)
@@ -232,10 +231,22 @@ class Launcher:
             complete(self.context, self.workers, uuid, outcome)
 
 
+def not_to_train_on(session: Session, request: RetrainingRequest) -> list[tuple[datetime, datetime]]:
+    """The intervals of a request's data that people marked as faulty, and the windows in which a fault of the pipeline paged."""
+    marked = annotation.of_monitor(session, request.monitor_id, "faulty")
+    spans = [(each.starts_at, each.ends_at) for each in marked]
+    windows = runs.data_runs_between(session, request.monitor_id, request.data_start, request.data_end)
+    latest = [runs.current(session, run) for run in windows]
+    for run_id, found in results.findings(session, [run.id for run in latest]).items():
+        if any(each.origin == "pipeline" and each.severity in ("warning", "critical") for each, _ in found):
+            spans += [(run.window_start, run.window_end) for run in latest if run.id == run_id]
+    return sorted(set(spans))
+
+
 def described(
     request: RetrainingRequest, monitor: str, faulty: Sequence[tuple[datetime, datetime]] = ()
 ) -> dict[str, Any]:
-    """The request as launchers receive it (docs/reference/retraining.schema.json). faulty: intervals that are not to be trained on."""
+    """The request as launchers receive it (docs/reference/retraining.schema.json). faulty: intervals that are not to be trained on (`not_to_train_on`)."""
     return {
         "id": request.uuid, "monitor": monitor, "model": request.model_name, "model_version": request.model_version, "reason": request.reason,
         "data_start": request.data_start.isoformat(), "data_end": request.data_end.isoformat(), "window_start": request.window_start.isoformat(),

@@ -13,7 +13,7 @@ from monitor.config.model import AlertmanagerChannel
 from monitor.config.secrets import expand
 from monitor.errors import MonitorError
 from monitor.services.context import Context
-from monitor.services.dispatch_alerts import addressed, mutes
+from monitor.services.dispatch_alerts import Round, addressed
 from monitor.storage import alerts
 from monitor.storage.daemons import LOOPS_S
 
@@ -41,15 +41,15 @@ def sync_alertmanager(context: Context) -> int:
 def _state(session: Session, context: Context, channel: str) -> list[Posted]:
     """The alerts that a channel hears of, as they stand by the wall clock: it is Alertmanager's own."""
     now = datetime.now(UTC)
-    firing = [addressed(session, context, alert) for alert in alerts.firing(session)]
+    this = Round(session, context)
     ended = [addressed(session, context, alert) for alert in alerts.ended_since(session, context.clock.now() - _TOLD)]
     found = []
-    for one in [*firing, *ended]:
+    for one in [*this.firing, *ended]:
         to = next(
             (each for each in routing.destinations(one.labels, one.config, context.configuration, context.clock.now()) if each.channel == channel), None
         )  # fmt: skip
         fires = one.alert.state == "firing"
-        if to is None or (fires and mutes(session, context, one, to, firing)):
+        if to is None or (fires and this.mutes(one, to)):
             continue
         begins = min(one.alert.since, now)
         ends = now + _LASTS if fires else now

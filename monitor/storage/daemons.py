@@ -19,7 +19,15 @@ from monitor.storage.database import database_now
 from monitor.storage.tables import Daemon
 
 # How often, in seconds, a daemon's loops that come round seldom do so.
-LOOPS_S = {"prune": 3600.0, "tell_alive": 60.0, "alertmanager": 60.0, "verify": 60.0, "digest": 60.0, "canary": 60.0}
+LOOPS_S = {
+    "prune": 3600.0,
+    "tell_alive": 60.0,
+    "alertmanager": 60.0,
+    "verify": 60.0,
+    "digest": 60.0,
+    "canary": 60.0,
+    "conditions": 60.0,
+}
 _LOOP_LATE_S = 15 * 60
 
 

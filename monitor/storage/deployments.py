@@ -38,3 +38,9 @@ def between(session: Session, model: str, start: datetime, end: datetime) -> lis
         Deployment.model_name == model, Deployment.deployed_at >= start, Deployment.deployed_at <= end
     )
     return list(session.scalars(query.order_by(Deployment.deployed_at)))
+
+
+def last_before(session: Session, model: str, moment: datetime) -> Deployment | None:
+    """The last deployment of a model until a time."""
+    query = select(Deployment).where(Deployment.model_name == model, Deployment.deployed_at <= moment)
+    return session.scalar(query.order_by(Deployment.deployed_at.desc()).limit(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -211,6 +211,20 @@ def blind_between(session: Session, start: datetime, end: datetime) -> list[tupl
         .order_by(func.count().desc())
     )
     return [(name, metric, column, reason, number) for name, metric, column, reason, number in session.execute(query)]
+
+
+def drifted_share(session: Session, run_id: int, outputs: Collection[str]) -> float | None:
+    """The share of the features (all columns but the model's `outputs`) whose drift has changed; None where none could be asked."""
+    query = (
+        select(MetricSeries.column, CheckRow.verdict)
+        .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
+        .where(
+            CheckRow.run_id == run_id, CheckRow.kind == "drift", CheckRow.verdict.in_(("fine", "changed")),
+            MetricSeries.metric == "drift_score", MetricSeries.segment == "",
+        )
+    )  # fmt: skip
+    of_features = [verdict == "changed" for column, verdict in session.execute(query) if column not in outputs]
+    return sum(of_features) / len(of_features) if of_features else None
 
 
 def values_between(

@@ -86,6 +86,14 @@ def last_ended(session: Session, model_name: str) -> RetrainingRequest | None:
     return session.scalar(query.order_by(RetrainingRequest.ended_at.desc()).limit(1))
 
 
+def last_succeeded(session: Session, model_name: str) -> RetrainingRequest | None:
+    """The request of a model that succeeded last."""
+    query = select(RetrainingRequest).where(
+        RetrainingRequest.model_name == model_name, RetrainingRequest.state == "succeeded"
+    )
+    return session.scalar(query.order_by(RetrainingRequest.ended_at.desc()).limit(1))
+
+
 def opened_since(session: Session, model_name: str, moment: datetime) -> int:
     """How many requests of a model were opened at a time or later."""
     query = select(func.count()).where(

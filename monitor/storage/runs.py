@@ -230,6 +230,11 @@ def planned_end(session: Session, monitor_id: int) -> datetime | None:
     )
 
 
+def first_start(session: Session, monitor_id: int) -> datetime | None:
+    """The start of the first planned window."""
+    return session.scalar(select(func.min(Run.window_start)).where(Run.monitor_id == monitor_id, Run.kind == "data"))
+
+
 def cancel(session: Session, monitor_id: int, reason: str, now: datetime) -> None:
     """Cancel what has not ended; a result that is on its way finds its run no longer its own."""
     unfinished = (Run.monitor_id == monitor_id, Run.status.in_(("pending", "running")))
@@ -445,6 +450,12 @@ def latest_done(session: Session, monitor_id: int, kind: str) -> Run | None:
         .order_by(Run.window_start.desc(), Run.as_of.desc())
         .limit(1)
     )
+
+
+def last_windows(session: Session, monitor_id: int, number: int) -> list[Run]:
+    """The current data runs of the last windows that were evaluated, the newest first."""
+    query = select(Run).where(Run.monitor_id == monitor_id, Run.kind == "data", Run.status == "done", Run.look == 0)
+    return [current(session, run) for run in session.scalars(query.order_by(Run.window_start.desc()).limit(number))]
 
 
 def last_ended(session: Session, monitor_id: int) -> Run | None:

@@ -31,8 +31,10 @@ def decayed(project: Project, launcher: dict[str, object], **policy: object) -> 
     frame = logged(3600, days=60)
     late = frame["event_time"].between("2025-01-11", "2025-02-05")
     frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
+    frame.loc[frame["event_time"].between("2025-01-11", "2025-01-15 23:59") & (frame["id"] % 2 == 0), "noise"] = None
     project.log(frame)
     project.labels(frame)
+    project.monitor["checks"] = {"thresholds": {"missing_share": {"upper": 0.4}}}
     project.monitor["retraining"] = {
         "when": ["performance"],
         "for": 2,
@@ -57,6 +59,7 @@ def test_a_command_retrains_once_and_its_reference_is_in_force_from_then_on(
         json.loads((Path(__file__).resolve().parents[2] / "docs/reference/retraining.schema.json").read_text()),
     )
     assert requests[0]["data_start"].startswith("2025-01-11")
+    assert requests[0]["exclude"] == [{"start": "2025-01-11T00:00:00+00:00", "end": "2025-01-16T00:00:00+00:00"}]
     assert project.query("SELECT state FROM retraining_requests WHERE state NOT IN ('vetoed', 'proposed')") == [
         ("succeeded",)
     ]
@@ -239,6 +242,33 @@ def test_a_broken_pipeline_is_to_be_repaired_and_starts_no_training(project: Pro
     assert any(
         "repair the pipeline first: income (" in text for (text,) in project.query("SELECT text FROM retraining_events")
     )
+
+
+def test_the_share_of_drifted_columns_age_and_labels_ask_for_a_retraining(
+    project: Project, monitor_command: Command
+) -> None:
+    frame = logged(1500, days=25)
+    late = frame["event_time"] >= "2025-01-16"
+    frame.loc[late, "noise"] += np.random.default_rng(2).normal(0.7, 0.3, late.sum())
+    project.log(frame)
+    project.labels(frame)
+    project.values["launchers"] = {"train": {"type": "command", "command": [sys.executable, "train.py"]}}
+    (project.folder / "train.py").write_text(TRAIN)
+
+    def reasons(*when: object) -> list[str]:
+        (project.folder / "monitor.db").unlink(missing_ok=True)
+        project.monitor["retraining"] = {"when": list(when), "cooldown": "90d", "launcher": "train"}
+        project.replay()
+        query = "SELECT reason, window_start FROM retraining_requests WHERE opened_at IS NOT NULL"
+        return [f"{start[:10]}: {reason}" for reason, start in project.query(query)]
+
+    assert [each[:10] for each in reasons({"drifted_share": 0.3})] == ["2025-01-16"]
+    assert reasons({"drifted_share": 0.9}, {"drift": "critical"}) == []
+    old = reasons({"age": "20d"}, {"labelled_rows": 100_000})
+    assert len(old) == 1
+    assert "the model is 20 days old, of 20d" in old[0]
+    told = monitor_command("retraining", "explain", "churn", cwd=project.folder).stdout
+    assert "labelled rows have come since" in told
 
 
 def test_no_more_requests_a_month_and_none_without_labelled_rows(project: Project, monitor_command: Command) -> None:

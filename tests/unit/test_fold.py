@@ -39,6 +39,7 @@ def result(
         severity if paging else "none",
         verdict,
         rule,
+        retrains=verdict == "bad" and severity != "info",
     )
 
 
@@ -92,6 +93,15 @@ def test_a_worse_window_escalates_once() -> None:
     worse = step(state, result(1, "bad", severity="critical"))
     assert [event.kind for event in worse.events] == ["escalated"]
     assert step(worse.state, result(2, "bad", severity="critical")).events == ()
+
+
+def test_a_bad_window_that_is_not_bad_enough_breaks_the_row_that_proposes_a_retraining() -> None:
+    state, proposed = State(), []
+    for day, severity in enumerate(["warning", "warning", "info", "warning", "warning"]):
+        taken = step(state, result(day, "bad", severity=severity, rule=Rule(retrain_for=2)))
+        state = taken.state
+        proposed += [day] if taken.proposes else []
+    assert proposed == [1, 4]
 
 
 def test_a_retraining_is_proposed_by_bad_windows_in_a_row() -> None:
