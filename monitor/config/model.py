@@ -575,6 +575,10 @@ class AppriseChannel(Entry):
 
     type: Literal["apprise"] = Field(description="apprise")
     url: str = Field(description="An Apprise URL.")
+    images: bool = Field(
+        True,
+        description="Whether a picture of the distributions that changed most goes along, where the service takes attachments.",
+    )
     templates: Templates = Field({}, description=_TEMPLATES)
     retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
+from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.alerting.channels import open_channel
+from monitor.analysis.plots import picture, plots_of
+from monitor.config.model import AppriseChannel
 from monitor.errors import DeliveryError, MonitorError
 from monitor.services.context import Context
-from monitor.storage import outbox
+from monitor.storage import outbox, results, runs
 from monitor.storage.outbox import Letter
 
 log = get_logger()
@@ -21,6 +26,19 @@ log = get_logger()
 BACKOFF = [timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 7200, 21600)]
 BACKOFF_LAST = timedelta(hours=12)
 _LEASE = timedelta(seconds=60)
+# How many columns a picture shows.
+_PICTURED = 3
+
+
+def picture_of(session: Session, message: dict[str, Any]) -> bytes | None:
+    """A PNG of the columns that a message's first alert names first, None where it names none or its report is gone."""
+    run = next(iter(runs.find(session, message["alert"].get("run") or "none")), None)
+    columns = list(dict.fromkeys(each["column"] for each in message.get("findings", ()) if each["column"]))
+    if run is None or message["alert"]["state"] != "firing" or not columns:
+        return None
+    data_run = runs.look_zero(session, run.monitor_id, "data", run.window) if run.kind == "performance" else run
+    snapshot = None if data_run is None else results.snapshot(session, runs.current(session, data_run).id)
+    return None if snapshot is None else picture(plots_of(snapshot), columns[:_PICTURED])
 
 
 @dataclass
@@ -65,7 +83,11 @@ class Deliverer:
             config = self.context.channel(letter.channel)
             if config is None:
                 raise DeliveryError(f"the channel {letter.channel} is no longer configured", permanent=True)
-            answer = open_channel(config, self.context.loaded.folder).send(letter.uuid, letter.body.encode())
+            picture = None
+            if isinstance(config, AppriseChannel) and config.images:
+                picture = self.context.database.read(picture_of, json.loads(letter.body))
+            channel = open_channel(config, self.context.loaded.folder, picture)
+            answer = channel.send(letter.uuid, letter.body.encode())
         except Exception as error:  # a channel's surprise must not end the loop; it is a failed attempt like any other
             self._failed(letter, error)
             return

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from email import message_from_string
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import pytest
 from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.storage import silences
 from tests.alerting import NOW, Service
-from tests.conftest import Project, Receiver, status
+from tests.conftest import Project, Receiver, logged, status
 from tests.processes import wait_until
 from tests.servers import free_port
 
@@ -275,7 +278,9 @@ def test_a_channel_has_words_of_its_own(project: Project, receiver: Receiver) ->
     )
 
 
-def test_mail_arrives_at_a_real_smtp_server(project: Project) -> None:
+@contextmanager
+def mails() -> Iterator[tuple[str, list[str]]]:
+    """A real SMTP server: its Apprise URL, and what has come."""
     from aiosmtpd.controller import Controller
 
     class Inbox:
@@ -290,15 +295,40 @@ def test_mail_arrives_at_a_real_smtp_server(project: Project) -> None:
     controller = Controller(inbox, hostname="127.0.0.1", port=free_port())
     controller.start()
     try:
-        url = f"mailto://127.0.0.1:{controller.port}/?from=monitor@example.org&to=oncall@example.org&mode=insecure"
+        yield (
+            f"mailto://127.0.0.1:{controller.port}/?from=monitor@example.org&to=oncall@example.org&mode=insecure",
+            inbox.mails,
+        )
+    finally:
+        controller.stop()
+
+
+def test_mail_arrives_at_a_real_smtp_server(project: Project) -> None:
+    with mails() as (url, arrived):
         service = Service(project, {"churn": {}}, channels={"ops": url}, grouping={"group_wait": "0s"})
         service.event("churn", "performance", summary="roc_auc fell")
         service.after(seconds=1)
-    finally:
-        controller.stop()
-    (mail,) = inbox.mails
+    (mail,) = arrived
     assert "Subject: [CRITICAL] churn: roc_auc fell" in mail
     assert "oncall@example.org" in mail
+
+
+def test_a_mail_carries_a_picture_of_what_changed_most(project: Project) -> None:
+    frame = logged(1200, days=20)
+    frame.loc[frame["event_time"] >= "2025-01-11", "income"] *= 100
+    project.log(frame)
+    project.labels(frame)
+    with mails() as (url, arrived):
+        project.values["channels"] = {"ops": {"type": "apprise", "url": url}}
+        project.monitor["alerts"] = {"channels": ["ops"]}
+        project.replay()
+    carried = [message_from_string(mail) for mail in arrived]
+    images = [part for mail in carried for part in mail.walk() if part.get_content_type() == "image/png"]
+    assert images
+    picture = images[0].get_payload(decode=True)
+    assert isinstance(picture, bytes)
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 5_000
 
 
 def test_a_real_alertmanager_holds_what_fires_and_lets_go_of_what_is_over(project: Project) -> None:

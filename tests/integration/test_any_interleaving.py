@@ -21,12 +21,12 @@ from monitor.domain.grid import Window
 from monitor.services.apply_configuration import apply_configuration
 from monitor.services.context import Context
 from monitor.services.judge_windows import judge_windows
-from monitor.storage import monitors, results, runs
+from monitor.storage import alerts, monitors, results, runs, silences
 from monitor.storage.database import Database
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
 from monitor.storage.tables import CheckRow, MonitorRow, Run
-from tests.history import HISTORY, rows_of
+from tests.history import rows_of
 
 START = datetime(2025, 1, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -39,6 +39,8 @@ CONFIGURATION = {
         }
     }
 }  # fmt: skip
+BY_HAND = ("acknowledged", "unacknowledged", "feedback", "silence")
+OF_THE_FOLD = f"SELECT a.uuid, e.kind, e.happened_at FROM alert_events e JOIN alerts a ON a.id = e.alert_id WHERE e.kind NOT IN {BY_HAND}"
 VERDICTS = st.sampled_from(["bad", "good", "none"])
 _folder = Path(tempfile.mkdtemp(prefix="monitor-interleaving-"))
 
@@ -104,7 +106,20 @@ class World:
         judge_windows(self.context)
 
     def events(self) -> list[tuple[Any, ...]]:
-        return sorted(rows_of(self.database, HISTORY["events"]))
+        return sorted(rows_of(self.database, OF_THE_FOLD))
+
+    def hand(self, kind: str) -> None:
+        """A person acknowledges, marks or silences what fires."""
+
+        def unit(session: Session) -> None:
+            for alert in alerts.firing(session):
+                detail = {"verdict": "useless"} if kind == "feedback" else {"note": "on it"}
+                if kind == "silence":
+                    silences.add(session, ['monitor="m"'], START, START + 50 * DAY, "", "", START)
+                else:
+                    alerts.add_event(session, alert, kind, alert.since, START, detail=detail)
+
+        self.database.transact(unit)
 
     def alerts(self) -> set[tuple[str, int]]:
         """How each alert that was not taken back stands, and the day of its first window."""
@@ -174,6 +189,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def judge(self) -> None:
         self.world.judge()
+
+    @rule(kind=st.sampled_from(BY_HAND))
+    def a_person_does_something(self, kind: str) -> None:
+        self.world.hand(kind)
 
     @invariant()
     def each_run_has_at_most_one_result(self) -> None:

@@ -22,8 +22,8 @@ from monitor.config.model import (
 from monitor.config.secrets import expand
 
 
-def open_channel(config: AnyChannel, folder: Path) -> Channel:
-    """The channel that a configuration describes, secrets filled in. folder: what relative paths are relative to."""
+def open_channel(config: AnyChannel, folder: Path, picture: bytes | None = None) -> Channel:
+    """The channel that a configuration describes, secrets filled in. folder: what relative paths are relative to. picture: a PNG to send along."""
     if isinstance(config, WebhookChannel):
         given = [config.secret] if isinstance(config.secret, str) else config.secret or []
         return Webhook(
@@ -37,4 +37,4 @@ def open_channel(config: AnyChannel, folder: Path) -> Channel:
         return File(folder / Path(expand(config.path)).expanduser())
     if isinstance(config, CommandChannel):
         return Command([expand(each) for each in config.command], folder, config.timeout.approximate().total_seconds())
-    return AppriseSender(expand(config.url))
+    return AppriseSender(expand(config.url), picture)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from monitor.errors import DeliveryError
 
 
 class AppriseSender:
-    """One Apprise URL."""
+    """One Apprise URL. picture: a PNG that goes along, where the service takes attachments."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, picture: bytes | None = None) -> None:
+        self._url, self._picture = url, picture
 
     def send(self, notification_id: str, body: bytes) -> str:
         """Hand title and text to Apprise. Raises DeliveryError where it says that it failed."""
@@ -27,8 +29,12 @@ class AppriseSender:
         )
         if message["alert"]["state"] == "resolved":
             kind = apprise.NotifyType.SUCCESS
-        with _LastLog() as heard:
-            delivered = sender.notify(title=message["title"], body=message["text"], notify_type=kind)
+        with _LastLog() as heard, TemporaryDirectory(prefix="monitor-") as folder:
+            attached = None
+            if self._picture is not None:
+                attached = str(Path(folder) / "distributions.png")
+                Path(attached).write_bytes(self._picture)
+            delivered = sender.notify(title=message["title"], body=message["text"], notify_type=kind, attach=attached)
         if not delivered:
             raise DeliveryError(f"Apprise could not deliver: {heard.text or 'the service refused'}")
         return "accepted"

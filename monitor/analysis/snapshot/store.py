@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from itertools import pairwise
 from typing import Any
 
 import zstandard
 
+from monitor.analysis.plots import middles, shares
 from monitor.analysis.snapshot.report import PLOTS
 
 with warnings.catch_warnings():
@@ -50,13 +50,13 @@ def to_html(snapshot: Snapshot) -> str:
 def _widget(column: str, plot: dict[str, Any]) -> BaseWidgetInfo:
     """Reference and window of a column side by side, as shares."""
     numbers = "edges" in plot
-    places = [(low + high) / 2 for low, high in pairwise(plot["edges"])] if numbers else plot["names"]
+    places = middles(plot["edges"]) if numbers else plot["names"]
     bars: list[dict[str, Any]] = [
         {
             "type": "bar",
             "name": side,
             "x": places,
-            "y": _shares(plot[side]),
+            "y": shares(plot[side]),
             "marker": {"color": colour},
             "opacity": 0.6 if numbers else 1,
         }
@@ -67,8 +67,3 @@ def _widget(column: str, plot: dict[str, Any]) -> BaseWidgetInfo:
         "margin": {"l": 40, "r": 10, "t": 10, "b": 40}, "yaxis": {"tickformat": ".0%"},
     }  # fmt: skip
     return BaseWidgetInfo(type="big_graph", title=column, size=1, params={"data": bars, "layout": layout})
-
-
-def _shares(counts: list[int]) -> list[float]:
-    whole = sum(counts) or 1
-    return [count / whole for count in counts]

@@ -1,0 +1,66 @@
+"""The distributions that a stored snapshot holds, read without Evidently, and a picture of some of them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import zstandard
+
+Plot = Mapping[str, Any]
+REFERENCE, WINDOW = "#5b6b7b", "#d1495b"
+_MOST, _WORDS = 12, 24
+
+
+def plots_of(snapshot: bytes) -> dict[str, dict[str, Any]]:
+    """By column, how often values came in the reference and in the window, as `figures.plot_of` counted them. snapshot: as stored."""
+    metadata = json.loads(zstandard.decompress(snapshot))["metadata"]
+    return {column: json.loads(plot) for column, plot in metadata.get("plots", {}).items()}
+
+
+def shares(counts: Sequence[int]) -> list[float]:
+    """Counts as shares of their sum, 0 to 1."""
+    whole = sum(counts) or 1
+    return [count / whole for count in counts]
+
+
+def picture(plots: Mapping[str, Plot], columns: Sequence[str]) -> bytes | None:
+    """A PNG, 800 pixels wide, of these columns' distributions in the reference and in the window; None if the snapshot has none of them."""
+    from matplotlib.figure import Figure  # takes a while to import, and few processes draw
+
+    drawn = [column for column in columns if column in plots]
+    if not drawn:
+        return None
+    figure = Figure(figsize=(8, 2.3 * len(drawn)), dpi=100, layout="constrained")
+    for axes, column in zip(figure.subplots(len(drawn), squeeze=False)[:, 0], drawn, strict=True):
+        plot = plots[column]
+        if "edges" in plot:
+            for side, colour in (("reference", REFERENCE), ("window", WINDOW)):
+                axes.stairs(shares(plot[side]), plot["edges"], fill=True, alpha=0.5, color=colour, label=side)
+        else:
+            names = [_text(name) for name in plot["names"][:_MOST]]
+            for side, colour, moved in (("reference", REFERENCE, -0.2), ("window", WINDOW, 0.2)):
+                heights = shares(plot[side])[:_MOST]
+                axes.bar([place + moved for place in range(len(names))], heights, 0.4, color=colour, label=side)
+            axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=7)
+        axes.set_title(_text(column), loc="left", fontsize=10)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        axes.tick_params(labelsize=7)
+        axes.legend(fontsize=7, frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _text(name: object) -> str:
+    """A name as matplotlib writes it: short, a dollar sign no formula."""
+    text = str(name)
+    return (text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…").replace("$", r"\$")
+
+
+def middles(edges: Sequence[float]) -> list[float]:
+    """The middles of bins."""
+    return [(low + high) / 2 for low, high in pairwise(edges)]
