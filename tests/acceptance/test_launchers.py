@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy.orm import Session
 
 from monitor.config.model import AirflowLauncher, DatabricksLauncher, GitHubLauncher
 from monitor.retraining.launchers import open_remote
 from monitor.retraining.launchers.remote import follow
 from monitor.retraining.request import LaunchError
+from monitor.services.context import Context
+from monitor.services.launch_retraining import Launcher
+from monitor.services.workers import Workers
+from monitor.storage import monitors, retraining
+from monitor.storage.database import Database
 from tests.acceptance.test_retraining import decayed
+from tests.alerting import NOW, Service
 from tests.conftest import Project
 
 REQUEST = {"id": "3f2a7c1e-0000-5000-8000-000000000001", "model": "churn", "reason": "it decays"}
@@ -209,3 +218,135 @@ def train(request):
     project.replay()
     (outcome,) = project.query("SELECT outcome FROM retraining_requests WHERE state = 'succeeded'")[0]
     assert "version 2 is trained" in outcome
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it goes on."""
+
+
+class Mortal:
+    """Counts the steps of a daemon (each use of the database, each request, each command: before it and after it) and dies at one of them."""
+
+    def __init__(self, dies_at: int) -> None:
+        self.steps, self.dies_at = 0, dies_at
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps >= self.dies_at:
+            raise Killed
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def mortal(*args: Any, **kwargs: Any) -> Any:
+            self.step()
+            result = function(*args, **kwargs)
+            self.step()
+            return result
+
+        return mortal
+
+
+LAUNCHERS = {
+    "airflow": (airflow, {"type": "airflow", "dag": "retrain", "token": "t"}, "once"),
+    "databricks": (databricks, {"type": "databricks", "job_id": 1, "token": "t"}, "once"),
+    "github workflow": (github, {"type": "github", "repository": "o/r", "token": "t", "workflow": "w.yml"}, "once"),
+    "webhook": (lambda *_: (200, {}), {"type": "webhook"}, "once"),
+    "github event": (github, {"type": "github", "repository": "o/r", "token": "t", "event_type": "e"}, "at most once"),
+    "command": (github, {"type": "command"}, "at most once"),
+}
+ADDRESS = {"airflow": "url", "databricks": "host", "github": "api", "webhook": "url"}
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_a_daemon_that_is_killed_between_any_two_steps_of_a_launch_starts_nothing_twice(
+    project: Project, serve: Callable[[Any], Api], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    answer, entry, promise = LAUNCHERS[name]
+    launcher: dict[str, Any] = dict(entry)
+    if launcher["type"] == "command":
+        launcher["command"] = [sys.executable, "-c", "open('started', 'a').write('x')"]
+    else:
+        launcher |= {"allow_private": True, ADDRESS[launcher["type"]]: "${LAUNCHER_URL}"}
+        launcher |= {} if launcher["type"] == "webhook" else {"poll_every": "1s"}
+    policy = {"when": ["performance"], "launcher": "train"}
+    monkeypatch.setenv("LAUNCHER_URL", "http://127.0.0.1:1")
+    service = Service(project, {"churn": {"alerts": {}, "retraining": policy}}, launchers={"train": launcher})
+    monkeypatch.setattr("monitor.services.launch_retraining.follow", lambda *given: follow(*given[:3], 0.01, given[4]))
+    ends: dict[str, int] = {}
+    kills = 0
+    for dies_at in range(1, 100):
+        api = serve(answer)
+        monkeypatch.setenv("LAUNCHER_URL", api.url)
+        (project.folder / "started").unlink(missing_ok=True)
+        uuid = service.context.database.transact(requested, dies_at)
+        mortal = Mortal(dies_at)
+        if not _launched(service, mortal, monkeypatch):
+            break
+        kills += 1
+        for _ in range(3):  # the daemons after it
+            _launched(service, Mortal(10**6), monkeypatch)
+        (request,) = service.context.database.read(retraining.find, uuid)
+        posts = [(path, json.dumps(body)) for method, path, body, _ in api.asked if method == "POST"]
+        if launcher["type"] == "command":
+            started = len((project.folder / "started").read_text()) if (project.folder / "started").exists() else 0
+        else:
+            started = len(api.runs) or len(posts)
+        if promise == "once":
+            assert request.state in ("succeeded", "running"), (name, dies_at, request.state, request.outcome)
+            assert len(set(posts)) == 1, "another request, or other bytes"
+            assert name == "webhook" or started == 1
+        else:
+            assert request.state in ("succeeded", "unknown", "running"), (name, dies_at, request.state)
+            assert started <= 1
+        ends[request.state] = ends.get(request.state, 0) + 1
+        service.context.database.transact(_ended, uuid)
+    assert kills >= 8
+    print(f"{name}: killed at each of {kills} steps; started {promise}; ended as {ends}")
+
+
+def requested(session: Session, number: int) -> str:
+    row = monitors.by_name(session, "churn")
+    assert row is not None
+    start = NOW + timedelta(days=number)
+    request = retraining.propose(
+        session, row, (start, start), start, "train", "it decays", {"run": ""}, (start, start), "1", NOW
+    )
+    retraining.move(session, request, "open", "requested", NOW)
+    return request.uuid
+
+
+def _ended(session: Session, uuid: str) -> None:
+    (request,) = retraining.find(session, uuid)
+    if request.state not in retraining.ENDED:
+        retraining.move(session, request, "cancelled", "the test ends it", NOW)
+
+
+def _launched(service: Service, mortal: Mortal, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """A daemon with a name of its own looks for launches that others left, and launches; whether it died of it."""
+    database = Database(str(service.context.database.url))
+    context = Context(service.context.loaded, database, service.clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "transact", mortal.around(database.transact))
+        patched.setattr(database, "read", mortal.around(database.read))
+        for place in ("outgoing.send", "outgoing.post_signed", "retraining.launchers.command.launch"):
+            module, function = f"monitor.{place}".rsplit(".", 1)
+            patched.setattr(f"monitor.{place}", mortal.around(getattr(sys.modules[module], function)))
+        launcher = Launcher(context, Workers(warm=False))
+        deaths = []
+        patched.setattr(launcher, "_launch", _dying(launcher._launch, deaths))
+        try:
+            launcher.recover({context.owner})
+            launcher.launch()
+        except Killed:
+            deaths.append(1)
+        launcher.close()
+    return bool(deaths)
+
+
+def _dying(function: Callable[..., None], deaths: list[int]) -> Callable[..., None]:
+    def launch(*args: Any) -> None:
+        try:
+            function(*args)
+        except Killed:
+            deaths.append(1)
+
+    return launch
