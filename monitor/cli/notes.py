@@ -48,7 +48,9 @@ def annotate(
     if remove:
         typer.echo(f"{number} taken back")
     else:
-        typer.echo(f"{span} of {name} is marked {verdict.value}; to judge those windows again: {again}")
+        typer.echo(
+            f"{span} of {name} is marked {verdict.value}; what judging those windows again would say: {again} --preview"
+        )
 
 
 def deployed(

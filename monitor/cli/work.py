@@ -162,6 +162,9 @@ def backfill(
     rejudge: Annotated[
         bool, typer.Option("--rejudge", help="Judge what is found: alerts may open, change or be retracted, and page.")
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Say what would be found; store and judge nothing.")
+    ] = False,
     config: shared.ConfigOption = None,
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "",
@@ -173,9 +176,31 @@ def backfill(
     span = shared.window(f"{start}/{end}", "--from and --to take times, such as 2012-03-01,")
     loaded = shared.load_configuration(config)
     _require_monitor(loaded, name)
+    if preview:
+        raise typer.Exit(_preview(loaded, name, span))
     raise typer.Exit(
         _show_runs(*_by_hand(loaded, name, span, lambda context: plan_again(context, name, span, judged=rejudge)))
     )
+
+
+def _preview(loaded: Loaded, name: str, span: Window) -> int:
+    from monitor.services.context import Context
+    from monitor.services.execute_runs import preview_again
+    from monitor.services.workers import Workers
+
+    context, workers = Context(loaded, shared.open_existing(loaded)), Workers()
+    looked, changed = 0, 0
+    try:
+        for each in preview_again(context, workers, name, span):
+            looked, changed = looked + 1, changed + (each.before != each.after)
+            told = each.before if each.before == each.after else f"{each.before} -> {each.after}"
+            typer.echo(f"{each.kind:11} {each.window}  {told}  {', '.join(each.columns)}".rstrip())
+    finally:
+        workers.close()
+    if not looked:
+        _planned([], name, span)
+    typer.echo(f"{changed} of {looked} runs would say otherwise; nothing was stored")
+    return 0
 
 
 def _planned(ids: list[int], name: str, window: Window) -> list[int]:

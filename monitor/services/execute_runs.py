@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.connection import wait
@@ -314,6 +315,34 @@ def plan_adhoc(context: Context, name: str, window: Window) -> list[int]:
 def plan_again(context: Context, name: str, span: Window, *, judged: bool) -> list[int]:
     """Plan another look at each planned window within a span whose runs have ended: by the newest configuration, on what was known then. The runs' numbers."""
     return context.database.transact(_plan_again, context, name, span, judged=judged)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What another look at a window would find, beside what was found."""
+
+    kind: str
+    window: Window
+    before: str
+    after: str
+    columns: tuple[str, ...]
+
+
+def preview_again(context: Context, workers: Workers, name: str, span: Window) -> Iterator[Preview]:
+    """Look again at each planned window within a span, by the newest configuration and annotations, and store nothing."""
+
+    def specs(session: Session) -> list[tuple[str, RunSpec]]:
+        row = monitors.by_name(session, name)
+        assert row is not None
+        entry = context.config_of(session, row)
+        assert entry is not None
+        taken = [runs.current(session, first) for first in runs.look_zeros(session, row.id, span)]
+        return [(run.severity, run_spec(session, context, entry, row, run)) for run in taken if run.status == "done"]
+
+    for before, spec in context.database.read(specs):
+        result: RunResult = workers.call(RUN, spec)
+        paging = [each.column or each.metric for each in result.findings if each.severity >= "warning"]
+        yield Preview(spec.kind, spec.window, before, result.severity, tuple(dict.fromkeys(paging)))
 
 
 def _plan_again(session: Session, context: Context, name: str, span: Window, *, judged: bool) -> list[int]:

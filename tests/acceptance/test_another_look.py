@@ -77,7 +77,13 @@ def test_a_backfill_is_stored_and_judged_only_when_told(project: Project, monito
     state = "SELECT state, bad_windows FROM alerts"
     assert project.query(state) == [("firing", 2)]
     project.labels(frame)
-    told = monitor_command("backfill", "churn", "--from", "2025-01-01", "--to", "2025-01-16", cwd=project.folder)
+    span = ("--from", "2025-01-01", "--to", "2025-01-16")
+    told = monitor_command("backfill", "churn", *span, "--preview", cwd=project.folder)
+    assert told.returncode == 0, told.stderr
+    assert "performance 2025-01-06/2025-01-11  critical -> none" in told.stdout
+    assert "2 of 6 runs would say otherwise; nothing was stored" in told.stdout
+    assert project.query("SELECT 1 FROM runs WHERE look > 0") == []
+    told = monitor_command("backfill", "churn", *span, cwd=project.folder)
     assert told.returncode == 0, told.stderr
     assert len(project.query("SELECT 1 FROM runs WHERE look = 6 AND status = 'done' AND NOT judged")) == 6
     assert project.query(state) == [("firing", 2)]

@@ -83,7 +83,7 @@ def test_how_much_healthy_production_varies_counts_as_normal(
     after = len(drifted(project))
     held = project.query("SELECT valid_from FROM references_in_force")
     done = monitor_command("annotate", "churn", "2025-01-21/2025-01-30", "--as", "healthy", cwd=project.folder)
-    assert "to judge those windows again: monitor backfill churn" in done.stdout, done.stderr
+    assert "what judging those windows again would say: monitor backfill churn" in done.stdout, done.stderr
     project.run()
     assert len(project.query("SELECT valid_from FROM references_in_force")) == len(held) + 1
     assert before > 6
