@@ -15,6 +15,14 @@ class UsageError(MonitorError):
     exit_code = 2
 
 
+class NotFoundError(UsageError):
+    """Nothing has that name or id."""
+
+
+class ConflictError(UsageError):
+    """It is not in a state in which that can be done."""
+
+
 class ConfigurationError(UsageError):
     """The configuration has mistakes: all of them, one a line, with file and line."""
 

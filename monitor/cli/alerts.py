@@ -111,10 +111,13 @@ def acknowledge(
 ) -> None:
     """Take an alert on: it is not told again. It resolves by itself when windows are healthy."""
     from monitor.domain.grid import Duration
+    from monitor.services import by_hand
 
-    until = None if for_ is None else (datetime.now(UTC) + Duration.parse(for_).approximate()).isoformat()
-    detail = {"by": by or shared.who(), "note": note, "until": until, "columns": column or []}
-    typer.echo(f"alert {_record(alert, 'acknowledged', detail, config, only_open=True)[:8]} is acknowledged")
+    person = shared.person(by)
+    until = None if for_ is None else person.now + Duration.parse(for_).approximate()
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    found = database.transact(by_hand.acknowledge, person, alert, note, until, column or [])
+    typer.echo(f"alert {found.uuid[:8]} is acknowledged")
 
 
 @app.command("unack")
@@ -123,8 +126,11 @@ def unacknowledge(
     config: shared.ConfigOption = None,
 ) -> None:
     """Give an alert back: it is told again."""
-    uuid = _record(alert, "unacknowledged", {"by": shared.who()}, config, only_open=True)
-    typer.echo(f"alert {uuid[:8]} is nobody's again")
+    from monitor.services import by_hand
+
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    found = database.transact(by_hand.unacknowledge, shared.person(), alert)
+    typer.echo(f"alert {found.uuid[:8]} is nobody's again")
 
 
 class Mark(StrEnum):
@@ -149,14 +155,16 @@ def feedback(
 ) -> None:
     """Mark an alert as real, expected or useless; or see what another threshold would have done to those that were marked."""
     from monitor.errors import UsageError
+    from monitor.services import by_hand
 
     if preview is not None:
         _preview(preview, config, json)
         return
     if alert is None or verdict is None:
         raise UsageError("name an alert and what it was: real, expected or useless; or --preview METRIC=LIMIT")
-    uuid = _record(alert, "feedback", {"by": shared.who(), "verdict": verdict.value, "note": note}, config)
-    typer.echo(f"alert {uuid[:8]} is marked {verdict.value}")
+    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    found = database.transact(by_hand.mark, shared.person(), alert, verdict.value, note)
+    typer.echo(f"alert {found.uuid[:8]} is marked {verdict.value}")
 
 
 def _preview(change: str, config: str | None, json: bool) -> None:
@@ -208,21 +216,3 @@ def preview(
         return message_of(session, Context(loaded, database), found, form, templates)
 
     typer.echo(database.read(written))
-
-
-def _record(alert: str, kind: str, detail: dict[str, Any], config: str | None, *, only_open: bool = False) -> str:
-    """Append what a person says of an alert to its life, in clock time; its id."""
-    from monitor.errors import UsageError
-    from monitor.storage import alerts
-
-    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-
-    def recorded(session: Any) -> str:
-        found = shared.one(alerts.find(session, alert), "alert", alert)
-        if only_open and found.state not in alerts.OPEN:
-            raise UsageError(f"alert {found.uuid[:8]} is {found.state} already")
-        now = datetime.now(UTC)
-        alerts.add_event(session, found, kind, now, now, detail=detail, dispatched=kind != "acknowledged")
-        return str(found.uuid)
-
-    return database.transact(recorded)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from monitor.cli import shared
-from monitor.errors import UsageError
 
 app = typer.Typer(help="Notifications: what was sent to whom.", no_args_is_help=True)
 
@@ -41,20 +39,8 @@ def retry(
     config: shared.ConfigOption = None,
 ) -> None:
     """Send a dead or waiting notification again, now."""
-    from monitor.storage import outbox
+    from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-
-    def again(session: Any) -> None:
-        found = shared.one(outbox.find(session, notification), "notification", notification)
-        if found.status not in ("dead", "pending"):
-            raise UsageError(f"notification {found.uuid[:8]} is {found.status}")
-        found.status, found.available_at, found.attempts, found.created_at = (
-            "pending",
-            datetime.now(UTC),
-            0,
-            datetime.now(UTC),
-        )
-
-    database.transact(again)
+    database.transact(by_hand.send_again, shared.person(), notification)
     typer.echo("it is sent with the next round of `monitor run` or `monitor serve`")

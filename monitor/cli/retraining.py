@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -133,18 +132,10 @@ def approve(
     config: shared.ConfigOption = None,
 ) -> None:
     """Let a request start that waits for approval."""
-    from monitor.storage import retraining
+    from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-
-    def approved(session: Any) -> str:
-        found = shared.one(retraining.find(session, request), "request", request)
-        if found.state != "awaiting_approval":
-            raise UsageError(f"request {found.uuid[:8]} is {found.state}, not awaiting approval")
-        retraining.move(session, found, "open", f"approved by {shared.who()}", datetime.now(UTC))
-        return str(found.uuid)
-
-    typer.echo(f"request {database.transact(approved)[:8]} is approved")
+    typer.echo(f"request {database.transact(by_hand.approve, shared.person(), request).uuid[:8]} is approved")
 
 
 @app.command("complete")
@@ -186,21 +177,7 @@ def cancel(
     config: shared.ConfigOption = None,
 ) -> None:
     """Give a request up; a training that runs already is not stopped by it."""
-    from monitor.storage import retraining
+    from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-
-    def cancelled(session: Any) -> str:
-        found = shared.one(retraining.find(session, request), "request", request)
-        if found.state in (*retraining.ENDED, "vetoed"):
-            raise UsageError(f"request {found.uuid[:8]} is {found.state} already")
-        retraining.move(
-            session,
-            found,
-            "vetoed" if found.state == "proposed" else "cancelled",
-            f"by {shared.who()}",
-            datetime.now(UTC),
-        )
-        return str(found.uuid)
-
-    typer.echo(f"request {database.transact(cancelled)[:8]} is cancelled")
+    typer.echo(f"request {database.transact(by_hand.cancel, shared.person(), request).uuid[:8]} is cancelled")

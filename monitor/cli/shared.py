@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.domain.ids import one as one
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 
     from monitor.config.model import Loaded
     from monitor.domain.grid import Window
+    from monitor.services.by_hand import Person
     from monitor.storage.database import Database
-
-T = TypeVar("T")
 
 ConfigOption = Annotated[
     str | None,
@@ -52,15 +52,6 @@ def open_existing(loaded: Loaded) -> Database:
     return database
 
 
-def one(found: Sequence[T], noun: str, id_start: str) -> T:
-    """The only one of a kind whose id begins so. Raises UsageError for none or several."""
-    if not found:
-        raise UsageError(f"there is no {noun} whose id begins with {id_start}")
-    if len(found) > 1:
-        raise UsageError(f"several {noun}s have an id that begins with {id_start}; write more of it")
-    return found[0]
-
-
 def monitor_id(session: Session, name: str | None) -> int | None:
     """The number of a monitor by its name. Raises UsageError for an unknown one."""
     from monitor.storage import monitors
@@ -79,6 +70,13 @@ def who() -> str:
     import getpass
 
     return getpass.getuser()
+
+
+def person(name: str | None = None) -> Person:
+    """Who gives this command: the account, unless another name is given."""
+    from monitor.services.by_hand import Person
+
+    return Person(name or who(), datetime.now(UTC))
 
 
 def moment(text: str) -> datetime:

@@ -22,22 +22,19 @@ def add(
     config: shared.ConfigOption = None,
 ) -> None:
     """Mute the alerts whose labels match. What still fires when it ends is told then."""
-    from monitor.alerting.routing import Matcher
     from monitor.domain.grid import Duration
+    from monitor.services import by_hand
     from monitor.services.context import Context
     from monitor.services.dispatch_alerts import muted_by
-    from monitor.storage import silences
 
-    for each in matchers:
-        Matcher.parse(each)
     loaded = shared.load_configuration(config, check_secrets=False)
     database = shared.open_existing(loaded)
-    now = datetime.now(UTC)
-    begins = now if starts is None else shared.moment(starts)
+    person = shared.person(by)
+    begins = person.now if starts is None else shared.moment(starts)
     ends = begins + Duration.parse(for_).approximate()
 
     def added(session: Any) -> tuple[str, list[str]]:
-        row = silences.add(session, matchers, begins, ends, comment, by or shared.who(), now)
+        row = by_hand.silence(session, person, matchers, begins, ends, comment)
         return row.uuid, muted_by(session, Context(loaded, database), matchers)
 
     uuid, mutes = database.transact(added)
@@ -77,13 +74,7 @@ def expire(
     config: shared.ConfigOption = None,
 ) -> None:
     """End a silence now."""
-    from monitor.storage import silences
+    from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-
-    def ended(session: Any) -> str:
-        row = shared.one(silences.find(session, silence), "silence", silence)
-        row.ends_at = min(row.ends_at, datetime.now(UTC))
-        return str(row.uuid)
-
-    typer.echo(f"silence {database.transact(ended)[:8]} has ended")
+    typer.echo(f"silence {database.transact(by_hand.expire, shared.person(), silence).uuid[:8]} has ended")

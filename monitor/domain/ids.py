@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
+from monitor.errors import NotFoundError, UsageError
+
+T = TypeVar("T")
 _NAMESPACE = uuid.UUID("6f5c1e0e-6b0f-5d3a-9a51-6d6f6e69746f")
 
 
@@ -24,3 +29,12 @@ def key_text(part: object) -> str:
     if isinstance(part, datetime):
         return part.isoformat(timespec="microseconds")
     return str(part)
+
+
+def one(found: Sequence[T], noun: str, id_start: str) -> T:
+    """The only one of a kind whose id begins so. Raises NotFoundError for none and UsageError for several."""
+    if not found:
+        raise NotFoundError(f"there is no {noun} whose id begins with {id_start}")
+    if len(found) > 1:
+        raise UsageError(f"several {noun}s have an id that begins with {id_start}; write more of it")
+    return found[0]

@@ -502,3 +502,51 @@ class Daemon(Base):
     stopped_at: Mapped[datetime | None]
     configuration_id: Mapped[int | None]
     loops: Mapped[dict[str, Any] | None]
+
+
+class User(Base):
+    """Somebody who may log in to the web page. password_hash: argon2id. role: viewer, operator or admin."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Name(128), unique=True)
+    password_hash: Mapped[str] = mapped_column(Name(255))
+    role: Mapped[str] = mapped_column(Name(16))
+    created_at: Mapped[datetime]
+
+
+class ApiToken(Base):
+    """A token of a program. Of the token itself only its SHA-256 is kept: it is random, 256 bits long."""
+
+    __tablename__ = "api_tokens"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    name: Mapped[str] = mapped_column(Name(128))
+    hash: Mapped[str] = mapped_column(Name(64), unique=True)
+    role: Mapped[str] = mapped_column(Name(16))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class WebSession(Base):
+    """A login that lasts until `expires_at`; of its secret only the SHA-256 is kept."""
+
+    __tablename__ = "web_sessions"
+    hash: Mapped[str] = mapped_column(Name(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class AuditEntry(Base):
+    """What a person or program has changed, in clock time."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("ix_audit_log_at", "at"),)
+    id: Mapped[int] = mapped_column(Long(), primary_key=True)
+    at: Mapped[datetime]
+    who: Mapped[str] = mapped_column(Name(255))
+    action: Mapped[str] = mapped_column(Name(64))
+    subject: Mapped[str] = mapped_column(Name(255))
+    detail: Mapped[str] = mapped_column(Words())
