@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from monitor.analysis.evaluation import Evaluation
     from monitor.analysis.history import History, evaluate_windows
     from monitor.analysis.reference import Reference
+    from monitor.client import Client, ClientError
     from monitor.domain.checks import Check, Checks, Finding, MetricValue, Severity, Verdict, WindowCounts
     from monitor.domain.columns import Columns
     from monitor.errors import DataError, MonitorError, UsageError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Check",
     "Checks",
+    "Client",
+    "ClientError",
     "Columns",
     "Comparison",
     "DataError",
@@ -47,6 +50,8 @@ _PLACES = {
     "History": "monitor.analysis.history",
     "evaluate_windows": "monitor.analysis.history",
     "Reference": "monitor.analysis.reference",
+    "Client": "monitor.client",
+    "ClientError": "monitor.client",
     "Columns": "monitor.domain.columns",
     "DataError": "monitor.errors",
     "MonitorError": "monitor.errors",

@@ -1,4 +1,4 @@
-"""users, API tokens and sessions of the web page, and a log of what people change
+"""users, API tokens and sessions of the web page, the service's own keys, and a log of what people change
 
 Revision ID: 0006
 Revises: 0005
@@ -60,8 +60,14 @@ def upgrade():
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
     )
     op.create_index("ix_audit_log_at", "audit_log", ["at"])
+    op.create_table(
+        "service_keys",
+        sa.Column("purpose", Name(64), nullable=False),
+        sa.Column("value", Name(64), nullable=False),
+        sa.PrimaryKeyConstraint("purpose", name=op.f("pk_service_keys")),
+    )
 
 
 def downgrade():
-    for table in ("audit_log", "web_sessions", "api_tokens", "users"):
+    for table in ("service_keys", "audit_log", "web_sessions", "api_tokens", "users"):
         op.drop_table(table)

@@ -17,6 +17,7 @@ from monitor.cli import (
     init,
     notes,
     notifications,
+    people,
     prune,
     query,
     references,
@@ -74,6 +75,9 @@ app.command("migrate")(doctor.migrate)
 app.command("doctor")(doctor.doctor)
 for noun in (runs, alerts, silences, channels, notifications, references, retraining, config):
     app.add_typer(noun.app, name=noun.__name__.rsplit(".", 1)[-1])
+
+app.add_typer(people.users, name="users")
+app.add_typer(people.tokens, name="tokens")
 
 
 def main() -> None:

@@ -14,12 +14,15 @@ from monitor.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from threading import Event
 
-    from monitor.config.model import Loaded
+    from monitor.config.model import Loaded, Web
     from monitor.daemon import Daemon, Outcome
     from monitor.domain.grid import Window
     from monitor.services.context import Context
+    from monitor.services.workers import Workers
     from monitor.storage.database import Database
+    from monitor.web.server import WebServer
 
 SEVERITIES = ("info", "warning", "critical")
 
@@ -89,17 +92,17 @@ def _run_all(loaded: Loaded, name: str | None, *, replay: bool) -> int:
         progress_bar() as progress,
         Daemon(loaded, clock=ReplayClock(BEGINNING) if replay else None, only=name, progress=progress) as daemon,
     ):
-        stop_on_signals(daemon)
+        stop_on_signals(daemon.stopping)
         outcome = daemon.replay() if replay else daemon.run_until_idle()
     return _say(outcome)
 
 
-def stop_on_signals(daemon: Daemon) -> None:
+def stop_on_signals(stopping: Event) -> None:
     """SIGTERM and SIGINT let the step in work end and give back the rest."""
     import signal
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: daemon.stopping.set())
+        signal.signal(number, lambda *_: stopping.set())
 
 
 def _say(outcome: Outcome) -> int:
@@ -139,7 +142,7 @@ def _by_hand(
 
     try:
         with Daemon(loaded, only=name) as daemon:
-            stop_on_signals(daemon)
+            stop_on_signals(daemon.stopping)
             daemon.ready()
             ids = _planned(plan(daemon.context), name, span)
             daemon.run_only(ids)
@@ -259,25 +262,57 @@ def serve(
     replay: Annotated[
         bool, typer.Option("--replay", help="Work through history first, with the data's clock; then go on live.")
     ] = False,
+    web_only: Annotated[
+        bool, typer.Option("--web-only", help="The web page and the API alone: another daemon does the work, or none.")
+    ] = False,
     config: shared.ConfigOption = None,
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "info",
 ) -> None:
-    """The daemon: evaluates windows when they are due, until SIGTERM or SIGINT."""
+    """The daemon and the web page: evaluates windows when they are due, until SIGTERM or SIGINT."""
+    from contextlib import nullcontext
+
     from monitor import logs
     from monitor.daemon import Daemon
 
     logs.configure(log_format, log_level)
     loaded = shared.load_configuration(config)
+    web = loaded.configuration.web
+    if web_only:
+        _serve_web(loaded)
+        return
     if replay:
         code = _run_all(loaded, None, replay=True)
         if code:
             raise typer.Exit(code)
     daemon = Daemon(loaded, catches_up=False)
-    stop_on_signals(daemon)
+    stop_on_signals(daemon.stopping)
     with daemon:
         warn_without_channels(daemon)
-        daemon.serve()
+        with nullcontext() if web is False else web_server(daemon.context, daemon.workers, web):
+            daemon.serve()
+
+
+def _serve_web(loaded: Loaded) -> None:
+    from monitor.services.context import Context
+    from monitor.services.workers import Workers
+
+    if loaded.configuration.web is False:
+        raise UsageError("`web: off` in the configuration: there is nothing to serve")
+    context, workers = Context(loaded, shared.open_existing(loaded)), Workers()
+    stop_on_signals(context.stopping)
+    try:
+        with web_server(context, workers, loaded.configuration.web):
+            context.stopping.wait()
+    finally:
+        workers.close()
+
+
+def web_server(context: Context, workers: Workers, web: Web) -> WebServer:
+    """The pages and the API."""
+    from monitor.web.server import WebServer
+
+    return WebServer(context, workers, web)
 
 
 def warn_without_channels(daemon: Daemon) -> None:

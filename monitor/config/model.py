@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -105,6 +106,10 @@ class Location(Entry):
         None,
         description="`spark`: Apache Spark reads `path`, `table` or `query`, at `url` (sc://host:15002, spark://host:7077) or on this machine. Needs the extra `spark`.",
     )
+    ingest: bool = Field(
+        False,
+        description="For models that have no log: the API (POST /api/v1/predictions and /labels) writes there; `path` is then FOLDER/*.parquet.",
+    )
 
     @property
     def is_given(self) -> bool:
@@ -120,6 +125,8 @@ class Location(Entry):
 
 
 def _check_location(location: Location, what: str, required: bool) -> None:
+    if location.ingest and (location.path is None or not location.path.endswith("/*.parquet")):
+        raise ValueError(f"{what} with `ingest` needs `path: FOLDER/*.parquet`, a folder of its own")
     if required and not location.is_given:
         raise ValueError(f"{what} needs `path`, or `url` with `table` or `query`")
     if location.engine is not None:
@@ -858,6 +865,44 @@ class Canary(Entry):
     channel: str | None = Field(None, description="A channel that its message is sent to as well.")
 
 
+def _off(value: object) -> object:
+    """`off` in quotes is no mapping either."""
+    return False if value == "off" else value
+
+
+class Web(Entry):
+    """The web page and the HTTP API of `monitor serve`."""
+
+    host: str = Field(
+        "127.0.0.1",
+        description="The address to listen on. On any but a loopback one people log in and programs bring a token.",
+    )
+    port: int = Field(8400, ge=0, le=65535, description="The port; 0 takes a free one.")
+    root_path: str = Field("", pattern="^(/[^/]+)*$", description="The prefix under which a reverse proxy shows it.")
+    trusted_proxies: list[str] = Field(
+        [], description="Addresses of reverse proxies whose X-Forwarded headers are believed."
+    )
+    login: bool = Field(False, description="Whether people log in on a loopback address, too.")
+    allowed_hosts: list[str] = Field(
+        [], description="Host names under which it is reached, beside those of the address and of `external_url`."
+    )
+    requests_per_minute: int = Field(1200, ge=1, description="Of one address; more are answered with 429.")
+    body_limit_mb: int = Field(32, ge=1, description="The largest body of a request, also once it is unpacked.")
+
+    @property
+    def asks_for_login(self) -> bool:
+        """Whether people log in and programs bring a token."""
+        return self.login or not is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Configuration(Entry):
     """The whole of monitor.yaml."""
 
@@ -882,6 +927,9 @@ class Configuration(Entry):
     digest: Digest | None = Field(None, description="A message a week that says what was watched and found.")
     canary: Canary | None = Field(
         None, description="A synthetic model that drifts on purpose, to see that alerts come out."
+    )
+    web: Annotated[Web | Literal[False], BeforeValidator(_off)] = Field(
+        Web(), description="The web page and the HTTP API of `monitor serve`; `off` leaves them out."
     )
     heartbeat_url: str | None = Field(
         None,

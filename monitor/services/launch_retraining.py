@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,11 +33,12 @@ from monitor.services.context import Context
 from monitor.services.specs import COMPARE, FIT_REFERENCE, Compared, ComparisonSpec, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.sources.spec import Place
-from monitor.storage import annotation, references, results, retraining, runs
+from monitor.storage import annotation, people, references, results, retraining, runs
 from monitor.storage.database import locked
 from monitor.storage.tables import MonitorRow, RetrainingRequest
 
 log = get_logger()
+CALLBACK = "monc_"  # how callback tokens begin
 
 
 @dataclass
@@ -133,7 +135,7 @@ class Launcher:
 
     def _launch(self, request_id: int, attempt: int) -> None:
         try:
-            with_configuration = self.context.database.read(self._described, request_id)
+            with_configuration = self.context.database.transact(self._described, request_id)
             outcome = self._start(request_id, attempt, *with_configuration)
             if outcome is not None:
                 self._finish(request_id, attempt, outcome)
@@ -144,7 +146,12 @@ class Launcher:
     def _described(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
         request = session.get_one(RetrainingRequest, request_id)
         row = session.get_one(MonitorRow, request.monitor_id)
-        return request.launcher, described(request, row.name, not_to_train_on(session, request))
+        told = described(request, row.name, not_to_train_on(session, request))
+        base = self.context.configuration.external_url
+        if base:
+            url = f"{base.rstrip('/')}/api/v1/retraining/{request.uuid}/complete"
+            told["callback"] = {"url": url, "token": _callback_token(session, request)}
+        return request.launcher, told
 
     def _start(self, request_id: int, attempt: int, name: str, request: dict[str, Any]) -> Outcome | None:
         config = self.context.configuration.launchers.get(name)
@@ -229,6 +236,17 @@ class Launcher:
         uuid = self.context.database.read(still_ours)
         if uuid is not None:
             complete(self.context, self.workers, uuid, outcome)
+
+
+def _callback_token(session: Session, request: RetrainingRequest) -> str:
+    """What ends a request by HTTP: made of the service's own key, so that a launch that is repeated brings the same one, and stored nowhere."""
+    key = people.service_key(session, "callback")
+    return CALLBACK + hmac.new(key.encode(), request.uuid.encode(), "sha256").hexdigest()
+
+
+def is_callback(session: Session, request: RetrainingRequest, token: str) -> bool:
+    """Whether a token is the one that the request's launcher was given."""
+    return hmac.compare_digest(_callback_token(session, request).encode(), token.encode())
 
 
 def not_to_train_on(session: Session, request: RetrainingRequest) -> list[tuple[datetime, datetime]]:

@@ -17,7 +17,7 @@ from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
-from monitor.analysis.snapshot.store import pack
+from monitor.analysis.snapshot.store import pack, to_html, unpack
 from monitor.analysis.summary import Numbers
 from monitor.domain.checks import Check, Checks, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
 from monitor.domain.columns import WEIGHT, Columns
@@ -187,6 +187,11 @@ def sample_of(spec: RunSpec) -> pd.DataFrame:
     else:
         frame = log.sample(spec.window, spec.as_of)
     return frame.drop(columns=[name for name in ("monitor_canonical_id", "monitor_rank") if name in frame])
+
+
+def report_page(snapshot: bytes) -> str:
+    """The Evidently report as one HTML page, from the snapshot as it is stored."""
+    return to_html(unpack(snapshot))
 
 
 def run(spec: RunSpec) -> RunResult:

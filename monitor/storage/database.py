@@ -221,6 +221,18 @@ def _clear(connection: Connection) -> None:
     connection.commit()
 
 
+def size_bytes(session: Session) -> int:
+    """How much the report database takes on disk, in bytes."""
+    sql = {
+        "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+        "postgresql": "SELECT pg_database_size(current_database())",
+    }.get(
+        session.get_bind().dialect.name,
+        "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()",
+    )
+    return int(session.scalar(text(sql)) or 0)
+
+
 def database_now(session: Session) -> datetime:
     """The time by the database's clock, which leases go by; it moves on within a transaction."""
     name = session.get_bind().dialect.name

@@ -84,6 +84,11 @@ def by_name(session: Session, name: str) -> MonitorRow | None:
     return session.scalar(select(MonitorRow).where(MonitorRow.active_name == name))
 
 
+def names(session: Session) -> dict[int, str]:
+    """The names of all monitors, those retired too, by their numbers."""
+    return {row[0]: row[1] for row in session.execute(select(MonitorRow.id, MonitorRow.name))}
+
+
 def by_id(session: Session, monitor_id: int) -> MonitorRow | None:
     """The monitor of that number."""
     return session.get(MonitorRow, monitor_id)

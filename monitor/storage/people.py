@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from monitor.domain.ids import natural_id
 from monitor.errors import UsageError
-from monitor.storage.tables import ApiToken, AuditEntry, User, WebSession
+from monitor.storage.tables import ApiToken, AuditEntry, ServiceKey, User, WebSession
 
 SESSION_LASTS = timedelta(hours=12)
 _TOKEN_PREFIX = "mon_"  # noqa: S105 - how tokens begin, so that scanners of repositories know them
@@ -106,6 +106,16 @@ def of_token(session: Session, token: str, now: datetime) -> ApiToken | None:
     """The row of a token that holds; None for an unknown, revoked or expired one."""
     row = session.scalar(select(ApiToken).where(ApiToken.hash == digest(token), ApiToken.revoked_at.is_(None)))
     return None if row is None or (row.expires_at is not None and row.expires_at <= now) else row
+
+
+def service_key(session: Session, purpose: str) -> str:
+    """The service's own secret for a purpose, made when it is first asked for, the same for all daemons."""
+    row = session.get(ServiceKey, purpose)
+    if row is None:
+        row = ServiceKey(purpose=purpose, value=secrets.token_hex(32))
+        session.add(row)
+        session.flush()
+    return row.value
 
 
 def record(session: Session, who: str, action: str, subject: str, detail: str, now: datetime) -> None:

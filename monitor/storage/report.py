@@ -140,7 +140,7 @@ class ReportDatabase:
         query = query.where(*(each == wanted for each, wanted in equal if wanted is not None))
         query = query.where(*_between(value.window_start, start, end))
         if current:
-            query = query.where(_is_current())
+            query = query.where(is_current())
         return self._frame(query.limit(limit).offset(offset))
 
     def runs(
@@ -248,7 +248,7 @@ class ReportDatabase:
             raise UsageError(f"the query was refused: {first_line(error)}") from None
 
 
-def _is_current() -> ColumnElement[bool]:
+def is_current() -> ColumnElement[bool]:
     """No later look at the run's window is done."""
     other = Run.__table__.alias("other")
     same = [other.c[name] == getattr(Run, name) for name in ("monitor_id", "kind", "window_start", "window_end")]

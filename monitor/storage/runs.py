@@ -416,6 +416,14 @@ def in_work(session: Session) -> list[int]:
     return list(session.scalars(select(Run.monitor_id).where(Run.status == "running")))
 
 
+def of_window(session: Session, run: Run) -> list[Run]:
+    """All runs of a run's window, of each kind the first look first."""
+    query = select(Run).where(
+        Run.monitor_id == run.monitor_id, Run.window_start == run.window_start, Run.window_end == run.window_end
+    )
+    return list(session.scalars(query.order_by(Run.kind, Run.as_of, Run.look)))
+
+
 def find(session: Session, id_start: str) -> list[Run]:
     """Runs whose id begins so."""
     return list(session.scalars(select(Run).where(Run.uuid.startswith(id_start)).limit(3)))

@@ -550,3 +550,11 @@ class AuditEntry(Base):
     action: Mapped[str] = mapped_column(Name(64))
     subject: Mapped[str] = mapped_column(Name(255))
     detail: Mapped[str] = mapped_column(Words())
+
+
+class ServiceKey(Base):
+    """A secret of the service itself, by what it is for."""
+
+    __tablename__ = "service_keys"
+    purpose: Mapped[str] = mapped_column(Name(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Name(64))

@@ -1,0 +1,118 @@
+"""Ingest: predictions and labels that models send, kept where their monitor's source reads them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from monitor.config.model import Location, MonitorConfig
+from monitor.config.secrets import expand
+from monitor.domain.columns import Columns
+from monitor.errors import DataError, NotFoundError, UsageError
+from monitor.services.context import Context
+from monitor.sources.ingest import Taken, as_text, as_times, open_store
+
+JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    config: MonitorConfig
+    place: Location
+    columns: Columns
+
+
+def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Taken:
+    """Keep predictions: a column for the id, the prediction or its probability, the features; the event time is now where none is given.
+
+    Raises NotFoundError for an unknown monitor, UsageError for one whose source is not written here, DataError for rows that cannot be taken.
+    """
+    asked = _asked(context, monitor, labels=False)
+    columns, times = asked.columns, asked.config.columns.event_time or "event_time"
+    said = [name for name in (columns.prediction, *columns.probabilities.values()) if name is not None]
+    rows = _checked(rows, [columns.id or "id", *said])
+    rows = _timed(rows, times)
+    return open_store(_folder(context, asked.place)).add(rows, _ids(rows, columns.id or "id"))
+
+
+def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> Taken:
+    """Keep labels: a column for the id, one for the label; its time is now where none is given. Another label for the same id corrects it."""
+    asked = _asked(context, monitor, labels=True)
+    own = asked.config.labels
+    assert own is not None
+    id_name = own.columns.id or asked.columns.id or "id"
+    label = own.columns.label or asked.columns.label or "label"
+    rows = _checked(rows, [id_name, label])
+    if rows[label].null_count:
+        raise DataError(f"'{label}' is missing in some of the rows: a label that is not known yet is not sent")
+    rows = _timed(rows, own.columns.label_time or asked.columns.label_time or "label_time")
+    return open_store(_folder(context, asked.place)).add(rows, _ids(rows, id_name), as_text(rows[label]))
+
+
+def _asked(context: Context, monitor: str, *, labels: bool) -> _Asked:
+    config = context.configuration.monitors.get(monitor)
+    if config is None:
+        raise NotFoundError(f"there is no monitor {monitor}")
+    place: Location | None = config.labels if labels else config.source
+    if place is None or not place.ingest:
+        noun = "labels" if labels else "source"
+        raise UsageError(f"the {noun} of {monitor} are not written by this API: set `ingest: true` in its `{noun}`")
+    return _Asked(config, place, config.to_columns())
+
+
+def _folder(context: Context, place: Location) -> Path:
+    return (context.loaded.folder / Path(expand(place.path or "")).expanduser()).parent
+
+
+def _checked(rows: pa.Table, needed: list[str]) -> pa.Table:
+    if len(set(rows.column_names)) != len(rows.column_names):
+        raise DataError("a column's name comes twice")
+    absent = [name for name in needed if name not in rows.column_names]
+    if absent:
+        raise DataError(f"the rows have no column '{absent[0]}'; their columns are: {', '.join(rows.column_names)}")
+    nested = [field.name for field in rows.schema if pa.types.is_nested(field.type)]
+    if nested:
+        raise DataError(f"'{nested[0]}' holds lists or objects: send one value a column")
+    return rows
+
+
+def _timed(rows: pa.Table, name: str) -> pa.Table:
+    """The rows with their times; those that have none came now."""
+    now = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
+    if name not in rows.column_names:
+        return rows.append_column(name, pa.chunked_array([pa.repeat(now, rows.num_rows)]))
+    times = as_times(rows[name], name).fill_null(now)
+    return rows.set_column(rows.column_names.index(name), name, times)
+
+
+def _ids(rows: pa.Table, name: str) -> list[str]:
+    return as_text(rows[name])
+
+
+def parse(body: bytes, media_type: str) -> pa.Table:
+    """Rows from JSON (a list of objects, or `{"rows": [...]}`), JSON lines, or an Arrow stream. Raises DataError."""
+    try:
+        if media_type == ARROW:
+            with pa.ipc.open_stream(body) as reader:
+                return reader.read_all()
+        if media_type == NDJSON:
+            rows: Any = [json.loads(line) for line in body.splitlines() if line.strip()]
+        elif media_type in (JSON, ""):
+            given: Any = json.loads(body)
+            rows = given.get("rows") if isinstance(given, dict) else given
+        else:
+            raise UsageError(f"{media_type} is not taken: send {JSON}, {NDJSON} or {ARROW}")
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataError(f"the body is not {media_type or JSON}: {str(error).splitlines()[0]}") from None
+    if not isinstance(rows, list) or not rows or not all(isinstance(each, dict) for each in rows):
+        raise DataError('the body must be a list of rows, each an object: [{"id": "1", …}, …]')
+    names = list(dict.fromkeys(name for each in rows for name in each))
+    try:
+        return pa.table({name: [each.get(name) for each in rows] for name in names})
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise DataError(f"a column holds values of several types: {str(error).splitlines()[0]}") from None

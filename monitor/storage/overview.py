@@ -1,0 +1,375 @@
+"""What the pages show at a glance: the fleet, and one monitor over time. Few queries, each by an index, whatever the number of monitors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from monitor.domain.checks import Severity
+from monitor.storage.report import is_current
+from monitor.storage.tables import (
+    Alert,
+    CheckRow,
+    Deployment,
+    FindingRow,
+    MetricSeries,
+    MetricValueRow,
+    MonitorRow,
+    ReferenceInForce,
+    RetrainingEvent,
+    RetrainingRequest,
+    Run,
+    SourceState,
+)
+
+# The metric that stands for a model's performance: the first of these that has values.
+PERFORMANCE = ("roc_auc", "mae", "accuracy", "f1", "rmse", "average_precision")
+SPARK_WINDOWS = 30
+Point = tuple[datetime, float]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A monitor as it stands: how it is and since when, what is open, what was and will be done."""
+
+    id: int
+    name: str
+    model: str
+    health: str
+    since: datetime | None
+    open_alerts: int
+    open_requests: int
+    last_run: datetime | None
+    waiting_since: datetime | None
+    planned_until: datetime | None
+    rows: int | None
+    source_error: str
+    configuration_id: int
+
+
+def fleet(session: Session) -> list[Standing]:
+    """Every monitor that is watched, by name."""
+    firing: dict[int | None, list[tuple[str, datetime]]] = {}
+    for monitor_id, severity, began in session.execute(
+        select(Alert.monitor_id, Alert.severity, Alert.since).where(
+            Alert.state == "firing", Alert.monitor_id.is_not(None)
+        )
+    ):
+        firing.setdefault(monitor_id, []).append((severity, began))
+    asked = [
+        row[0]
+        for row in session.execute(
+            select(RetrainingRequest.monitor_id).where(RetrainingRequest.open_model.is_not(None))
+        )
+    ]
+    pending: Any = (
+        select(Run.monitor_id, func.min(Run.available_at)).where(Run.status == "pending").group_by(Run.monitor_id)
+    )
+    waiting: dict[int, datetime] = {row[0]: row[1] for row in session.execute(pending)}
+    newest = aliased(Run)
+    of_monitor = and_(newest.monitor_id == MonitorRow.id, newest.status == "done")
+    ended = select(func.max(newest.finished_at)).where(of_monitor).scalar_subquery()
+    last = (
+        select(newest.id)
+        .where(of_monitor, newest.kind == "data")
+        .order_by(newest.as_of.desc(), newest.window_start.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(MonitorRow, SourceState.error, ended, Run.rows, Run.window_end)
+        .outerjoin(SourceState, SourceState.monitor_id == MonitorRow.id)
+        .outerjoin(Run, Run.id == last)
+        .where(MonitorRow.active_name.is_not(None))
+        .order_by(MonitorRow.name)
+    )
+    found = []
+    for row, error, finished, rows, until in session.execute(query):
+        own = firing.get(row.id, [])
+        worst = max((severity for severity, _ in own), key=lambda each: Severity(each).rank, default=None)
+        health = worst or ("waiting" if until is None else "no data" if not rows else "healthy")
+        since = min((each for severity, each in own if severity == worst), default=None)
+        found.append(
+            Standing(
+                row.id, row.name, row.model_name, health, since, len(own), asked.count(row.id), finished, waiting.get(row.id), until, rows, error or "",
+                row.configuration_id,
+            )
+        )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True)
+class Spark:
+    """What the last windows of a monitor showed: the metric that stands for performance, realised and estimated, and how many columns had drifted."""
+
+    metric: str = ""
+    realised: list[Point] = field(default_factory=list)
+    estimated: list[Point] = field(default_factory=list)
+    drifted: list[Point] = field(default_factory=list)
+
+
+def spark(session: Session, monitor_id: int) -> Spark:
+    """The last windows of a monitor, oldest first."""
+    names = [*PERFORMANCE, *(f"estimated_{name}" for name in PERFORMANCE)]
+    series: dict[str, list[int]] = {}
+    for number, metric in session.execute(
+        select(MetricSeries.id, MetricSeries.metric).where(
+            MetricSeries.monitor_id == monitor_id, MetricSeries.metric.in_(names), MetricSeries.column == "", MetricSeries.segment == "",
+        )
+    ):  # fmt: skip
+        series.setdefault(metric, []).append(number)
+    metric = next((name for name in PERFORMANCE if name in series or f"estimated_{name}" in series), "")
+    realised = _newest(session, series.get(metric, []), "performance")
+    estimated = _newest(session, series.get(f"estimated_{metric}", []), "data")
+    return Spark(metric, realised, estimated, _drifted(session, monitor_id))
+
+
+def _newest(session: Session, series: Sequence[int], kind: str) -> list[Point]:
+    """The newest values of some series that a kind of runs has found, one a window."""
+    found: dict[datetime, tuple[int, float]] = {}
+    for number in series:
+        query = (
+            select(MetricValueRow.window_start, MetricValueRow.run_id, MetricValueRow.value)
+            .join(Run, Run.id == MetricValueRow.run_id)
+            .where(MetricValueRow.series_id == number, MetricValueRow.value.is_not(None), Run.kind == kind)
+            .order_by(MetricValueRow.window_start.desc(), MetricValueRow.run_id.desc())
+            .limit(2 * SPARK_WINDOWS)
+        )
+        for start, run, value in session.execute(query):
+            if value is not None and run > found.get(start, (0, 0.0))[0]:
+                found[start] = run, value
+    return [(start, value) for start, (_, value) in sorted(found.items())][-SPARK_WINDOWS:]
+
+
+def _drifted(session: Session, monitor_id: int) -> list[Point]:
+    lately = (
+        select(Run.id, Run.window_start)
+        .where(Run.monitor_id == monitor_id, Run.kind == "data", Run.status == "done")
+        .order_by(Run.as_of.desc(), Run.window_start.desc())
+        .limit(SPARK_WINDOWS)
+        .subquery()
+    )
+    query = (
+        select(lately.c.window_start, func.count(func.distinct(MetricSeries.column)))
+        .select_from(lately)
+        .outerjoin(FindingRow, and_(FindingRow.run_id == lately.c.id, FindingRow.kind == "drift"))
+        .outerjoin(MetricSeries, MetricSeries.id == FindingRow.series_id)
+        .group_by(lately.c.window_start)
+        .order_by(lately.c.window_start)
+    )
+    return [(start, float(number)) for start, number in session.execute(query)]
+
+
+@dataclass(frozen=True)
+class WindowState:
+    """A window of a monitor: the newest run that tells of it, and the worst of its data and its performance."""
+
+    start: datetime
+    end: datetime
+    state: str
+    rows: int | None
+    run: str
+    columns: int = 0
+
+
+def windows(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[WindowState]:
+    """The windows that begin within a time, oldest first: healthy, info, warning, critical, no data, failed, skipped, waiting."""
+    query = select(Run).where(
+        Run.monitor_id == monitor_id, Run.kind.in_(("data", "performance")), Run.window_start >= start, Run.window_start < end,
+    )  # fmt: skip
+    found: dict[tuple[datetime, datetime], dict[str, Run]] = {}
+    for run in session.scalars(query.order_by(Run.window_start, Run.as_of, Run.look)):
+        own = found.setdefault((run.window_start, run.window_end), {})
+        before = own.get(run.kind)
+        if before is None or run.status == "done" or before.status != "done":
+            own[run.kind] = run
+    return [_state(*span, runs) for span, runs in found.items()]
+
+
+def _state(start: datetime, end: datetime, runs: dict[str, Run]) -> WindowState:
+    main = runs.get("data") or next(iter(runs.values()))
+    done = [run for run in runs.values() if run.status == "done"]
+    worst = max((run.severity or "none" for run in done), key=lambda each: Severity(each).rank, default="none")
+    if main.status != "done":
+        state = "waiting" if main.status in ("pending", "running") else main.status
+    elif not main.rows:
+        state = "no data"
+    else:
+        state = "healthy" if worst == "none" else worst
+    paging = next((run for run in done if run.severity == worst), main)
+    return WindowState(start, end, state, main.rows, (main if worst in ("none", "info") else paging).uuid)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric of a window, with its interval and the limits that it was held against."""
+
+    start: datetime
+    value: float | None
+    lower: float | None
+    upper: float | None
+    threshold_lower: float | None
+    threshold_upper: float | None
+    model_version: str
+    run: str
+
+
+def history(
+    session: Session, monitor_id: int, metric: str, start: datetime, end: datetime, column: str = "", segment: str = ""
+) -> list[Value]:
+    """A metric over time, oldest window first; of each window the newest look. Estimates are those made before labels came."""
+    kinds = ("data",) if metric.startswith("estimated_") else ("data", "performance")
+    query: Any = (
+        select(
+            MetricValueRow.window_start, MetricValueRow.value, MetricValueRow.lower, MetricValueRow.upper, CheckRow.threshold_lower, CheckRow.threshold_upper,
+            MetricSeries.model_version, Run.uuid,
+        )
+        .join(MetricSeries, MetricSeries.id == MetricValueRow.series_id)
+        .join(Run, Run.id == MetricValueRow.run_id)
+        .outerjoin(CheckRow, and_(CheckRow.run_id == Run.id, CheckRow.series_id == MetricSeries.id))
+        .where(
+            MetricSeries.monitor_id == monitor_id, MetricSeries.metric == metric, MetricSeries.column == column, MetricSeries.segment == segment,
+            MetricValueRow.window_start >= start, MetricValueRow.window_start < end, Run.kind.in_(kinds), is_current(),
+        )
+        .order_by(MetricValueRow.window_start, MetricSeries.model_version)
+    )  # fmt: skip
+    return [Value(*row) for row in session.execute(query)]
+
+
+def metrics_of_whole(session: Session, monitor_id: int) -> set[str]:
+    """The metrics that a monitor has of the model as a whole."""
+    query = select(MetricSeries.metric).where(
+        MetricSeries.monitor_id == monitor_id, MetricSeries.column == "", MetricSeries.segment == ""
+    )
+    return set(session.scalars(query.distinct()))
+
+
+def series(session: Session, monitor_id: int) -> list[tuple[str, str, str, str]]:
+    """What a monitor has values of: metric, column, segment, model version."""
+    query: Any = (
+        select(MetricSeries.metric, MetricSeries.column, MetricSeries.segment, MetricSeries.model_version)
+        .where(MetricSeries.monitor_id == monitor_id)
+        .order_by(MetricSeries.metric, MetricSeries.column, MetricSeries.segment, MetricSeries.model_version)
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
+
+
+def segments(session: Session, monitor_id: int) -> list[str]:
+    """The segments of which a monitor has values."""
+    query = select(MetricSeries.segment).where(MetricSeries.monitor_id == monitor_id, MetricSeries.segment != "")
+    return sorted(session.scalars(query.distinct()))
+
+
+@dataclass(frozen=True)
+class Impact:
+    """A column's drift over time: its scores, and what its changes are likely to have cost at their worst."""
+
+    column: str
+    cost: float
+    worst: str
+    scores: dict[datetime, float]
+
+
+def impacts(
+    session: Session, monitor_id: int, start: datetime, end: datetime, segment: str = "", most: int = 40
+) -> list[Impact]:
+    """The columns of a monitor, those whose changes are likely to have cost most first, then by their highest score."""
+    query: Any = (
+        select(MetricSeries.column, MetricValueRow.window_start, MetricValueRow.value)
+        .join(MetricValueRow, MetricValueRow.series_id == MetricSeries.id)
+        .join(Run, Run.id == MetricValueRow.run_id)
+        .where(
+            MetricSeries.monitor_id == monitor_id, MetricSeries.metric == "drift_score", MetricSeries.segment == segment,
+            MetricValueRow.window_start >= start, MetricValueRow.window_start < end, MetricValueRow.value.is_not(None), Run.kind == "data",
+        )
+        .order_by(Run.as_of)
+    )  # fmt: skip
+    scores: dict[str, dict[datetime, float]] = {}
+    for column, moment, value in session.execute(query):
+        scores.setdefault(column, {})[moment] = value
+    found: Any = (
+        select(MetricSeries.column, FindingRow.severity, FindingRow.cost)
+        .join(FindingRow, FindingRow.series_id == MetricSeries.id)
+        .join(Run, Run.id == FindingRow.run_id)
+        .where(
+            Run.monitor_id == monitor_id, Run.window_start >= start, Run.window_start < end, MetricSeries.column != ""
+        )
+    )
+    costs: dict[str, float] = {}
+    worst: dict[str, str] = {}
+    for column, severity, cost in session.execute(found):
+        costs[column] = max(costs.get(column, 0.0), cost or 0.0)
+        worst[column] = max(worst.get(column, "none"), severity, key=lambda each: Severity(each).rank)
+    named = [Impact(name, costs.get(name, 0.0), worst.get(name, "none"), own) for name, own in scores.items()]
+    named.sort(key=lambda each: (-each.cost, -Severity(each.worst).rank, -max(each.scores.values()), each.column))
+    return named[:most]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened, to be marked on plots: kind `alert`, `deployment`, `retraining` or `reference`."""
+
+    at: datetime
+    kind: str
+    text: str
+    link: str = ""
+
+
+def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> list[Mark]:
+    """What happened to a monitor and its model within a time, oldest first."""
+    began = select(Alert).where(
+        Alert.monitor_id == row.id, Alert.fired_at.is_not(None), Alert.since >= start, Alert.since < end
+    )
+    found = [
+        Mark(each.since, "alert", f"{each.severity} {each.kind}", f"alerts/{each.uuid}")
+        for each in session.scalars(began)
+    ]
+    deployed = select(Deployment).where(
+        Deployment.model_name == row.model_name, Deployment.deployed_at >= start, Deployment.deployed_at < end
+    )
+    found += [
+        Mark(each.deployed_at, "deployment", f"version {each.version} deployed") for each in session.scalars(deployed)
+    ]
+    retrained: Any = (
+        select(RetrainingEvent, RetrainingRequest.uuid)
+        .join(RetrainingRequest, RetrainingRequest.id == RetrainingEvent.request_id)
+        .where(
+            RetrainingRequest.model_name == row.model_name, RetrainingEvent.happened_at >= start, RetrainingEvent.happened_at < end,
+            RetrainingEvent.state.in_(("open", "succeeded", "rejected", "failed", "expired")),
+        )
+    )  # fmt: skip
+    found += [
+        Mark(event.happened_at, "retraining", f"retraining {event.state}", f"retraining/{uuid}")
+        for event, uuid in session.execute(retrained)
+    ]
+    changed = select(ReferenceInForce).where(
+        ReferenceInForce.monitor_id == row.id, ReferenceInForce.valid_from >= start, ReferenceInForce.valid_from < end
+    )
+    found += [Mark(each.valid_from, "reference", f"reference: {each.why[:60]}") for each in session.scalars(changed)]
+    return sorted(found, key=lambda each: each.at)
+
+
+def extent(session: Session, monitor_id: int) -> tuple[datetime, datetime] | None:
+    """From the start of the first to the end of the last window that has run."""
+    row: Any = session.execute(
+        select(func.min(Run.window_start), func.max(Run.window_end)).where(
+            Run.monitor_id == monitor_id, Run.kind == "data", or_(Run.status == "done", Run.status == "failed")
+        )
+    ).one()
+    return None if row[0] is None else (row[0], row[1])
+
+
+def start_of_last(session: Session, monitor_id: int, number: int) -> datetime | None:
+    """When the last so many windows began."""
+    query = (
+        select(Run.window_start)
+        .where(Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0)
+        .order_by(Run.window_start.desc())
+        .limit(number)
+    )
+    return min(session.scalars(query), default=None)

@@ -1,0 +1,1 @@
+"""The web page and the HTTP API: Litestar, server-rendered, in the daemon's process."""

@@ -1,0 +1,80 @@
+"""Predictions and labels that models send."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import pyarrow as pa
+import zstandard
+from anyio.to_thread import run_sync
+from litestar.exceptions import HTTPException
+from litestar.params import QueryParameter
+
+from monitor.errors import DataError
+from monitor.services.context import Context
+from monitor.services.ingest import ingest_labels, ingest_predictions, parse
+from monitor.sources.ingest import Taken
+from monitor.web.api.common import changes
+from monitor.web.api.schemas import Ingested
+from monitor.web.site import AnyRequest, site_of
+
+Monitor = Annotated[str, QueryParameter(description="The monitor whose model it is.", min_length=1)]
+
+
+@changes("/predictions", status_code=202)
+async def send_predictions(request: AnyRequest, monitor: Monitor) -> Ingested:
+    """Rows that a model received and predicted: JSON (a list of rows), JSON lines or an Arrow stream; gzip and zstd. A row is kept once, by its id."""
+    return await _ingest(request, monitor, ingest_predictions)
+
+
+@changes("/labels", status_code=202)
+async def send_labels(request: AnyRequest, monitor: Monitor) -> Ingested:
+    """What turned out to be true, by the predictions' ids. Another label for the same id corrects it."""
+    return await _ingest(request, monitor, ingest_labels)
+
+
+async def _ingest(request: AnyRequest, monitor: str, keep: Callable[[Context, str, pa.Table], Taken]) -> Ingested:
+    body = await request.body()
+    taken = await run_sync(partial(_kept, request, monitor, keep, body))
+    return Ingested(taken.accepted, taken.duplicates)
+
+
+def _kept(request: AnyRequest, monitor: str, keep: Callable[[Context, str, pa.Table], Taken], body: bytes) -> Taken:
+    site = site_of(request)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    limit = site.web.body_limit_mb * 2**20
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        return keep(site.context, monitor, parse(unpacked(body, encoding, limit), media_type))
+    except DataError as error:
+        raise HTTPException(str(error), status_code=422) from None
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """A body as it was before it was packed, read no further than the limit: a small one may hold a great deal. Raises HTTPException."""
+    if encoding == "identity":
+        return body
+    try:
+        if encoding == "gzip":
+            packed = zlib.decompressobj(wbits=31)
+            found = packed.decompress(body, limit + 1)
+            whole = packed.eof
+        elif encoding == "zstd":
+            with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body) as reader:
+                found = reader.read(limit + 1)
+            whole = True
+        else:
+            raise HTTPException(f"the encoding {encoding} is not taken: gzip, zstd or none", status_code=415)
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise HTTPException(f"the body is not {encoding}: {error}", status_code=400) from None
+    if len(found) > limit:
+        raise HTTPException(f"the body is larger than {limit // 2**20} MB once unpacked", status_code=413)
+    if not whole:
+        raise HTTPException("the body ends too early", status_code=400)
+    return found
+
+
+HANDLERS = [send_predictions, send_labels]

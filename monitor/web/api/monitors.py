@@ -1,0 +1,138 @@
+"""Monitors, their metrics over time, and running one now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from litestar.params import Body, PathParameter, QueryParameter
+from sqlalchemy.orm import Session
+
+from monitor.domain.grid import Window
+from monitor.errors import ConflictError, UsageError
+from monitor.services.execute_runs import plan_adhoc
+from monitor.storage import overview, runs
+from monitor.storage.overview import Value
+from monitor.storage.tables import Run
+from monitor.web.access import asker
+from monitor.web.api.common import Name, changes, reads
+from monitor.web.api.schemas import Monitor, NewRun, Planned, Point, Series, SeriesName
+from monitor.web.pages.fleet import described
+from monitor.web.pages.monitors import watched
+from monitor.web.site import AnyRequest, in_thread, site_of
+
+_EVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@reads("/monitors")
+@in_thread
+def list_monitors(request: AnyRequest) -> list[Monitor]:
+    """Every monitor as it stands, by name."""
+    site = site_of(request)
+
+    def read(session: Session) -> list[dict[str, Any]]:
+        return [described(session, site.context, *each) for each in site.fleet(session)]
+
+    return [_shown(row) for row in site.read(read)]
+
+
+@reads("/monitors/{name:str}")
+@in_thread
+def get_monitor(request: AnyRequest, name: Name) -> Monitor:
+    """One monitor as it stands."""
+    site = site_of(request)
+
+    def read(session: Session) -> dict[str, Any]:
+        row = watched(session, name)
+        return next(described(session, site.context, *each) for each in site.fleet(session) if each[0].id == row.id)
+
+    return _shown(site.read(read))
+
+
+def _shown(row: dict[str, Any]) -> Monitor:
+    return Monitor(
+        row["name"], row["model"], row["health"], row["since"], row["tags"], row["open_alerts"], row["open_requests"], row["last_run"], row["due"],
+        row["spark"].metric, row["value"], row["estimate"], row["source_error"],
+    )  # fmt: skip
+
+
+@reads("/monitors/{name:str}/series")
+@in_thread
+def list_series(request: AnyRequest, name: Name) -> list[SeriesName]:
+    """What a monitor has values of: metric, column, segment, model version ('' where there is none)."""
+    rows = site_of(request).read(lambda session: overview.series(session, watched(session, name).id))
+    return [SeriesName(*row) for row in rows]
+
+
+@reads("/monitors/{name:str}/metrics/{metric:str}")
+@in_thread
+def get_metric(
+    request: AnyRequest, name: Name, metric: Annotated[str, PathParameter(description="A metric, such as roc_auc.")],
+    column: Annotated[str, QueryParameter(description="Of a column; '' for the model as a whole.")] = "",
+    segment: Annotated[str, QueryParameter(description="Of a segment; '' for all rows.")] = "",
+    start: Annotated[datetime | None, QueryParameter(description="Windows that begin then or later.")] = None,
+    end: Annotated[datetime | None, QueryParameter(description="Windows that begin before.")] = None,
+    points: Annotated[int, QueryParameter(description="At most about so many; longer series are downsampled.", ge=2, le=20_000)] = 2000,
+) -> Series:  # fmt: skip
+    """A metric over time, oldest window first; of each window the newest look."""
+    begins, ends = _aware(start) or _EVER[0], _aware(end) or _EVER[1]
+
+    def read(session: Session) -> list[Value]:
+        return overview.history(session, watched(session, name).id, metric, begins, ends, column, segment)
+
+    values: list[Value] = site_of(request).read(read)
+    kept = thinned(values, points)
+    shown = [
+        Point(each.start, each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.model_version, each.run)
+        for each in kept
+    ]  # fmt: skip
+    return Series(name, metric, column, segment, len(kept) < len(values), shown)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def thinned(values: list[Value], points: int) -> list[Value]:
+    """Of every stretch the smallest and the largest value, so that at most about `points` are left and no peak is lost."""
+    if len(values) <= points:
+        return values
+    size = -(-2 * len(values) // points)
+    kept: list[Value] = []
+    for first in range(0, len(values), size):
+        stretch = [each for each in values[first : first + size] if each.value is not None]
+        ends = sorted(stretch, key=lambda each: each.value or 0.0)
+        chosen = [ends[0], ends[-1]] if len(ends) > 1 else ends
+        kept += sorted(chosen, key=lambda each: each.start)
+    return kept
+
+
+@changes("/monitors/{name:str}/runs", status_code=202)
+@in_thread
+def run_now(request: AnyRequest, name: Name, data: Annotated[NewRun, Body(description="The interval.")]) -> Planned:
+    """Look at an interval now, ad hoc and never judged; a daemon works on it."""
+    site, person = site_of(request), asker(request).person()
+    begins, ends = _aware(data.start), _aware(data.end)
+
+    def newest(session: Session) -> Window:
+        last = runs.latest_done(session, watched(session, name).id, "data")
+        if last is None:
+            raise ConflictError(f"{name} has no window that has run: name `start` and `end`")
+        return last.window
+
+    if (begins is None) != (ends is None) or (begins is not None and ends is not None and begins >= ends):
+        raise UsageError("name both `start` and `end`, in this order, or neither")
+    known: Window = site.read(newest) if begins is None or ends is None else Window(begins, ends)
+
+    def uuids(session: Session) -> list[str]:
+        watched(session, name)
+        person.record(session, "run now", name, str(known))
+        return [session.get_one(Run, number).uuid for number in numbers]
+
+    site.read(lambda session: watched(session, name))
+    numbers = plan_adhoc(site.context, name, known)
+    return Planned(site.context.database.transact(uuids))
+
+
+HANDLERS = [list_monitors, get_monitor, list_series, get_metric, run_now]

@@ -1,0 +1,96 @@
+"""The application: pages, API, metrics and health, with one way to answer errors."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Litestar, Response
+from litestar.config.compression import CompressionConfig
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.middleware.rate_limit import RateLimitConfig
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+from structlog import get_logger
+
+import monitor
+from monitor.config.model import Web
+from monitor.errors import ConflictError, DatabaseUnreachableError, MonitorError, NotFoundError, UsageError
+from monitor.services.context import Context
+from monitor.services.workers import Workers
+from monitor.web import access, health, pages
+from monitor.web.api import ROUTER
+from monitor.web.site import HERE, AnyRequest, Site, page
+
+log = get_logger()
+_ABOUT = "Monitors, runs, metrics, alerts and retraining of the Monitor service, and ingestion of predictions and labels. Errors are problem documents (RFC 9457)."
+_COMPONENTS = Components(
+    security_schemes={"token": SecurityScheme("http", scheme="bearer", description="`monitor tokens create NAME`; on a loopback address none is needed.")}
+)  # fmt: skip
+
+
+def create_app(context: Context, workers: Workers, web: Web) -> ASGIApp:
+    """The ASGI application of a service. workers: make reports and compare references."""
+    import plotly
+
+    site = Site(context, workers, web)
+    plots = create_static_files_router(
+        "/static/plotly", [f"{next(iter(plotly.__path__))}/package_data"], include_in_schema=False, name="plotly"
+    )
+    own = create_static_files_router("/static", [HERE / "static"], include_in_schema=False)
+    app = Litestar(
+        [*pages.HANDLERS, *health.HANDLERS, ROUTER, plots, own],
+        state=State({"site": site}),
+        exception_handlers={HTTPException: _refused, MonitorError: _failed, Exception: _surprised},
+        middleware=[RateLimitConfig(("minute", web.requests_per_minute), exclude=["^/static"]).middleware],
+        compression_config=CompressionConfig(backend="gzip", minimum_size=1000),
+        request_max_body_size=web.body_limit_mb * 2**20,
+        openapi_config=OpenAPIConfig(
+            "Monitor",
+            monitor.__version__,
+            description=_ABOUT,
+            path="/api/v1/schema",
+            render_plugins=[JsonRenderPlugin()],
+            components=_COMPONENTS,
+            security=[{"token": []}],
+        ),
+        logging_config=None,
+    )
+    return access.Access(app, context, web)
+
+
+def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    return answer(request, error.status_code, _words(error), headers=dict(error.headers or {}))
+
+
+def _words(error: HTTPException) -> str:
+    """What was wrong, with the fields that were."""
+    wrong: Any = getattr(error, "extra", None)
+    if isinstance(wrong, list):
+        return "; ".join(f"{each.get('key', '')}: {each.get('message', '')}".strip(": ") for each in wrong)
+    return str(error.detail)
+
+
+def _failed(request: AnyRequest, error: MonitorError) -> Response[Any]:
+    status = (
+        404 if isinstance(error, NotFoundError) else 409 if isinstance(error, ConflictError) else 400 if isinstance(error, UsageError)
+        else 503 if isinstance(error, DatabaseUnreachableError) else 500
+    )  # fmt: skip
+    return answer(request, status, str(error))
+
+
+def _surprised(request: AnyRequest, error: Exception) -> Response[Any]:
+    log.error("web_request_failed", path=request.url.path, error=f"{type(error).__name__}: {error}")
+    return answer(request, 500, "something went wrong here; the service's log tells what")
+
+
+def answer(request: AnyRequest, status: int, text: str, headers: dict[str, str] | None = None) -> Response[Any]:
+    """An error: a page for people, a problem document for programs."""
+    if request.scope["path"].startswith(("/api/", "/metrics", "/healthz", "/readyz")):
+        content = access.problem(status, text, request.scope["path"])
+        return Response(content, status_code=status, media_type="application/problem+json", headers=headers)
+    return page(request, "error.html", status=status, title=HTTPStatus(status).phrase, text=text)

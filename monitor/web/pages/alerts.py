@@ -1,0 +1,172 @@
+"""Alerts: the inbox, the life of one, silences, and what could not be delivered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from litestar import Response, get, post
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import PermissionDeniedException
+from litestar.params import Body, FromPath, FromQuery
+from litestar.response import Redirect
+from sqlalchemy.orm import Session
+
+from monitor.alerting.routing import Matcher
+from monitor.domain.grid import Duration
+from monitor.domain.ids import one
+from monitor.services import by_hand
+from monitor.services.context import Context
+from monitor.services.describe_alert import explained
+from monitor.services.dispatch_alerts import addressed, muted_by, why_quiet
+from monitor.storage import alerts, monitors, outbox, runs, silences
+from monitor.storage.tables import Alert
+from monitor.web.access import Principal, asker, is_our_form, requires
+from monitor.web.site import AnyRequest, in_thread, page, site_of
+
+Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
+_FIXED = ("alertname", "model", "model_monitor")
+
+
+@get("/alerts", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def inbox(request: AnyRequest, shown: FromQuery[str] = "open", monitor: FromQuery[str] = "") -> Response[str]:
+    """What fires, or everything."""
+
+    def read(session: Session) -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        return [
+            {"alert": alert, "monitor": name, "acknowledged": alert.state == "firing" and alerts.is_acknowledged(session, alert, now)}
+            for alert, name in alerts.listed(session, everything=shown == "all")
+            if monitor in ("", name)
+        ][:500]  # fmt: skip
+
+    return page(request, "alerts.html", rows=site_of(request).read(read), shown=shown, monitor=monitor)
+
+
+@get("/alerts/{alert:str}", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def show(request: AnyRequest, alert: FromPath[str]) -> Response[str]:
+    """The life of an alert."""
+    site = site_of(request)
+    return page(request, "alert.html", **site.read(read_alert, site.context, alert))
+
+
+def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]:
+    """Everything that is known of an alert. Raises NotFoundError."""
+    found = one(alerts.find(session, alert), "alert", alert)
+    last = alerts.last_event(session, found.id, ("firing", "escalated", "pending"))
+    run = None if last is None else alerts.run_of(session, last)
+    labels = addressed(session, context, found).labels
+    row = None if found.monitor_id is None else monitors.by_id(session, found.monitor_id)
+    matchers = [_equal(name, labels[name]) for name in _FIXED if labels.get(name)]
+    data_run = None if run is None else runs.look_zero(session, run.monitor_id, "data", run.window)
+    return {
+        "alert": found, "row": row, "run": run, "data_run": data_run, "findings": [] if run is None else explained(session, run, found.kind),
+        "events": alerts.events(session, found.id), "deliveries": alerts.deliveries(session, found.id), "quiet": why_quiet(session, context, found),
+        "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)), "matchers": matchers, "labels": labels,
+    }  # fmt: skip
+
+
+def _equal(label: str, value: str) -> str:
+    """A matcher for exactly this value."""
+    escaped = value.replace('"', '\\"')
+    return f'{label}="{escaped}"'
+
+
+def checked(request: AnyRequest, data: dict[str, Any]) -> Principal:
+    """Who sends a form of ours. Raises PermissionDeniedException for one that is not."""
+    if not is_our_form(request, str(data.get("token", ""))):
+        raise PermissionDeniedException("this form is too old, or none of ours: load the page again")
+    return asker(request)
+
+
+@post("/alerts/{alert:str}/{action:str}", guards=[requires("operator")], include_in_schema=False)
+@in_thread
+def act(request: AnyRequest, alert: FromPath[str], action: FromPath[str], data: Form) -> Redirect:
+    """Acknowledge, give back or mark an alert."""
+    site, person = site_of(request), checked(request, data).person()
+    note = str(data.get("note", ""))[:2000]
+
+    def unit(session: Session) -> Alert:
+        if action == "acknowledge":
+            lasts = str(data.get("for", "")).strip()
+            until = person.now + Duration.parse(lasts).approximate() if lasts else None
+            columns = [each.strip() for each in str(data.get("columns", "")).split(",") if each.strip()]
+            return by_hand.acknowledge(session, person, alert, note, until, columns)
+        if action == "unacknowledge":
+            return by_hand.unacknowledge(session, person, alert)
+        return by_hand.mark(session, person, alert, str(data.get("verdict", "")), note)
+
+    found = site.context.database.transact(unit)
+    return Redirect(f"{site.web.root_path}/alerts/{found.uuid}", status_code=303)
+
+
+@get("/silences", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def list_silences(
+    request: AnyRequest, matchers: FromQuery[str] = "", lasts: FromQuery[str] = "2h", comment: FromQuery[str] = ""
+) -> Response[str]:
+    """Silences; and what a new one would mute, before it is made."""
+    site = site_of(request)
+    wanted = _matchers(matchers) if asker(request).may("operator") else []
+    for each in wanted:
+        Matcher.parse(each)
+    now = datetime.now(UTC)
+
+    def read(session: Session) -> dict[str, Any]:
+        return {
+            "rows": silences.listed(session, None)[:200],
+            "mutes": muted_by(session, site.context, wanted) if wanted else [],
+        }
+
+    configured = site.context.configuration.silences
+    data = site.read(read)
+    return page(
+        request, "silences.html", **data, now_=now, matchers="\n".join(wanted), lasts=lasts, comment=comment, configured=configured, previewed=bool(wanted)
+    )  # fmt: skip
+
+
+def _matchers(text: str) -> list[str]:
+    """Matchers, one a line."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@post("/silences", guards=[requires("operator")], include_in_schema=False)
+@in_thread
+def add_silence(request: AnyRequest, data: Form) -> Redirect:
+    """A new silence."""
+    site, person = site_of(request), checked(request, data).person()
+    ends = person.now + Duration.parse(str(data.get("lasts") or "2h")).approximate()
+    matchers, comment = _matchers(str(data.get("matchers", ""))), str(data.get("comment", ""))[:2000]
+    site.context.database.transact(by_hand.silence, person, matchers, person.now, ends, comment)
+    return Redirect(f"{site.web.root_path}/silences", status_code=303)
+
+
+@post("/silences/{silence:str}/expire", guards=[requires("operator")], include_in_schema=False)
+@in_thread
+def expire(request: AnyRequest, silence: FromPath[str], data: Form) -> Redirect:
+    """End a silence now."""
+    site, person = site_of(request), checked(request, data).person()
+    site.context.database.transact(by_hand.expire, person, silence)
+    return Redirect(f"{site.web.root_path}/silences", status_code=303)
+
+
+@get("/notifications", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def notifications(request: AnyRequest, status: FromQuery[str] = "") -> Response[str]:
+    """The outbox."""
+    rows = site_of(request).read(outbox.listed, status or None, 200)
+    return page(request, "notifications.html", rows=rows, wanted=status)
+
+
+@post("/notifications/{notification:str}/retry", guards=[requires("operator")], include_in_schema=False)  # fmt: skip
+@in_thread
+def retry(request: AnyRequest, notification: FromPath[str], data: Form) -> Redirect:
+    """Send a dead letter again."""
+    site, person = site_of(request), checked(request, data).person()
+    site.context.database.transact(by_hand.send_again, person, notification)
+    return Redirect(f"{site.web.root_path}/notifications", status_code=303)
+
+
+HANDLERS = [inbox, show, act, list_silences, add_silence, expire, notifications, retry]

@@ -1,0 +1,80 @@
+"""The fleet: one row a monitor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Response, get
+from litestar.params import FromQuery
+from sqlalchemy.orm import Session
+
+from monitor.services.context import Context
+from monitor.storage import daemons, monitors, outbox
+from monitor.storage.overview import Spark, Standing
+from monitor.web.access import requires
+from monitor.web.site import AnyRequest, in_thread, page, site_of
+
+_ORDER = ("critical", "warning", "info", "no data", "waiting", "healthy")
+_SORTS = ("health", "name", "alerts", "last")
+
+
+@get("/", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def show(
+    request: AnyRequest, q: FromQuery[str] = "", health: FromQuery[str] = "", sort: FromQuery[str] = "health"
+) -> Response[str]:
+    """Every monitor: health, performance and drift of late, runs, what is open."""
+    site = site_of(request)
+
+    def read(session: Session) -> dict[str, Any]:
+        rows = [described(session, site.context, *each) for each in site.fleet(session)]
+        return {"rows": rows, "troubles": _troubles(session)}
+
+    found = site.read(read)
+    rows = found["rows"]
+    counts = {each: sum(row["health"] == each for row in rows) for each in _ORDER}
+    wanted = [row for row in rows if q.lower() in row["words"] and health in ("", row["health"])]
+    keys = {
+        "health": lambda row: (_ORDER.index(row["health"]), row["name"]), "name": lambda row: row["name"], "alerts": lambda row: (-row["open_alerts"], row["name"]),
+        "last": lambda row: -(row["last_run"].timestamp() if row["last_run"] else 0),
+    }  # fmt: skip
+    wanted.sort(key=keys[sort if sort in _SORTS else "health"])
+    return page(
+        request, "fleet.html", rows=wanted, counts=counts, all=len(rows), troubles=found["troubles"], q=q, health=health, sort=sort
+    )  # fmt: skip
+
+
+def described(session: Session, context: Context, standing: Standing, spark: Spark) -> dict[str, Any]:
+    """A monitor as a row: what is known of it, and when its next window is due."""
+    entry = context.configuration_of(session, standing.configuration_id).monitors.get(standing.name)
+    tags = entry.tags if entry is not None else {}
+    due = standing.waiting_since
+    if due is None and entry is not None and standing.planned_until is not None:
+        every = entry.windows.every or entry.windows.length
+        due = standing.planned_until + every.approximate() + entry.windows.delay.approximate()
+    return {
+        **vars(standing), "tags": tags, "words": " ".join([standing.name, standing.model, *tags.values()]).lower(), "due": due, "spark": spark,
+        "value": spark.realised[-1][1] if spark.realised else None, "estimate": spark.estimated[-1][1] if spark.estimated else None,
+    }  # fmt: skip
+
+
+def _troubles(session: Session) -> list[str]:
+    """What is wrong with the service itself."""
+    now = daemons.database_time(session)
+    found = []
+    alive = [each for each in daemons.listed(session) if (now - each.heartbeat_at).total_seconds() < 120]
+    if not alive:
+        found.append("no daemon is alive: nothing is evaluated. `monitor serve` starts one")
+    dead = [each for each in outbox.failing(session) if each.status == "dead"]
+    if dead:
+        found.append(f"{len(dead)} notifications could not be delivered: see Alerts, dead letters")
+    for row in monitors.active(session):
+        state = monitors.source_state(session, row.id)
+        if state.error and state.failing_since is not None:
+            hours = (datetime.now(UTC) - state.failing_since).total_seconds() / 3600
+            found.append(f"{row.name}: its source cannot be read for {hours:.0f} h: {state.error}")
+    return found
+
+
+HANDLERS = [show]

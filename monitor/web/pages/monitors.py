@@ -1,0 +1,111 @@
+"""One monitor over time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from litestar import Response, get
+from litestar.params import FromPath, FromQuery
+from sqlalchemy.orm import Session
+
+from monitor.errors import NotFoundError, UsageError
+from monitor.services.context import Context
+from monitor.storage import alerts, monitors, overview, references, retraining
+from monitor.storage.overview import PERFORMANCE, Impact, Value
+from monitor.storage.tables import MonitorRow
+from monitor.web.access import requires
+from monitor.web.site import AnyRequest, in_thread, page, site_of
+
+_WINDOWS = 90
+
+
+@get("/monitors/{name:str}", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def show(
+    request: AnyRequest,
+    name: FromPath[str],
+    start: FromQuery[str] = "",
+    end: FromQuery[str] = "",
+    segment: FromQuery[str] = "",
+    metric: FromQuery[str] = "",
+) -> Response[str]:
+    """Windows, performance, features by impact, volume, and what happened."""
+    site = site_of(request)
+    data = site.read(_read, site.context, name, start, end, segment, metric)
+    return page(request, "monitor.html", **data)
+
+
+def moment(text: str, name: str) -> datetime | None:
+    """A date or time of a form, UTC; None for ''. Raises UsageError."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name}: '{text}' is no time; write one such as 2025-04-01") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def watched(session: Session, name: str) -> MonitorRow:
+    """A monitor by its name. Raises NotFoundError."""
+    row = monitors.by_name(session, name)
+    if row is None:
+        raise NotFoundError(f"there is no monitor {name}")
+    return row
+
+
+def _read(
+    session: Session, context: Context, name: str, start: str, end: str, segment: str, metric: str
+) -> dict[str, Any]:
+    row = watched(session, name)
+    entry = context.config_of(session, row)
+    whole = overview.extent(session, row.id)
+    begins = (
+        moment(start, "from") or overview.start_of_last(session, row.id, _WINDOWS) or datetime.now(UTC) - timedelta(30)
+    )
+    ends = moment(end, "to") or (whole[1] if whole else datetime.now(UTC)) + timedelta(seconds=1)
+    series = overview.metrics_of_whole(session, row.id)
+    names = [each for each in (*PERFORMANCE, *sorted(series)) if each in series or f"estimated_{each}" in series]
+    names = [each for each in dict.fromkeys(names) if not each.startswith("estimated_")]
+    chosen = metric if metric in names else next(iter(names), "")
+    realised = overview.history(session, row.id, chosen, begins, ends, segment=segment) if chosen else []
+    estimated = (
+        overview.history(session, row.id, f"estimated_{chosen}", begins, ends, segment=segment) if chosen else []
+    )
+    windows = overview.windows(session, row.id, begins, ends)
+    impact = overview.impacts(session, row.id, begins, ends, segment)
+    happened = overview.marks(session, row, begins, ends)
+    state = monitors.source_state(session, row.id)
+    standing = next((each for each in overview.fleet(session) if each.id == row.id), None)
+    drawn = {
+        "performance": {"metric": chosen, "realised": _lines(realised), "estimated": _lines(estimated)},
+        "volume": {"x": [each.start.isoformat() for each in windows], "y": [each.rows for each in windows]},
+        "drift": _heat(impact),
+        "marks": [{"at": each.at.isoformat(), "kind": each.kind, "text": each.text, "link": each.link} for each in happened],
+    }  # fmt: skip
+    return {
+        "row": row, "entry": entry, "standing": standing, "windows": windows, "impact": impact, "marks": happened, "drawn": drawn, "metrics": names, "metric": chosen,
+        "segments": overview.segments(session, row.id), "segment": segment, "start": f"{begins:%Y-%m-%d}", "end": f"{ends:%Y-%m-%d}", "source": state,
+        "alerts": alerts.by_severity(session, row.id), "request": retraining.not_ended(session, row.model_name),
+        "references": references.history(session, row.id)[::-1][:5],
+    }  # fmt: skip
+
+
+def _lines(values: list[Value]) -> dict[str, list[Any]]:
+    """A metric for a plot: one list a field."""
+    names = ("value", "lower", "upper", "threshold_lower", "threshold_upper", "model_version", "run")
+    return {"x": [each.start.isoformat() for each in values]} | {
+        name: [getattr(each, name) for each in values] for name in names
+    }
+
+
+def _heat(impact: list[Impact]) -> dict[str, list[Any]]:
+    """Columns by windows, the column with the greatest impact on top."""
+    times = sorted({moment for each in impact for moment in each.scores})
+    columns = [each.column for each in reversed(impact)]
+    scores = [[each.scores.get(moment) for moment in times] for each in reversed(impact)]
+    return {"x": [each.isoformat() for each in times], "y": columns, "z": scores}
+
+
+HANDLERS = [show]

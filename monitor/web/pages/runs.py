@@ -1,0 +1,101 @@
+"""One run: what was found in its window, why, and how it went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response, get
+from litestar.enums import MediaType
+from litestar.params import FromPath, FromQuery
+from sqlalchemy.orm import Session
+
+from monitor.analysis.plots import plots_of, shares
+from monitor.domain.ids import one
+from monitor.errors import NotFoundError
+from monitor.services.specs import REPORT
+from monitor.storage import monitors, results, runs
+from monitor.storage.tables import Run
+from monitor.web.access import requires
+from monitor.web.site import AnyRequest, in_thread, page, site_of
+
+# The report is Evidently's page, whose scripts stand in it: it is shown in a frame that may run them and reach nothing.
+_REPORT_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_PLOTTED = 30
+
+
+@get("/runs/{run:str}", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def show(request: AnyRequest, run: FromPath[str]) -> Response[str]:
+    """Findings ranked, each with a plot of its column; counts, metrics, attempts; the report on demand."""
+    return page(request, "run.html", **site_of(request).read(_read, run))
+
+
+@get("/runs/{run:str}/report", guards=[requires("viewer")], include_in_schema=False)
+@in_thread
+def report(request: AnyRequest, run: FromPath[str], download: FromQuery[bool] = False) -> Response[str]:
+    """The Evidently report, made from the stored snapshot when somebody asks."""
+    return report_of(request, run, download=download)
+
+
+def report_of(request: AnyRequest, run: str, *, download: bool) -> Response[str]:
+    """A run's report as an answer that no page of ours shares anything with. Raises NotFoundError where there is none."""
+    site = site_of(request)
+
+    def stored(session: Session) -> tuple[str, bytes | None]:
+        found = one(runs.find(session, run), "run", run)
+        return found.uuid, results.snapshot(session, found.id)
+
+    uuid, data = site.read(stored)
+    if data is None:
+        raise NotFoundError(f"run {uuid[:8]} has no report: it failed, its window was empty, or retention has taken it")
+    html: str = site.workers.call(REPORT, data)
+    headers = {"content-security-policy": _REPORT_POLICY}
+    if download:
+        headers["content-disposition"] = f'attachment; filename="report-{uuid[:8]}.html"'
+    return Response(html, media_type=MediaType.HTML, headers=headers)
+
+
+def _read(session: Session, run: str) -> dict[str, Any]:
+    found = one(runs.find(session, run), "run", run)
+    row = monitors.by_id(session, found.monitor_id)
+    findings = results.findings(session, [found.id])[found.id]
+    checks = results.checks(session, [found.id])[found.id]
+    data_run = found if found.kind != "performance" else _data_run(session, found)
+    snapshot = None if data_run is None else results.snapshot(session, data_run.id)
+    plots = {} if snapshot is None else plots_of(snapshot)
+    missing = {
+        each.series.column: each.check
+        for each in checks
+        if each.series.metric == "missing_share" and not each.series.segment
+    }
+    told: list[dict[str, Any]] = [
+        {
+            "finding": finding, "series": series, "plot": series.column if series.column in plots else "", "missing": missing.get(series.column),
+        }
+        for finding, series in findings
+    ]  # fmt: skip
+    others = [column for column in plots if column not in {series.column for _, series in findings}]
+    unclear = [each for each in checks if each.check.verdict in ("too_little_data", "could_not_check")]
+    looks = runs.of_window(session, found)
+    return {
+        "run": found, "row": row, "told": told, "others": others, "metrics": [each for each in results.values(session, found.id) if not each[1].column],
+        "columns": results.values(session, found.id), "unclear": unclear, "has_report": results.snapshot(session, found.id) is not None, "looks": looks,
+        "plots": {column: _drawn(plots[column]) for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]},
+        "counts": found.counts or {},
+    }  # fmt: skip
+
+
+def _data_run(session: Session, run: Run) -> Run | None:
+    first = runs.look_zero(session, run.monitor_id, "data", run.window)
+    return None if first is None else runs.current(session, first)
+
+
+def _drawn(plot: dict[str, Any]) -> dict[str, Any]:
+    """A column's distributions as shares."""
+    return plot | {side: shares(plot[side]) for side in ("reference", "window")}
+
+
+HANDLERS = [show, report]

@@ -1,0 +1,86 @@
+"""The web server on a thread of its own: the daemon goes on if it fails, and it goes on if the daemon's loops fail."""
+
+from __future__ import annotations
+
+import socket
+from threading import Thread
+from types import TracebackType
+
+import uvicorn
+from structlog import get_logger
+
+from monitor.config.model import Web
+from monitor.errors import UsageError
+from monitor.services.context import Context
+from monitor.services.workers import Workers
+from monitor.storage import people
+from monitor.web.app import create_app
+
+log = get_logger()
+_AGAIN_S = 15.0
+
+
+class WebServer:
+    """Serves pages and API while the context is entered; a server that fails is started again."""
+
+    def __init__(self, context: Context, workers: Workers, web: Web) -> None:
+        self._context, self._workers, self._web = context, workers, web
+        self._server: uvicorn.Server | None = None
+        self._thread = Thread(target=self._serve, name="web", daemon=True)
+        self._ends = False
+        self.url = ""
+
+    def __enter__(self) -> WebServer:
+        if self._web.asks_for_login and not self._context.database.read(is_known_to_anybody):
+            raise UsageError(
+                f"on web.host {self._web.host} people log in, and nobody may yet: `monitor users add NAME --role admin` adds a user, `monitor tokens create NAME` "
+                "a token; or leave `web.host` at 127.0.0.1 without `web.login`, or set `web: off`"
+            )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends = True
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(timeout=10)
+
+    def _serve(self) -> None:
+        while not self._ends and not self._context.stopping.is_set():
+            try:
+                self._serve_once()
+            except (Exception, SystemExit) as error:  # uvicorn exits where it cannot start
+                log.error("web_failed", error=f"{type(error).__name__}: {error}", again_in_s=_AGAIN_S)
+            self._context.stopping.wait(0 if self._ends else _AGAIN_S)
+
+    def _serve_once(self) -> None:
+        with _listening(self._web.host, self._web.port) as bound:
+            host, port = bound.getsockname()[:2]
+            self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}{self._web.root_path}"
+            config = uvicorn.Config(
+                create_app(self._context, self._workers, self._web), log_config=None, access_log=False, server_header=False, lifespan="off",
+                proxy_headers=bool(self._web.trusted_proxies), forwarded_allow_ips=self._web.trusted_proxies, timeout_graceful_shutdown=5,
+                timeout_keep_alive=30, limit_concurrency=500,
+            )  # fmt: skip
+            self._server = uvicorn.Server(config)
+            log.info("web_started", address=self.url)
+            self._server.run([bound])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise UsageError(f"{host}:{port} cannot be listened on ({error.strerror}): set web.port to another") from None
+    return bound
+
+
+def is_known_to_anybody(session: object) -> bool:
+    """Whether somebody may log in, or some program has a token."""
+    return bool(people.users(session) or people.tokens(session))  # type: ignore[arg-type]

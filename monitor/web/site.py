@@ -1,0 +1,145 @@
+"""What every handler works with: the service's context, its templates, and what was looked up a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial, wraps
+from pathlib import Path
+from threading import Lock
+from typing import Any, ParamSpec, TypeVar
+
+from anyio.to_thread import run_sync
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Request, Response
+from litestar.enums import MediaType
+from sqlalchemy.orm import Session
+
+import monitor
+from monitor.config.model import Web
+from monitor.services.context import Context
+from monitor.services.workers import Workers
+from monitor.storage import overview
+from monitor.storage.overview import Spark, Standing
+from monitor.web import access
+
+P = ParamSpec("P")
+T = TypeVar("T")
+HERE = Path(__file__).parent
+AnyRequest = Request[Any, Any, Any]
+
+
+@dataclass
+class Site:
+    """One web server's state. sparks: of each monitor what its last windows showed, and when its last run had ended then."""
+
+    context: Context
+    workers: Workers
+    web: Web
+    sparks: dict[int, tuple[datetime | None, Spark]] = field(default_factory=dict)
+    templates: Environment = field(init=False)
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self.templates = Environment(
+            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )  # fmt: skip
+        self.templates.filters |= {"time": shown_time, "ago": ago, "number": number, "line": line}
+
+    def read(self, work: Any, *args: Any, **kwargs: Any) -> Any:
+        """Read from the report database."""
+        return self.context.database.read(work, *args, **kwargs)
+
+    def fleet(self, session: Session) -> list[tuple[Standing, Spark]]:
+        """Every monitor as it stands, with its last windows: these are read anew only when a run of it has ended since."""
+        found = []
+        for each in overview.fleet(session):
+            known = self.sparks.get(each.id)
+            if known is None or known[0] != each.last_run:
+                known = each.last_run, overview.spark(session, each.id)
+                with self._lock:
+                    self.sparks[each.id] = known
+            found.append((each, known[1]))
+        return found
+
+
+def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """A handler that may wait for the database, on a thread. (Litestar's `sync_to_thread` fails where two handlers share a path.)"""
+
+    @wraps(function)
+    async def handler(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await run_sync(partial(function, *args, **kwargs))
+
+    return handler
+
+
+def site_of(request: AnyRequest) -> Site:
+    """The site that a request is for."""
+    site: Site = request.app.state["site"]
+    return site
+
+
+def page(request: AnyRequest, template: str, /, *, status: int = 200, **data: Any) -> Response[str]:
+    """A page as HTML; forms on it carry the token of the browser's cookie."""
+    site, secret = site_of(request), access.form_secret(request)
+    shared = {
+        "base": site.web.root_path, "principal": request.scope.get("user"), "token": access.form_token(secret), "version": monitor.__version__,
+        "asks_for_login": site.web.asks_for_login, "now": datetime.now(UTC), "path": request.url.path, "query": dict(request.query_params),
+    }  # fmt: skip
+    html = site.templates.get_template(template).render(shared | data)
+    answer = Response(html, media_type=MediaType.HTML, status_code=status)
+    if request.cookies.get(access.FORM_COOKIE) is None:
+        set_cookie(request, answer, access.FORM_COOKIE, secret, None)
+    return answer
+
+
+def set_cookie(request: AnyRequest, answer: Response[Any], name: str, value: str, lasts: timedelta | None) -> None:
+    """A cookie that no script reads and no other site's page sends; Secure where the page came by TLS."""
+    answer.set_cookie(
+        key=name,
+        value=value,
+        path=site_of(request).web.root_path or "/",
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+        max_age=None if lasts is None else int(lasts.total_seconds()),
+    )
+
+
+def shown_time(moment: datetime | None) -> str:
+    """A time as pages show it, UTC."""
+    return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago a time was, or in how long it will be."""
+    if moment is None:
+        return ""
+    seconds = (now - moment).total_seconds()
+    size = abs(seconds)
+    text = (
+        f"{size:.0f} s" if size < 90 else f"{size / 60:.0f} min" if size < 5400 else f"{size / 3600:.0f} h" if size < 129_600 else f"{size / 86_400:.0f} d"
+    )  # fmt: skip
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number as pages show it."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+
+
+def line(points: list[tuple[datetime, float]], among: list[tuple[datetime, float]], width: int, height: int) -> str:
+    """Points as an SVG polyline's coordinates, in a box that all of `among` fits in."""
+    if not points:
+        return ""
+    times = [moment.timestamp() for moment, _ in among]
+    values = [value for _, value in among]
+    low, high, first, last = min(values), max(values), min(times), max(times)
+    return " ".join(
+        f"{1 + (moment.timestamp() - first) / ((last - first) or 1) * (width - 2):.1f},"
+        f"{height - 2 - (value - low) / ((high - low) or 1) * (height - 4):.1f}"
+        for moment, value in points
+    )

@@ -1,0 +1,198 @@
+"""The pages in a real browser: the way from an alert to its cause, what people do, nothing leaves the server, usable by everybody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Project
+from tests.web import CATEGORY, PASSWORD, SCRIPT, SECRET, Served, chromium, lived, served
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A service that has seen a model decay."""
+    return lived(_project(tmp_path_factory))
+
+
+def _project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    from tests.conftest import project as fixture
+
+    return fixture.__wrapped__(tmp_path_factory.mktemp("web"))  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.fixture(scope="module")
+def site(history: Project) -> Iterator[Served]:
+    with served(history) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = chromium()
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed")
+        pytest.skip("needs Chromium (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Watched:
+    """A tab that remembers what its console said and whom it asked."""
+
+    def __init__(self, browser: Any, site: Served, **options: Any) -> None:
+        self.context = browser.new_context(base_url=site.url, viewport={"width": 1200, "height": 900}, **options)
+        self.page, self.said, self.asked = self.context.new_page(), [], []
+        self.page.on(
+            "console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.site = site
+
+    def is_clean(self) -> None:
+        """Nothing was complained of, and nothing was asked of anybody else."""
+        assert self.said == []
+        outside = [url for url in self.asked if not url.startswith((self.site.url, "data:", "blob:", "about:"))]
+        assert outside == []
+        assert self.page.title() != "taken"
+
+
+@pytest.fixture
+def tab(browser: Any, site: Served) -> Iterator[Watched]:
+    opened = Watched(browser, site)
+    yield opened
+    opened.context.close()
+
+
+def test_from_an_alert_to_its_cause_and_back_to_taking_it_on(tab: Watched) -> None:
+    page = tab.page
+    page.goto("/")
+    page.get_by_role("link", name="churn").first.click()
+    page.wait_for_selector(".js-plotly-plot")
+    page.go_back()
+    page.get_by_role("link", name="Alerts", exact=True).click()
+    page.get_by_role("link", name="performance: ").first.click()
+    assert "worse" in page.inner_text("main")
+    page.get_by_role("link", name="The window that made it so").click()
+    assert "What was found" in page.inner_text("main")
+    page.get_by_role("button", name="Show the report here").click()
+    frame = page.wait_for_selector("iframe")
+    inside = frame.content_frame()
+    inside.wait_for_load_state("load", timeout=90_000)
+    assert len(inside.content()) > 100_000
+    page.go_back()
+    page.fill("input[name=note]", f"on it {SCRIPT}")
+    page.fill("input[name=for]", "2d")
+    page.get_by_role("button", name="Acknowledge", exact=True).click()
+    assert "acknowledged" in page.inner_text("h1")
+    assert f"on it {SCRIPT}" in page.inner_text("main")
+    page.get_by_role("button", name="Unacknowledge").click()
+    tab.is_clean()
+
+
+def test_an_alert_is_silenced_after_a_look_at_what_that_mutes(tab: Watched) -> None:
+    page, alert = tab.page, tab.site.ids()["alert"]
+    page.goto(f"/alerts/{alert}")
+    page.get_by_role("button", name="See what it would mute").click()
+    assert alert[:8] in page.inner_text("main")
+    page.get_by_role("button", name="Silence for 4h").click()
+    assert "active" in page.inner_text("table")
+    page.goto(f"/alerts/{alert}")
+    assert "Not told now: silenced until" in page.inner_text("main")
+    page.goto("/silences")
+    page.get_by_role("button", name="Expire").first.click()
+    assert "ended" in page.inner_text("table")
+    tab.is_clean()
+
+
+def test_a_retraining_is_approved(tab: Watched) -> None:
+    page = tab.page
+    page.goto("/retraining")
+    page.locator("tbody a").first.click()
+    page.get_by_role("button", name="Approve").click()
+    assert "approved by web" in page.inner_text("main")
+    page.get_by_role("button", name="Cancel").click()
+    assert "cancelled" in page.inner_text("h1")
+    page.goto("/settings")
+    assert "retraining approved" in page.inner_text("main")
+    tab.is_clean()
+
+
+def all_pages(site: Served) -> list[str]:
+    ids = site.ids()
+    return [
+        "/", "/monitors/churn", f"/runs/{ids['run']}", "/alerts", "/alerts?shown=all", f"/alerts/{ids['alert']}", "/silences", "/notifications", "/retraining",
+        f"/retraining/{ids['request']}", "/settings", "/nothing-here", "/monitors/nobody",
+    ]  # fmt: skip
+
+
+def test_names_are_shown_as_text_and_sensitive_values_nowhere(tab: Watched) -> None:
+    shown = ""
+    for path in all_pages(tab.site):
+        tab.page.goto(path)
+        tab.page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+        shown += tab.page.content()
+        assert SECRET not in tab.page.content(), path
+        assert tab.page.title() != "taken", path
+    assert SCRIPT not in shown
+    assert CATEGORY not in shown
+    assert "&lt;script&gt;" in shown
+    report = tab.site.get(f"/runs/{tab.site.ids()['run']}/report")
+    assert SECRET not in report.text
+    assert "sandbox" in report.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_every_page_is_usable_by_everybody(browser: Any, site: Served, scheme: str, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    tab = Watched(browser, site, color_scheme=scheme, bypass_csp=True)  # axe itself is a script of somebody else's
+    tab.page.set_viewport_size({"width": width, "height": 800})
+    faults = []
+    for path in all_pages(site):
+        tab.page.goto(path)
+        tab.page.wait_for_timeout(200)
+        for fault in Axe().run(tab.page).response["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                faults.append((path, fault["id"], [node["html"][:120] for node in fault["nodes"]][:3]))
+        wide = tab.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width + 1, f"{path} is {wide} px wide at {width}"
+    tab.context.close()
+    assert faults == []
+
+
+def test_one_logs_in_and_sees_what_the_role_allows(browser: Any, history: Project) -> None:
+    with served(history, users=("viewer", "operator"), login=True) as site:
+        tab = Watched(browser, site)
+        page, alert = tab.page, site.ids()["alert"]
+        page.goto(f"/alerts/{alert}")
+        page.fill("input[name=name]", "viewer")
+        page.fill("input[name=password]", "wrong password")
+        page.get_by_role("button", name="Log in").click()
+        assert "Name or password is wrong" in page.inner_text("main")
+        page.fill("input[name=name]", "viewer")
+        page.fill("input[name=password]", PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        assert page.url.endswith(f"/alerts/{alert}")
+        assert page.get_by_role("button", name="Acknowledge", exact=True).count() == 0
+        page.get_by_role("button", name="Log out").click()
+        page.fill("input[name=name]", "operator")
+        page.fill("input[name=password]", PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_selector("text=operator (operator)")
+        page.goto(f"/alerts/{alert}")
+        page.get_by_role("button", name="Acknowledge", exact=True).click()
+        assert "by operator" in page.inner_text("main")
+        page.goto("/settings")
+        assert "Audit log" not in page.inner_text("main")
+        tab.context.close()

@@ -1,0 +1,120 @@
+"""A service with a history, served over HTTP: what tests of pages and API look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import requests
+
+from monitor.config.model import Web
+from monitor.services.context import Context, open_database
+from monitor.services.workers import Workers
+from monitor.storage import people
+from monitor.storage.database import Database
+from monitor.web.access import hashed
+from monitor.web.server import WebServer
+from tests.conftest import Project, logged
+from tests.processes import wait_until
+
+SCRIPT = "<script>document.title='taken'</script>"
+CATEGORY = "<img src=x onerror=\"document.title='taken'\">"
+SECRET = "someone@private.example"
+PASSWORD = "correct horse battery"
+
+
+def lived(project: Project) -> Project:
+    """A model that decays at the end of its 25 days, so that an alert fires and a retraining awaits approval; column, category and model are named as an attacker would."""
+    frame = logged(1500, days=25)
+    frame["region"] = frame["region"].replace({"north": CATEGORY})
+    frame[SCRIPT] = frame.pop("noise")
+    frame["email"] = [f"{number}.{SECRET}" for number in range(len(frame))]
+    late = frame["event_time"] >= "2025-01-16"
+    frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
+    frame.loc[late, SCRIPT] += 0.3
+    reference = logged(1500, seed=7, start="2024-12-01")
+    reference["region"] = reference["region"].replace({"north": CATEGORY})
+    reference[SCRIPT] = reference.pop("noise")
+    reference["email"] = [f"r{number}.{SECRET}" for number in range(len(reference))]
+    reference.to_parquet(project.folder / "reference.parquet", index=False)
+    project.log(frame)
+    project.labels(frame)
+    project.monitor["model"] = {"name": f"churn {SCRIPT}", "version": "1"}
+    project.monitor["description"] = SCRIPT
+    project.monitor["columns"]["sensitive"] = ["email"]
+    project.monitor["retraining"] = {"when": ["performance"], "launcher": "train", "requires_approval": True}
+    project.monitor["alerts"] = {"channels": ["ops"]}
+    project.values["launchers"] = {"train": {"type": "command", "command": ["true"]}}
+    project.values["channels"] = {"ops": {"type": "file", "path": "told.jsonl"}}
+    project.replay()
+    return project
+
+
+@dataclass
+class Served:
+    """A service over HTTP."""
+
+    url: str
+    database: Database
+    context: Context
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=60, allow_redirects=False, **more)
+
+    def post(self, path: str, **more: Any) -> requests.Response:
+        return requests.post(self.url + path, timeout=60, allow_redirects=False, **more)
+
+    def token(self, role: str) -> dict[str, str]:
+        """The header of a new token."""
+        _, token = self.database.transact(people.create_token, role, role, datetime.now(UTC), None)
+        return {"authorization": f"Bearer {token}"}
+
+    def ids(self) -> dict[str, str]:
+        """An id of each kind."""
+        from monitor.storage import alerts, outbox, retraining, runs
+
+        def read(session: Any) -> dict[str, str]:
+            found = alerts.listed(session, everything=True)
+            run = next(run for run, _ in runs.listed(session, None, "done", 50) if run.severity == "critical")
+            return {
+                "alert": next(alert.uuid for alert, _ in found if alert.kind == "performance"),
+                "run": run.uuid,
+                "request": retraining.in_state(session, "awaiting_approval", "cancelled", "open")[0].uuid,
+                "notification": outbox.listed(session, None)[0].uuid,
+            }
+
+        return self.database.read(read)
+
+
+@contextmanager
+def served(project: Project, users: Sequence[str] = (), **web: Any) -> Iterator[Served]:
+    """The pages and the API of a project's database, on a free port. users: a user of each of these roles, who is named by it."""
+    loaded = project.loaded()
+    context, workers = Context(loaded, open_database(loaded)), Workers(warm=False)
+    context.database.prepare()
+    for role in users:
+        context.database.transact(people.add_user, role, hashed(PASSWORD), role, datetime.now(UTC))
+    server = WebServer(context, workers, Web(port=0, **web))
+    with server:
+        wait_until(lambda: _answers(server.url), 20)
+        yield Served(server.url, context.database, context)
+        context.stopping.set()
+    workers.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(url) and requests.get(f"{url}/healthz", timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+def chromium() -> str | None:
+    """Debian's Chromium, if it is installed."""
+    import shutil
+
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
