@@ -15,6 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
+from sqlalchemy.exc import DataError
 from structlog import get_logger
 
 import monitor
@@ -45,7 +46,12 @@ def create_app(context: Context, workers: Workers, web: Web) -> ASGIApp:
     app = Litestar(
         [*pages.HANDLERS, *health.HANDLERS, ROUTER, plots, own],
         state=State({"site": site}),
-        exception_handlers={HTTPException: _refused, MonitorError: _failed, Exception: _surprised},
+        exception_handlers={
+            HTTPException: _refused,
+            MonitorError: _failed,
+            RecursionError: _nested,
+            Exception: _surprised,
+        },
         middleware=[RateLimitConfig(("minute", web.requests_per_minute), exclude=["^/static"]).middleware],
         compression_config=CompressionConfig(backend="gzip", minimum_size=1000),
         request_max_body_size=web.body_limit_mb * 2**20,
@@ -81,6 +87,14 @@ def _failed(request: AnyRequest, error: MonitorError) -> Response[Any]:
         else 503 if isinstance(error, DatabaseUnreachableError) else 500
     )  # fmt: skip
     return answer(request, status, str(error))
+
+
+def _nested(request: AnyRequest, _error: RecursionError) -> Response[Any]:
+    return answer(request, 400, "the body is nested too deeply")
+
+
+def _unstorable(request: AnyRequest, _error: DataError) -> Response[Any]:
+    return answer(request, 400, "a value cannot be stored: it holds characters that the database does not take, or is too long")
 
 
 def _surprised(request: AnyRequest, error: Exception) -> Response[Any]:

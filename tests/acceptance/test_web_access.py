@@ -1,0 +1,272 @@
+"""Who may do what over HTTP, and what an attacker finds."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+import zstandard
+
+from monitor.storage import people
+from tests.conftest import Project
+from tests.web import PASSWORD, SECRET, Served, lived, served
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A service that has seen a model decay."""
+    from tests.conftest import project as fixture
+
+    made: Project = fixture.__wrapped__(tmp_path_factory.mktemp("access"))  # type: ignore[attr-defined]
+    return lived(made)
+
+
+@pytest.fixture(scope="module")
+def site(history: Project) -> Iterator[Served]:
+    """A service that asks for a login."""
+    with served(history, users=("viewer", "operator", "admin"), login=True, requests_per_minute=100_000) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def own(history: Project) -> Iterator[Served]:
+    """A service on a loopback address, as it is by default."""
+    with served(history, requests_per_minute=100_000) as found:
+        yield found
+
+
+def routes(site: Served) -> list[tuple[str, str, str]]:
+    """Method, path with real ids, and the least role, of everything that is served."""
+    ids = site.ids()
+    known = {
+        "name": "churn", "metric": "roc_auc", "alert": ids["alert"], "run": ids["run"], "request_id": ids["request"], "notification": ids["notification"], "silence": "00000000",
+        "action": "acknowledge", "one_version": "0", "other": "1",
+    }  # fmt: skip
+    schema = site.get("/api/v1/schema/openapi.json", headers=site.token("viewer")).json()
+    found = []
+    for path, methods in schema["paths"].items():
+        for method in methods:
+            role = "viewer" if method == "get" else "operator"
+            found.append((method.upper(), re.sub(r"{(\w+)}", lambda match: known[match[1]], path), role))
+    pages = [
+        "/",
+        "/monitors/churn",
+        "/runs/{run}",
+        "/alerts",
+        "/alerts/{alert}",
+        "/silences",
+        "/notifications",
+        "/retraining",
+        "/retraining/{request_id}",
+        "/settings",
+        "/metrics",
+    ]
+    found += [("GET", re.sub(r"{(\w+)}", lambda match: known[match[1]], path), "viewer") for path in pages]
+    forms = [
+        "/alerts/{alert}/acknowledge",
+        "/silences",
+        "/silences/0/expire",
+        "/notifications/{notification}/retry",
+        "/retraining/{request_id}/approve",
+        "/retraining/{request_id}/cancel",
+    ]
+    found += [("POST", re.sub(r"{(\w+)}", lambda match: known[match[1]], path), "operator") for path in forms]
+    assert len(found) > 40
+    return found
+
+
+def test_each_route_with_each_role_and_none(site: Served) -> None:
+    tokens = {role: site.token(role) for role in ("viewer", "operator", "admin")}
+    for method, path, least in routes(site):
+        without = requests.request(method, site.url + path, allow_redirects=False, timeout=60)
+        if path.startswith(("/api/", "/metrics")):
+            assert without.status_code == 401, (method, path)
+            assert without.headers["content-type"] == "application/problem+json"
+        else:
+            assert (without.status_code, without.headers["location"].split("?")[0]) == (303, "/login"), (method, path)
+        if least == "operator":
+            refused = requests.request(method, site.url + path, headers=tokens["viewer"], json={}, timeout=60)
+            assert refused.status_code == 403, (method, path, refused.text)
+        if method == "GET":
+            for role in tokens:
+                seen = requests.get(site.url + path, headers=tokens[role], timeout=60)
+                assert seen.status_code in (200, 404), (path, role, seen.text)
+
+
+def test_tokens_that_are_unknown_revoked_or_old_open_nothing(site: Served) -> None:
+    now = datetime.now(UTC)
+    row, token = site.database.transact(people.create_token, "gone", "admin", now, now + timedelta(hours=1))
+    header = {"authorization": f"Bearer {token}"}
+    assert site.get("/api/v1/monitors", headers=header).status_code == 200
+    site.database.transact(lambda session: setattr(people.find_token(session, row.uuid)[0], "revoked_at", now))
+    assert site.get("/api/v1/monitors", headers=header).status_code == 401
+    _, old = site.database.transact(people.create_token, "old", "admin", now, now - timedelta(seconds=1))
+    for given in (f"Bearer {old}", "Bearer ", "Bearer mon_x", "Basic dTpw", f"bearer{token}"):
+        assert site.get("/api/v1/monitors", headers={"authorization": given}).status_code == 401, given
+    assert token not in str(site.database.read(lambda session: [vars(each) for each in people.tokens(session)]))
+
+
+def test_a_session_has_safe_cookies_and_ends_with_its_user(site: Served) -> None:
+    client = requests.Session()
+    form = client.get(f"{site.url}/login", timeout=60)
+    token = re.search(r'name="token" value="(\w+)"', form.text)
+    assert token is not None
+    data = {"token": token[1], "name": "admin", "password": PASSWORD, "next": "//evil.example/"}
+    entered = client.post(f"{site.url}/login", data=data, allow_redirects=False, timeout=60)
+    assert (entered.status_code, entered.headers["location"]) == (303, "/")
+    assert {"HttpOnly", "SameSite=strict"} <= {each.strip() for each in entered.headers["set-cookie"].split(";")}
+    assert client.get(f"{site.url}/settings", timeout=60).status_code == 200
+    site.database.transact(people.remove_user, "admin")
+    assert client.get(f"{site.url}/settings", allow_redirects=False, timeout=60).status_code == 303
+
+
+def test_forms_and_requests_of_other_sites_are_refused(own: Served) -> None:
+    alert = own.ids()["alert"]
+    path = f"/alerts/{alert}/acknowledge"
+    assert own.post(path, data={"note": "x"}).status_code == 403
+    assert own.post(path, data={"note": "x", "token": "0" * 64}, cookies={"monitor_form": "x"}).status_code == 403
+    for headers in (
+        {"origin": "https://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ):
+        answer = own.post(f"/api/v1/alerts/{alert}/acknowledge", json={}, headers=headers)
+        assert answer.status_code == 403, headers
+        assert "another site" in answer.json()["detail"]
+    for host in ("evil.example", "evil.example:8400", ""):
+        assert own.get("/api/v1/monitors", headers={"host": host}).status_code == 400, host
+    assert own.get("/api/v1/monitors", headers={"host": "localhost:1"}).status_code == 200
+
+
+def test_every_answer_carries_the_headers_that_keep_it_safe(own: Served) -> None:
+    for path in ("/", "/nothing", "/login", "/api/v1/monitors", "/api/v1/nothing", "/healthz", "/static/style.css"):
+        headers = own.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_sensitive_values_are_in_no_answer(own: Served) -> None:
+    for method, path, _ in routes(own):
+        if method == "GET":
+            assert SECRET not in own.get(path).text, path
+
+
+def test_tricks_with_paths_find_nothing(own: Served) -> None:
+    inside = own.context.loaded.path.name
+    for path in (
+        f"/static/../{inside}", f"/static/%2e%2e/{inside}", f"/static/..%2f..%2f{inside}", "/static/plotly/../../../../etc/passwd", "/runs/..%2f..%2fetc%2fpasswd/report",
+        "/runs/%00/report", "/runs/'%20OR%201=1/report", "/api/v1/runs/%25/report", "/api/v1/runs/_/report", "//etc/passwd",
+    ):  # fmt: skip
+        with requests.Session() as client:
+            prepared = requests.Request("GET", own.url).prepare()
+            prepared.url = own.url + path
+            answer = client.send(prepared, timeout=60, allow_redirects=False)
+        assert answer.status_code in (400, 404), (path, answer.status_code)
+        assert "root:" not in answer.text
+        assert "monitors:" not in answer.text
+
+
+def test_bodies_that_are_broken_too_large_or_bombs_are_refused_in_words(own: Served) -> None:
+    silences = "/api/v1/silences"
+    json_type = {"content-type": "application/json"}
+    for body in (
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"matchers": 1}',
+        b"\xff\xfe",
+        b'{"matchers": ["x"], "duration": "2h"}',
+        b'{"matchers": [], "duration": "2h"}',
+        b"[" * 100_000,
+    ):
+        answer = own.post(silences, data=body, headers=json_type)
+        assert answer.status_code == 400, (body[:40], answer.status_code)
+        assert answer.json()["detail"]
+    large = own.post("/api/v1/predictions?monitor=churn", data=b"x" * (33 * 2**20), headers=json_type)
+    assert large.status_code == 413
+    zeros = b"[" + b" " * (2**30)
+    for encoding, packed in (("gzip", gzip.compress(zeros, 9)), ("zstd", zstandard.compress(zeros, 19))):
+        assert len(packed) < 2 * 2**20
+        bomb = own.post(
+            "/api/v1/predictions?monitor=churn", data=packed, headers=json_type | {"content-encoding": encoding}
+        )
+        assert (bomb.status_code, "once unpacked" in bomb.json()["detail"]) == (413, True), encoding
+    assert (
+        own.post(
+            "/api/v1/predictions?monitor=churn", data=b"nonsense", headers={"content-encoding": "gzip"}
+        ).status_code
+        == 400
+    )
+    assert (
+        own.post("/api/v1/predictions?monitor=churn", data=b"x", headers={"content-encoding": "br"}).status_code == 415
+    )
+
+
+def test_too_many_requests_are_told_to_wait(history: Project) -> None:
+    with served(history, requests_per_minute=5) as site:
+        answers = [site.get("/api/v1/monitors") for _ in range(12)]
+        assert answers[-1].status_code == 429
+        assert answers[-1].json()["title"] == "Too Many Requests"
+
+
+def test_settings_show_no_secret(project: Project) -> None:
+    project.values["channels"] = {
+        "hook": {"type": "webhook", "url": "https://user:hunter2@example.org/abc-path", "secret": "whsec_abcdefgh"},
+        "chat": "slack://TokenA/TokenB/TokenC",
+    }
+    project.values["database"] = f"sqlite:///{project.folder}/monitor.db"
+    with served(project) as site:
+        shown = site.get("/settings").text
+    for secret in ("hunter2", "whsec_abcdefgh", "TokenB", "abc-path"):
+        assert secret not in shown
+
+
+def test_an_address_that_others_reach_takes_somebody_who_may_log_in(project: Project, monitor_command: Any) -> None:
+    project.values["web"] = {"host": "0.0.0.0", "port": 0}
+    project.write()
+    refused = monitor_command("serve", cwd=project.folder)
+    assert refused.returncode == 2
+    assert "monitor users add" in refused.stderr
+
+
+def test_people_and_tokens_are_managed_by_commands(project: Project, monitor_command: Any) -> None:
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    project.write()
+    command = [str(Path(sys.executable).parent / "monitor"), "users", "add", "ann", "--role", "admin"]
+    short = subprocess.run(command, cwd=project.folder, input="short\n", capture_output=True, text=True, check=False)
+    assert (short.returncode, "at least 12" in short.stderr) == (2, True)
+    subprocess.run(command, cwd=project.folder, input=f"{PASSWORD}\n", capture_output=True, text=True, check=True)
+    assert json.loads(monitor_command("users", "list", "--json", cwd=project.folder).stdout)[0]["role"] == "admin"
+    token = monitor_command("tokens", "create", "ci", "--for", "90d", cwd=project.folder).stdout.strip()
+    assert token.startswith("mon_")
+    (row,) = json.loads(monitor_command("tokens", "list", "--json", cwd=project.folder).stdout)
+    assert (row["name"], row["role"], row["revoked"]) == ("ci", "operator", None)
+    assert "is revoked" in monitor_command("tokens", "revoke", row["id"][:8], cwd=project.folder).stdout
+    assert project.query("SELECT action FROM audit_log ORDER BY id") == [
+        ("user added",),
+        ("token created",),
+        ("token revoked",),
+    ]
+    assert not any(PASSWORD in str(each) for each in project.query("SELECT * FROM users"))
+
+
+def test_behind_a_proxy_with_a_prefix_links_lead_back_through_it(history: Project) -> None:
+    with served(history, root_path="/monitor") as site:
+        base = site.url.removesuffix("/monitor")
+        for prefix in ("", "/monitor"):  # a proxy that takes the prefix off, and one that leaves it
+            page = requests.get(f"{base}{prefix}/alerts", timeout=60)
+            assert page.status_code == 200
+            assert 'href="/monitor/alerts"' in page.text
+            assert 'href="/alerts"' not in page.text

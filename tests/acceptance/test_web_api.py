@@ -1,0 +1,286 @@
+"""The HTTP API: what is read and changed, ingestion, the Python client, and that nothing is answered that is not documented."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import pyarrow as pa
+import pytest
+import requests
+import zstandard
+
+from monitor import Client, ClientError
+from monitor.sources import ingest
+from monitor.sources.ingest import ParquetStore
+from tests.conftest import Project, logged
+from tests.processes import wait_until
+from tests.web import Served, lived, served
+
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A service that has seen a model decay."""
+    from tests.conftest import project as fixture
+
+    made: Project = fixture.__wrapped__(tmp_path_factory.mktemp("api"))  # type: ignore[attr-defined]
+    return lived(made)
+
+
+@pytest.fixture(scope="module")
+def site(history: Project) -> Iterator[Served]:
+    with served(history, requests_per_minute=1_000_000) as found:
+        yield found
+
+
+def test_lists_are_paged_and_what_has_not_changed_is_not_sent_again(site: Served) -> None:
+    seen, cursor = [], None
+    while True:
+        page = site.get("/api/v1/runs", params={"limit": 3} | ({"cursor": cursor} if cursor else {})).json()
+        seen += [run["id"] for run in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == 10
+    first = site.get("/api/v1/monitors/churn/series")
+    again = site.get("/api/v1/monitors/churn/series", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_long_series_keeps_its_peaks_when_it_is_thinned() -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from monitor.storage.overview import Value
+    from monitor.web.api.monitors import thinned
+
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    values = [
+        Value(start + timedelta(hours=n), 100.0 if n == 4321 else n % 7, None, None, None, None, "", "")
+        for n in range(10_000)
+    ]
+    kept = thinned(values, 200)
+    assert len(kept) <= 202
+    assert max(each.value or 0 for each in kept) == 100
+    assert [each.start for each in kept] == sorted(each.start for each in kept)
+
+
+def test_what_people_do_by_the_api(site: Served) -> None:
+    ids = site.ids()
+    told = site.post(f"/api/v1/alerts/{ids['alert']}/acknowledge", json={"note": "on it", "duration": "2d"}).json()
+    assert told["acknowledged"] is True
+    life = site.get(f"/api/v1/alerts/{ids['alert']}").json()
+    assert life["timeline"][-1]["detail"]["note"] == "on it"
+    assert site.post(f"/api/v1/alerts/{ids['alert']}/unacknowledge").json()["acknowledged"] is False
+    assert site.post(f"/api/v1/alerts/{ids['alert']}/feedback", json={"verdict": "useless"}).status_code == 200
+    silence = site.post("/api/v1/silences", json={"matchers": ['model_monitor="churn"'], "duration": "2h"})
+    assert silence.status_code == 201
+    assert "silenced until" in site.get(f"/api/v1/alerts/{ids['alert']}").json()["quiet"]
+    assert requests.delete(f"{site.url}/api/v1/silences/{silence.json()['id']}", timeout=60).status_code == 200
+    assert site.post("/api/v1/deployments", json={"model": "nobody", "version": "2"}).status_code == 400
+    planned = site.post("/api/v1/monitors/churn/runs", json={})
+    assert planned.status_code == 202
+    assert site.get(f"/api/v1/runs/{planned.json()['runs'][0]}").json()["kind"] == "adhoc"
+    assert site.get(f"/api/v1/runs/{ids['run']}/findings").json()[0]["severity"] == "critical"
+    report = site.get(f"/api/v1/runs/{ids['run']}/report")
+    assert "attachment" in report.headers["content-disposition"]
+
+
+def test_a_training_is_completed_by_its_own_token_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from monitor.services.launch_retraining import Launcher
+    from monitor.services.workers import Workers
+    from tests.acceptance.test_launchers import requested
+    from tests.alerting import Service
+
+    policy = {"when": ["performance"], "launcher": "train"}
+    service = Service(
+        project, {"churn": {"alerts": {}, "retraining": policy}}, external_url="https://monitor.example.org",
+        launchers={"train": {"type": "webhook", "url": "http://127.0.0.1:1/", "allow_private": True}},
+    )  # fmt: skip
+    uuid = service.context.database.transact(requested, 1)
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "monitor.services.launch_retraining.webhook.launch", lambda url, secret, request, **_: sent.append(request)
+    )
+    launcher = Launcher(service.context, Workers(warm=False))
+    launcher.launch()
+    launcher.close()
+    schema = Path(__file__).resolve().parents[2] / "docs/reference/retraining.schema.json"
+    jsonschema.validate(sent[0], json.loads(schema.read_text()))
+    callback = sent[0]["callback"]
+    assert callback["url"] == f"https://monitor.example.org/api/v1/retraining/{uuid}/complete"
+    with served(project, users=("admin",), login=True) as site:
+        path = f"/api/v1/retraining/{uuid}/complete"
+        assert site.post(path, json={}).status_code == 401
+        assert site.post(path, json={}, headers={"authorization": "Bearer monc_wrong"}).status_code == 403
+        token = {"authorization": f"Bearer {callback['token']}"}
+        assert site.get("/api/v1/monitors", headers=token).status_code == 401
+        assert site.post(path, json={"text": "done"}, headers=token).json()["state"] == "succeeded"
+        assert site.post(path, json={}, headers=token).status_code == 409
+
+
+@pytest.fixture
+def empty(project: Project) -> Project:
+    """A model without a log: it sends what it predicts."""
+    project.monitor["source"] = {"path": "sent/predictions/*.parquet", "ingest": True}
+    project.monitor["labels"] = {"path": "sent/labels/*.parquet", "ingest": True, "delay": "1d", "expected": 1.0}
+    return project
+
+
+def rows_in(project: Project, what: str = "predictions") -> pd.DataFrame:
+    ingest.open_store(project.folder / "sent" / what).flush()
+    return pd.concat([pd.read_parquet(path) for path in sorted((project.folder / "sent" / what).glob("*.parquet"))])
+
+
+def test_a_model_without_a_log_sends_what_it_predicts_and_is_watched(empty: Project) -> None:
+    frame = logged(1200)
+    with served(empty) as site:
+        client = Client(site.url)
+        assert client.predictions("churn", frame.drop(columns="label")).accepted == 1200
+        assert client.predictions("churn", frame.drop(columns="label")).duplicates == 1200
+        truth = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
+        assert client.labels("churn", pa.Table.from_pandas(truth)).accepted == 1200
+        rows_in(empty)
+        rows_in(empty, "labels")
+    assert empty.run().failed == 0
+    assert empty.query("SELECT DISTINCT status, severity FROM runs") == [("done", "none")]
+    assert empty.query("SELECT sum(r.rows) FROM runs r WHERE kind = 'data'") == [(1200,)]
+
+
+def test_rows_come_as_json_lines_or_arrow_plain_or_packed(empty: Project) -> None:
+    rows = [{"id": n, "prediction": 1, "probability": 0.9, "income": 1.5 if n else 1} for n in range(3)]
+    table = pa.Table.from_pylist([{**row, "id": row["id"] + 100} for row in rows])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    lines = "\n".join(json.dumps({**row, "id": row["id"] + 200}) for row in rows).encode()
+    path = "/api/v1/predictions?monitor=churn"
+    with served(empty) as site:
+        assert site.post(path, json=rows).json() == {"accepted": 3, "duplicates": 0}
+        assert site.post(path, json={"rows": rows}).json() == {"accepted": 0, "duplicates": 3}
+        packed = {"content-type": ARROW, "content-encoding": "zstd"}
+        assert site.post(path, data=zstandard.compress(bytes(sink.getvalue())), headers=packed).json()["accepted"] == 3
+        packed = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+        assert site.post(path, data=gzip.compress(lines), headers=packed).json()["accepted"] == 3
+        assert Client(site.url).predictions("churn", rows[0] | {"id": 900}).accepted == 1
+    found = rows_in(empty)
+    assert len(found) == found["id"].nunique() == 10
+    assert found["event_time"].notna().all()
+
+
+def test_what_cannot_be_taken_is_refused_whole_and_in_words(empty: Project) -> None:
+    path = "/api/v1/predictions?monitor=churn"
+    good = {"id": 1, "prediction": 1, "probability": 0.9, "region": "north"}
+    with served(empty) as site:
+        assert site.post(path, json=[good]).status_code == 202
+        for rows, words in (
+            ([{"id": 2}], "no column 'prediction'"), ([good, {**good, "id": None}], "an id is missing"), ([{**good, "id": 3, "region": 5}, {**good, "id": 4}], "several types"),
+            ([{**good, "id": 5, "probability": "high"}], "was double so far"), ([{**good, "id": 6, "event_time": "yesterday"}], "not all times"),
+            ([{**good, "id": 7, "tags": ["a"]}], "lists or objects"), ([], "a list of rows"), (["x"], "a list of rows"),
+        ):  # fmt: skip
+            answer = site.post(path, json=rows)
+            assert answer.status_code == 422, (rows, answer.text)
+            assert words in answer.json()["detail"], (rows, answer.text)
+        assert site.post("/api/v1/predictions?monitor=nobody", json=[good]).status_code == 404
+        with pytest.raises(ClientError, match="no column 'prediction'") as caught:
+            Client(site.url).predictions("churn", {"id": 8})
+        assert caught.value.status == 422
+    assert list(rows_in(empty)["id"]) == [1]
+
+
+def test_a_log_of_its_own_is_not_written(site: Served) -> None:
+    answer = site.post("/api/v1/predictions?monitor=churn", json=[{"id": 1}])
+    assert (answer.status_code, "ingest: true" in answer.json()["detail"]) == (400, True)
+
+
+def test_labels_that_are_corrected_are_kept_and_repeated_ones_are_not(empty: Project) -> None:
+    with served(empty) as site:
+        client = Client(site.url)
+        told = [client.labels("churn", {"id": 1, "label": label}).accepted for label in (0, 0, 1, 1, 0)]
+    assert told == [1, 0, 1, 0, 1]
+    assert list(rows_in(empty, "labels")["label"]) == [0, 1, 0]
+
+
+def test_a_process_that_dies_while_it_takes_rows_keeps_each_once(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def table(first: int, number: int) -> tuple[pa.Table, list[str]]:
+        ids = [str(each) for each in range(first, first + number)]
+        return pa.table({"id": ids, "x": [1.0] * number}), ids
+
+    folder = tmp_path / "store"
+    store = ParquetStore(folder)
+    large = ingest.ROWS_A_FILE
+    store.add(*table(0, large))
+    written = store._write
+
+    def dies(number: int, rows: pa.Table) -> None:
+        written(number, rows)
+        raise SystemExit
+
+    monkeypatch.setattr(store, "_write", dies)
+    with pytest.raises(SystemExit):
+        store.add(*table(large, large))  # its file is there, its transaction is not
+    store.add(*table(5 * large, 3))
+    with pytest.raises(SystemExit):
+        store.flush()
+    again = ParquetStore(folder)
+    assert again.add(*table(large, large)).accepted == large
+    assert again.add(*table(5 * large, 3)).duplicates == 3
+    again.flush()
+    found = pd.concat([pd.read_parquet(path) for path in folder.glob("*.parquet")])
+    assert len(found) == found["id"].nunique() == 2 * large + 3
+    wait_until(lambda: not list(folder.glob("*.half")), 5)
+
+
+def test_health_and_metrics(site: Served) -> None:
+    assert site.get("/healthz").json() == {"status": "ok"}
+    assert site.get("/readyz").json() == {"status": "ok"}
+    answer = site.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for name in (
+        "monitor_runs_total",
+        "monitor_lag_seconds",
+        "monitor_alerts_firing",
+        "monitor_model_performance",
+        "monitor_notifications",
+    ):
+        assert f"# HELP {name}" in answer.text
+    assert 'monitor_alerts_firing{kind="performance",severity="critical"} 1.0' in answer.text
+
+
+def test_the_api_answers_nothing_that_is_not_documented(site: Served) -> None:
+    from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis import openapi
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    )
+
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+    answers: dict[int, int] = {}
+    for result in openapi.from_url(f"{site.url}/api/v1/schema/openapi.json").get_all_operations():
+        operation = result.ok()
+
+        @settings(
+            max_examples=200 if "MONITOR_LONG" in os.environ else 12, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate],
+        )  # fmt: skip
+        @given(case=operation.as_strategy())
+        def ask(case: Any) -> None:
+            response = case.call(timeout=60)
+            answers[response.status_code] = answers.get(response.status_code, 0) + 1
+            case.validate_response(response, checks=checks)
+
+        ask()
+    print(f"answers by status: {answers}")
+    assert {200, 400, 404} <= set(answers)
