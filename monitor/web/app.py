@@ -94,7 +94,9 @@ def _nested(request: AnyRequest, _error: RecursionError) -> Response[Any]:
 
 
 def _unstorable(request: AnyRequest, _error: DataError) -> Response[Any]:
-    return answer(request, 400, "a value cannot be stored: it holds characters that the database does not take, or is too long")
+    return answer(
+        request, 400, "a value cannot be stored: it holds characters that the database does not take, or is too long"
+    )
 
 
 def _surprised(request: AnyRequest, error: Exception) -> Response[Any]:
