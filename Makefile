@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-detection bench-database replay chaos docs pins clean
+.PHONY: demo test lint bench bench-detection bench-database bench-web replay chaos docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -34,6 +34,10 @@ bench-detection: .venv/.installed
 # 20 million metric values on PostgreSQL, 5 million on SQLite (MONITOR_BENCH_MILLIONS takes another number).
 bench-database: .venv/.installed
 	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_report_database.py
+
+# Ingestion, rows a second; page times with 500 monitors and 5 million metric values.
+bench-web: .venv/.installed
+	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_web.py
 
 # A year of hotel bookings, whose labels come over months: worked day by day, replayed, and caught up, to the same history.
 replay: .venv/.installed

@@ -1,7 +1,8 @@
-"""Writes docs/reference/configuration.md and command-line.md from the code: `make docs`. A test compares."""
+"""Writes docs/reference/configuration.md, command-line.md and openapi.json from the code: `make docs`. A test compares."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import typer
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 
 from monitor.cli import app
 from monitor.config import model
+from monitor.web.app import schema
 
 PAGES = Path(__file__).parent / "reference"
 
@@ -25,7 +27,7 @@ PARTS = [
     (model.LabelColumns, "`labels.columns`"), (model.ReferenceData, "`reference`"), (model.ColumnNames, "`columns`"), (model.Windows, "`windows`"), (model.Sample, "`sample`"),
     (model.ChecksConfig, "`checks`"), (model.Alerts, "`alerts`"), (model.Retraining, "`retraining`"), (model.WebhookChannel, "`channels.NAME`, type `webhook`"),
     (model.AppriseChannel, "`channels.NAME`, type `apprise` (or just its URL)"), (model.Route, "`routes`"), (model.CommandLauncher, "`launchers.NAME`, type `command`"),
-    (model.WebhookLauncher, "`launchers.NAME`, type `webhook`"), (model.Workers, "`workers`"),
+    (model.WebhookLauncher, "`launchers.NAME`, type `webhook`"), (model.Workers, "`workers`"), (model.Web, "`web`"),
 ]
 
 COMMANDS = """# The command line
@@ -54,6 +56,11 @@ def command_page() -> str:
     return "\n".join(lines)
 
 
+def openapi_page() -> str:
+    """The OpenAPI document of the HTTP API."""
+    return json.dumps(schema(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def _describe(command: object, name: str, lines: list[str]) -> None:
     below = getattr(command, "commands", None)
     if below is not None:
@@ -71,3 +78,4 @@ def _describe(command: object, name: str, lines: list[str]) -> None:
 if __name__ == "__main__":
     (PAGES / "configuration.md").write_text(configuration_page(), encoding="utf-8")
     (PAGES / "command-line.md").write_text(command_page(), encoding="utf-8")
+    (PAGES / "openapi.json").write_text(openapi_page(), encoding="utf-8")

@@ -121,6 +121,7 @@ def project(tmp_path: Path) -> Project:
     made = Project(
         tmp_path,
         {
+            "web": False,
             "monitors": {
                 "churn": {
                     "task": "binary",
@@ -138,7 +139,7 @@ def project(tmp_path: Path) -> Project:
                     },
                     "windows": {"length": "5d", "start": "2025-01-01", "anchor": "2025-01-01"},
                 }
-            }
+            },
         },
     )
     logged(1500, seed=7, start="2024-12-01").to_parquet(tmp_path / "reference.parquet", index=False)

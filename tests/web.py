@@ -12,6 +12,7 @@ import numpy as np
 import requests
 
 from monitor.config.model import Web
+from monitor.domain.checks import Severity
 from monitor.services.context import Context, open_database
 from monitor.services.workers import Workers
 from monitor.storage import people
@@ -73,17 +74,20 @@ class Served:
         _, token = self.database.transact(people.create_token, role, role, datetime.now(UTC), None)
         return {"authorization": f"Bearer {token}"}
 
-    def ids(self) -> dict[str, str]:
-        """An id of each kind."""
+    def ids(self, request_state: str = "awaiting_approval") -> dict[str, str]:
+        """An id of each kind: of a run and an alert of realised performance, of a data run that found something, of a request in a state or ended by hand."""
         from monitor.storage import alerts, outbox, retraining, runs
 
         def read(session: Any) -> dict[str, str]:
             found = alerts.listed(session, everything=True)
-            run = next(run for run, _ in runs.listed(session, None, "done", 50) if run.severity == "critical")
+            done = [run for run, _ in runs.listed(session, None, "done", 500)]
             return {
                 "alert": next(alert.uuid for alert, _ in found if alert.kind == "performance"),
-                "run": run.uuid,
-                "request": retraining.in_state(session, "awaiting_approval", "cancelled", "open")[0].uuid,
+                "run": next(run.uuid for run in done if run.severity == "critical"),
+                "data_run": max(
+                    (run for run in done if run.kind == "data"), key=lambda run: Severity(run.severity)
+                ).uuid,
+                "request": retraining.in_state(session, request_state, "cancelled", "open")[0].uuid,
                 "notification": outbox.listed(session, None)[0].uuid,
             }
 

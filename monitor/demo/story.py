@@ -163,6 +163,7 @@ def _conclude(console: Console, database: Database, folder: Path, finished: int,
     )
     where = f"-c {folder / 'monitor.yaml'}"
     console.print("\nLook further:")
+    console.print(f"  monitor serve --web-only {where}   # then http://127.0.0.1:8400", highlight=False)
     console.print(f"  monitor status {where}", highlight=False)
     console.print(f"  monitor alerts list --all {where}", highlight=False)
     if raised:

@@ -52,8 +52,8 @@ class Standing:
     configuration_id: int
 
 
-def fleet(session: Session) -> list[Standing]:
-    """Every monitor that is watched, by name."""
+def fleet(session: Session, only: int | None = None) -> list[Standing]:
+    """Every monitor that is watched (or only one), by name."""
     firing: dict[int | None, list[tuple[str, datetime]]] = {}
     for monitor_id, severity, began in session.execute(
         select(Alert.monitor_id, Alert.severity, Alert.since).where(
@@ -85,7 +85,7 @@ def fleet(session: Session) -> list[Standing]:
         select(MonitorRow, SourceState.error, ended, Run.rows, Run.window_end)
         .outerjoin(SourceState, SourceState.monitor_id == MonitorRow.id)
         .outerjoin(Run, Run.id == last)
-        .where(MonitorRow.active_name.is_not(None))
+        .where(MonitorRow.active_name.is_not(None) if only is None else MonitorRow.id == only)
         .order_by(MonitorRow.name)
     )
     found = []

@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError as Unstorable
 from structlog import get_logger
 
 import monitor
@@ -34,6 +34,16 @@ _COMPONENTS = Components(
 )  # fmt: skip
 
 
+_OPENAPI = OpenAPIConfig(
+    "Monitor", monitor.__version__, description=_ABOUT, path="/api/v1/schema", render_plugins=[JsonRenderPlugin()], components=_COMPONENTS, security=[{"token": []}]
+)  # fmt: skip
+
+
+def schema() -> dict[str, Any]:
+    """The OpenAPI document of the API."""
+    return Litestar([ROUTER], openapi_config=_OPENAPI, logging_config=None).openapi_schema.to_schema()
+
+
 def create_app(context: Context, workers: Workers, web: Web) -> ASGIApp:
     """The ASGI application of a service. workers: make reports and compare references."""
     import plotly
@@ -50,20 +60,13 @@ def create_app(context: Context, workers: Workers, web: Web) -> ASGIApp:
             HTTPException: _refused,
             MonitorError: _failed,
             RecursionError: _nested,
+            Unstorable: _unstorable,
             Exception: _surprised,
         },
         middleware=[RateLimitConfig(("minute", web.requests_per_minute), exclude=["^/static"]).middleware],
         compression_config=CompressionConfig(backend="gzip", minimum_size=1000),
         request_max_body_size=web.body_limit_mb * 2**20,
-        openapi_config=OpenAPIConfig(
-            "Monitor",
-            monitor.__version__,
-            description=_ABOUT,
-            path="/api/v1/schema",
-            render_plugins=[JsonRenderPlugin()],
-            components=_COMPONENTS,
-            security=[{"token": []}],
-        ),
+        openapi_config=_OPENAPI,
         logging_config=None,
     )
     return access.Access(app, context, web)
@@ -93,7 +96,7 @@ def _nested(request: AnyRequest, _error: RecursionError) -> Response[Any]:
     return answer(request, 400, "the body is nested too deeply")
 
 
-def _unstorable(request: AnyRequest, _error: DataError) -> Response[Any]:
+def _unstorable(request: AnyRequest, _error: Unstorable) -> Response[Any]:
     return answer(
         request, 400, "a value cannot be stored: it holds characters that the database does not take, or is too long"
     )

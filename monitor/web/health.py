@@ -117,7 +117,7 @@ class _Collector:
             labels=["monitor", "model", "health"],
         )
         fleet = self._site.fleet(session)
-        for standing, spark in fleet if len(fleet) <= MOST_MONITORS else ():
+        for standing, spark, _ in fleet if len(fleet) <= MOST_MONITORS else ():
             name, model = standing.name, standing.model
             health.add_metric([name, model, standing.health], 1)
             for kind, points in (("realised", spark.realised), ("estimated", spark.estimated)):

@@ -32,12 +32,13 @@ AnyRequest = Request[Any, Any, Any]
 
 @dataclass
 class Site:
-    """One web server's state. sparks: of each monitor what its last windows showed, and when its last run had ended then."""
+    """One web server's state. known: of each monitor what its last windows showed, and when its last run had ended then."""
 
     context: Context
     workers: Workers
     web: Web
-    sparks: dict[int, tuple[datetime | None, Spark]] = field(default_factory=dict)
+    known: dict[int, tuple[datetime | None, Spark, Lines]] = field(default_factory=dict)
+    shown_configuration: tuple[object, str] = (None, "")
     templates: Environment = field(init=False)
     _lock: Lock = field(default_factory=Lock)
 
@@ -45,23 +46,43 @@ class Site:
         self.templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )  # fmt: skip
-        self.templates.filters |= {"time": shown_time, "ago": ago, "number": number, "line": line}
+        self.templates.filters |= {"time": shown_time, "ago": ago, "number": number}
 
     def read(self, work: Any, *args: Any, **kwargs: Any) -> Any:
         """Read from the report database."""
         return self.context.database.read(work, *args, **kwargs)
 
-    def fleet(self, session: Session) -> list[tuple[Standing, Spark]]:
-        """Every monitor as it stands, with its last windows: these are read anew only when a run of it has ended since."""
+    def fleet(self, session: Session, only: int | None = None) -> list[tuple[Standing, Spark, Lines]]:
+        """Every monitor (or only one) as it stands, with its last windows: these are read and drawn anew only when a run of it has ended since."""
         found = []
-        for each in overview.fleet(session):
-            known = self.sparks.get(each.id)
+        for each in overview.fleet(session, only):
+            known = self.known.get(each.id)
             if known is None or known[0] != each.last_run:
-                known = each.last_run, overview.spark(session, each.id)
+                spark = overview.spark(session, each.id)
+                known = each.last_run, spark, Lines.of(spark)
                 with self._lock:
-                    self.sparks[each.id] = known
-            found.append((each, known[1]))
+                    self.known[each.id] = known
+            found.append((each, known[1], known[2]))
         return found
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The coordinates of a monitor's little plots."""
+
+    realised: str
+    estimated: str
+    drifted: str
+
+    @classmethod
+    def of(cls, spark: Spark) -> Lines:
+        """Realised and estimated performance in one box, drifted columns in another."""
+        both = spark.realised + spark.estimated
+        return cls(
+            line(spark.realised, both, 130, 28),
+            line(spark.estimated, both, 130, 28),
+            line(spark.drifted, spark.drifted, 90, 28),
+        )
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
+from tests.conftest import Project
+from tests.web import chromium, served
+
+IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -26,6 +33,35 @@ def test_the_demo_ends_well_and_calmly(tmp_path: Path, monitor_command: Command)
     assert [each["model_version"] for each in references] == ["", "2"]
     for sentence in ("POST /alerts", "What happened", "Look further:", "began", "noticed"):
         assert sentence in told.stdout
+    _looked_at(Project(tmp_path / "monitor-demo", yaml.safe_load((tmp_path / "monitor-demo/monitor.yaml").read_text())))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
     assert monitor_command("demo", "--folder", "mine", cwd=tmp_path).returncode == 2
+
+
+def _looked_at(demo: Project) -> None:
+    """Its pages, in a browser if there is one; with MONITOR_SCREENSHOTS their pictures are kept in docs/images."""
+    path = chromium()
+    if path is None:
+        return
+    from playwright.sync_api import sync_playwright
+
+    with served(demo) as site, sync_playwright() as playwright:
+        ids = site.ids(request_state="succeeded")
+        pages = {
+            "fleet": "/", "monitor": "/monitors/bike-demand", "window": f"/runs/{ids['data_run']}", "alert": f"/alerts/{ids['alert']}", "alerts": "/alerts?shown=all",
+            "silences": "/silences", "deliveries": "/notifications", "retraining": "/retraining", "request": f"/retraining/{ids['request']}", "settings": "/settings",
+        }  # fmt: skip
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        for scheme in ("light", "dark"):
+            tab = browser.new_context(base_url=site.url, color_scheme=scheme, viewport={"width": 1200, "height": 800})
+            page, said = tab.new_page(), []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            for name, address in pages.items():
+                page.goto(address)
+                page.wait_for_timeout(300)
+                if "MONITOR_SCREENSHOTS" in os.environ:
+                    page.wait_for_timeout(1200)
+                    page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
+            assert said == []
+        browser.close()

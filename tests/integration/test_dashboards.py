@@ -46,7 +46,7 @@ def test_every_panel_asks_what_the_report_database_answers(project: Project, emp
         for title, sql, form in queries:
             with engine.connect() as connection:
                 result = connection.exec_driver_sql(filled(sql).replace("%", "%%"))
-                assert form != "time_series" or "time" in result.keys(), title
+                assert form != "time_series" or "time" in list(result.keys()), title
                 answered[f"{path.stem}: {title}"] = len(result.all())
     assert len(answered) > 15
     for title in (

@@ -30,7 +30,10 @@ def maker() -> ModuleType:
 
 def test_the_reference_pages_are_those_of_the_code() -> None:
     made = maker()
-    for name, page in (("configuration.md", made.configuration_page()), ("command-line.md", made.command_page())):
+    pages = {
+        "configuration.md": made.configuration_page(), "command-line.md": made.command_page(), "openapi.json": made.openapi_page(),
+    }  # fmt: skip
+    for name, page in pages.items():
         assert (ROOT / "docs" / "reference" / name).read_text() == page, "run `make docs`"
 
 
@@ -70,7 +73,7 @@ def test_compose_and_unit_have_the_form_of_their_kind() -> None:
     import yaml
 
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    assert set(compose["services"]) == {"database", "monitor"}
+    assert set(compose["services"]) == {"database", "monitor", "prometheus", "grafana"}
     unit = configparser.ConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(ROOT / "deploy" / "monitor.service")

@@ -22,6 +22,7 @@ def test_the_wheel_holds_migrations_types_and_the_demos_data(tmp_path: Path) -> 
         "monitor/_migrations/env.py",
         "monitor/_migrations/versions/0001_first_tables.py",
     } <= names
+    assert {"monitor/web/templates/fleet.html", "monitor/web/static/style.css", "monitor/web/static/plots.js"} <= names
     assert {"monitor/demo/data/bike_sharing.parquet", "monitor/demo/data/SOURCE.md"} <= names
     assert not any(name.startswith(("tests/", "docs/")) for name in names)
 

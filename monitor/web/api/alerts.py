@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from litestar.openapi.spec import Example
 from litestar.params import Body, QueryParameter
 from sqlalchemy.orm import Session
 
@@ -88,7 +89,12 @@ def _done(request: AnyRequest, work: Any, *args: Any) -> Alert:
 @changes("/alerts/{alert:str}/acknowledge", status_code=200)
 @in_thread
 def acknowledge(
-    request: AnyRequest, alert: Id, data: Annotated[Acknowledgement, Body(description="For how long, and why.")]
+    request: AnyRequest,
+    alert: Id,
+    data: Annotated[
+        Acknowledgement,
+        Body(description="For how long, and why.", examples=[Example(value={"note": "on it", "duration": "2d"})]),
+    ],
 ) -> Alert:
     """Take an alert on: it is not told again."""
     length = None if data.duration is None else Duration.parse(data.duration).approximate()
@@ -109,7 +115,13 @@ def unacknowledge(request: AnyRequest, alert: Id) -> Alert:
 
 @changes("/alerts/{alert:str}/feedback", status_code=200)
 @in_thread
-def feedback(request: AnyRequest, alert: Id, data: Annotated[Feedback, Body(description="What it was.")]) -> Alert:
+def feedback(
+    request: AnyRequest,
+    alert: Id,
+    data: Annotated[
+        Feedback, Body(description="What it was.", examples=[Example(value={"verdict": "expected", "note": "a sale"})])
+    ],
+) -> Alert:
     """Mark an alert as real, expected or useless."""
     return _done(request, by_hand.mark, alert, data.verdict, data.note)
 
@@ -128,7 +140,16 @@ def list_silences(request: AnyRequest, cursor: Cursor = None, limit: Limit = 50)
 
 @changes("/silences", status_code=201)
 @in_thread
-def add_silence(request: AnyRequest, data: Annotated[NewSilence, Body(description="What, and how long.")]) -> Silence:
+def add_silence(
+    request: AnyRequest,
+    data: Annotated[
+        NewSilence,
+        Body(
+            description="What, and how long.",
+            examples=[Example(value={"matchers": ['model="churn"'], "duration": "4h", "comment": "a release"})],
+        ),
+    ],
+) -> Silence:
     """Mute the alerts whose labels match. What still fires when it ends is told then."""
     site, person = site_of(request), asker(request).person()
     starts = data.starts_at or person.now

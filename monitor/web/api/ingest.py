@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 import zstandard
 from anyio.to_thread import run_sync
 from litestar.exceptions import HTTPException
+from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import QueryParameter
 
 from monitor.errors import DataError
 from monitor.services.context import Context
-from monitor.services.ingest import ingest_labels, ingest_predictions, parse
+from monitor.services.ingest import ARROW, JSON, NDJSON, ingest_labels, ingest_predictions, parse
 from monitor.sources.ingest import Taken
 from monitor.web.api.common import changes
 from monitor.web.api.schemas import Ingested
@@ -24,13 +27,50 @@ from monitor.web.site import AnyRequest, site_of
 Monitor = Annotated[str, QueryParameter(description="The monitor whose model it is.", min_length=1)]
 
 
-@changes("/predictions", status_code=202)
+_ROWS = Schema(
+    type=OpenAPIType.ARRAY, min_items=1, items=Schema(type=OpenAPIType.OBJECT, description="A row: one value a column.")
+)
+_PREDICTION = {
+    "id": "a-17",
+    "event_time": "2025-04-01T06:00:00Z",
+    "income": 41.5,
+    "region": "north",
+    "probability": 0.83,
+    "prediction": 1,
+}
+_LABEL = {"id": "a-17", "label": 1, "label_time": "2025-04-08T06:00:00Z"}
+
+
+@dataclass
+class _TakesRows(Operation):
+    """A request whose body is rows in one of three forms."""
+
+    row: ClassVar[dict[str, Any]] = _PREDICTION
+
+    def __post_init__(self) -> None:
+        lines, stream = Schema(type=OpenAPIType.STRING), Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+        self.request_body = RequestBody(
+            description="The rows; Content-Encoding gzip and zstd are taken.", required=True,
+            content={
+                JSON: OpenAPIMediaType(schema=_ROWS, examples={"rows": Example(value=[self.row])}),
+                NDJSON: OpenAPIMediaType(schema=lines, examples={"rows": Example(value=json.dumps(self.row))}),
+                ARROW: OpenAPIMediaType(schema=stream),
+            },
+        )  # fmt: skip
+
+
+@dataclass
+class _TakesLabels(_TakesRows):
+    row: ClassVar[dict[str, Any]] = _LABEL
+
+
+@changes("/predictions", status_code=202, operation_class=_TakesRows)
 async def send_predictions(request: AnyRequest, monitor: Monitor) -> Ingested:
     """Rows that a model received and predicted: JSON (a list of rows), JSON lines or an Arrow stream; gzip and zstd. A row is kept once, by its id."""
     return await _ingest(request, monitor, ingest_predictions)
 
 
-@changes("/labels", status_code=202)
+@changes("/labels", status_code=202, operation_class=_TakesLabels)
 async def send_labels(request: AnyRequest, monitor: Monitor) -> Ingested:
     """What turned out to be true, by the predictions' ids. Another label for the same id corrects it."""
     return await _ingest(request, monitor, ingest_labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter, QueryParameter
 from sqlalchemy.orm import Session
 
@@ -44,7 +45,7 @@ def get_monitor(request: AnyRequest, name: Name) -> Monitor:
 
     def read(session: Session) -> dict[str, Any]:
         row = watched(session, name)
-        return next(described(session, site.context, *each) for each in site.fleet(session) if each[0].id == row.id)
+        return next(described(session, site.context, *each) for each in site.fleet(session, row.id))
 
     return _shown(site.read(read))
 
@@ -110,7 +111,17 @@ def thinned(values: list[Value], points: int) -> list[Value]:
 
 @changes("/monitors/{name:str}/runs", status_code=202)
 @in_thread
-def run_now(request: AnyRequest, name: Name, data: Annotated[NewRun, Body(description="The interval.")]) -> Planned:
+def run_now(
+    request: AnyRequest,
+    name: Name,
+    data: Annotated[
+        NewRun,
+        Body(
+            description="The interval.",
+            examples=[Example(value={"start": "2025-04-01T00:00:00Z", "end": "2025-04-08T00:00:00Z"})],
+        ),
+    ],
+) -> Planned:
     """Look at an interval now, ad hoc and never judged; a daemon works on it."""
     site, person = site_of(request), asker(request).person()
     begins, ends = _aware(data.start), _aware(data.end)

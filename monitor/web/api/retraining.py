@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from litestar.exceptions import PermissionDeniedException
+from litestar.openapi.spec import Example
 from litestar.params import Body, QueryParameter
 from sqlalchemy.orm import Session
 
@@ -103,7 +104,17 @@ def cancel(request: AnyRequest, request_id: Id) -> RetrainingRequest:
 @called_back("/retraining/{request_id:str}/complete", status_code=200)
 @in_thread
 def complete_request(
-    request: AnyRequest, request_id: Id, data: Annotated[Completion, Body(description="How it ended.")]
+    request: AnyRequest,
+    request_id: Id,
+    data: Annotated[
+        Completion,
+        Body(
+            description="How it ended.",
+            examples=[
+                Example(value={"status": "succeeded", "model_version": "4", "reference": "data/reference-4.parquet"})
+            ],
+        ),
+    ],
 ) -> RetrainingRequest:
     """Say how a training ended: with the request's own callback token, which ends with the request, or as an operator."""
     site = site_of(request)
@@ -163,7 +174,16 @@ def list_deployments(request: AnyRequest, cursor: Cursor = None, limit: Limit = 
 
 @changes("/deployments", status_code=201)
 @in_thread
-def deploy(request: AnyRequest, data: Annotated[NewDeployment, Body(description="Which version.")]) -> Deployment:
+def deploy(
+    request: AnyRequest,
+    data: Annotated[
+        NewDeployment,
+        Body(
+            description="Which version.",
+            examples=[Example(value={"model": "churn", "version": "4", "note": "new features"})],
+        ),
+    ],
+) -> Deployment:
     """Tell of a version of a model that goes into production: one call for CI."""
     site, person = site_of(request), asker(request).person()
     at = data.deployed_at or person.now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Response, get
@@ -10,10 +9,10 @@ from litestar.params import FromQuery
 from sqlalchemy.orm import Session
 
 from monitor.services.context import Context
-from monitor.storage import daemons, monitors, outbox
+from monitor.storage import daemons, outbox
 from monitor.storage.overview import Spark, Standing
 from monitor.web.access import requires
-from monitor.web.site import AnyRequest, in_thread, page, site_of
+from monitor.web.site import AnyRequest, Lines, in_thread, page, site_of
 
 _ORDER = ("critical", "warning", "info", "no data", "waiting", "healthy")
 _SORTS = ("health", "name", "alerts", "last")
@@ -29,7 +28,7 @@ def show(
 
     def read(session: Session) -> dict[str, Any]:
         rows = [described(session, site.context, *each) for each in site.fleet(session)]
-        return {"rows": rows, "troubles": _troubles(session)}
+        return {"rows": rows, "troubles": _troubles(session, rows)}
 
     found = site.read(read)
     rows = found["rows"]
@@ -45,7 +44,7 @@ def show(
     )  # fmt: skip
 
 
-def described(session: Session, context: Context, standing: Standing, spark: Spark) -> dict[str, Any]:
+def described(session: Session, context: Context, standing: Standing, spark: Spark, lines: Lines) -> dict[str, Any]:
     """A monitor as a row: what is known of it, and when its next window is due."""
     entry = context.configuration_of(session, standing.configuration_id).monitors.get(standing.name)
     tags = entry.tags if entry is not None else {}
@@ -54,12 +53,12 @@ def described(session: Session, context: Context, standing: Standing, spark: Spa
         every = entry.windows.every or entry.windows.length
         due = standing.planned_until + every.approximate() + entry.windows.delay.approximate()
     return {
-        **vars(standing), "tags": tags, "words": " ".join([standing.name, standing.model, *tags.values()]).lower(), "due": due, "spark": spark,
+        **vars(standing), "tags": tags, "words": " ".join([standing.name, standing.model, *tags.values()]).lower(), "due": due, "spark": spark, "lines": lines,
         "value": spark.realised[-1][1] if spark.realised else None, "estimate": spark.estimated[-1][1] if spark.estimated else None,
     }  # fmt: skip
 
 
-def _troubles(session: Session) -> list[str]:
+def _troubles(session: Session, rows: list[dict[str, Any]]) -> list[str]:
     """What is wrong with the service itself."""
     now = daemons.database_time(session)
     found = []
@@ -69,11 +68,7 @@ def _troubles(session: Session) -> list[str]:
     dead = [each for each in outbox.failing(session) if each.status == "dead"]
     if dead:
         found.append(f"{len(dead)} notifications could not be delivered: see Alerts, dead letters")
-    for row in monitors.active(session):
-        state = monitors.source_state(session, row.id)
-        if state.error and state.failing_since is not None:
-            hours = (datetime.now(UTC) - state.failing_since).total_seconds() / 3600
-            found.append(f"{row.name}: its source cannot be read for {hours:.0f} h: {state.error}")
+    found += [f"{row['name']}: its source cannot be read: {row['source_error']}" for row in rows if row["source_error"]]
     return found
 
 

@@ -77,7 +77,7 @@ def _read(
     impact = overview.impacts(session, row.id, begins, ends, segment)
     happened = overview.marks(session, row, begins, ends)
     state = monitors.source_state(session, row.id)
-    standing = next((each for each in overview.fleet(session) if each.id == row.id), None)
+    standing = next(iter(overview.fleet(session, row.id)), None)
     drawn = {
         "performance": {"metric": chosen, "realised": _lines(realised), "estimated": _lines(estimated)},
         "volume": {"x": [each.start.isoformat() for each in windows], "y": [each.rows for each in windows]},

@@ -13,7 +13,7 @@ from monitor.config import secrets
 from monitor.storage import daemons, people
 from monitor.storage.database import size_bytes
 from monitor.web.access import requires
-from monitor.web.site import AnyRequest, in_thread, page, site_of
+from monitor.web.site import AnyRequest, Site, in_thread, page, site_of
 
 _LIBRARIES = ("evidently", "sqlalchemy", "duckdb", "ibis-framework", "pandas", "scikit-learn", "litestar")
 
@@ -30,14 +30,23 @@ def show(request: AnyRequest) -> Response[str]:
             "tokens": people.tokens(session), "audit": people.recorded(session, 100),
         }  # fmt: skip
 
-    stored = secrets.storable(site.context.configuration.model_dump(mode="json", by_alias=True, exclude_unset=True))
-    configuration = yaml.safe_dump(secrets.masked(stored), sort_keys=False, allow_unicode=True, width=140)
     versions = [(name, importlib.metadata.version(name)) for name in _LIBRARIES]
     kept = site.context.configuration.retention.model_dump(mode="json")
     shown = site.context.database.shown
     return page(
-        request, "settings.html", configuration=configuration, versions=versions, kept=kept, database=shown, **site.read(read)
+        request, "settings.html", configuration=_configuration(site), versions=versions, kept=kept, database=shown, **site.read(read)
     )  # fmt: skip
+
+
+def _configuration(site: Site) -> str:
+    """The configuration in effect as YAML, secrets masked; made once while it stays the same."""
+    own = site.context.configuration
+    if site.shown_configuration[0] is not own:
+        stored = secrets.storable(own.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        text = yaml.dump(secrets.masked(stored), Dumper=dumper, sort_keys=False, allow_unicode=True, width=140)
+        site.shown_configuration = own, text
+    return site.shown_configuration[1]
 
 
 HANDLERS = [show]
