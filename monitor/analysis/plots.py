@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
+import numpy as np
 import zstandard
 
 Plot = Mapping[str, Any]
@@ -25,6 +26,14 @@ def shares(counts: Sequence[int]) -> list[float]:
     """Counts as shares of their sum, 0 to 1."""
     whole = sum(counts) or 1
     return [count / whole for count in counts]
+
+
+def quantiles(plot: Plot, side: str, at: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> list[float]:
+    """Quantiles of a column of numbers, as far as its bins tell: linear within a bin; empty for other columns and without rows. side: `reference` or `window`."""
+    if "edges" not in plot or not sum(plot[side]):
+        return []
+    reached = [0.0, *accumulate(shares(plot[side]))]
+    return [float(each) for each in np.interp(at, reached, plot["edges"])]
 
 
 def picture(plots: Mapping[str, Plot], columns: Sequence[str]) -> bytes | None:

@@ -37,10 +37,11 @@ def annotate(
     def marked(session: Any) -> int:
         number = shared.monitor_id(session, name)
         assert number is not None
-        now = datetime.now(UTC)
+        by = shared.person()
+        by.record(session, "annotation removed" if remove else "annotated", name, f"{span} {verdict.value}: {note}")
         if remove:
-            return annotation.remove(session, number, span, verdict.value, now)
-        annotation.add(session, number, span, verdict.value, note, shared.who(), now)
+            return annotation.remove(session, number, span, verdict.value, by.now)
+        annotation.add(session, number, span, verdict.value, note, by.name, by.now)
         return 1
 
     number = database.transact(marked)
@@ -78,7 +79,12 @@ def deployed(
         known = sorted({entry.model.name for entry in loaded.configuration.monitors.values()})
         raise UsageError(f"no monitor watches a model {model}; there are: {', '.join(known) or 'none'}")
     moment = now if at is None else shared.moment(at)
-    database.transact(deployments.add, model, version, moment, note, shared.who(), now)
+
+    def recorded(session: Any) -> None:
+        shared.person().record(session, "deployed", model, f"version {version}: {note}")
+        deployments.add(session, model, version, moment, note, shared.who(), now)
+
+    database.transact(recorded)
     typer.echo(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")
     for name, entry in watching.items() if reference is not None else ():
         by_version = version if entry.columns.model_version is not None else ""

@@ -162,6 +162,8 @@ def complete_request(
     found = shared.one(database.read(retraining.find, request), "request", request)
     if found.state in (*retraining.ENDED, *retraining.PROPOSAL):
         raise UsageError(f"request {found.uuid[:8]} is {found.state}")
+    ending = "failed" if failed else "succeeded"
+    database.transact(lambda session: shared.person().record(session, "retraining completed", found.uuid, ending))
     state = complete(
         Context(loaded, database),
         Workers(warm=False),

@@ -108,7 +108,7 @@ class Location(Entry):
     )
     ingest: bool = Field(
         False,
-        description="For models that have no log: the API (POST /api/v1/predictions and /labels) writes there; `path` is then FOLDER/*.parquet.",
+        description="For models that have no log: the API (POST /api/v1/predictions and /labels) writes there: `path` is then FOLDER/*.parquet, or `url` and `table` name a table, which is made if it is not there.",
     )
 
     @property
@@ -125,8 +125,12 @@ class Location(Entry):
 
 
 def _check_location(location: Location, what: str, required: bool) -> None:
-    if location.ingest and (location.path is None or not location.path.endswith("/*.parquet")):
-        raise ValueError(f"{what} with `ingest` needs `path: FOLDER/*.parquet`, a folder of its own")
+    in_files = location.path is not None and location.path.endswith("/*.parquet")
+    in_table = location.url is not None and location.table is not None
+    if location.ingest and (location.engine is not None or not (in_files or in_table)):
+        raise ValueError(
+            f"{what} with `ingest` needs `path: FOLDER/*.parquet`, a folder of its own, or `url` with `table`"
+        )
     if required and not location.is_given:
         raise ValueError(f"{what} needs `path`, or `url` with `table` or `query`")
     if location.engine is not None:

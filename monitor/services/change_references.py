@@ -14,7 +14,7 @@ from monitor.services.context import Context
 from monitor.services.specs import COMPARE_REFERENCES, FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.sources.spec import Place
-from monitor.storage import monitors, references, runs
+from monitor.storage import monitors, people, references, runs
 from monitor.storage.tables import MonitorRow, ReferenceVersion
 
 
@@ -85,6 +85,7 @@ def _put(
     stored = references.store(session, fitted.version, fitted.archive, fitted.rows, why, now)
     valid_from = runs.planned_end(session, row.id) or now
     references.put_in_force(session, row.id, model_version, valid_from, stored.id, who, why, now)
+    people.record(session, who, "reference changed", name, f"{fitted.version[:8]}: {why}", now)
     return f"{fitted.version[:8]} ({fitted.rows} rows) holds from {valid_from:%Y-%m-%d %H:%M} UTC on"
 
 
@@ -99,6 +100,7 @@ def _rollback(session: Session, context: Context, name: str, model_version: str,
     target, valid_from = before[-1], runs.planned_end(session, row.id) or now
     why = f"rolled back from {held[-1].version[:8]}"
     references.put_in_force(session, row.id, model_version, valid_from, target.id, who, why, now)
+    people.record(session, who, "reference changed", name, f"{target.version[:8]}: {why}", now)
     return f"{target.version[:8]} ({target.rows} rows) holds again from {valid_from:%Y-%m-%d %H:%M} UTC on"
 
 

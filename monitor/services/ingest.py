@@ -16,6 +16,7 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, NotFoundError, UsageError
 from monitor.services.context import Context
 from monitor.sources.ingest import Taken, as_text, as_times, open_store
+from monitor.sources.ingest_table import TableStore
 
 JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
 
@@ -37,7 +38,7 @@ def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Taken:
     said = [name for name in (columns.prediction, *columns.probabilities.values()) if name is not None]
     rows = _checked(rows, [columns.id or "id", *said])
     rows = _timed(rows, times)
-    return open_store(_folder(context, asked.place)).add(rows, _ids(rows, columns.id or "id"))
+    return _keep(context, asked.place, rows, columns.id or "id", times, None)
 
 
 def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> Taken:
@@ -50,8 +51,16 @@ def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> Taken:
     rows = _checked(rows, [id_name, label])
     if rows[label].null_count:
         raise DataError(f"'{label}' is missing in some of the rows: a label that is not known yet is not sent")
-    rows = _timed(rows, own.columns.label_time or asked.columns.label_time or "label_time")
-    return open_store(_folder(context, asked.place)).add(rows, _ids(rows, id_name), as_text(rows[label]))
+    times = own.columns.label_time or asked.columns.label_time or "label_time"
+    return _keep(context, asked.place, _timed(rows, times), id_name, times, label)
+
+
+def _keep(context: Context, place: Location, rows: pa.Table, id_name: str, times: str, label: str | None) -> Taken:
+    ids, values = as_text(rows[id_name]), None if label is None else as_text(rows[label])
+    if place.path is not None:
+        folder = (context.loaded.folder / Path(expand(place.path)).expanduser()).parent
+        return open_store(folder).add(rows, ids, values)
+    return TableStore(context.place(place), id_name, times, label).add(rows, ids, values)
 
 
 def _asked(context: Context, monitor: str, *, labels: bool) -> _Asked:
@@ -63,10 +72,6 @@ def _asked(context: Context, monitor: str, *, labels: bool) -> _Asked:
         noun = "labels" if labels else "source"
         raise UsageError(f"the {noun} of {monitor} are not written by this API: set `ingest: true` in its `{noun}`")
     return _Asked(config, place, config.to_columns())
-
-
-def _folder(context: Context, place: Location) -> Path:
-    return (context.loaded.folder / Path(expand(place.path or "")).expanduser()).parent
 
 
 def _checked(rows: pa.Table, needed: list[str]) -> pa.Table:
@@ -88,10 +93,6 @@ def _timed(rows: pa.Table, name: str) -> pa.Table:
         return rows.append_column(name, pa.chunked_array([pa.repeat(now, rows.num_rows)]))
     times = as_times(rows[name], name).fill_null(now)
     return rows.set_column(rows.column_names.index(name), name, times)
-
-
-def _ids(rows: pa.Table, name: str) -> list[str]:
-    return as_text(rows[name])
 
 
 def parse(body: bytes, media_type: str) -> pa.Table:

@@ -14,6 +14,7 @@ from monitor.domain.checks import Severity
 from monitor.storage.report import is_current
 from monitor.storage.tables import (
     Alert,
+    AlertEvent,
     CheckRow,
     Deployment,
     FindingRow,
@@ -312,7 +313,7 @@ def impacts(
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened, to be marked on plots: kind `alert`, `deployment`, `retraining` or `reference`."""
+    """Something that happened, to be marked on plots: kind `alert`, `acknowledged`, `deployment`, `retraining` or `reference`."""
 
     at: datetime
     kind: str
@@ -328,6 +329,17 @@ def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> 
     found = [
         Mark(each.since, "alert", f"{each.severity} {each.kind}", f"alerts/{each.uuid}")
         for each in session.scalars(began)
+    ]
+    taken: Any = (
+        select(AlertEvent.happened_at, AlertEvent.detail, Alert.uuid)
+        .join(Alert, Alert.id == AlertEvent.alert_id)
+        .where(
+            Alert.monitor_id == row.id, AlertEvent.kind == "acknowledged", AlertEvent.happened_at >= start, AlertEvent.happened_at < end
+        )
+    )  # fmt: skip
+    found += [
+        Mark(at, "acknowledged", f"acknowledged by {detail.get('by', '')}", f"alerts/{uuid}")
+        for at, detail, uuid in session.execute(taken)
     ]
     deployed = select(Deployment).where(
         Deployment.model_name == row.model_name, Deployment.deployed_at >= start, Deployment.deployed_at < end

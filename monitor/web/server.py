@@ -17,7 +17,7 @@ from monitor.storage import people
 from monitor.web.app import create_app
 
 log = get_logger()
-_AGAIN_S = 15.0
+_AGAIN_S = 5.0
 
 
 class WebServer:

@@ -270,3 +270,65 @@ def test_behind_a_proxy_with_a_prefix_links_lead_back_through_it(history: Projec
             assert page.status_code == 200
             assert 'href="/monitor/alerts"' in page.text
             assert 'href="/alerts"' not in page.text
+
+
+def test_the_daemon_goes_on_without_its_page_and_the_page_comes_when_it_can(project: Project) -> None:
+    import socket
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    from tests.processes import wait_until
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        project.values["web"] = {"port": port}
+        project.write()
+        command = [str(Path(sys.executable).parent / "monitor"), "serve"]
+        with open(project.folder / "log", "w") as log:
+            daemon = subprocess.Popen(command, cwd=project.folder, stdout=log, stderr=log)
+        told = project.folder / "log"
+        try:
+            wait_until(lambda: "web_failed" in told.read_text(), 30)
+            wait_until(lambda: "run_done" in told.read_text(), 60)
+            assert daemon.poll() is None
+        finally:
+            taken.close()
+            if "run_done" not in told.read_text():
+                daemon.kill()
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return requests.get(f"{url}/healthz", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    wait_until(answers, 30)
+    assert "alive" in requests.get(f"{url}/settings", timeout=60).text
+    daemon.terminate()
+    assert daemon.wait(30) == 0
+
+
+def test_a_page_without_its_database_says_so_and_comes_back(project: Project) -> None:
+    from tests import servers
+
+    servers.require(servers.PostgreSQL)
+    server = servers.PostgreSQL()
+    project.values["database"] = server.new_database()
+    try:
+        with served(project) as site:
+            assert site.get("/").status_code == 200
+            server.kill()
+            assert site.get("/healthz").status_code == 200
+            assert site.get("/readyz").status_code == 503
+            page = site.get("/alerts")
+            assert page.status_code == 503
+            assert "report database" in page.text
+            server.start()
+            assert site.get("/readyz").status_code == 200
+            assert site.get("/").status_code == 200
+    finally:
+        server.stop()

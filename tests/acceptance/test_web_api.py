@@ -17,6 +17,7 @@ import requests
 import zstandard
 
 from monitor import Client, ClientError
+from monitor.client import Ingested
 from monitor.sources import ingest
 from monitor.sources.ingest import ParquetStore
 from tests.conftest import Project, logged
@@ -152,6 +153,36 @@ def test_a_model_without_a_log_sends_what_it_predicts_and_is_watched(empty: Proj
     assert empty.run().failed == 0
     assert empty.query("SELECT DISTINCT status, severity FROM runs") == [("done", "none")]
     assert empty.query("SELECT sum(r.rows) FROM runs r WHERE kind = 'data'") == [(1200,)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_is_sent_may_be_kept_in_tables(project: Project, kind: str, request: pytest.FixtureRequest) -> None:
+    url = f"sqlite:///{project.folder}/sent.db" if kind == "sqlite" else request.getfixturevalue("empty_postgresql")
+    project.monitor["source"] = {"url": url, "table": "predictions", "ingest": True}
+    project.monitor["labels"] = {"url": url, "table": "truth", "ingest": True, "delay": "1d", "expected": 1.0}
+    frame = logged(1200)
+    with served(project) as site:
+        client = Client(site.url)
+        first, rest = frame.iloc[:600].drop(columns=["label", "noise"]), frame.drop(columns="label")
+        assert client.predictions("churn", first).accepted == 600
+        assert client.predictions("churn", rest) == Ingested(600, 600)  # with a column that is new
+        assert client.predictions("churn", {"id": 5000, "probability": 0.5, "prediction": 1}).accepted == 1
+        truth = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
+        assert client.labels("churn", truth).accepted == 1200
+        told = [client.labels("churn", {"id": 5000, "label": label}).accepted for label in (0, 0, 1, 1, 0)]
+        assert told == [1, 0, 1, 0, 1]
+        with pytest.raises(ClientError, match="do not fit"):
+            client.predictions("churn", {"id": "five", "probability": "x", "prediction": 1})
+    assert project.run().failed == 0
+    assert project.query("SELECT DISTINCT severity FROM runs WHERE kind = 'performance' AND status = 'done'") == [
+        ("none",)
+    ]
+    assert (
+        project.query(
+            "SELECT sum(r.rows) FROM runs r WHERE kind = 'data' AND window_start < '2025-02-01' AND status = 'done'"
+        )[0][0]
+        == 1200
+    )
 
 
 def test_rows_come_as_json_lines_or_arrow_plain_or_packed(empty: Project) -> None:

@@ -81,3 +81,21 @@ def test_compose_and_unit_have_the_form_of_their_kind() -> None:
     assert os.path.basename(
         re.findall(r"COPY (?:--\S+ )?.*?(constraints\.txt)", (ROOT / "deploy" / "Dockerfile").read_text())[0]
     )
+
+
+def test_the_model_server_of_the_pages_runs_and_is_watched(project: Project) -> None:
+    from fastapi.testclient import TestClient
+
+    from tests.web import served
+
+    block = re.search(r"```python\n(from fastapi.*?)```", (ROOT / "docs/how-to/look.md").read_text(), re.DOTALL)
+    assert block is not None
+    project.monitor["source"] = {"path": "sent/*.parquet", "ingest": True}
+    del project.monitor["columns"]["prediction"]
+    with served(project) as site:
+        names: dict[str, object] = {"model": lambda features: 0.25, "__name__": "server"}
+        exec(block[1].replace("http://127.0.0.1:8400", site.url), names)
+        answer = TestClient(names["app"]).post("/predict", json={"id": "a-17", "income": 41.5})
+        assert answer.json() == {"id": "a-17", "income": 41.5, "probability": 0.25}
+        again = names["watched"].predictions("churn", answer.json())  # type: ignore[attr-defined]
+        assert (again.accepted, again.duplicates) == (0, 1)

@@ -9,7 +9,7 @@ from litestar.enums import MediaType
 from litestar.params import FromPath, FromQuery
 from sqlalchemy.orm import Session
 
-from monitor.analysis.plots import plots_of, shares
+from monitor.analysis.plots import plots_of, quantiles, shares
 from monitor.domain.ids import one
 from monitor.errors import NotFoundError
 from monitor.services.specs import REPORT
@@ -83,6 +83,7 @@ def _read(session: Session, run: str) -> dict[str, Any]:
     return {
         "run": found, "row": row, "told": told, "others": others, "metrics": [each for each in results.values(session, found.id) if not each[1].column],
         "columns": results.values(session, found.id), "unclear": unclear, "has_report": results.snapshot(session, found.id) is not None, "looks": looks,
+        "quantiles": {column: [quantiles(plot, side) for side in ("reference", "window")] for column, plot in plots.items() if "edges" in plot},
         "plots": {column: _drawn(plots[column]) for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]},
         "counts": found.counts or {},
     }  # fmt: skip

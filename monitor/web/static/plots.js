@@ -15,15 +15,16 @@
   const show = (place, traces, more) =>
     Plotly.react(place, traces, layout(more), { displayModeBar: false, responsive: true, doubleClick: "reset" });
 
+  const INKS = { alert: "critical", acknowledged: "good", deployment: "info", retraining: "warning" };
   const marks = () => (drawn.marks || []).map((each) => ({
     type: "line", xref: "x", yref: "paper", x0: each.at, x1: each.at, y0: 0, y1: 1,
-    line: { width: 1.5, dash: "dot", color: colour({ alert: "critical", deployment: "info", retraining: "warning" }[each.kind] || "none") },
+    line: { width: 1.5, dash: "dot", color: colour(INKS[each.kind] || "none") },
   }));
 
   const named = () => ({
     x: (drawn.marks || []).map((each) => each.at), y: (drawn.marks || []).map(() => 1), yaxis: "y2", mode: "markers", name: "events", showlegend: false,
     text: (drawn.marks || []).map((each) => escaped(each.text)), hovertemplate: "%{text}<br>%{x}<extra></extra>",
-    marker: { symbol: "triangle-down", size: 9, color: (drawn.marks || []).map((each) => colour({ alert: "critical", deployment: "info", retraining: "warning" }[each.kind] || "none")) },
+    marker: { symbol: "triangle-down", size: 9, color: (drawn.marks || []).map((each) => colour(INKS[each.kind] || "none")) },
   });
   const above = { overlaying: "y", range: [0, 1], visible: false, fixedrange: true };
 

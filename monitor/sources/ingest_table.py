@@ -1,0 +1,143 @@
+"""What the API is sent, kept in a table of SQLite or PostgreSQL: each prediction once by its id, of labels each that says otherwise than the last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+from monitor.errors import DataError, SourceUnreachableError
+from monitor.sources.ingest import Taken
+from monitor.sources.spec import Place
+
+_AT_ONCE = 500
+_TYPES: list[tuple[Any, sa.types.TypeEngine[Any]]] = [
+    (pa.types.is_boolean, sa.Boolean()),
+    (pa.types.is_integer, sa.BigInteger()),
+    (pa.types.is_floating, sa.Double()),
+    (pa.types.is_timestamp, postgresql.TIMESTAMP(timezone=True).with_variant(sa.DateTime(), "sqlite")),
+]
+
+
+class TableStore:
+    """Rows in one table, made with the first of them; columns that come later are added.
+
+    id_column: the rows' id. value_column: of labels, the label; a row with the same id and another value than the last one is kept, too. time_column: tells which was the last.
+    """
+
+    def __init__(self, place: Place, id_column: str, time_column: str, value_column: str | None) -> None:
+        self._place, self._id, self._time, self._value = place, id_column, time_column, value_column
+        self._engine = _engine(place.url or "")
+        self._lock = threading.Lock()
+
+    def add(self, rows: pa.Table, ids: Sequence[str], values: Sequence[str] | None = None) -> Taken:
+        """Keep what is new, in one transaction. Raises DataError for rows that do not fit the table and SourceUnreachableError."""
+        try:
+            with self._lock, self._engine.begin() as connection:
+                if (
+                    self._engine.dialect.name == "postgresql"
+                ):  # one batch at a time: what is new is looked up before it is written
+                    connection.execute(
+                        sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": self._place.shown}
+                    )
+                table = self._table(connection, rows)
+                fresh = self._fresh(connection, table, rows, ids, values)
+                if fresh:
+                    kept = rows.take(pa.array(fresh)).to_pylist()
+                    connection.execute(table.insert(), [_stored(row, self._engine.dialect.name) for row in kept])
+            return Taken(len(fresh), len(ids) - len(fresh))
+        except OperationalError as error:
+            raise SourceUnreachableError(f"{self._place.shown} cannot be written: {_said(error)}") from None
+        except DBAPIError as error:
+            raise DataError(f"the rows do not fit {self._place.shown}: {_said(error)}") from None
+        except SQLAlchemyError as error:
+            raise DataError(f"the rows do not fit {self._place.shown}: {str(error).splitlines()[0]}") from None
+
+    def _table(self, connection: sa.Connection, rows: pa.Table) -> sa.Table:
+        """The table, with all columns of the rows."""
+        name, schema = self._place.table or "", self._place.db_schema
+        wanted = [sa.Column(field.name, _type_of(field.type), nullable=field.name != self._id) for field in rows.schema]
+        if not sa.inspect(connection).has_table(name, schema=schema):
+            table = sa.Table(name, sa.MetaData(), *wanted, schema=schema)
+            sa.Index(f"ix_{name}_{self._id}"[:60], table.c[self._id], unique=self._value is None)
+            sa.Index(f"ix_{name}_{self._time}"[:60], table.c[self._time])
+            table.create(connection)
+            return table
+        table = sa.Table(name, sa.MetaData(), autoload_with=connection, schema=schema)
+        for column in wanted:
+            if column.name not in table.c:
+                Operations(MigrationContext.configure(connection)).add_column(
+                    name, sa.Column(column.name, column.type), schema=schema
+                )
+                table.append_column(column)
+        return table
+
+    def _fresh(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: pa.Table,
+        ids: Sequence[str],
+        values: Sequence[str] | None,
+    ) -> list[int]:
+        """The places of the rows that are new: of an id that comes twice in a batch the last one."""
+        last = dict(zip(ids, range(len(ids)), strict=True))
+        given = rows[self._id].to_pylist()
+        known: dict[str, str] = {}
+        asked = [given[place] for place in last.values()]
+        key = table.c[self._id]
+        value = sa.literal("") if self._value is None else table.c[self._value]
+        for first in range(0, len(asked), _AT_ONCE):
+            query = sa.select(key, value).where(key.in_(asked[first : first + _AT_ONCE])).order_by(table.c[self._time])
+            known |= {_text(found): _text(said) for found, said in connection.execute(query)}
+        said = [""] * len(ids) if values is None else values
+        return [
+            place for each, place in sorted(last.items(), key=lambda pair: pair[1]) if known.get(each) != said[place]
+        ]
+
+
+def _type_of(kind: pa.DataType) -> sa.types.TypeEngine[Any]:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return next((found for matches, found in _TYPES if matches(kind)), sa.Text())
+
+
+def _stored(row: dict[str, Any], dialect: str) -> dict[str, Any]:
+    """A row as the database takes it: SQLite keeps times as text in UTC without their zone."""
+    if dialect != "sqlite":
+        return row
+    return {
+        name: value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
+
+
+def _text(value: Any) -> str:
+    """As `as_text` writes ids and labels."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _said(error: DBAPIError) -> str:
+    text = str(error.orig).strip()
+    return text.splitlines()[0] if text else type(error.orig).__name__
+
+
+@lru_cache(maxsize=32)
+def _engine(url: str) -> sa.Engine:
+    for short, whole in (("postgresql://", "postgresql+psycopg://"), ("postgres://", "postgresql+psycopg://")):
+        if url.startswith(short):
+            url = whole + url.removeprefix(short)
+    if url.startswith("sqlite"):
+        return sa.create_engine(url, connect_args={"timeout": 30})
+    return sa.create_engine(url, pool_size=2, pool_pre_ping=True, connect_args={"connect_timeout": 10})
