@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 import monitor
 from monitor.config.model import Web
 from monitor.services.context import Context
+from monitor.services.specs import REPORT
 from monitor.services.workers import Workers
 from monitor.storage import overview
 from monitor.storage.overview import Spark, Standing
@@ -27,6 +28,7 @@ from monitor.web import access
 P = ParamSpec("P")
 T = TypeVar("T")
 HERE = Path(__file__).parent
+_REPORTS_KEPT = 4
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -39,14 +41,25 @@ class Site:
     web: Web
     known: dict[int, tuple[datetime | None, Spark, Lines]] = field(default_factory=dict)
     shown_configuration: tuple[object, str] = (None, "")
+    reports: dict[str, str] = field(default_factory=dict)
     templates: Environment = field(init=False)
     _lock: Lock = field(default_factory=Lock)
+    _reports: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )  # fmt: skip
         self.templates.filters |= {"time": shown_time, "ago": ago, "number": number}
+
+    def report(self, run: str, snapshot: bytes) -> str:
+        """The Evidently report of a run as a page: one is made at a time, and the last ones are kept."""
+        with self._reports:
+            if run not in self.reports:
+                self.reports[run] = self.workers.call(REPORT, snapshot)
+                for old in list(self.reports)[:-_REPORTS_KEPT]:
+                    del self.reports[old]
+            return self.reports[run]
 
     def read(self, work: Any, *args: Any, **kwargs: Any) -> Any:
         """Read from the report database."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,38 @@ def test_what_cannot_be_taken_is_refused_whole_and_in_words(empty: Project) -> N
             Client(site.url).predictions("churn", {"id": 8})
         assert caught.value.status == 422
     assert list(rows_in(empty)["id"]) == [1]
+
+
+def test_arrow_streams_that_are_made_to_do_harm_are_refused(empty: Project) -> None:
+    def stream(table: pa.Table, **options: Any) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue())
+
+    rows = pa.table(
+        {"id": [str(number) for number in range(1000)], "prediction": [1] * 1000, "probability": [0.5] * 1000}
+    )
+    path, header = "/api/v1/predictions?monitor=churn", {"content-type": ARROW}
+    with served(empty) as site:
+        for compression in ("zstd", "lz4"):
+            packed = stream(rows, compression=compression)
+            dictionary = stream(rows.set_column(0, "id", rows["id"].dictionary_encode()), compression=compression)
+            for body in (packed, dictionary):
+                assert "packed within" in site.post(path, data=body, headers=header).json()["detail"]
+        encoded = pa.RunEndEncodedArray.from_arrays(pa.array([1000], pa.int32()), pa.array([1.0]))
+        assert (
+            "run-end"
+            in site.post(path, data=stream(rows.append_column("x", [encoded])), headers=header).json()["detail"]
+        )
+        good, dice = stream(rows), random.Random(0)
+        for _ in range(60):  # bits that flipped, or were flipped: a clear answer, and the service lives on
+            broken = bytearray(good)
+            for _ in range(dice.choice([1, 3, 20])):
+                broken[dice.randrange(len(broken))] = dice.randrange(256)
+            answer = site.post(path, data=bytes(broken[: dice.choice([len(broken), len(broken) // 2])]), headers=header)
+            assert answer.status_code in (202, 422), answer.text
+        assert site.post(path, data=good, headers=header).status_code == 202
 
 
 def test_a_log_of_its_own_is_not_written(site: Served) -> None:

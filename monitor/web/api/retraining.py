@@ -11,7 +11,7 @@ from litestar.params import Body, QueryParameter
 from sqlalchemy.orm import Session
 
 from monitor.domain.ids import one
-from monitor.errors import ConflictError
+from monitor.errors import ConflictError, UsageError
 from monitor.retraining.request import Outcome
 from monitor.services import by_hand
 from monitor.services.launch_retraining import complete, is_callback
@@ -132,6 +132,13 @@ def complete_request(
         )
         return row
 
+    for path in (data.reference, data.candidate):
+        if path and not (site.context.loaded.folder / path).resolve().is_relative_to(
+            site.context.loaded.folder.resolve()
+        ):
+            raise UsageError(
+                f"{path} lies outside the folder of the configuration: by HTTP only files within it are named"
+            )
     row = site.context.database.transact(known)
     outcome = Outcome(data.status == "succeeded", data.text, data.model_version, data.reference, data.candidate)
     complete(site.context, site.workers, row.uuid, outcome)

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from monitor.analysis.plots import plots_of, quantiles, shares
 from monitor.domain.ids import one
 from monitor.errors import NotFoundError
-from monitor.services.specs import REPORT
 from monitor.storage import monitors, results, runs
 from monitor.storage.tables import Run
 from monitor.web.access import requires
@@ -51,7 +50,7 @@ def report_of(request: AnyRequest, run: str, *, download: bool) -> Response[str]
     uuid, data = site.read(stored)
     if data is None:
         raise NotFoundError(f"run {uuid[:8]} has no report: it failed, its window was empty, or retention has taken it")
-    html: str = site.workers.call(REPORT, data)
+    html = site.report(uuid, data)
     headers = {"content-security-policy": _REPORT_POLICY}
     if download:
         headers["content-disposition"] = f'attachment; filename="report-{uuid[:8]}.html"'
