@@ -118,8 +118,21 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project of 20 days: the model is healthy in all of them."""
+    return made_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A service that has seen a model decay (`tests.web.lived`), for tests that look at pages and the API; what they change they change back."""
+    from tests.web import lived
+
+    return lived(made_in(tmp_path_factory.mktemp("history")))
+
+
+def made_in(folder: Path) -> Project:
+    """The project of `project`, in a folder."""
     made = Project(
-        tmp_path,
+        folder,
         {
             "web": False,
             "monitors": {
@@ -142,7 +155,7 @@ def project(tmp_path: Path) -> Project:
             },
         },
     )
-    logged(1500, seed=7, start="2024-12-01").to_parquet(tmp_path / "reference.parquet", index=False)
+    logged(1500, seed=7, start="2024-12-01").to_parquet(folder / "reference.parquet", index=False)
     frame = logged()
     made.log(frame)
     made.labels(frame)

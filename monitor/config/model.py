@@ -914,7 +914,9 @@ class Configuration(Entry):
         "sqlite:///monitor.db",
         description="The report database: sqlite:///file.db, postgresql://user@host/name or mysql://user@host/name (also MariaDB).",
     )
-    external_url: str | None = Field(None, description="The base of links in alerts.")
+    external_url: str | None = Field(
+        None, description="The base of links in alerts; without it they lead to the page on this machine's own address."
+    )
     sensitive_key: str | None = Field(
         None,
         description="The secret key of the hashes that stand for `sensitive` values; without one they can be guessed from their values.",
@@ -940,6 +942,14 @@ class Configuration(Entry):
         description="Pinged by POST about every minute while all is well: a dead-man's switch, as Healthchecks offers it.",
     )
     heartbeat_allow_private: bool = Field(False, description="Whether that address may be a private one.")
+
+    @property
+    def own_url(self) -> str:
+        """Where this machine itself reaches the page, '' where none is served."""
+        if self.web is False or not self.web.port:
+            return ""
+        host = self.web.host if is_loopback(self.web.host) else "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.web.port}{self.web.root_path}"
 
 
 class Loaded(BaseModel):

@@ -59,7 +59,12 @@ def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
                     f"{name}: performance can be neither realised nor estimated: drift of the columns that carry the model is a warning"
                 )
     if loaded.configuration.external_url is None:
-        notes.append("external_url is not set: alerts carry no links to pages")
+        own = loaded.configuration.own_url
+        notes.append(
+            f"external_url is not set: links in alerts lead to {own}, which only this machine reaches"
+            if own
+            else "external_url is not set: alerts carry no links to pages"
+        )
     return problems, unreachable, notes
 
 

@@ -59,10 +59,10 @@ class Context:
         given = self.configuration.channels.get(name)
         return own if given is not None and secrets.is_masked(given.model_dump()) else given
 
-    def link_to(self, alert: str) -> str:
-        """The address of an alert's page, '' without `external_url`."""
-        base = self.configuration.external_url
-        return f"{base}/alerts/{alert}" if base else ""
+    def link_to(self, noun: str, identity: str) -> str:
+        """The address of the page of one of the `alerts`, `retraining`, …: this machine's own without `external_url`, '' where no page is served either."""
+        base = (self.configuration.external_url or self.configuration.own_url).rstrip("/")
+        return f"{base}/{noun}/{identity}" if base else ""
 
     def is_time_to_remind(self) -> bool:
         """Whether alerts that fire are looked at again, for those that were not told or long ago: in `run` and replays always, in `serve` at times."""

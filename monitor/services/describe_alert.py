@@ -41,11 +41,11 @@ def facts_of(
         happened_at=happened, bad_windows=alert.bad_windows, columns=alert.columns, findings=findings,
         window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
         run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
-        events=[event.uuid], link=context.link_to(alert.uuid), timezone=config.windows.timezone if config else "UTC", labels_due=due,
+        events=[event.uuid], link=context.link_to("alerts", alert.uuid), timezone=config.windows.timezone if config else "UTC", labels_due=due,
         last_healthy=None if monitor_id is None else runs.last_window_before(session, monitor_id, alert.since),
         predictions=None if monitor_id is None or alert.kind == Kind.SELF.value else runs.rows_since(session, monitor_id, alert.since),
         before=_before(session, context, alert, labels["model"]), earlier=_earlier(session, alert),
-        ended_by=str(event.detail.get("reason", "")).replace("_", " "), retraining=_retraining(session, labels["model"], config),
+        ended_by=str(event.detail.get("reason", "")).replace("_", " "), retraining=_retraining(session, context, labels["model"], config),
     )  # fmt: skip
 
 
@@ -100,12 +100,12 @@ def _earlier(session: Session, alert: Alert) -> str:
     )
 
 
-def _retraining(session: Session, model: str, config: MonitorConfig | None) -> str:
+def _retraining(session: Session, context: Context, model: str, config: MonitorConfig | None) -> str:
     if config is None or config.retraining is None:
         return ""
     request = retraining.not_ended(session, model)
     return (
         ""
         if request is None
-        else f"retraining {request.uuid[:8]} is {request.state.replace('_', ' ')}: monitor retraining show {request.uuid[:8]}"
+        else f"retraining {request.uuid[:8]} is {request.state.replace('_', ' ')}: monitor retraining show {request.uuid[:8]} {context.link_to('retraining', request.uuid)}".rstrip()
     )

@@ -57,5 +57,5 @@ def _state(session: Session, context: Context, channel: str) -> list[Posted]:
         annotations = {
             "summary": one.alert.summary, "description": entry.description if entry else "", "runbook_url": entry.runbook_url if entry else "", "alert": one.alert.uuid,
         }  # fmt: skip
-        found.append(Posted(one.labels, annotations, begins, ends, context.link_to(one.alert.uuid)))
+        found.append(Posted(one.labels, annotations, begins, ends, context.link_to("alerts", one.alert.uuid)))
     return found

@@ -15,16 +15,7 @@ import zstandard
 
 from monitor.storage import people
 from tests.conftest import Project
-from tests.web import PASSWORD, SECRET, Served, lived, served
-
-
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A service that has seen a model decay."""
-    from tests.conftest import project as fixture
-
-    made: Project = fixture.__wrapped__(tmp_path_factory.mktemp("access"))  # type: ignore[attr-defined]
-    return lived(made)
+from tests.web import PASSWORD, SECRET, Served, served
 
 
 @pytest.fixture(scope="module")

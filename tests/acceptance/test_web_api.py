@@ -23,18 +23,9 @@ from monitor.sources import ingest
 from monitor.sources.ingest import ParquetStore
 from tests.conftest import Project, logged
 from tests.processes import wait_until
-from tests.web import Served, lived, served
+from tests.web import Served, served
 
 ARROW = "application/vnd.apache.arrow.stream"
-
-
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A service that has seen a model decay."""
-    from tests.conftest import project as fixture
-
-    made: Project = fixture.__wrapped__(tmp_path_factory.mktemp("api"))  # type: ignore[attr-defined]
-    return lived(made)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +77,8 @@ def test_what_people_do_by_the_api(site: Served) -> None:
     assert silence.status_code == 201
     assert "silenced until" in site.get(f"/api/v1/alerts/{ids['alert']}").json()["quiet"]
     assert requests.delete(f"{site.url}/api/v1/silences/{silence.json()['id']}", timeout=60).status_code == 200
+    for made in site.get("/api/v1/silences").json()["items"]:
+        requests.delete(f"{site.url}/api/v1/silences/{made['id']}", timeout=60)
     assert site.post("/api/v1/deployments", json={"model": "nobody", "version": "2"}).status_code == 400
     planned = site.post("/api/v1/monitors/churn/runs", json={})
     assert planned.status_code == 202

@@ -9,19 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Project
-from tests.web import CATEGORY, PASSWORD, SCRIPT, SECRET, Served, chromium, lived, served
-
-
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A service that has seen a model decay."""
-    return lived(_project(tmp_path_factory))
-
-
-def _project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    from tests.conftest import project as fixture
-
-    return fixture.__wrapped__(tmp_path_factory.mktemp("web"))  # type: ignore[attr-defined,no-any-return]
+from tests.web import CATEGORY, PASSWORD, SCRIPT, SECRET, Served, chromium, served
 
 
 @pytest.fixture(scope="module")
