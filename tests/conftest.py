@@ -268,3 +268,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/monitor.db"
     url: str = request.getfixturevalue(f"empty_{request.param}")
     return url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first, so that it does not run alone at the end."""
+    items.sort(key=lambda item: "chaos" not in item.nodeid)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-import numpy as np
 import zstandard
 
 Plot = Mapping[str, Any]
@@ -32,8 +32,13 @@ def quantiles(plot: Plot, side: str, at: Sequence[float] = (0.05, 0.25, 0.5, 0.7
     """Quantiles of a column of numbers, as far as its bins tell: linear within a bin; empty for other columns and without rows. side: `reference` or `window`."""
     if "edges" not in plot or not sum(plot[side]):
         return []
-    reached = [0.0, *accumulate(shares(plot[side]))]
-    return [float(each) for each in np.interp(at, reached, plot["edges"])]
+    edges, reached = plot["edges"], [0.0, *accumulate(shares(plot[side]))]
+    found = []
+    for share in at:
+        place = min(max(bisect_left(reached, share), 1), len(edges) - 1)
+        inside = (share - reached[place - 1]) / ((reached[place] - reached[place - 1]) or 1.0)
+        found.append(edges[place - 1] + min(inside, 1.0) * (edges[place] - edges[place - 1]))
+    return found
 
 
 def picture(plots: Mapping[str, Plot], columns: Sequence[str]) -> bytes | None:

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -19,9 +19,7 @@ from monitor.services.context import Context
 from monitor.sources.ingest import Taken, as_text, as_times, open_store
 from monitor.sources.ingest_table import TableStore
 
-JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
-
-
+Form = Literal["json", "ndjson", "arrow"]
 MOST_ROWS = 1_000_000
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3  # kinds of messages
 
@@ -100,20 +98,18 @@ def _timed(rows: pa.Table, name: str) -> pa.Table:
     return rows.set_column(rows.column_names.index(name), name, times)
 
 
-def parse(body: bytes, media_type: str) -> pa.Table:
+def parse(body: bytes, form: Form) -> pa.Table:
     """Rows from JSON (a list of objects, or `{"rows": [...]}`), JSON lines, or an Arrow stream. Raises DataError."""
     try:
-        if media_type == ARROW:
+        if form == "arrow":
             return _from_arrow(body)
-        if media_type == NDJSON:
+        if form == "ndjson":
             rows: Any = [json.loads(line) for line in body.splitlines() if line.strip()]
-        elif media_type in (JSON, ""):
+        else:
             given: Any = json.loads(body)
             rows = given.get("rows") if isinstance(given, dict) else given
-        else:
-            raise UsageError(f"{media_type} is not taken: send {JSON}, {NDJSON} or {ARROW}")
     except (ValueError, OSError, RecursionError) as error:
-        raise DataError(f"the body is not {media_type or JSON}: {str(error).splitlines()[0]}") from None
+        raise DataError(f"the body is not {form}: {str(error).splitlines()[0]}") from None
     if not isinstance(rows, list) or not rows or not all(isinstance(each, dict) for each in rows):
         raise DataError('the body must be a list of rows, each an object: [{"id": "1", …}, …]')
     names = list(dict.fromkeys(name for each in rows for name in each))

@@ -162,6 +162,7 @@ class Campaign:
             for number, name in enumerate(names)
         }
         self.values: dict[str, Any] = {
+            "web": False,
             "monitors": entries,
             # A killed worker costs its run an attempt, whoever killed it: here that is nobody's fault.
             "workers": {"lease": f"{LEASE_S}s", "retry_after": "1s", "processes": 1, "max_attempts": 50},

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import pyarrow as pa
 import zstandard
 from anyio.to_thread import run_sync
 from litestar.exceptions import HTTPException
@@ -17,16 +15,18 @@ from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, Open
 from litestar.params import QueryParameter
 
 from monitor.errors import DataError
-from monitor.services.context import Context
-from monitor.services.ingest import ARROW, JSON, NDJSON, ingest_labels, ingest_predictions, parse
-from monitor.sources.ingest import Taken
 from monitor.web.api.common import changes
 from monitor.web.api.schemas import Ingested
 from monitor.web.site import AnyRequest, site_of
 
+if TYPE_CHECKING:
+    from monitor.services.ingest import Form
+
 Monitor = Annotated[str, QueryParameter(description="The monitor whose model it is.", min_length=1)]
 
 
+JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+_FORMS: dict[str, Form] = {JSON: "json", NDJSON: "ndjson", ARROW: "arrow"}
 _ROWS = Schema(
     type=OpenAPIType.ARRAY, min_items=1, items=Schema(type=OpenAPIType.OBJECT, description="A row: one value a column.")
 )
@@ -67,30 +67,37 @@ class _TakesLabels(_TakesRows):
 @changes("/predictions", status_code=202, operation_class=_TakesRows)
 async def send_predictions(request: AnyRequest, monitor: Monitor) -> Ingested:
     """Rows that a model received and predicted: JSON (a list of rows), JSON lines or an Arrow stream; gzip and zstd. A row is kept once, by its id."""
-    return await _ingest(request, monitor, ingest_predictions)
+    return await _ingest(request, monitor, labels=False)
 
 
 @changes("/labels", status_code=202, operation_class=_TakesLabels)
 async def send_labels(request: AnyRequest, monitor: Monitor) -> Ingested:
     """What turned out to be true, by the predictions' ids. Another label for the same id corrects it."""
-    return await _ingest(request, monitor, ingest_labels)
+    return await _ingest(request, monitor, labels=True)
 
 
-async def _ingest(request: AnyRequest, monitor: str, keep: Callable[[Context, str, pa.Table], Taken]) -> Ingested:
+async def _ingest(request: AnyRequest, monitor: str, *, labels: bool) -> Ingested:
     body = await request.body()
-    taken = await run_sync(partial(_kept, request, monitor, keep, body))
-    return Ingested(taken.accepted, taken.duplicates)
+    return await run_sync(partial(_kept, request, monitor, body, labels=labels))
 
 
-def _kept(request: AnyRequest, monitor: str, keep: Callable[[Context, str, pa.Table], Taken], body: bytes) -> Taken:
+def _kept(request: AnyRequest, monitor: str, body: bytes, *, labels: bool) -> Ingested:
+    from monitor.services import ingest  # brings Arrow, which a daemon that takes no rows does without
+
     site = site_of(request)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    limit = site.web.body_limit_mb * 2**20
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    form = _FORMS.get(media_type)
+    if form is None:
+        raise HTTPException(f"{media_type} is not taken: send {', '.join(_FORMS)}", status_code=415)
+    keep = ingest.ingest_labels if labels else ingest.ingest_predictions
     try:
-        return keep(site.context, monitor, parse(unpacked(body, encoding, limit), media_type))
+        taken = keep(
+            site.context, monitor, ingest.parse(unpacked(body, encoding, site.web.body_limit_mb * 2**20), form)
+        )
     except DataError as error:
         raise HTTPException(str(error), status_code=422) from None
+    return Ingested(taken.accepted, taken.duplicates)
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
