@@ -63,9 +63,9 @@ class Client:
         """Send what turned out to be true, by the predictions' ids; another label for the same id corrects it. Raises ClientError."""
         return self._send("labels", monitor, rows)
 
-    def deployed(self, model: str, version: str, note: str = "") -> None:
-        """Tell that a version of a model goes into production now. Raises ClientError."""
-        self._post("deployments", {}, json={"model": model, "version": version, "note": note})
+    def deployed(self, model: str, version: str, note: str = "", reference: str = "") -> None:
+        """Tell that a version of a model goes into production now. reference: a file of the service's with its reference rows. Raises ClientError."""
+        self._post("deployments", {}, json={"model": model, "version": version, "note": note, "reference": reference})
 
     def _send(self, what: str, monitor: str, rows: Rows) -> Ingested:
         path = f"{what}?monitor={quote(monitor)}"

@@ -66,7 +66,7 @@ def deployed(
     config: shared.ConfigOption = None,
 ) -> None:
     """Tell of a deployment: it is named in alerts that begin within two days of it."""
-    from monitor.services.change_references import promote
+    from monitor.services.change_references import switch
     from monitor.services.context import Context
     from monitor.services.workers import Workers
     from monitor.storage import deployments
@@ -74,9 +74,8 @@ def deployed(
     loaded = shared.load_configuration(config, check_secrets=reference is not None)
     database = shared.open_existing(loaded)
     now = datetime.now(UTC)
-    watching = {name: entry for name, entry in loaded.configuration.monitors.items() if entry.model.name == model}
-    if not watching:
-        known = sorted({entry.model.name for entry in loaded.configuration.monitors.values()})
+    known = sorted({entry.model.name for entry in loaded.configuration.monitors.values()})
+    if model not in known:
         raise UsageError(f"no monitor watches a model {model}; there are: {', '.join(known) or 'none'}")
     moment = now if at is None else shared.moment(at)
 
@@ -86,15 +85,6 @@ def deployed(
 
     database.transact(recorded)
     typer.echo(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")
-    for name, entry in watching.items() if reference is not None else ():
-        by_version = version if entry.columns.model_version is not None else ""
-        told = promote(
-            Context(loaded, database),
-            Workers(warm=False),
-            name,
-            reference or "",
-            by_version,
-            shared.who(),
-            f"version {version} was deployed",
-        )
-        typer.echo(f"reference of {name}: {told}")
+    if reference is not None:
+        for told in switch(Context(loaded, database), Workers(warm=False), model, version, reference, shared.who()):
+            typer.echo(told)

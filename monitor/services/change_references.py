@@ -48,6 +48,17 @@ def promote(
     return context.database.transact(_put, context, name, model_version, fitted, who, why)
 
 
+def switch(context: Context, workers: Workers, model: str, version: str, place: str, who: str) -> list[str]:
+    """Make a deployed version's rows the reference of every monitor of its model, from the next window on; what holds then, by monitor."""
+    told = []
+    for name, entry in context.configuration.monitors.items():
+        if entry.model.name == model:
+            by_version = version if entry.columns.model_version is not None else ""
+            held = promote(context, workers, name, place, by_version, who, f"version {version} was deployed")
+            told.append(f"reference of {name}: {held}")
+    return told
+
+
 def rollback(context: Context, name: str, model_version: str, to: str | None, who: str) -> str:
     """Put an earlier version in force again, the one before the present one unless it is named; from the next window on."""
     return context.database.transact(_rollback, context, name, model_version, to, who)

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from tests.conftest import Project
-from tests.web import chromium, served
+from tests.web import chromium, launch, served
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,8 +41,7 @@ def test_the_demo_ends_well_and_calmly(tmp_path: Path, monitor_command: Command)
 
 def _looked_at(demo: Project) -> None:
     """Its pages, in a browser if there is one; with MONITOR_SCREENSHOTS their pictures are kept in docs/images."""
-    path = chromium()
-    if path is None:
+    if chromium() is None:
         return
     from playwright.sync_api import sync_playwright
 
@@ -52,7 +51,7 @@ def _looked_at(demo: Project) -> None:
             "fleet": "/", "monitor": "/monitors/bike-demand", "window": f"/runs/{ids['data_run']}", "alert": f"/alerts/{ids['alert']}", "alerts": "/alerts?shown=all",
             "silences": "/silences", "deliveries": "/notifications", "retraining": "/retraining", "request": f"/retraining/{ids['request']}", "settings": "/settings",
         }  # fmt: skip
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = launch(playwright)
         for scheme in ("light", "dark"):
             tab = browser.new_context(base_url=site.url, color_scheme=scheme, viewport={"width": 1200, "height": 800})
             page, said = tab.new_page(), []

@@ -19,6 +19,7 @@ import zstandard
 
 from monitor import Client, ClientError
 from monitor.client import Ingested
+from monitor.services.apply_configuration import apply_configuration
 from monitor.sources import ingest
 from monitor.sources.ingest import ParquetStore
 from tests.conftest import Project, logged
@@ -86,6 +87,21 @@ def test_what_people_do_by_the_api(site: Served) -> None:
     assert site.get(f"/api/v1/runs/{ids['run']}/findings").json()[0]["severity"] == "critical"
     report = site.get(f"/api/v1/runs/{ids['run']}/report")
     assert "attachment" in report.headers["content-disposition"]
+
+
+def test_one_call_tells_of_a_deployment_and_switches_the_reference(project: Project) -> None:
+    with served(project) as site:
+        apply_configuration(site.context)
+        logged(900, seed=9).to_parquet(project.folder / "next.parquet", index=False)
+        Client(site.url).deployed("churn", "2", "new features", reference="next.parquet")
+        (row,) = site.get("/api/v1/references", params={"monitor": "churn"}).json()
+        assert (row["rows"], row["why"], row["who"]) == (900, "version 2 was deployed", "web")
+        assert site.get("/api/v1/deployments").json()["items"][0]["version"] == "2"
+        with pytest.raises(ClientError, match="outside the folder"):
+            Client(site.url).deployed("churn", "3", reference="../../etc/passwd")
+        with pytest.raises(ClientError, match="no monitor watches"):
+            Client(site.url).deployed("nobody", "3")
+    assert project.query("SELECT count(*) FROM deployments") == [(1,)]
 
 
 def test_a_training_is_completed_by_its_own_token_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Project
-from tests.web import CATEGORY, PASSWORD, SCRIPT, SECRET, Served, chromium, served
+from tests.web import CATEGORY, PASSWORD, SCRIPT, SECRET, Served, chromium, launch, served
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +20,14 @@ def site(history: Project) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
+    if chromium() is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is not installed")
         pytest.skip("needs Chromium (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        opened = launch(playwright)
         yield opened
         opened.close()
 

@@ -14,6 +14,7 @@ from monitor.domain.ids import one
 from monitor.errors import ConflictError, UsageError
 from monitor.retraining.request import Outcome
 from monitor.services import by_hand
+from monitor.services.change_references import switch
 from monitor.services.launch_retraining import complete, is_callback
 from monitor.storage import monitors, references, retraining, tables
 from monitor.storage.listing import page_of
@@ -30,7 +31,7 @@ from monitor.web.api.schemas import (
     RetrainingStory,
 )
 from monitor.web.pages.monitors import watched
-from monitor.web.site import AnyRequest, in_thread, site_of
+from monitor.web.site import AnyRequest, Site, in_thread, site_of
 
 
 def _request(row: tables.RetrainingRequest, names: dict[int, str]) -> RetrainingRequest:
@@ -133,12 +134,7 @@ def complete_request(
         return row
 
     for path in (data.reference, data.candidate):
-        if path and not (site.context.loaded.folder / path).resolve().is_relative_to(
-            site.context.loaded.folder.resolve()
-        ):
-            raise UsageError(
-                f"{path} lies outside the folder of the configuration: by HTTP only files within it are named"
-            )
+        _inside(site, path)
     row = site.context.database.transact(known)
     outcome = Outcome(data.status == "succeeded", data.text, data.model_version, data.reference, data.candidate)
     complete(site.context, site.workers, row.uuid, outcome)
@@ -146,6 +142,13 @@ def complete_request(
         lambda session: _request(retraining.find(session, row.uuid)[0], monitors.names(session))
     )
     return found
+
+
+def _inside(site: Site, path: str) -> None:
+    """Raises UsageError for a file that lies elsewhere than the configuration: others are named by commands alone."""
+    folder = site.context.loaded.folder.resolve()
+    if path and not (folder / path).resolve().is_relative_to(folder):
+        raise UsageError(f"{path} lies outside the folder of the configuration: by HTTP only files within it are named")
 
 
 @reads("/references")
@@ -193,9 +196,13 @@ def deploy(
 ) -> Deployment:
     """Tell of a version of a model that goes into production: one call for CI."""
     site, person = site_of(request), asker(request).person()
+    _inside(site, data.reference)
     at = data.deployed_at or person.now
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return _deployment(site.context.database.transact(by_hand.deploy, person, data.model, data.version, at, data.note))
+    row = site.context.database.transact(by_hand.deploy, person, data.model, data.version, at, data.note)
+    if data.reference:
+        switch(site.context, site.workers, data.model, data.version, data.reference, person.name)
+    return _deployment(row)
 
 
 HANDLERS = [

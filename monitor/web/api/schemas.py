@@ -270,12 +270,13 @@ class Deployment(Struct):
 
 
 class NewDeployment(Struct):
-    """A version that goes into production; now, if no time is given."""
+    """A version that goes into production; now, if no time is given. reference: a file with the new version's reference rows, which holds from the next window on."""
 
     model: str
     version: str
     deployed_at: datetime | None = None
     note: str = ""
+    reference: str = ""
 
 
 class NewRun(Struct):
