@@ -17,7 +17,7 @@ from monitor.storage import people
 from monitor.web.app import create_app
 
 log = get_logger()
-_AGAIN_S = 5.0
+_AGAIN_S, _AGAIN_AT_MOST_S = 5.0, 60.0
 
 
 class WebServer:
@@ -48,12 +48,14 @@ class WebServer:
         self._thread.join(timeout=10)
 
     def _serve(self) -> None:
+        pause = _AGAIN_S
         while not self._ends and not self._context.stopping.is_set():
             try:
                 self._serve_once()
             except (Exception, SystemExit) as error:  # uvicorn exits where it cannot start
-                log.error("web_failed", error=f"{type(error).__name__}: {error}", again_in_s=_AGAIN_S)
-            self._context.stopping.wait(0 if self._ends else _AGAIN_S)
+                log.error("web_failed", error=f"{type(error).__name__}: {error}", again_in_s=pause)
+            self._context.stopping.wait(0 if self._ends else pause)
+            pause = min(2 * pause, _AGAIN_AT_MOST_S)
 
     def _serve_once(self) -> None:
         with _listening(self._web.host, self._web.port) as bound:
