@@ -17,6 +17,7 @@ from monitor.alerting import message, muting, routing
 from monitor.alerting.muting import Firing, Silence
 from monitor.alerting.routing import Destination
 from monitor.config.model import MonitorConfig
+from monitor.domain.checks import Kind
 from monitor.services import describe_alert
 from monitor.services.context import Context
 from monitor.storage import alerts, outbox, results, runs, silences
@@ -67,6 +68,13 @@ class Round:
             everything = (each.firing for each in self.firing)
             self._inhibitors[one.alert.id] = muting.inhibitor(one.firing, everything, self._upstream)
         return self._inhibitors[one.alert.id]
+
+    def destinations(self, one: Addressed) -> list[Destination]:
+        """The channels that hear of an alert; that a channel is deaf the others hear, where there are others."""
+        found = routing.destinations(one.labels, one.config, self.context.configuration, self.now)
+        what, _, whom = one.alert.subject.partition(":")
+        deaf = whom if one.alert.kind == Kind.SELF.value and what in ("notification", "outbox") else None
+        return [each for each in found if each.channel != deaf] or list(found)
 
     def mutes(self, one: Addressed, destination: Destination | None = None) -> str:
         """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another alert."""
@@ -154,7 +162,7 @@ def _model_version(session: Session, alert: Alert, config: MonitorConfig | None)
 def _tell(session: Session, this: Round, letters: Letters, event: AlertEvent, one: Addressed) -> None:
     """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever mutes it."""
     context = this.context
-    for destination in routing.destinations(one.labels, one.config, context.configuration, this.now):
+    for destination in this.destinations(one):
         told = outbox.was_told(session, destination.channel, one.alert.id)
         if not _takes_letters(context, destination.channel):
             continue
@@ -216,7 +224,7 @@ def _remind(session: Session, this: Round, letters: Letters, one: Addressed) -> 
     burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
     if burning is None or not burning.dispatched:
         return
-    for destination in routing.destinations(one.labels, one.config, context.configuration, now):
+    for destination in this.destinations(one):
         if not _takes_letters(context, destination.channel):
             continue
         last = outbox.last_told(session, destination.channel, alert.id)

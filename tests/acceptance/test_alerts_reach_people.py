@@ -278,6 +278,23 @@ def test_a_channel_has_words_of_its_own(project: Project, receiver: Receiver) ->
     )
 
 
+def test_that_a_channel_is_deaf_the_others_hear(project: Project) -> None:
+    def told(channels: list[str]) -> list[str]:
+        for name in ("ops", "chat"):
+            (project.folder / name).unlink(missing_ok=True)
+        (project.folder / "monitor.db").unlink(missing_ok=True)
+        service = Service(
+            project, {"churn": {"alerts": {"channels": channels}}}, channels={name: {"type": "file", "path": name} for name in channels},
+            grouping={"group_wait": "0s"},
+        )  # fmt: skip
+        service.event(None, "self", subject="notification:ops")
+        service.after(seconds=1)
+        return [name for name in ("ops", "chat") if (project.folder / name).exists()]
+
+    assert told(["ops", "chat"]) == ["chat"]
+    assert told(["ops"]) == ["ops"]  # when it hears again it hears of that, too
+
+
 @contextmanager
 def mails() -> Iterator[tuple[str, list[str]]]:
     """A real SMTP server: its Apprise URL, and what has come."""
