@@ -109,7 +109,7 @@ class Access:
 
     async def _refusal(self, scope: HTTPScope, path: str, headers: Headers) -> tuple[int, str]:
         """Why a request is refused, as status and text; (0, '') for one that is not, of which then is known who asks."""
-        host = headers.get("host", "").rsplit(":", 1)[0].strip("[]").lower()
+        host = _host_name(headers.get("host", ""))
         if self._hosts and host not in self._hosts:
             return 400, f"the host name {host} is not one of web.allowed_hosts"
         as_program = headers.get("authorization", "").lower().startswith("bearer ")
@@ -148,6 +148,14 @@ def _hosts(context: Context, web: Web) -> set[str]:
     outside = urlsplit(context.configuration.external_url or "").hostname
     known = {"localhost", "127.0.0.1", "::1", web.host, *(each.lower() for each in web.allowed_hosts)}
     return known | ({outside} if outside else set())
+
+
+def _host_name(given: str) -> str:
+    """The name of a Host header without its port; '' for nonsense."""
+    try:
+        return urlsplit(f"//{given}").hostname or ""
+    except ValueError:
+        return ""
 
 
 async def _answer(send: Send, status: int, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:

@@ -130,9 +130,10 @@ def test_forms_and_requests_of_other_sites_are_refused(own: Served) -> None:
         answer = own.post(f"/api/v1/alerts/{alert}/acknowledge", json={}, headers=headers)
         assert answer.status_code == 403, headers
         assert "another site" in answer.json()["detail"]
-    for host in ("evil.example", "evil.example:8400", ""):
+    for host in ("evil.example", "evil.example:8400", "", "[", "localhost.evil.example"):
         assert own.get("/api/v1/monitors", headers={"host": host}).status_code == 400, host
-    assert own.get("/api/v1/monitors", headers={"host": "localhost:1"}).status_code == 200
+    for host in ("localhost:1", "localhost", "127.0.0.1", "[::1]", "[::1]:8400"):
+        assert own.get("/api/v1/monitors", headers={"host": host}).status_code == 200, host
 
 
 def test_every_answer_carries_the_headers_that_keep_it_safe(own: Served) -> None:
