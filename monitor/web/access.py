@@ -22,6 +22,7 @@ from litestar.enums import ScopeType
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 
 from monitor.config.model import Web
+from monitor.errors import DatabaseUnreachableError
 from monitor.services.by_hand import Person
 from monitor.services.context import Context
 from monitor.services.launch_retraining import CALLBACK
@@ -117,7 +118,10 @@ class Access:
             return 403, "the request comes from a page of another site"
         if path.startswith(_OPEN) or (CALLBACK in headers.get("authorization", "") and path.endswith("/complete")):
             return 0, ""  # a callback's token is the request's own, and is looked at there
-        scope["user"] = await self._principal(headers)
+        try:
+            scope["user"] = await self._principal(headers)
+        except DatabaseUnreachableError as error:
+            return 503, str(error)
         return (0, "") if scope["user"] is not None else (401, "a token is needed: Authorization: Bearer …")
 
     async def _principal(self, headers: Headers) -> Principal | None:

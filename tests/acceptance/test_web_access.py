@@ -311,16 +311,18 @@ def test_a_page_without_its_database_says_so_and_comes_back(project: Project) ->
     server = servers.PostgreSQL()
     project.values["database"] = server.new_database()
     try:
-        with served(project) as site:
-            assert site.get("/").status_code == 200
+        with served(project) as site, served(project, users=("viewer",), login=True) as other:
+            token = other.token("viewer")
+            assert site.get("/").status_code == other.get("/", headers=token).status_code == 200
             server.kill()
             assert site.get("/healthz").status_code == 200
             assert site.get("/readyz").status_code == 503
             page = site.get("/alerts")
-            assert page.status_code == 503
-            assert "report database" in page.text
+            assert (page.status_code, "report database" in page.text) == (503, True)
+            refused = other.get("/api/v1/monitors", headers=token)
+            assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
             server.start()
             assert site.get("/readyz").status_code == 200
-            assert site.get("/").status_code == 200
+            assert site.get("/").status_code == other.get("/", headers=token).status_code == 200
     finally:
         server.stop()
