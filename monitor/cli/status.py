@@ -59,8 +59,8 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
             f"retraining request {request.uuid[:8]} of {request.model_name}: {request.state}; end it with `monitor retraining complete` or `cancel`"
         )
     for daemon in daemons.listed(session):
-        silent = (now - daemon.heartbeat_at).total_seconds()
-        if silent > 120:
+        if daemons.is_silent(daemon, now):
+            silent = (now - daemon.heartbeat_at).total_seconds()
             troubles.append(
                 f"daemon {daemon.name} has been silent for {silent / 60:.0f} minutes; `monitor serve` starts one"
             )

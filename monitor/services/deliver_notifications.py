@@ -36,7 +36,7 @@ def picture_of(session: Session, message: dict[str, Any]) -> bytes | None:
     columns = list(dict.fromkeys(each["column"] for each in message.get("findings", ()) if each["column"]))
     if run is None or message["alert"]["state"] != "firing" or not columns:
         return None
-    data_run = runs.look_zero(session, run.monitor_id, "data", run.window) if run.kind == "performance" else run
+    data_run = runs.data_run_of(session, run)
     snapshot = None if data_run is None else results.snapshot(session, runs.current(session, data_run).id)
     return None if snapshot is None else picture(plots_of(snapshot), columns[:_PICTURED])
 

@@ -29,6 +29,7 @@ LOOPS_S = {
     "conditions": 60.0,
 }
 _LOOP_LATE_S = 15 * 60
+_SILENT = timedelta(minutes=2)
 
 
 def new_name() -> str:
@@ -53,6 +54,11 @@ def beat(session: Session, name: str, loop_ages: Mapping[str, float]) -> None:
 def is_late(loop: str, silent_s: float) -> bool:
     """Whether a loop has not come round for longer than slow sources can explain."""
     return silent_s > 2 * LOOPS_S.get(loop, 0) + _LOOP_LATE_S
+
+
+def is_silent(daemon: Daemon, now: datetime) -> bool:
+    """Whether a daemon's heart has not beaten for longer than it should, by the database's clock."""
+    return now - daemon.heartbeat_at > _SILENT
 
 
 def follow(session: Session, name: str, configuration_id: int) -> None:

@@ -199,6 +199,11 @@ def snapshot(session: Session, run_id: int) -> bytes | None:
     return None if found is None else found.data
 
 
+def has_snapshot(session: Session, run_id: int) -> bool:
+    """Whether the snapshot of a run is there; it is not read."""
+    return session.scalar(select(Snapshot.run_id).where(Snapshot.run_id == run_id)) is not None
+
+
 def blind_between(session: Session, start: datetime, end: datetime) -> list[tuple[str, str, str, str, int]]:
     """The checks that could not be made in runs that ended from `start` until `end`: monitor, metric, column, why, how often; the most frequent first."""
     query = (

@@ -261,6 +261,14 @@ def look_zero(session: Session, monitor_id: int, kind: str, window: Window) -> R
     return session.scalar(select(Run).where(_of_window(monitor_id, kind, window), Run.look == 0))
 
 
+def data_run_of(session: Session, run: Run) -> Run | None:
+    """The current data run of a run's window; the run itself where it is no performance run."""
+    if run.kind != "performance":
+        return run
+    first = look_zero(session, run.monitor_id, "data", run.window)
+    return None if first is None else current(session, first)
+
+
 def look_zeros(session: Session, monitor_id: int, span: Window) -> list[Run]:
     """The first looks at all windows within a span, oldest first."""
     query = select(Run).where(

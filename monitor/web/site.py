@@ -119,7 +119,7 @@ def page(request: AnyRequest, template: str, /, *, status: int = 200, **data: An
     site, secret = site_of(request), access.form_secret(request)
     shared = {
         "base": site.web.root_path, "principal": request.scope.get("user"), "token": access.form_token(secret), "version": monitor.__version__,
-        "asks_for_login": site.web.asks_for_login, "now": datetime.now(UTC), "path": request.url.path, "query": dict(request.query_params),
+        "asks_for_login": site.web.asks_for_login, "now": datetime.now(UTC), "path": request.url.path,
     }  # fmt: skip
     html = site.templates.get_template(template).render(shared | data)
     answer = Response(html, media_type=MediaType.HTML, status_code=status)

@@ -15,7 +15,7 @@ from monitor.services.by_hand import Person
 from monitor.storage import alerts, monitors, tables
 from monitor.storage.listing import page_of
 from monitor.web.access import asker
-from monitor.web.api.common import Cursor, Id, Limit, before, changes, paged, reads, removes
+from monitor.web.api.common import Cursor, Id, Limit, aware, before, changes, paged, reads, removes
 from monitor.web.api.schemas import (
     Acknowledgement,
     Alert,
@@ -152,8 +152,7 @@ def add_silence(
 ) -> Silence:
     """Mute the alerts whose labels match. What still fires when it ends is told then."""
     site, person = site_of(request), asker(request).person()
-    starts = data.starts_at or person.now
-    starts = starts if starts.tzinfo is not None else starts.replace(tzinfo=UTC)
+    starts = aware(data.starts_at or person.now)
     ends = starts + Duration.parse(data.duration).approximate()
     return _silence(site.context.database.transact(by_hand.silence, person, data.matchers, starts, ends, data.comment))
 

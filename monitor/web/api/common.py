@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -36,6 +37,11 @@ reads = partial(get, guards=[requires("viewer")], responses=_RESPONSES)
 changes = partial(post, guards=[requires("operator")], responses=_RESPONSES)
 removes = partial(delete, guards=[requires("operator")], responses=_RESPONSES)
 called_back = partial(post, responses=_RESPONSES)
+
+
+def aware(moment: datetime) -> datetime:
+    """A time without a zone is UTC."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def before(cursor: str | None) -> int | None:

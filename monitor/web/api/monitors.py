@@ -16,7 +16,7 @@ from monitor.storage import overview, runs
 from monitor.storage.overview import Value
 from monitor.storage.tables import Run
 from monitor.web.access import asker
-from monitor.web.api.common import Name, changes, reads
+from monitor.web.api.common import Name, aware, changes, reads
 from monitor.web.api.schemas import Monitor, NewRun, Planned, Point, Series, SeriesName
 from monitor.web.pages.fleet import described
 from monitor.web.pages.monitors import watched
@@ -76,7 +76,7 @@ def get_metric(
     points: Annotated[int, QueryParameter(description="At most about so many; longer series are downsampled.", ge=2, le=20_000)] = 2000,
 ) -> Series:  # fmt: skip
     """A metric over time, oldest window first; of each window the newest look."""
-    begins, ends = _aware(start) or _EVER[0], _aware(end) or _EVER[1]
+    begins, ends = aware(start or _EVER[0]), aware(end or _EVER[1])
 
     def read(session: Session) -> list[Value]:
         return overview.history(session, watched(session, name).id, metric, begins, ends, column, segment)
@@ -88,11 +88,6 @@ def get_metric(
         for each in kept
     ]  # fmt: skip
     return Series(name, metric, column, segment, len(kept) < len(values), shown)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    """A time without a zone is UTC."""
-    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def thinned(values: list[Value], points: int) -> list[Value]:
@@ -124,25 +119,25 @@ def run_now(
 ) -> Planned:
     """Look at an interval now, ad hoc and never judged; a daemon works on it."""
     site, person = site_of(request), asker(request).person()
-    begins, ends = _aware(data.start), _aware(data.end)
+    given = [aware(each) for each in (data.start, data.end) if each is not None]
+    if len(given) == 1 or given != sorted(set(given)):
+        raise UsageError("name both `start` and `end`, in this order, or neither")
 
-    def newest(session: Session) -> Window:
-        last = runs.latest_done(session, watched(session, name).id, "data")
+    def window(session: Session) -> Window:
+        row = watched(session, name)
+        if given:
+            return Window(*given)
+        last = runs.latest_done(session, row.id, "data")
         if last is None:
             raise ConflictError(f"{name} has no window that has run: name `start` and `end`")
         return last.window
 
-    if (begins is None) != (ends is None) or (begins is not None and ends is not None and begins >= ends):
-        raise UsageError("name both `start` and `end`, in this order, or neither")
-    known: Window = site.read(newest) if begins is None or ends is None else Window(begins, ends)
-
     def uuids(session: Session) -> list[str]:
-        watched(session, name)
-        person.record(session, "run now", name, str(known))
+        person.record(session, "run now", name, str(looked_at))
         return [session.get_one(Run, number).uuid for number in numbers]
 
-    site.read(lambda session: watched(session, name))
-    numbers = plan_adhoc(site.context, name, known)
+    looked_at: Window = site.read(window)
+    numbers = plan_adhoc(site.context, name, looked_at)
     return Planned(site.context.database.transact(uuids))
 
 

@@ -19,7 +19,7 @@ from monitor.services.launch_retraining import complete, is_callback
 from monitor.storage import monitors, references, retraining, tables
 from monitor.storage.listing import page_of
 from monitor.web.access import Principal, asker
-from monitor.web.api.common import Cursor, Id, Limit, before, called_back, changes, paged, reads
+from monitor.web.api.common import Cursor, Id, Limit, aware, before, called_back, changes, paged, reads
 from monitor.web.api.schemas import (
     Completion,
     Deployment,
@@ -197,8 +197,7 @@ def deploy(
     """Tell of a version of a model that goes into production: one call for CI."""
     site, person = site_of(request), asker(request).person()
     _inside(site, data.reference)
-    at = data.deployed_at or person.now
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    at = aware(data.deployed_at or person.now)
     row = site.context.database.transact(by_hand.deploy, person, data.model, data.version, at, data.note)
     if data.reference:
         switch(site.context, site.workers, data.model, data.version, data.reference, person.name)

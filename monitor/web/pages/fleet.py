@@ -15,7 +15,6 @@ from monitor.web.access import requires
 from monitor.web.site import AnyRequest, Lines, in_thread, page, site_of
 
 _ORDER = ("critical", "warning", "info", "no data", "waiting", "healthy")
-_SORTS = ("health", "name", "alerts", "last")
 
 
 @get("/", guards=[requires("viewer")], include_in_schema=False)
@@ -38,7 +37,7 @@ def show(
         "health": lambda row: (_ORDER.index(row["health"]), row["name"]), "name": lambda row: row["name"], "alerts": lambda row: (-row["open_alerts"], row["name"]),
         "last": lambda row: -(row["last_run"].timestamp() if row["last_run"] else 0),
     }  # fmt: skip
-    wanted.sort(key=keys[sort if sort in _SORTS else "health"])
+    wanted.sort(key=keys.get(sort, keys["health"]))
     return page(
         request, "fleet.html", rows=wanted, counts=counts, all=len(rows), troubles=found["troubles"], q=q, health=health, sort=sort
     )  # fmt: skip
@@ -62,8 +61,7 @@ def _troubles(session: Session, rows: list[dict[str, Any]]) -> list[str]:
     """What is wrong with the service itself."""
     now = daemons.database_time(session)
     found = []
-    alive = [each for each in daemons.listed(session) if (now - each.heartbeat_at).total_seconds() < 120]
-    if not alive:
+    if all(daemons.is_silent(each, now) for each in daemons.listed(session)):
         found.append("no daemon is alive: nothing is evaluated. `monitor serve` starts one")
     dead = [each for each in outbox.failing(session) if each.status == "dead"]
     if dead:

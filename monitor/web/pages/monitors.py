@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from monitor.errors import NotFoundError, UsageError
 from monitor.services.context import Context
-from monitor.storage import alerts, monitors, overview, references, retraining
+from monitor.storage import alerts, monitors, overview, retraining
 from monitor.storage.overview import PERFORMANCE, Impact, Value
 from monitor.storage.tables import MonitorRow
 from monitor.web.access import requires
@@ -88,7 +88,6 @@ def _read(
         "row": row, "entry": entry, "standing": standing, "windows": windows, "impact": impact, "marks": happened, "drawn": drawn, "metrics": names, "metric": chosen,
         "segments": overview.segments(session, row.id), "segment": segment, "start": f"{begins:%Y-%m-%d}", "end": f"{ends:%Y-%m-%d}", "source": state,
         "alerts": alerts.by_severity(session, row.id), "request": retraining.not_ended(session, row.model_name),
-        "references": references.history(session, row.id)[::-1][:5],
     }  # fmt: skip
 
 

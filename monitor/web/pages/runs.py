@@ -13,7 +13,6 @@ from monitor.analysis.plots import plots_of, quantiles, shares
 from monitor.domain.ids import one
 from monitor.errors import NotFoundError
 from monitor.storage import monitors, results, runs
-from monitor.storage.tables import Run
 from monitor.web.access import requires
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
@@ -62,7 +61,7 @@ def _read(session: Session, run: str) -> dict[str, Any]:
     row = monitors.by_id(session, found.monitor_id)
     findings = results.findings(session, [found.id])[found.id]
     checks = results.checks(session, [found.id])[found.id]
-    data_run = found if found.kind != "performance" else _data_run(session, found)
+    data_run = runs.data_run_of(session, found)
     snapshot = None if data_run is None else results.snapshot(session, data_run.id)
     plots = {} if snapshot is None else plots_of(snapshot)
     missing = {
@@ -78,19 +77,14 @@ def _read(session: Session, run: str) -> dict[str, Any]:
     ]  # fmt: skip
     others = [column for column in plots if column not in {series.column for _, series in findings}]
     unclear = [each for each in checks if each.check.verdict in ("too_little_data", "could_not_check")]
-    looks = runs.of_window(session, found)
+    looks, values = runs.of_window(session, found), results.values(session, found.id)
     return {
-        "run": found, "row": row, "told": told, "others": others, "metrics": [each for each in results.values(session, found.id) if not each[1].column],
-        "columns": results.values(session, found.id), "unclear": unclear, "has_report": results.snapshot(session, found.id) is not None, "looks": looks,
+        "run": found, "row": row, "told": told, "others": others, "metrics": [each for each in values if not each[1].column],
+        "columns": values, "unclear": unclear, "has_report": results.has_snapshot(session, found.id), "looks": looks,
         "quantiles": {column: [quantiles(plot, side) for side in ("reference", "window")] for column, plot in plots.items() if "edges" in plot},
         "plots": {column: _drawn(plots[column]) for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]},
         "counts": found.counts or {},
     }  # fmt: skip
-
-
-def _data_run(session: Session, run: Run) -> Run | None:
-    first = runs.look_zero(session, run.monitor_id, "data", run.window)
-    return None if first is None else runs.current(session, first)
 
 
 def _drawn(plot: dict[str, Any]) -> dict[str, Any]:

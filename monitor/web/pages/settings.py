@@ -26,7 +26,7 @@ def show(request: AnyRequest) -> Response[str]:
 
     def read(session: Session) -> dict[str, Any]:
         return {
-            "daemons": daemons.listed(session), "database_now": daemons.database_time(session), "size": size_bytes(session), "users": people.users(session),
+            "daemons": daemons.listed(session), "is_silent": daemons.is_silent, "database_now": daemons.database_time(session), "size": size_bytes(session), "users": people.users(session),
             "tokens": people.tokens(session), "audit": people.recorded(session, 100),
         }  # fmt: skip
 
