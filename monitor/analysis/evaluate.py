@@ -472,7 +472,7 @@ class _Question:
                 self._ask(replace(check, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
             else:
                 bins = self.reference.bins(name)
-                counted = Counted(bins, bins.counts(after), bins.counts(before))
+                counted = Counted(bins, bins.counts(after), self.reference.counts(name))
                 tested.append((check, counted, "distribution", f"'{name}' drifted (score {value:.3g})"))
         tested += self._derived
         tested += self._segment_drift(checked)
@@ -531,7 +531,7 @@ class _Question:
         ):
             for name, each in values.items():
                 bins, before = reference.derived[metric][name]
-                after = np.bincount(bins.codes(pd.Series(each)) + 1, minlength=bins.number + 1)[1:].astype(float)
+                after = bins.counts_of_numbers(each)
                 if min(before.sum(), after.sum()) < drift.MIN_VALUES:
                     continue
                 gap = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
@@ -740,7 +740,7 @@ class _Question:
             return
         _, value = self._score(name, before, after)
         bins = self.reference.bins(name)
-        single = p_values([Counted(bins, bins.counts(after), bins.counts(before))])[0]
+        single = p_values([Counted(bins, bins.counts(after), self.reference.counts(name))])[0]
         text = f"'{name}' itself is distributed otherwise (score {value or 0.0:.3g}): {cause_of(before, after).text}"
         self._ask(
             replace(check, value=value, p_value=min(_LABEL_TESTS * single, 1.0)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 _POWER = 0.9
 # As many independent tests as a monitor of some twenty columns comes to, before its reference is there to tell.
@@ -12,7 +12,7 @@ _USUAL_TESTS = 150.0
 
 def deviation(alpha: float) -> float:
     """How many standard errors a change must have to be seen by a two-sided test at `alpha`."""
-    return float(norm.isf(max(alpha, 1e-300) / 2) + norm.isf(1 - _POWER))
+    return float(ndtri(_POWER) - ndtri(max(alpha, 1e-300) / 2))
 
 
 def shift(rows: float, reference_rows: float, alpha: float) -> float:

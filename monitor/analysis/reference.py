@@ -72,6 +72,7 @@ class Reference:
         self.summary = summary
         self._summaries: dict[str, Summary | None] = {}
         self._bins: dict[str, Bins] = {}
+        self._counts: dict[str, np.ndarray] = {}
         self._segments: dict[tuple[str, str], pd.DataFrame] = {}
         self._segment_counts: dict[tuple[str, str], dict[str, tuple[Bins, np.ndarray]]] = {}
         self._tests: dict[int, float] = {}
@@ -158,6 +159,14 @@ class Reference:
             assert summary is not None
             self._bins[name] = Bins.of(summary)
         return self._bins[name]
+
+    def counts(self, name: str) -> np.ndarray:
+        """How many of a column's values are in each of its bins, shape (bins,)."""
+        if name not in self._counts:
+            summary = self.of_column(name)
+            assert summary is not None
+            self._counts[name] = self.bins(name).counts(summary)
+        return self._counts[name]
 
     @property
     def baseline(self) -> dict[str, Measured]:

@@ -35,7 +35,7 @@ class _Term:
     """A column as inputs and targets. Numbers: knots and the rank of each. Categories: their names. usual: the mean input, for missing values."""
 
     name: str
-    knots: tuple[list[float], list[float]] | None
+    knots: tuple[Floats, Floats] | None
     names: list[str]
     usual: list[float]
 
@@ -43,7 +43,16 @@ class _Term:
     def of(cls, values: pd.Series, sort: Sort) -> _Term | None:
         """None for a column of a sort that is not compared, or that is always the same."""
         term = cls._bare(values.dropna(), sort)
-        return None if term is None else replace(term, usual=term.inputs(values.dropna())[0].mean(axis=0)[:-1].tolist())
+        if term is None:
+            return None
+        inputs, targets = (np.zeros((len(values), width), dtype=np.float32) for width in term.widths)
+        term.fill(values, inputs, targets)
+        return replace(term, usual=inputs[values.notna().to_numpy()].mean(axis=0)[:-1].tolist())
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """How many inputs and targets it has."""
+        return (_STEPS + 1, 1) if self.knots is not None else (len(self.names) + 1, len(self.names) + 1)
 
     @classmethod
     def _bare(cls, present: pd.Series, sort: Sort) -> _Term | None:
@@ -52,32 +61,32 @@ class _Term:
             knots = Numbers(numbers, len(numbers)).knots if len(numbers) else numbers
             sides = [np.searchsorted(numbers, knots, side) for side in ("left", "right")]
             ranks = (sides[0] + sides[1]) / 2 / max(len(numbers), 1)
-            return (
-                cls(str(present.name), (knots.tolist(), ranks.tolist()), [], [0.0] * _STEPS) if len(knots) > 1 else None
-            )
+            return cls(str(present.name), (knots, ranks), [], [0.0] * _STEPS) if len(knots) > 1 else None
         if sort in ("categorical", "boolean"):
             shares = present.value_counts(normalize=True)
             names = [str(name) for name in shares.index[shares >= 0.01][:_CATEGORIES]]
             return cls(str(present.name), None, names, [0.0] * len(names)) if len(shares) > 1 and names else None
         return None
 
-    def inputs(self, values: pd.Series) -> tuple[Floats, Floats, Floats]:
-        """The column as inputs, shape (rows, inputs), and as targets, shape (rows, targets); which rows have a value, shape (rows,)."""
-        missing = values.isna().to_numpy()
+    def fill(self, values: pd.Series, inputs: Floats, targets: Floats) -> Floats:
+        """Write the column as inputs, shape (rows, inputs), and as targets, shape (rows, targets), into zeros; which rows have a value, shape (rows,)."""
+        missing: Floats = values.isna().to_numpy()
         if self.knots is not None:
             numbers = np.where(missing, 0.0, values.to_numpy(dtype=float))
-            rank = np.where(missing, 0.5, np.interp(numbers, *self.knots)) - 0.5
-            step = np.minimum(((rank + 0.5) * _STEPS).astype(int), _STEPS - 1)
-            inputs = np.zeros((len(rank), _STEPS + 1), dtype=np.float32)
-            inputs[np.arange(len(rank)), step] = 1
-            inputs[:, 0], inputs[:, -1] = rank, missing
-            inputs[missing, :-1] = self.usual
-            return inputs, rank[:, None], ~missing
-        codes = pd.Index(self.names).get_indexer(pd.Index(values.to_numpy(dtype=object)))
-        one = codes[:, None] == np.arange(len(self.names))
-        inputs = np.column_stack([one, missing]).astype(float)
+            order = np.argsort(numbers)  # in order each value is found beside the one before it
+            rank = np.empty_like(numbers)
+            rank[order] = np.interp(numbers[order], *self.knots)
+            rank[missing] = 0.5
+            inputs[np.arange(len(rank)), np.minimum((rank * _STEPS).astype(int), _STEPS - 1)] = 1
+            inputs[:, 0] = targets[:, 0] = rank - 0.5
+        else:
+            codes = pd.Index(self.names).get_indexer(pd.Index(values.to_numpy(dtype=object)))
+            inputs[:, :-1] = targets[:, :-1] = codes[:, None] == np.arange(len(self.names))
+            targets[:, -1] = (codes < 0) & ~missing
+        inputs[:, -1] = missing
         inputs[missing, :-1] = self.usual
-        return inputs, np.column_stack([one, (codes < 0) & ~missing]).astype(float), ~missing
+        there: Floats = ~missing
+        return there
 
 
 @dataclass(frozen=True)
@@ -143,18 +152,18 @@ class Relations:
 
     def _matrices(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         places = [self._places(side) for side in (0, 1)]
-        inputs, targets = (np.empty((len(frame), side[-1].stop), dtype=np.float32) for side in places)
-        present = np.empty((len(frame), len(self.terms)), dtype=bool)
+        inputs, targets = (np.zeros((len(frame), side[-1].stop), dtype=np.float32, order="F") for side in places)
+        present = np.empty((len(frame), len(self.terms)), dtype=bool, order="F")
         inputs[:, 0] = 1
         for number, (term, *own) in enumerate(zip(self.terms, *places, strict=True)):
-            inputs[:, own[0]], targets[:, own[1]], present[:, number] = term.inputs(frame[term.name])
+            present[:, number] = term.fill(frame[term.name], inputs[:, own[0]], targets[:, own[1]])
         return inputs, targets, present
 
     def _places(self, side: int) -> list[slice]:
         """Where each column's inputs (0) and targets (1) stand."""
         places, at = [], 1 - side
         for term in self.terms:
-            width = (_STEPS + 1, 1)[side] if term.knots is not None else len(term.names) + 1
+            width = term.widths[side]
             places.append(slice(at, at + width))
             at += width
         return places
@@ -171,7 +180,10 @@ class Relations:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        terms = [[term.name, term.knots, term.names, term.usual] for term in self.terms]
+        terms = [
+            [term.name, term.knots and [each.tolist() for each in term.knots], term.names, term.usual]
+            for term in self.terms
+        ]
         return {
             "terms": terms,
             "weights": [[[float(f"{w:.5g}") for w in row] for row in half] for half in self.weights],
@@ -180,7 +192,10 @@ class Relations:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Relations:
         """The inverse of `to_dict`."""
-        terms = [_Term(name, tuple(knots) if knots else None, *rest) for name, knots, *rest in values["terms"]]
+        terms = [
+            _Term(name, knots and (np.asarray(knots[0]), np.asarray(knots[1])), *rest)
+            for name, knots, *rest in values["terms"]
+        ]
         return cls(terms, np.asarray(values["weights"], dtype=np.float32))
 
 
@@ -197,6 +212,8 @@ def digits(values: pd.Series) -> Floats:
     needed[numbers == 0] = 0
     with np.errstate(over="ignore", invalid="ignore"):
         for decimals in range(8, -7, -1):
+            if not len(left):
+                break
             scaled = numbers[left] * 10.0**decimals
             tolerance = np.minimum(1e-12 * np.abs(scaled), 1e-3) + 1e-15 * np.abs(scaled)
             # What needs more decimals than these needs more than any fewer.

@@ -89,7 +89,7 @@ def conform(frame: pd.DataFrame, sorts: dict[str, Sort]) -> Conformed:
         if sort == "numerical":
             numbers = _numbers(values)
             lost = int((numbers.isna() & values.notna()).sum()) if values.dtype.kind != "f" else 0
-            infinite = int(np.isinf(numbers).sum())
+            infinite = int(np.isinf(numbers.to_numpy()).sum())
             columns[name] = numbers
             if infinite:
                 columns[name] = numbers.mask(np.isinf(numbers))

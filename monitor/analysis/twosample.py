@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import erfc, kolmogorov, xlogy
-from scipy.stats import chi2
+from scipy.special import chdtrc, erfc, kolmogorov, xlogy
 
 from monitor.analysis.summary import Numbers, Summary
 
@@ -75,6 +74,18 @@ class Bins:
         known = summary.tally.reindex(self.names, fill_value=0).to_numpy(dtype=float)
         return np.append(known, summary.count - known.sum())
 
+    def counts_of_numbers(self, values: Floats) -> Floats:
+        """The counts of numbers of which no summary is kept, shape (bins,); NaN is missing."""
+        there = values[~np.isnan(values)]
+        if self.knots is not None:
+            return self.counts(Numbers(np.sort(there), len(values)))
+        assert self.names is not None
+        different, often = np.unique(there, return_counts=True)
+        places = self.names.get_indexer(pd.Index(different))
+        counts = np.zeros(self.number)
+        np.add.at(counts, np.where(places < 0, len(self.names), places), often)
+        return counts
+
     def p_values(self, window: Floats, reference: Floats) -> Floats:
         """The smallest p-value of the tests that suit the column, for each draw; not corrected for their number."""
         tests = _of_numbers(window, reference) if self.knots is not None else _of_categories(window, reference)
@@ -103,7 +114,7 @@ def p_values(columns: Sequence[Counted]) -> list[float]:
                 sides[side, row, : len(counts)] = counts
         found[numbers] = np.minimum.reduce(_of_numbers(*sides))
     for place, each in enumerate(columns):
-        if each.bins.knots is None:
+        if each.bins.knots is None and np.count_nonzero(each.window + each.reference) > 1:
             found[place] = each.bins.p_values(each.window[None, :], each.reference[None, :])[0]
     return [float(each) for each in found]
 
@@ -204,4 +215,4 @@ def _of_categories(window: Floats, reference: Floats) -> list[Floats]:
     steps = np.maximum(distance - 0.5, 0)
     steps = np.divide(steps, np.sqrt(2 * variance), out=np.zeros_like(both), where=often & (variance > 0))
     largest = erfc(steps.max(axis=1)) * np.maximum(often.sum(axis=1), 1)
-    return [chi2.sf(squares.sum(axis=1), freedom), np.minimum(largest, 1.0)]
+    return [chdtrc(freedom, squares.sum(axis=1)), np.minimum(largest, 1.0)]

@@ -207,8 +207,7 @@ def run(spec: RunSpec) -> RunResult:
         if spec.columns.label is not None and labels.label != spec.columns.label:
             frame = frame.rename(columns={labels.label: spec.columns.label})
     else:
-        counts = log.counts(spec.window, spec.as_of)
-        frame = log.sample(spec.window, spec.as_of, counts.rows)
+        frame, counts = log.read(spec.window, spec.as_of)
         dropped = [
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
         ]

@@ -15,18 +15,20 @@ from zoneinfo import ZoneInfo
 import ibis
 import ibis.expr.datatypes as dt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitor.domain.checks import WindowCounts
 from monitor.domain.columns import WEIGHT
 from monitor.domain.grid import Window
 from monitor.errors import DataError
 from monitor.sources import files, spark, tables
+from monitor.sources.parquet import Bounds, Found, PlainFiles
+from monitor.sources.ranks import PRIME, coefficients
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 
 _KEY = "monitor_canonical_id"
 _RANK = "monitor_rank"
-# No step of the arithmetic with it leaves 64 bits.
-_PRIME = 2_147_483_647
 _CHUNK = 5_000
 # So many rows of a class are enough to tell its part in performance; of more classes none is called rare.
 _ENOUGH_OF_CLASS, _MOST_CLASSES = 500, 20
@@ -139,6 +141,44 @@ class Log:
             null_ids=null_ids,
         )
 
+    def read(self, window: Window, as_of: datetime | None = None) -> tuple[pd.DataFrame, WindowCounts]:
+        """The sample and the counts of a window, as `sample` and `counts` give them; of plain Parquet files in one pass."""
+        found = self._read_plainly(window, as_of, self.spec.sample_rows)
+        if found is None:
+            counts = self.counts(window, as_of)
+            return self._sample(window, as_of, counts.rows, self.spec.sample_rows), counts
+        assert self.spec.id is not None
+        time, repeated = self.spec.event_time, found.duplicate_ids
+        counts = WindowCounts(
+            found.rows,
+            found.missing,
+            self._moment(time, found.first),
+            self._moment(time, found.last),
+            self._repeated(window, as_of) if repeated is None else repeated,
+            found.missing[self.spec.id],
+        )
+        return self._in_order(found.frame(_KEY, _RANK)), counts
+
+    def _read_plainly(self, window: Window, as_of: datetime | None, limit: int) -> Found | None:
+        """The same from plain Parquet files, past the engine; None where there are others, or where it will have to say what is wrong with them."""
+        spec, path = self.spec, self.spec.place.own_path
+        if path is None or spec.id is None:
+            return None
+        bounds = [
+            Bounds(spec.event_time, *(self._number(spec.event_time, each) for each in (window.start, window.end)))
+        ]
+        if spec.logged_at is not None and as_of is not None:
+            bounds.append(Bounds(spec.logged_at, None, self._number(spec.logged_at, as_of) + 1))
+        paths, mark = files.find_files(path, spec.place.shown), self.mark()
+        if files.format_of(paths[0]) != "parquet":
+            return None
+        try:
+            plain = PlainFiles.open(paths, self._read, spec.id, [each.column for each in bounds])
+            found = None if plain is None else plain.read(bounds, spec.seed, limit)
+        except (OSError, pa.ArrowException):
+            return None
+        return found if self.mark() == mark else None  # else something was written meanwhile
+
     def _repeated(self, window: Window, as_of: datetime | None) -> int:
         """How many ids came before: told from those with the smallest hashes, since telling all apart takes memory that grows with the window."""
         share = _IDS_TOLD_APART / self._many
@@ -165,10 +205,17 @@ class Log:
         rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`, that of
         hashes `monitor_rank`; sensitive values are hashed already.
         """
+        limit = limit or self.spec.sample_rows
+        found = self._read_plainly(window, as_of, limit)
+        if found is not None:
+            return self._in_order(found.frame(_KEY, _RANK))
         if rows is None:
             number = self._frame("rows", lambda within: self._window(within).count().as_table(), window, as_of)
             rows = _whole(number.iat[0, 0])
-        limit = limit or self.spec.sample_rows
+        return self._sample(window, as_of, rows, limit)
+
+    def _sample(self, window: Window, as_of: datetime | None, rows: int, limit: int) -> pd.DataFrame:
+        """The sample, by the engine."""
 
         def expression(within: _Within) -> Any:
             return self._few(within, self._read).order_by([_RANK, _KEY]).limit(limit)
@@ -179,7 +226,11 @@ class Log:
         frame = self._frame(what, expression, window, as_of, share if share < 0.5 else 1.0)
         if len(frame) < min(limit, rows) and share < 0.5:  # repeated ids have the same hash
             frame = self._frame(what, expression, window, as_of, 1.0)
-        frame = frame.sort_values([_KEY], kind="stable", ignore_index=True)
+        return self._in_order(frame)
+
+    def _in_order(self, frame: pd.DataFrame) -> pd.DataFrame:
+        order = pc.sort_indices(pa.array(frame[_KEY], pa.string())).to_numpy()
+        frame = frame.take(order).reset_index(drop=True)
         return hide_sensitive(frame, self.spec.sensitive, self.spec.hash_key)
 
     @staticmethod
@@ -207,8 +258,8 @@ class Log:
         The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became known.
         by_class: of classes that are rare in the sample more rows are read, and `monitor_weight` says how many each row stands for.
         """
-        counts = self.counts(window, as_of)
-        frame, known, early, unmatched = self._labelled(self.sample(window, as_of, counts.rows), window, as_of)
+        sample, counts = self.read(window, as_of)
+        frame, known, early, unmatched = self._labelled(sample, window, as_of)
         labelled = int(known.notna().sum())
         if by_class and len(frame) < counts.rows:
             frame = self._with_rare_classes(frame, window, as_of, counts.rows)
@@ -289,6 +340,18 @@ class Log:
             return moment.isoformat()
         text = _naive(moment, self._zone).isoformat(" ", "microseconds")
         return text[:-3] if self._connection.name == "sqlite" else text
+
+    def _number(self, name: str, moment: datetime) -> int:
+        """A moment in microseconds, as a column of files counts them."""
+        plain = moment.astimezone(UTC if self._is_zoned(name) else self._zone).replace(tzinfo=None)
+        return (plain - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001 - of the column's own zone
+
+    def _moment(self, name: str, number: int | None) -> datetime | None:
+        """The inverse of `_number`, in UTC."""
+        if number is None:
+            return None
+        plain = datetime(1970, 1, 1) + timedelta(microseconds=number)  # noqa: DTZ001 - of the column's own zone
+        return plain.replace(tzinfo=UTC if self._is_zoned(name) else self._zone).astimezone(UTC)
 
     def _is_zoned(self, name: str) -> bool:
         return self._connection.name != "sqlite" and getattr(self.table.schema()[name], "timezone", None) is not None
@@ -474,7 +537,7 @@ class Log:
         if not self._has_numbers:
             return ibis.literal(f"{self.spec.seed}:").concat(self._key())
         column = self.table[self.spec.id]
-        return (column % _PRIME if column.type().is_unsigned_integer() else column).cast("int64")
+        return (column % PRIME if column.type().is_unsigned_integer() else column).cast("int64")
 
     def _few(self, within: _Within, names: Sequence[str], wanted: Any = True) -> Any:
         """The rows of a window that are wanted and whose hash lies below the bound, with it and their canonical id."""
@@ -491,7 +554,7 @@ class Log:
     def _bound(self, share: float) -> str:
         """Below what a share of all hashes lies; of the share 1 all rows, those without id too."""
         if self._has_numbers:
-            return str(int(share * _PRIME) if share < 1 else _PRIME + 1)
+            return str(int(share * PRIME) if share < 1 else PRIME + 1)
         return f"{int(share * 2**32):08x}" if share < 1 else "h"
 
     def _ranked(self, rows: Any) -> Any:
@@ -502,19 +565,19 @@ class Log:
         number = rows[_RANK]
         if not self._has_numbers:
             return rows.mutate(**{_RANK: md5(number).fill_null("g")})  # behind every hexadecimal digit
-        a, b, c, d = _coefficients(self.spec.seed)
+        a, b, c, d = coefficients(self.spec.seed)
         if self._connection.name == "sqlite":  # ibis would take the remainder in floating point there
             quoted = (name.replace('"', '""') for name in rows.columns if name != _RANK)
             names = ", ".join(f'"{name}"' for name in quoted)
             # SQLite works out `u` wherever it stands: so without its last remainder, which changes none after it; no step leaves 64 bits for want of it.
-            query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {_PRIME}, {_PRIME}) AS {_RANK}
-                FROM (SELECT *, (v * v + u) % {_PRIME} AS w FROM (SELECT *, (u * {a} + {b}) % {_PRIME} AS v
-                FROM (SELECT *, {_RANK} % {_PRIME} + {_PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers
+            query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {PRIME}, {PRIME}) AS {_RANK}
+                FROM (SELECT *, (v * v + u) % {PRIME} AS w FROM (SELECT *, (u * {a} + {b}) % {PRIME} AS v
+                FROM (SELECT *, {_RANK} % {PRIME} + {PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers
             return self._connection.sql(query, schema=rows.schema())
-        number = (number % _PRIME + _PRIME) % _PRIME
-        mixed = (number * a + b) % _PRIME
-        mixed = (mixed * mixed + number) % _PRIME
-        return rows.mutate(**{_RANK: ((mixed * c + d) % _PRIME).fill_null(_PRIME)})
+        number = (number % PRIME + PRIME) % PRIME
+        mixed = (number * a + b) % PRIME
+        mixed = (mixed * mixed + number) % PRIME
+        return rows.mutate(**{_RANK: ((mixed * c + d) % PRIME).fill_null(PRIME)})
 
     @cached_property
     def _zone(self) -> ZoneInfo:
@@ -550,12 +613,6 @@ class Log:
 
     def _to_utc(self, moment: Any) -> datetime | None:
         return _utc(moment, self._zone)
-
-
-def _coefficients(seed: int) -> list[int]:
-    """Four numbers between 1 and the prime, by the seed."""
-    digest = hashlib.sha256(f"sample:{seed}".encode()).digest()
-    return [1 + int.from_bytes(digest[place : place + 8]) % (_PRIME - 1) for place in (0, 8, 16, 24)]
 
 
 def canonical_id(column: Any, shown: str) -> Any:

@@ -123,8 +123,8 @@ def file_to_scores(rows: int, columns: int) -> Callable[[], Any]:
 
     def work() -> Any:
         log = Log(spec)
-        counts = log.counts(window)
-        return evaluate(reference, log.sample(window, None, counts.rows), counts=counts, checks=Checks(only=("drift",)))
+        sample, counts = log.read(window)
+        return evaluate(reference, sample, counts=counts, checks=Checks(only=("drift",)))
 
     return work
 
