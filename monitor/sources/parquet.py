@@ -139,15 +139,17 @@ class PlainFiles:
                 for names in self._batches(part)
             ]
             read = [column for some in threads.map(lambda each: self._columns(*each), work) for column in some]
+        known = pa.array(chosen["id"].to_numpy(), mask=chosen["rank"].to_numpy() == PRIME)
         columns: dict[str, list[pa.Array]] = {name: [] for name in self._kinds}
         missing = dict.fromkeys(self._kinds, 0)
         for name, values, number in read:
             columns[name] += values.chunks
             missing[name] += number
+        columns[self._identity] = [known.cast(self._kinds[self._identity])]
+        missing[self._identity] = sum(each.missing for each in ids)
         table = pa.table({name: pa.chunked_array(each, self._kinds[name]) for name, each in columns.items()})
-        keys = pa.array(chosen["id"].to_numpy(), mask=chosen["rank"].to_numpy() == PRIME).cast(pa.string())
         return Found(
-            table.to_pandas(date_as_object=False), keys.to_pandas(), chosen["rank"].to_numpy(), rows, missing,
+            table.to_pandas(date_as_object=False), known.cast(pa.string()).to_pandas(), chosen["rank"].to_numpy(), rows, missing,
             min((part.first for part in parts), default=None), max((part.last for part in parts), default=None),
             self._duplicates(parts, ids),
         )  # fmt: skip
@@ -228,11 +230,11 @@ class PlainFiles:
         return found
 
     def _batches(self, part: _Part) -> Iterator[list[str]]:
-        """The columns to read, so many at a time as take about `_BATCH` bytes."""
+        """The columns to read but the ids', so many at a time as take about `_BATCH` bytes."""
         whole = self._metadata[part.file].row_group(part.group)
         names: list[str] = []
         size = 0
-        for name in self._kinds:
+        for name in (each for each in self._kinds if each != self._identity):
             names.append(name)
             size += whole.column(self._places[name]).total_uncompressed_size
             if size >= _BATCH:
