@@ -168,7 +168,7 @@ class Daemon:
                     self.stopping.wait(0.5)
                     continue
                 break
-            self.executor.collect(0.5)
+            self.executor.collect(0.5, ids)
             self._beat_in_time()
         if self.context.database.read(runs.judged_among, ids):
             look_at_sources(self.context, self.workers)

@@ -22,8 +22,6 @@ from monitor.analysis.performance import (
 )
 
 Floats = np.ndarray
-# Draws of rows and labels by which the error of an area is told, of how many rows at most.
-_DRAWS, _DRAW_ROWS = 100, 5_000
 
 
 def calibrate(probability: Floats, truth: Floats) -> tuple[list[float], list[float]]:
@@ -38,24 +36,31 @@ def calibrated(probability: Floats, line: tuple[list[float], list[float]]) -> Fl
     return chance
 
 
-def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None) -> float:
-    """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties count half."""
+def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None) -> Measured:
+    """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties count half.
+
+    Its error is DeLong's (see `performance.roc_auc`), with each row's chance for its label: what the realised one would scatter by.
+    """
     weights = np.ones(len(score)) if weight is None else weight
-    order = np.argsort(score, kind="stable")
-    sorted_score, sorted_chance = score[order], (weights * chance)[order]
-    _, group = np.unique(sorted_score, return_inverse=True)
-    negatives = np.bincount(group, (weights * (1 - chance))[order])
-    below = np.concatenate([[0.0], np.cumsum(negatives)[:-1]])
+    _, place = np.unique(score, return_inverse=True)
+    sides = weights * chance, weights * (1 - chance)
+    positive, negative = (np.bincount(place, side) for side in sides)
+    beaten = (np.cumsum(negative) - negative / 2)[place]
     own = weights**2 * chance * (1 - chance)
-    won = float((sorted_chance * (below[group] + negatives[group] / 2)).sum() - own.sum() / 2)
-    pairs = float((weights * chance).sum() * (weights * (1 - chance)).sum() - own.sum())
-    return won / pairs if pairs > 0 else float("nan")
+    pairs = float(sides[0].sum() * sides[1].sum() - own.sum())
+    if pairs <= 0:
+        return Measured(float("nan"))
+    value = float((sides[0] * beaten).sum() - own.sum() / 2) / pairs
+    shares = beaten / sides[1].sum(), 1 - (np.cumsum(positive) - positive / 2)[place] / sides[0].sum()
+    variance = sum(
+        float((weights * side * (share - value) ** 2).sum() / side.sum() ** 2)
+        for side, share in zip(sides, shares, strict=True)
+    )
+    return Measured(value, float(np.sqrt(variance)))
 
 
-def estimate_binary(
-    score: Floats, said: Floats, chance: Floats, seed: int | None, weight: Floats | None = None
-) -> dict[str, Measured]:
-    """CBPE for a binary model, without the areas' errors if `seed` is None: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
+def estimate_binary(score: Floats, said: Floats, chance: Floats, weight: Floats | None = None) -> dict[str, Measured]:
+    """CBPE for a binary model: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
     right = np.where(said == 1, chance, 1 - chance)
     clipped = np.clip(score, 1e-15, 1 - 1e-15)
     log_losses = -(chance * np.log(clipped) + (1 - chance) * np.log1p(-clipped))
@@ -69,39 +74,18 @@ def estimate_binary(
         "estimated_calibration_error": calibration_error(np.clip(score, 0, 1), chance, weight),
         "estimated_f1": f1(chance, said, weight),
     }
-    return result | _estimated_areas(score, chance, seed, weight)
+    return result | _estimated_areas(score, chance, weight)
 
 
-def _estimated_areas(score: Floats, chance: Floats, seed: int | None, weight: Floats | None) -> dict[str, Measured]:
-    value = expected_roc_auc(score, chance, weight)
-    if not np.isfinite(value):
+def _estimated_areas(score: Floats, chance: Floats, weight: Floats | None) -> dict[str, Measured]:
+    area = expected_roc_auc(score, chance, weight)
+    if not np.isfinite(area.value):
         return {}
-    error = None if seed is None else _roc_auc_error(score, chance, seed, weight)
-    return {"estimated_roc_auc": Measured(value, error), "estimated_pr_auc": pr_auc(score, chance, weight)}
-
-
-def _roc_auc_error(score: Floats, chance: Floats, seed: int, weight: Floats | None) -> float:
-    """How much the realised ROC AUC would scatter round the expected one: rows and labels drawn again."""
-    random = np.random.default_rng(seed)
-    rows = min(len(score), _DRAW_ROWS)
-    different, place = np.unique(score, return_inverse=True)
-    areas = []
-    for _ in range(_DRAWS):
-        chosen = random.integers(0, len(score), rows)
-        truth = random.random(rows) < chance[chosen]
-        positive, negative = (
-            np.bincount(place[side], None if weight is None else weight[side], minlength=len(different))
-            for side in (chosen[truth], chosen[~truth])
-        )
-        positives, negatives = float(positive.sum()), float(negative.sum())
-        if positives and negatives:
-            won = positive @ (np.cumsum(negative) - negative / 2)
-            areas.append(float(won) / (positives * negatives))
-    return float(np.std(areas, ddof=1) * np.sqrt(rows / len(score))) if len(areas) > 1 else 0.5
+    return {"estimated_roc_auc": area, "estimated_pr_auc": pr_auc(score, chance, weight)}
 
 
 def estimate_multiclass(
-    score: Floats, chances: Floats, places: Floats, seed: int | None, weight: Floats | None = None
+    score: Floats, chances: Floats, places: Floats, weight: Floats | None = None
 ) -> dict[str, Measured]:
     """CBPE for a multiclass model: `score` as logged and `chances` calibrated, each summing to one, shape (rows, classes); `places` the predicted class's column."""
     right = chances[np.arange(len(chances)), places]
@@ -110,11 +94,10 @@ def estimate_multiclass(
     classes = range(chances.shape[1])
     said = [(places == index).astype(float) for index in classes]
     result["estimated_f1"] = macro([f1(chances[:, index], said[index], weight) for index in classes])
-    areas = [_estimated_areas(score[:, index], chances[:, index], seed, weight) for index in classes]
+    areas = [_estimated_areas(score[:, index], chances[:, index], weight) for index in classes]
     for name in ("estimated_roc_auc", "estimated_pr_auc"):
         if found := [area[name] for area in areas if name in area]:
-            whole = macro(found)
-            result[name] = whole if seed is not None else Measured(whole.value)
+            result[name] = macro(found)
     return result
 
 

@@ -710,7 +710,7 @@ class _Question:
         """Whether the rows' kind explains a realised loss, as the estimate knows the reference alone, or the truth has come to depend on them otherwise."""
         if self._foreseen is None:
             labelled = self.window.frame[self.window.frame[self.reference.columns.label].notna()]
-            self._foreseen = self.reference.estimate(labelled, with_errors=False)
+            self._foreseen = self.reference.estimate(labelled)
         name = f"estimated_{metric}"
         if name not in self._foreseen or name not in self.reference.baseline:
             return "performance", ""

@@ -43,7 +43,7 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "7"
+ANALYSIS_VERSION = "8"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
 # Segments of a column that are kept apart, of how many rows at least.
@@ -459,9 +459,7 @@ class Reference:
             for index, name in enumerate(data.classes)
         ]
 
-    def estimate(
-        self, frame: pd.DataFrame, known: pd.Series | None = None, *, with_errors: bool = True
-    ) -> dict[str, Measured]:
+    def estimate(self, frame: pd.DataFrame, known: pd.Series | None = None) -> dict[str, Measured]:
         """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their labels.
 
         known: labels of rows of `frame` that came already, missing elsewhere: these are taken as they are.
@@ -480,14 +478,13 @@ class Reference:
             return {}
         scores = table[usable_rows].to_numpy()
         said, weight = said[usable_rows], _weight(frame[usable_rows], self.columns)
-        seed = self.seed if with_errors else None
         truth = None if known is None else known[usable_rows]
         if self.task == "binary":
             chance = estimation.calibrated(scores[:, 0], line)
             if truth is not None:
                 there = truth.notna().to_numpy()
                 chance[there] = is_positive(truth, self.columns.positive).to_numpy()[there]
-            return estimation.estimate_binary(scores[:, 0], said.to_numpy(dtype=float), chance, seed, weight)
+            return estimation.estimate_binary(scores[:, 0], said.to_numpy(dtype=float), chance, weight)
         places = {name: index for index, name in enumerate(self.columns.probabilities)}
         chances = np.column_stack([estimation.calibrated(scores[:, index], line[index]) for index in places.values()])
         chances = chances / chances.sum(axis=1, keepdims=True)
@@ -497,7 +494,7 @@ class Reference:
             chances[there] = np.eye(len(places))[texts[there].map(places).to_numpy(dtype=int)]
         inside = said.isin(places).to_numpy()
         return estimation.estimate_multiclass(
-            scores[inside], chances[inside], said[inside].map(places).to_numpy(dtype=int), seed,
+            scores[inside], chances[inside], said[inside].map(places).to_numpy(dtype=int),
             None if weight is None else weight[inside],
         )  # fmt: skip
 
@@ -528,7 +525,7 @@ class Reference:
         for each, part, found in zip(ripe, parts, realised, strict=True):
             labels = self._early_labels(recent, each, window) if known > 0 and recent.known_at is not None else None
             scale = left if known > 0 and labels is None else 1.0
-            off = _off(found, self.estimate(part, labels, with_errors=False))
+            off = _off(found, self.estimate(part, labels))
             early.append({name: (scale * value, left**0.5 * error) for name, (value, error) in off.items()})
         told: dict[str, list[tuple[float, float, float]]] = {}
         for each, found_off in zip(ripe, early, strict=True):
@@ -555,7 +552,7 @@ class Reference:
     def _difference(self, part: pd.DataFrame) -> dict[str, tuple[float, float]]:
         return _off(
             measure(outcomes(part, self.columns, self.task)) if len(part) else {},
-            self.estimate(part, with_errors=False),
+            self.estimate(part),
         )
 
     def _estimate_regression(self, frame: pd.DataFrame, known: pd.Series | None) -> dict[str, Measured]:

@@ -75,7 +75,6 @@ def explain(
 ) -> None:
     """Why a retraining is or is not requested now."""
     from monitor.config.model import RETRAINING_KINDS
-    from monitor.domain.checks import Kind
     from monitor.services.context import Context
     from monitor.services.dispatch_proposals import may_open
     from monitor.services.retraining_conditions import standings
@@ -109,7 +108,7 @@ def explain(
                 least = config.retraining.least(kind)
                 if least is None:
                     continue
-                state = alerts.fold_state(session, row.id, Kind(kind).value).state
+                state = alerts.fold_states(session, row.id, [kind])[kind].state
                 count = state["fold"]["retrain"] if state else 0
                 lines.append(
                     f"{row.name}: {kind} was bad{' and critical' if least == 'critical' else ''} in {count} windows in a row; {needed} are needed"

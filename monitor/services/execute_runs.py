@@ -82,17 +82,23 @@ class Executor:
             self.in_work.append(InWork(claim, work, about, losses >= runs.LOSSES_UNTIL_ALONE, trusted_until))
         return claimed
 
-    def collect(self, timeout_s: float) -> int:
-        """Wait up to `timeout_s` for a result and store those that are there; how many."""
+    def collect(self, timeout_s: float, only: list[int] | None = None) -> int:
+        """Wait up to `timeout_s` for a result and store those that are there, while workers have the next runs already; how many."""
         if self.in_work:
             wait([handle for each in self.in_work for handle in each.work.handles], timeout_s)
         over = [each for each in self.in_work if each.work.is_over()]
         for each in over:
             if boot_time_s() > each.trusted_until:
                 self.beat()  # we were stopped for a while: what is still ours is stored, the rest dropped
-            if each in self.in_work:
-                self.in_work.remove(each)
-                self._settle(each)
+        over = [each for each in over if each in self.in_work]
+        outcomes = [(each, self._outcome(each)) for each in over]
+        self.in_work = [each for each in self.in_work if each not in over]
+        try:
+            if over:
+                self.fill(only)
+        finally:
+            for each, outcome in outcomes:
+                self._settle(each, outcome)
         return len(over)
 
     def beat(self) -> None:
@@ -169,11 +175,17 @@ class Executor:
             raise DataError("the monitor is not in the configuration that this run was planned by")
         return run_spec(session, self.context, config, row, taken)
 
-    def _settle(self, each: InWork) -> None:
+    @staticmethod
+    def _outcome(each: InWork) -> RunResult | MonitorError:
         try:
             result: RunResult = each.work.wait(0)
         except MonitorError as error:
-            self._failed(each.claim, each.about, error)
+            return error
+        return result
+
+    def _settle(self, each: InWork, result: RunResult | MonitorError) -> None:
+        if isinstance(result, MonitorError):
+            self._failed(each.claim, each.about, result)
             return
         stored = self.context.database.transact(_store, self.context, each.claim, result)
         self.finished += stored

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
@@ -15,13 +18,14 @@ from monitor.domain.grid import Window
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, references, results, retraining, runs
 from monitor.storage.database import locked
-from monitor.storage.results import StoredCheck
+from monitor.storage.results import Asked
 from monitor.storage.tables import Alert, FindingRow, FoldState, MetricSeries, MonitorRow, Run
 
 log = get_logger()
 
 FOLDED = [kind for kind in Kind if kind.folds]
 _BATCH = 200
+_Found = tuple[dict[int, list[Asked]], dict[int, list[tuple[FindingRow, MetricSeries]]]]
 
 
 def judge_windows(context: Context) -> int:
@@ -42,24 +46,58 @@ def _judge_monitor(session: Session, context: Context, monitor_id: int) -> list[
     row.unjudged = False
     if context.config_of(session, row) is None or row.planned_until is None:
         return []
-    numbers = [_judge(session, context, row, kind) for kind in FOLDED]
+    read = _Read(session, row)
+    numbers = [_judge(context, read, kind) for kind in FOLDED]
+    for before, kinds in read.done_before.items():
+        alerts.drop_checkpoints(session, row.id, kinds, before=before)
     row.unjudged = max(numbers) >= _BATCH
     return numbers
 
 
-def _judge(session: Session, context: Context, row: MonitorRow, kind: Kind) -> int:
-    assert row.planned_until is not None
-    stored = alerts.fold_state(session, row.id, kind.value)
+class _Read:
+    """What is read of a monitor to judge it, once for all kinds of alert."""
+
+    def __init__(self, session: Session, row: MonitorRow) -> None:
+        self.session, self.row = session, row
+        self.states = alerts.fold_states(session, row.id, [kind.value for kind in FOLDED])
+        self.done_before: dict[datetime, list[str]] = defaultdict(list)
+        self._runs: dict[tuple[str, runs.Place | None], list[Run]] = {}
+        self._found: dict[tuple[int, ...], _Found] = {}
+
+    def to_judge(self, kind: Kind) -> list[Run]:
+        """The next runs that a kind is judged by."""
+        assert self.row.planned_until is not None
+        key = kind.folds, _place(self.states[kind.value])
+        if key not in self._runs:
+            self._runs[key] = runs.to_judge(self.session, self.row.id, *key, self.row.planned_until, _BATCH)
+        return self._runs[key]
+
+    def found(self, ids: Sequence[int]) -> _Found:
+        """The checks and findings of runs, by run."""
+        key = tuple(ids)
+        if key not in self._found:
+            self._found[key] = results.asked(self.session, ids), results.findings(self.session, ids)
+        return self._found[key]
+
+    @cached_property
+    def promoted(self) -> dict[str, datetime]:
+        """Since when each version of the model has had a reference in force."""
+        history = references.history(self.session, self.row.id)
+        return {entry.model_version: entry.valid_from for entry, _ in history}
+
+
+def _judge(context: Context, read: _Read, kind: Kind) -> int:
+    session, stored = read.session, read.states[kind.value]
     late = [session.get_one(Run, number) for number in stored.late or []]
     ready = [run for run in late if run.status in runs.ENDED]
     ended = len(ready)
-    for run in runs.to_judge(session, row.id, kind.folds, _place(stored), row.planned_until, _BATCH):
+    for run in read.to_judge(kind):
         if run.status not in runs.ENDED:
             break
         ready.append(run)
     if not ready:
         return 0
-    judge = _Judge(session, context, row, kind, stored)
+    judge = _Judge(context, read, kind)
     found = judge.results_of(ready)
     for number, run in enumerate(ready):
         judge.take(run, found.get(run.id), late=number < ended)
@@ -77,8 +115,10 @@ def _place(stored: FoldState) -> runs.Place | None:
 class _Judge:
     """Takes results of one monitor and kind, one after the other."""
 
-    def __init__(self, session: Session, context: Context, row: MonitorRow, kind: Kind, stored: FoldState) -> None:
-        self.session, self.context, self.row, self.kind, self.stored = session, context, row, kind, stored
+    def __init__(self, context: Context, read: _Read, kind: Kind) -> None:
+        self.context, self.read, self.kind = context, read, kind
+        self.session, self.row, stored = read.session, read.row, read.states[kind.value]
+        self.stored = stored
         self.now = context.clock.now()
         self.state = State.from_dict(stored.state["fold"]) if stored.state else State()
         self.last_window = datetime.fromisoformat(stored.state["last_window"]) if stored.state else None
@@ -90,12 +130,9 @@ class _Judge:
             for run in done
             if run.status == "done" and run.judged and (self.kind is not Kind.NO_LABELS or run.look == 0)
         ]
-        ids = [run.id for run in taken]
-        checks = results.checks(self.session, ids, self.kind.value)
-        findings = results.findings(self.session, ids, self.kind.value)
-        promoted = {entry.model_version: entry.valid_from for entry, _ in references.history(self.session, self.row.id)}
+        checks, findings = self.read.found([run.id for run in taken])
         return {
-            run.id: self._by_rule(run, _result(run, self.kind, checks[run.id], findings[run.id], promoted))
+            run.id: self._by_rule(run, _result(run, self.kind, checks[run.id], findings[run.id], self.read.promoted))
             for run in taken
         }
 
@@ -151,9 +188,7 @@ class _Judge:
             assert config is not None
             assert self.stored.as_of is not None
             back = config.looked_at_until()
-            alerts.drop_checkpoints(
-                self.session, self.row.id, self.kind.value, before=min(last, self.stored.as_of - back)
-            )
+            self.read.done_before[min(last, self.stored.as_of - back)].append(self.kind.value)
 
     def _checkpoint(self, window: Window, state: State) -> None:
         alerts.put_checkpoint(self.session, self.row.id, self.kind.value, window, state.to_dict())
@@ -215,7 +250,7 @@ class _Judge:
         history_runs = runs.judged_history(self.session, self.row.id, self.kind.folds, start, place)
         found = self.results_of(history_runs)
         history = fold(found.values(), State.from_dict(point.state) if point is not None else State())
-        alerts.drop_checkpoints(self.session, self.row.id, self.kind.value, since=start)
+        alerts.drop_checkpoints(self.session, self.row.id, [self.kind.value], since=start)
         self.session.flush()
         for window, state in history.before:
             self._checkpoint(window, state)
@@ -293,36 +328,29 @@ class _Judge:
         log.info("retraining_proposed", monitor=self.row.name, request=request.uuid[:8], reason=reason)
 
     def _model_version(self, run: Run) -> str:
-        found = [each.series.model_version for each in results.checks(self.session, [run.id])[run.id]]
-        return found[-1] if found else self._config(run).model.version
+        return results.model_version(self.session, run.id) or self._config(run).model.version
 
 
 def _result(
     run: Run,
     kind: Kind,
-    checks: list[StoredCheck],
+    checks: list[Asked],
     findings: list[tuple[FindingRow, MetricSeries]],
     promoted: dict[str, datetime],
 ) -> Result:
     """Reduce a run to what the fold of one kind takes; where a promoted version has taken over, to that version's checks."""
-    versions = {each.series.model_version for each in checks}
+    checks = [each for each in checks if each.kind == kind.value]
+    findings = [(finding, series) for finding, series in findings if finding.kind == kind.value]
+    versions = {each.model_version for each in checks}
     if len(versions) > 1:
         newest = max(
             versions,
             key=lambda version: (promoted.get(version, datetime.min.replace(tzinfo=run.as_of.tzinfo)), version),
         )
-        checks = [each for each in checks if each.series.model_version == newest]
+        checks = [each for each in checks if each.model_version == newest]
         findings = [(finding, series) for finding, series in findings if series.model_version == newest]
-    made = frozenset(
-        _key(each.series)
-        for each in checks
-        if each.check.kind == kind.value and each.check.verdict in (Verdict.FINE.value, Verdict.CHANGED.value)
-    )
-    paging = [
-        (finding, series)
-        for finding, series in findings
-        if finding.kind == kind.value and finding.severity in ("warning", "critical")
-    ]
+    made = frozenset(each.key for each in checks if each.verdict in (Verdict.FINE.value, Verdict.CHANGED.value))
+    paging = [(finding, series) for finding, series in findings if finding.severity in ("warning", "critical")]
     worst = paging[0][0] if paging else None
     named = tuple(dict.fromkeys(series.column or series.metric for _, series in paging))
     return Result(

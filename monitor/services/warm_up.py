@@ -5,6 +5,7 @@ Nothing here starts a thread (no DuckDB connection, one OpenMP thread): forking 
 
 from __future__ import annotations
 
+import gc
 import warnings
 
 import ibis.backends.duckdb
@@ -41,3 +42,6 @@ def warm_up() -> None:
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     warm_up()
+# What was imported stays: workers need not look through it for what to free, and share its memory.
+gc.collect()
+gc.freeze()

@@ -31,6 +31,7 @@ _FORMATS = {
 }
 _MEMORY = "1GB"
 _COMPRESSIONS = (".gz", ".zst")
+_MOST_TABLES = 100
 _own = threading.local()
 
 
@@ -47,7 +48,22 @@ def connect() -> Any:
 
 
 def open_files(connection: Any, path: str, shown: str) -> Any:
-    """The files that `path` names, as an ibis table. Raises SourceUnreachableError if there are none."""
+    """The files that `path` names, as an ibis table. Raises SourceUnreachableError if there are none.
+
+    Files that look as they did when this thread opened them last are not opened again.
+    """
+    mark = fingerprint(path, shown)
+    tables: dict[str, tuple[Any, str, Any]] = _own.__dict__.setdefault("tables", {})
+    opened_by, seen, table = tables.get(path, (None, "", None))
+    if opened_by is not connection or seen != mark:
+        table = _open(connection, path, shown)
+        if len(tables) >= _MOST_TABLES:
+            tables.clear()
+        tables[path] = (connection, mark, table)
+    return table
+
+
+def _open(connection: Any, path: str, shown: str) -> Any:
     files = find_files(path, shown)
     kind = format_of(files[0])
     others = {file for file in files if format_of(file) != kind}

@@ -30,6 +30,7 @@ from monitor.sources.spec import LabelSpec, LogSpec, Place
 _KEY = "monitor_canonical_id"
 _RANK = "monitor_rank"
 _CHUNK = 5_000
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # So many rows of a class are enough to tell its part in performance; of more classes none is called rare.
 _ENOUGH_OF_CLASS, _MOST_CLASSES = 500, 20
 # By how much the day that a time is written with may differ from that in UTC.
@@ -97,12 +98,24 @@ class Log:
 
     def extent(self, after: datetime | None = None) -> Extent:
         """The first event at or after `after`, and the newest of all."""
-        times = self._times
-        newest = times.max().execute()
         time = self.spec.event_time
-        rows = self.table if after is None else self.table.filter(self._compared(time, self._text(time, after), ">="))
-        first = rows[self.spec.event_time].min().execute()
-        return Extent(self._to_utc(first), self._to_utc(newest))
+
+        def first(within: _Within) -> Any:
+            later = self.table if after is None else self.table.filter(self._compared(time, within.start, ">="))
+            return later.aggregate(moment=later[time].min())
+
+        def newest(_: _Within) -> Any:
+            return self.table.aggregate(moment=self.table[time].max())
+
+        # Asked one by one, an index answers either.
+        since = Window(after or _BEGINNING, after or _BEGINNING)
+        found = {"first": first, "newest": newest}
+        return Extent(
+            *(
+                self._to_utc(self._frame(f"{what} {after is None}", each, since, None).iat[0, 0])
+                for what, each in found.items()
+            )
+        )
 
     def rows(self) -> int:
         """How many rows the log has."""
@@ -582,10 +595,6 @@ class Log:
     @cached_property
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.spec.place.timezone)
-
-    @property
-    def _times(self) -> Any:
-        return self.table[self.spec.event_time]
 
     def _window(self, within: _Within) -> Any:
         return self.table.filter(self._inside(self.table, within))

@@ -25,12 +25,14 @@ from monitor.storage.tables import (
 OPEN = ("pending", "firing")
 
 
-def fold_state(session: Session, monitor_id: int, kind: str) -> FoldState:
-    """Where the fold of a monitor and kind stands, locked; a new one at its beginning."""
-    found = session.get(FoldState, (monitor_id, kind), with_for_update=True)
-    if found is None:
-        found = FoldState(monitor_id=monitor_id, kind=kind, state={})
-        session.add(found)
+def fold_states(session: Session, monitor_id: int, kinds: Sequence[str]) -> dict[str, FoldState]:
+    """Where the folds of a monitor stand, by kind, locked; new ones at their beginning."""
+    query = select(FoldState).where(FoldState.monitor_id == monitor_id, FoldState.kind.in_(kinds)).with_for_update()
+    found = {state.kind: state for state in session.scalars(query)}
+    for kind in kinds:
+        if kind not in found:
+            found[kind] = FoldState(monitor_id=monitor_id, kind=kind, state={})
+            session.add(found[kind])
     return found
 
 
@@ -110,7 +112,7 @@ def close(session: Session, alert: Alert, reason: str, text: str, now: datetime)
     fold = session.get(FoldState, (alert.monitor_id, alert.kind), with_for_update=True)
     if fold is not None and fold.state:
         fold.state = {**fold.state, "fold": {}}
-        drop_checkpoints(session, alert.monitor_id, alert.kind)
+        drop_checkpoints(session, alert.monitor_id, [alert.kind])
 
 
 def put_checkpoint(session: Session, monitor_id: int, kind: str, window: Window, state: dict[str, Any]) -> None:
@@ -134,10 +136,15 @@ def checkpoint(session: Session, monitor_id: int, kind: str, start: datetime) ->
 
 
 def drop_checkpoints(
-    session: Session, monitor_id: int, kind: str, *, since: datetime | None = None, before: datetime | None = None
+    session: Session,
+    monitor_id: int,
+    kinds: Sequence[str],
+    *,
+    since: datetime | None = None,
+    before: datetime | None = None,
 ) -> None:
     """Remove the checkpoints of windows that start at `since` or later, or that end before `before`."""
-    query = delete(FoldCheckpoint).where(FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind == kind)
+    query = delete(FoldCheckpoint).where(FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind.in_(kinds))
     if since is not None:
         query = query.where(FoldCheckpoint.window_start >= since)
     if before is not None:

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import func, insert, select, true
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import Check, Finding, MetricValue
 from monitor.domain.ids import key_hash
-from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
+from monitor.storage.tables import Base, CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
 from monitor.storage.types import Moment
 
 
@@ -34,12 +34,11 @@ def store(session: Session, run: Run, results: Results) -> None:
     series = _series(session, run.monitor_id, list(values))
     _put_values(session, run, sorted((series[key], each) for key, each in values.items()))
     if results.checks:
-        session.execute(
-            insert(CheckRow), [_check_row(run.id, series[_series_key(check)], check) for check in results.checks]
-        )
+        _insert(session, CheckRow, [_check_row(run.id, series[_series_key(check)], check) for check in results.checks])
     if results.findings:
-        session.execute(
-            insert(FindingRow),
+        _insert(
+            session,
+            FindingRow,
             [
                 {
                     "run_id": run.id, "rank": rank, "series_id": series[_series_key(finding)], "kind": finding.kind.value, "severity": finding.severity.value,
@@ -51,6 +50,11 @@ def store(session: Session, run: Run, results: Results) -> None:
         )  # fmt: skip
     if results.snapshot is not None:
         session.add(Snapshot(run_id=run.id, data=results.snapshot))
+
+
+def _insert(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:
+    """Insert rows past SQLAlchemy's unit of work."""
+    session.connection().execute(table.__table__.insert(), rows)  # type: ignore[attr-defined]
 
 
 def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]]) -> None:
@@ -140,17 +144,41 @@ class StoredCheck:
     check: CheckRow
 
 
-def checks(session: Session, run_ids: Sequence[int], kind: str | None = None) -> dict[int, list[StoredCheck]]:
-    """The checks of runs, by run; of one kind, if wanted."""
+def checks(session: Session, run_ids: Sequence[int]) -> dict[int, list[StoredCheck]]:
+    """The checks of runs, by run."""
     result: dict[int, list[StoredCheck]] = {run_id: [] for run_id in run_ids}
     for start in range(0, len(run_ids), 500):
         part = run_ids[start : start + 500]
         for check, series in session.execute(
             select(CheckRow, MetricSeries)
             .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
-            .where(CheckRow.run_id.in_(part), true() if kind is None else CheckRow.kind == kind)
+            .where(CheckRow.run_id.in_(part))
         ):
             result[check.run_id].append(StoredCheck(series, check))
+    return result
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What judging takes of a stored check."""
+
+    kind: str
+    verdict: str
+    model_version: str
+    key: str
+
+
+def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
+    """The checks of runs, by run, as judging takes them."""
+    result: dict[int, list[Asked]] = {run_id: [] for run_id in run_ids}
+    series = MetricSeries
+    columns = (CheckRow.run_id, CheckRow.kind, CheckRow.verdict, series.model_version, series.metric, series.column, series.segment)  # fmt: skip
+    for start in range(0, len(run_ids), 500):
+        query = select(*columns).join(series, series.id == CheckRow.series_id)
+        for run_id, kind, verdict, version, *key in session.execute(
+            query.where(CheckRow.run_id.in_(run_ids[start : start + 500]))
+        ):
+            result[run_id].append(Asked(kind, verdict, version, "|".join(key)))
     return result
 
 
@@ -160,17 +188,15 @@ def model_version(session: Session, run_id: int) -> str | None:
     return session.scalar(query.where(CheckRow.run_id == run_id).order_by(MetricSeries.id.desc()).limit(1))
 
 
-def findings(
-    session: Session, run_ids: Sequence[int], kind: str | None = None
-) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
-    """The findings of runs, worst first, by run; of one kind, if wanted."""
+def findings(session: Session, run_ids: Sequence[int]) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
+    """The findings of runs, worst first, by run."""
     result: dict[int, list[tuple[FindingRow, MetricSeries]]] = {run_id: [] for run_id in run_ids}
     for start in range(0, len(run_ids), 500):
         part = run_ids[start : start + 500]
         query = (
             select(FindingRow, MetricSeries)
             .join(MetricSeries, MetricSeries.id == FindingRow.series_id)
-            .where(FindingRow.run_id.in_(part), true() if kind is None else FindingRow.kind == kind)
+            .where(FindingRow.run_id.in_(part))
         )
         for finding, series in session.execute(query.order_by(FindingRow.run_id, FindingRow.rank)):
             result[finding.run_id].append((finding, series))
