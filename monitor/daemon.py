@@ -76,10 +76,6 @@ class _Every(BaseTrigger):  # type: ignore[misc]
 Progress = Callable[[int, int, datetime], None]
 
 
-def _no_progress(_done: int, _open: int, _now: datetime) -> None:
-    pass
-
-
 class Daemon:
     """Works through what is due on one report database. Use as a context manager: it holds the lock and the workers."""
 
@@ -90,7 +86,7 @@ class Daemon:
         clock: Clock | None = None,
         only: str | None = None,
         catches_up: bool = True,
-        progress: Progress = _no_progress,
+        progress: Progress | None = None,
     ) -> None:
         self.context = Context(loaded, open_database(loaded), clock or SystemClock(), only=only, catches_up=catches_up)
         self.workers = Workers()
@@ -228,10 +224,9 @@ class Daemon:
                 if not self._wait_for_retry():
                     break
                 continue
-            if self.executor.collect(0.5):
-                self.progress(
-                    self.executor.finished, self.context.database.read(runs.unfinished), self.context.clock.now()
-                )
+            if self.executor.collect(0.5) and self.progress is not None:
+                unfinished = self.context.database.read(runs.unfinished)
+                self.progress(self.executor.finished, unfinished, self.context.clock.now())
             self._beat_in_time()
         outcome.unreachable += self.executor.unreachable
         self.executor.unreachable.clear()

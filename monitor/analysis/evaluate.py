@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -407,16 +408,22 @@ class _Question:
 
     def _effect(self, fault: quality.Fault) -> tuple[Severity, str, float | None]:
         """A fault is a warning if what it costs the model, by the column's importance, exceeds the harm; with that cost."""
-        metric = self.reference.harm_metric
-        harm = self.harm.get(metric or "")
-        importance = self.reference.importance.get(fault.column or "", 0.0)
-        if metric is None or harm is None:
+        metric, limit = self.reference.harm_metric, self._harm_limit
+        if limit is None:
             return Severity.INFO, fault.text, None
-        effect = fault.share * importance
-        limit = harm.absolute(self.reference.baseline[metric].value)
+        effect = fault.share * self.reference.importance.get(fault.column or "", 0.0)
         if effect <= limit:
             return Severity.INFO, fault.text, effect
         return Severity.WARNING, f"{fault.text}; that is likely to cost the model {effect:.3g} {metric}", effect
+
+    @cached_property
+    def _harm_limit(self) -> float | None:
+        """How much of the harm metric may be lost; None where nothing is harm."""
+        metric = self.reference.harm_metric
+        if metric is None or metric not in self.harm:
+            return None
+        limit: float = self.harm[metric].absolute(self.reference.baseline[metric].value)
+        return limit
 
     def _summarise(self, checked: list[str]) -> None:
         """Sort or count each column once; where there are many rows on all cores, since sorting gives Python's lock back."""

@@ -227,9 +227,9 @@ def _unseen(metric: str, name: str, count: int, rows: int, chance: tuple[float, 
     if rows < MIN_ROWS:
         return Fault(metric, name, share, rows, cause, text, too_little=f"{rows} values; {MIN_ROWS} are needed")
     first, second = chance
-    p_value = float(betabinom.sf(count - 1, rows, first, max(second, 1.0))) if count else 1.0
-    if count < MIN_FAULTY_ROWS or share < MIN_FAULTY_SHARE:
-        p_value = 1.0
+    p_value = 1.0
+    if count >= MIN_FAULTY_ROWS and share >= MIN_FAULTY_SHARE:
+        p_value = float(betabinom.sf(count - 1, rows, first, max(second, 1.0)))
     return Fault(metric, name, share, rows, cause, text, p_value, share=share)
 
 

@@ -82,9 +82,7 @@ class Bins:
         assert self.names is not None
         different, often = np.unique(there, return_counts=True)
         places = self.names.get_indexer(pd.Index(different))
-        counts = np.zeros(self.number)
-        np.add.at(counts, np.where(places < 0, len(self.names), places), often)
-        return counts
+        return np.bincount(np.where(places < 0, len(self.names), places), often, minlength=self.number)
 
     def p_values(self, window: Floats, reference: Floats) -> Floats:
         """The smallest p-value of the tests that suit the column, for each draw; not corrected for their number."""

@@ -338,7 +338,7 @@ def progress_bar() -> Any:
     @contextmanager
     def shown() -> Iterator[Any]:
         if not sys.stderr.isatty():
-            yield lambda *_: None
+            yield None
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
