@@ -24,7 +24,7 @@ from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import Figures, beside, performance_figures, plot_of
 from monitor.analysis.performance import Measured, Outcomes, loss, measure, outcomes, too_little
 from monitor.analysis.reference import Reference
-from monitor.analysis.relations import digits, few
+from monitor.analysis.relations import RELATIONS, digits, few
 from monitor.analysis.schema import Conformed, canonical_text, conform
 from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.analysis.twosample import Counted, p_values
@@ -483,12 +483,18 @@ class _Question:
                 tested.append((check, counted, "distribution", f"'{name}' drifted (score {value:.3g})"))
         tested += self._derived
         tested += self._segment_drift(checked)
+        found: dict[tuple[str, str | None, str | None], tuple[Check, str, str]] = {}
         for (check, _, cause, text), single in zip(tested, p_values([each[1] for each in tested]), strict=True):
             # What is tested of a part of the rows counts as it did in windows drawn whole.
             rows = check.rows if check.metric == "drift_score" and check.segment is None else len(self.frame)
             single = self.reference.tempered(check.metric, check.column, single, rows)
             p_value = family_wise(single, self.reference.independent_tests(rows))
-            self._ask(replace(check, p_value=p_value), Severity.INFO, cause, text)
+            metric = "relation_score" if check.metric in RELATIONS else check.metric
+            key = metric, check.column, check.segment
+            if key not in found or p_value < (found[key][0].p_value or 0.0):
+                found[key] = replace(check, metric=metric, p_value=p_value), cause, text
+        for check, cause, text in found.values():
+            self._ask(check, Severity.INFO, cause, text)
 
     def _segment_drift(self, checked: list[str]) -> Iterator[tuple[Check, Counted, str, str]]:
         """Drift within each segment that the reference keeps apart."""
@@ -528,16 +534,16 @@ class _Question:
         relations = reference.relations
         names = [name for name in reference.derived["digits_score"] if name in some]
         apart = relations.distances(some) if relations is not None and set(relations.names) <= set(some) else {}
-        texts = {
-            "relation_score": ("broken relation", "'{}' does not go together with the other columns as it did"),
-            "digits_score": ("rounding", "the numbers of '{}' have more or fewer decimals than they had"),
+        broken = "broken relation", "'{}' does not go together with the other columns as it did"
+        texts = dict.fromkeys(RELATIONS, broken) | {
+            "digits_score": ("rounding", "the numbers of '{}' have more or fewer decimals than they had")
         }
-        for metric, values in (
-            ("relation_score", apart),
-            ("digits_score", {name: digits(some[name]) for name in names}),
-        ):
-            for name, each in values.items():
-                bins, before = reference.derived[metric][name]
+        derived = apart | {"digits_score": {name: digits(some[name]) for name in names}}
+        for metric, known in reference.derived.items():
+            for name, (bins, before) in known.items():
+                each = derived.get(metric, {}).get(name)
+                if each is None:
+                    continue
                 after = bins.counts_of_numbers(each)
                 if min(before.sum(), after.sum()) < drift.MIN_VALUES:
                     continue

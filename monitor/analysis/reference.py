@@ -35,7 +35,7 @@ from monitor.analysis.performance import (
     too_little,
     weights_of,
 )
-from monitor.analysis.relations import DIGITS, MOST_ROWS, Relations, digits
+from monitor.analysis.relations import DIGITS, MOST_ROWS, RELATIONS, Relations, digits
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
 from monitor.analysis.summary import Summary, summarise
 from monitor.analysis.twosample import Bins
@@ -390,15 +390,10 @@ class Reference:
         missing = {name: Tested(_THERE, frame[name].isna().to_numpy().astype(int)) for name in names}
         relations = Relations.fit(frame, self.sorts, names)
         self.summary["relations"] = None if relations is None else relations.to_dict()
-        apart = {} if self.relations is None else self.relations.distances(frame)
-        derived = {
-            "relation_score": {name: Bins.of_numbers(each) for name, each in apart.items()},
-            "digits_score": {name: DIGITS for name in names if self.sorts[name] == "numerical"},
-        }
-        columns = {
-            "relation_score": apart,
-            "digits_score": {name: digits(frame[name]) for name in derived["digits_score"]},
-        }
+        apart = {metric: {} for metric in RELATIONS} if self.relations is None else self.relations.distances(frame)
+        derived = {metric: {name: Bins.of_numbers(each) for name, each in one.items()} for metric, one in apart.items()}
+        derived["digits_score"] = {name: DIGITS for name in names if self.sorts[name] == "numerical"}
+        columns = apart | {"digits_score": {name: digits(frame[name]) for name in derived["digits_score"]}}
         tested = {
             metric: {
                 name: Tested(bins, bins.codes(pd.Series(columns[metric][name])), MOST_ROWS)
@@ -428,7 +423,7 @@ class Reference:
 
     @cached_property
     def derived(self) -> dict[str, dict[str, tuple[Bins, np.ndarray]]]:
-        """Bins and counts of what is derived from columns, by metric and column: `relation_score` and `digits_score`."""
+        """Bins and counts of what is derived from columns, by metric and column: `relation_score`, `relation_agreement` and `digits_score`."""
         return {
             metric: {
                 name: (DIGITS if knots is None else Bins(np.asarray(knots), None), np.asarray(counts))

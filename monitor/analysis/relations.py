@@ -26,6 +26,8 @@ _STEPS = 8
 _CATEGORIES = 12
 _RIDGE = 3.0
 _MIN_ROWS = 200
+# What is tested of how columns go together.
+RELATIONS = ("relation_score", "relation_agreement")
 # As many decimals as are told apart.
 DIGITS = Bins(None, pd.Index(range(-6, 10), dtype=float))
 
@@ -117,22 +119,26 @@ class Relations:
         """The columns that take part."""
         return [term.name for term in self.terms]
 
-    def distances(self, frame: pd.DataFrame) -> dict[str, Floats]:
-        """How far each row is from what the other columns say of it, by column, shape (rows,); NaN where a value is missing.
+    def distances(self, frame: pd.DataFrame) -> dict[str, dict[str, Floats]]:
+        """How each row goes together with what the other columns say of it, by metric and column, shape (rows,); NaN where a value is missing.
 
-        Numbers: the difference of ranks. Categories: the squared error of their probabilities. Each row is judged by the models of
-        one half, never of its own: of the reference every second row, as `fit` took them, and of a window every second row as well.
+        `relation_score`: how far it is from it. Numbers: the difference of ranks. Categories: the squared error of their probabilities.
+        `relation_agreement`: the product of both ranks, from the middle. What goes together closely shows a break in the distance first, what does
+        loosely in the product. Each row is judged by the models of one half, never of its own: of the reference every second row, as `fit`
+        took them, and of a window every second row as well.
         """
         whole = frame.reindex(columns=self.names)
         inputs, targets, present = self._matrices(whole)
-        apart = np.empty_like(targets)
+        said = np.empty_like(targets)
         for half in (0, 1):
-            apart[half::2] = targets[half::2] - inputs[half::2] @ self.weights[1 - half]
-        found = {}
+            said[half::2] = inputs[half::2] @ self.weights[1 - half]
+        found: dict[str, dict[str, Floats]] = {metric: {} for metric in RELATIONS}
         for term, place, there in zip(self.terms, self._places(1), present.T, strict=True):
-            own = apart[:, place]
-            distance = own[:, 0] if term.knots is not None else (own**2).sum(axis=1)
-            found[term.name] = np.where(there, distance, np.nan)
+            real, expected = targets[:, place], said[:, place]
+            if term.knots is not None:
+                found["relation_agreement"][term.name] = np.where(there, (real * expected)[:, 0], np.nan)
+            distance = (real - expected)[:, 0] if term.knots is not None else ((real - expected) ** 2).sum(axis=1)
+            found["relation_score"][term.name] = np.where(there, distance, np.nan)
         return found
 
     def broken(self, name: str, there: Floats, here: Floats) -> str:
