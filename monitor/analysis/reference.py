@@ -43,7 +43,7 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "8"
+ANALYSIS_VERSION = "9"
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
 # Segments of a column that are kept apart, of how many rows at least.
