@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,12 @@ class Bins:
         """The bins of numbers of which no summary is kept, shape (values,); NaN is missing."""
         return cls(Numbers(np.sort(values[np.isfinite(values)]), len(values)).knots, None)
 
+    @cached_property
+    def _edges(self) -> Floats:
+        """Where bins begin: each knot, and the next number above it."""
+        assert self.knots is not None
+        return np.stack([self.knots, np.nextafter(self.knots, np.inf)], axis=1).ravel()
+
     @property
     def number(self) -> int:
         """How many bins there are."""
@@ -66,10 +73,10 @@ class Bins:
         """The counts of a summarised column, shape (bins,)."""
         if isinstance(summary, Numbers):
             assert self.knots is not None
-            left, right = (np.searchsorted(summary.values, self.knots, side) for side in ("left", "right"))
-            return np.diff(np.concatenate([[0], np.stack([left, right], axis=1).ravel(), [summary.count]])).astype(
-                float
-            )
+            places = np.empty(self.number + 1)
+            places[0], places[-1] = 0, summary.count
+            places[1:-1] = np.searchsorted(summary.values, self._edges)
+            return np.diff(places)
         assert self.names is not None
         known = summary.tally.reindex(self.names, fill_value=0).to_numpy(dtype=float)
         return np.append(known, summary.count - known.sum())

@@ -226,7 +226,10 @@ class PlainFiles:
         for name in names:
             column = part.of(table[name])
             number = pc.sum(pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))).as_py()
-            found.append((name, column.take(pa.array(rows)).cast(self._kinds[name]), number or 0))
+            chosen = column if len(rows) == part.rows else column.take(pa.array(rows))
+            found.append(
+                (name, chosen if chosen.type == self._kinds[name] else chosen.cast(self._kinds[name]), number or 0)
+            )
         return found
 
     def _batches(self, part: _Part) -> Iterator[list[str]]:
