@@ -180,12 +180,7 @@ def _brief(reference: Reference, name: str) -> str:
 
 def sample_of(spec: RunSpec) -> pd.DataFrame:
     """The very rows that a run looked at, with the labels that it knew."""
-    log = Log(spec.log)
-    if spec.log.labels is not None and spec.kind != "data":
-        by_class = spec.kind == "performance" and _is_classification(spec)
-        frame, _ = log.sample_with_labels(spec.window, spec.as_of, by_class=by_class)
-    else:
-        frame = log.sample(spec.window, spec.as_of)
+    frame, _ = _window(Log(spec.log), spec)
     return frame.drop(columns=[name for name in ("monitor_canonical_id", "monitor_rank") if name in frame])
 
 
@@ -199,15 +194,13 @@ def run(spec: RunSpec) -> RunResult:
     begun, bytes_before = time.perf_counter(), _bytes_read()
     log = Log(replace(spec.log, only=_needed(spec)))
     labels = spec.log.labels
-    with_labels = labels is not None and spec.kind != "data"
+    with_labels = _has_labels(spec)
+    frame, counts = _window(log, spec)
     if with_labels:
-        by_class = spec.kind == "performance" and _is_classification(spec)
-        frame, counts = log.sample_with_labels(spec.window, spec.as_of, by_class=by_class)
         assert labels is not None
         if spec.columns.label is not None and labels.label != spec.columns.label:
             frame = frame.rename(columns={labels.label: spec.columns.label})
     else:
-        frame, counts = log.read(spec.window, spec.as_of)
         dropped = [
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
         ]
@@ -243,6 +236,18 @@ def run(spec: RunSpec) -> RunResult:
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
     result = _result(found, counts, sampled, spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
+
+
+def _has_labels(spec: RunSpec) -> bool:
+    return spec.log.labels is not None and spec.kind != "data"
+
+
+def _window(log: Log, spec: RunSpec) -> tuple[pd.DataFrame, WindowCounts]:
+    """The sample that a run looks at, with labels where it knows some, and the window's counts."""
+    if not _has_labels(spec):
+        return log.read(spec.window, spec.as_of)
+    by_class = spec.kind == "performance" and _is_classification(spec)
+    return log.sample_with_labels(spec.window, spec.as_of, by_class=by_class)
 
 
 def _rolled(

@@ -111,6 +111,8 @@ class PlainFiles:
         ):
             return None
         kinds = {name: _plain(schema.field(name).type) for name in names}
+        if any(first.schema.column(place).physical_type == "INT96" for place in range(len(first.schema))):
+            return None  # times of old, which DuckDB cuts to microseconds
         if None in kinds.values() or not pa.types.is_signed_integer(kinds[identity]):
             return None
         return cls(metadata, kinds, identity) if all(pa.types.is_timestamp(kinds[name]) for name in times) else None

@@ -108,6 +108,8 @@ def test_what_is_left_to_duckdb(tmp_path: Path) -> None:
         assert log._read_plainly(WINDOW, None, 10) is None
         sample, counts = log.read(WINDOW)
         assert (len(sample), counts.rows) == (200, log.counts(WINDOW).rows)
+    frame.to_parquet(tmp_path / "log.parquet", index=False, use_deprecated_int96_timestamps=True)
+    assert log_of(tmp_path / "log.parquet")._read_plainly(WINDOW, None, 10) is None
 
 
 def test_a_file_that_is_written_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
