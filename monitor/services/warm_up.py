@@ -5,6 +5,7 @@ Nothing here starts a thread (no DuckDB connection, one OpenMP thread): forking 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import warnings
 
@@ -45,3 +46,4 @@ with warnings.catch_warnings():
 # What was imported stays: workers need not look through it for what to free, and share its memory.
 gc.collect()
 gc.freeze()
+atexit.register(gc.unfreeze)  # DuckDB complains of what outlives it

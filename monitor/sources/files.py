@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import glob
 import gzip
@@ -33,6 +34,9 @@ _MEMORY = "1GB"
 _COMPRESSIONS = (".gz", ".zst")
 _MOST_TABLES = 100
 _own = threading.local()
+# Tables by connection and path, each with its connection and what the files looked like.
+_opened: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+atexit.register(_opened.clear)  # DuckDB complains of what outlives it
 
 
 def connect() -> Any:
@@ -50,16 +54,15 @@ def connect() -> Any:
 def open_files(connection: Any, path: str, shown: str) -> Any:
     """The files that `path` names, as an ibis table. Raises SourceUnreachableError if there are none.
 
-    Files that look as they did when this thread opened them last are not opened again.
+    Files that look as they did when this connection opened them last are not opened again.
     """
     mark = fingerprint(path, shown)
-    tables: dict[str, tuple[Any, str, Any]] = _own.__dict__.setdefault("tables", {})
-    opened_by, seen, table = tables.get(path, (None, "", None))
+    opened_by, seen, table = _opened.get((id(connection), path), (None, "", None))
     if opened_by is not connection or seen != mark:
         table = _open(connection, path, shown)
-        if len(tables) >= _MOST_TABLES:
-            tables.clear()
-        tables[path] = (connection, mark, table)
+        if len(_opened) >= _MOST_TABLES:
+            _opened.clear()
+        _opened[id(connection), path] = (connection, mark, table)
     return table
 
 
