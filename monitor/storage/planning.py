@@ -33,9 +33,9 @@ def known(session: Session, ids: Sequence[int], now: datetime) -> list[Known]:
     """What is known of these monitors, their rows under a lock."""
     locked = select(MonitorRow).where(MonitorRow.id.in_(ids)).order_by(MonitorRow.id).with_for_update()
     rows = list(session.scalars(locked))
-    last = select(func.max(Run.window_start)).where(
-        Run.monitor_id == SourceState.monitor_id, Run.kind == "data", Run.look == 0
-    )
+    # The last entry of an index: a maximum of filtered rows would have SQLite look at all of them.
+    last = select(Run.window_start).where(Run.monitor_id == SourceState.monitor_id, Run.kind == "data", Run.look == 0)
+    last = last.order_by(Run.window_start.desc()).limit(1)
     reference = exists().where(ReferenceInForce.monitor_id == SourceState.monitor_id)
     states = select(SourceState, last.scalar_subquery(), reference).where(SourceState.monitor_id.in_(ids))
     of = {state.monitor_id: (state, window, has) for state, window, has in session.execute(states)}
