@@ -5,8 +5,10 @@ Prints one line of JSON: seconds of each round, and the memory that the work too
 
 from __future__ import annotations
 
+import atexit
 import json
 import resource
+import shutil
 import sys
 import tempfile
 import threading
@@ -89,8 +91,15 @@ def nannyml_drift(rows: int, columns: int) -> Callable[[], Any]:
     return lambda: calculator.calculate(after)
 
 
+def _folder() -> Path:
+    """A folder that is gone when the process ends: what is measured here is large."""
+    folder = tempfile.mkdtemp(prefix="monitor-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def written(rows: int, columns: int) -> tuple[Path, pd.DataFrame]:
-    folder = Path(tempfile.mkdtemp(prefix="monitor-bench-"))
+    folder = _folder()
     frame = features(rows, columns, 1).assign(
         id=np.arange(rows), event_time=pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows), unit="ms"), prediction=0.0
     )  # fmt: skip
@@ -134,7 +143,7 @@ def wide(rows: int, columns: int) -> Callable[[], Any]:
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    folder = Path(tempfile.mkdtemp(prefix="monitor-bench-"))
+    folder = _folder()
     random = np.random.default_rng(1)
     names = [f"x{index}" for index in range(columns)]
     drawn_once = random.normal(size=(50_000, columns)).astype("float32")
@@ -158,7 +167,7 @@ def wide(rows: int, columns: int) -> Callable[[], Any]:
 
 def many(rows: int, _: int) -> Callable[[], Any]:
     """A whole run by default settings on a folder of Parquet files of a million rows each."""
-    folder = Path(tempfile.mkdtemp(prefix="monitor-bench-"))
+    folder = _folder()
     random = np.random.default_rng(1)
     for start in range(0, rows, 1_000_000):
         number = np.arange(start, start + 1_000_000)
