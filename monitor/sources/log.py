@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,8 +23,8 @@ from monitor.domain.columns import WEIGHT
 from monitor.domain.grid import Window
 from monitor.errors import DataError
 from monitor.sources import files, spark, tables
-from monitor.sources.parquet import Bounds, Found, PlainFiles
-from monitor.sources.ranks import PRIME, coefficients
+from monitor.sources.parquet import IDS_TOLD_APART, Bounds, Found, PlainFiles
+from monitor.sources.ranks import PRIME, coefficients, share_below
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 
 _KEY = "monitor_canonical_id"
@@ -35,8 +35,6 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _ENOUGH_OF_CLASS, _MOST_CLASSES = 500, 20
 # By how much the day that a time is written with may differ from that in UTC.
 _ANY_ZONE = timedelta(days=1)
-# Of more rows than this the repeated ids are told from those with the smallest hashes.
-_IDS_TOLD_APART = 4_000_000
 
 
 @ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
@@ -194,7 +192,7 @@ class Log:
 
     def _repeated(self, window: Window, as_of: datetime | None) -> int:
         """How many ids came before: told from those with the smallest hashes, since telling all apart takes memory that grows with the window."""
-        share = _IDS_TOLD_APART / self._many
+        share = IDS_TOLD_APART / self._many
 
         def expression(within: _Within) -> Any:
             few = self._few(within, [])
@@ -208,7 +206,7 @@ class Log:
         """How many rows the log's Parquet files have, where they are very many; else 0."""
         path = self.spec.place.own_path
         number = 0 if path is None else files.rows_of(path, self.spec.place.shown)
-        return number if number > _IDS_TOLD_APART else 0
+        return number if number > IDS_TOLD_APART else 0
 
     def sample(
         self, window: Window, as_of: datetime | None = None, rows: int | None = None, limit: int | None = None
@@ -233,11 +231,9 @@ class Log:
         def expression(within: _Within) -> Any:
             return self._few(within, self._read).order_by([_RANK, _KEY]).limit(limit)
 
-        # Hashes are even: a bound that a few too many lie below spares the engine the sorting of all rows.
-        share = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
-        what = f"sample {limit}"
-        frame = self._frame(what, expression, window, as_of, share if share < 0.5 else 1.0)
-        if len(frame) < min(limit, rows) and share < 0.5:  # repeated ids have the same hash
+        share, what = share_below(limit, rows), f"sample {limit}"
+        frame = self._frame(what, expression, window, as_of, share)
+        if len(frame) < min(limit, rows) and share < 1:  # repeated ids have the same hash
             frame = self._frame(what, expression, window, as_of, 1.0)
         return self._in_order(frame)
 
@@ -356,15 +352,13 @@ class Log:
 
     def _number(self, name: str, moment: datetime) -> int:
         """A moment in microseconds, as a column of files counts them."""
-        plain = moment.astimezone(UTC if self._is_zoned(name) else self._zone).replace(tzinfo=None)
+        plain = _naive(moment, UTC if self._is_zoned(name) else self._zone)
         return (plain - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001 - of the column's own zone
 
     def _moment(self, name: str, number: int | None) -> datetime | None:
         """The inverse of `_number`, in UTC."""
-        if number is None:
-            return None
-        plain = datetime(1970, 1, 1) + timedelta(microseconds=number)  # noqa: DTZ001 - of the column's own zone
-        return plain.replace(tzinfo=UTC if self._is_zoned(name) else self._zone).astimezone(UTC)
+        zone = UTC if self._is_zoned(name) else None
+        return self._to_utc(None if number is None else pd.Timestamp(number, unit="us", tz=zone))
 
     def _is_zoned(self, name: str) -> bool:
         return self._connection.name != "sqlite" and getattr(self.table.schema()[name], "timezone", None) is not None
@@ -722,7 +716,7 @@ def _utc(moment: Any, zone: ZoneInfo) -> datetime | None:
     return (plain.replace(tzinfo=zone) if plain.tzinfo is None else plain).astimezone(UTC)
 
 
-def _naive(moment: datetime, zone: ZoneInfo) -> datetime:
+def _naive(moment: datetime, zone: tzinfo) -> datetime:
     return moment.astimezone(zone).replace(tzinfo=None)
 
 

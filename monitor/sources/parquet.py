@@ -22,10 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
-from monitor.sources.ranks import PRIME, ranks
+from monitor.sources.ranks import PRIME, ranks, share_below
 
-# About so many bytes of columns are read at a time; of more rows than this the repeated ids are not counted here.
-_BATCH, _IDS_TOLD_APART = 8_000_000, 4_000_000
+# About so many bytes of columns are read at a time.
+_BATCH = 8_000_000
+# Of more rows than this the repeated ids are told from those with the smallest hashes (`Log`).
+IDS_TOLD_APART = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,8 @@ class PlainFiles:
                 if part is not None
             ]
             rows = sum(part.rows for part in parts)
-            # Hashes are even: a bound that a few too many lie below spares the sorting of all.
-            share = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
-            for below in (int(share * PRIME), PRIME + 1) if share < 0.5 else (PRIME + 1,):
+            share = share_below(limit, rows)
+            for below in (int(share * PRIME), PRIME + 1) if share < 1 else (PRIME + 1,):
                 ids = list(threads.map(partial(self._ids, seed=seed, below=below), parts))
                 if sum(len(each.rows) for each in ids) >= limit:  # repeated ids have the same hash
                     break
@@ -215,7 +216,7 @@ class PlainFiles:
         spans = sorted(each.span for each in ids if each.span is not None)
         if len(spans) == len(ids) and all(one[1] < other[0] for one, other in pairwise(spans)):
             return 0
-        if sum(part.rows for part in parts) > _IDS_TOLD_APART:
+        if sum(part.rows for part in parts) > IDS_TOLD_APART:
             return None
         columns = (part.of(self._read(part.file, part.group, [self._identity]).column(0)) for part in parts)
         known = np.concatenate([column.drop_null().cast(pa.int64()).to_numpy() for column in columns])

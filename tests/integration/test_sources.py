@@ -288,7 +288,7 @@ def test_repeated_ids_of_very_many_rows_are_told_from_a_part_of_them(
     window = Window(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
     exact = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
     assert exact.duplicate_ids == 3000
-    monkeypatch.setattr("monitor.sources.log._IDS_TOLD_APART", 1000)
+    monkeypatch.setattr("monitor.sources.log.IDS_TOLD_APART", 1000)
     told = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
     assert told.duplicate_ids == pytest.approx(3000, rel=0.15)
     assert told.rows == exact.rows
