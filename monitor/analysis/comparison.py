@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, rankdata
 
-from monitor.analysis.evaluate import DEFAULT_HARM
-from monitor.analysis.performance import MIN_CLASS, MIN_LABELLED, is_positive
+from monitor.analysis.performance import DEFAULT_HARM, MIN_CLASS, MIN_LABELLED, is_positive
 from monitor.analysis.schema import canonical_text
 from monitor.domain.checks import Harm
 from monitor.errors import DataError, UsageError

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
 from monitor.analysis.performance import Measured, Outcomes
 from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.domain.checks import Kind
+
+if TYPE_CHECKING:
+    from monitor.analysis.question import Question
 
 Figure = float | tuple[float, float]
 _BINS, _CATEGORIES = 30, 20
@@ -96,6 +100,27 @@ def plot_of(before: Summary, after: Summary) -> dict[str, Any]:
         names.append("all others")
         rows = [[*row, other] for row, other in zip(rows, others, strict=True)]
     return {"names": [str(name)[:60] for name in names], "reference": rows[0], "window": rows[1]}
+
+
+def figures_of(question: Question) -> Figures:
+    """The numbers of a window's report: of what was asked."""
+    reference, checks = question.reference, question.checks
+    figures = Figures((question.rows, reference.rows))
+    if checks.asks(Kind.QUALITY):
+        present = [name for name in question.names if name in question.window.frame]
+        figures.missing = {name: (question.missing(name), reference.missing(name)) for name in present}
+    if checks.asks(Kind.DRIFT):
+        for name, (method, score) in question.drift_scores.items():
+            before, after = reference.of_column(name), question.of_column(name)
+            assert before is not None
+            assert after is not None
+            figures.plots[name] = plot_of(before, after)
+            if score is not None:
+                figures.drift[name] = (method, score)
+    if question.tells_performance:
+        window = performance_figures(question.outcomes, question.realised, reference=False)
+        figures.performance = beside(window, reference.figures)
+    return figures
 
 
 def _with_outer(values: Numbers, edges: np.ndarray) -> list[int]:

@@ -10,11 +10,14 @@ from scipy.special import erf
 from scipy.stats import rankdata
 
 from monitor.analysis.schema import canonical_text
+from monitor.domain.checks import Harm
 from monitor.domain.columns import Columns
 from monitor.errors import DataError
 
 HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "tnr", "r2_score"}
 _POSITIVE = {"1", "true", "True", "TRUE", "t"}
+# The smallest loss that counts, by the task's default metric.
+DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 MIN_LABELLED = 30
 MIN_CLASS = 5
 # Of the calibration error: bins of equal width (Guo et al., 2017).

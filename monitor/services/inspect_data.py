@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 from monitor.analysis import limits
+from monitor.analysis.fitting import infer_task
 from monitor.analysis.performance import is_positive, roc_auc
-from monitor.analysis.reference import infer_task
 from monitor.analysis.schema import canonical_text, sort_of
 from monitor.domain.checks import Checks
 from monitor.domain.columns import Columns, guess_columns

@@ -243,8 +243,7 @@ def test_a_row_of_weight_three_counts_as_three(task: str) -> None:
     found = {}
     for name, rows, parts in (("weighted", frame, weighted), ("repeated", each_once, columns)):
         values = measure(outcomes(rows, parts, task))
-        reference.columns = parts
-        found[name] = values | reference.estimate(rows)
+        found[name] = values | replace(reference, columns=parts).estimator.estimate(rows)
     assert {*found["weighted"]} == {*found["repeated"]}
     for metric, value in found["weighted"].items():
         again = found["repeated"][metric]

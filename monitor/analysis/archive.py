@@ -1,0 +1,95 @@
+"""References as archives: a zip of JSON and Arrow, never pickle; and as files that processes map into memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import ipc
+
+from monitor.analysis import mapping
+from monitor.analysis.reference import ANALYSIS_VERSION, Reference, ReferenceSummary
+from monitor.analysis.schema import canonical_text
+from monitor.analysis.summary import Summary
+from monitor.domain.columns import Columns
+from monitor.errors import DataError
+
+
+def to_bytes(reference: Reference) -> bytes:
+    """The archive of a reference; equal references give equal bytes."""
+    meta = {
+        "version": reference.version,
+        "task": reference.task,
+        "seed": reference.seed,
+        "columns": reference.columns.to_dict(),
+        "analysis": ANALYSIS_VERSION,
+        "summary": reference.summary.to_dict(),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo("reference.json"), json.dumps(meta, default=str))
+        archive.writestr(zipfile.ZipInfo("rows.arrow"), arrow_bytes(reference.frame, "zstd"))
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> Reference:
+    """The inverse of `to_bytes`. Raises DataError for anything else."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            meta = json.loads(archive.read("reference.json"))
+            frame = ipc.open_file(io.BytesIO(archive.read("rows.arrow"))).read_pandas()
+    except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:
+        raise DataError(f"this is no archive of a reference: {error}") from None
+    sorts = meta["summary"]["sorts"]
+    frame = pd.DataFrame(
+        {name: frame[name] if sorts[name] in ("numerical", "time") else frame[name].astype(object) for name in frame}
+    )
+    return _of_meta(meta, lambda: frame)
+
+
+def mapped(path: str | Path) -> Reference:
+    """As `from_bytes`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which the first process writes."""
+    beside = Path(path).with_suffix(".mapped")
+    if not beside.exists():
+        whole = from_bytes(Path(path).read_bytes())
+        try:
+            mapping.write(beside, whole.frame, {name: whole.of_column(name) for name in whole.sorts})
+        except OSError:
+            return whole
+    with zipfile.ZipFile(path) as archive:
+        meta = json.loads(archive.read("reference.json"))
+    file = mapping.Mapped(beside)
+    rows = int(meta["summary"]["rows"])
+    return _of_meta(meta, file.frame, dict(file.summaries(rows)))
+
+
+def _of_meta(
+    meta: dict[str, Any], rows: Callable[[], pd.DataFrame], summaries: dict[str, Summary | None] | None = None
+) -> Reference:
+    columns, summary = Columns.from_dict(meta["columns"]), ReferenceSummary.from_dict(meta["summary"])
+    return Reference(rows, columns, meta["task"], meta["seed"], meta["version"], summary, summaries or {})
+
+
+def arrow_bytes(frame: pd.DataFrame, compression: str | None) -> bytes:
+    """A frame as an Arrow file; values of mixed types as text."""
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        table = pa.Table.from_pandas(
+            pd.DataFrame(
+                {name: canonical_text(frame[name]) if frame[name].dtype == object else frame[name] for name in frame}
+            ),
+            preserve_index=False,
+        )
+    sink = io.BytesIO()
+    with ipc.new_file(
+        sink, table.schema.remove_metadata(), options=ipc.IpcWriteOptions(compression=compression)
+    ) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+    return sink.getvalue()

@@ -1,0 +1,37 @@
+"""The checks that are asked of every window, one file a subject."""
+
+from monitor.analysis.checks.base import Answer, BaseCheck
+from monitor.analysis.checks.completeness import DuplicateIds, MissingShare, NullIds
+from monitor.analysis.checks.drift import DriftScore
+from monitor.analysis.checks.labels import EarlyLabels, LabelDrift, UnmatchedLabels
+from monitor.analysis.checks.performance import EstimatedPerformance, Performance
+from monitor.analysis.checks.range import InfiniteShare, NewCategory, OutOfRange, StuckValue
+from monitor.analysis.checks.relations import DigitsScore, RelationScore
+from monitor.analysis.checks.schema import ColumnAdded, ColumnMissing, DuplicateColumn, TypeMismatch
+from monitor.analysis.checks.volume import NoData, RowCount
+
+REGISTRY: tuple[BaseCheck, ...] = (
+    NoData(),
+    RowCount(),
+    MissingShare(),
+    ColumnMissing(),
+    ColumnAdded(),
+    TypeMismatch(),
+    DuplicateColumn(),
+    InfiniteShare(),
+    OutOfRange(),
+    NewCategory(),
+    StuckValue(),
+    DuplicateIds(),
+    NullIds(),
+    DriftScore(),
+    RelationScore(),
+    DigitsScore(),
+    EstimatedPerformance(),
+    UnmatchedLabels(),
+    EarlyLabels(),
+    Performance(),
+    LabelDrift(),
+)
+
+__all__ = ["REGISTRY", "Answer", "BaseCheck"]

@@ -1,0 +1,117 @@
+"""What is missing: values of columns, in the window and within segments, and ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from scipy.stats import fisher_exact
+
+from monitor.analysis.checks.base import (
+    MIN_FAULTY_ROWS,
+    MIN_FAULTY_SHARE,
+    MIN_ROWS,
+    Answer,
+    BaseCheck,
+    fault,
+)
+from monitor.analysis.question import Question
+from monitor.domain.checks import Kind
+
+
+class MissingShare(BaseCheck):
+    """The share of a column's values that are missing: more or fewer than in the reference (Fisher's exact test)."""
+
+    name, kind = "missing_share", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One a column, and one a column and segment."""
+        reference = question.reference
+        for name in question.names:
+            if name not in question.frame.columns:
+                continue
+            rows = question.counts.rows
+            missing = question.counts.missing.get(name)
+            if missing is None:
+                missing = int(question.window.frame[name].isna().sum())
+            answer = self._answer(question, name, (missing, rows), (reference.missing(name), reference.rows))
+            p_value = answer.finding.p_value
+            if p_value is not None:
+                p_value = reference.tempered(self.name, name, p_value, rows)
+            yield replace(answer, finding=replace(answer.finding, p_value=p_value))
+        for column, value, inside in question.segments():
+            part, before = question.window.frame[inside], reference.rows_of_segment(column, value)
+            for name in question.names:
+                if name in part and name != column:
+                    missing_here = int(part[name].isna().sum()), len(part)
+                    usual = int(before[name].isna().sum()), len(before)
+                    yield self._answer(question, name, missing_here, usual, (column, value))
+
+    def _answer(
+        self,
+        question: Question,
+        name: str,
+        missing: tuple[int, int],
+        usual: tuple[int, int],
+        of: tuple[str, str] | None = None,
+    ) -> Answer:
+        """missing, usual: values that are missing, and rows, in the window and in the reference. of: the segment's column and value."""
+        (number, rows), (before, reference_rows) = missing, usual
+        where, segment = ("", None) if of is None else (f" where {of[0]} = {of[1]}", f"{of[0]}={of[1]}")
+        share, before_share = (number / rows if rows else 0.0), before / reference_rows
+        text = f"'{name}': {share:.1%} missing{where}, {before_share:.1%} in the reference"
+        cause = "missing values"
+        if rows < MIN_ROWS:
+            too_little = f"{rows} rows; {MIN_ROWS} are needed"
+            return fault(
+                question, self.name, name, share, rows, cause, text, too_little=too_little, segment=segment
+            )  # fmt: skip
+        excess, p_value = share - before_share, 1.0
+        if abs(excess) >= MIN_FAULTY_SHARE and abs(excess) * rows >= MIN_FAULTY_ROWS:
+            p_value = float(fisher_exact([[number, rows - number], [before, reference_rows - before]]).pvalue)
+        if number == rows and before_share < 1:
+            text = f"'{name}' is missing in every row{where}"
+        return fault(
+            question, self.name, name, share, rows, cause, text, p_value=p_value, share=max(excess, 0.0), segment=segment
+        )  # fmt: skip
+
+
+class CountedShare(BaseCheck):
+    """A share of rows or labels that is counted over the whole window."""
+
+    kind = Kind.QUALITY
+    text: str
+
+    def number(self, question: Question) -> int:
+        """How many there are."""
+        raise NotImplementedError
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the whole window."""
+        rows = question.counts.rows
+        if rows:
+            number = self.number(question)
+            cause = self.name.removesuffix("_share").replace("_", " ")
+            yield fault(
+                question, self.name, None, number / rows, rows, cause, f"{number} {self.text}", certain=number > 0, share=number / rows
+            )  # fmt: skip
+
+
+class DuplicateIds(CountedShare):
+    """Rows whose id came before."""
+
+    name, text = "duplicate_id_share", "rows have an id that came before"
+
+    def number(self, question: Question) -> int:
+        """How many there are."""
+        return question.counts.duplicate_ids
+
+
+class NullIds(CountedShare):
+    """Rows without an id."""
+
+    name, text = "null_id_share", "rows have no id"
+
+    def number(self, question: Question) -> int:
+        """How many there are."""
+        return question.counts.null_ids

@@ -1,0 +1,115 @@
+"""Values that the reference never held: infinite, out of its range, new categories; and columns that are stuck at one value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scipy.stats import betabinom
+
+from monitor.analysis.checks.base import (
+    MIN_FAULTY_ROWS,
+    MIN_FAULTY_SHARE,
+    MIN_ROWS,
+    Answer,
+    BaseCheck,
+    fault,
+)
+from monitor.analysis.question import Question
+from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.domain.checks import Kind
+
+
+class InfiniteShare(BaseCheck):
+    """Infinite values, which are taken as missing by all other checks."""
+
+    name, kind = "infinite_share", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One a column of numbers."""
+        for name in question.names:
+            if name in question.frame.columns and question.reference.sorts[name] == "numerical":
+                infinite = question.window.infinite.get(name, 0)
+                share, text = infinite / question.rows, f"'{name}': {infinite} infinite values, taken as missing"
+                yield fault(
+                    question, self.name, name, share, question.rows, "infinite values", text, certain=infinite > 0, share=share
+                )  # fmt: skip
+
+
+class OutOfRange(BaseCheck):
+    """Numbers below the reference's smallest or above its largest; how many are usual follows from order statistics."""
+
+    name, kind = "out_of_range_share", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One a column of numbers."""
+        for name, present, before in _both(question):
+            if isinstance(present, Numbers) and isinstance(before, Numbers):
+                outside = present.outside(before.low, before.high)
+                share = outside / present.count if present.count else 0.0
+                text = f"'{name}': {share:.1%} of the values lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
+                if outside:
+                    text += f" ({present.low:.4g} to {present.high:.4g})"
+                chance = (2.0, before.count - 1.0)
+                yield _unseen(question, self.name, name, outside, present.count, chance, "out of range", text)
+
+
+class NewCategory(BaseCheck):
+    """Categories that the reference has not; how many are usual follows from those that came once (Good-Turing)."""
+
+    name, kind = "new_category_share", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One a column of categories."""
+        for name, present, before in _both(question):
+            if isinstance(present, Categories) and isinstance(before, Categories):
+                new = present.tally[~present.tally.index.isin(before.tally.index)]
+                number, once = int(new.sum()), float((before.tally == 1).sum())
+                share = number / present.count if present.count else 0.0
+                examples = ", ".join(repr(str(value)) for value in new.index[:3])
+                text = f"'{name}': {share:.1%} of the values are categories that the reference has not"
+                text += f": {examples}" if examples else ""
+                chance = (once + 1, before.count - once)
+                yield _unseen(question, self.name, name, number, present.count, chance, "new category", text)
+
+
+class StuckValue(BaseCheck):
+    """Columns that hold one value in every row, though the reference's vary."""
+
+    name, kind = "unique_count", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One a feature of numbers or categories."""
+        longest = question.reference.summary.longest_run
+        for name, present, before in _both(question):
+            if name not in longest:
+                continue
+            # The order of time matters: what stays the same for long anyway (a month, a rare flag) is not stuck.
+            stuck = present.distinct == 1 and before.distinct > 1 and present.count >= max(MIN_ROWS, 3 * longest[name])
+            value = "" if not stuck else present.low if isinstance(present, Numbers) else present.tally.index[0]
+            yield fault(
+                question, self.name, name, float(present.distinct), present.count, "stuck value", f"'{name}' is stuck at {value}",
+                certain=stuck, share=1.0 if stuck else 0.0,
+            )  # fmt: skip
+
+
+def _both(question: Question) -> Iterator[tuple[str, Summary, Summary]]:
+    """Columns of which the window and the reference have values: name, the window's summary, the reference's."""
+    for name in question.names:
+        present, before = question.of_column(name), question.reference.of_column(name)
+        if name in question.frame.columns and present is not None and before is not None and before.count:
+            yield name, present, before
+
+
+def _unseen(
+    question: Question, metric: str, name: str, count: int, rows: int, chance: tuple[float, float], cause: str, text: str
+) -> Answer:  # fmt: skip
+    """Values that the reference never held. Their share is uncertain by a beta distribution: `chance`."""
+    share = count / rows if rows else 0.0
+    if rows < MIN_ROWS:
+        too_little = f"{rows} values; {MIN_ROWS} are needed"
+        return fault(question, metric, name, share, rows, cause, text, too_little=too_little, origin="")
+    p_value = 1.0
+    if count >= MIN_FAULTY_ROWS and share >= MIN_FAULTY_SHARE:
+        first, second = chance
+        p_value = float(betabinom.sf(count - 1, rows, first, max(second, 1.0)))
+    return fault(question, metric, name, share, rows, cause, text, p_value=p_value, share=share, origin="")

@@ -1,0 +1,282 @@
+"""How a reference is fitted: column types, null distributions, baseline, calibration and importance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from monitor.analysis import estimation
+from monitor.analysis.archive import arrow_bytes
+from monitor.analysis.calibration import Tested, null_distributions, overdispersion
+from monitor.analysis.figures import performance_figures
+from monitor.analysis.performance import (
+    Outcomes,
+    loss,
+    measure,
+    outcomes,
+    predicted,
+    too_little,
+)
+from monitor.analysis.reference import ANALYSIS_VERSION, Reference, ReferenceSummary
+from monitor.analysis.relations import DIGITS, MOST_ROWS, RELATIONS, Relations, digits
+from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
+from monitor.analysis.twosample import Bins
+from monitor.domain.columns import Columns
+from monitor.errors import DataError, UsageError
+
+TASKS = ("binary", "multiclass", "regression")
+_IMPORTANCE_ROWS = 5_000
+# Segments of a column that are kept apart, of how many rows at least.
+_SEGMENTS, _SEGMENT_ROWS = 20, 100
+# A value is there or it is missing.
+_THERE = Bins(None, pd.Index(["there", "missing"]))
+
+
+def fit(
+    frame: pd.DataFrame, columns: Columns | None, task: str | None, healthy: pd.DataFrame | None, seed: int
+) -> Reference:
+    """Fit a reference; see `Reference.fit`."""
+    columns = columns or Columns.infer(frame)
+    task = task or infer_task(frame, columns)
+    if task not in TASKS:
+        raise UsageError(f"'{task}' is no task; they are: {', '.join(TASKS)}")
+    _check_columns(frame, columns, "the reference")
+    version = _version(frame, healthy, columns, task, seed)
+    of_production = np.zeros(len(frame), dtype=bool)
+    if healthy is not None:
+        _check_columns(healthy, columns, "the healthy rows")
+        frame = pd.concat([frame, healthy], ignore_index=True)
+        of_production = np.append(of_production, np.ones(len(healthy), dtype=bool))
+    kept = _kept(frame, columns)
+    sorts: dict[str, Sort] = {name: sort_of(frame[name]) for name in kept}
+    if columns.event_time is not None and columns.event_time in frame:
+        order = frame[columns.event_time].argsort(kind="stable")
+        frame, of_production = frame.iloc[order], of_production[order]
+    rows = conform(frame[kept].reset_index(drop=True), sorts).frame
+    for name in columns.probabilities.values():
+        values = rows[name].dropna()
+        if sorts[name] != "numerical" or not values.between(0, 1).all():
+            raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
+    bare = Reference(lambda: rows, columns, task, seed, version, ReferenceSummary(len(rows), sorts))
+    described = _with(bare, **_description(bare))
+    tested = _with(described, **_null_distributions(described, np.flatnonzero(of_production)))
+    return _with_performance(tested)
+
+
+def _with(reference: Reference, **values: Any) -> Reference:
+    """The same reference with more of its summary, and what it has worked out of its rows so far."""
+    return replace(reference, summary=replace(reference.summary, **values))
+
+
+def _description(reference: Reference) -> dict[str, Any]:
+    """What columns hold: runs of equal values, numbers of categories, values of segments."""
+    frame = reference.frame
+    names = [name for name in reference.features if reference.sorts[name] in ("categorical", "boolean")]
+    return {
+        "longest_run": {name: _longest_run(frame[name]) for name in reference.features},
+        "codes": {
+            name: {value: index for index, value in enumerate(frame[name].value_counts().index)} for name in names
+        },
+        "segment_values": {
+            column: [str(value) for value in counts.index[counts >= _SEGMENT_ROWS][:_SEGMENTS]]
+            for column in reference.columns.segments
+            for counts in [canonical_text(frame[column]).value_counts()]
+        },
+    }
+
+
+def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, Any]:
+    """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in all of it.
+
+    healthy: the places of rows of healthy production, in the order of time.
+    """
+    frame, sorts = reference.frame, reference.sorts
+    checked = [*reference.features, *reference.predictions]
+    names = [name for name in checked if reference.of_column(name) is not None]
+    values = {name: Tested(reference.bins(name), reference.bins(name).codes(frame[name])) for name in names}
+    by_segment = [
+        Tested(each.bins, np.where(texts == value, each.codes, -1))
+        for column, found in reference.summary.segment_values.items()
+        for texts in [canonical_text(frame[column]).to_numpy()]
+        for value in found
+        for name, each in values.items()
+        if name != column
+    ]
+    missing = {name: Tested(_THERE, frame[name].isna().to_numpy().astype(int)) for name in names}
+    relations = Relations.fit(frame, sorts, names)
+    # The archive holds the models rounded: so they are here.
+    kept = None if relations is None else relations.to_dict()
+    rounded = None if kept is None else Relations.from_dict(kept)
+    distances = {metric: {} for metric in RELATIONS} if rounded is None else rounded.distances(frame)
+    derived = {metric: {name: Bins.of_numbers(each) for name, each in one.items()} for metric, one in distances.items()}
+    derived["digits_score"] = {name: DIGITS for name in names if sorts[name] == "numerical"}
+    columns = distances | {"digits_score": {name: digits(frame[name]) for name in derived["digits_score"]}}
+    tested = {
+        metric: {
+            name: Tested(bins, bins.codes(pd.Series(columns[metric][name])), MOST_ROWS) for name, bins in each.items()
+        }
+        for metric, each in derived.items()
+    }
+    everything = [*values.values(), *by_segment, *(each for one in tested.values() for each in one.values())]
+    varied = {"drift_score": values, "missing_share": missing, **tested}
+    return {
+        "relations": kept,
+        "derived": {
+            metric: {
+                name: [None if each.bins.knots is None else each.bins.knots.tolist(), each.counts.tolist()]
+                for name, each in one.items()
+            }
+            for metric, one in tested.items()
+        },
+        "null": null_distributions(everything, len(frame), reference.seed),
+        "overdispersion": overdispersion(varied, healthy, len(frame), reference.seed),
+    }
+
+
+def _with_performance(reference: Reference) -> Reference:
+    """The reference with its performance, where it has labels enough."""
+    frame, columns, task = reference.frame, reference.columns, reference.task
+    label = columns.label
+    if label is None or label not in frame or not frame[label].notna().any():
+        return reference
+    data = outcomes(frame, columns, task)
+    if too_little(data):
+        return reference
+    realised = measure(data)
+    metric = "mae" if task == "regression" else "roc_auc" if "roc_auc" in realised else "accuracy"
+    reference = _with(
+        reference,
+        labelled=True,
+        figures=performance_figures(data, realised, reference=True),
+        harm_metric=metric,
+        calibration=_calibration(data),
+    )
+    estimated = reference.estimator.estimate(frame)
+    baseline = {name: (value.value, value.error) for name, value in {**realised, **estimated}.items()}
+    segments: dict[str, Any] = {}
+    for column in columns.segments:
+        values = canonical_text(frame[column])
+        found = {
+            value: measure(outcomes(frame[values == value], columns, task))
+            for value in reference.summary.segment_values[column]
+        }
+        segments[column] = {
+            value: {name: (each.value, each.error) for name, each in metrics.items()}
+            for value, metrics in found.items()
+        }
+    return _with(reference, baseline=baseline, importance=_importance(reference, metric), segments=segments)
+
+
+def _calibration(data: Outcomes) -> Any:
+    if data.probability is None:
+        return None
+    if data.task == "binary":
+        return estimation.calibrate(data.probability, data.label)
+    return [
+        estimation.calibrate(data.probability[:, index], (data.label == name).astype(float))
+        for index, name in enumerate(data.classes)
+    ]
+
+
+def _importance(reference: Reference, metric: str) -> dict[str, float]:
+    """Permutation importance on a surrogate of the model (Breiman, 2001), in units of the metric's loss."""
+    names = [name for name in reference.features if reference.sorts[name] in ("numerical", "categorical", "boolean")]
+    if not names or reference.task == "multiclass":
+        return {}
+    label = reference.columns.label
+    assert label is not None
+    said = (
+        reference.frame[reference.columns.probabilities[""]]
+        if reference.columns.probabilities
+        else predicted(reference.frame, reference.columns, reference.task)
+    )
+    rows = reference.frame[reference.frame[label].notna() & said.notna()]
+    if len(rows) > _IMPORTANCE_ROWS:
+        rows = rows.sample(_IMPORTANCE_ROWS, random_state=reference.seed)
+    score = said[rows.index].to_numpy(dtype=float)
+    data = outcomes(rows, reference.columns, reference.task)
+    inputs = estimation.encode(rows[names], reference.summary.codes)
+    surrogate = estimation.gradient_boosting(inputs, score, reference.seed)
+    usual = surrogate.predict(inputs)
+    before = measure(data)[metric].value
+    random = np.random.default_rng(reference.seed)
+    result = {}
+    for index, name in enumerate(names):
+        shuffled = inputs.copy()
+        shuffled[:, index] = random.permutation(shuffled[:, index])
+        after = measure(_answering(reference, data, score + surrogate.predict(shuffled) - usual))[metric].value
+        result[name] = max(loss(metric, before, after), 0.0)
+    return result
+
+
+def _answering(reference: Reference, data: Outcomes, score: np.ndarray) -> Outcomes:
+    """The same rows, had the model answered with `score`."""
+    if reference.task == "regression":
+        return Outcomes(data.task, data.label, score, None)
+    probability = np.clip(score, 0, 1)
+    said = (probability >= reference.columns.decision_threshold).astype(float)
+    return Outcomes(data.task, data.label, said, probability if reference.columns.probabilities else None)
+
+
+def infer_task(frame: pd.DataFrame, columns: Columns) -> str:
+    """The task that columns and labels speak of. Raises UsageError if they do not tell."""
+    if isinstance(columns.probability, dict):
+        return "multiclass"
+    if columns.probability is not None:
+        return "binary"
+    column = columns.label if columns.label is not None and columns.label in frame else columns.prediction
+    if column is None or column not in frame:
+        raise UsageError("the task cannot be told: name it, or the label or prediction column")
+    values = frame[column].dropna()
+    if sort_of(values) == "numerical" and values.nunique() > 10:
+        return "regression"
+    return "binary" if values.nunique() <= 2 else "multiclass"
+
+
+def _check_columns(frame: pd.DataFrame, columns: Columns, what: str) -> None:
+    if len(frame) == 0:
+        raise DataError(f"{what} has no rows")
+    needed = [
+        name
+        for name in (columns.prediction, *columns.probabilities.values(), *(columns.features or ()), *columns.segments)
+        if name is not None
+    ]
+    absent = [name for name in needed if name not in frame.columns]
+    if absent:
+        raise DataError(
+            f"{what} has no column {', '.join(map(repr, absent))}; its columns are: {', '.join(map(str, frame.columns))}"
+        )
+    if columns.prediction is None and not columns.probabilities:
+        raise DataError(
+            f"{what} has neither a prediction nor a probability column; its columns are: {', '.join(map(str, frame.columns))}"
+        )
+
+
+def _kept(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    """The columns that the analysis looks at: no ids, no times."""
+    roles = [columns.prediction, *columns.probabilities.values(), columns.label, *columns.segments]
+    wanted = [
+        *columns.feature_names([str(name) for name in frame.columns]),
+        *(name for name in roles if name is not None),
+    ]
+    return [name for name in dict.fromkeys(wanted) if name in frame.columns]
+
+
+def _longest_run(values: pd.Series) -> int:
+    """How many rows in a row, in the order of time, hold the same value: a month is the same for weeks."""
+    present = values.dropna()
+    return int((present != present.shift()).cumsum().value_counts().max()) if len(present) else 0
+
+
+def _version(frame: pd.DataFrame, healthy: pd.DataFrame | None, columns: Columns, task: str, seed: int) -> str:
+    digest = hashlib.sha256()
+    digest.update(json.dumps([columns.to_dict(), task, seed, ANALYSIS_VERSION], sort_keys=True, default=str).encode())
+    for each in (frame, healthy):
+        if each is not None:
+            digest.update(arrow_bytes(each, None))
+    return digest.hexdigest()[:32]

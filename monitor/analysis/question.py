@@ -1,0 +1,294 @@
+"""A question: everything that checks may look at of one window and its reference. Frozen; nothing appends to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from structlog import get_logger
+
+from monitor.analysis import drift
+from monitor.analysis.correction import Recent, Stretch, days, utc_times
+from monitor.analysis.drift import DEFAULT_METHODS
+from monitor.analysis.performance import DEFAULT_HARM, Measured, Outcomes, measure, outcomes
+from monitor.analysis.reference import Reference
+from monitor.analysis.relations import digits, few
+from monitor.analysis.schema import Conformed, canonical_text, conform
+from monitor.analysis.summary import Summary, summarise
+from monitor.domain.checks import Checks, Harm, Kind, WindowCounts
+from monitor.errors import DataError
+
+log = get_logger()
+Floats = np.ndarray
+# From so many rows on, columns are sorted on all cores: sorting gives Python's lock back.
+_MANY_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Performance without labels: values by metric, and by how much recent labels have corrected them."""
+
+    values: Mapping[str, Measured]
+    corrections: Mapping[str, Measured]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One window beside its reference.
+
+    frame: the window's rows as they were logged (or a sample of them). window: the same in the reference's column types.
+    counts: exact counts of the whole window. recent: labelled rows whose labels are known by now; recent_ids: their ids.
+    names: the columns that are checked, features and predictions, in the reference's order. summaries: of those in the window.
+    derived: by metric and column, the window's counts of relations to other columns and of decimals, shape (bins,).
+    """
+
+    reference: Reference
+    frame: pd.DataFrame
+    window: Conformed
+    counts: WindowCounts
+    checks: Checks
+    recent: Recent | None
+    recent_ids: pd.Series | None
+    names: tuple[str, ...]
+    summaries: Mapping[str, Summary | None]
+    derived: Mapping[str, Mapping[str, Floats]]
+
+    @classmethod
+    def of(
+        cls,
+        reference: Reference,
+        frame: pd.DataFrame,
+        recent: pd.DataFrame | None,
+        counts: WindowCounts,
+        checks: Checks,
+    ) -> Question:
+        """Read a window once for all checks. Raises DataError where rows have neither prediction nor probability."""
+        frame = frame.reset_index(drop=True)
+        window, columns = _conformed(frame, reference), reference.columns
+        if len(frame):
+            _require_prediction(frame, reference)
+        names = tuple(dict.fromkeys([*reference.features, *reference.predictions]))
+        summaries, derived = _summaries(reference, window.frame, names, checks) if len(frame) else ({}, {})
+        known = None if recent is None or recent.empty else recent.reset_index(drop=True)
+        return cls(
+            reference=reference,
+            frame=frame,
+            window=window,
+            counts=counts,
+            checks=checks,
+            recent=None if known is None else _recent(known, reference),
+            recent_ids=recent[columns.id]
+            if recent is not None and columns.id is not None and columns.id in recent
+            else None,
+            names=names,
+            summaries=summaries,
+            derived=derived,
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are (of the sample)."""
+        return len(self.frame)
+
+    @cached_property
+    def margin(self) -> float:
+        """How many standard errors an interval reaches to either side, at the confidence on which pages are decided."""
+        return float(norm.ppf(0.5 + self.checks.page_confidence / 2))
+
+    @cached_property
+    def labelled(self) -> int | None:
+        """How many rows have a label; None where there is no label column."""
+        label = self.reference.columns.label
+        return int(self.frame[label].notna().sum()) if self.rows and label in self.frame else None
+
+    @property
+    def tells_performance(self) -> bool:
+        """Whether realised performance is asked for, and there are labels."""
+        return self.labelled is not None and self.checks.asks(Kind.PERFORMANCE)
+
+    @cached_property
+    def harm(self) -> dict[str, Harm]:
+        """The smallest loss that counts, by metric: the user's, or that of the task's default metric."""
+        metric = self.reference.harm_metric
+        return dict(self.checks.harm) or ({metric: DEFAULT_HARM[metric]} if metric else {})
+
+    @cached_property
+    def harm_limit(self) -> float | None:
+        """How much of the default metric may be lost; None where nothing is harm."""
+        metric = self.reference.harm_metric
+        if metric is None or metric not in self.harm:
+            return None
+        limit: float = self.harm[metric].absolute(self.reference.baseline[metric].value)
+        return limit
+
+    @cached_property
+    def times(self) -> pd.Series | None:
+        """The rows' event times in UTC; None where there is no such column."""
+        name = self.reference.columns.event_time
+        return utc_times(self.frame[name]) if name is not None and name in self.frame else None
+
+    def of_column(self, name: str) -> Summary | None:
+        """The summary of one of the window's columns."""
+        return self.summaries.get(name)
+
+    def missing(self, name: str) -> int:
+        """How many of a column's values are missing in the sample."""
+        summary = self.of_column(name)
+        return int(self.window.frame[name].isna().sum()) if summary is None else summary.rows - summary.count
+
+    def compared(self, name: str) -> tuple[Summary, Summary] | str:
+        """Both sides of a column, or why it cannot be compared with the reference."""
+        if self.reference.sorts[name] not in DEFAULT_METHODS:
+            return f"values of this sort ({self.reference.sorts[name]}) are not compared"
+        if name not in self.window.frame:
+            return "the column is not in the window"
+        before, after = self.reference.of_column(name), self.of_column(name)
+        if before is None or before.count == 0:
+            return "the column is empty in the reference"
+        if after is None or after.count == 0:
+            return "the column is empty in the window"
+        return before, after
+
+    @cached_property
+    def drift_scores(self) -> dict[str, tuple[str, float | None]]:
+        """By column that can be compared: the method and the drift score, None where it cannot be worked out."""
+        return {
+            name: self.drift_score(name, *compared)
+            for name in self.names
+            if not isinstance(compared := self.compared(name), str)
+        }
+
+    def drift_score(self, name: str, before: Summary, after: Summary) -> tuple[str, float | None]:
+        """The method and the drift score of a column, None where it cannot be worked out."""
+        column_type = self.reference.sorts[name]
+        method = self.checks.method(name, column_type) or DEFAULT_METHODS[column_type]
+        try:
+            value = drift.score(
+                method, before, after, lambda: (self.reference.frame[name], self.window.frame[name]), column_type
+            )
+        except (ValueError, ZeroDivisionError, ArithmeticError, TypeError, KeyError) as error:
+            log.warning("drift_score_failed", column=name, method=method, error=f"{type(error).__name__}: {error}")
+            return method, None
+        return method, value if np.isfinite(value) else None
+
+    def segments(self) -> Iterator[tuple[str, str, Floats]]:
+        """The segments that are asked for and that the reference keeps apart: column, value, and which rows of the window are in it."""
+        wanted = self.checks.segments
+        for column, values in self.reference.summary.segment_values.items():
+            if (wanted is None or column in wanted) and column in self.window.frame:
+                texts = canonical_text(self.window.frame[column]).to_numpy()
+                for value in values:
+                    yield column, value, texts == value
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What the model said and what was true, of the rows whose label is known."""
+        return self.outcomes_of(self.window.frame)
+
+    def outcomes_of(self, frame: pd.DataFrame) -> Outcomes:
+        """The same of some of the window's rows."""
+        return outcomes(frame, self.reference.columns, self.reference.task)
+
+    @cached_property
+    def realised(self) -> dict[str, Measured]:
+        """Performance with labels, by metric."""
+        return measure(self.outcomes)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Performance without labels, corrected by recent ones."""
+        name = self.reference.columns.event_time
+        times = days(self.frame[name]) if name is not None and name in self.frame else np.zeros(0)
+        times = times[np.isfinite(times)]
+        if not len(times):
+            times = np.array([0.0 if self.recent is None else self.recent.times.max() + 1])
+        window = Stretch(np.arange(self.rows), float(times.min()), float(times.max()))
+        return Estimate(
+            *self.reference.estimator.estimate_now(self.window.frame, self.recent, self._known_labels(), window)
+        )
+
+    @cached_property
+    def foreseen(self) -> dict[str, Measured]:
+        """Performance of the labelled rows as the reference alone would have estimated it."""
+        labelled = self.window.frame[self.window.frame[self.reference.columns.label].notna()]
+        return self.reference.estimator.estimate(labelled)
+
+    def _known_labels(self) -> pd.Series | None:
+        """The labels of this window's own rows that are among the recent ones, by their ids; missing elsewhere."""
+        label, name = self.reference.columns.label, self.reference.columns.id
+        if self.recent is None or label is None or self.recent_ids is None or name not in self.frame:
+            return None
+        labels = pd.Series(self.recent.frame[label].to_numpy(), index=self.recent_ids.to_numpy())
+        labels = labels[labels.index.notna() & ~labels.index.duplicated(keep="last")]
+        known = self.frame[name].map(labels)
+        return known if known.notna().any() else None
+
+
+def _require_prediction(frame: pd.DataFrame, reference: Reference) -> None:
+    columns = reference.columns
+    if not any(name in frame for name in (columns.prediction, *columns.probabilities.values()) if name is not None):
+        names = ", ".join(map(str, frame.columns))
+        raise DataError(
+            f"the window has no prediction column '{columns.prediction or columns.probability}'; its columns are: {names}"
+        )
+
+
+def _conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
+    """The columns in the reference's types, and the weights of rows."""
+    result = conform(frame, reference.sorts)
+    for name in reference.columns.weights:
+        if name in frame:
+            result.frame[name] = frame[name]
+    return result
+
+
+def _recent(frame: pd.DataFrame, reference: Reference) -> Recent:
+    """Recent labelled rows, with their times where they have them; else in their order, as one after the other."""
+    columns = reference.columns
+    time, known = columns.event_time, columns.label_time or "label_time"
+    times = days(frame[time]) if time is not None and time in frame else np.arange(len(frame), dtype=float)
+    known_at = days(frame[known]) if known in frame else None
+    return Recent(_conformed(frame, reference).frame, times, known_at)
+
+
+def _summaries(
+    reference: Reference, window: pd.DataFrame, names: tuple[str, ...], checks: Checks
+) -> tuple[dict[str, Summary | None], dict[str, dict[str, Floats]]]:
+    """Each column sorted or counted once, and what is derived from columns."""
+    if not (checks.asks(Kind.DRIFT) or checks.asks(Kind.QUALITY)):
+        return {}, {}
+    present = [name for name in names if name in window]
+    columns = [(window[name], reference.sorts[name]) for name in present]
+
+    def derived() -> dict[str, dict[str, Floats]]:
+        return _derived(reference, window) if checks.asks(Kind.DRIFT) else {}
+
+    if len(window) < _MANY_ROWS:
+        return {name: summarise(*column) for name, column in zip(present, columns, strict=True)}, derived()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        later = threads.submit(derived)
+        summaries = dict(zip(present, threads.map(lambda column: summarise(*column), columns), strict=True))
+        return summaries, later.result()
+
+
+def _derived(reference: Reference, window: pd.DataFrame) -> dict[str, dict[str, Floats]]:
+    """Counts of each column's relation to the others and of its decimals, of so many rows as tell enough."""
+    some, relations = few(window), reference.relations
+    values = relations.distances(some) if relations is not None and set(relations.names) <= set(some) else {}
+    values = values | {
+        "digits_score": {name: digits(some[name]) for name in reference.derived["digits_score"] if name in some}
+    }
+    return {
+        metric: {
+            name: bins.counts_of_numbers(values[metric][name])
+            for name, (bins, _) in known.items()
+            if name in values.get(metric, {})
+        }
+        for metric, known in reference.derived.items()
+    }

@@ -1,0 +1,175 @@
+"""From what checks answered to verdicts: the false-alarm rate shared, thresholds of the user's, severity and rank. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from monitor.analysis import limits
+from monitor.analysis.calibration import family_wise
+from monitor.analysis.checks.base import Answer
+from monitor.analysis.diagnosis import SUBPOPULATION
+from monitor.analysis.question import Question
+from monitor.analysis.reference import Reference
+from monitor.analysis.summary import Numbers
+from monitor.analysis.twosample import p_values
+from monitor.domain.checks import Check, Checks, Finding, Kind, Severity, Threshold, Verdict
+
+# How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
+_OF_PERFORMANCE = {True: 0.6, False: 0.1}
+_OF_DRIFT = 0.8
+# Drift of columns that carry so much of the importance is a warning where performance is out of sight.
+_HEAVY_DRIFT = 0.5
+_CHECK_FIELDS = tuple(each.name for each in fields(Check))
+
+
+def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], list[Finding]]:
+    """The checks with their verdicts, and the findings, in the order of the answers."""
+    tested = [_limited(each, question.checks) for each in _tested(question, answers)]
+    counted = sum(each.kind is Kind.QUALITY and each.p_value is not None for each in tested)
+    rate = question.checks.false_alarm_rate * (1 - _OF_PERFORMANCE[question.tells_performance])
+    checks: list[Check] = []
+    findings: list[Finding] = []
+    for each in tested:
+        limit = rate * (_OF_DRIFT if each.kind is Kind.DRIFT else (1 - _OF_DRIFT) / max(counted, 1))
+        fine = each.verdict is Verdict.FINE
+        unlikely = fine and each.p_value is not None and each.p_value < limit
+        each = replace(each, detection_limit=_detection_limit(question.reference, each, limit))
+        if each.verdict is Verdict.CHANGED or unlikely or (fine and each.pages):
+            each = replace(each, verdict=Verdict.CHANGED)
+            findings.append(each)
+        checks.append(Check(**{name: getattr(each, name) for name in _CHECK_FIELDS}))
+    if question.checks.asks(Kind.ESTIMATED_PERFORMANCE) and not _performance_is_known(checks):
+        findings = _weighted_drift(question, findings)
+    return checks, findings
+
+
+def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
+    """The findings with p-values of the tests that were still to be made, all of them corrected for their number; the smallest stands for those of one key."""
+    reference = question.reference
+    waiting = [each for each in answers if each.counted is not None]
+    singles = p_values([each.counted for each in waiting if each.counted is not None])
+    smallest: dict[tuple[str, str, str], Finding] = {}
+    for answer, single in zip(waiting, singles, strict=True):
+        rows = question.rows if answer.null_rows is None else answer.null_rows
+        single = reference.tempered(answer.variation, answer.finding.column, single, rows)
+        p_value = family_wise(single, reference.independent_tests(rows))
+        key = answer.finding.key
+        if key not in smallest or p_value < (smallest[key].p_value or 0.0):
+            smallest[key] = replace(answer.finding, p_value=p_value)
+    return [*(each.finding for each in answers if each.counted is None), *smallest.values()]
+
+
+def _limited(finding: Finding, checks: Checks) -> Finding:
+    """The finding held against the user's own limit on its metric."""
+    threshold = None if finding.kind is Kind.NO_DATA else checks.threshold(finding.metric, finding.column)
+    undecided = finding.verdict in (Verdict.TOO_LITTLE_DATA, Verdict.COULD_NOT_CHECK)
+    if threshold is None or finding.value is None or undecided:
+        return finding
+    limited = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
+    if not _breaks(finding, threshold):
+        return limited
+    over = threshold.upper is not None and finding.value > threshold.upper
+    side = f"above your limit {threshold.upper:g}" if over else f"below your limit {threshold.lower:g}"
+    text = f"{finding.explanation} ({finding.metric} {finding.value:.3g} is {side})"
+    severity = max(finding.severity, threshold.severity)
+    return replace(limited, verdict=Verdict.CHANGED, severity=severity, explanation=text)
+
+
+def _breaks(check: Check, threshold: Threshold) -> bool:
+    """Whether a limit is broken: by the whole interval, where there is one."""
+    assert check.value is not None
+    low = check.lower if check.lower is not None else check.value
+    high = check.upper if check.upper is not None else check.value
+    return (threshold.upper is not None and low > threshold.upper) or (
+        threshold.lower is not None and high < threshold.lower
+    )
+
+
+def _detection_limit(reference: Reference, check: Check, limit: float) -> str | None:
+    """The smallest change that this check would have noticed, in words. limit: of its p-value."""
+    if check.verdict not in (Verdict.FINE, Verdict.CHANGED) or check.rows == 0:
+        return None
+    if check.metric == "drift_score" and check.column is not None:
+        before = reference.of_column(check.column)
+        alpha = limit / reference.independent_tests(check.rows)
+        known = check.rows, reference.rows if before is None else before.count, alpha
+        if isinstance(before, Numbers):
+            return f"a shift of {limits.shift(*known):.2g} standard deviations"
+        return f"{limits.share(0.25, *known):.1%} more rows of a category that a quarter of the rows have"
+    if check.metric == "missing_share" and check.column is not None:
+        usual = reference.missing(check.column) / reference.rows
+        return f"{limits.share(usual, check.rows, reference.rows, limit):.1%} more missing values"
+    of_performance = check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
+    if of_performance and check.lower is not None and check.value is not None:
+        return f"a loss of {check.value - check.lower:.2g}"
+    return None
+
+
+def _performance_is_known(checks: Sequence[Check]) -> bool:
+    """Whether performance could be told in this window, realised or estimated."""
+    return any(
+        check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
+        and check.verdict in (Verdict.FINE, Verdict.CHANGED)
+        for check in checks
+    )
+
+
+def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding]:
+    """Where performance is out of sight, drift of columns that carry half of the importance is a warning."""
+    importance = question.reference.importance
+    names = [name for name in question.reference.features if name in question.window.frame]
+    known = sum(importance.values()) > 0
+    weights = {name: importance.get(name, 0.0) for name in names} if known else dict.fromkeys(names, 1.0)
+    drifted = {
+        each.column: each
+        for each in findings
+        if each.kind is Kind.DRIFT and each.segment is None and each.column in weights
+    }
+    share = sum(weights[name] for name in drifted if name is not None) / (sum(weights.values()) or 1.0)
+    if share < _HEAVY_DRIFT:
+        return findings
+    worst = drifted[max(drifted, key=lambda name: weights[name or ""])]
+    text = f"; the columns that drifted carry {share:.0%} of the model's weight, and its performance cannot be told"
+    warned = replace(worst, severity=Severity.WARNING, explanation=worst.explanation + text)
+    return [warned if each is worst else each for each in findings]
+
+
+def ranked(reference: Reference, findings: list[Finding], grown: str | None) -> list[Finding]:
+    """Worst first: by severity, then by what the change is likely to cost the model.
+
+    Consequences come last: predictions, which follow their features; how numbers are written, if they changed; columns that moved with
+    `grown`, of which there is more of a value; and columns that only stopped going together with others, unless their own evidence is the
+    strongest. What is wrong with one column shows in all that were expected by it, and most in itself.
+    """
+    features = [finding for finding in findings if finding.column in reference.features]
+    own = {finding.column for finding in features if finding.metric != "relation_score"}
+    drifted = {finding.column for finding in features if finding.metric == "drift_score"}
+    relations = [finding for finding in features if finding.metric == "relation_score"]
+    first = min(relations, key=lambda each: (each.p_value, -(each.value or 0.0)), default=None)
+    whole = {finding.column for finding in findings if finding.segment is None}
+    importance = reference.importance
+
+    def badness(finding: Finding) -> tuple[Any, ...]:
+        echo = finding.column in reference.predictions and bool(features)
+        echo = echo or (finding.cause == SUBPOPULATION and finding.column != grown)
+        if finding.metric == "digits_score":
+            echo = echo or finding.column in drifted
+        if finding.metric == "relation_score":
+            echo = echo or finding is not first or bool(own - {finding.column})
+        echo = echo or finding.column == reference.columns.label
+        echo = echo or (finding.segment is not None and finding.column in whole)
+        # By how far it moved: few rows that moved far tell more of what is wrong than many that follow them.
+        moved = importance.get(finding.column or "", 0.0) * min(finding.value or 0.0, 1.0)
+        return (-finding.severity.rank, echo, finding.kind is Kind.DRIFT, -moved, finding.p_value or 0.0, finding.key)
+
+    return sorted((_with_cost(importance, each) for each in findings), key=badness)
+
+
+def _with_cost(importance: dict[str, float], finding: Finding) -> Finding:
+    """A finding of drift with what it is likely to cost the model."""
+    if finding.kind is not Kind.DRIFT or finding.column not in importance:
+        return finding
+    moved = finding.value or 0.0 if finding.share is None else finding.share
+    return replace(finding, cost=importance[finding.column] * min(moved, 1.0))
