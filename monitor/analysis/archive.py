@@ -15,7 +15,7 @@ from pyarrow import ipc
 
 from monitor.analysis import mapping
 from monitor.analysis.reference import ANALYSIS_VERSION, Reference, ReferenceSummary
-from monitor.analysis.schema import canonical_text
+from monitor.analysis.schema import canonical_text, plain
 from monitor.analysis.summary import Summary
 from monitor.domain.columns import Columns
 from monitor.errors import DataError
@@ -77,19 +77,19 @@ def _of_meta(
 
 
 def arrow_bytes(frame: pd.DataFrame, compression: str | None) -> bytes:
-    """A frame as an Arrow file; values of mixed types as text."""
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        table = pa.Table.from_pandas(
-            pd.DataFrame(
-                {name: canonical_text(frame[name]) if frame[name].dtype == object else frame[name] for name in frame}
-            ),
-            preserve_index=False,
-        )
+    """A frame as an Arrow file; columns that Arrow cannot hold as they are, as text."""
+    table = pa.table({str(name): _arrow(frame[name]) for name in frame})
     sink = io.BytesIO()
-    with ipc.new_file(
-        sink, table.schema.remove_metadata(), options=ipc.IpcWriteOptions(compression=compression)
-    ) as writer:
-        writer.write_table(table.replace_schema_metadata(None))
+    with ipc.new_file(sink, table.schema, options=ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table)
     return sink.getvalue()
+
+
+def _arrow(values: pd.Series) -> pa.Array | pa.ChunkedArray:
+    for each in (values, plain(values)):
+        try:
+            return pa.array(each, from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, UnicodeError):
+            continue
+    texts = canonical_text(values).map(lambda text: text.encode("utf-8", "replace").decode(), na_action="ignore")
+    return pa.array(texts, pa.large_string(), from_pandas=True)

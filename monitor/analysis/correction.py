@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from monitor.analysis.schema import utc_times
+
 Floats = np.ndarray
 _DAY = 86400.0
 # Stretches, of how many rows at least; how large differences may be against those seen; how long they last, against the time seen.
@@ -78,13 +80,6 @@ class Recent:
         counts = np.histogram(times, edges)[0]
         dense = np.flatnonzero(counts >= _RIPE_DENSITY * np.median(counts[:15]))
         return np.asarray(times <= edges[dense[-1] + 1])
-
-
-def utc_times(values: pd.Series) -> pd.Series:
-    """Times in UTC; naive ones are."""
-    return pd.to_datetime(
-        values, utc=True, cache=values.dtype == object
-    )  # looking for repeated ones takes longer than reading times
 
 
 def days(values: pd.Series) -> Floats:

@@ -12,7 +12,12 @@ from monitor.analysis.summary import Categories, Numbers, Summary
 
 MIN_VALUES = 20
 # Distances that do not depend on how many rows there are; the thresholds on them are ours.
-DEFAULT_METHODS = {"numerical": "wasserstein", "categorical": "jensenshannon", "boolean": "jensenshannon"}
+DEFAULT_METHODS = {
+    "numerical": "wasserstein",
+    "categorical": "jensenshannon",
+    "boolean": "jensenshannon",
+    "time": "wasserstein",
+}
 
 
 def score(

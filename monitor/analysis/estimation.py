@@ -13,6 +13,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from monitor.analysis.performance import (
     Measured,
+    area_error,
     calibration_error,
     f1,
     macro,
@@ -56,7 +57,7 @@ def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None
         float((weights * side * (share - value) ** 2).sum() / side.sum() ** 2)
         for side, share in zip(sides, shares, strict=True)
     )
-    return Measured(value, float(np.sqrt(variance)))
+    return Measured(value, area_error(variance, (weights * chance).sum(), (weights * (1 - chance)).sum()))
 
 
 def estimate_binary(score: Floats, said: Floats, chance: Floats, weight: Floats | None = None) -> dict[str, Measured]:
@@ -78,8 +79,9 @@ def estimate_binary(score: Floats, said: Floats, chance: Floats, weight: Floats 
 
 
 def _estimated_areas(score: Floats, chance: Floats, weight: Floats | None) -> dict[str, Measured]:
+    # Of equal scores no order can be told: an area of one half with an error of zero would be no knowledge.
     area = expected_roc_auc(score, chance, weight)
-    if not np.isfinite(area.value):
+    if not np.isfinite(area.value) or score.min() == score.max():
         return {}
     return {"estimated_roc_auc": area, "estimated_pr_auc": pr_auc(score, chance, weight)}
 

@@ -14,21 +14,26 @@ from monitor.analysis import correction, estimation
 from monitor.analysis.correction import Recent, Stretch
 from monitor.analysis.performance import (
     HIGHER_IS_BETTER,
+    MIN_CLASS,
+    MIN_LABELLED,
     Measured,
-    is_positive,
+    Outcomes,
     mean,
     measure,
     outcomes,
     predicted,
     probabilities,
+    truth_of,
     weights_of,
 )
 from monitor.analysis.schema import canonical_text
+from monitor.analysis.summary import Numbers
 from monitor.domain.columns import Columns
 
 if TYPE_CHECKING:
     from monitor.analysis.reference import Reference
 
+Floats = np.ndarray
 # Of fewer labelled rows no model of the error is made.
 _LEAST_LABELLED = 100
 
@@ -54,6 +59,64 @@ class Estimator:
         ]
         return tuple((model, float(np.var(each - model.predict(inputs)))) for each, model in models)
 
+    def too_little(self, frame: pd.DataFrame) -> str:
+        """Why the rows are too few to judge an estimate by; '' if they are enough. frame: in the reference's column types."""
+        usable = self._usable(frame)
+        if len(usable) < MIN_LABELLED:
+            return f"{len(usable)} rows with a usable prediction; {MIN_LABELLED} are needed"
+        if self.reference.task != "binary" or self.reference.summary.calibration is None:
+            return ""
+        scores = probabilities(usable, self.reference.columns).to_numpy()[:, 0]
+        chance = estimation.calibrated(scores, self.reference.summary.calibration)
+        if min(chance.sum(), len(chance) - chance.sum()) < MIN_CLASS:
+            return f"fewer than {MIN_CLASS} rows of one class are to be expected"
+        return ""
+
+    def usable_rows(self, frame: pd.DataFrame) -> int:
+        """How many rows have an answer of the model's that can be used."""
+        return len(self._usable(frame))
+
+    def _outcomes(self, frame: pd.DataFrame) -> Outcomes:
+        return outcomes(frame, self.reference.columns, self.reference.task, self.reference.summary.classes)
+
+    def _usable(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows that have an answer of the model's that can be used."""
+        columns = self.reference.columns
+        usable = np.array(predicted(frame, columns, self.reference.task).notna())
+        if columns.probabilities:
+            usable &= np.isfinite(probabilities(frame, columns)).all(axis=1).to_numpy()
+        if self.reference.task == "regression" and columns.prediction is not None and columns.prediction in frame:
+            usable &= ~self.unusable(frame, columns.prediction)
+        return frame[usable]
+
+    def unusable(self, frame: pd.DataFrame, name: str) -> Floats:
+        """Which rows have no usable answer in a column of what the model said, shape (rows,). frame: in the reference's column types.
+
+        Probabilities: missing, or outside 0 to 1. Numbers of a regression: missing, or farther from the reference's labels and predictions
+        than these are from each other. Classes: missing.
+        """
+        reference, values = self.reference, frame[name]
+        missing = values.isna().to_numpy()
+        if reference.sorts[name] != "numerical":
+            return np.asarray(missing)
+        numbers = values.to_numpy(dtype=float)
+        if name in reference.columns.probabilities.values():
+            return np.asarray(missing | ~((numbers >= 0) & (numbers <= 1)))
+        both = [each for each in (reference.of_column(name), self.labels) if isinstance(each, Numbers) and each.count]
+        if reference.task != "regression" or not both:
+            return np.asarray(missing)
+        low, high = min(each.low for each in both), max(each.high for each in both)
+        return np.asarray(missing | (numbers < low - (high - low)) | (numbers > high + (high - low)))
+
+    @cached_property
+    def labels(self) -> Numbers | None:
+        """The labels of a regression's reference; None where there are none."""
+        name = self.reference.columns.label
+        if self.reference.task != "regression" or name is None or name not in self.reference.sorts:
+            return None
+        summary = self.reference.of_column(name)
+        return summary if isinstance(summary, Numbers) and summary.count else None
+
     def estimate(self, frame: pd.DataFrame, known: pd.Series | None = None) -> dict[str, Measured]:
         """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their labels.
 
@@ -77,8 +140,9 @@ class Estimator:
         if self.reference.task == "binary":
             chance = estimation.calibrated(scores[:, 0], line)
             if truth is not None:
-                there = truth.notna().to_numpy()
-                chance[there] = is_positive(truth, self.reference.columns.positive).to_numpy()[there]
+                flags = truth_of(truth, self.reference.columns, "binary", self.reference.summary.classes).to_numpy()
+                there = ~np.isnan(flags)
+                chance[there] = flags[there]
             return estimation.estimate_binary(scores[:, 0], said.to_numpy(dtype=float), chance, weight)
         places = {name: index for index, name in enumerate(self.reference.columns.probabilities)}
         chances = np.column_stack([estimation.calibrated(scores[:, index], line[index]) for index in places.values()])
@@ -115,7 +179,7 @@ class Estimator:
         """
         ripe, young = recent.stretches()
         parts = [recent.frame.iloc[each.rows] for each in ripe]
-        realised = [measure(outcomes(part, self.reference.columns, self.reference.task)) for part in parts]
+        realised = [measure(self._outcomes(part)) for part in parts]
         left, early = 1 - known, []
         for each, part, found in zip(ripe, parts, realised, strict=True):
             labels = self._early_labels(recent, each, window) if known > 0 and recent.known_at is not None else None
@@ -146,13 +210,13 @@ class Estimator:
 
     def _difference(self, part: pd.DataFrame) -> dict[str, tuple[float, float]]:
         return _off(
-            measure(outcomes(part, self.reference.columns, self.reference.task)) if len(part) else {},
+            measure(self._outcomes(part)) if len(part) else {},
             self.estimate(part),
         )
 
     def _estimate_regression(self, frame: pd.DataFrame, known: pd.Series | None) -> dict[str, Measured]:
-        said = predicted(frame, self.reference.columns, self.reference.task)
-        usable = frame[said.notna()]
+        usable = self._usable(frame)
+        said = predicted(usable, self.reference.columns, self.reference.task)
         if not self.loss_models or len(usable) < 2:
             return {}
         inputs, errors = self.reference.encoded(usable), np.full(len(usable), np.nan)

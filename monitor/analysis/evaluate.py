@@ -7,12 +7,12 @@ from datetime import datetime
 import pandas as pd
 
 from monitor.analysis.checks import REGISTRY
-from monitor.analysis.correction import utc_times
 from monitor.analysis.diagnosis import explained
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import figures_of
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
+from monitor.analysis.schema import tidy, utc_times
 from monitor.analysis.verdict import ranked, settle
 from monitor.domain.checks import Checks, MetricValue, WindowCounts
 from monitor.errors import UsageError
@@ -33,6 +33,7 @@ def evaluate(
     window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame if not given.
     Raises DataError where neither prediction nor probability can be found in rows that are there.
     """
+    frame = tidy(frame, reference.columns.all_names)
     if window is not None:
         frame = _inside(frame, reference, window)
     question = Question.of(reference, frame, recent, counts or count(frame, reference), checks or Checks())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,16 +16,20 @@ from monitor.analysis.archive import arrow_bytes
 from monitor.analysis.calibration import Tested, null_distributions, overdispersion
 from monitor.analysis.figures import performance_figures
 from monitor.analysis.performance import (
+    HIGHER_IS_BETTER,
+    Measured,
     Outcomes,
     loss,
     measure,
     outcomes,
     predicted,
+    probabilities,
     too_little,
 )
-from monitor.analysis.reference import ANALYSIS_VERSION, Reference, ReferenceSummary
+from monitor.analysis.reference import ANALYSIS_VERSION, ENCODED, Reference, ReferenceSummary
 from monitor.analysis.relations import DIGITS, MOST_ROWS, RELATIONS, Relations, digits
-from monitor.analysis.schema import Sort, canonical_text, conform, sort_of
+from monitor.analysis.schema import Sort, canonical_text, conform, sort_of, tidy, utc_times
+from monitor.analysis.summary import SUMMARISED
 from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
@@ -41,6 +46,7 @@ def fit(
     frame: pd.DataFrame, columns: Columns | None, task: str | None, healthy: pd.DataFrame | None, seed: int
 ) -> Reference:
     """Fit a reference; see `Reference.fit`."""
+    frame = tidy(frame, () if columns is None else columns.all_names)
     columns = columns or Columns.infer(frame)
     task = task or infer_task(frame, columns)
     if task not in TASKS:
@@ -50,19 +56,23 @@ def fit(
     of_production = np.zeros(len(frame), dtype=bool)
     if healthy is not None:
         _check_columns(healthy, columns, "the healthy rows")
+        healthy = tidy(healthy, columns.all_names)
         frame = pd.concat([frame, healthy], ignore_index=True)
         of_production = np.append(of_production, np.ones(len(healthy), dtype=bool))
     kept = _kept(frame, columns)
     sorts: dict[str, Sort] = {name: sort_of(frame[name]) for name in kept}
+    times = None
     if columns.event_time is not None and columns.event_time in frame:
-        order = frame[columns.event_time].argsort(kind="stable")
+        times = utc_times(frame[columns.event_time])
+        order = times.argsort(kind="stable")
         frame, of_production = frame.iloc[order], of_production[order]
-    rows = conform(frame[kept].reset_index(drop=True), sorts).frame
+        times = times.iloc[order].reset_index(drop=True)
+    rows = conform(frame[kept].reset_index(drop=True), sorts, times).frame
     for name in columns.probabilities.values():
         values = rows[name].dropna()
         if sorts[name] != "numerical" or not values.between(0, 1).all():
             raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
-    bare = Reference(lambda: rows, columns, task, seed, version, ReferenceSummary(len(rows), sorts))
+    bare = Reference(lambda: rows, columns, task, seed, version, ReferenceSummary(len(rows), sorts, times is not None))
     described = _with(bare, **_description(bare))
     tested = _with(described, **_null_distributions(described, np.flatnonzero(of_production)))
     return _with_performance(tested)
@@ -78,7 +88,9 @@ def _description(reference: Reference) -> dict[str, Any]:
     frame = reference.frame
     names = [name for name in reference.features if reference.sorts[name] in ("categorical", "boolean")]
     return {
-        "longest_run": {name: _longest_run(frame[name]) for name in reference.features},
+        "longest_run": {
+            name: _longest_run(frame[name]) for name in reference.features if reference.sorts[name] in SUMMARISED
+        },
         "codes": {
             name: {value: index for index, value in enumerate(frame[name].value_counts().index)} for name in names
         },
@@ -144,7 +156,8 @@ def _with_performance(reference: Reference) -> Reference:
     label = columns.label
     if label is None or label not in frame or not frame[label].notna().any():
         return reference
-    data = outcomes(frame, columns, task)
+    classes = [] if task == "regression" else sorted(canonical_text(frame[label]).dropna().unique())
+    data = outcomes(frame, columns, task, classes)
     if too_little(data):
         return reference
     realised = measure(data)
@@ -152,6 +165,7 @@ def _with_performance(reference: Reference) -> Reference:
     reference = _with(
         reference,
         labelled=True,
+        classes=classes,
         figures=performance_figures(data, realised, reference=True),
         harm_metric=metric,
         calibration=_calibration(data),
@@ -162,14 +176,15 @@ def _with_performance(reference: Reference) -> Reference:
     for column in columns.segments:
         values = canonical_text(frame[column])
         found = {
-            value: measure(outcomes(frame[values == value], columns, task))
+            value: measure(outcomes(frame[values == value], columns, task, classes))
             for value in reference.summary.segment_values[column]
         }
         segments[column] = {
             value: {name: (each.value, each.error) for name, each in metrics.items()}
             for value, metrics in found.items()
         }
-    return _with(reference, baseline=baseline, importance=_importance(reference, metric), segments=segments)
+    reference = _with(reference, baseline=baseline, segments=segments)
+    return _with(reference, importances=_importances(reference), unanswered=_unanswered(data, realised))
 
 
 def _calibration(data: Outcomes) -> Any:
@@ -183,44 +198,83 @@ def _calibration(data: Outcomes) -> Any:
     ]
 
 
-def _importance(reference: Reference, metric: str) -> dict[str, float]:
-    """Permutation importance on a surrogate of the model (Breiman, 2001), in units of the metric's loss."""
-    names = [name for name in reference.features if reference.sorts[name] in ("numerical", "categorical", "boolean")]
-    if not names or reference.task == "multiclass":
+def _importances(reference: Reference) -> dict[str, dict[str, float]]:
+    """Permutation importance on a surrogate of the model (Breiman, 2001), by metric and feature, in units of the metric's loss."""
+    frame, columns, task = reference.frame, reference.columns, reference.task
+    names = [name for name in reference.features if reference.sorts[name] in ENCODED]
+    if not names:
         return {}
-    label = reference.columns.label
-    assert label is not None
-    said = (
-        reference.frame[reference.columns.probabilities[""]]
-        if reference.columns.probabilities
-        else predicted(reference.frame, reference.columns, reference.task)
-    )
-    rows = reference.frame[reference.frame[label].notna() & said.notna()]
+    rows = _complete(frame, columns, task)
     if len(rows) > _IMPORTANCE_ROWS:
         rows = rows.sample(_IMPORTANCE_ROWS, random_state=reference.seed)
-    score = said[rows.index].to_numpy(dtype=float)
-    data = outcomes(rows, reference.columns, reference.task)
+    data = outcomes(rows, columns, task, reference.summary.classes)
+    scores = _scores(data)
     inputs = estimation.encode(rows[names], reference.summary.codes)
-    surrogate = estimation.gradient_boosting(inputs, score, reference.seed)
-    usual = surrogate.predict(inputs)
-    before = measure(data)[metric].value
+    surrogates = [estimation.gradient_boosting(inputs, each, reference.seed) for each in scores.T]
+    usual = np.column_stack([model.predict(inputs) for model in surrogates])
+    before = measure(data)
     random = np.random.default_rng(reference.seed)
-    result = {}
+    result: dict[str, dict[str, float]] = {metric: {} for metric in before}
     for index, name in enumerate(names):
         shuffled = inputs.copy()
         shuffled[:, index] = random.permutation(shuffled[:, index])
-        after = measure(_answering(reference, data, score + surrogate.predict(shuffled) - usual))[metric].value
-        result[name] = max(loss(metric, before, after), 0.0)
+        moved = np.column_stack([model.predict(shuffled) for model in surrogates]) - usual
+        after = measure(_answering(reference, data, scores + moved))
+        for metric, value in before.items():
+            lost = loss(metric, value.value, after[metric].value) if metric in after else 0.0
+            result[metric][name] = max(lost, 0.0)
     return result
 
 
-def _answering(reference: Reference, data: Outcomes, score: np.ndarray) -> Outcomes:
-    """The same rows, had the model answered with `score`."""
-    if reference.task == "regression":
-        return Outcomes(data.task, data.label, score, None)
-    probability = np.clip(score, 0, 1)
-    said = (probability >= reference.columns.decision_threshold).astype(float)
-    return Outcomes(data.task, data.label, said, probability if reference.columns.probabilities else None)
+def _complete(frame: pd.DataFrame, columns: Columns, task: str) -> pd.DataFrame:
+    """The rows with a label and an answer."""
+    assert columns.label is not None
+    there = frame[columns.label].notna() & predicted(frame, columns, task).notna()
+    if columns.probabilities:
+        there &= np.isfinite(probabilities(frame, columns)).all(axis=1)
+    return frame[there]
+
+
+def _scores(data: Outcomes) -> np.ndarray:
+    """What the model answered as numbers, shape (rows, answers): the value, the probability of the positive class, or one of each class."""
+    if data.probability is not None:
+        return data.probability.reshape(data.rows, -1)
+    assert data.prediction is not None
+    if data.task == "multiclass":
+        return np.asarray(data.prediction[:, None] == np.array(data.classes, dtype=object), dtype=float)
+    return data.prediction.reshape(data.rows, 1).astype(float)
+
+
+def _answering(reference: Reference, data: Outcomes, scores: np.ndarray) -> Outcomes:
+    """The same rows, had the model answered with `scores`, shape (rows, answers)."""
+    if data.task == "regression":
+        return replace(data, prediction=scores[:, 0], probability=None)
+    clipped = np.clip(scores, 0, 1)
+    if data.task == "binary":
+        said = (clipped[:, 0] >= reference.columns.decision_threshold).astype(float)
+        return replace(data, prediction=said, probability=None if data.probability is None else clipped[:, 0])
+    said = np.array(data.classes, dtype=object)[clipped.argmax(axis=1)]
+    total = clipped.sum(axis=1, keepdims=True)
+    shares = np.divide(clipped, total, out=np.full_like(clipped, 1 / clipped.shape[1]), where=total > 0)
+    return replace(data, prediction=said, probability=None if data.probability is None else shares)
+
+
+def _unanswered(data: Outcomes, baseline: Mapping[str, Measured]) -> dict[str, float]:
+    """By metric, what is lost where the model does not answer: an area falls to that of chance, hits become misses, and an error grows to that of the
+    constant that would have been best (but to no less than twice itself)."""
+    lost: dict[str, float] = {}
+    constant: dict[str, Measured] = {}
+    if data.task == "regression":
+        constant = measure(replace(data, prediction=np.full(data.rows, float(np.median(data.label)))))
+    for metric, value in baseline.items():
+        if metric == "roc_auc":
+            lost[metric] = value.value - 0.5
+        elif metric in HIGHER_IS_BETTER:
+            lost[metric] = value.value
+        else:
+            worse = constant[metric].value - value.value if metric in constant else 0.0
+            lost[metric] = max(worse, abs(value.value))
+    return lost
 
 
 def infer_task(frame: pd.DataFrame, columns: Columns) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from monitor.analysis.correction import utc_times
 from monitor.analysis.evaluate import evaluate
 from monitor.analysis.evaluation import Evaluation, Table
 from monitor.analysis.reference import Reference
+from monitor.analysis.schema import utc_times
 from monitor.domain.checks import Checks, Kind
 from monitor.domain.grid import Duration, Grid, Window
 from monitor.errors import DataError, UsageError
@@ -148,8 +148,6 @@ def _labelled(
         frame = frame.drop(columns=[each for each in (label, time) if each in frame]).merge(wanted, on=name, how="left")
     if label is None or label not in frame:
         return frame, pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
-    if time in frame:
-        known_at = pd.to_datetime(frame[time], utc=True)
-    else:
-        known_at = pd.to_datetime(frame[columns.event_time], utc=True) + delay.approximate()
+    at_once = utc_times(frame[columns.event_time]) + delay.approximate()
+    known_at = utc_times(frame[time]) if time in frame else at_once
     return frame, known_at.where(frame[label].notna())

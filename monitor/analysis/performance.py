@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,28 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError
 
 HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "tnr", "r2_score"}
-_POSITIVE = {"1", "true", "True", "TRUE", "t"}
+# Whether a text is the positive class: numbers and booleans, whatever way they are written; and the words of known pairs.
+_PLAIN = {"1": True, "1.0": True, "true": True, "t": True, "0": False, "0.0": False, "false": False, "f": False}
+_WORDS = _PLAIN | {"yes": True, "y": True, "no": False, "n": False, "-1": False}
 # The smallest loss that counts, by the task's default metric.
 DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
+# What is measured with labels, by task.
+_OF_CLASSES = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "log_loss",
+    "brier_score",
+    "calibration_error",
+    "roc_auc",
+    "pr_auc",
+)
+REALISED = {
+    "binary": (*_OF_CLASSES, "tnr", "fpr", "fnr"),
+    "multiclass": _OF_CLASSES,
+    "regression": ("mae", "rmse", "mean_error", "abs_max_error", "mape", "r2_score"),
+}
 MIN_LABELLED = 30
 MIN_CLASS = 5
 # Of the calibration error: bins of equal width (Guo et al., 2017).
@@ -56,13 +76,28 @@ class Outcomes:
         return len(self.label)
 
 
-def is_positive(values: pd.Series, positive: object) -> pd.Series:
-    """1.0 for the positive class, 0.0 for any other, NaN for missing: 1 and true are positive unless a class is named."""
-    text = canonical_text(values)
-    accepted = _POSITIVE if positive is None else {str(canonical_text(pd.Series([positive])).iloc[0])}
-    codes, different = pd.factorize(text)
-    flags = np.array([*(float(value in accepted) for value in different), np.nan])
+def is_positive(values: pd.Series, positive: object, classes: Collection[str] = ()) -> pd.Series:
+    """1.0 for the positive class, 0.0 for the other, NaN for what is missing or cannot be read, shape (rows,).
+
+    positive: the class that is named; None: 1, true, or the positive word of a known pair. classes: the reference's, as text: any other
+    text is not read, but for numbers and booleans where the reference has these.
+    """
+    codes, different = pd.factorize(canonical_text(values))
+    named = None if positive is None else str(canonical_text(pd.Series([positive])).iloc[0])
+    flags = np.array([*(_flag(str(each), named, classes) for each in different), np.nan])
     return pd.Series(flags[codes], values.index)
+
+
+def _flag(text: str, named: str | None, classes: Collection[str]) -> float:
+    lower = text.lower()
+    plain = lower in _PLAIN and all(each.lower() in _PLAIN for each in classes)
+    if classes and text not in classes and not plain:
+        return np.nan
+    if named is not None and not (plain and named.lower() in _PLAIN):
+        return float(text == named)
+    words = _PLAIN if plain else _WORDS
+    turned = named is not None and not _PLAIN[named.lower()]
+    return np.nan if lower not in words else float(words[lower] != turned)
 
 
 def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:
@@ -83,11 +118,11 @@ def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:
 
 
 def probabilities(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """The probability columns as numbers, in the order of the classes; one that is absent is missing in every row."""
+    """The probability columns as numbers, in the order of the classes; NaN for what is no probability. One that is absent is missing in every row."""
     table: pd.DataFrame = (
         frame.reindex(columns=list(columns.probabilities.values())).apply(pd.to_numeric, errors="coerce").astype(float)
     )
-    return table
+    return table.where((table >= 0) & (table <= 1))
 
 
 def weights_of(frame: pd.DataFrame, columns: Columns) -> pd.Series | None:
@@ -99,12 +134,20 @@ def weights_of(frame: pd.DataFrame, columns: Columns) -> pd.Series | None:
     return weights.where(np.isfinite(weights) & (weights > 0), 0.0)
 
 
-def outcomes(frame: pd.DataFrame, columns: Columns, task: str) -> Outcomes:
-    """The labelled rows of a frame. Raises DataError where labels or predictions cannot be read."""
+def truth_of(labels: pd.Series, columns: Columns, task: str, classes: Collection[str] = ()) -> pd.Series:
+    """Labels in the task's own form: numbers, 0 and 1, or text; NaN or None where one is missing or cannot be read."""
+    if task == "regression":
+        numbers = pd.to_numeric(labels, errors="coerce").astype(float)
+        return numbers.mask(np.isinf(numbers))
+    return is_positive(labels, columns.positive, classes) if task == "binary" else canonical_text(labels)
+
+
+def outcomes(frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Outcomes:
+    """The rows of a frame with a label and an answer that can be read. classes: the reference's, as text. Raises DataError without a label column."""
     if columns.label is None or columns.label not in frame:
         raise DataError("there is no label column")
-    said = predicted(frame, columns, task)
-    known = frame[columns.label].notna() & said.notna()
+    said, truth = predicted(frame, columns, task), truth_of(frame[columns.label], columns, task, classes)
+    known = truth.notna() & said.notna()
     table = None
     if columns.probabilities and set(columns.probabilities.values()) <= set(frame.columns):
         table = probabilities(frame, columns)
@@ -113,21 +156,15 @@ def outcomes(frame: pd.DataFrame, columns: Columns, task: str) -> Outcomes:
     if weights is not None:
         known &= weights > 0
     weight = None if weights is None else weights[known].to_numpy()
-    labels = frame.loc[known, columns.label]
-    said = said[known]
+    truth, said = truth[known], said[known]
     if task == "regression":
-        truth = pd.to_numeric(labels, errors="coerce").astype(float)
-        good = np.isfinite(truth)
-        weight = None if weight is None else weight[good.to_numpy()]
-        return Outcomes(task, truth[good].to_numpy(), said[good].to_numpy(dtype=float), None, weight=weight)
-    if task == "binary":
-        probability = None if table is None else table.loc[known].to_numpy()[:, 0]
-        truth = is_positive(labels, columns.positive)
-        return Outcomes(task, truth.to_numpy(), said.to_numpy(dtype=float), probability, weight=weight)
-    classes = tuple(columns.probabilities) or tuple(sorted(set(canonical_text(labels)) | set(said)))
+        return Outcomes(task, truth.to_numpy(dtype=float), said.to_numpy(dtype=float), None, weight=weight)
     matrix = None if table is None else table.loc[known].to_numpy()
-    texts = canonical_text(labels).to_numpy(dtype=object)
-    return Outcomes(task, texts, said.to_numpy(dtype=object), matrix, classes, weight)
+    if task == "binary":
+        probability = None if matrix is None else matrix[:, 0]
+        return Outcomes(task, truth.to_numpy(dtype=float), said.to_numpy(dtype=float), probability, weight=weight)
+    names = tuple(columns.probabilities) or tuple(sorted(set(truth) | set(said)))
+    return Outcomes(task, truth.to_numpy(dtype=object), said.to_numpy(dtype=object), matrix, names, weight)
 
 
 def too_little(data: Outcomes) -> str:
@@ -151,6 +188,16 @@ def measure(data: Outcomes) -> dict[str, Measured]:
 def loss(metric: str, reference: float, value: float) -> float:
     """How much worse than the reference a value is; negative where it is better. The direction is the metric's own."""
     return reference - value if metric.removeprefix("estimated_") in HIGHER_IS_BETTER else value - reference
+
+
+def bounds(metric: str) -> tuple[float, float]:
+    """The smallest and the largest value that a metric can have."""
+    name = metric.removeprefix("estimated_")
+    if name == "mean_error":
+        return -np.inf, np.inf
+    if name == "r2_score":
+        return -np.inf, 1.0
+    return 0.0, np.inf if name in ("mae", "rmse", "mape", "abs_max_error", "log_loss", "brier_score") else 1.0
 
 
 def mean(values: Floats, weight: Floats | None, variance: Floats | None = None) -> Measured:
@@ -288,12 +335,12 @@ def roc_auc(truth: Floats, score: Floats, weight: Floats | None = None) -> Measu
     above = (ranks[:m] - rankdata(positive)) / n
     below = 1 - (ranks[m:] - rankdata(negative)) / m
     variance = (above.var(ddof=1) / m if m > 1 else 0.25) + (below.var(ddof=1) / n if n > 1 else 0.25)
-    return Measured(float(above.mean()), _area_error(variance, m, n))
+    return Measured(float(above.mean()), area_error(variance, m, n))
 
 
-def _area_error(variance: float, positives: int, negatives: int) -> float:
-    # A perfect separation has no spread at all; Hanley's bound keeps its error honest.
-    return float(np.sqrt(max(variance, 1e-4 / min(positives, negatives))))
+def area_error(variance: float, positives: float, negatives: float) -> float:
+    """The standard error of an area under the ROC curve: a perfect separation has no spread at all; Hanley's bound keeps its error honest."""
+    return float(np.sqrt(max(variance, 1e-4 / max(min(positives, negatives), 1.0))))
 
 
 def _weighted_roc_auc(truth: Floats, score: Floats, weight: Floats) -> Measured:
@@ -306,7 +353,7 @@ def _weighted_roc_auc(truth: Floats, score: Floats, weight: Floats) -> Measured:
         share = below[place[mine]] / others.sum()
         parts.append(mean(share if sign > 0 else 1 - share, weight[mine]))
     variance = sum(0.25 if part.error is None else part.error**2 for part in parts)
-    return Measured(parts[0].value, _area_error(variance, int(truth.sum()), int((~truth).sum())))
+    return Measured(parts[0].value, area_error(variance, int(truth.sum()), int((~truth).sum())))
 
 
 def _multiclass(data: Outcomes) -> dict[str, Measured]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +14,12 @@ from scipy.stats import norm
 from structlog import get_logger
 
 from monitor.analysis import drift
-from monitor.analysis.correction import Recent, Stretch, days, utc_times
+from monitor.analysis.correction import Recent, Stretch, days
 from monitor.analysis.drift import DEFAULT_METHODS
-from monitor.analysis.performance import DEFAULT_HARM, Measured, Outcomes, measure, outcomes
+from monitor.analysis.performance import DEFAULT_HARM, Measured, Outcomes, measure, outcomes, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
-from monitor.analysis.schema import Conformed, canonical_text, conform
+from monitor.analysis.schema import Conformed, canonical_text, conform, tidy, utc_times
 from monitor.analysis.summary import Summary, summarise
 from monitor.domain.checks import Checks, Harm, Kind, WindowCounts
 from monitor.errors import DataError
@@ -32,10 +32,37 @@ _MANY_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """Performance without labels: values by metric, and by how much recent labels have corrected them."""
+    """Performance without labels: values by metric, and by how much recent labels have corrected them.
+
+    too_little: why there are too few rows to judge by; '' if they are enough.
+    """
 
     values: Mapping[str, Measured]
     corrections: Mapping[str, Measured]
+    too_little: str = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows with one value of a segment's column. inside: which rows of the window these are, shape (rows,); None where the column is gone."""
+
+    column: str
+    value: str
+    inside: Floats | None
+
+    @property
+    def name(self) -> str:
+        """How it is written."""
+        return f"{self.column}={self.value}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its column and value."""
+        return self.column, self.value
+
+    def rows_of(self, frame: pd.DataFrame) -> pd.DataFrame | None:
+        """Its rows of the window; None where the segment's column is gone."""
+        return None if self.inside is None else frame[self.inside]
 
 
 @dataclass(frozen=True)
@@ -68,14 +95,16 @@ class Question:
         counts: WindowCounts,
         checks: Checks,
     ) -> Question:
-        """Read a window once for all checks. Raises DataError where rows have neither prediction nor probability."""
+        """Read a window once for all checks. frame: tidied (`schema.tidy`). Raises DataError where rows have neither prediction nor probability."""
         frame = frame.reset_index(drop=True)
         window, columns = _conformed(frame, reference), reference.columns
         if len(frame):
             _require_prediction(frame, reference)
         names = tuple(dict.fromkeys([*reference.features, *reference.predictions]))
         summaries, derived = _summaries(reference, window.frame, names, checks) if len(frame) else ({}, {})
-        known = None if recent is None or recent.empty else recent.reset_index(drop=True)
+        known = (
+            None if recent is None or recent.empty else tidy(recent, reference.columns.all_names).reset_index(drop=True)
+        )
         return cls(
             reference=reference,
             frame=frame,
@@ -107,6 +136,15 @@ class Question:
         label = self.reference.columns.label
         return int(self.frame[label].notna().sum()) if self.rows and label in self.frame else None
 
+    @cached_property
+    def unreadable_labels(self) -> int:
+        """How many labels are there and cannot be read as the reference's were."""
+        reference, label = self.reference, self.reference.columns.label
+        if not self.labelled or label not in self.window.frame:
+            return 0
+        truth = truth_of(self.window.frame[label], reference.columns, reference.task, reference.summary.classes)
+        return self.labelled - int(truth.notna().sum())
+
     @property
     def tells_performance(self) -> bool:
         """Whether realised performance is asked for, and there are labels."""
@@ -119,13 +157,11 @@ class Question:
         return dict(self.checks.harm) or ({metric: DEFAULT_HARM[metric]} if metric else {})
 
     @cached_property
-    def harm_limit(self) -> float | None:
-        """How much of the default metric may be lost; None where nothing is harm."""
-        metric = self.reference.harm_metric
-        if metric is None or metric not in self.harm:
-            return None
-        limit: float = self.harm[metric].absolute(self.reference.baseline[metric].value)
-        return limit
+    def harm_limits(self) -> dict[str, float]:
+        """How much may be lost of the task's default metric, and of those that the user names; empty without labels in the reference."""
+        default, baseline = self.reference.harm_metric, self.reference.baseline
+        wanted = ({default: DEFAULT_HARM[default]} if default else {}) | self.harm
+        return {metric: harm.absolute(baseline[metric].value) for metric, harm in wanted.items() if metric in baseline}
 
     @cached_property
     def times(self) -> pd.Series | None:
@@ -177,14 +213,16 @@ class Question:
             return method, None
         return method, value if np.isfinite(value) else None
 
-    def segments(self) -> Iterator[tuple[str, str, Floats]]:
-        """The segments that are asked for and that the reference keeps apart: column, value, and which rows of the window are in it."""
-        wanted = self.checks.segments
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """The segments that are asked for and that the reference keeps apart."""
+        wanted, found = self.checks.segments, []
         for column, values in self.reference.summary.segment_values.items():
-            if (wanted is None or column in wanted) and column in self.window.frame:
-                texts = canonical_text(self.window.frame[column]).to_numpy()
-                for value in values:
-                    yield column, value, texts == value
+            if wanted is None or column in wanted:
+                there = column in self.window.frame
+                texts = canonical_text(self.window.frame[column]).to_numpy() if there else None
+                found += [Segment(column, value, None if texts is None else texts == value) for value in values]
+        return found
 
     @cached_property
     def outcomes(self) -> Outcomes:
@@ -193,7 +231,7 @@ class Question:
 
     def outcomes_of(self, frame: pd.DataFrame) -> Outcomes:
         """The same of some of the window's rows."""
-        return outcomes(frame, self.reference.columns, self.reference.task)
+        return outcomes(frame, self.reference.columns, self.reference.task, self.reference.summary.classes)
 
     @cached_property
     def realised(self) -> dict[str, Measured]:
@@ -209,9 +247,14 @@ class Question:
         if not len(times):
             times = np.array([0.0 if self.recent is None else self.recent.times.max() + 1])
         window = Stretch(np.arange(self.rows), float(times.min()), float(times.max()))
-        return Estimate(
-            *self.reference.estimator.estimate_now(self.window.frame, self.recent, self._known_labels(), window)
-        )
+        estimator, known = self.reference.estimator, self._known_labels()
+        values, corrections = estimator.estimate_now(self.window.frame, self.recent, known, window)
+        return Estimate(values, corrections, estimator.too_little(self.window.frame))
+
+    @cached_property
+    def usable_rows(self) -> int:
+        """How many rows have an answer of the model's that can be used."""
+        return self.reference.estimator.usable_rows(self.window.frame)
 
     @cached_property
     def foreseen(self) -> dict[str, Measured]:
@@ -241,7 +284,12 @@ def _require_prediction(frame: pd.DataFrame, reference: Reference) -> None:
 
 def _conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
     """The columns in the reference's types, and the weights of rows."""
-    result = conform(frame, reference.sorts)
+    time = reference.columns.event_time
+    times = utc_times(frame[time]) if time is not None and time in frame else None
+    sorts = reference.sorts
+    if times is None and reference.summary.times_before_event:  # how long before the event a time was cannot be told
+        sorts = {name: each for name, each in sorts.items() if each != "time"}
+    result = conform(frame, sorts, times)
     for name in reference.columns.weights:
         if name in frame:
             result.frame[name] = frame[name]

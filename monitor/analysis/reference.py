@@ -23,23 +23,27 @@ from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "9"
+ANALYSIS_VERSION = "10"
 Pair = tuple[float, float | None]
+# Features of these types are inputs of the surrogate models.
+ENCODED = ("numerical", "categorical", "boolean", "time")
 
 
 @dataclass(frozen=True)
 class ReferenceSummary:
     """What is worked out of a reference's rows when it is fitted, as plain values.
 
-    rows: how many there are. sorts: each column's type of values. longest_run: by feature, how many rows in a row hold the same value.
+    rows: how many there are. sorts: each column's type of values. times_before_event: whether columns of times hold how long before the event they were. longest_run: by feature, how many rows in a row hold the same value.
     codes: by categorical feature, the number of each value, as surrogate models take it. segment_values: by segment column, the values kept apart.
     relations: the models of `Relations`; derived: by metric and column, knots and counts. null, overdispersion: see `calibration`.
     labelled: whether there are labels enough to judge by. baseline: value and error by metric; segments: the same by column and value.
-    calibration: of probabilities. importance: by feature, what the default metric would lose if its values came at random.
+    calibration: of probabilities. importances: by metric and feature, what the metric would lose if the feature's values came at random.
+    unanswered: by metric, what it would lose if the model answered nothing. classes: of the labels, as text.
     """
 
     rows: int
     sorts: dict[str, Sort]
+    times_before_event: bool = False
     longest_run: dict[str, int] = field(default_factory=dict)
     codes: dict[str, dict[str, int]] = field(default_factory=dict)
     segment_values: dict[str, list[str]] = field(default_factory=dict)
@@ -50,10 +54,12 @@ class ReferenceSummary:
     labelled: bool = False
     baseline: dict[str, Pair] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
-    importance: dict[str, float] = field(default_factory=dict)
+    importances: dict[str, dict[str, float]] = field(default_factory=dict)
+    unanswered: dict[str, float] = field(default_factory=dict)
     segments: dict[str, dict[str, dict[str, Pair]]] = field(default_factory=dict)
     harm_metric: str | None = None
     calibration: Any = None
+    classes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -163,7 +169,7 @@ class Reference:
     @property
     def importance(self) -> dict[str, float]:
         """How much of the harm metric is lost when a feature's values come at random, by feature."""
-        return self.summary.importance
+        return self.summary.importances.get(self.harm_metric or "", {})
 
     @property
     def harm_metric(self) -> str | None:
@@ -219,7 +225,7 @@ class Reference:
 
     def encoded(self, frame: pd.DataFrame) -> np.ndarray:
         """Features and prediction as numbers for the surrogate models, shape (rows, features + 1); absent columns are missing."""
-        names = [name for name in self.features if self.sorts[name] in ("numerical", "categorical", "boolean")]
+        names = [name for name in self.features if self.sorts[name] in ENCODED]
         table = frame.reindex(columns=names)
         said = predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
         return np.column_stack([estimation.encode(table, self.summary.codes), said.to_numpy(dtype=float)])

@@ -1,21 +1,69 @@
-"""What sort of values a column holds, and frames brought into the reference's sorts."""
+"""What type of values a column holds, and frames brought into the reference's types."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from numbers import Real
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-Sort = Literal["numerical", "categorical", "boolean", "time", "empty"]
+from monitor.domain.text import quoted, shown
+from monitor.errors import DataError
+
+Sort = Literal["numerical", "categorical", "boolean", "time", "text", "embedding", "other", "empty"]
 
 _TRUE = {"true", "t", "1", "yes"}
 _FALSE = {"false", "f", "0", "no"}
+# Free text: most values differ, and they have some words.
+_TEXT_ROWS, _TEXT_DISTINCT, _TEXT_WORDS = 100, 0.5, 3.0
+# What pandas writes for its own index: no column of the log.
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+")
+_DAY_S = 86_400.0
+# Types of pandas that much of pandas cannot work with.
+_ODD = (pd.SparseDtype, pd.PeriodDtype, pd.IntervalDtype, pd.ArrowDtype)
+
+
+def tidy(frame: pd.DataFrame, named: Collection[str]) -> pd.DataFrame:
+    """A frame with names that are text, without pandas' own index columns, unless `named`. Raises DataError for two columns of one name."""
+    names = [each if isinstance(each, str) else str(each) for each in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"the frame has more than one column {quoted(twice[0])}: rename or drop one of them")
+    kept = [name in named or not _PANDAS_INDEX.fullmatch(name) for name in names]
+    result = frame if all(kept) else frame.loc[:, kept]
+    result = result.set_axis([name for name, keep in zip(names, kept, strict=True) if keep], axis="columns")
+    odd = [name for name, kind in result.dtypes.items() if isinstance(kind, _ODD)]
+    return result.assign(**{name: plain(result[name]) for name in odd}) if odd else result
+
+
+def plain(values: pd.Series) -> pd.Series:
+    """A column in one of pandas' plain types: categories and sparse values as what they hold, decimals and durations (in days) as numbers."""
+    kind = values.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        return values.astype(object).infer_objects()
+    if isinstance(kind, pd.SparseDtype):
+        return plain(pd.Series(values.array.to_dense(), values.index, name=values.name))
+    if kind.kind == "c" or isinstance(kind, pd.IntervalDtype):
+        return values.astype(object)
+    if isinstance(kind, pd.PeriodDtype):
+        return values.dt.start_time
+    if isinstance(kind, pd.ArrowDtype):
+        return plain(values.array._pa_array.to_pandas().set_axis(values.index).rename(values.name))
+    if kind.kind == "m":
+        return values.dt.total_seconds() / _DAY_S
+    return values
 
 
 def sort_of(values: pd.Series) -> Sort:
-    """The sort of values of a column: what its type says, or for objects what the values are."""
+    """The type of values of a column: what its dtype says, or for objects what the values are."""
+    values = plain(values)
     if pd.api.types.is_bool_dtype(values.dtype):
         return "boolean"
     if values.notna().sum() == 0:
@@ -24,19 +72,39 @@ def sort_of(values: pd.Series) -> Sort:
         return "numerical"
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return "time"
-    if values.dtype == object:
-        present = values.dropna()
-        if present.map(lambda value: isinstance(value, bool | np.bool_)).all():
-            return "boolean"
-        if present.map(
-            lambda value: not isinstance(value, str | bytes) and np.isscalar(pd.to_numeric(value, errors="coerce"))
-        ).all():
-            return "numerical" if pd.to_numeric(present, errors="coerce").notna().all() else "categorical"
-    return "categorical"
+    present = values.dropna()
+    types = set(present.map(type))
+    if all(issubclass(each, bool | np.bool_) for each in types):
+        return "boolean"
+    if all(issubclass(each, Real | Decimal | np.number) and not issubclass(each, bool) for each in types):
+        return "numerical"
+    if all(issubclass(each, date | datetime | np.datetime64) for each in types):
+        return "time"
+    if all(issubclass(each, list | tuple | np.ndarray) for each in types):
+        return "embedding" if _width(present) else "other"
+    if all(issubclass(each, str | bytes | Real | Decimal | np.generic | date) for each in types):
+        return "text" if _is_text(present) else "categorical"
+    return "other"
+
+
+def _width(vectors: pd.Series) -> int:
+    """How many numbers each vector has; 0 where they differ or are no numbers."""
+    widths = set(vectors.map(len))
+    if len(widths) != 1 or not all(isinstance(each, Real | np.number) for each in vectors.iloc[0]):
+        return 0
+    return int(widths.pop())
+
+
+def _is_text(values: pd.Series) -> bool:
+    if len(values) < _TEXT_ROWS or not all(isinstance(each, str) for each in values.head(_TEXT_ROWS)):
+        return False
+    texts = values.astype(str)
+    return bool(texts.nunique() > _TEXT_DISTINCT * len(texts) and texts.str.split().str.len().mean() >= _TEXT_WORDS)
 
 
 def canonical_text(values: pd.Series) -> pd.Series:
     """Values as text that no engine writes differently: booleans as true and false, whole numbers as digits; null stays null."""
+    values = plain(values)
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean").map({True: "true", False: "false"}).astype(object)
     if pd.api.types.is_numeric_dtype(values.dtype):
@@ -46,6 +114,10 @@ def canonical_text(values: pd.Series) -> pd.Series:
     text = values.astype(object)
     if pd.api.types.infer_dtype(text, skipna=True) != "string":
         text = text.map(_one_text, na_action="ignore").astype(object)
+    try:
+        pa.array(text, pa.large_string(), from_pandas=True)
+    except UnicodeEncodeError:  # lone surrogates are no text that anything can store
+        text = text.map(lambda each: each.encode("utf-8", "backslashreplace").decode(), na_action="ignore")
     return text.where(values.notna(), None)
 
 
@@ -62,6 +134,8 @@ def _one_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return str(value)
 
 
@@ -74,38 +148,42 @@ class Conformed:
     infinite: dict[str, int] = field(default_factory=dict)
 
 
-def conform(frame: pd.DataFrame, sorts: dict[str, Sort]) -> Conformed:
-    """Bring the columns of `frame` into the sorts of the reference.
+def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Series | None = None) -> Conformed:
+    """Bring the columns of `frame` into the types of the reference.
 
-    Numbers become floats, with infinities as missing; categories become text. Values that cannot be read as the
-    reference's sort are counted in `mismatched`; infinities in `infinite`. Columns that are absent stay absent.
+    Numbers become floats, with infinities as missing; categories become text; times become days: before the event where `event_times` tell
+    when that was, else since 1970. Vectors of numbers stay; of other objects it is kept whether they are there. Values that cannot be read
+    as the reference's type are counted in `mismatched`; infinities in `infinite`. Columns that are absent stay absent.
     """
     result = Conformed(pd.DataFrame(index=frame.index))
     columns: dict[str, pd.Series] = {}
     for name, sort in sorts.items():
         if name not in frame.columns:
             continue
-        values = frame[name]
+        values = plain(frame[name])
+        lost: int | None = None
         if sort == "numerical":
-            numbers = _numbers(values)
-            lost = int((numbers.isna() & values.notna()).sum()) if values.dtype.kind != "f" else 0
-            infinite = int(np.isinf(numbers.to_numpy()).sum())
-            columns[name] = numbers
+            columns[name] = _numbers(values)
+            lost = 0 if values.dtype.kind == "f" else None
+            infinite = int(np.isinf(columns[name].to_numpy()).sum())
             if infinite:
-                columns[name] = numbers.mask(np.isinf(numbers))
+                columns[name] = columns[name].mask(np.isinf(columns[name]))
                 result.infinite[name] = infinite
+                lost = 0 if lost == 0 else int((columns[name].isna() & values.notna()).sum()) - infinite
         elif sort == "boolean":
             lower = canonical_text(values).map(str.lower, na_action="ignore")
             columns[name] = lower.map(
                 lambda text: "true" if text in _TRUE else "false" if text in _FALSE else None, na_action="ignore"
             ).astype(object)
-            lost = int((columns[name].isna() & values.notna()).sum())
-        elif sort == "categorical":
-            columns[name] = canonical_text(values)
-            lost = 0
+        elif sort in ("categorical", "text"):
+            columns[name], lost = canonical_text(values), 0
+        elif sort == "time":
+            columns[name], lost = _days(values, event_times)
+        elif sort == "embedding":
+            columns[name] = values.map(_vector, na_action="ignore").astype(object)
         else:
-            columns[name] = values
-            lost = 0
+            columns[name], lost = pd.Series("object", values.index, dtype=object).where(values.notna(), None), 0
+        lost = int((columns[name].isna() & values.notna()).sum()) if lost is None else lost
         if lost:
             result.mismatched[name] = lost
     result.frame = pd.DataFrame(columns, index=frame.index, copy=False)
@@ -119,4 +197,60 @@ def _numbers(values: pd.Series) -> pd.Series:
         return values.astype("Float64").astype(float) if values.isna().any() else values.astype(float)
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return pd.Series(np.nan, index=values.index)
-    return pd.to_numeric(values.astype(object), errors="coerce").astype(float)
+    texts = values.astype(object)
+    if any(not isinstance(each, str) for each in texts):
+        texts = texts.map(lambda each: each if isinstance(each, str | Real | Decimal | np.number) else None)
+    return pd.to_numeric(texts, errors="coerce").astype(float)
+
+
+def _days(values: pd.Series, event_times: pd.Series | None) -> tuple[pd.Series, int]:
+    """Times as days, and how many values are no times: text is read, but is another type than the reference's."""
+    times, mismatched = values, 0
+    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        is_time = values.map(lambda each: isinstance(each, date | datetime | np.datetime64))
+        mismatched = int((~is_time & values.notna()).sum())
+        readable = values.where(is_time | values.map(lambda each: isinstance(each, str)), None)
+        times = pd.to_datetime(readable, utc=True, errors="coerce", format="ISO8601")
+    times = times.dt.tz_localize("UTC") if times.dt.tz is None else times.dt.tz_convert("UTC")
+    since = times - pd.Timestamp(0, tz="UTC") if event_times is None else event_times - times
+    return since.dt.total_seconds() / _DAY_S, mismatched
+
+
+def _vector(value: object) -> np.ndarray | None:
+    """A vector of finite numbers; None for anything else."""
+    try:
+        numbers = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        return None
+    return numbers if numbers.ndim == 1 and np.isfinite(numbers).all() else None
+
+
+def utc_times(values: pd.Series) -> pd.Series:
+    """Times in UTC; naive ones are. Raises DataError for numbers, and for text that can be read in more than one way."""
+    values = plain(values)
+    name = quoted(values.name)
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return pd.to_datetime(
+            values, utc=True, cache=False
+        )  # looking for repeated ones takes longer than reading times
+    if pd.api.types.is_numeric_dtype(values.dtype) and values.notna().any():
+        raise DataError(
+            f"the times in {name} are numbers, such as {shown(values.dropna().iloc[0])}: convert them first, "
+            f"for example pandas.to_datetime(frame[{name}], unit='s')"
+        )
+    try:
+        return pd.to_datetime(values, utc=True, format="ISO8601")
+    except (ValueError, TypeError, OverflowError):
+        example = next((each for each in values.dropna() if not _is_iso(each)), "")
+        raise DataError(
+            f"the times in {name} cannot be read: {quoted(example)} is not written as in ISO 8601 (2025-01-31 13:00:00), and could be "
+            f"read in more than one way; convert them first, for example pandas.to_datetime(frame[{name}], dayfirst=True)"
+        ) from None
+
+
+def _is_iso(value: object) -> bool:
+    try:
+        pd.to_datetime(pd.Series([value]), utc=True, format="ISO8601")
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True

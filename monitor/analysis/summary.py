@@ -11,6 +11,8 @@ import pandas as pd
 from monitor.analysis.schema import Sort
 
 Floats = np.ndarray
+# Columns of these types are summarised.
+SUMMARISED = ("numerical", "time", "categorical", "boolean")
 _KNOTS = 256
 
 
@@ -111,7 +113,7 @@ Summary = Numbers | Categories
 
 def summarise(values: pd.Series, sort: Sort) -> Summary | None:
     """The summary of a column that was brought into its reference's sort; None for sorts of which none is made."""
-    if sort == "numerical":
+    if sort in ("numerical", "time"):
         numbers = values.to_numpy(dtype=float)
         finite = np.isfinite(numbers)
         return Numbers(np.sort(numbers if finite.all() else numbers[finite]), len(values))

@@ -152,7 +152,7 @@ def ranked(reference: Reference, findings: list[Finding], grown: str | None) -> 
     importance = reference.importance
 
     def badness(finding: Finding) -> tuple[Any, ...]:
-        echo = finding.column in reference.predictions and bool(features)
+        echo = finding.column in reference.predictions and finding.kind is Kind.DRIFT and bool(features)
         echo = echo or (finding.cause == SUBPOPULATION and finding.column != grown)
         if finding.metric == "digits_score":
             echo = echo or finding.column in drifted

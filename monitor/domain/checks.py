@@ -74,6 +74,7 @@ class Kind(StrEnum):
     QUALITY = "quality"
     NO_DATA = "no_data"
     NO_LABELS = "no_labels"
+    BLIND = "blind"
     SELF = "self"
 
     @property
@@ -175,7 +176,7 @@ class Checks:
     def method(self, column: str, sort: str) -> str | None:
         """The drift method that was asked for of a column; None for the usual one."""
         return self.drift_methods.get(column) or self.drift_methods.get(
-            "numerical" if sort == "numerical" else "categorical"
+            "numerical" if sort in ("numerical", "time") else "categorical"
         )
 
     def threshold(self, metric: str, column: str | None) -> Threshold | None:

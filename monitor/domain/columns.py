@@ -110,6 +110,11 @@ class Columns:
         )
         return (*(name for name in single if name is not None), *self.probabilities.values(), *self.ignore)
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Every column that is named, whatever its part."""
+        return (*self.parts, *self.segments, *self.sensitive, *(self.features or ()))
+
     def feature_names(self, names: list[str]) -> list[str]:
         """The features among `names`, in their order there (or as given in `features`)."""
         if self.features is not None:

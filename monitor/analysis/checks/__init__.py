@@ -3,11 +3,22 @@
 from monitor.analysis.checks.base import Answer, BaseCheck
 from monitor.analysis.checks.completeness import DuplicateIds, MissingShare, NullIds
 from monitor.analysis.checks.drift import DriftScore
-from monitor.analysis.checks.labels import EarlyLabels, LabelDrift, UnmatchedLabels
+from monitor.analysis.checks.labels import (
+    EarlyLabels,
+    LabelDrift,
+    LabelNewClass,
+    LabelOutOfRange,
+    LabelTypeMismatch,
+    UnmatchedLabels,
+    UnreadableLabels,
+)
 from monitor.analysis.checks.performance import EstimatedPerformance, Performance
+from monitor.analysis.checks.predictions import UnusablePredictions
 from monitor.analysis.checks.range import InfiniteShare, NewCategory, OutOfRange, StuckValue
 from monitor.analysis.checks.relations import DigitsScore, RelationScore
 from monitor.analysis.checks.schema import ColumnAdded, ColumnMissing, DuplicateColumn, TypeMismatch
+from monitor.analysis.checks.text import EmbeddingScore, TextScore
+from monitor.analysis.checks.visibility import PerformanceVisibility
 from monitor.analysis.checks.volume import NoData, RowCount
 
 REGISTRY: tuple[BaseCheck, ...] = (
@@ -24,12 +35,20 @@ REGISTRY: tuple[BaseCheck, ...] = (
     StuckValue(),
     DuplicateIds(),
     NullIds(),
+    UnusablePredictions(),
     DriftScore(),
     RelationScore(),
     DigitsScore(),
+    TextScore(),
+    EmbeddingScore(),
     EstimatedPerformance(),
+    PerformanceVisibility(),
     UnmatchedLabels(),
     EarlyLabels(),
+    UnreadableLabels(),
+    LabelTypeMismatch(),
+    LabelOutOfRange(),
+    LabelNewClass(),
     Performance(),
     LabelDrift(),
 )

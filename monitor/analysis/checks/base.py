@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -57,6 +57,32 @@ class BaseCheck(ABC):
                 yield MetricValue(each.metric, each.column, each.segment, each.value)
 
 
+def could_not_check(
+    check: BaseCheck,
+    column: str | None,
+    segment: str | None = None,
+    reason: str = "the column is not in the window",
+    metric: str | None = None,
+) -> Answer:
+    """The answer where the window does not say. metric: where it is not the check's name."""
+    verdict = Verdict.COULD_NOT_CHECK
+    return Answer(Finding(metric or check.name, column, segment, kind=check.kind, verdict=verdict, reason=reason))
+
+
+def too_little_data(check: BaseCheck, column: str | None, rows: int, needed: int) -> Answer:
+    """The answer where there are too few values."""
+    reason = f"{rows} values; {needed} are needed"
+    return Answer(
+        Finding(check.name, column, kind=check.kind, rows=rows, verdict=Verdict.TOO_LITTLE_DATA, reason=reason)
+    )
+
+
+def empty_segment(check: BaseCheck, column: str | None, segment: str, metric: str | None = None) -> Answer:
+    """The answer for a segment of which the window has no row: nothing can be wrong in it, and what opened an alert there can end."""
+    reason = "the window has no row of this segment"
+    return Answer(Finding(metric or check.name, column, segment, kind=check.kind, reason=reason))
+
+
 @dataclass(frozen=True)
 class Effect:
     """What a fault is likely to cost the model, in units of its default metric (None: nobody knows), and what follows from it."""
@@ -67,15 +93,26 @@ class Effect:
 
 
 def effect(question: Question, column: str | None, share: float) -> Effect:
-    """The effect of a fault in a share of a column's rows, by the column's importance: a warning where it exceeds the harm."""
-    limit = question.harm_limit
-    if limit is None:
+    """The effect of a fault in a share of a column's rows, by the column's importance."""
+    importance = question.reference.summary.importances
+    return effect_of(question, {name: share * each.get(column or "", 0.0) for name, each in importance.items()})
+
+
+def effect_of(question: Question, costs: Mapping[str, float]) -> Effect:
+    """What follows from likely losses, by metric: a warning where one of the default metric or of the user's exceeds the harm."""
+    limits, default = question.harm_limits, question.reference.harm_metric
+    if default is None or not limits:
         return Effect(None, Severity.INFO, "")
-    cost = share * question.reference.importance.get(column or "", 0.0)
-    if cost <= limit:
+    beyond = [f"{costs[name]:.3g} {name}" for name, limit in limits.items() if costs.get(name, 0.0) > limit]
+    cost = costs.get(default, 0.0)
+    if not beyond:
         return Effect(cost, Severity.INFO, "")
-    text = f"; that is likely to cost the model {cost:.3g} {question.reference.harm_metric}"
-    return Effect(cost, Severity.WARNING, text)
+    return Effect(cost, Severity.WARNING, f"; that is likely to cost the model {' and '.join(beyond)}")
+
+
+def unanswered_cost(question: Question, share: float) -> dict[str, float]:
+    """What it costs, by metric, that a share of the rows has no right answer of the model's."""
+    return {metric: share * lost for metric, lost in question.reference.summary.unanswered.items()}
 
 
 def fault(
@@ -93,14 +130,15 @@ def fault(
     too_little: str = "",
     segment: str | None = None,
     origin: str = "pipeline",
+    costs: Mapping[str, float] | None = None,
 ) -> Answer:
     """A quality metric of a column (None: the whole window) as an answer.
 
     p_value: how often a window like the reference would show as much; None where the fact speaks for itself (`certain`).
-    share: the share of rows that are faulty, by which the effect on the model is told.
+    share: the share of rows that are faulty, by which the effect on the model is told, unless `costs` names it by metric.
     """
     verdict = Verdict.TOO_LITTLE_DATA if too_little else Verdict.CHANGED if certain else Verdict.FINE
-    found = effect(question, column, share)
+    found = effect(question, column, share) if costs is None else effect_of(question, costs)
     finding = Finding(
         metric=metric,
         column=column,

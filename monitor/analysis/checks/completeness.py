@@ -13,10 +13,13 @@ from monitor.analysis.checks.base import (
     MIN_ROWS,
     Answer,
     BaseCheck,
+    could_not_check,
+    empty_segment,
     fault,
 )
 from monitor.analysis.question import Question
 from monitor.domain.checks import Kind
+from monitor.domain.text import quoted, shown
 
 
 class MissingShare(BaseCheck):
@@ -29,6 +32,7 @@ class MissingShare(BaseCheck):
         reference = question.reference
         for name in question.names:
             if name not in question.frame.columns:
+                yield could_not_check(self, name)
                 continue
             rows = question.counts.rows
             missing = question.counts.missing.get(name)
@@ -39,13 +43,19 @@ class MissingShare(BaseCheck):
             if p_value is not None:
                 p_value = reference.tempered(self.name, name, p_value, rows)
             yield replace(answer, finding=replace(answer.finding, p_value=p_value))
-        for column, value, inside in question.segments():
-            part, before = question.window.frame[inside], reference.rows_of_segment(column, value)
+        for segment in question.segments:
+            part, before = segment.rows_of(question.window.frame), reference.rows_of_segment(*segment.key)
             for name in question.names:
-                if name in part and name != column:
+                if name == segment.column:
+                    continue
+                if part is None or name not in part:
+                    yield could_not_check(self, name, segment.name)
+                elif part.empty:
+                    yield empty_segment(self, name, segment.name)
+                else:
                     missing_here = int(part[name].isna().sum()), len(part)
                     usual = int(before[name].isna().sum()), len(before)
-                    yield self._answer(question, name, missing_here, usual, (column, value))
+                    yield self._answer(question, name, missing_here, usual, segment.key)
 
     def _answer(
         self,
@@ -57,9 +67,9 @@ class MissingShare(BaseCheck):
     ) -> Answer:
         """missing, usual: values that are missing, and rows, in the window and in the reference. of: the segment's column and value."""
         (number, rows), (before, reference_rows) = missing, usual
-        where, segment = ("", None) if of is None else (f" where {of[0]} = {of[1]}", f"{of[0]}={of[1]}")
+        where, segment = ("", None) if of is None else (f" where {shown(of[0])} = {shown(of[1])}", f"{of[0]}={of[1]}")
         share, before_share = (number / rows if rows else 0.0), before / reference_rows
-        text = f"'{name}': {share:.1%} missing{where}, {before_share:.1%} in the reference"
+        text = f"{quoted(name)}: {share:.1%} missing{where}, {before_share:.1%} in the reference"
         cause = "missing values"
         if rows < MIN_ROWS:
             too_little = f"{rows} rows; {MIN_ROWS} are needed"
@@ -70,7 +80,7 @@ class MissingShare(BaseCheck):
         if abs(excess) >= MIN_FAULTY_SHARE and abs(excess) * rows >= MIN_FAULTY_ROWS:
             p_value = float(fisher_exact([[number, rows - number], [before, reference_rows - before]]).pvalue)
         if number == rows and before_share < 1:
-            text = f"'{name}' is missing in every row{where}"
+            text = f"{quoted(name)} is missing in every row{where}"
         return fault(
             question, self.name, name, share, rows, cause, text, p_value=p_value, share=max(excess, 0.0), segment=segment
         )  # fmt: skip

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from monitor.analysis import drift
-from monitor.analysis.checks.base import Answer, BaseCheck
+from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, empty_segment
 from monitor.analysis.question import Question
 from monitor.analysis.twosample import Counted
 from monitor.domain.checks import Finding, Kind, Verdict
+from monitor.domain.text import quoted, shown
+
+# Columns of these types have a check of their own.
+OF_OWN_CHECK = ("text", "embedding")
 
 
 class DriftScore(BaseCheck):
@@ -21,7 +25,8 @@ class DriftScore(BaseCheck):
     def answers(self, question: Question) -> Iterator[Answer]:
         """One a column, and one a column and segment."""
         for name in question.names:
-            yield self._of_column(question, name)
+            if question.reference.sorts[name] not in OF_OWN_CHECK:
+                yield self._of_column(question, name)
         yield from self._of_segments(question)
 
     def _of_column(self, question: Question, name: str) -> Answer:
@@ -41,24 +46,30 @@ class DriftScore(BaseCheck):
             counted = Counted(bins, bins.counts(after), reference.counts(name))
         finding = Finding(
             self.name, name, value=value, kind=self.kind, rows=after.count, verdict=verdict, reason=reason, cause="distribution",
-            explanation="" if value is None else f"'{name}' drifted (score {value:.3g})",
+            explanation="" if value is None else f"{quoted(name)} drifted (score {value:.3g})",
         )  # fmt: skip
         return Answer(finding, counted, self.name, after.count)
 
     def _of_segments(self, question: Question) -> Iterator[Answer]:
-        for column, value, rows in question.segments():
-            part = question.window.frame[rows]
-            for name, (bins, before) in question.reference.of_segment(column, value).items():
-                if name not in question.names or name not in part:
+        for segment in question.segments:
+            part = segment.rows_of(question.window.frame)
+            for name, (bins, before) in question.reference.of_segment(*segment.key).items():
+                if name not in question.names:
+                    continue
+                if part is None or name not in part:
+                    yield could_not_check(self, name, segment.name)
+                    continue
+                if part.empty:
+                    yield empty_segment(self, name, segment.name)
                     continue
                 codes = bins.codes(part[name])
                 after = np.bincount(codes[codes >= 0], minlength=bins.number).astype(float)
-                segment, number = f"{column}={value}", int(after.sum())
+                number = int(after.sum())
                 if min(before.sum(), after.sum()) < drift.MIN_VALUES:
                     reason = f"{number} values; {drift.MIN_VALUES} are needed"
                     yield Answer(
                         Finding(
-                            self.name, name, segment, kind=self.kind, rows=number, verdict=Verdict.TOO_LITTLE_DATA, reason=reason
+                            self.name, name, segment.name, kind=self.kind, rows=number, verdict=Verdict.TOO_LITTLE_DATA, reason=reason
                         )
                     )  # fmt: skip
                     continue
@@ -66,9 +77,9 @@ class DriftScore(BaseCheck):
                 distance = (
                     np.abs(np.cumsum(difference)).max() if bins.knots is not None else np.abs(difference).sum() / 2
                 )
-                text = f"'{name}' drifted where {column} = {value} (score {distance:.3g})"
+                text = f"{quoted(name)} drifted where {shown(segment.column)} = {shown(segment.value)} (score {distance:.3g})"
                 finding = Finding(
-                    self.name, name, segment, float(distance), kind=self.kind, rows=number, cause="distribution", explanation=text
+                    self.name, name, segment.name, float(distance), kind=self.kind, rows=number, cause="distribution", explanation=text
                 )  # fmt: skip
                 # What is tested of a part of the rows counts as it did in windows drawn whole.
                 yield Answer(finding, Counted(bins, after, before), self.name)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from monitor.analysis import drift
-from monitor.analysis.checks.base import Answer, BaseCheck
+from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, fault, too_little_data, unanswered_cost
 from monitor.analysis.checks.completeness import CountedShare
+from monitor.analysis.checks.range import unseen
 from monitor.analysis.diagnosis import cause_of
+from monitor.analysis.performance import truth_of
 from monitor.analysis.question import Question
-from monitor.analysis.summary import summarise
+from monitor.analysis.schema import canonical_text
+from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.analysis.twosample import Counted, p_values
-from monitor.domain.checks import Finding, Kind, MetricValue, Verdict
+from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
+from monitor.domain.text import quoted
 
+# Of so many unreadable labels the rest no longer speaks for all; of so many times the reference's range no honest label lies outside it.
+MOST_UNREADABLE, _ABSURD = 0.05, 10.0
 # Labels are held against the reference's once so many rows have one; so many tests are made of them.
 _RIPE_SHARE, _LABEL_TESTS = 0.9, 6
 
@@ -45,6 +52,135 @@ class EarlyLabels(CountedShare):
         return question.counts.early_labels
 
 
+class UnreadableLabels(BaseCheck):
+    """Labels that came and cannot be read: of a model whose labels are written otherwise than the reference's nobody can tell how well it does."""
+
+    name, kind = "unreadable_label_share", Kind.BLIND
+
+    def asked(self, question: Question) -> bool:
+        """Where there are labels."""
+        return question.labelled is not None and question.checks.asks(Kind.PERFORMANCE)
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the label column: `could_not_check` where too many are unreadable to judge by the rest."""
+        share = unreadable_share(question)
+        blind = share > MOST_UNREADABLE
+        yield Answer(
+            Finding(
+                self.name, question.reference.columns.label, value=share, kind=self.kind, rows=question.labelled or 0,
+                verdict=Verdict.COULD_NOT_CHECK if blind else Verdict.FINE, reason=unreadable_text(question) if blind else "",
+                cause="unreadable labels", explanation=unreadable_text(question),
+            )
+        )  # fmt: skip
+
+
+class LabelTypeMismatch(BaseCheck):
+    """Labels that are not of the reference's type, or none of its classes where there are two."""
+
+    name, kind = "type_mismatch_share", Kind.QUALITY
+
+    def asked(self, question: Question) -> bool:
+        """Where there are labels."""
+        return question.tells_performance
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the label column."""
+        number, share = question.unreadable_labels, unreadable_share(question)
+        yield fault(
+            question, self.name, question.reference.columns.label, share, question.labelled or 0, "type change",
+            unreadable_text(question), certain=number > 0, share=share, costs={},
+        )  # fmt: skip
+
+
+class LabelOutOfRange(BaseCheck):
+    """Labels of a regression outside the reference's range. One that lies many times its width outside is a fault by itself."""
+
+    name, kind = "out_of_range_share", Kind.QUALITY
+
+    def asked(self, question: Question) -> bool:
+        """Where there are labels that are numbers."""
+        return question.tells_performance and question.reference.task == "regression"
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the label column."""
+        name, (present, before) = question.reference.columns.label, _sides(question)
+        if name is None or not isinstance(before, Numbers) or not before.count:
+            return
+        if not isinstance(present, Numbers) or not present.count:
+            yield too_little_data(self, name, 0, MIN_ROWS)
+            return
+        outside = present.outside(before.low, before.high)
+        width = _ABSURD * (before.high - before.low)
+        absurd = present.outside(before.low - width, before.high + width)
+        text = f"labels in {quoted(name)}: {outside} of {present.count} lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
+        text += f" ({present.low:.4g} to {present.high:.4g})" if outside else ""
+        answer = unseen(
+            question, self.name, name, outside, present.count, (2.0, before.count - 1.0), "out of range", text
+        )
+        verdict = Verdict.CHANGED if absurd else answer.finding.verdict
+        yield replace(answer, finding=replace(answer.finding, verdict=verdict, severity=Severity.INFO, cost=None))
+
+
+class LabelNewClass(BaseCheck):
+    """Classes that the reference has not: the model cannot answer with them, so it is wrong in all of these rows."""
+
+    name, kind = "new_category_share", Kind.QUALITY
+
+    def asked(self, question: Question) -> bool:
+        """Where there are labels of several classes."""
+        return question.tells_performance and question.reference.task == "multiclass"
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the label column."""
+        name, classes = question.reference.columns.label, question.reference.summary.classes
+        if name is None or not classes or name not in question.window.frame:
+            return
+        texts = canonical_text(question.window.frame[name]).dropna()
+        new = texts[~texts.isin(classes)].value_counts()
+        number, share = int(new.sum()), float(new.sum()) / max(len(texts), 1)
+        text = f"labels in {quoted(name)}: {share:.1%} are of classes that the reference has not"
+        text += f": {', '.join(quoted(each) for each in new.index[:3])}" if number else ""
+        chance = (1.0, float(question.reference.rows))
+        yield unseen(
+            question,
+            self.name,
+            name,
+            number,
+            len(texts),
+            chance,
+            "new category",
+            text,
+            unanswered_cost(question, share),
+        )
+
+
+def unreadable_share(question: Question) -> float:
+    """The share of the labels that are there which cannot be read, 0 to 1."""
+    return question.unreadable_labels / question.labelled if question.labelled else 0.0
+
+
+def unreadable_text(question: Question) -> str:
+    """What cannot be read, in words, with examples."""
+    reference, label = question.reference, question.reference.columns.label
+    if not question.unreadable_labels or label is None:
+        return ""
+    truth = truth_of(question.window.frame[label], reference.columns, reference.task, reference.summary.classes)
+    examples = question.frame[label][truth.isna()].dropna().astype(str).unique()[:3]
+    expected = ", ".join(map(quoted, reference.summary.classes[:3])) or "numbers"
+    return (
+        f"{question.unreadable_labels} of {question.labelled} labels in {quoted(label)} cannot be read: they are "
+        f"{', '.join(map(quoted, examples))}, the reference's are {expected}"
+    )
+
+
+def _sides(question: Question) -> tuple[Summary | None, Summary | None]:
+    """The label column in the window and in the reference."""
+    name, reference = question.reference.columns.label, question.reference
+    if name is None or name not in question.window.frame or name not in reference.sorts:
+        return None, None
+    return summarise(question.window.frame[name], reference.sorts[name]), reference.of_column(name)
+
+
 class LabelDrift(BaseCheck):
     """Whether labels are distributed as in the reference, once nearly all are there: those that come first are not like the rest."""
 
@@ -71,7 +207,9 @@ class LabelDrift(BaseCheck):
         _, value = question.drift_score(name, before, after)
         bins = reference.bins(name)
         single = p_values([Counted(bins, bins.counts(after), reference.counts(name))])[0]
-        text = f"'{name}' itself is distributed otherwise (score {value or 0.0:.3g}): {cause_of(before, after).text}"
+        text = (
+            f"{quoted(name)} itself is distributed otherwise (score {value or 0.0:.3g}): {cause_of(before, after).text}"
+        )
         yield Answer(
             Finding(
                 self.name, name, value=value, kind=self.kind, p_value=min(_LABEL_TESTS * single, 1.0), rows=rows,

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from scipy.stats import norm
 
-from monitor.analysis.checks.base import Answer, BaseCheck
-from monitor.analysis.performance import Measured, Outcomes, loss, measure, too_little
+from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, empty_segment
+from monitor.analysis.checks.labels import MOST_UNREADABLE, unreadable_share, unreadable_text
+from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, loss, measure, too_little
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
@@ -46,7 +47,7 @@ class _AgainstReference(BaseCheck):
         harm = question.harm.get(metric.removeprefix("estimated_"))
         lost = loss(metric, before.value, value.value)
         error = None if value.error is None else float((value.error**2 + (before.error or 0.0) ** 2) ** 0.5)
-        lower, upper = interval(question, value)
+        lower, upper = interval(question, metric, value)
         limit = None if harm is None else harm.absolute(before.value)
         worse_above = loss(metric, 0.0, 1.0) > 0
         bound = None if limit is None else before.value + (limit if worse_above else -limit)
@@ -87,18 +88,24 @@ class EstimatedPerformance(_AgainstReference):
         return values_of(question, question.estimate.values)
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a metric of which harm is told."""
-        if not question.checks.asks(self.kind):
+        """One a metric of which harm is told, or of whose estimate the user has a limit."""
+        if not question.checks.asks(self.kind) or not question.reference.summary.labelled:
             return
         baseline, estimate = question.reference.baseline, question.estimate
-        for metric in question.harm:
-            name = f"estimated_{metric}"
-            if name in estimate.values and name in baseline:
+        harmed = [f"estimated_{metric}" for metric in question.harm]
+        for name in dict.fromkeys([*harmed, *(each for each in question.checks.thresholds if each in baseline)]):
+            if not name.startswith("estimated_"):
+                continue
+            if name not in baseline:
+                yield could_not_check(self, None, reason="there is no estimator of this metric", metric=name)
+            elif estimate.too_little:
+                reason, verdict = estimate.too_little, Verdict.TOO_LITTLE_DATA
+                yield Answer(Finding(name, kind=self.kind, verdict=verdict, rows=question.rows, reason=reason))
+            elif name not in estimate.values:
+                yield could_not_check(self, None, reason="it cannot be estimated: all scores are equal", metric=name)
+            else:
                 sides = _Side(estimate.values[name], baseline[name])
                 yield self.compare(question, name, sides, question.rows, corrected=estimate.corrections.get(name))
-            elif question.reference.summary.labelled:
-                reason = "there is no estimator of this metric" if name not in baseline else "no row could be estimated"
-                yield Answer(Finding(name, kind=self.kind, verdict=Verdict.COULD_NOT_CHECK, reason=reason))
 
 
 class Performance(_AgainstReference):
@@ -113,20 +120,36 @@ class Performance(_AgainstReference):
     def answers(self, question: Question) -> Iterator[Answer]:
         """One a metric of which harm is told, or of which the user has a limit; and these of each segment."""
         yield from self._of(question, question.outcomes, question.realised, question.reference.baseline, None)
-        for column, value, rows in question.segments():
-            baseline = question.reference.segments.get(column, {}).get(value)
-            if baseline and rows.any():
-                data = question.outcomes_of(question.window.frame[rows])
-                yield from self._of(question, data, measure(data), baseline, f"{column}={value}")
+        for segment in question.segments:
+            baseline = question.reference.segments.get(segment.column, {}).get(segment.value)
+            rows = segment.rows_of(question.window.frame)
+            if not baseline:
+                continue
+            if rows is not None and len(rows):
+                data = question.outcomes_of(rows)
+                yield from self._of(question, data, measure(data), baseline, segment.name)
+                continue
+            for metric in self._wanted(question):
+                if rows is None:
+                    reason = "the segment's column is not in the window"
+                    yield could_not_check(self, None, segment.name, reason, metric)
+                else:
+                    yield empty_segment(self, None, segment.name, metric)
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
         """Every metric of the task, with its interval."""
         yield from values_of(question, question.realised)
-        for column, value, rows in question.segments():
-            if question.reference.segments.get(column, {}).get(value) and rows.any():
-                yield from values_of(
-                    question, measure(question.outcomes_of(question.window.frame[rows])), f"{column}={value}"
-                )
+        for segment in question.segments:
+            rows = segment.rows_of(question.window.frame)
+            known = question.reference.segments.get(segment.column, {}).get(segment.value)
+            if rows is not None and len(rows) and known:
+                yield from values_of(question, measure(question.outcomes_of(rows)), segment.name)
+
+    @staticmethod
+    def _wanted(question: Question) -> list[str]:
+        """The metrics of which harm is told, and those that the user has limits on."""
+        of_task = REALISED[question.reference.task]
+        return list(dict.fromkeys([*question.harm, *(name for name in question.checks.thresholds if name in of_task)]))
 
     def _of(
         self,
@@ -136,32 +159,46 @@ class Performance(_AgainstReference):
         baseline: dict[str, Measured],
         segment: str | None,
     ) -> Iterator[Answer]:
-        reason, limits = too_little(data), question.checks.thresholds
-        wanted = [*question.harm, *(name for name in limits if name in values and name not in question.harm)]
-        for metric in wanted:
-            if reason or metric not in values or metric not in baseline:
+        reason, unreadable = too_little(data), unreadable_share(question) > MOST_UNREADABLE
+        for metric in self._wanted(question):
+            value = values.get(metric)
+            if unreadable:
+                yield could_not_check(self, None, segment, unreadable_text(question), metric)
+            elif reason or value is None:
                 yield Answer(
                     Finding(
-                        metric, None, segment, values[metric].value if metric in values else None, kind=self.kind, rows=data.rows,
+                        metric, None, segment, None if value is None else value.value, kind=self.kind, rows=data.rows,
                         verdict=Verdict.TOO_LITTLE_DATA if reason else Verdict.COULD_NOT_CHECK,
-                        reason=reason or "it cannot be worked out in this window or on the reference",
+                        reason=reason or "it cannot be worked out in this window",
+                    )
+                )  # fmt: skip
+            elif metric not in baseline:
+                # Nothing to compare it with; a limit of the user's still holds.
+                text = f"{metric} {value.value:.3g}; the reference has none"
+                limits = interval(question, metric, value)
+                yield Answer(
+                    Finding(
+                        metric, None, segment, value.value, *limits, kind=self.kind, rows=data.rows, cause="performance", explanation=text
                     )
                 )  # fmt: skip
             else:
-                yield self.compare(question, metric, _Side(values[metric], baseline[metric]), data.rows, segment)
+                yield self.compare(question, metric, _Side(value, baseline[metric]), data.rows, segment)
 
 
-def interval(question: Question, value: Measured) -> tuple[float | None, float | None]:
-    """The interval of a value at the confidence on which pages are decided."""
+def interval(question: Question, metric: str, value: Measured) -> tuple[float | None, float | None]:
+    """The interval of a metric at the confidence on which pages are decided, within the metric's own bounds."""
     if value.error is None:
         return None, None
-    return value.value - question.margin * value.error, value.value + question.margin * value.error
+    least, most = bounds(metric)
+    return max(value.value - question.margin * value.error, least), min(
+        value.value + question.margin * value.error, most
+    )
 
 
 def values_of(question: Question, values: Mapping[str, Measured], segment: str | None = None) -> Iterator[MetricValue]:
     """Measured values as metric values with their intervals."""
     for name, value in values.items():
-        yield MetricValue(name, None, segment, value.value, *interval(question, value))
+        yield MetricValue(name, None, segment, value.value, *interval(question, name, value))
 
 
 def _p_value(lost: float, error: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from scipy.stats import betabinom
 
@@ -12,11 +12,13 @@ from monitor.analysis.checks.base import (
     MIN_ROWS,
     Answer,
     BaseCheck,
+    could_not_check,
     fault,
 )
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Categories, Numbers, Summary
 from monitor.domain.checks import Kind
+from monitor.domain.text import quoted, shown
 
 
 class InfiniteShare(BaseCheck):
@@ -27,12 +29,16 @@ class InfiniteShare(BaseCheck):
     def answers(self, question: Question) -> Iterator[Answer]:
         """One a column of numbers."""
         for name in question.names:
-            if name in question.frame.columns and question.reference.sorts[name] == "numerical":
-                infinite = question.window.infinite.get(name, 0)
-                share, text = infinite / question.rows, f"'{name}': {infinite} infinite values, taken as missing"
-                yield fault(
-                    question, self.name, name, share, question.rows, "infinite values", text, certain=infinite > 0, share=share
-                )  # fmt: skip
+            if question.reference.sorts[name] != "numerical":
+                continue
+            if name not in question.frame.columns:
+                yield could_not_check(self, name)
+                continue
+            infinite = question.window.infinite.get(name, 0)
+            share, text = infinite / question.rows, f"{quoted(name)}: {infinite} infinite values, taken as missing"
+            yield fault(
+                question, self.name, name, share, question.rows, "infinite values", text, certain=infinite > 0, share=share
+            )  # fmt: skip
 
 
 class OutOfRange(BaseCheck):
@@ -43,14 +49,17 @@ class OutOfRange(BaseCheck):
     def answers(self, question: Question) -> Iterator[Answer]:
         """One a column of numbers."""
         for name, present, before in _both(question):
-            if isinstance(present, Numbers) and isinstance(before, Numbers):
+            if isinstance(before, Numbers):
+                if not isinstance(present, Numbers):
+                    yield could_not_check(self, name)
+                    continue
                 outside = present.outside(before.low, before.high)
                 share = outside / present.count if present.count else 0.0
-                text = f"'{name}': {share:.1%} of the values lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
+                text = f"{quoted(name)}: {share:.1%} of the values lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
                 if outside:
                     text += f" ({present.low:.4g} to {present.high:.4g})"
                 chance = (2.0, before.count - 1.0)
-                yield _unseen(question, self.name, name, outside, present.count, chance, "out of range", text)
+                yield unseen(question, self.name, name, outside, present.count, chance, "out of range", text)
 
 
 class NewCategory(BaseCheck):
@@ -61,15 +70,18 @@ class NewCategory(BaseCheck):
     def answers(self, question: Question) -> Iterator[Answer]:
         """One a column of categories."""
         for name, present, before in _both(question):
-            if isinstance(present, Categories) and isinstance(before, Categories):
+            if isinstance(before, Categories):
+                if not isinstance(present, Categories):
+                    yield could_not_check(self, name)
+                    continue
                 new = present.tally[~present.tally.index.isin(before.tally.index)]
                 number, once = int(new.sum()), float((before.tally == 1).sum())
                 share = number / present.count if present.count else 0.0
-                examples = ", ".join(repr(str(value)) for value in new.index[:3])
-                text = f"'{name}': {share:.1%} of the values are categories that the reference has not"
+                examples = ", ".join(quoted(value) for value in new.index[:3])
+                text = f"{quoted(name)}: {share:.1%} of the values are categories that the reference has not"
                 text += f": {examples}" if examples else ""
                 chance = (once + 1, before.count - once)
-                yield _unseen(question, self.name, name, number, present.count, chance, "new category", text)
+                yield unseen(question, self.name, name, number, present.count, chance, "new category", text)
 
 
 class StuckValue(BaseCheck):
@@ -83,33 +95,37 @@ class StuckValue(BaseCheck):
         for name, present, before in _both(question):
             if name not in longest:
                 continue
+            if present is None:
+                yield could_not_check(self, name)
+                continue
             # The order of time matters: what stays the same for long anyway (a month, a rare flag) is not stuck.
             stuck = present.distinct == 1 and before.distinct > 1 and present.count >= max(MIN_ROWS, 3 * longest[name])
             value = "" if not stuck else present.low if isinstance(present, Numbers) else present.tally.index[0]
             yield fault(
-                question, self.name, name, float(present.distinct), present.count, "stuck value", f"'{name}' is stuck at {value}",
+                question, self.name, name, float(present.distinct), present.count, "stuck value", f"{quoted(name)} is stuck at {shown(value)}",
                 certain=stuck, share=1.0 if stuck else 0.0,
             )  # fmt: skip
 
 
-def _both(question: Question) -> Iterator[tuple[str, Summary, Summary]]:
-    """Columns of which the window and the reference have values: name, the window's summary, the reference's."""
+def _both(question: Question) -> Iterator[tuple[str, Summary | None, Summary]]:
+    """Columns of which the reference has values: name, the window's summary (None where the column is gone), the reference's."""
     for name in question.names:
-        present, before = question.of_column(name), question.reference.of_column(name)
-        if name in question.frame.columns and present is not None and before is not None and before.count:
-            yield name, present, before
+        before = question.reference.of_column(name)
+        if before is not None and before.count:
+            yield name, question.of_column(name), before
 
 
-def _unseen(
-    question: Question, metric: str, name: str, count: int, rows: int, chance: tuple[float, float], cause: str, text: str
+def unseen(
+    question: Question, metric: str, name: str, count: int, rows: int, chance: tuple[float, float], cause: str, text: str,
+    costs: Mapping[str, float] | None = None,
 ) -> Answer:  # fmt: skip
     """Values that the reference never held. Their share is uncertain by a beta distribution: `chance`."""
     share = count / rows if rows else 0.0
     if rows < MIN_ROWS:
         too_little = f"{rows} values; {MIN_ROWS} are needed"
-        return fault(question, metric, name, share, rows, cause, text, too_little=too_little, origin="")
+        return fault(question, metric, name, share, rows, cause, text, too_little=too_little, origin="", costs=costs)
     p_value = 1.0
     if count >= MIN_FAULTY_ROWS and share >= MIN_FAULTY_SHARE:
         first, second = chance
         p_value = float(betabinom.sf(count - 1, rows, first, max(second, 1.0)))
-    return fault(question, metric, name, share, rows, cause, text, p_value=p_value, share=share, origin="")
+    return fault(question, metric, name, share, rows, cause, text, p_value=p_value, share=share, origin="", costs=costs)

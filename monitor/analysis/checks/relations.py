@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from monitor.analysis import drift
-from monitor.analysis.checks.base import Answer, BaseCheck
+from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, too_little_data
 from monitor.analysis.question import Question
 from monitor.analysis.relations import RELATIONS
 from monitor.analysis.twosample import Counted
 from monitor.domain.checks import Finding, Kind, MetricValue
+from monitor.domain.text import quoted
 
 
 class _Derived(BaseCheck):
@@ -24,17 +25,35 @@ class _Derived(BaseCheck):
 
     def answers(self, question: Question) -> Iterator[Answer]:
         """One a column and kind of number derived from it; those of one column are settled as one."""
+        for name in dict.fromkeys(
+            name for each in self.derived_from for name in question.reference.derived.get(each, {})
+        ):
+            tested = list(self._of_column(question, name))
+            yield from tested or [self._untested(question, name)]
+
+    def _untested(self, question: Question, name: str) -> Answer:
+        if name in question.window.frame and not any(
+            name in question.derived.get(each, {}) for each in self.derived_from
+        ):
+            return could_not_check(self, name, reason="another column, which it is held against, is not in the window")
+        summary = question.of_column(name)
+        if summary is None:
+            return could_not_check(self, name)
+        return too_little_data(self, name, summary.count, drift.MIN_VALUES)
+
+    def _of_column(self, question: Question, name: str) -> Iterator[Answer]:
         for derived in self.derived_from:
-            for name, (bins, before) in question.reference.derived.get(derived, {}).items():
-                after = question.derived.get(derived, {}).get(name)
-                if after is None or min(before.sum(), after.sum()) < drift.MIN_VALUES:
-                    continue
-                distance = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
-                finding = Finding(
-                    self.name, name, value=distance, kind=self.kind, rows=int(after.sum()), cause=self.cause,
-                    explanation=f"{self.text[0]}'{name}'{self.text[1]}",
-                )  # fmt: skip
-                yield Answer(finding, Counted(bins, after, before), derived)
+            known = question.reference.derived.get(derived, {}).get(name)
+            after = question.derived.get(derived, {}).get(name)
+            if known is None or after is None or min(known[1].sum(), after.sum()) < drift.MIN_VALUES:
+                continue
+            bins, before = known
+            distance = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
+            finding = Finding(
+                self.name, name, value=distance, kind=self.kind, rows=int(after.sum()), cause=self.cause,
+                explanation=f"{self.text[0]}{quoted(name)}{self.text[1]}",
+            )  # fmt: skip
+            yield Answer(finding, Counted(bins, after, before), derived)
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
         """None beside the check's own value."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, fault
+from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, could_not_check, fault, too_little_data
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Numbers, Summary
 from monitor.domain.checks import Kind
+from monitor.domain.text import quoted
+
+# So many new columns are named.
+_NAMED = 5
 
 
 class ColumnMissing(BaseCheck):
@@ -17,13 +21,13 @@ class ColumnMissing(BaseCheck):
     name, kind = "column_missing", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column that is gone."""
+        """One a column: 1 where it is gone."""
         for name in question.names:
-            if name not in question.frame.columns:
-                text = f"column '{name}' is gone"
-                yield fault(
-                    question, self.name, name, 1.0, question.counts.rows, "vanished column", text, certain=True, share=1.0
-                )  # fmt: skip
+            gone = name not in question.frame.columns
+            text = f"column {quoted(name)} is gone"
+            yield fault(
+                question, self.name, name, float(gone), question.counts.rows, "vanished column", text, certain=gone, share=float(gone)
+            )  # fmt: skip
 
 
 class ColumnAdded(BaseCheck):
@@ -32,15 +36,17 @@ class ColumnAdded(BaseCheck):
     name, kind = "column_added", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a new column."""
+        """One, of the whole window: how many are new."""
         columns = question.reference.columns
-        known = set(question.reference.sorts) | set(columns.parts) | set(columns.sensitive)
         if columns.features is not None:
             return
-        for name in map(str, question.frame.columns):
-            if name not in known:
-                text = f"column '{name}' is new: the reference has none of that name"
-                yield fault(question, self.name, name, 1.0, question.counts.rows, "new column", text, certain=True)
+        known = set(question.reference.sorts) | set(columns.parts) | set(columns.sensitive)
+        new = [name for name in map(str, question.frame.columns) if name not in known]
+        names = ", ".join(map(quoted, new[:_NAMED])) + (f" and {len(new) - _NAMED} more" if len(new) > _NAMED else "")
+        text = f"{names} {'is' if len(new) == 1 else 'are'} new: the reference has no such column"
+        yield fault(
+            question, self.name, None, float(len(new)), question.counts.rows, "new column", text, certain=bool(new)
+        )  # fmt: skip
 
 
 class TypeMismatch(BaseCheck):
@@ -52,10 +58,11 @@ class TypeMismatch(BaseCheck):
         """One a column."""
         for name in question.names:
             if name not in question.frame.columns:
+                yield could_not_check(self, name)
                 continue
             mismatched = question.window.mismatched.get(name, 0)
             share = mismatched / question.rows
-            text = f"'{name}': {share:.1%} of the values are not {question.reference.sorts[name]} as in the reference"
+            text = f"{quoted(name)}: {share:.1%} of the values are not {question.reference.sorts[name]} as in the reference"
             yield fault(
                 question, self.name, name, share, question.rows, "type change", text, certain=mismatched > 0, share=share
             )  # fmt: skip
@@ -67,22 +74,31 @@ class DuplicateColumn(BaseCheck):
     name, kind = "duplicate_column", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column that holds another's values."""
-        window, reference = question.window.frame, question.reference
+        """One a column: 1 where it holds another's values."""
+        window = question.window.frame
         seen: dict[Any, list[str]] = {}
         for name in question.names:
-            summary = question.of_column(name) if name in window else None
-            if summary is None or len(window) < MIN_ROWS or summary.distinct < 2:
+            if name not in window:
+                yield could_not_check(self, name)
                 continue
-            for other in seen.setdefault(_likeness(summary), []):
-                if window[name].equals(window[other]) and not reference.frame[name].equals(reference.frame[other]):
-                    text = f"'{name}' holds the same values as '{other}'"
-                    yield fault(
-                        question, self.name, name, 1.0, len(window), "duplicate column", text, certain=True, share=1.0
-                    )  # fmt: skip
-                    break
-            else:
-                seen[_likeness(summary)].append(name)
+            summary = question.of_column(name)
+            if len(window) < MIN_ROWS:
+                yield too_little_data(self, name, len(window), MIN_ROWS)
+                continue
+            alike = [] if summary is None or summary.distinct < 2 else seen.setdefault(_likeness(summary), [])
+            twin = next((other for other in alike if self._is_new_twin(question, name, other)), None)
+            if twin is None:
+                alike.append(name)
+            text = "" if twin is None else f"{quoted(name)} holds the same values as {quoted(twin)}"
+            same = float(twin is not None)
+            yield fault(
+                question, self.name, name, same, len(window), "duplicate column", text, certain=twin is not None, share=same
+            )  # fmt: skip
+
+    @staticmethod
+    def _is_new_twin(question: Question, name: str, other: str) -> bool:
+        window, before = question.window.frame, question.reference.frame
+        return bool(window[name].equals(window[other]) and not before[name].equals(before[other]))
 
 
 def _likeness(summary: Summary) -> Any:

@@ -12,7 +12,7 @@ from monitor.analysis.schema import Sort
 
 def registered(method: str, sort: Sort) -> tuple[registry.StatTest, ColumnType]:
     """Evidently's test of that name for columns of a sort, and its word for the sort. Raises ValueError if it has none."""
-    kind = ColumnType.Numerical if sort == "numerical" else ColumnType.Categorical
+    kind = ColumnType.Numerical if sort in ("numerical", "time") else ColumnType.Categorical
     return registry.get_registered_stattest(method, kind), kind
 
 

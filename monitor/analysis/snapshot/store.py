@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from typing import Any
 
@@ -44,7 +45,17 @@ def to_html(snapshot: Snapshot) -> str:
             of_columns += result.get_widgets()
     ranked = [widget for _, widgets in sorted(by_drift, key=lambda each: -each[0]) for widget in widgets]
     whole = Snapshot.load_model(model.copy(update={"widgets": [*of_all, *ranked, *of_columns]}))
-    return str(whole.get_html_str(as_iframe=False))
+    return _DATA.sub(_without_markup, str(whole.get_html_str(as_iframe=False)))
+
+
+# Evidently writes JSON into a script of the page as it is: what the log holds must not end that script.
+_DATA = re.compile(r"^(\s*var (?:metric|additional_graphs)_\w+ = )(.*);$", re.MULTILINE)
+_MARKUP = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def _without_markup(line: re.Match[str]) -> str:
+    """A line of data with each character that a page could take for markup escaped, as JSON may have it."""
+    return f"{line[1]}{line[2].translate(_MARKUP)};"
 
 
 def _widget(column: str, plot: dict[str, Any]) -> BaseWidgetInfo:

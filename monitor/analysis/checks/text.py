@@ -1,0 +1,102 @@
+"""Free text and embeddings: columns of which no distribution can be counted, held against the reference by a domain classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from monitor.analysis import domain_classifier
+from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, too_little_data
+from monitor.analysis.domain_classifier import Separation
+from monitor.analysis.question import Question
+from monitor.domain.checks import Finding, Kind
+from monitor.domain.text import quoted
+
+# Rows of each side without which nothing is learnt; of the rate of drift, one part in so many goes to such columns together.
+_MIN_ROWS, _PART = 60, 5
+
+
+class _Separated(BaseCheck):
+    """A domain classifier of each column of one type. cause: of the finding."""
+
+    kind = Kind.DRIFT
+    column_type: str
+    cause: str
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One a column of the type."""
+        sorts = question.reference.sorts
+        names = [name for name in question.names if sorts[name] == self.column_type]
+        tests = _PART * sum(sorts[name] in ("text", "embedding") for name in question.names)
+        for name in names:
+            if name not in question.window.frame:
+                yield could_not_check(self, name)
+                continue
+            before, after = (
+                domain_classifier.subsample(frame[name]) for frame in (question.reference.frame, question.window.frame)
+            )
+            if min(len(before), len(after)) < _MIN_ROWS:
+                yield too_little_data(self, name, min(len(before), len(after)), _MIN_ROWS)
+                continue
+            separated = self.separated(before, after)
+            if separated is None:
+                yield could_not_check(self, name, reason="its vectors have another length than the reference's")
+                continue
+            score = max(2 * separated.area - 1, 0.0)
+            yield Answer(
+                Finding(
+                    self.name, name, value=score, kind=self.kind, rows=len(after), p_value=min(1.0, tests * separated.p_value),
+                    cause=self.cause, explanation=self.text(name, separated, before, after), share=score,
+                )
+            )  # fmt: skip
+
+    def separated(self, before: pd.Series, after: pd.Series) -> Separation | None:
+        """How well both sides can be told apart; None where they cannot be compared."""
+        raise NotImplementedError
+
+    def text(self, name: str, separated: Separation, before: pd.Series, after: pd.Series) -> str:
+        """The finding in words."""
+        raise NotImplementedError
+
+
+class TextScore(_Separated):
+    """Free text: letters, words and form."""
+
+    name, column_type, cause = "text_score", "text", "text drift"
+
+    def separated(self, before: pd.Series, after: pd.Series) -> Separation | None:
+        """By hashed character n-grams and the form of the texts."""
+        return domain_classifier.separation(domain_classifier.of_texts(before), domain_classifier.of_texts(after))
+
+    def text(self, name: str, separated: Separation, before: pd.Series, after: pd.Series) -> str:
+        """How well both sides can be told apart, how long the texts are, and how many of their words are new."""
+        known = domain_classifier.words_of(before.iloc[::2])
+        unseen = [domain_classifier.unseen_share(each, known) for each in (before.iloc[1::2], after)]
+        words = [each.str.split().str.len().median() for each in (before, after)]
+        return (
+            f"the texts in {quoted(name)} can be told from the reference's (ROC AUC {separated.area:.2f}): words never seen "
+            f"{unseen[0]:.1%} -> {unseen[1]:.1%}, median length {words[0]:.0f} -> {words[1]:.0f} words"
+        )
+
+
+class EmbeddingScore(_Separated):
+    """Vectors of numbers."""
+
+    name, column_type, cause = "embedding_score", "embedding", "embedding drift"
+
+    def separated(self, before: pd.Series, after: pd.Series) -> Separation | None:
+        """By each dimension and its square."""
+        both = domain_classifier.of_vectors(before, after)
+        return None if both is None else domain_classifier.separation(*both)
+
+    def text(self, name: str, separated: Separation, before: pd.Series, after: pd.Series) -> str:
+        """How well both sides can be told apart, and how far their middles are from each other."""
+        there, here = (np.vstack(each.to_list()) for each in (before, after))
+        spread = there.std(axis=0)
+        moved = np.abs(here.mean(axis=0) - there.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        return (
+            f"the vectors in {quoted(name)} can be told from the reference's (ROC AUC {separated.area:.2f}): the middle of their "
+            f"{there.shape[1]} dimensions moved by {np.median(moved):.2g} standard deviations (median)"
+        )

@@ -1,0 +1,43 @@
+"""Whether anything can be said of how the model does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monitor.analysis.checks.base import Answer, BaseCheck
+from monitor.analysis.performance import MIN_LABELLED
+from monitor.analysis.question import Question
+from monitor.domain.checks import Finding, Kind, Verdict
+
+
+class PerformanceVisibility(BaseCheck):
+    """Whether performance can be estimated now, or realised once labels come. `could_not_check` where neither can be: nobody knows."""
+
+    name, kind = "performance_visibility", Kind.BLIND
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the whole window: 1 where performance can be told."""
+        verdict, reason = self._verdict(question)
+        visible = None if verdict is Verdict.TOO_LITTLE_DATA else float(verdict is Verdict.FINE)
+        yield Answer(
+            Finding(
+                self.name, value=visible, kind=self.kind, rows=question.rows, verdict=verdict, reason=reason,
+                cause="performance is out of sight", explanation=reason,
+            )
+        )  # fmt: skip
+
+    def _verdict(self, question: Question) -> tuple[Verdict, str]:
+        reference = question.reference
+        if not reference.summary.labelled:
+            return (
+                Verdict.COULD_NOT_CHECK,
+                "performance can be neither measured nor estimated: the reference has no labels, or too few; add labels to the reference",
+            )
+        if question.rows < MIN_LABELLED:
+            return Verdict.TOO_LITTLE_DATA, f"{question.rows} rows; {MIN_LABELLED} are needed"
+        if question.usable_rows < MIN_LABELLED:
+            text = (
+                f"performance cannot be told: {question.usable_rows} of {question.rows} rows have a usable prediction"
+            )
+            return Verdict.COULD_NOT_CHECK, text
+        return Verdict.FINE, ""

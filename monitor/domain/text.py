@@ -1,0 +1,17 @@
+"""Names and values from the log, as people are shown them: data, never markup, format or a line break."""
+
+from __future__ import annotations
+
+_MOST = 60
+
+
+def shown(value: object, most: int = _MOST) -> str:
+    """A name or value in one short line: control characters and lone surrogates escaped, what is too long cut with an ellipsis."""
+    text = str(value)
+    text = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def quoted(value: object, most: int = _MOST) -> str:
+    """The same in quotes."""
+    return f"'{shown(value, most)}'"
