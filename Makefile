@@ -43,8 +43,8 @@ bench-web: .venv/.installed
 replay: .venv/.installed
 	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q tests/acceptance/test_history_is_the_same.py
 
-# All six data sets replayed by the commit BASE and by the working tree, and every row of both histories compared; about four minutes on two free cores,
-# half of it when BASE is cached. ARGS="--sets car_loan --tolerance 1e-9 --whole --output differences.jsonl" and others: ARGS=--help.
+# All six data sets replayed by the commit BASE and by the working tree, and every row of both histories compared; three to four minutes on two free cores,
+# half of it where the history of BASE is in .replay-compare already. ARGS="--sets car_loan --tolerance 1e-9 --whole --output differences.jsonl" and others: ARGS=--help.
 replay-compare: .venv/.installed
 	$(BIN)/python -m tests.replay_compare $(BASE) $(ARGS)
 

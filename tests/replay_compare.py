@@ -31,7 +31,7 @@ from tests.replay_projects import DATA, SETS
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".replay-compare"
-# Of each set so many windows are replayed: about four minutes for both sides on two free cores.
+# Of each set so many windows are replayed: three to four minutes for both sides on two free cores, most of it for starting and fitting references.
 WINDOWS = 8
 SHOWN = 10
 # One replay a core; each has one worker process, which works while its daemon waits.
@@ -87,11 +87,17 @@ class Replays:
         command = [sys.executable, "-m", "monitor", "run", "--replay", "--log-level", "warning"]
         with (
             (project / "output").open("wb") as output,
-            subprocess.Popen(command, cwd=project, env=environment, stdout=output, stderr=output) as process,
+            # A session of its own: Ctrl-C would end it early, as if all had been done.
+            subprocess.Popen(
+                command, cwd=project, env=environment, stdout=output, stderr=output, start_new_session=True
+            ) as process,
         ):
             while process.poll() is None:
                 if self.stopping.wait(0.2):
-                    process.terminate()
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        if self.stopping.is_set():
+            raise ReplayError(f"{side}, {name}: stopped")
         said = (project / "output").read_text()[-2000:]
         if process.returncode:
             raise ReplayError(f"{side}, {name}: `monitor run --replay` ended with {process.returncode}:\n{said}")
@@ -228,13 +234,19 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _exit(*_: object) -> None:
+    """Exit in order, so that the worktree is removed; a second signal must not interrupt that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(2)
+
+
 def main(arguments: list[str]) -> int:
     """Exit status: 0 where both histories are the same, 1 where they differ, 2 where a replay failed."""
     options = parsed(arguments)
     if not DATA.is_dir():
         print(f"needs the data sets in {DATA}, which are not part of the project", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that the worktree is removed
+    signal.signal(signal.SIGTERM, _exit)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="replay-compare-") as folder:
         try:
