@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,70 +25,159 @@ import pandas as pd
 ROUNDS = 5
 
 
-def drawn(rows: int, columns: int, seed: int) -> pd.DataFrame:
-    """Normal numbers; a binary model that looks at the first column."""
+def clean_frame(rows: int, columns: int, seed: int) -> pd.DataFrame:
+    """Normal numbers of which nothing changes; a binary model that looks at the first. No times, ids or missing values: the least work there is."""
     random = np.random.default_rng(seed)
-    frame = pd.DataFrame(random.normal(size=(rows, columns)), columns=[f"x{index}" for index in range(columns)])
+    frame = pd.DataFrame(random.normal(size=(rows, columns)), columns=names_of(columns))
     chance = 1 / (1 + np.exp(-frame["x0"]))
     return frame.assign(
         probability=chance, prediction=(chance > 0.5).astype(int), label=(random.random(rows) < chance).astype(int)
     )
 
 
-def features(rows: int, columns: int, seed: int) -> pd.DataFrame:
-    return drawn(rows, columns, seed)[[f"x{index}" for index in range(columns)]]
+def names_of(columns: int) -> list[str]:
+    return [f"x{index}" for index in range(columns)]
 
 
-def preset_drift(rows: int, columns: int) -> Callable[[], Any]:
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+def categorical_of(columns: int) -> list[str]:
+    """The fifth of the features that is text."""
+    return [f"x{index}" for index in range(columns) if index % 5 == 4]
 
-    definition = DataDefinition(numerical_columns=[f"x{index}" for index in range(columns)])
-    sides = [features(rows, columns, seed) for seed in (1, 0)]
-    return lambda: Report([DataDriftPreset()]).run(*(Dataset.from_pandas(side, definition) for side in sides))
+
+def production_frame(rows: int, columns: int, seed: int, *, day: int = 0, shifted: bool = False) -> pd.DataFrame:
+    """A day of a binary model's log as it is in production, with labels.
+
+    Text ids, times, `columns` features of which a fifth is text (4 to 200 values), a fifth follows the first, and a tenth each is missing in 5 % and 30 % of
+    the rows; outcomes depend on four features. shifted: from a third of the day on, a fifth of the features (half numbers, half text) is distributed otherwise.
+    """
+    random = np.random.default_rng(seed)
+    after = np.arange(rows) >= rows / 3 if shifted else np.zeros(rows, dtype=bool)
+    values: dict[str, Any] = {}
+    first = random.normal(size=rows)
+    text = categorical_of(columns)
+    for index, name in enumerate(names_of(columns)):
+        moves = after if index % 10 in (1, 4) else np.zeros(rows, dtype=bool)
+        if name in text:
+            number = (4, 12, 50, 200)[index // 5 % 4]
+            usual = 1 / np.arange(1, number + 1)
+            place = random.choice(number, rows, p=usual / usual.sum())
+            place = np.where(moves & (random.random(rows) < 0.2), number // 2, place)
+            values[name] = np.array([f"value {each}" for each in range(number)], dtype=object)[place]
+        else:
+            own = first if index == 0 else random.normal(size=rows)
+            values[name] = (0.7 * first + 0.7 * own if index % 5 == 3 else own) + 0.3 * moves
+        if index % 10 in (2, 3):
+            values[name][random.random(rows) < (0.05 if index % 10 == 2 else 0.3)] = np.nan
+    score = values["x0"] + 0.5 * values["x1"] + 0.3 * np.nan_to_num(values["x3"]) + (values["x4"] == "value 0") - 0.5
+    chance = 1 / (1 + np.exp(-score))
+    start = pd.Timestamp("2025-01-01") + pd.Timedelta(days=day)
+    times = start + pd.to_timedelta(np.arange(rows) * (86_400_000_000 // rows), unit="us")
+    written = random.bytes(16 * rows)
+    return pd.DataFrame(values).assign(
+        id=[str(uuid.UUID(bytes=written[place : place + 16])) for place in range(0, 16 * rows, 16)],
+        event_time=times.astype("datetime64[us]"),
+        probability=chance,
+        prediction=(chance > 0.5).astype(int),
+        label=(random.random(rows) < chance).astype(int),
+    )
+
+
+def before_and_after(rows: int, columns: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The reference, and a window in which a fifth of the features has shifted."""
+    return production_frame(rows, columns, 0, day=-30), production_frame(rows, columns, 1, shifted=True)
+
+
+def recent_labels(columns: int) -> pd.DataFrame:
+    """What is labelled of the ten days before the window: as many rows as a worker reads of them, labels two days late."""
+    parts = [production_frame(2_000, columns, 10 + day, day=-day) for day in range(1, 11)]
+    frame = pd.concat(parts, ignore_index=True).sort_values("event_time", ignore_index=True)
+    return frame.assign(label_time=frame["event_time"] + pd.Timedelta(days=2))
+
+
+def _our_drift(before: pd.DataFrame, after: pd.DataFrame) -> Callable[[], Any]:
+    from monitor import Checks, Columns, Reference, evaluate
+
+    parts = {name: name for name in ("prediction", "probability", "label", "event_time", "id") if name in before}
+    reference = Reference.fit(before, Columns(**parts), "binary")
+    checks, unlabelled = Checks(only=("drift",)), after.drop(columns="label")
+    return lambda: evaluate(reference, unlabelled, checks=checks).snapshot
 
 
 def our_drift(rows: int, columns: int) -> Callable[[], Any]:
-    from monitor import Checks, Columns, Reference, evaluate
+    return _our_drift(*before_and_after(rows, columns))
 
-    before, after = (features(rows, columns, seed).assign(prediction=0.0) for seed in (0, 1))
-    reference = Reference.fit(before, Columns(prediction="prediction"), "regression")
-    checks = Checks(only=("drift",))
-    return lambda: evaluate(reference, after, checks=checks).snapshot
+
+def our_drift_clean(rows: int, columns: int) -> Callable[[], Any]:
+    return _our_drift(clean_frame(rows, columns, 0), clean_frame(rows, columns, 1))
 
 
 def our_checks(rows: int, columns: int) -> Callable[[], Any]:
+    """All checks of a labelled window, with rows labelled before it."""
     from monitor import Columns, Reference, evaluate
 
-    parts = Columns(prediction="prediction", probability="probability", label="label")
-    reference = Reference.fit(drawn(rows, columns, 0), parts, "binary")
-    after = drawn(rows, columns, 1)
-    return lambda: evaluate(reference, after).snapshot
+    parts = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
+    before, after = before_and_after(rows, columns)
+    reference, recent = Reference.fit(before, parts, "binary"), recent_labels(columns)
+    return lambda: evaluate(reference, after, recent=recent).snapshot
 
 
-def three_presets(rows: int, columns: int) -> Callable[[], Any]:
-    from evidently import BinaryClassification, DataDefinition, Dataset, Report
-    from evidently.presets import ClassificationPreset, DataDriftPreset, DataSummaryPreset
+def evidently_definition(frame: pd.DataFrame, columns: int, *, classification: bool = False) -> Any:
+    """What Evidently is told of a frame: everything that it can take. It has no place for labels of earlier windows."""
+    from evidently import BinaryClassification, DataDefinition
 
+    text = [name for name in categorical_of(columns) if "event_time" in frame]
     target = BinaryClassification(
         target="label", prediction_labels="prediction", prediction_probas="probability", pos_label=1
     )
-    definition = DataDefinition(
-        numerical_columns=[*(f"x{index}" for index in range(columns)), "probability"],
-        categorical_columns=["label", "prediction"],
-        classification=[target],
+    return DataDefinition(
+        id_column="id" if "id" in frame else None,
+        timestamp="event_time" if "event_time" in frame else None,
+        numerical_columns=[*(name for name in names_of(columns) if name not in text), "probability"],
+        categorical_columns=[*text, "prediction", *(["label"] if classification else [])],
+        classification=[target] if classification else None,
     )
-    sides = [drawn(rows, columns, seed) for seed in (1, 0)]
-    report = [DataDriftPreset(), DataSummaryPreset(), ClassificationPreset()]
-    return lambda: Report(report).run(*(Dataset.from_pandas(side, definition) for side in sides))
+
+
+def _evidently(
+    frames: tuple[pd.DataFrame, pd.DataFrame], columns: int, presets: list[Any], **options: Any
+) -> Callable[[], Any]:
+    from evidently import Dataset, Report
+
+    before, after = frames
+    definition = evidently_definition(before, columns, **options)
+    return lambda: Report(presets).run(*(Dataset.from_pandas(side, definition) for side in (after, before)))
+
+
+def preset_drift(rows: int, columns: int) -> Callable[[], Any]:
+    from evidently.presets import DataDriftPreset
+
+    return _evidently(before_and_after(rows, columns), columns, [DataDriftPreset()])
+
+
+def preset_drift_clean(rows: int, columns: int) -> Callable[[], Any]:
+    from evidently.presets import DataDriftPreset
+
+    frames = clean_frame(rows, columns, 0), clean_frame(rows, columns, 1)
+    return _evidently(frames, columns, [DataDriftPreset()])
+
+
+def three_presets(rows: int, columns: int) -> Callable[[], Any]:
+    from evidently.presets import ClassificationPreset, DataDriftPreset, DataSummaryPreset
+
+    presets = [DataDriftPreset(), DataSummaryPreset(), ClassificationPreset()]
+    return _evidently(before_and_after(rows, columns), columns, presets, classification=True)
 
 
 def nannyml_drift(rows: int, columns: int) -> Callable[[], Any]:
+    """NannyML takes times and text, but has no place for ids; labels and `recent` are no part of its drift."""
     import nannyml
 
-    names = [f"x{index}" for index in range(columns)]
-    before, after = features(rows, columns, 0), features(rows, columns, 1)
-    calculator = nannyml.UnivariateDriftCalculator(column_names=names, chunk_number=1).fit(before)
+    pd.set_option("future.infer_string", False)  # NannyML does not know pandas' newer texts
+    checked = [*names_of(columns), "probability", "prediction"]
+    before, after = (frame[[*checked, "event_time"]] for frame in before_and_after(rows, columns))
+    calculator = nannyml.UnivariateDriftCalculator(
+        column_names=checked, timestamp_column_name="event_time", treat_as_categorical=["prediction"], chunk_number=1
+    ).fit(before)
     return lambda: calculator.calculate(after)
 
 
@@ -98,24 +188,34 @@ def _folder() -> Path:
     return Path(folder)
 
 
-def written(rows: int, columns: int) -> tuple[Path, pd.DataFrame]:
+def written(rows: int, columns: int, *, clean: bool) -> tuple[Path, pd.DataFrame]:
+    """A log without labels as a Parquet file, and its reference. clean: numbers alone, of which nothing changes, with whole-number ids."""
     folder = _folder()
-    frame = features(rows, columns, 1).assign(
-        id=np.arange(rows), event_time=pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows), unit="ms"), prediction=0.0
-    )  # fmt: skip
-    frame["event_time"] = frame["event_time"].astype("datetime64[us]")
-    frame.to_parquet(folder / "log.parquet", index=False)
-    return folder / "log.parquet", frame
+    if clean:
+        times = pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows), unit="ms")
+        frame = clean_frame(rows, columns, 1).assign(id=np.arange(rows), event_time=times.astype("datetime64[us]"))
+        before = frame.head(20_000)
+    else:
+        before, frame = before_and_after(20_000, columns)[0], production_frame(rows, columns, 1, shifted=True)
+    frame.drop(columns="label").to_parquet(folder / "log.parquet", index=False)
+    return folder / "log.parquet", before
 
 
-def scan(rows: int, columns: int) -> Callable[[], Any]:
+def _scan(path: Path) -> Callable[[], Any]:
     import pyarrow.parquet as parquet
 
-    path, _ = written(rows, columns)
     return lambda: parquet.read_table(path)
 
 
-def file_to_scores(rows: int, columns: int) -> Callable[[], Any]:
+def scan(rows: int, columns: int) -> Callable[[], Any]:
+    return _scan(written(rows, columns, clean=False)[0])
+
+
+def scan_clean(rows: int, columns: int) -> Callable[[], Any]:
+    return _scan(written(rows, columns, clean=True)[0])
+
+
+def _file_to_scores(path: Path, before: pd.DataFrame) -> Callable[[], Any]:
     from datetime import UTC, datetime, timedelta
 
     from monitor import Checks, Columns, Reference, evaluate
@@ -123,9 +223,8 @@ def file_to_scores(rows: int, columns: int) -> Callable[[], Any]:
     from monitor.sources.log import Log
     from monitor.sources.spec import LogSpec, Place
 
-    path, frame = written(rows, columns)
-    parts = Columns(prediction="prediction", event_time="event_time", id="id")
-    reference = Reference.fit(frame.head(20_000), parts, "regression")
+    parts = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
+    reference = Reference.fit(before, parts, "binary")
     spec = LogSpec(Place("log", str(path)), "event_time", "id")
     start = datetime(2025, 1, 1, tzinfo=UTC)
     window = Window(start, start + timedelta(days=1))
@@ -136,6 +235,14 @@ def file_to_scores(rows: int, columns: int) -> Callable[[], Any]:
         return evaluate(reference, sample, counts=counts, checks=Checks(only=("drift",)))
 
     return work
+
+
+def file_to_scores(rows: int, columns: int) -> Callable[[], Any]:
+    return _file_to_scores(*written(rows, columns, clean=False))
+
+
+def file_to_scores_clean(rows: int, columns: int) -> Callable[[], Any]:
+    return _file_to_scores(*written(rows, columns, clean=True))
 
 
 def wide(rows: int, columns: int) -> Callable[[], Any]:

@@ -16,12 +16,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from tests import servers
-from tests.benchmarks.peers import drawn
+from tests.benchmarks.peers import before_and_after, evidently_definition, production_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
@@ -53,32 +52,30 @@ def times(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     return float(median(theirs["seconds"]) / median(ours["seconds"]))
 
 
+WINDOW = "50 columns x 200,000 rows, a fifth shifted"
+CLEAN = "numbers of which nothing changes, without times and ids"
+
+
 def test_drift_against_evidently() -> None:
     theirs = run("preset_drift", 200_000, 50, 2)
     drift, everything = run("our_drift", 200_000, 50), run("our_checks", 200_000, 50)
-    what = "50 columns x 200,000 rows, reference fitted"
-    note(
-        f"{what}: drift alone",
-        spread(drift),
-        f"DataDriftPreset {spread(theirs)}",
-        f"1/{times(drift, theirs):.0f}",
-        "1/100",
-    )
+    preset = f"DataDriftPreset {spread(theirs)}"
+    note(f"{WINDOW}: drift alone", spread(drift), preset, f"1/{times(drift, theirs):.0f}", "1/100")
     memory = f"1/{theirs['megabytes'] / max(drift['megabytes'], 1):.1f}"
-    note(f"{what}: memory of it", f"{drift['megabytes']:.0f} MB", f"{theirs['megabytes']:.0f} MB", memory, "1/3")
-    note(
-        f"{what}: all checks",
-        spread(everything),
-        f"DataDriftPreset {spread(theirs)}",
-        f"1/{times(everything, theirs):.0f}",
-        "1/20",
-    )
+    note(f"{WINDOW}: memory of it", f"{drift['megabytes']:.0f} MB", f"{theirs['megabytes']:.0f} MB", memory, "1/3")
+    note(f"{WINDOW}: all checks", spread(everything), preset, f"1/{times(everything, theirs):.0f}", "1/20")
+
+
+def test_drift_of_clean_frames_against_evidently() -> None:
+    ours, theirs = run("our_drift_clean", 200_000, 50), run("preset_drift_clean", 200_000, 50, 1)
+    preset = f"DataDriftPreset {spread(theirs)}"
+    note(f"drift alone, {CLEAN}", spread(ours), preset, f"1/{times(ours, theirs):.0f}", "1/100")
 
 
 def test_a_window_against_the_presets() -> None:
     ours, theirs = run("our_checks", 20_000, 20), run("three_presets", 20_000, 20, 3)
     note(
-        "20 columns x 20,000 rows, all checks and the report",
+        "20 columns x 20,000 rows, a fifth shifted: all checks and the report",
         spread(ours),
         f"three presets {spread(theirs)}",
         f"1/{times(ours, theirs):.0f}",
@@ -87,10 +84,13 @@ def test_a_window_against_the_presets() -> None:
 
 
 @pytest.mark.parametrize(("rows", "goal"), [(200_000, 4), (1_000_000, 3)])
-def test_from_the_file_to_the_scores(rows: int, goal: int) -> None:
-    ours, limit = run("file_to_scores", rows, 50), run("scan", rows, 50)
+@pytest.mark.parametrize(
+    ("kind", "of"), [("", "text ids, a fifth shifted"), ("_clean", "clean numbers, whole-number ids")]
+)
+def test_from_the_file_to_the_scores(kind: str, of: str, rows: int, goal: int) -> None:
+    ours, limit = run(f"file_to_scores{kind}", rows, 50), run(f"scan{kind}", rows, 50)
     note(
-        f"Parquet file of {rows:,} x 50 to drift scores",
+        f"Parquet file of {rows:,} x 50 to drift scores, {of}",
         spread(ours),
         f"pyarrow reads it in {spread(limit)}",
         f"{1 / times(ours, limit):.1f} x",
@@ -106,24 +106,29 @@ def test_drift_against_nannyml(tmp_path: Path) -> None:
     if subprocess.run(pip, check=False).returncode:
         pytest.skip("NannyML cannot be installed")
     ours, theirs = run("our_drift", 200_000, 50), run("nannyml_drift", 200_000, 50, python=str(python))
-    note("the same drift", spread(ours), f"NannyML's calculate {spread(theirs)}", f"1/{times(ours, theirs):.1f}", "1/3")
+    note(
+        f"{WINDOW}: drift alone, beside NannyML",
+        spread(ours),
+        f"NannyML's calculate {spread(theirs)}",
+        f"1/{times(ours, theirs):.1f}",
+        "1/3",
+    )
 
 
 def test_a_report_stored_and_shown() -> None:
-    from evidently import DataDefinition, Dataset, Report
+    from evidently import Dataset, Report
     from evidently.presets import DataDriftPreset
 
     from monitor import Columns, Reference, evaluate
     from monitor.analysis.snapshot.store import pack, to_html, unpack
 
     warnings.simplefilter("ignore")
-    before, after = (drawn(10_000, 50, seed) for seed in (0, 1))
-    definition = DataDefinition(numerical_columns=[f"x{index}" for index in range(50)])
+    before, after = before_and_after(10_000, 50)
+    definition = evidently_definition(before, 50)
     sides = [Dataset.from_pandas(side, definition) for side in (after, before)]
     theirs = Report([DataDriftPreset()]).run(*sides)
-    reference = Reference.fit(
-        before, Columns(prediction="prediction", probability="probability", label="label"), "binary"
-    )
+    parts = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
+    reference = Reference.fit(before, parts, "binary")
     stored = pack(evaluate(reference, after).snapshot)
     shown: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(5):
@@ -136,14 +141,14 @@ def test_a_report_stored_and_shown() -> None:
             shown[name].append(time.perf_counter() - began)
     ours, peer = ({"seconds": shown[name]} for name in ("ours", "theirs"))
     note(
-        "HTML from the stored snapshot, 50 columns",
+        "HTML from the stored snapshot, 50 columns, a fifth shifted",
         spread(ours),
         f"Evidently's get_html_str {spread(peer)}",
         f"{1 / times(ours, peer):.2f} x",
         "no slower",
     )
     note(
-        "stored bytes of a report of 50 columns",
+        "stored bytes of a report of 50 columns, a fifth shifted",
         f"{len(stored):,}",
         f"Evidently's HTML {len(page):,}",
         f"1/{len(page) / len(stored):.0f}",
@@ -152,12 +157,12 @@ def test_a_report_stored_and_shown() -> None:
 
 
 def test_windows_a_minute(tmp_path: Path) -> None:
-    """Monitors of 20 columns x 5,000 rows through `monitor run`, results stored; against a loop over the presets."""
+    """Monitors of 20 columns x 5,000 rows, shifted in every second window, through `monitor run`, results stored; against a loop over the presets."""
     number = int(os.environ.get("MONITOR_BENCH_MONITORS", "200"))
     half, whole = (windows_a_minute(tmp_path / str(monitors), monitors) for monitors in (number // 2, number))
     theirs = run("three_presets", 5_000, 20, 3)
     peer = 60 / median(theirs["seconds"])
-    what = f"windows a minute, {number} monitors x 20 columns x 5,000 rows, stored"
+    what = f"windows a minute, {number} monitors x 20 columns x 5,000 rows, stored, a fifth shifted in one of two"
     note(what, f"{whole:.0f}", f"a loop over three presets {peer:.1f}", f"{whole / peer:.0f} x", "60 x")
     note(
         "the same with half as many monitors",
@@ -175,11 +180,9 @@ def windows_a_minute(folder: Path, number: int) -> float:
 
     rows = 5_000
     folder.mkdir()
-    drawn(rows, 20, 0).to_parquet(folder / "reference.parquet", index=False)
-    frame = drawn(2 * rows, 20, 1).drop(columns="label").assign(id=np.arange(2 * rows))
-    step = pd.Timedelta(days=1) / rows
-    frame["event_time"] = (pd.Timestamp("2025-01-01") + step * np.arange(2 * rows)).astype("datetime64[us]")
-    frame.to_parquet(folder / "log.parquet", index=False)
+    production_frame(rows, 20, 0, day=-30).to_parquet(folder / "reference.parquet", index=False)
+    days = [production_frame(rows, 20, 1 + day, day=day, shifted=day == 1) for day in (0, 1)]
+    pd.concat(days).drop(columns="label").to_parquet(folder / "log.parquet", index=False)
     entry = {
         "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
         "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
@@ -275,7 +278,7 @@ def test_growth() -> None:
     base = run("our_checks", 20_000, 20)
     wide, long = run("our_checks", 20_000, 40), run("our_checks", 40_000, 20)
     note(
-        "growth of all checks",
+        "growth of all checks, a fifth shifted",
         f"2 x columns {1 / times(wide, base):.2f} x",
         f"2 x rows {1 / times(long, base):.2f} x",
         "",
@@ -283,7 +286,7 @@ def test_growth() -> None:
     )
     below, cap, beyond = (run("file_to_scores", rows, 20) for rows in (10_000, 20_000, 200_000))
     note(
-        "growth from file to scores, 20 columns", f"10,000 to 20,000 rows (the cap) {1 / times(cap, below):.2f} x",
+        "growth from file to scores, 20 columns, text ids, a fifth shifted", f"10,000 to 20,000 rows (the cap) {1 / times(cap, below):.2f} x",
         f"20,000 to 200,000 rows {1 / times(beyond, cap):.2f} x", "", "linear, then flat but for the scan",
     )  # fmt: skip
 
@@ -393,15 +396,19 @@ def cold_start(folder: Path) -> tuple[float, float]:
 
 
 def test_write_the_page() -> None:
-    """Last: what was measured, for docs/explanation/performance.md."""
-    if len(ROWS) < 8:
-        pytest.skip("only a part was measured")
+    """Last: what was measured, for docs/explanation/performance.md. Rows that were not measured this time stay, with their date."""
+    if not ROWS:
+        pytest.skip("nothing was measured")
     memory = next(
         int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
     )
-    table = "\n".join(f"| {' | '.join(row)} |" for row in ROWS)
-    text = PAGE.read_text().split("<!-- measured -->")[0] if PAGE.exists() else "# What a window costs\n\n"
+    text, _, before = PAGE.read_text().partition("<!-- measured -->")
+    table = [line.strip("| ").split(" | ") for line in before.splitlines() if line.startswith("| ")][1:]
+    today = f"{date.today():%Y-%m-%d}"
+    measured = {what: [*rest, today] for what, *rest in ROWS}
+    measured |= {what: rest for what, *rest in table if what not in measured}
+    lines = "\n".join(f"| {' | '.join([what, *rest])} |" for what, rest in measured.items())
     PAGE.write_text(
-        f"{text}<!-- measured -->\n\nMeasured by `make bench` on {date.today():%Y-%m-%d}: {os.cpu_count()} cores, {memory / 1e6:.0f} GB, Python {platform.python_version()}; "
-        f"medians, with the least and the most of the rounds.\n\n| what | here | peer, same run | ratio | goal |\n|---|---|---|---|---|\n{table}\n"
+        f"{text}<!-- measured -->\n\nMeasured by `make bench`, each row on the day in its last column: {os.cpu_count()} cores, {memory / 1e6:.0f} GB, Python {platform.python_version()}; "
+        f"medians, with the least and the most of the rounds.\n\n| what | here | peer, same run | ratio | goal | measured |\n|---|---|---|---|---|---|\n{lines}\n"
     )
