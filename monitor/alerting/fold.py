@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from monitor.domain.checks import Severity
+from monitor.domain.checks import CheckKey, Severity
 from monitor.domain.grid import Window
 
 EventKind = Literal["pending", "firing", "escalated", "resolved", "cleared", "downgraded", "retracted"]
@@ -30,8 +30,7 @@ class Rule:
 class Result:
     """What judging takes of a finished run, for one kind of alert.
 
-    bad: a finding of this kind pages. made: the checks of this kind that could be made, as `metric|column|segment`.
-    paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
+    bad: a finding of this kind pages. made: the checks of this kind that could be made. paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
     that the run carries; where the epoch changes the counts start again. retrains: bad enough to count towards a retraining.
     """
 
@@ -40,8 +39,8 @@ class Result:
     look: int
     as_of: datetime
     bad: bool
-    made: frozenset[str] = frozenset()
-    paging: tuple[str, ...] = ()
+    made: frozenset[CheckKey] = frozenset()
+    paging: tuple[CheckKey, ...] = ()
     columns: tuple[str, ...] = ()
     severity: str = Severity.NONE.value
     summary: str = ""
@@ -82,7 +81,7 @@ class State:
     bad_windows: int = 0
     counted_until: datetime | None = None
     severity: str = Severity.NONE.value
-    opened_by: tuple[str, ...] = ()
+    opened_by: tuple[CheckKey, ...] = ()
     columns: tuple[str, ...] = ()
     summary: str = ""
     retrain: int = 0
@@ -91,17 +90,18 @@ class State:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(self).items()}
+        values = asdict(self) | {"opened_by": [key.to_list() for key in self.opened_by]}
+        return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> State:
         """The inverse of `to_dict`."""
         times = ("first_window", "opened_as_of", "since", "counted_until", "retrain_until")
-        lists = ("opened_by", "columns")
         plain: dict[str, Any] = {
-            key: datetime.fromisoformat(value) if key in times and value else tuple(value) if key in lists else value
-            for key, value in values.items()
+            key: datetime.fromisoformat(value) if key in times and value else value for key, value in values.items()
         }
+        plain["opened_by"] = tuple(map(CheckKey.of, values.get("opened_by", ())))
+        plain["columns"] = tuple(values.get("columns", ()))
         return cls(**plain)
 
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from monitor.domain.checks import DRIFT_METHODS, Checks, Harm, Threshold
+from monitor.domain.checks import DRIFT_METHODS, CheckKey, Checks, Harm, Threshold
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Duration, Grid
 from monitor.domain.time_intervals import TimeInterval
@@ -505,15 +505,16 @@ class MonitorConfig(Entry):
             return max(value, 1)
         return max(1, -(-value.approximate() // (self.windows.every or self.windows.length).approximate()))
 
-    def asks(self, kind: str, keys: Sequence[str]) -> bool:
-        """Whether alerts of a kind, opened by checks (`metric|column|segment`), can still be judged by this configuration."""
+    def asks(self, kind: str, keys: Sequence[CheckKey]) -> bool:
+        """Whether alerts of a kind, opened by these checks, can still be judged by this configuration."""
         if kind in ("performance", "no_labels") and self.labels is None:
             return False
-        segments = {*self.columns.segments, *self.checks.segments}
+        # A segment is written `column=value`; both may hold a `=`.
+        segments = tuple(f"{name}=" for name in (*self.columns.segments, *self.checks.segments))
 
-        def asked(key: str) -> bool:
-            _, column, segment = key.split("|", 2)
-            if segment and segment.split("=", 1)[0] not in segments:
+        def asked(key: CheckKey) -> bool:
+            column = key.column
+            if key.segment and not key.segment.startswith(segments):
                 return False
             features = self.columns.features
             own = {self.columns.prediction, self.columns.label, *self.to_columns().probabilities.values()}

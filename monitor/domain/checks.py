@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum, StrEnum
 from functools import total_ordering
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitor.errors import UsageError
 
@@ -189,6 +189,36 @@ class Checks:
         return chosen if chosen.lower is not None or chosen.upper is not None else None
 
 
+class CheckKey(NamedTuple):
+    """What is asked, whatever the window and the answer: a metric, its column and its segment, '' where there is none.
+
+    Names may hold any character: keys are compared by their fields and stored as lists, never as one text.
+    """
+
+    metric: str
+    column: str = ""
+    segment: str = ""
+
+    def to_list(self) -> list[str]:
+        """As it is stored in JSON."""
+        return list(self)
+
+    @classmethod
+    def of(cls, stored: Sequence[str]) -> CheckKey:
+        """The inverse of `to_list`; reads the texts `metric|column|segment` of older databases too."""
+        return cls(*stored) if not isinstance(stored, str) else _key_of_text(stored)
+
+
+def _key_of_text(text: str) -> CheckKey:
+    """As likely as such a text can tell it: no metric holds a bar, and a segment is written `column=value`."""
+    metric, _, rest = text.partition("|")
+    if rest.endswith("|"):
+        return CheckKey(metric, rest[:-1])
+    bars = [place for place, letter in enumerate(rest) if letter == "|"]
+    place = next((place for place in bars if "=" in rest[place:]), len(rest))
+    return CheckKey(metric, rest[:place], rest[place + 1 :])
+
+
 @dataclass(frozen=True)
 class MetricValue:
     """One number: `value` with its confidence interval `lower` to `upper`; None where it could not be worked out."""
@@ -202,9 +232,9 @@ class MetricValue:
     model_version: str = ""
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> CheckKey:
         """Metric, column and segment, '' where there is none."""
-        return (self.metric, self.column or "", self.segment or "")
+        return CheckKey(self.metric, self.column or "", self.segment or "")
 
 
 @dataclass(frozen=True)

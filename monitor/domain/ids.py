@@ -16,12 +16,12 @@ _NAMESPACE = uuid.UUID("6f5c1e0e-6b0f-5d3a-9a51-6d6f6e69746f")
 
 def natural_id(kind: str, *parts: object) -> str:
     """The UUIDv5 of a natural key: `kind` is the noun (`run`, `alert`, …), `parts` the key in its order."""
-    return str(uuid.uuid5(_NAMESPACE, "\x1f".join([kind, *(key_text(part) for part in parts)])))
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join([kind, *map(_escaped, parts)])))
 
 
 def key_hash(*parts: object) -> bytes:
     """32 bytes that stand for a long unique key (InnoDB's index entries end at 3,072 bytes)."""
-    return hashlib.sha256("\x1f".join(key_text(part) for part in parts).encode()).digest()
+    return hashlib.sha256("\x1f".join(map(_escaped, parts)).encode()).digest()
 
 
 def key_text(part: object) -> str:
@@ -29,6 +29,11 @@ def key_text(part: object) -> str:
     if isinstance(part, datetime):
         return part.isoformat(timespec="microseconds")
     return str(part)
+
+
+def _escaped(part: object) -> str:
+    """A part that the separator can be put between: a name that holds it stays one name."""
+    return key_text(part).replace("\x1e", "\x1e\x1e").replace("\x1f", "\x1e\x1d")
 
 
 def one(found: Sequence[T], noun: str, id_start: str) -> T:

@@ -13,7 +13,7 @@ from structlog import get_logger
 
 from monitor.alerting.fold import Event, EventKind, Incident, Known, Result, Rule, State, fold, reconcile, step
 from monitor.config.model import MonitorConfig
-from monitor.domain.checks import Kind, Severity, Verdict
+from monitor.domain.checks import CheckKey, Kind, Severity, Verdict
 from monitor.domain.grid import Window
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, references, results, retraining, runs
@@ -360,8 +360,8 @@ def _result(
     )  # fmt: skip
 
 
-def _key(series: MetricSeries) -> str:
-    return f"{series.metric}|{series.column}|{series.segment}"
+def _key(series: MetricSeries) -> CheckKey:
+    return CheckKey(series.metric, series.column, series.segment)
 
 
 def _until(alert: Alert) -> datetime:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from monitor.domain.checks import CheckKey
 from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
 from monitor.storage.tables import (
@@ -96,10 +97,10 @@ def open_of(session: Session, monitor_id: int) -> list[Alert]:
     return list(session.scalars(query.order_by(Alert.id)))
 
 
-def opened_by(session: Session, monitor_id: int, kind: str) -> list[str]:
-    """The checks (`metric|column|segment`) that opened the open alert of a kind."""
+def opened_by(session: Session, monitor_id: int, kind: str) -> list[CheckKey]:
+    """The checks that opened the open alert of a kind."""
     found = session.get(FoldState, (monitor_id, kind))
-    return list(found.state["fold"].get("opened_by", [])) if found is not None and found.state else []
+    return [*map(CheckKey.of, found.state["fold"].get("opened_by", []))] if found is not None and found.state else []
 
 
 def close(session: Session, alert: Alert, reason: str, text: str, now: datetime) -> None:

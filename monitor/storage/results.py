@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from monitor.domain.checks import Check, Finding, MetricValue
+from monitor.domain.checks import Check, CheckKey, Finding, MetricValue
 from monitor.domain.ids import key_hash
 from monitor.storage.tables import Base, CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
 from monitor.storage.types import Moment
@@ -165,7 +165,7 @@ class Asked:
     kind: str
     verdict: str
     model_version: str
-    key: str
+    key: CheckKey
 
 
 def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
@@ -178,7 +178,7 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
         for run_id, kind, verdict, version, *key in session.execute(
             query.where(CheckRow.run_id.in_(run_ids[start : start + 500]))
         ):
-            result[run_id].append(Asked(kind, verdict, version, "|".join(key)))
+            result[run_id].append(Asked(kind, verdict, version, CheckKey(*key)))
     return result
 
 

@@ -10,7 +10,9 @@ import pytest
 from monitor.config.load import find, load
 from monitor.config.model import Configuration
 from monitor.config.secrets import masked
+from monitor.domain.checks import CheckKey
 from monitor.domain.columns import KNOWN_NAMES
+from monitor.domain.ids import key_hash, natural_id
 from monitor.errors import ConfigurationError
 
 GOOD = """
@@ -162,3 +164,30 @@ def test_a_heartbeat_that_comes_too_seldom_for_its_lease_is_a_mistake(tmp_path: 
 def test_a_drift_method_that_evidently_has_not_is_a_mistake(tmp_path: Path) -> None:
     found = problems(tmp_path, GOOD + "    checks: {drift_methods: {numerical: wasserstien}}\n")
     assert "there is no drift method wasserstien; they are: wasserstein" in found[0]
+
+
+def test_what_opened_an_alert_is_told_by_its_fields_whatever_characters_names_have(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("prediction: y", "prediction: y, features: ['a|b']")
+        + '    checks: {segments: ["plan|a", "x=y"]}\n'
+    )
+    (tmp_path / "monitor.yaml").write_text(text)
+    monitor = load(tmp_path / "monitor.yaml").configuration.monitors["churn"]
+    for key, asked in {
+        CheckKey("drift_score", "a|b"): True,
+        CheckKey("drift_score", "a"): False,
+        CheckKey("drift_score", "a|b", "plan|a=1"): True,
+        CheckKey("drift_score", "a|b", "x=y=1"): True,
+        CheckKey("drift_score", "a|b", "plan=1"): False,
+    }.items():
+        assert monitor.asks("drift", [key]) is asked, key
+
+
+def test_names_that_hold_the_separator_of_ids_are_names_of_their_own() -> None:
+    assert (
+        len(
+            {natural_id("alert", "a\x1fb", "c"), natural_id("alert", "a", "b\x1fc"), natural_id("alert", "a", "b", "c")}
+        )
+        == 3
+    )
+    assert len({key_hash(1, "a\x1fb", ""), key_hash(1, "a", "b\x1f"), key_hash(1, "a\x1e\x1db", "")}) == 3

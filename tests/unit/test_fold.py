@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.alerting.fold import Known, Result, Rule, State, fold, reconcile, step
+from monitor.domain.checks import CheckKey
 from monitor.domain.grid import Window
 
 START = datetime(2025, 1, 6, tzinfo=UTC)
@@ -25,8 +27,8 @@ def result(
     rule: Rule = Rule(),
 ) -> Result:
     window = Window(START + day * DAY, START + (day + length) * DAY)
-    made = frozenset({"mae||"}) if verdict != "none" else frozenset()
-    paging = ("mae||",) if verdict == "bad" else ()
+    made = frozenset({CheckKey("mae")}) if verdict != "none" else frozenset()
+    paging = (CheckKey("mae"),) if verdict == "bad" else ()
     return Result(
         f"run{day}.{look}",
         window,
@@ -82,10 +84,33 @@ def test_a_window_is_good_only_if_what_opened_the_alert_could_be_asked_again() -
         0,
         START + 2 * DAY,
         False,
-        frozenset({"rmse||"}),
+        frozenset({CheckKey("rmse")}),
         rule=Rule(keep_firing_for=1),
     )
     assert step(opened, other).events == ()
+
+
+NAMES = st.text(st.sampled_from('ab|="\\,[]\x1f\n é'), max_size=6)
+
+
+@given(st.lists(st.builds(CheckKey, st.sampled_from(["mae", "drift_score"]), NAMES, NAMES), max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_a_stored_state_has_the_same_keys_whatever_characters_names_have(keys: list[CheckKey]) -> None:
+    state = State("firing", opened_by=tuple(keys))
+    assert State.from_dict(json.loads(json.dumps(state.to_dict()))) == state
+
+
+def test_states_that_were_stored_with_keys_as_texts_are_read() -> None:
+    stored = State("firing").to_dict()
+    for text, key in {
+        "mae||": CheckKey("mae"),
+        "missing_share|income|": CheckKey("missing_share", "income"),
+        "missing_share|a|b|": CheckKey("missing_share", "a|b"),
+        "drift_score|age|region=north": CheckKey("drift_score", "age", "region=north"),
+        "drift_score|a|b|region=north": CheckKey("drift_score", "a", "b|region=north"),
+        "auc||plan=a|b": CheckKey("auc", "", "plan=a|b"),
+    }.items():
+        assert State.from_dict(stored | {"opened_by": [text]}).opened_by == (key,)
 
 
 def test_a_worse_window_escalates_once() -> None:
