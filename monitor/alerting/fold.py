@@ -1,7 +1,7 @@
 """Judging: a pure fold over a monitor's results of one kind. No clock, no database, no channel.
 
-A result is bad (a finding of the kind pages), good (none does, and what opened the alert could be asked again), or
-none. Bad ones count towards `for`, good ones towards `keep_firing_for`; windows that overlap count once.
+A result is bad (a finding of the kind pages), good (none does, some check could be made, and so could each check that
+opened the alert and is still asked), or none. Bad ones count towards `for`, good ones towards `keep_firing_for`; windows that overlap count once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Rule:
 class Result:
     """What judging takes of a finished run, for one kind of alert.
 
-    bad: a finding of this kind pages. made: the checks of this kind that could be made. paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
+    bad: a finding of this kind pages. asked: the checks of this kind, whatever their
+    verdicts. made: those that could be made. paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
     that the run carries; where the epoch changes the counts start again. retrains: bad enough to count towards a retraining.
     """
 
@@ -39,6 +40,7 @@ class Result:
     look: int
     as_of: datetime
     bad: bool
+    asked: frozenset[CheckKey] = frozenset()
     made: frozenset[CheckKey] = frozenset()
     paging: tuple[CheckKey, ...] = ()
     columns: tuple[str, ...] = ()
@@ -141,7 +143,8 @@ def step(state: State, result: Result) -> Step:
 
 
 def _is_good(state: State, result: Result) -> bool:
-    return bool(result.made) and set(state.opened_by) <= result.made
+    """What is not asked any more (a segment that the new reference has not, a check that is configured no longer) holds no alert open."""
+    return bool(result.made) and set(state.opened_by) & result.asked <= result.made
 
 
 def _new_window(until: datetime | None, result: Result) -> bool:

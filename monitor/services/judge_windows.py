@@ -354,7 +354,8 @@ def _result(
     worst = paging[0][0] if paging else None
     named = tuple(dict.fromkeys(series.column or series.metric for _, series in paging))
     return Result(
-        run=run.uuid, window=run.window, look=run.look, as_of=run.as_of, bad=bool(paging), made=made,
+        run=run.uuid, window=run.window, look=run.look, as_of=run.as_of, bad=bool(paging),
+        asked=frozenset(each.key for each in checks), made=made,
         paging=tuple(_key(series) for _, series in paging), columns=named,
         severity=worst.severity if worst else "none", summary=worst.explanation if worst else "",
     )  # fmt: skip

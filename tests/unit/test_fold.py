@@ -36,6 +36,7 @@ def result(
         window.end + late * DAY,
         verdict == "bad",
         made,
+        made,
         paging,
         ("mae",) if paging else (),
         severity if paging else "none",
@@ -76,18 +77,71 @@ def test_overlapping_windows_count_once() -> None:
     assert events("bbbbbbbb", Rule(for_windows=2), length=7) == [(0, "pending"), (7, "firing")]
 
 
+def answered(
+    day: int, paging: set[CheckKey], made: set[CheckKey], asked: set[CheckKey], rule: Rule = Rule(keep_firing_for=1)
+) -> Result:
+    window = Window(START + day * DAY, START + (day + 1) * DAY)
+    return Result(
+        f"run{day}", window, 0, window.end, bool(paging), frozenset(asked), frozenset(made), tuple(sorted(paging)),
+        severity="warning" if paging else "none", rule=rule,
+    )  # fmt: skip
+
+
+MAE, RMSE = CheckKey("mae"), CheckKey("rmse")
+
+
 def test_a_window_is_good_only_if_what_opened_the_alert_could_be_asked_again() -> None:
     opened = step(State(), result(0, "bad")).state
-    other = Result(
-        "r",
-        Window(START + DAY, START + 2 * DAY),
-        0,
-        START + 2 * DAY,
-        False,
-        frozenset({CheckKey("rmse")}),
-        rule=Rule(keep_firing_for=1),
-    )
-    assert step(opened, other).events == ()
+    assert step(opened, answered(1, set(), {RMSE}, {MAE, RMSE})).events == ()
+
+
+def test_what_is_not_asked_any_more_holds_no_alert_open() -> None:
+    north = CheckKey("mae", "", "region=north")
+    opened = step(State(), answered(0, {MAE, north}, {MAE, north}, {MAE, north})).state
+    assert step(opened, answered(1, set(), set(), {MAE})).events == ()
+    assert step(opened, answered(1, set(), {RMSE}, {MAE, RMSE})).events == ()
+    assert [event.kind for event in step(opened, answered(1, set(), {MAE}, {MAE})).events] == ["resolved"]
+    assert [event.kind for event in step(opened, answered(1, set(), {RMSE}, {RMSE})).events] == ["resolved"]
+    assert step(opened, answered(1, set(), set(), set())).events == ()
+
+
+KEYS = [MAE, RMSE, CheckKey("mae", "", "region=north"), CheckKey("missing_share", "a|b")]
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> list[tuple[set[CheckKey], set[CheckKey], set[CheckKey]]]:
+    """Of each window what pages, what could be made and what was asked: each a part of the next."""
+    found = []
+    for _ in range(draw(st.integers(0, 15))):
+        asked = draw(st.sets(st.sampled_from(KEYS)))
+        made = draw(st.sets(st.sampled_from(sorted(asked)))) if asked else set()
+        paging = draw(st.sets(st.sampled_from(sorted(made)))) if made else set()
+        found.append((paging, made, asked))
+    return found
+
+
+@given(answers(), st.integers(1, 3))
+@settings(max_examples=300, deadline=None)
+def test_an_alert_ends_when_all_that_opened_it_and_is_still_asked_answers(
+    windows: list[tuple[set[CheckKey], set[CheckKey], set[CheckKey]]], needed: int
+) -> None:
+    state, happened = State(), []
+    opened: set[CheckKey] | None = None
+    expected, good = [], 0
+    for day, (paging, made, asked) in enumerate(windows):
+        taken = step(State.from_dict(state.to_dict()), answered(day, paging, made, asked, Rule(1, needed)))
+        state = taken.state
+        happened += [(day, event.kind) for event in taken.events]
+        if paging:
+            good = 0
+            expected += [(day, "firing")] if opened is None else []
+            opened = paging if opened is None else opened
+        elif opened is not None and made and not {key for key in opened if key in asked and key not in made}:
+            good += 1
+            if good == needed:
+                expected.append((day, "resolved"))
+                opened, good = None, 0
+    assert happened == expected
 
 
 NAMES = st.text(st.sampled_from('ab|="\\,[]\x1f\n é'), max_size=6)
