@@ -21,7 +21,13 @@ from monitor.domain.checks import Kind, Severity
 from monitor.errors import UsageError
 
 FIRST_LINE = 110
-_ENDED = ("The windows since were healthy.", "It is right again.")
+_ENDED = {
+    Kind.SELF.value: "It is right again.",
+    Kind.BLIND.value: "The windows since say how the model is doing.",
+}
+_HEALTHY = "The windows since were healthy."
+# Said before the reason, where the reason alone does not say what it means.
+_MEANS = {Kind.BLIND.value: "cannot tell how the model is doing"}
 _MOST_COLUMNS = 3
 TEMPLATES = {
     "title": "{{ title }}",
@@ -130,7 +136,8 @@ def title(told: Sequence[Facts]) -> str:
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
     others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
     short = re.split(r" \(|; ", facts.summary, maxsplit=1)[0]
-    line = f"[{head}] {name}{others}: {short}"
+    means = f"{_MEANS[facts.kind]}: " if facts.kind in _MEANS else ""
+    line = f"[{head}] {name}{others}: {means}{short}"
     for cause in [f"; {each['column']}: {each['cause']}" for each in _changed(facts) if each["cause"]]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
@@ -178,7 +185,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     )
     if facts.state == "resolved":
         first.append(
-            f"It fired since {_moment(facts.since, zone)}{windows}, {_length(facts.happened_at - facts.since)} in all. {facts.ended_by or _ENDED[facts.kind == Kind.SELF.value]}"
+            f"It fired since {_moment(facts.since, zone)}{windows}, {_length(facts.happened_at - facts.since)} in all. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}"
         )
     elif facts.state == "retracted":
         first.append(facts.ended_by or "Later data say otherwise: what was announced did not happen.")

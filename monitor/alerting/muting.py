@@ -9,9 +9,11 @@ from datetime import datetime
 from monitor.alerting import routing
 from monitor.config.model import Configuration
 from monitor.domain.checks import Kind, Severity
+from monitor.domain.folds import LABELS
 
 # What a source that is away or stale makes of the windows behind it.
 _OF_THE_DATA = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value, Kind.NO_DATA.value)
+_FOR_ITSELF = (Kind.SELF.value, Kind.BLIND.value)
 _EXPLAINED = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value)
 
 
@@ -49,7 +51,7 @@ def silenced(
 
 @dataclass(frozen=True)
 class Firing:
-    """An alert that fires, as inhibition looks at it. subject: of kind `self`, what is wrong and whom it concerns."""
+    """An alert that fires, as inhibition looks at it. subject: `labels`; of kind `self`, what is wrong and whom it concerns."""
 
     alert: str
     kind: str
@@ -63,16 +65,20 @@ def inhibitor(one: Firing, firing: Iterable[Firing], upstream: Mapping[str, Sequ
     """The alert that explains this one, so that it is told inside that one's message; None if it speaks for itself.
 
     A source that is away or stale explains what its windows say; a realised loss the drift, faults and estimates of its model; what a
-    monitor consumes (`upstream`, by monitor) whatever is wrong with it, but for its own realised performance turned critical.
+    monitor consumes (`upstream`, by monitor) whatever is wrong with it, but for its own realised performance turned critical. That nobody can
+    tell how a model is explains nothing, and is explained by nothing; nor are faults of labels by those of the predictions or by the loss that they show.
     """
+    if one.kind in _FOR_ITSELF:
+        return None
     for other in firing:
-        if other.alert == one.alert or one.kind == Kind.SELF.value:
+        if other.alert == one.alert or other.kind == Kind.BLIND.value:
             continue
         same = other.monitor == one.monitor and bool(one.monitor)
         of_source = other.kind == Kind.SELF.value and other.subject.split(":")[0] in ("source", "stale_source")
-        if of_source and same and one.kind in _OF_THE_DATA:
+        of_labels = one.subject == LABELS
+        if of_source and same and one.kind in _OF_THE_DATA and not of_labels:
             return other
-        loss = other.kind == Kind.PERFORMANCE.value and one.kind in _EXPLAINED
+        loss = other.kind == Kind.PERFORMANCE.value and one.kind in _EXPLAINED and not of_labels
         if loss and other.model == one.model and other.severity == Severity.CRITICAL.value:
             return other
         if loss and same and one.kind == Kind.ESTIMATED_PERFORMANCE.value:

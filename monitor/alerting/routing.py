@@ -21,6 +21,7 @@ ALERT_NAMES = {
     "quality": "ModelDataQuality",
     "no_data": "ModelNoData",
     "no_labels": "ModelNoLabels",
+    "blind": "ModelBlind",
     "self": "MonitorSelf",
 }
 
@@ -120,14 +121,15 @@ def _quiet(route: Route, configuration: Configuration, now: datetime) -> str:
 
 
 def labels_of(
-    kind: str, severity: str, model: str, version: str, monitor: str, tags: Mapping[str, str]
+    kind: str, severity: str, model: str, version: str, monitor: str, tags: Mapping[str, str], subject: str = ""
 ) -> dict[str, str]:
-    """The fixed labels of an alert, then the tags."""
+    """The fixed labels of an alert, then the tags. subject: what it is of (`labels`), so that receivers tell it from that of the model."""
     fixed = {
         "alertname": ALERT_NAMES[kind],
         "severity": severity,
         "model": model,
         "model_version": version,
         "model_monitor": monitor,
+        **({"subject": subject} if subject else {}),
     }
     return fixed | {name: value for name, value in tags.items() if name not in fixed}

@@ -27,7 +27,7 @@ def list_alerts(
     def rows(session: Any) -> list[dict[str, Any]]:
         return [
             {
-                "id": alert.uuid if json else alert.uuid[:8], "state": alert.state, "severity": alert.severity, "monitor": monitor, "kind": alert.kind, "since": alert.since,
+                "id": alert.uuid if json else alert.uuid[:8], "state": alert.state, "severity": alert.severity, "monitor": monitor, "kind": alert.kind, "subject": alert.subject, "since": alert.since,
                 "ended": alert.ended_at, "bad_windows": alert.bad_windows, "columns": alert.columns, "summary": alert.summary,
                 "acknowledged": alerts.is_acknowledged(session, alert, datetime.now(UTC)),
             }

@@ -22,6 +22,7 @@ from pydantic import (
 
 from monitor.domain.checks import DRIFT_METHODS, CheckKey, Checks, Harm, Threshold
 from monitor.domain.columns import Columns
+from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
 from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
@@ -505,9 +506,9 @@ class MonitorConfig(Entry):
             return max(value, 1)
         return max(1, -(-value.approximate() // (self.windows.every or self.windows.length).approximate()))
 
-    def asks(self, kind: str, keys: Sequence[CheckKey]) -> bool:
-        """Whether alerts of a kind, opened by these checks, can still be judged by this configuration."""
-        if kind in ("performance", "no_labels") and self.labels is None:
+    def asks(self, fold: Fold, keys: Sequence[CheckKey]) -> bool:
+        """Whether alerts of a fold, opened by these checks, can still be judged by this configuration."""
+        if fold.run_kind == "performance" and self.labels is None:
             return False
         # A segment is written `column=value`; both may hold a `=`.
         segments = tuple(f"{name}=" for name in (*self.columns.segments, *self.checks.segments))

@@ -12,6 +12,7 @@ from structlog import get_logger
 
 from monitor.config import secrets
 from monitor.config.model import Interval, MonitorConfig
+from monitor.domain.folds import fold_of
 from monitor.domain.grid import Window
 from monitor.errors import MonitorError
 from monitor.services.context import Context
@@ -118,7 +119,7 @@ def unasked(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Al
     return [
         alert
         for alert in alerts.open_of(session, row.id)
-        if not config.asks(alert.kind, alerts.opened_by(session, row.id, alert.kind))
+        if not config.asks(fold := fold_of(alert.kind, alert.subject), alerts.opened_by(session, row.id, fold))
     ]
 
 

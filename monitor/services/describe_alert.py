@@ -32,7 +32,7 @@ def facts_of(
     cause = run if state == "firing" else None if burning is None else alerts.run_of(session, burning)
     findings = [] if cause is None else explained(session, cause, alert.kind)
     due = None
-    if run is not None and config is not None and config.labels is not None and alert.kind != Kind.PERFORMANCE.value:
+    if run is not None and config is not None and config.labels is not None and run.kind == "data":
         due = run.window_end + config.labels.delay.approximate()
     monitor_id = alert.monitor_id
     return message.Facts(

@@ -143,7 +143,9 @@ def addressed(session: Session, context: Context, alert: Alert) -> Addressed:
     name, model = (row.name, row.model_name) if row is not None else ("", "")
     tags = config.tags if config is not None else {}
     version = _model_version(session, alert, config)
-    return Addressed(alert, config, name, routing.labels_of(alert.kind, alert.severity, model, version, name, tags))
+    subject = "" if alert.kind == Kind.SELF.value else alert.subject
+    labels = routing.labels_of(alert.kind, alert.severity, model, version, name, tags, subject)
+    return Addressed(alert, config, name, labels)
 
 
 def _max_age(config: MonitorConfig | None) -> timedelta:

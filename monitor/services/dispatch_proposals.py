@@ -117,7 +117,7 @@ def may_open(session: Session, context: Context, proposal: RetrainingRequest) ->
             return "catching up: older changes start nothing before the end of it", False
         conditions = proposal.detail.get("conditions")
         if not conditions and not any(
-            alert.state == "firing" and alert.kind == proposal.detail["kind"]
+            alert.state == "firing" and alert.kind == proposal.detail["kind"] and not alert.subject
             for alert in alerts.by_severity(session, row.id)
         ):
             return "it is older than alerts.notify_max_age, and its alert fires no more", True

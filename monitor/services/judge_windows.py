@@ -1,4 +1,4 @@
-"""Judge: fold the results of each monitor and kind, in the order of `as_of`, into alert events and retraining proposals."""
+"""Judge: fold the results of each monitor, in the order of `as_of`, into alert events and retraining proposals."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from structlog import get_logger
 from monitor.alerting.fold import Event, EventKind, Incident, Known, Result, Rule, State, fold, reconcile, step
 from monitor.config.model import MonitorConfig
 from monitor.domain.checks import CheckKey, Kind, Severity, Verdict
+from monitor.domain.folds import FOLDS, Fold
 from monitor.domain.grid import Window
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, references, results, retraining, runs
@@ -23,7 +24,6 @@ from monitor.storage.tables import Alert, FindingRow, FoldState, MetricSeries, M
 
 log = get_logger()
 
-FOLDED = [kind for kind in Kind if kind.folds]
 _BATCH = 200
 _Found = tuple[dict[int, list[Asked]], dict[int, list[tuple[FindingRow, MetricSeries]]]]
 
@@ -41,33 +41,33 @@ def judge_windows(context: Context) -> int:
 
 
 def _judge_monitor(session: Session, context: Context, monitor_id: int) -> list[int]:
-    """How many results of each kind were taken."""
+    """How many results each fold has taken."""
     row: MonitorRow = locked(session, MonitorRow, monitor_id)
     row.unjudged = False
     if context.config_of(session, row) is None or row.planned_until is None:
         return []
     read = _Read(session, row)
-    numbers = [_judge(context, read, kind) for kind in FOLDED]
-    for before, kinds in read.done_before.items():
-        alerts.drop_checkpoints(session, row.id, kinds, before=before)
+    numbers = [_judge(context, read, each) for each in FOLDS]
+    for before, names in read.done_before.items():
+        alerts.drop_checkpoints(session, row.id, names, before=before)
     row.unjudged = max(numbers) >= _BATCH
     return numbers
 
 
 class _Read:
-    """What is read of a monitor to judge it, once for all kinds of alert."""
+    """What is read of a monitor to judge it, once for all folds."""
 
     def __init__(self, session: Session, row: MonitorRow) -> None:
         self.session, self.row = session, row
-        self.states = alerts.fold_states(session, row.id, [kind.value for kind in FOLDED])
+        self.states = alerts.fold_states(session, row.id, [each.name for each in FOLDS])
         self.done_before: dict[datetime, list[str]] = defaultdict(list)
         self._runs: dict[tuple[str, runs.Place | None], list[Run]] = {}
         self._found: dict[tuple[int, ...], _Found] = {}
 
-    def to_judge(self, kind: Kind) -> list[Run]:
-        """The next runs that a kind is judged by."""
+    def to_judge(self, fold: Fold) -> list[Run]:
+        """The next runs that a fold takes."""
         assert self.row.planned_until is not None
-        key = kind.folds, _place(self.states[kind.value])
+        key = fold.run_kind, _place(self.states[fold.name])
         if key not in self._runs:
             self._runs[key] = runs.to_judge(self.session, self.row.id, *key, self.row.planned_until, _BATCH)
         return self._runs[key]
@@ -86,18 +86,18 @@ class _Read:
         return {entry.model_version: entry.valid_from for entry, _ in history}
 
 
-def _judge(context: Context, read: _Read, kind: Kind) -> int:
-    session, stored = read.session, read.states[kind.value]
+def _judge(context: Context, read: _Read, of: Fold) -> int:
+    session, stored = read.session, read.states[of.name]
     late = [session.get_one(Run, number) for number in stored.late or []]
     ready = [run for run in late if run.status in runs.ENDED]
     ended = len(ready)
-    for run in read.to_judge(kind):
+    for run in read.to_judge(of):
         if run.status not in runs.ENDED:
             break
         ready.append(run)
     if not ready:
         return 0
-    judge = _Judge(context, read, kind)
+    judge = _Judge(context, read, of)
     found = judge.results_of(ready)
     for number, run in enumerate(ready):
         judge.take(run, found.get(run.id), late=number < ended)
@@ -113,11 +113,11 @@ def _place(stored: FoldState) -> runs.Place | None:
 
 
 class _Judge:
-    """Takes results of one monitor and kind, one after the other."""
+    """Takes results of one monitor for one fold, one after the other."""
 
-    def __init__(self, context: Context, read: _Read, kind: Kind) -> None:
-        self.context, self.read, self.kind = context, read, kind
-        self.session, self.row, stored = read.session, read.row, read.states[kind.value]
+    def __init__(self, context: Context, read: _Read, of: Fold) -> None:
+        self.context, self.read, self.of = context, read, of
+        self.session, self.row, stored = read.session, read.row, read.states[of.name]
         self.stored = stored
         self.now = context.clock.now()
         self.state = State.from_dict(stored.state["fold"]) if stored.state else State()
@@ -128,11 +128,11 @@ class _Judge:
         taken = [
             run
             for run in done
-            if run.status == "done" and run.judged and (self.kind is not Kind.NO_LABELS or run.look == 0)
+            if run.status == "done" and run.judged and (self.of.kind is not Kind.NO_LABELS or run.look == 0)
         ]
         checks, findings = self.read.found([run.id for run in taken])
         return {
-            run.id: self._by_rule(run, _result(run, self.kind, checks[run.id], findings[run.id], self.read.promoted))
+            run.id: self._by_rule(run, _result(run, self.of.kind, checks[run.id], findings[run.id], self.read.promoted))
             for run in taken
         }
 
@@ -145,7 +145,8 @@ class _Judge:
         """The result with what the configuration that its run carries makes of it."""
         config = self._config(run)
         policy = config.retraining
-        least = None if policy is None else policy.least(self.kind.value)
+        # A model that is trained on faulty labels learns their faults: what is wrong with them proposes no retraining.
+        least = None if policy is None or self.of.subject else policy.least(self.of.kind.value)
         rule = Rule(
             config.in_windows(config.alerts.for_windows),
             config.in_windows(config.alerts.keep_firing_for),
@@ -188,13 +189,14 @@ class _Judge:
             assert config is not None
             assert self.stored.as_of is not None
             back = config.looked_at_until()
-            self.read.done_before[min(last, self.stored.as_of - back)].append(self.kind.value)
+            self.read.done_before[min(last, self.stored.as_of - back)].append(self.of.name)
 
     def _checkpoint(self, window: Window, state: State) -> None:
-        alerts.put_checkpoint(self.session, self.row.id, self.kind.value, window, state.to_dict())
+        alerts.put_checkpoint(self.session, self.row.id, self.of, window, state.to_dict())
 
     def _alert(self, first_window: datetime, opened_as_of: datetime) -> Alert:
-        return alerts.upsert(self.session, self.row.id, self.row.uuid, self.kind.value, "", first_window, opened_as_of)
+        kind, subject = self.of.kind.value, self.of.subject
+        return alerts.upsert(self.session, self.row.id, self.row.uuid, kind, subject, first_window, opened_as_of)
 
     def _write(self, event: Event, run: Run) -> None:
         alert = self._alert(event.first_window, event.opened_as_of)
@@ -225,6 +227,7 @@ class _Judge:
             monitor=self.row.name,
             alert=alert.uuid[:8],
             kind=alert.kind,
+            subject=alert.subject,
             severity=alert.severity,
             summary=alert.summary,
             at=at.isoformat(),
@@ -243,21 +246,21 @@ class _Judge:
 
     def _refold(self, run: Run) -> None:
         """Fold again from a run's window, by the looks that are current now, and match what comes out with the alerts that have fired."""
-        point = alerts.checkpoint(self.session, self.row.id, self.kind.value, run.window_start)
+        point = alerts.checkpoint(self.session, self.row.id, self.of, run.window_start)
         start = run.window_start if point is not None else None
         place = _place(self.stored)
         assert place is not None
-        history_runs = runs.judged_history(self.session, self.row.id, self.kind.folds, start, place)
+        history_runs = runs.judged_history(self.session, self.row.id, self.of.run_kind, start, place)
         found = self.results_of(history_runs)
         history = fold(found.values(), State.from_dict(point.state) if point is not None else State())
-        alerts.drop_checkpoints(self.session, self.row.id, [self.kind.value], since=start)
+        alerts.drop_checkpoints(self.session, self.row.id, [self.of.name], since=start)
         self.session.flush()
         for window, state in history.before:
             self._checkpoint(window, state)
         self.state = history.state
         # Of alerts older than the runs that retention has left nothing can be said.
         known_from = start or min((each.window_start for each in history_runs), default=None)
-        self._match(run, history.incidents, alerts.fired(self.session, self.row.id, self.kind.value, known_from))
+        self._match(run, history.incidents, alerts.fired(self.session, self.row.id, self.of, known_from))
         self._match_pending(run)
         for result, state in history.proposing:
             if not retraining.proposed(self.session, self.row.id, result.window.start):
@@ -287,7 +290,7 @@ class _Judge:
     def _match_pending(self, run: Run) -> None:
         """What was only pending is folded anew."""
         state, same = self.state, False
-        for alert in alerts.pending(self.session, self.row.id, self.kind.value):
+        for alert in alerts.pending(self.session, self.row.id, self.of):
             mine = (alert.first_window, alert.opened_as_of) == (state.first_window, state.opened_as_of)
             same = same or mine
             if not (mine and state.phase in ("pending", "firing")):
@@ -305,9 +308,9 @@ class _Judge:
         if policy is None or since is None:
             return
         windows = state.retrain
-        reason = f"{self.kind.value} was bad in {windows} {'window' if windows == 1 else 'windows'} in a row: {result.summary}"
+        reason = f"{self.of.kind.value} was bad in {windows} {'window' if windows == 1 else 'windows'} in a row: {result.summary}"
         detail = {
-            "kind": self.kind.value,
+            "kind": self.of.kind.value,
             "columns": list(result.columns),
             "severity": result.severity,
             "run": result.run,

@@ -216,6 +216,7 @@ def run(spec: RunSpec) -> RunResult:
     read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
     frame = _without_own_columns(frame, spec.columns)
+    # Faults of the labels and what hides performance (kinds `quality` and `blind`) are asked wherever performance is.
     only = {"data": _DATA_KINDS, "performance": (Kind.PERFORMANCE.value,)}.get(spec.kind)
     parts = _by_version(frame, spec)
     checks = replace(spec.checks, only=only, false_alarm_rate=spec.checks.false_alarm_rate / len(parts))

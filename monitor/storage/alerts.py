@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import CheckKey
+from monitor.domain.folds import Fold, fold_of
 from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
 from monitor.storage.tables import (
@@ -26,14 +27,14 @@ from monitor.storage.tables import (
 OPEN = ("pending", "firing")
 
 
-def fold_states(session: Session, monitor_id: int, kinds: Sequence[str]) -> dict[str, FoldState]:
-    """Where the folds of a monitor stand, by kind, locked; new ones at their beginning."""
-    query = select(FoldState).where(FoldState.monitor_id == monitor_id, FoldState.kind.in_(kinds)).with_for_update()
+def fold_states(session: Session, monitor_id: int, names: Sequence[str]) -> dict[str, FoldState]:
+    """Where the folds of a monitor stand, by their names, locked; new ones at their beginning."""
+    query = select(FoldState).where(FoldState.monitor_id == monitor_id, FoldState.kind.in_(names)).with_for_update()
     found = {state.kind: state for state in session.scalars(query)}
-    for kind in kinds:
-        if kind not in found:
-            found[kind] = FoldState(monitor_id=monitor_id, kind=kind, state={})
-            session.add(found[kind])
+    for name in names:
+        if name not in found:
+            found[name] = FoldState(monitor_id=monitor_id, kind=name, state={})
+            session.add(found[name])
     return found
 
 
@@ -74,21 +75,21 @@ def add_event(
     return event
 
 
-def fired(session: Session, monitor_id: int, kind: str, after: datetime | None) -> list[Alert]:
-    """The alerts of a monitor and kind that have fired and reach beyond a time, oldest first."""
-    query = select(Alert).where(Alert.monitor_id == monitor_id, Alert.kind == kind, Alert.fired_at.is_not(None))
+def _of_fold(monitor_id: int, fold: Fold) -> tuple[ColumnElement[bool], ...]:
+    return Alert.monitor_id == monitor_id, Alert.kind == fold.kind.value, Alert.subject == fold.subject
+
+
+def fired(session: Session, monitor_id: int, fold: Fold, after: datetime | None) -> list[Alert]:
+    """The alerts of a fold that have fired and reach beyond a time, oldest first."""
+    query = select(Alert).where(*_of_fold(monitor_id, fold), Alert.fired_at.is_not(None))
     if after is not None:
         query = query.where(or_(Alert.until.is_(None), Alert.until > after, Alert.state == "firing"))
     return list(session.scalars(query.order_by(Alert.first_window)))
 
 
-def pending(session: Session, monitor_id: int, kind: str) -> list[Alert]:
-    """The alerts of a monitor and kind that have not fired yet."""
-    return list(
-        session.scalars(
-            select(Alert).where(Alert.monitor_id == monitor_id, Alert.kind == kind, Alert.state == "pending")
-        )
-    )
+def pending(session: Session, monitor_id: int, fold: Fold) -> list[Alert]:
+    """The alerts of a fold that have not fired yet."""
+    return list(session.scalars(select(Alert).where(*_of_fold(monitor_id, fold), Alert.state == "pending")))
 
 
 def open_of(session: Session, monitor_id: int) -> list[Alert]:
@@ -97,9 +98,9 @@ def open_of(session: Session, monitor_id: int) -> list[Alert]:
     return list(session.scalars(query.order_by(Alert.id)))
 
 
-def opened_by(session: Session, monitor_id: int, kind: str) -> list[CheckKey]:
-    """The checks that opened the open alert of a kind."""
-    found = session.get(FoldState, (monitor_id, kind))
+def opened_by(session: Session, monitor_id: int, fold: Fold) -> list[CheckKey]:
+    """The checks that opened the open alert of a fold."""
+    found = session.get(FoldState, (monitor_id, fold.name))
     return [*map(CheckKey.of, found.state["fold"].get("opened_by", []))] if found is not None and found.state else []
 
 
@@ -110,22 +111,25 @@ def close(session: Session, alert: Alert, reason: str, text: str, now: datetime)
     kind = "resolved" if fired else "cleared"
     add_event(session, alert, kind, now, now, detail={"reason": reason}, dispatched=not fired)
     assert alert.monitor_id is not None
-    fold = session.get(FoldState, (alert.monitor_id, alert.kind), with_for_update=True)
-    if fold is not None and fold.state:
-        fold.state = {**fold.state, "fold": {}}
-        drop_checkpoints(session, alert.monitor_id, [alert.kind])
+    name = fold_of(alert.kind, alert.subject).name
+    stored = session.get(FoldState, (alert.monitor_id, name), with_for_update=True)
+    if stored is not None and stored.state:
+        stored.state = {**stored.state, "fold": {}}
+        drop_checkpoints(session, alert.monitor_id, [name])
 
 
-def put_checkpoint(session: Session, monitor_id: int, kind: str, window: Window, state: dict[str, Any]) -> None:
+def put_checkpoint(session: Session, monitor_id: int, fold: Fold, window: Window, state: dict[str, Any]) -> None:
     """Keep the state of a fold before a window."""
     session.merge(
-        FoldCheckpoint(monitor_id=monitor_id, kind=kind, window_start=window.start, window_end=window.end, state=state)
+        FoldCheckpoint(
+            monitor_id=monitor_id, kind=fold.name, window_start=window.start, window_end=window.end, state=state
+        )
     )
 
 
-def checkpoint(session: Session, monitor_id: int, kind: str, start: datetime) -> FoldCheckpoint | None:
+def checkpoint(session: Session, monitor_id: int, fold: Fold, start: datetime) -> FoldCheckpoint | None:
     """The state of a fold before the first window that starts at `start` or later; None if that is no longer known."""
-    kept = (FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind == kind)
+    kept = (FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind == fold.name)
     query = select(FoldCheckpoint).where(*kept, FoldCheckpoint.window_start >= start)
     found = session.scalar(query.order_by(FoldCheckpoint.window_start, FoldCheckpoint.window_end).limit(1))
     if found is None or found.window_start == start:
@@ -139,13 +143,13 @@ def checkpoint(session: Session, monitor_id: int, kind: str, start: datetime) ->
 def drop_checkpoints(
     session: Session,
     monitor_id: int,
-    kinds: Sequence[str],
+    names: Sequence[str],
     *,
     since: datetime | None = None,
     before: datetime | None = None,
 ) -> None:
-    """Remove the checkpoints of windows that start at `since` or later, or that end before `before`."""
-    query = delete(FoldCheckpoint).where(FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind.in_(kinds))
+    """Remove the checkpoints, by the names of their folds, of windows that start at `since` or later, or that end before `before`."""
+    query = delete(FoldCheckpoint).where(FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind.in_(names))
     if since is not None:
         query = query.where(FoldCheckpoint.window_start >= since)
     if before is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import Session, defer
 
-from monitor.domain.checks import Kind
+from monitor.domain import folds
 from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
 from monitor.domain.looks import FIRST_BY_HAND
@@ -75,7 +75,7 @@ def add(session: Session, runs: Sequence[Run]) -> None:
         place: Any = (fold.as_of, fold.window_start, fold.look)
         behind = [
             run.id
-            for run in judged.get((fold.monitor_id, Kind(fold.kind).folds), [])
+            for run in judged.get((fold.monitor_id, folds.BY_NAME[fold.kind].run_kind), [])
             if (run.as_of, run.window_start, run.look) < place
         ]
         if behind:

@@ -285,7 +285,7 @@ class FindingRow(Base):
 
 
 class FoldState(Base):
-    """Where the fold of a monitor and kind stands: its state after the last result that it took. `late`: runs planned behind that place."""
+    """Where a fold of a monitor stands (`kind`: its name): its state after the last result that it took. `late`: runs planned behind that place."""
 
     __tablename__ = "fold_states"
     __table_args__ = (PrimaryKeyConstraint("monitor_id", "kind"),)

@@ -12,6 +12,7 @@ from monitor.config.model import Configuration
 from monitor.config.secrets import masked
 from monitor.domain.checks import CheckKey
 from monitor.domain.columns import KNOWN_NAMES
+from monitor.domain.folds import BY_NAME
 from monitor.domain.ids import key_hash, natural_id
 from monitor.errors import ConfigurationError
 
@@ -180,7 +181,7 @@ def test_what_opened_an_alert_is_told_by_its_fields_whatever_characters_names_ha
         CheckKey("drift_score", "a|b", "x=y=1"): True,
         CheckKey("drift_score", "a|b", "plan=1"): False,
     }.items():
-        assert monitor.asks("drift", [key]) is asked, key
+        assert monitor.asks(BY_NAME["drift"], [key]) is asked, key
 
 
 def test_names_that_hold_the_separator_of_ids_are_names_of_their_own() -> None:
@@ -191,3 +192,10 @@ def test_names_that_hold_the_separator_of_ids_are_names_of_their_own() -> None:
         == 3
     )
     assert len({key_hash(1, "a\x1fb", ""), key_hash(1, "a", "b\x1f"), key_hash(1, "a\x1e\x1db", "")}) == 3
+
+
+def test_without_labels_nothing_is_asked_of_them(tmp_path: Path) -> None:
+    (tmp_path / "monitor.yaml").write_text(GOOD)
+    monitor = load(tmp_path / "monitor.yaml").configuration.monitors["churn"]
+    asked = [name for name, fold in BY_NAME.items() if monitor.asks(fold, [])]
+    assert asked == ["estimated_performance", "drift", "quality", "no_data", "blind"]

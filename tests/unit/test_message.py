@@ -60,6 +60,7 @@ KINDS = {
     "drift": replace(FACTS, kind="drift", severity="warning", summary=FACTS.findings[1]["explanation"], findings=[FACTS.findings[1]]),
     "no_data": replace(FACTS, kind="no_data", severity="warning", summary="the window has no rows: nothing was logged", predictions=None, **QUIET),
     "no_labels": replace(FACTS, kind="no_labels", severity="warning", summary="none of the 812 predictions has a label, though they are due", **QUIET),
+    "blind": replace(FACTS, kind="blind", severity="warning", summary="no label has come and the probabilities are constant, so that performance can be neither realised nor estimated; labels (labels.path) or probabilities (columns.probability) would help", **QUIET),
     "self": replace(FACTS, kind="self", severity="warning", monitor="", model="", labels={"model_version": "", "model_monitor": ""}, summary="a notification to ops could not be delivered and was given up", window="", run_id="", runbook_url="", timezone="UTC", last_healthy=None, predictions=None, **QUIET),
     "resolved": replace(FACTS, event="resolved", state="resolved", summary="roc_auc 0.71, reference 0.83: 0.12 worse", happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
     "retracted": replace(FACTS, event="retracted", state="retracted", summary="roc_auc 0.71, reference 0.83: 0.12 worse", happened_at=datetime(2025, 3, 24, tzinfo=UTC)),

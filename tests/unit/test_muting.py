@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from monitor.alerting.muting import Firing, Silence, inhibitor
 
 NOW = datetime(2025, 1, 6, tzinfo=UTC)
-KINDS = ("performance", "estimated_performance", "drift", "quality", "no_data", "no_labels", "self")
+KINDS = ("performance", "estimated_performance", "drift", "quality", "no_data", "no_labels", "blind", "self")
 
 
 def alert(
@@ -39,6 +39,23 @@ def test_a_warning_of_performance_explains_the_estimate_and_a_critical_one_the_d
         loss = alert(0, "performance", severity=severity)
         assert (inhibitor(alert(1, "drift"), [loss], {}) is loss) is explains
         assert inhibitor(alert(1, "estimated_performance", severity="critical"), [loss], {}) is loss
+
+
+def test_nothing_explains_that_nobody_can_tell_and_that_explains_nothing() -> None:
+    blind = alert(1, "blind")
+    others = [
+        alert(2, "self", subject="stale_source:churn"),
+        alert(3, "performance", severity="critical"),
+        alert(4, "drift", "features"),
+    ]
+    assert inhibitor(blind, others, {"churn": ["features"]}) is None
+    assert inhibitor(alert(5, "drift"), [alert(6, "blind", "features")], {"churn": ["features"]}) is None
+
+
+def test_a_loss_explains_no_fault_of_the_labels_that_it_is_told_by() -> None:
+    loss, stale = alert(0, "performance", severity="critical"), alert(1, "self", subject="stale_source:churn")
+    assert inhibitor(alert(2, "quality"), [loss], {}) is loss
+    assert inhibitor(alert(2, "quality", subject="labels"), [loss, stale], {}) is None
 
 
 @settings(max_examples=500, deadline=None)

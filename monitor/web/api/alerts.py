@@ -35,7 +35,7 @@ from monitor.web.site import AnyRequest, in_thread, site_of
 def _alert(session: Session, row: tables.Alert, names: dict[int, str]) -> Alert:
     fires = row.state == "firing"
     return Alert(
-        row.uuid, names.get(row.monitor_id or 0, ""), row.kind, row.state, row.severity, row.since, row.ended_at, row.bad_windows, list(row.columns), row.summary,
+        row.uuid, names.get(row.monitor_id or 0, ""), row.kind, row.subject, row.state, row.severity, row.since, row.ended_at, row.bad_windows, list(row.columns), row.summary,
         fires and alerts.is_acknowledged(session, row, datetime.now(UTC)),
     )  # fmt: skip
 

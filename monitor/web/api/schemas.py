@@ -125,6 +125,7 @@ class Alert(Struct):
     id: str
     monitor: str
     kind: str
+    subject: str
     state: str
     severity: str
     since: datetime

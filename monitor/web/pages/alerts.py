@@ -25,7 +25,7 @@ from monitor.web.access import Principal, asker, is_our_form, requires
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
-_FIXED = ("alertname", "model", "model_monitor")
+_FIXED = ("alertname", "model", "model_monitor", "subject")
 
 
 @get("/alerts", guards=[requires("viewer")], include_in_schema=False)
