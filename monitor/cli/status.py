@@ -9,9 +9,11 @@ import typer
 
 from monitor.cli import shared
 
+_SEVERITIES = ("none", "info", "warning", "critical")
+
 
 def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
-    """One row a monitor: health, last windows, open alerts; and what is wrong with the service itself."""
+    """One row a monitor: its state (critical, warning, cannot_tell, no_data, waiting, healthy), last windows, open alerts; and what is wrong with the service itself."""
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     rows, troubles = database.read(_rows)
     if json:
@@ -19,7 +21,7 @@ def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) 
         return
     shared.show(
         rows,
-        ("monitor", "health", "last_window", "metric", "value", "estimated", "open_alerts", "runs", "read_24h"),
+        ("monitor", "state", "last_window", "metric", "value", "estimated", "open_alerts", "runs", "read_24h"),
         False,
         "no monitors yet",
     )
@@ -28,25 +30,22 @@ def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) 
 
 
 def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    from monitor.storage import alerts, daemons, monitors, outbox, retraining, runs
+    from monitor.storage import alerts, daemons, monitors, outbox, overview, retraining, runs
 
     by_status, now = runs.counts_by_status(session), daemons.database_time(session)
     rows, troubles = [], []
-    for row in monitors.active(session):
-        firing = alerts.by_severity(session, row.id)
-        last = runs.latest_done(session, row.id, "data")
-        worst = max(
-            (alert.severity for alert in firing), key=("none", "info", "warning", "critical").index, default=None
-        )
+    for row in overview.fleet(session):
         counts = by_status.get(row.id, {})
-        health = worst or ("no data yet" if last is None else "no data" if not last.rows else "healthy")
-        rows.append({"monitor": row.name, "health": health, "severity": worst or "", "last_window": None if last is None else last.window_start, **_performance(session, row.id),
-                     "open_alerts": len(firing), "runs": ", ".join(f"{number} {name}" for name, number in sorted(counts.items())),
+        severity = max(
+            (alert.severity for alert in alerts.by_severity(session, row.id)), key=_SEVERITIES.index, default=""
+        )
+        rows.append({"monitor": row.name, "state": row.state.value, "severity": severity, "last_window": row.last_window, **_performance(session, row.id),
+                     "open_alerts": row.open_alerts, "runs": ", ".join(f"{number} {name}" for name, number in sorted(counts.items())),
                      **_reading(session, row.id, now)})  # fmt: skip
-        state = monitors.source_state(session, row.id)
-        if state.error:
+        source = monitors.source_state(session, row.id)
+        if source.error:
             troubles.append(
-                f"{row.name}: its source cannot be read since {state.failing_since:%Y-%m-%d %H:%M} UTC: {state.error}"
+                f"{row.name}: its source cannot be read since {source.failing_since:%Y-%m-%d %H:%M} UTC: {source.error}"
             )
         for run, _ in runs.listed(session, row.id, "failed", 3):
             troubles.append(f"{row.name}: the {run.kind} run of {run.window_start:%Y-%m-%d} failed: {run.reason}")

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from monitor.domain.checks import Severity
+from monitor.domain.checks import Kind, Severity, Verdict
+from monitor.domain.monitor_state import PAGING, Latest, MonitorState, OpenAlert, state_of
 from monitor.storage.report import is_current
 from monitor.storage.tables import (
     Alert,
@@ -31,17 +32,19 @@ from monitor.storage.tables import (
 # The metric that stands for a model's performance: the first of these that has values.
 PERFORMANCE = ("roc_auc", "mae", "accuracy", "f1", "rmse", "average_precision")
 SPARK_WINDOWS = 30
+# How many ids one query names.
+_IDS = 500
 Point = tuple[datetime, float]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A monitor as it stands: how it is and since when, what is open, what was and will be done."""
+    """A monitor as it stands: how it is and since when, what is open, what was and will be done. last_window: the newest that was evaluated."""
 
     id: int
     name: str
     model: str
-    health: str
+    state: MonitorState
     since: datetime | None
     open_alerts: int
     open_requests: int
@@ -51,17 +54,16 @@ class Standing:
     rows: int | None
     source_error: str
     configuration_id: int
+    last_window: datetime | None
 
 
 def fleet(session: Session, only: int | None = None) -> list[Standing]:
     """Every monitor that is watched (or only one), by name."""
-    firing: dict[int | None, list[tuple[str, datetime]]] = {}
-    for monitor_id, severity, began in session.execute(
-        select(Alert.monitor_id, Alert.severity, Alert.since).where(
-            Alert.state == "firing", Alert.monitor_id.is_not(None)
-        )
+    alerts: dict[int | None, list[Alert]] = {}
+    for alert in session.scalars(
+        select(Alert).where(Alert.state.in_(("pending", "firing")), Alert.monitor_id.is_not(None))
     ):
-        firing.setdefault(monitor_id, []).append((severity, began))
+        alerts.setdefault(alert.monitor_id, []).append(alert)
     asked = [
         row[0]
         for row in session.execute(
@@ -75,32 +77,66 @@ def fleet(session: Session, only: int | None = None) -> list[Standing]:
     newest = aliased(Run)
     of_monitor = and_(newest.monitor_id == MonitorRow.id, newest.status == "done")
     ended = select(func.max(newest.finished_at)).where(of_monitor).scalar_subquery()
-    last = (
-        select(newest.id)
-        .where(of_monitor, newest.kind == "data")
-        .order_by(newest.as_of.desc(), newest.window_start.desc())
+    last = {
+        kind: select(newest.id)
+        .where(of_monitor, newest.kind == kind, newest.judged)
+        .order_by(newest.window_start.desc(), newest.as_of.desc(), newest.look.desc())
         .limit(1)
         .scalar_subquery()
-    )
+        for kind in ("data", "performance")
+    }
     query = (
-        select(MonitorRow, SourceState.error, ended, Run.rows, Run.window_end)
+        select(MonitorRow, SourceState.error, ended, Run, last["performance"])
         .outerjoin(SourceState, SourceState.monitor_id == MonitorRow.id)
-        .outerjoin(Run, Run.id == last)
+        .outerjoin(Run, and_(Run.id == last["data"], Run.monitor_id == MonitorRow.id))
         .where(MonitorRow.active_name.is_not(None) if only is None else MonitorRow.id == only)
         .order_by(MonitorRow.name)
     )
+    rows = [tuple(row) for row in session.execute(query)]
+    newest_runs = [number for *_, run, labelled in rows for number in (run and run.id, labelled) if number is not None]
+    blind, checked = blind_runs(session, newest_runs), checked_runs(session, newest_runs)
     found = []
-    for row, error, finished, rows, until in session.execute(query):
-        own = firing.get(row.id, [])
-        worst = max((severity for severity, _ in own), key=lambda each: Severity(each).rank, default=None)
-        health = worst or ("waiting" if until is None else "no data" if not rows else "healthy")
-        since = min((each for severity, each in own if severity == worst), default=None)
+    for row, error, finished, run, labelled in rows:
+        own, both = alerts.get(row.id, []), {run and run.id, labelled}
+        latest = None if run is None else Latest(run.rows or 0, bool(both & blind), bool(both & checked))
+        state = state_of(
+            (OpenAlert(each.kind, Severity(each.severity), each.state == "firing") for each in own), latest
+        )
+        firing = [each for each in own if each.state == "firing"]
         found.append(
             Standing(
-                row.id, row.name, row.model_name, health, since, len(own), asked.count(row.id), finished, waiting.get(row.id), until, rows, error or "",
-                row.configuration_id,
+                row.id, row.name, row.model_name, state, _since(state, own), len(firing), asked.count(row.id), finished, waiting.get(row.id),
+                run and run.window_end, run and run.rows, error or "", row.configuration_id, run and run.window_start,
             )
         )  # fmt: skip
+    return found
+
+
+def _since(state: MonitorState, alerts: list[Alert]) -> datetime | None:
+    """Since when a monitor is so: the beginning of the oldest alert that makes it so."""
+    if state is MonitorState.CANNOT_TELL:
+        return min((each.since for each in alerts if each.kind == Kind.BLIND), default=None)
+    return min((each.since for each in alerts if each.state == "firing" and each.severity == state), default=None)
+
+
+def blind_runs(session: Session, ids: Sequence[int]) -> set[int]:
+    """Those of some runs that say that nobody can tell how the model is."""
+    return _runs_with(session, ids, select(FindingRow.run_id).where(FindingRow.kind == Kind.BLIND.value))
+
+
+def checked_runs(session: Session, ids: Sequence[int]) -> set[int]:
+    """Those of some runs in which a check of a kind that pages could be made."""
+    made = (Verdict.FINE.value, Verdict.CHANGED.value)
+    kinds = [kind.value for kind in PAGING]
+    return _runs_with(session, ids, select(CheckRow.run_id).where(CheckRow.verdict.in_(made), CheckRow.kind.in_(kinds)))
+
+
+def _runs_with(session: Session, ids: Sequence[int], rows: Any) -> set[int]:
+    """Those of some runs of which there is a row; each run's own are looked through until one is found."""
+    found: set[int] = set()
+    for start in range(0, len(ids), _IDS):
+        is_there = rows.where(rows.selected_columns[0] == Run.id).correlate(Run).exists()
+        found.update(session.scalars(select(Run.id).where(Run.id.in_(ids[start : start + _IDS]), is_there)))
     return found
 
 
@@ -179,7 +215,7 @@ class WindowState:
 
 
 def windows(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[WindowState]:
-    """The windows that begin within a time, oldest first: healthy, info, warning, critical, no data, failed, skipped, waiting."""
+    """The windows that begin within a time, oldest first: healthy, info, warning, critical, cannot_tell, no_data, failed, skipped, waiting."""
     query = select(Run).where(
         Run.monitor_id == monitor_id, Run.kind.in_(("data", "performance")), Run.window_start >= start, Run.window_start < end,
     )  # fmt: skip
@@ -189,17 +225,21 @@ def windows(session: Session, monitor_id: int, start: datetime, end: datetime) -
         before = own.get(run.kind)
         if before is None or run.status == "done" or before.status != "done":
             own[run.kind] = run
-    return [_state(*span, runs) for span, runs in found.items()]
+    done = [run.id for runs in found.values() for run in runs.values() if run.status == "done"]
+    checked = checked_runs(session, done)
+    return [_state(*span, runs, checked) for span, runs in found.items()]
 
 
-def _state(start: datetime, end: datetime, runs: dict[str, Run]) -> WindowState:
+def _state(start: datetime, end: datetime, runs: dict[str, Run], checked: set[int]) -> WindowState:
     main = runs.get("data") or next(iter(runs.values()))
     done = [run for run in runs.values() if run.status == "done"]
     worst = max((run.severity or "none" for run in done), key=lambda each: Severity(each).rank, default="none")
     if main.status != "done":
         state = "waiting" if main.status in ("pending", "running") else main.status
     elif not main.rows:
-        state = "no data"
+        state = MonitorState.NO_DATA.value
+    elif worst in ("none", "info") and not any(run.id in checked for run in done):
+        state = MonitorState.CANNOT_TELL.value
     else:
         state = "healthy" if worst == "none" else worst
     paging = next((run for run in done if run.severity == worst), main)

@@ -86,7 +86,7 @@ VIEWS: dict[str, dict[str, TypeEngine[Any]]] = {
         "created_at": _TIME, "opened_at": _TIME, "launched_at": _TIME, "ended_at": _TIME,
     },
     "monitor_latest": {
-        "monitor": _TEXT, "model": _TEXT, "health": _TEXT, "since": _TIME, "open_alerts": Integer(), "open_retraining": Integer(),
+        "monitor": _TEXT, "model": _TEXT, "health": _TEXT, "state": _TEXT, "since": _TIME, "open_alerts": Integer(), "open_retraining": Integer(),
         "evaluated_until": _TIME, "last_severity": _TEXT, "last_run_at": _TIME, "open_runs": Integer(), "newest_event": _TIME,
         "newest_label": _TIME, "looked_at": _TIME, "source_error": _TEXT,
     },
@@ -179,7 +179,7 @@ class ReportDatabase:
         return self._view("monitor_retraining", wanted, "as_of", start, end, ("as_of", "request"), limit, offset)
 
     def latest(self) -> pd.DataFrame:
-        """One row a monitor: its health now."""
+        """One row a monitor: how it is now."""
         return self._view("monitor_latest", {}, "since", None, None, ("monitor",), None, 0)
 
     def metric_names(self, monitor: str) -> list[str]:

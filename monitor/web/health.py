@@ -10,6 +10,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import generate_latest
 from sqlalchemy.orm import Session
 
+from monitor.domain.monitor_state import MonitorState
 from monitor.errors import MonitorError
 from monitor.storage import daemons, measures
 from monitor.web.access import requires
@@ -113,13 +114,13 @@ class _Collector:
         )
         health = GaugeMetricFamily(
             "monitor_model_health",
-            "1 for how a monitor is: healthy, info, warning, critical, no data, waiting.",
+            f"1 for the state of a monitor: {', '.join(MonitorState)}.",
             labels=["monitor", "model", "health"],
         )
         fleet = self._site.fleet(session)
         for standing, spark, _ in fleet if len(fleet) <= MOST_MONITORS else ():
             name, model = standing.name, standing.model
-            health.add_metric([name, model, standing.health], 1)
+            health.add_metric([name, model, standing.state.value], 1)
             for kind, points in (("realised", spark.realised), ("estimated", spark.estimated)):
                 if points:
                     value.add_metric([name, model, spark.metric, kind], points[-1][1])

@@ -7,18 +7,21 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from monitor.domain.checks import Check, Kind, MetricValue
+from monitor.domain.checks import Check, Finding, Kind, MetricValue, Verdict
 from monitor.domain.grid import Window
 from monitor.errors import DatabaseUnreachableError, SchemaVersionError
-from monitor.storage import monitors, outbox, results, retention, retraining, runs, windows
+from monitor.storage import alerts, monitors, outbox, overview, results, retention, retraining, runs, windows
 from monitor.storage.database import Database
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
@@ -373,3 +376,61 @@ def test_a_day_that_is_rolled_up_in_two_goes_keeps_its_true_mean_and_extremes(da
     kept = database.read(lambda session: session.query(MetricDay).one())
     assert (kept.lowest, kept.highest, kept.number) == (1.0, 10.0, 4)
     assert kept.value == pytest.approx(4.5)
+
+
+STATES = st.fixed_dictionaries(
+    {
+        "alerts": st.lists(
+            st.tuples(
+                st.sampled_from(["blind", "drift", "self"]),
+                st.sampled_from(["info", "warning", "critical"]),
+                st.sampled_from(["pending", "firing", "resolved"]),
+            ),
+            max_size=2,
+        ),
+        "runs": st.lists(
+            st.tuples(
+                st.sampled_from(["data", "performance"]),
+                st.sampled_from(["done", "done", "failed"]),
+                st.integers(0, 1),
+                st.sampled_from(["quality", "drift", "blind"]),
+                st.sampled_from(["fine", "changed", "could_not_check"]),
+                st.booleans(),
+            ),
+            max_size=3,
+        ),
+    }
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STATES, min_size=8, max_size=8))
+def test_the_view_and_the_pages_tell_the_same_states(database: Database, fleet: list[dict[str, Any]]) -> None:
+    """The rule of domain/monitor_state.py stands in SQL, too: for notebooks and dashboards."""
+
+    def fill(session: Session) -> None:
+        for each in session.query(MonitorRow):
+            each.active_name = None
+        for number, given_state in enumerate(fleet):
+            row = add_monitor(session, f"m{number}")
+            for place, (kind, severity, state) in enumerate(given_state["alerts"]):
+                alert = alerts.upsert(session, row.id, row.uuid, kind, "", NOW + place * MINUTE, NOW)
+                alert.severity, alert.state = severity, state
+            for day, (kind, status, rows, check, verdict, judged) in enumerate(given_state["runs"]):
+                window = Window(NOW + timedelta(day), NOW + timedelta(day + 1))
+                run = runs.plan(session, row, kind, window, 0, window.end, NOW, judged=judged)
+                assert run is not None
+                run.status, run.rows = status, rows
+                asked = Check("x", kind=Kind(check), verdict=Verdict(verdict))
+                found = [Finding(**vars(asked))] if verdict == "changed" else []
+                results.store(session, run, Results([], [asked], found, None))
+
+    def states(session: Session) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        in_sql = session.execute(text("SELECT monitor, state, health FROM monitor_latest")).all()
+        in_python = {each.name: each.state.value for each in overview.fleet(session)}
+        return in_python, {row[0]: row[1] for row in in_sql}, {row[0]: row[2] for row in in_sql}
+
+    database.transact(fill)
+    in_python, in_sql, health = database.read(states)
+    assert in_python == in_sql
+    assert all(in_python[name] == "healthy" for name, each in health.items() if each == "healthy")

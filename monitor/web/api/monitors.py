@@ -52,7 +52,7 @@ def get_monitor(request: AnyRequest, name: Name) -> Monitor:
 
 def _shown(row: dict[str, Any]) -> Monitor:
     return Monitor(
-        row["name"], row["model"], row["health"], row["since"], row["tags"], row["open_alerts"], row["open_requests"], row["last_run"], row["due"],
+        row["name"], row["model"], row["state"], row["since"], row["tags"], row["open_alerts"], row["open_requests"], row["last_run"], row["due"],
         row["spark"].metric, row["value"], row["estimate"], row["source_error"],
     )  # fmt: skip
 

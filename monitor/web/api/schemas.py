@@ -7,6 +7,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 
+from monitor.domain.monitor_state import MonitorState
+
 T = TypeVar("T")
 
 
@@ -28,11 +30,11 @@ class Problem(Struct):
 
 
 class Monitor(Struct):
-    """A monitor as it stands."""
+    """A monitor as it stands. state: critical, warning, cannot_tell, no_data, waiting or healthy."""
 
     name: str
     model: str
-    health: str
+    state: MonitorState
     since: datetime | None
     tags: dict[str, str]
     open_alerts: int

@@ -8,13 +8,14 @@ from litestar import Response, get
 from litestar.params import FromQuery
 from sqlalchemy.orm import Session
 
+from monitor.domain.monitor_state import MonitorState
 from monitor.services.context import Context
 from monitor.storage import daemons, outbox
 from monitor.storage.overview import Spark, Standing
 from monitor.web.access import requires
 from monitor.web.site import AnyRequest, Lines, in_thread, page, site_of
 
-_ORDER = ("critical", "warning", "info", "no data", "waiting", "healthy")
+_ORDER = tuple(MonitorState)
 
 
 @get("/", guards=[requires("viewer")], include_in_schema=False)
@@ -22,7 +23,7 @@ _ORDER = ("critical", "warning", "info", "no data", "waiting", "healthy")
 def show(
     request: AnyRequest, q: FromQuery[str] = "", health: FromQuery[str] = "", sort: FromQuery[str] = "health"
 ) -> Response[str]:
-    """Every monitor: health, performance and drift of late, runs, what is open."""
+    """Every monitor: state, performance and drift of late, runs, what is open."""
     site = site_of(request)
 
     def read(session: Session) -> dict[str, Any]:
@@ -31,10 +32,10 @@ def show(
 
     found = site.read(read)
     rows = found["rows"]
-    counts = {each: sum(row["health"] == each for row in rows) for each in _ORDER}
-    wanted = [row for row in rows if q.lower() in row["words"] and health in ("", row["health"])]
+    counts = {each.value: sum(row["state"] == each for row in rows) for each in _ORDER}
+    wanted = [row for row in rows if q.lower() in row["words"] and health in ("", row["state"])]
     keys = {
-        "health": lambda row: (_ORDER.index(row["health"]), row["name"]), "name": lambda row: row["name"], "alerts": lambda row: (-row["open_alerts"], row["name"]),
+        "health": lambda row: (_ORDER.index(row["state"]), row["name"]), "name": lambda row: row["name"], "alerts": lambda row: (-row["open_alerts"], row["name"]),
         "last": lambda row: -(row["last_run"].timestamp() if row["last_run"] else 0),
     }  # fmt: skip
     wanted.sort(key=keys.get(sort, keys["health"]))
