@@ -105,13 +105,13 @@ def served(project: Project, users: Sequence[str] = (), **web: Any) -> Iterator[
         context.database.transact(people.add_user, role, hashed(PASSWORD), role, datetime.now(UTC))
     server = WebServer(context, workers, Web(port=0, **web))
     with server:
-        wait_until(lambda: _answers(server.url), 20)
+        wait_until(lambda: answers(server.url), 20)
         yield Served(server.url, context.database, context)
         context.stopping.set()
     workers.close()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return bool(url) and requests.get(f"{url}/healthz", timeout=1).ok
     except requests.RequestException:
