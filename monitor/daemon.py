@@ -87,9 +87,12 @@ class Daemon:
         only: str | None = None,
         catches_up: bool = True,
         progress: Progress | None = None,
+        workers: Workers | None = None,
     ) -> None:
+        """workers: those of somebody who uses them before and after, and closes them; without, the daemon has its own."""
         self.context = Context(loaded, open_database(loaded), clock or SystemClock(), only=only, catches_up=catches_up)
-        self.workers = Workers()
+        self.workers = workers or Workers()
+        self._own_workers = workers is None
         cluster = loaded.configuration.workers.dask
         self.executor = Executor(self.context, self.workers if cluster is None else DaskWorkers(cluster))
         self.deliverer = Deliverer(self.context)
@@ -131,7 +134,8 @@ class Daemon:
             self.deliverer.close()
             self.launcher.close()
             for workers in {self.workers, self.executor.workers}:
-                workers.close()
+                if self._own_workers or workers is not self.workers:
+                    workers.close()
             self.context.database.transact(daemons.leave, self.context.owner)
         except MonitorError as error:
             log.error("stop_not_stored", error=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -39,11 +40,13 @@ from monitor.services.specs import (
 from monitor.sources.files import fingerprint
 from monitor.sources.log import Log, hide_sensitive, read_frame
 from monitor.sources.recent import keep, labelled, samples_of
+from monitor.sources.spec import Place
 
 # Of fewer rows no rolling reference is made.
 _FEWEST_ROLLING = 200
-# The reference that this worker has fitted last, by what it was fitted on.
+# The references that this worker has fitted last, by what they were fitted on; so many, since each holds its rows.
 _fitted: dict[str, FittedReference] = {}
+_MOST_FITTED = 4
 
 
 def look(spec: LookSpec) -> Look:
@@ -71,15 +74,26 @@ def plain_counts(counts: WindowCounts) -> dict[str, Any]:
 
 
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
-    """Read reference data and fit it. Monitors that name the same file, unchanged, share what the worker has fitted."""
+    """Read reference data and fit it. Monitors that name the same file, or one that holds the same bytes, share what the worker has fitted."""
     path = None if spec.place is None else spec.place.own_path
     if spec.place is None or path is None or spec.healthy:
         return _fit(spec)
-    key = repr((spec, fingerprint(path, spec.place.shown)))
+    key = _key(spec, spec.place, path)
     if key not in _fitted:
-        _fitted.clear()
+        if len(_fitted) >= _MOST_FITTED:
+            del _fitted[next(iter(_fitted))]
         _fitted[key] = _fit(spec)
     return _fitted[key]
+
+
+def _key(spec: ReferenceSpec, place: Place, path: str) -> str:
+    """What a reference is made from: the bytes of a single file, or the names, sizes and times of several, and how they are read."""
+    file = Path(path)
+    if not file.is_file():
+        return repr((spec, fingerprint(path, place.shown)))
+    with file.open("rb") as opened:
+        content = hashlib.file_digest(opened, "sha256").hexdigest()
+    return repr((replace(spec, place=replace(place, shown="", path="".join(file.suffixes))), content))
 
 
 def _fit(spec: ReferenceSpec) -> FittedReference:
