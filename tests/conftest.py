@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import pytest
-import yaml
+# One thread for each test process, and for what it starts: OpenMP's threads of several processes fight over the cores.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-from tests import servers
+import numpy as np  # noqa: E402 - these read the variables when they are imported
+import pandas as pd  # noqa: E402
+import pytest  # noqa: E402
+import yaml  # noqa: E402
+
+from tests import servers  # noqa: E402
+from tests.commands import run_here  # noqa: E402
+from tests.processes import locked  # noqa: E402
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -89,7 +97,7 @@ class Project:
         """Work through everything that is due, with the real daemon."""
         from monitor.daemon import Daemon
 
-        with Daemon(self.loaded(), **options) as daemon:
+        with Daemon(self.loaded(), **{"workers": shared_workers(), **options}) as daemon:
             return daemon.run_until_idle()
 
     def replay(self) -> Any:
@@ -98,7 +106,7 @@ class Project:
         from monitor.domain.clock import ReplayClock
         from monitor.services.apply_configuration import BEGINNING
 
-        with Daemon(self.loaded(), clock=ReplayClock(BEGINNING)) as daemon:
+        with Daemon(self.loaded(), clock=ReplayClock(BEGINNING), workers=shared_workers()) as daemon:
             return daemon.replay()
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -115,6 +123,14 @@ class Project:
             return [tuple(row) for row in connection.exec_driver_sql(sql.replace("?", "%s"), parameters)]
 
 
+@cache
+def shared_workers() -> Any:
+    """The workers of this test process: they have imported and fitted already what the next daemon asks for."""
+    from monitor.services.workers import Workers
+
+    return Workers()
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project of 20 days: the model is healthy in all of them."""
@@ -122,11 +138,30 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A service that has seen a model decay (`tests.web.lived`), for tests that look at pages and the API; what they change they change back."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of this session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Project:
+    """A service that has seen a model decay (`tests.web.lived`), for tests that look at pages and the API; what they change they change back.
+
+    Each test process has a copy of its own of what one of them has lived through.
+    """
     from tests.web import lived
 
-    return lived(made_in(tmp_path_factory.mktemp("history")))
+    original = shared_folder / "history"
+    with locked(shared_folder / "history.lock"):
+        if not (original / "values.yaml").exists():
+            shutil.rmtree(original, ignore_errors=True)
+            original.mkdir()
+            values = lived(made_in(original)).values
+            (original / "values.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    folder = tmp_path_factory.mktemp("history") / "project"
+    shutil.copytree(original, folder)
+    return Project(folder, yaml.safe_load((folder / "values.yaml").read_text()))
 
 
 def made_in(folder: Path) -> Project:
@@ -199,7 +234,7 @@ def receiver() -> Iterator[Receiver]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield Receiver(f"http://127.0.0.1:{server.server_address[1]}/hook", received, answers)
     server.shutdown()
@@ -208,41 +243,43 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def monitor_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line as a user does."""
+    """Run the command line as a user does, in this process (`run_here`)."""
+    return run_here
 
-    def run(
-        *arguments: str, cwd: Path, environment: dict[str, str] | None = None, timeout: float = 240
-    ) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def monitor_process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own, for what depends on that."""
+
+    def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / "monitor"), *arguments]
-        return subprocess.run(
-            command,
-            cwd=cwd,
-            env=os.environ | (environment or {}),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[servers.Server]:
-    """A PostgreSQL server of the tests' own."""
-    servers.require(servers.PostgreSQL)
-    server = servers.PostgreSQL()
-    yield server
-    server.stop()
+def fork_server() -> Iterator[None]:
+    """The fork server of this process, with everything imported before the first test asks for a worker: one that a command which only looks at data started would have nothing to share."""
+    shared_workers().call("time:sleep", 0)
+    yield
+    shared_workers().close()
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[servers.Server]:
-    """A MariaDB server of the tests' own."""
+def postgresql(shared_folder: Path) -> Iterator[servers.Server]:
+    """The PostgreSQL server of this session; a test has a database of its own on it."""
+    servers.require(servers.PostgreSQL)
+    with servers.of_session(servers.PostgreSQL, shared_folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb(shared_folder: Path) -> Iterator[servers.Server]:
+    """The MariaDB server of this session; a test has a database of its own on it."""
     servers.require(servers.MariaDB)
-    server = servers.MariaDB()
-    yield server
-    server.stop()
+    with servers.of_session(servers.MariaDB, shared_folder) as server:
+        yield server
 
 
 @pytest.fixture
@@ -270,6 +307,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+# They take the longest: none of them may be left to run alone at the end.
+FIRST = ("chaos/", "test_demo", "test_real_data", "test_history_is_the_same", "killed", "test_spark")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first, so that it does not run alone at the end."""
-    items.sort(key=lambda item: "chaos" not in item.nodeid)
+    """The longest tests first."""
+    items.sort(key=lambda item: next((at for at, name in enumerate(FIRST) if name in item.nodeid), len(FIRST)))

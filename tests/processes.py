@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,14 @@ def is_worker(pid: int) -> bool:
         return Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
     except OSError:
         return False
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone among all test processes, for as long as this is entered."""
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def wait_until(condition: Any, seconds: float = 60) -> None:

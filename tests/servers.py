@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,11 +12,16 @@ import tempfile
 import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import psycopg
 import pymysql
 import pytest
+
+from tests.processes import locked, wait_until
 
 
 def free_port() -> int:
@@ -56,6 +62,17 @@ class Server(ABC):
             assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
             assert time.monotonic() < deadline, f"{self.name} did not start in time"
             time.sleep(0.1)
+
+    def detached(self) -> dict[str, str | int]:
+        """What another process needs to know of a running server, for `attached`."""
+        return {"folder": str(self.folder), "port": self.port, "pid": self.process.pid}
+
+    @classmethod
+    def attached(cls, known: dict[str, str | int]) -> Self:
+        """A server that another process has started: databases can be made on it and dropped, no more."""
+        server = cls.__new__(cls)
+        server.folder, server.port = Path(str(known["folder"])), int(known["port"])
+        return server
 
     def kill(self) -> None:
         """As a power cut would; its children go with it, being in want of their parent."""
@@ -208,6 +225,45 @@ class MariaDB(Server):
 
     def url(self, database: str) -> str:
         return f"mysql://monitor@127.0.0.1:{self.port}/{database}"
+
+
+@contextmanager
+def of_session(kind: type[PostgreSQL] | type[MariaDB], shared: Path) -> Iterator[Server]:
+    """One server for all test processes of a session: the first starts it, the last stops it.
+
+    shared: a folder that they have in common.
+    """
+    state, lock = shared / f"{kind.name}.json", shared / f"{kind.name}.lock"
+    with locked(lock):
+        known = json.loads(state.read_text()) if state.exists() else {**kind().detached(), "users": 0}
+        state.write_text(json.dumps(known | {"users": known["users"] + 1}))
+    try:
+        yield kind.attached(known)
+    finally:
+        with locked(lock):
+            known = json.loads(state.read_text())
+            if known["users"] > 1:
+                state.write_text(json.dumps(known | {"users": known["users"] - 1}))
+            else:
+                state.unlink()
+                _end(known["pid"], kind.stop_signal)
+                shutil.rmtree(known["folder"], ignore_errors=True)
+
+
+def _end(pid: int, number: int) -> None:
+    """End a process that may be another's child, and wait until it is gone."""
+    os.kill(pid, number)
+    process = Path(f"/proc/{pid}/stat")
+
+    def is_gone() -> bool:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            return process.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    wait_until(is_gone, 60)
 
 
 def require(kind: type[PostgreSQL] | type[MariaDB]) -> None:

@@ -19,10 +19,10 @@ from tests.conftest import Project, Receiver, logged, status
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_help_answers_in_under_a_second(tmp_path: Path, monitor_command: Command) -> None:
-    monitor_command("--help", cwd=tmp_path)
+def test_help_answers_in_under_a_second(tmp_path: Path, monitor_process: Command) -> None:
+    monitor_process("--help", cwd=tmp_path)
     started = time.monotonic()
-    assert "init" in monitor_command("--help", cwd=tmp_path).stdout
+    assert "init" in monitor_process("--help", cwd=tmp_path).stdout
     assert time.monotonic() - started < 1
 
 

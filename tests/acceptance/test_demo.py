@@ -18,7 +18,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_the_demo_ends_well_and_calmly(tmp_path: Path, monitor_command: Command) -> None:
-    told = monitor_command("demo", cwd=tmp_path, timeout=280)
+    told = monitor_command("demo", cwd=tmp_path)
     assert told.returncode == 0, told.stdout + told.stderr
     config = ("-c", "monitor-demo/monitor.yaml")
     alerts = json.loads(monitor_command("alerts", "list", "--all", "--json", *config, cwd=tmp_path).stdout)

@@ -231,15 +231,11 @@ def test_an_address_that_others_reach_takes_somebody_who_may_log_in(project: Pro
 
 
 def test_people_and_tokens_are_managed_by_commands(project: Project, monitor_command: Any) -> None:
-    import subprocess
-    import sys
-    from pathlib import Path
-
     project.write()
-    command = [str(Path(sys.executable).parent / "monitor"), "users", "add", "ann", "--role", "admin"]
-    short = subprocess.run(command, cwd=project.folder, input="short\n", capture_output=True, text=True, check=False)
+    command = ("users", "add", "ann", "--role", "admin")
+    short = monitor_command(*command, cwd=project.folder, given="short\n")
     assert (short.returncode, "at least 12" in short.stderr) == (2, True)
-    subprocess.run(command, cwd=project.folder, input=f"{PASSWORD}\n", capture_output=True, text=True, check=True)
+    assert monitor_command(*command, cwd=project.folder, given=f"{PASSWORD}\n").returncode == 0
     assert json.loads(monitor_command("users", "list", "--json", cwd=project.folder).stdout)[0]["role"] == "admin"
     token = monitor_command("tokens", "create", "ci", "--for", "90d", cwd=project.folder).stdout.strip()
     assert token.startswith("mon_")

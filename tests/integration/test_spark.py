@@ -106,5 +106,6 @@ def test_a_monitor_on_spark_has_the_same_history(project: Project, tmp_path: Pat
     expected = history(project)
     (project.folder / "monitor.db").rename(tmp_path / "here.db")
     project.monitor["source"]["engine"] = "spark"
-    project.run()
+    project.values["workers"] = {"processes": 1}  # each would start a Java of its own
+    project.run(workers=None)
     assert history(project) == expected
