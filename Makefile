@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench bench-detection bench-database bench-web replay replay-compare chaos docs pins clean
+.PHONY: demo test test-fast test-long lint bench bench-detection bench-database bench-web replay replay-compare chaos docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -21,8 +21,17 @@ lint: .venv/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Everything but what cannot be short.
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
+
+# Under a minute, while one works: no servers, no processes.
+test-fast: lint
+	$(BIN)/pytest -n 2 --dist worksteal -m "not long" tests/unit
+
+# What `make test` leaves out: random kills, whole data sets, every size of a page, many examples.
+test-long: .venv/.installed
+	$(BIN)/pytest -n 2 --dist worksteal -m long --timeout 1200
 
 bench: .venv/.installed
 	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_window.py
@@ -48,9 +57,9 @@ replay: .venv/.installed
 replay-compare: .venv/.installed
 	$(BIN)/python -m tests.replay_compare $(BASE) $(ARGS)
 
-# At least 200 kills of daemons, workers and servers (`make test` has 20); MONITOR_CHAOS_SEED=n replays one that failed.
+# At least 200 kills of daemons, workers and servers (`make test` has 4, `make test-long` 20); MONITOR_CHAOS_SEED=n replays one that failed.
 chaos: .venv/.installed
-	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q tests/chaos
+	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q -m long tests/chaos
 
 docs: .venv/.installed
 	$(BIN)/python docs/make_reference.py

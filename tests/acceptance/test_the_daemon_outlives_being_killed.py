@@ -41,6 +41,7 @@ def start(project: Project, mark: str, *arguments: str) -> subprocess.Popen[byte
     )
 
 
+@pytest.mark.long
 def test_a_daemon_killed_at_random_moments_leaves_the_same_history_and_no_process(
     project: Project, tmp_path: Path
 ) -> None:
@@ -152,19 +153,19 @@ def test_serve_works_delivers_and_stops_cleanly_on_sigterm(project: Project, rec
     assert len(told()) == len(set(told()))
 
 
-def test_a_second_daemon_on_a_sqlite_database_is_refused(project: Project, monitor_command: Any) -> None:
+def test_a_second_daemon_on_a_sqlite_database_is_refused(project: Project, monitor_process: Any) -> None:
     from monitor.storage.daemons import DatabaseLock
 
     project.write()
     lock = DatabaseLock(project.folder / "monitor.db")
     assert lock.acquire()
-    refused = monitor_command("run", cwd=project.folder)
+    refused = monitor_process("run", cwd=project.folder)
     lock.release()
     assert refused.returncode == 2
     assert "one at a time" in refused.stderr
 
 
-@pytest.mark.parametrize("server", ["empty_postgresql", "empty_mariadb"])
+@pytest.mark.parametrize("server", ["empty_postgresql", pytest.param("empty_mariadb", marks=pytest.mark.long)])
 def test_two_daemons_share_a_database_and_store_each_result_once(
     project: Project, server: str, request: pytest.FixtureRequest
 ) -> None:

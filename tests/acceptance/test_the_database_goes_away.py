@@ -78,6 +78,7 @@ def test_a_connection_that_is_half_open_is_shut_and_its_transaction_done_on_anot
     assert len(tries) == 2
 
 
+@pytest.mark.long
 def test_as_process_1_in_another_zone_every_loop_works_again_and_sigterm_twice_gives_work_back_at_once(
     project: Project, empty_postgresql: str
 ) -> None:

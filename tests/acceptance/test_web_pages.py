@@ -138,8 +138,15 @@ def test_names_are_shown_as_text_and_sensitive_values_nowhere(tab: Watched) -> N
     assert "sandbox" in report.headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1200, "light"),
+        (390, "dark"),
+        pytest.param(1200, "dark", marks=pytest.mark.long),
+        pytest.param(390, "light", marks=pytest.mark.long),
+    ],
+)
 def test_every_page_is_usable_by_everybody(browser: Any, site: Served, scheme: str, width: int) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -218,10 +218,14 @@ class Interleavings(RuleBasedStateMachine):
         assert self.world.database.read(lambda session: session.query(MonitorRow).count()) == 1
 
 
+FEW = settings(max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(
-    max_examples=300 if "MONITOR_LONG" in os.environ else 10,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestInterleavings.settings = FEW
+
+
+@pytest.mark.long
+class TestManyInterleavings(Interleavings.TestCase):
+    """The same with many examples."""
+
+    settings = settings(FEW, max_examples=300)

@@ -65,7 +65,11 @@ def evidently(method: str, before: pd.Series, after: pd.Series, sort: Sort) -> f
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("method", DRIFT_METHODS)
+@pytest.mark.parametrize(
+    # Evidently's own takes half a minute.
+    "method",
+    [pytest.param(name, marks=[pytest.mark.long] if name == "TVD" else []) for name in DRIFT_METHODS],
+)
 def test_every_method_gives_evidentlys_score(method: str) -> None:
     compared = 0
     for sort, cases in (("numerical", NUMBERS), ("categorical", CATEGORIES)):
