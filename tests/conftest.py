@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +28,8 @@ from tests import servers  # noqa: E402
 from tests.commands import run_here  # noqa: E402
 from tests.processes import locked  # noqa: E402
 
+# The environment variable that names the folder of a session to all its processes.
+SESSION = "MONITOR_TEST_SESSION"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -138,10 +141,9 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder() -> Path:
     """A folder that all test processes of this session have in common."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return Path(os.environ[SESSION])
 
 
 @pytest.fixture(scope="session")
@@ -267,19 +269,17 @@ def fork_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(shared_folder: Path) -> Iterator[servers.Server]:
+def postgresql(shared_folder: Path) -> servers.Server:
     """The PostgreSQL server of this session; a test has a database of its own on it."""
     servers.require(servers.PostgreSQL)
-    with servers.of_session(servers.PostgreSQL, shared_folder) as server:
-        yield server
+    return servers.of_session(servers.PostgreSQL, shared_folder)
 
 
 @pytest.fixture(scope="session")
-def mariadb(shared_folder: Path) -> Iterator[servers.Server]:
+def mariadb(shared_folder: Path) -> servers.Server:
     """The MariaDB server of this session; a test has a database of its own on it."""
     servers.require(servers.MariaDB)
-    with servers.of_session(servers.MariaDB, shared_folder) as server:
-        yield server
+    return servers.of_session(servers.MariaDB, shared_folder)
 
 
 @pytest.fixture
@@ -305,6 +305,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/monitor.db"
     url: str = request.getfixturevalue(f"empty_{request.param}")
     return url
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that a session begins with makes the folder that its test processes share."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SESSION] = tempfile.mkdtemp(prefix="monitor-session-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """It ends what they have started together, however the session ended."""
+    if not hasattr(config, "workerinput"):
+        shared = Path(os.environ.pop(SESSION))
+        servers.end_session(shared)
+        shutil.rmtree(shared, ignore_errors=True)
 
 
 # They take the longest: none of them may be left to run alone at the end.

@@ -12,8 +12,7 @@ import tempfile
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -227,39 +226,38 @@ class MariaDB(Server):
         return f"mysql://monitor@127.0.0.1:{self.port}/{database}"
 
 
-@contextmanager
-def of_session(kind: type[PostgreSQL] | type[MariaDB], shared: Path) -> Iterator[Server]:
-    """One server for all test processes of a session: the first starts it, the last stops it.
+def of_session(kind: type[PostgreSQL] | type[MariaDB], shared: Path) -> Server:
+    """One server for all test processes of a session, which the first to ask starts; `end_session` stops it.
 
     shared: a folder that they have in common.
     """
-    state, lock = shared / f"{kind.name}.json", shared / f"{kind.name}.lock"
-    with locked(lock):
-        known = json.loads(state.read_text()) if state.exists() else {**kind().detached(), "users": 0}
-        state.write_text(json.dumps(known | {"users": known["users"] + 1}))
-    try:
-        yield kind.attached(known)
-    finally:
-        with locked(lock):
+    state = shared / f"{kind.name}.json"
+    with locked(shared / f"{kind.name}.lock"):
+        if not state.exists():
+            state.write_text(json.dumps(kind().detached()))
+    return kind.attached(json.loads(state.read_text()))
+
+
+def end_session(shared: Path) -> None:
+    """Stop the servers of a session and remove their data."""
+    for kind in (PostgreSQL, MariaDB):
+        state = shared / f"{kind.name}.json"
+        if state.exists():
             known = json.loads(state.read_text())
-            if known["users"] > 1:
-                state.write_text(json.dumps(known | {"users": known["users"] - 1}))
-            else:
-                state.unlink()
-                _end(known["pid"], kind.stop_signal)
-                shutil.rmtree(known["folder"], ignore_errors=True)
+            _end(known["pid"], kind.stop_signal)
+            shutil.rmtree(known["folder"], ignore_errors=True)
 
 
 def _end(pid: int, number: int) -> None:
     """End a process that may be another's child, and wait until it is gone."""
-    os.kill(pid, number)
-    process = Path(f"/proc/{pid}/stat")
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
     def is_gone() -> bool:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         try:
-            return process.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
         except OSError:
             return True
 
