@@ -15,6 +15,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.schema import tidy, utc_times
 from monitor.analysis.verdict import ranked, settle
 from monitor.domain.checks import Checks, MetricValue, WindowCounts
+from monitor.domain.names import check_names
 from monitor.errors import UsageError
 
 
@@ -31,12 +32,15 @@ def evaluate(
     frame: the window's rows (or a sample of them), one row a prediction; labels are used where the label column is there.
     recent: labelled rows whose labels were known then; they refresh the estimator of performance without labels.
     window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame if not given.
-    Raises DataError where neither prediction nor probability can be found in rows that are there.
+    Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks whose names
+    can never page with this reference.
     """
     frame = tidy(frame, reference.columns.all_names)
+    checks = checks or Checks()
+    check_names(checks, reference.task, reference.columns, reference.sorts)
     if window is not None:
         frame = _inside(frame, reference, window)
-    question = Question.of(reference, frame, recent, counts or count(frame, reference), checks or Checks())
+    question = Question.of(reference, frame, recent, counts or count(frame, reference), checks)
     metrics, answers = [MetricValue("row_count", value=float(question.counts.rows))], []
     for check in REGISTRY:
         if check.asked(question):

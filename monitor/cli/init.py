@@ -136,7 +136,8 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
         f"    windows: {{length: {proposal.length}, start: {_moment(proposal.start)}}}     # about {_rows_a_window(proposal)} rows each; timezone: and delay: as needed"
     )
     harm = "mae: 10%" if proposal.task == "regression" else "roc_auc: 0.02" if columns.probability else "accuracy: 0.02"
-    lines.append(f"    checks: {{harm: {{{harm}}}}}              # the smallest loss worth waking someone")
+    if spec.labels is not None or proposal.labels_in_log or columns.probability or proposal.task == "regression":
+        lines.append(f"    checks: {{harm: {{{harm}}}}}              # the smallest loss worth waking someone")
     lines.append("    alerts: {false_pages_per_month: 1, channels: []}     # name channels of below here")
     return "\n".join(lines) + "\n", secrets
 

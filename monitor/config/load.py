@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from monitor.config import secrets, yaml_text
 from monitor.config.model import Configuration, Loaded, MonitorConfig
 from monitor.domain.columns import KNOWN_NAMES
+from monitor.domain.metrics import nearest
+from monitor.domain.names import mistakes
 from monitor.errors import ConfigurationError
 
 # What the neighbours call our things (Evidently, NannyML, Alertmanager, Prometheus, whylogs).
@@ -252,9 +253,9 @@ def _unknown(name: str, known: list[str], where: str) -> str:
     neighbour = NEIGHBOURS.get(name.lower())
     if neighbour in known:
         return f"{prefix}`{name}` is called `{neighbour}` here"
-    close = difflib.get_close_matches(name, known, 1, 0.6)
+    close = nearest(name, known)
     if close:
-        return f"{prefix}there is no `{name}`; did you mean `{close[0]}`?"
+        return f"{prefix}there is no `{name}`; did you mean `{close}`?"
     return f"{prefix}there is no `{name}`" + (f"; the names are: {', '.join(known)}" if known else "")
 
 
@@ -301,6 +302,8 @@ def _named(
     if monitor.retraining and monitor.retraining.launcher not in configuration.launchers:
         launcher = monitor.retraining.launcher
         yield f"{document.place((*keys, 'retraining', 'launcher'))}: {_absent('launcher', launcher, configuration.launchers)}"
+    for mistake in mistakes(monitor.checks.named, monitor.watched()):
+        yield f"{document.place((*keys, 'checks', *mistake.keys))}: {mistake.text}"
     columns = monitor.to_columns()
     lower: dict[str, str] = {}
     for name in dict.fromkeys([*columns.parts, *(columns.features or ())]):
@@ -310,8 +313,8 @@ def _named(
 
 
 def _absent(kind: str, name: str, known: dict[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, 1, 0.6)
-    hint = f"did you mean `{close[0]}`?" if close else f"the {kind}s are: {', '.join(known) or 'none'}"
+    close = nearest(name, known)
+    hint = f"did you mean `{close}`?" if close else f"the {kind}s are: {', '.join(known) or 'none'}"
     return f"there is no {kind} `{name}`; {hint}"
 
 

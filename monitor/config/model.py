@@ -20,10 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from monitor.domain.checks import DRIFT_METHODS, CheckKey, Checks, Harm, Threshold
+from monitor.domain.checks import CheckKey, Checks, Harm, Threshold
 from monitor.domain.columns import Columns
 from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
+from monitor.domain.names import Named, Watched, checked_columns
 from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
 
@@ -352,13 +353,11 @@ class ChecksConfig(Entry):
             _as_value_error(Threshold.of, each)
         return value
 
-    @field_validator("drift_methods")
-    @classmethod
-    def _known_methods(cls, value: dict[str, str]) -> dict[str, str]:
-        for method in value.values():
-            if method not in DRIFT_METHODS:
-                raise ValueError(f"there is no drift method {method}; they are: {', '.join(DRIFT_METHODS)}")
-        return value
+    @property
+    def named(self) -> Named:
+        """The names of metrics and columns in it."""
+        thresholds = {metric: tuple(limit.get("columns") or ()) for metric, limit in self.thresholds.items()}
+        return Named(tuple(self.harm), thresholds, self.drift_methods, self.segments)
 
     def to_checks(self, false_alarm_rate: float, page_confidence: float) -> Checks:
         """As the analysis takes them; the rate and the confidence are worked out by the service."""
@@ -499,6 +498,14 @@ class MonitorConfig(Entry):
     def to_columns(self) -> Columns:
         """The columns as the analysis takes them."""
         return self.columns.to_columns(self.checks.segments)
+
+    def watched(self, columns: list[str] | None = None) -> Watched:
+        """What is known of the model and its data. columns: those of its source, where these are known."""
+        parts = self.to_columns()
+        if columns is None and parts.features is not None:
+            columns = []
+        checked = None if columns is None else checked_columns(parts, columns)
+        return Watched(self.task, bool(parts.probabilities), self.labels is not None, checked)
 
     def in_windows(self, value: int | Duration) -> int:
         """A number of windows; a length of time is rounded up to windows."""

@@ -9,6 +9,8 @@ from enum import Enum, StrEnum
 from functools import total_ordering
 from typing import Any, NamedTuple
 
+from monitor.domain.kinds import Kind as Kind
+from monitor.domain.names import Named, Watched, raise_mistakes
 from monitor.errors import UsageError
 
 
@@ -50,11 +52,6 @@ class Severity(Enum):
         return self.value
 
 
-# Evidently's drift methods, by its names.
-DRIFT_METHODS = (
-    "wasserstein", "jensenshannon", "psi", "kl_div", "hellinger", "ks", "chisquare", "z", "t_test", "mannw", "anderson", "cramer_von_mises",
-    "ed", "es", "fisher_exact", "g_test", "TVD", "empirical_mmd",
-)  # fmt: skip
 _RANKS = {severity.value: rank for rank, severity in enumerate(Severity)}
 
 
@@ -63,26 +60,6 @@ def _severity(value: object) -> Severity:
         return value if isinstance(value, Severity) else Severity(value)
     except ValueError:
         raise UsageError(f"'{value}' is no severity; they are: {', '.join(s.value for s in Severity)}") from None
-
-
-class Kind(StrEnum):
-    """The kinds of findings and alerts."""
-
-    PERFORMANCE = "performance"
-    ESTIMATED_PERFORMANCE = "estimated_performance"
-    DRIFT = "drift"
-    QUALITY = "quality"
-    NO_DATA = "no_data"
-    NO_LABELS = "no_labels"
-    BLIND = "blind"
-    SELF = "self"
-
-    @property
-    def folds(self) -> str:
-        """The kind of run whose results open and resolve such alerts, those of labels aside (`domain.folds`); '' for `self`, which is not folded."""
-        if self is Kind.SELF:
-            return ""
-        return "performance" if self in (Kind.PERFORMANCE, Kind.NO_LABELS) else "data"
 
 
 @dataclass(frozen=True)
@@ -102,6 +79,8 @@ class Threshold:
         """From a mapping with `lower`, `upper`, `severity` and `columns`, as the configuration writes it."""
         if isinstance(value, Threshold):
             return value
+        if not isinstance(value, Mapping):
+            raise UsageError(f"a threshold is a mapping such as {{upper: 0.2}}, not {value}")
         unknown = set(value) - {"lower", "upper", "severity", "columns"}
         if unknown:
             raise UsageError(f"a threshold has lower, upper, severity and columns, not {', '.join(sorted(unknown))}")
@@ -109,7 +88,7 @@ class Threshold:
             value.get("lower"),
             value.get("upper"),
             _severity(value.get("severity", "warning")),
-            {str(name): cls.of(each) for name, each in value.get("columns", {}).items()},
+            {str(name): cls.of(each) for name, each in (value.get("columns") or {}).items()},
         )
 
 
@@ -148,6 +127,7 @@ class Checks:
     thresholds: limits of the user's own, by metric. harm: the smallest loss that counts, by metric.
     segments: some of `Columns.segments`; all if None. only: kinds to check; all if None.
     drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or `categorical`.
+    Raises UsageError for names that can never page: unknown metrics and methods, metrics without an interval in `harm`.
     """
 
     false_alarm_rate: float = 0.01
@@ -166,8 +146,16 @@ class Checks:
             self, "thresholds", {metric: Threshold.of(value) for metric, value in self.thresholds.items()}
         )
         object.__setattr__(self, "harm", {metric: Harm.of(value) for metric, value in self.harm.items()})
+        object.__setattr__(self, "segments", None if self.segments is None else tuple(self.segments))
+        raise_mistakes(self.named, Watched())
         if self.only is not None:
             object.__setattr__(self, "only", tuple(Kind(kind).value for kind in self.only))
+
+    @property
+    def named(self) -> Named:
+        """The names of metrics and columns in it."""
+        thresholds = {metric: tuple(limit.columns) for metric, limit in self.thresholds.items()}
+        return Named(tuple(self.harm), thresholds, self.drift_methods, self.segments or ())
 
     def asks(self, kind: Kind) -> bool:
         """Whether findings of this kind are looked for."""

@@ -278,7 +278,7 @@ def _rolled(
     rest = evaluate(reference, window, recent=known, counts=counts, checks=replace(checks, only=others))
     rows = _without_own_columns(earlier, reference.columns).drop(columns=reference.columns.label or "", errors="ignore")
     rolling = Reference.fit(rows, replace(reference.columns, label=None), reference.task)
-    moved = evaluate(rolling, window, counts=counts, checks=replace(checks, only=(drift,)))
+    moved = evaluate(rolling, window, counts=counts, checks=_without(checks, reference.columns.label, drift))
     return replace(
         rest,
         metrics=[*rest.metrics, *(each for each in moved.metrics if each.metric != "row_count")],
@@ -286,6 +286,16 @@ def _rolled(
         findings=[*rest.findings, *moved.findings],
         figures=moved.figures,
     )
+
+
+def _without(checks: Checks, label: str | None, only: str) -> Checks:
+    """The checks of one kind, without the limits of the label, which is in no rolling reference."""
+    thresholds = {
+        metric: replace(limit, columns={name: each for name, each in limit.columns.items() if name != label})
+        for metric, limit in checks.thresholds.items()
+    }
+    methods = {name: method for name, method in checks.drift_methods.items() if name != label}
+    return replace(checks, only=(only,), thresholds=thresholds, drift_methods=methods)
 
 
 def _needed(spec: RunSpec) -> tuple[str, ...]:

@@ -162,11 +162,6 @@ def test_a_heartbeat_that_comes_too_seldom_for_its_lease_is_a_mistake(tmp_path: 
     assert load(tmp_path / "monitor.yaml").configuration.workers.heartbeat_s == 2
 
 
-def test_a_drift_method_that_evidently_has_not_is_a_mistake(tmp_path: Path) -> None:
-    found = problems(tmp_path, GOOD + "    checks: {drift_methods: {numerical: wasserstien}}\n")
-    assert "there is no drift method wasserstien; they are: wasserstein" in found[0]
-
-
 def test_what_opened_an_alert_is_told_by_its_fields_whatever_characters_names_have(tmp_path: Path) -> None:
     text = (
         GOOD.replace("prediction: y", "prediction: y, features: ['a|b']")
@@ -199,3 +194,59 @@ def test_without_labels_nothing_is_asked_of_them(tmp_path: Path) -> None:
     monitor = load(tmp_path / "monitor.yaml").configuration.monitors["churn"]
     asked = [name for name, fold in BY_NAME.items() if monitor.asks(fold, [])]
     assert asked == ["estimated_performance", "drift", "quality", "no_data", "blind"]
+
+
+def test_a_name_in_checks_that_can_never_page_is_a_mistake_with_its_line(tmp_path: Path) -> None:
+    text = GOOD.replace("prediction: y}", "prediction: y, features: [income, age]}") + (
+        "    labels: {delay: 7d}\n"
+        "    checks:\n"
+        "      harm:\n"
+        "        accuracy: 0.02\n"
+        "        acuracy: 0.02\n"
+        "        mae: 10%\n"
+        "        roc_auc: 0.02\n"
+        "      thresholds:\n"
+        "        mising_share: {upper: 0.2}\n"
+        "        missing_share:\n"
+        "          upper: 0.2\n"
+        "          columns:\n"
+        "            age: {upper: 0.1}\n"
+        "            incme: {upper: 0.1}\n"
+        "        recall: {lower: 0.5}\n"
+        "        recall_: {lower: 0.5}\n"
+        "      drift_methods:\n"
+        "        numerical: wasserstien\n"
+        "        ages: psi\n"
+    )
+    assert problems(tmp_path, text) == [
+        "monitor.yaml:13: there is no metric 'acuracy'; did you mean 'accuracy'?",
+        "monitor.yaml:14: 'mae' is a metric of regression; this model's task is binary; metrics for harm: "
+        "roc_auc, pr_auc, accuracy, precision, recall, f1, log_loss, brier_score, calibration_error, tnr, fpr, fnr",
+        "monitor.yaml:15: 'roc_auc' needs the model's probabilities, and columns.probability is not named; "
+        "metrics for harm: accuracy, precision, recall, f1, tnr, fpr, fnr",
+        "monitor.yaml:17: there is no metric 'mising_share'; did you mean 'missing_share'?",
+        "monitor.yaml:22: there is no column 'incme' that is checked; did you mean 'income'?",
+        "monitor.yaml:24: there is no metric 'recall_'; did you mean 'recall'?",
+        "monitor.yaml:26: there is no drift method 'wasserstien'; did you mean 'wasserstein'?",
+        "monitor.yaml:27: there is no column 'ages' that is checked; did you mean 'age'?",
+    ]
+
+
+def test_a_name_in_the_defaults_is_refused_where_it_stands(tmp_path: Path) -> None:
+    found = problems(tmp_path, "defaults:\n  checks:\n    harm: {acuracy: 0.02}\n" + GOOD)
+    assert found == ["monitor.yaml:3: there is no metric 'acuracy'; did you mean 'accuracy'?"]
+
+
+@pytest.mark.parametrize("metric", ["labelled_share", "early_label_share", "unmatched_label_share", "recall"])
+def test_a_threshold_on_labels_needs_labels(tmp_path: Path, metric: str) -> None:
+    text = GOOD + f"    checks: {{thresholds: {{{metric}: {{upper: 0.5}}}}}}\n"
+    assert problems(tmp_path, text)[0].startswith(f"monitor.yaml:9: '{metric}' needs labels of production")
+    (tmp_path / "monitor.yaml").write_text(text + "    labels: {delay: 7d}\n")
+    assert load(tmp_path / "monitor.yaml").configuration.monitors["churn"].checks.thresholds
+
+
+def test_a_harm_that_can_be_neither_realised_nor_estimated_is_a_mistake(tmp_path: Path) -> None:
+    text = GOOD + "    checks: {harm: {accuracy: 0.02}}\n"
+    assert "'accuracy' can be neither realised nor estimated" in problems(tmp_path, text)[0]
+    (tmp_path / "monitor.yaml").write_text(text.replace("prediction: y", "prediction: y, probability: p"))
+    assert load(tmp_path / "monitor.yaml").configuration.monitors["churn"].checks.harm

@@ -13,7 +13,7 @@ from monitor import Checks, Columns, Reference, evaluate
 from monitor.analysis import drift
 from monitor.analysis.schema import Sort
 from monitor.analysis.summary import summarise
-from monitor.domain.checks import DRIFT_METHODS
+from monitor.domain.metrics import DRIFT_METHODS
 
 random = np.random.default_rng(7)
 NUMBERS = {

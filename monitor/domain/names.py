@@ -1,0 +1,147 @@
+"""Names in `checks`: each must be one that can page in this monitor; any other is a mistake, not silence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from monitor.domain.columns import Columns
+from monitor.domain.metrics import (
+    DRIFT_METHODS,
+    METRICS,
+    Level,
+    harm_for,
+    hint,
+    why_no_harm,
+    why_no_threshold,
+)
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    from monitor.domain.checks import Checks
+
+# The drift method of all columns of a kind, beside those of single columns.
+COLUMN_KINDS = ("numerical", "categorical")
+
+
+@dataclass(frozen=True)
+class Named:
+    """The names that checks hold: metrics with a harm, the columns of each metric's threshold, drift methods by column, segment columns."""
+
+    harm: Collection[str] = ()
+    thresholds: Mapping[str, Collection[str]] = field(default_factory=dict)
+    drift_methods: Mapping[str, str] = field(default_factory=dict)
+    segments: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is known of the model and its data; None where it is not known (yet).
+
+    probability: whether the model's probabilities are there. labels: whether labels of production are.
+    columns: those that are checked. segments: those whose values are looked at one by one.
+    """
+
+    task: str | None = None
+    probability: bool | None = None
+    labels: bool | None = None
+    columns: Collection[str] | None = None
+    segments: Collection[str] | None = None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong, and under which keys it stands."""
+
+    keys: tuple[str | int, ...]
+    text: str
+
+
+def checked_columns(columns: Columns, names: list[str]) -> list[str]:
+    """The columns that can page, of a log with the columns `names`: features, predictions and the label."""
+    parts = (columns.prediction, *columns.probabilities.values(), columns.label)
+    return list(dict.fromkeys([*columns.feature_names(names), *(name for name in parts if name is not None)]))
+
+
+def mistakes(named: Named, watched: Watched) -> Iterator[Mistake]:
+    """The names that can never page, each with what to write in its place."""
+    for name in named.harm:
+        if why := why_no_harm(name, watched.task) or _cannot_be_harm(name, watched):
+            yield Mistake(("harm", name), why)
+    for name, columns in named.thresholds.items():
+        if why := why_no_threshold(name, watched.task) or _cannot_be_compared(name, watched):
+            yield Mistake(("thresholds", name), why)
+        elif columns and METRICS[name].level is Level.WINDOW:
+            yield Mistake(
+                ("thresholds", name, "columns"), f"'{name}' is a metric of the whole window: it has no columns"
+            )
+        elif name != "column_added":
+            for column in columns:
+                yield from _of_column(column, ("thresholds", name, "columns", column), watched.columns)
+    for column, method in named.drift_methods.items():
+        if method not in DRIFT_METHODS:
+            text = f"there is no drift method '{method}'; {hint(method, DRIFT_METHODS, 'methods')}"
+            yield Mistake(("drift_methods", column), text)
+        if column not in COLUMN_KINDS:
+            yield from _of_column(column, ("drift_methods", column), watched.columns, COLUMN_KINDS)
+    for index, column in enumerate(named.segments):
+        if watched.segments is not None and column not in watched.segments:
+            text = f"'{column}' is no segment column; {hint(column, watched.segments, 'segment columns')}"
+            yield Mistake(("segments", index), text)
+
+
+def check_names(checks: Checks, task: str, columns: Columns, names: Collection[str]) -> None:
+    """Raise UsageError if checks name what can never page of a reference: metrics of another task, columns that it does not check.
+
+    columns, names: the reference's parts, and the columns that it keeps.
+    """
+    watched = Watched(
+        task, bool(columns.probabilities), None, checked_columns(columns, list(names)), columns.segments
+    )  # fmt: skip
+    raise_mistakes(checks.named, watched)
+
+
+def raise_mistakes(named: Named, watched: Watched) -> None:
+    """Raise UsageError that tells every mistake."""
+    found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(named, watched)]
+    if found:
+        raise UsageError("\n".join(found))
+
+
+def _of_column(
+    column: str, keys: tuple[str, ...], columns: Collection[str] | None, further: tuple[str, ...] = ()
+) -> Iterator[Mistake]:
+    if columns is not None and column not in columns:
+        text = f"there is no column '{column}' that is checked; {hint(column, [*columns, *further], 'columns')}"
+        yield Mistake(keys, text)
+
+
+def _cannot_be_harm(name: str, watched: Watched) -> str:
+    """Why a metric can be neither realised nor estimated in this monitor; '' if it can."""
+    possible = [each for each in harm_for(watched.task) if _is_told(each, watched)]
+    if name in possible:
+        return ""
+    rest = f"metrics for harm: {', '.join(possible)}" if possible else "no metric can be a harm here"
+    if METRICS[name].needs_probability and watched.probability is False:
+        return f"'{name}' needs the model's probabilities, and columns.probability is not named; {rest}"
+    return f"'{name}' can be neither realised nor estimated: there are no labels (`labels:`), and nothing estimates it; {rest}"
+
+
+def _is_told(name: str, watched: Watched) -> bool:
+    metric, estimated = METRICS[name], METRICS.get(f"estimated_{name}")
+    if metric.needs_probability and watched.probability is False:
+        return False
+    return watched.labels is not False or (
+        estimated is not None and not (estimated.needs_probability and watched.probability is False)
+    )
+
+
+def _cannot_be_compared(name: str, watched: Watched) -> str:
+    metric = METRICS[name]
+    if metric.needs_probability and watched.probability is False:
+        return f"'{name}' needs the model's probabilities, and columns.probability is not named"
+    if metric.needs_labels and watched.labels is False:
+        text = f"'{name}' needs labels of production, and there are none (`labels:`)"
+        return f"{text}; without them there is 'estimated_{name}'" if f"estimated_{name}" in METRICS else text
+    return ""

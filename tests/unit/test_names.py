@@ -1,0 +1,87 @@
+"""Names in `checks` that can never page are errors in Python, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor import Checks, Columns
+from monitor.domain.names import Named, Watched, check_names, mistakes
+from monitor.errors import UsageError
+
+COLUMNS = Columns(prediction="y", label="label", segments=("region",))
+NAMES = ["income", "age", "region", "y", "label"]
+
+
+@pytest.mark.parametrize(
+    ("checks", "text"),
+    [
+        ({"harm": {"rmsee": 0.1}}, "checks.harm.rmsee: there is no metric 'rmsee'; did you mean 'rmse'?"),
+        ({"harm": {"abs_max_error": "10%"}}, "write it as a threshold"),
+        ({"thresholds": {"mising_share": {"upper": 0.1}}}, "checks.thresholds.mising_share: there is no metric 'mising_share'; did you mean 'missing_share'?"),
+        ({"thresholds": {"mae": {"columns": {"income": {"upper": 1}}}}}, "'mae' is a metric of the whole window: it has no columns"),
+        ({"thresholds": {"mae": 3}}, "a threshold is a mapping such as {upper: 0.2}, not 3"),
+        ({"drift_methods": {"income": "wasserstien"}}, "there is no drift method 'wasserstien'; did you mean 'wasserstein'?"),
+    ],
+)  # fmt: skip
+def test_a_name_that_no_model_has_is_refused_at_once(checks: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Checks(**checks)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("checks", "text"),
+    [
+        (Checks(harm={"roc_auc": 0.02}), "'roc_auc' is a metric of classification; this model's task is regression"),
+        (Checks(thresholds={"accuracy": {"lower": 0.9}}), "this model's task is regression"),
+        (Checks(drift_methods={"incme": "psi"}), "there is no column 'incme' that is checked; did you mean 'income'?"),
+        (Checks(drift_methods={"numeric": "psi"}), "did you mean 'numerical'?"),
+        (Checks(thresholds={"missing_share": {"columns": {"incme": {"upper": 0.1}}}}), "did you mean 'income'?"),
+        (Checks(segments=("regoin",)), "checks.segments.0: 'regoin' is no segment column; did you mean 'region'?"),
+        (Checks(segments=("income",)), "'income' is no segment column; the segment columns are: region"),
+    ],
+)
+def test_a_name_that_this_reference_has_not_is_refused(checks: Checks, text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_names(checks, "regression", COLUMNS, NAMES)
+    assert text in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    checks = Checks(harm={"roc_auc": 0.02}, drift_methods={"incme": "psi"}, segments=("regoin",))
+    with pytest.raises(UsageError) as caught:
+        check_names(checks, "regression", COLUMNS, NAMES)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_names_that_can_page_are_accepted() -> None:
+    checks = Checks(
+        harm={"mae": "10%"},
+        thresholds={
+            "missing_share": {"upper": 0.2, "columns": {"income": {"upper": 0.01}, "y": {"upper": 0.0}}},
+            "drift_score": {"columns": {"label": {"upper": 0.5}}},
+            "column_added": {"columns": {"of tomorrow": {"upper": 0.0}}},
+        },
+        segments=("region",),
+        drift_methods={"numerical": "psi", "age": "ks"},
+    )
+    check_names(checks, "regression", COLUMNS, NAMES)
+
+
+def test_a_metric_of_probabilities_is_refused_where_there_are_none() -> None:
+    with pytest.raises(UsageError, match="'roc_auc' needs the model's probabilities"):
+        check_names(Checks(harm={"roc_auc": 0.02}), "binary", COLUMNS, NAMES)
+    check_names(Checks(harm={"accuracy": 0.02}), "binary", COLUMNS, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("task", "probability", "refused"),
+    [("binary", True, "recall"), ("binary", False, "accuracy"), ("regression", False, "mape")],
+)
+def test_without_labels_harm_is_of_what_can_be_estimated(task: str, probability: bool, refused: str) -> None:
+    watched = Watched(task, probability, labels=False)
+    found = list(mistakes(Named(harm=(refused,)), watched))
+    assert f"'{refused}' can be neither realised nor estimated" in found[0].text
+    assert not list(mistakes(Named(harm=(refused,)), Watched(task, probability, labels=True)))
