@@ -13,30 +13,20 @@ from scipy.stats import rankdata
 from monitor.analysis.schema import canonical_text
 from monitor.domain.checks import Harm
 from monitor.domain.columns import Columns
+from monitor.domain.kinds import Kind
+from monitor.domain.metrics import HIGHER_IS_BETTER as HIGHER_IS_BETTER
+from monitor.domain.metrics import METRICS, TASKS
 from monitor.errors import DataError
 
-HIGHER_IS_BETTER = {"roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "tnr", "r2_score"}
 # Whether a text is the positive class: numbers and booleans, whatever way they are written; and the words of known pairs.
 _PLAIN = {"1": True, "1.0": True, "true": True, "t": True, "0": False, "0.0": False, "false": False, "f": False}
 _WORDS = _PLAIN | {"yes": True, "y": True, "no": False, "n": False, "-1": False}
 # The smallest loss that counts, by the task's default metric.
 DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 # What is measured with labels, by task.
-_OF_CLASSES = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "log_loss",
-    "brier_score",
-    "calibration_error",
-    "roc_auc",
-    "pr_auc",
-)
 REALISED = {
-    "binary": (*_OF_CLASSES, "tnr", "fpr", "fnr"),
-    "multiclass": _OF_CLASSES,
-    "regression": ("mae", "rmse", "mean_error", "abs_max_error", "mape", "r2_score"),
+    task: tuple(name for name, each in METRICS.items() if each.kind is Kind.PERFORMANCE and task in each.tasks)
+    for task in TASKS
 }
 MIN_LABELLED = 30
 MIN_CLASS = 5
@@ -186,8 +176,17 @@ def measure(data: Outcomes) -> dict[str, Measured]:
 
 
 def loss(metric: str, reference: float, value: float) -> float:
-    """How much worse than the reference a value is; negative where it is better. The direction is the metric's own."""
-    return reference - value if metric.removeprefix("estimated_") in HIGHER_IS_BETTER else value - reference
+    """How much worse than the reference a value is; negative where it is better. The direction is the metric's own: higher, lower, or nearer to zero."""
+    if METRICS[metric].better_near_zero:
+        return abs(value) - abs(reference)
+    return reference - value if metric in HIGHER_IS_BETTER else value - reference
+
+
+def harm_limits(metric: str, reference: float, harm: float) -> tuple[float | None, float | None]:
+    """The lowest and the highest value that lose no more than `harm` against the reference; None on a side where there is no limit."""
+    if METRICS[metric].better_near_zero:
+        return -abs(reference) - harm, abs(reference) + harm
+    return (reference - harm, None) if metric in HIGHER_IS_BETTER else (None, reference + harm)
 
 
 def bounds(metric: str) -> tuple[float, float]:
@@ -227,10 +226,20 @@ def _regression(data: Outcomes) -> dict[str, Measured]:
     if nonzero.any():
         shares = np.abs(residual[nonzero] / data.label[nonzero]) * 100
         result["mape"] = mean(shares, None if weight is None else weight[nonzero])
-    spread = mean((data.label - mean(data.label, weight).value) ** 2, weight).value
-    if spread > 0:
-        result["r2_score"] = Measured(1 - squared.value / spread)
+    spread = (data.label - mean(data.label, weight).value) ** 2
+    if mean(spread, weight).value > 0:
+        result["r2_score"] = r2_score(residual, spread, weight)
     return result
+
+
+def r2_score(residual: Floats, spread: Floats, weight: Floats | None) -> Measured:
+    """The coefficient of determination, 1 - mean(residual^2) / mean(spread). spread: each label's squared distance from their mean, shape (rows,).
+
+    Its error by the delta method: a ratio of two means over rows (that the labels' mean is estimated, too, has no effect of first order).
+    """
+    squared, middle = mean(residual**2, weight).value, mean(spread, weight).value
+    influence = (residual**2 - squared / middle * spread) / middle
+    return Measured(1 - squared / middle, mean(influence, weight).error)
 
 
 def _share(hits: Floats, of: Floats, weight: Floats | None) -> Measured | None:

@@ -83,7 +83,7 @@ _PERFORMANCE = (
     _performance("rmse", "regression"),
     _performance("mape", "regression"),
     replace(_performance("mean_error", "regression", higher_is_better=None), better_near_zero=True),
-    replace(_performance("r2_score", "regression", higher_is_better=True), has_interval=False),
+    _performance("r2_score", "regression", higher_is_better=True),
     replace(_performance("abs_max_error", "regression"), has_interval=False),
 )
 # What is estimated without labels: of classifiers by their probabilities (CBPE), of regressions by models of the loss (DLE).

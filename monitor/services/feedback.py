@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from monitor.analysis.performance import HIGHER_IS_BETTER
+from monitor.domain.metrics import HIGHER_IS_BETTER
 from monitor.storage import alerts, monitors, results
 
 
 def preview_threshold(session: Session, metric: str, limit: float) -> list[dict[str, Any]]:
     """By marked alert: the worst value of the metric in its windows, in how many of them the limit would have broken, and whether it would have fired at all."""
-    worst_is_low = metric.removeprefix("estimated_") in HIGHER_IS_BETTER
+    worst_is_low = metric in HIGHER_IS_BETTER
     found = []
     for alert, verdict in alerts.marked(session):
         row = None if alert.monitor_id is None else monitors.by_id(session, alert.monitor_id)

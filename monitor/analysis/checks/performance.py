@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, empty_segment
 from monitor.analysis.checks.labels import MOST_UNREADABLE, unreadable_share, unreadable_text
-from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, loss, measure, too_little
+from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, harm_limits, loss, measure, too_little
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
@@ -49,8 +49,7 @@ class _AgainstReference(BaseCheck):
         error = None if value.error is None else float((value.error**2 + (before.error or 0.0) ** 2) ** 0.5)
         lower, upper = interval(question, metric, value)
         limit = None if harm is None else harm.absolute(before.value)
-        worse_above = loss(metric, 0.0, 1.0) > 0
-        bound = None if limit is None else before.value + (limit if worse_above else -limit)
+        lowest, highest = (None, None) if limit is None else harm_limits(metric, before.value, limit)
         severity = Severity.INFO
         if limit is not None and error is not None and lost > limit:
             least = lost - question.margin * error * (1.0 if corrected is None else _OF_CORRECTED)
@@ -67,7 +66,7 @@ class _AgainstReference(BaseCheck):
             Finding(
                 metric, None, segment, value.value, lower, upper,
                 kind=self.kind, p_value=_p_value(lost, error), rows=rows,
-                threshold_lower=None if worse_above else bound, threshold_upper=bound if worse_above else None,
+                threshold_lower=lowest, threshold_upper=highest,
                 severity=severity, cause=cause, explanation=text, cost=lost if metric.removeprefix("estimated_") == default else None,
             )
         )  # fmt: skip
