@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 
 from monitor.analysis import limits
 from monitor.config.model import Loaded, MonitorConfig
 from monitor.domain.grid import Window
+from monitor.domain.metrics import hint
+from monitor.domain.names import Mistake, mistakes
 from monitor.errors import MonitorError, SourceUnreachableError
 from monitor.services.apply_configuration import reference_spec
 from monitor.services.context import Context, open_database
@@ -16,23 +17,24 @@ from monitor.services.workers import Workers
 from monitor.sources.log import Log, describe_place, rows_of
 from monitor.sources.spec import LogSpec
 
+Keys = tuple[str | int, ...]
+
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """What a worker checks of a monitor."""
+    """What a worker checks of a monitor. named: the source's columns that the configuration names, and under which keys."""
 
     log: LogSpec
-    named: tuple[str, ...]
+    named: tuple[tuple[Keys, str], ...]
+    config: MonitorConfig
     reference: ReferenceSpec
-    window: timedelta
-    false_alarm_rate: float
 
 
 @dataclass(frozen=True)
 class Checked:
     """What is wrong with a monitor's sources, and what its windows would show, in words ('' where that cannot be told)."""
 
-    problems: list[str]
+    problems: list[Mistake]
     shows: str = ""
 
 
@@ -50,7 +52,7 @@ def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
         except MonitorError as error:
             problems.append(f"{place}: {name}: {error}")
         else:
-            problems += [f"{place}: {name}: {problem}" for problem in found.problems]
+            problems += [f"{_place(loaded, name, each)}: {name}: {each.text}" for each in found.problems]
             notes += [f"{name}: {found.shows}"] if found.shows else []
         if config.labels is None:
             notes.append(f"{name}: without labels performance is estimated, never realised")
@@ -68,51 +70,60 @@ def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
     return problems, unreachable, notes
 
 
+def _place(loaded: Loaded, name: str, mistake: Mistake) -> str:
+    """File and line of a mistake, or of the nearest part of the monitor that holds it."""
+    keys = ["monitors", name, *map(str, mistake.keys)]
+    while keys and ".".join(keys) not in loaded.places:
+        keys.pop()
+    return loaded.places.get(".".join(keys), "monitor.yaml")
+
+
 def _spec(context: Context, config: MonitorConfig) -> CheckSpec:
-    columns = config.to_columns()
-    named = [
-        columns.prediction,
-        *columns.probabilities.values(),
-        columns.model_version,
-        *(columns.features or ()),
-        *columns.segments,
-        *columns.sensitive,
+    parts = config.columns
+    named: list[tuple[Keys, str | None]] = [
+        (("columns", "prediction"), parts.prediction),
+        *((("columns", "probability"), name) for name in config.to_columns().probabilities.values()),
+        (("columns", "model_version"), parts.model_version),
+        *((("columns", "features", index), name) for index, name in enumerate(parts.features or ())),
+        *((("columns", "segments", index), name) for index, name in enumerate(parts.segments)),
+        *((("columns", "sensitive", index), name) for index, name in enumerate(parts.sensitive)),
+        *((("checks", "segments", index), name) for index, name in enumerate(config.checks.segments)),
     ]
     if config.labels is not None and not config.labels.is_given:
-        named.append(columns.label)
+        named.append((("columns", "label"), parts.label))
     return CheckSpec(
         context.log_spec(config),
-        tuple(dict.fromkeys(name for name in named if name is not None)),
+        tuple((keys, name) for keys, name in named if name is not None),
+        config,
         reference_spec(context, config),
-        config.windows.length.approximate(),
-        config.checks.false_alarm_rate,
     )
 
 
 def check(spec: CheckSpec) -> Checked:
     """Open a monitor's source, labels and reference; what is wrong with them, and what windows of so many rows would show."""
     log = Log(spec.log)
-    absent = [name for name in spec.named if name not in log.types]
     problems = [
-        f"source column '{name}' not found in {spec.log.place.shown}; its columns are: {', '.join(log.types)}"
-        for name in absent
+        Mistake(keys, f"source column '{name}' not found in {spec.log.place.shown}; {hint(name, log.types, 'columns')}")
+        for keys, name in spec.named
+        if name not in log.types
     ]
+    checks = mistakes(spec.config.checks.named, spec.config.watched(list(log.types)))
+    problems += [replace(each, keys=("checks", *each.keys)) for each in checks]
     labels = spec.log.labels
     if labels is not None and labels.place is not None:
         types = describe_place(labels.place)
-        for name in (labels.id, labels.label, labels.label_time):
+        for part, name in (("id", labels.id), ("label", labels.label), ("label_time", labels.label_time)):
             if name is not None and name not in types:
-                problems.append(
-                    f"label column '{name}' not found in {labels.place.shown}; its columns are: {', '.join(types)}"
-                )
+                text = f"label column '{name}' not found in {labels.place.shown}; {hint(name, types, 'columns')}"
+                problems.append(Mistake(("labels", "columns", part), text))
     if spec.reference.place is not None:
         types = describe_place(spec.reference.place)
         columns = spec.reference.columns
         for name in (columns.prediction, *columns.probabilities.values()):
             if name is not None and name not in types:
-                problems.append(
-                    f"reference column '{name}' not found in {spec.reference.place.shown}; its columns are: {', '.join(types)}"
-                )
+                shown = spec.reference.place.shown
+                text = f"reference column '{name}' not found in {shown}; {hint(name, types, 'columns')}"
+                problems.append(Mistake(("reference",), text))
     return Checked(problems, "" if problems else _shows(log, spec))
 
 
@@ -121,7 +132,7 @@ def _shows(log: Log, spec: CheckSpec) -> str:
     extent, reference = log.extent(), spec.reference
     if extent.first is None or extent.newest is None:
         return ""
-    windows = max((extent.newest - extent.first) / spec.window, 1.0)
+    windows = max((extent.newest - extent.first) / spec.config.windows.length.approximate(), 1.0)
     if reference.place is not None:
         reference_rows = rows_of(reference.place)
     else:
@@ -129,5 +140,7 @@ def _shows(log: Log, spec: CheckSpec) -> str:
         assert reference.end is not None
         reference_rows = log.counts(Window(reference.start, reference.end)).rows
     return limits.in_words(
-        min(log.rows() / windows, spec.log.sample_rows), min(reference_rows, REFERENCE_ROWS), spec.false_alarm_rate
+        min(log.rows() / windows, spec.log.sample_rows),
+        min(reference_rows, REFERENCE_ROWS),
+        spec.config.checks.false_alarm_rate,
     )

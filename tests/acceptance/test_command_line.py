@@ -103,6 +103,29 @@ def test_validate_names_every_mistake_and_says_what_can_not_be_told(project: Pro
     assert monitor_command("validate", "--offline", cwd=project.folder).returncode == 0
 
 
+def test_validate_names_columns_in_checks_that_the_source_has_not(project: Project, monitor_command: Command) -> None:
+    project.monitor["checks"] = {
+        "segments": ["regoin"],
+        "drift_methods": {"numerical": "psi", "incom": "ks"},
+        "thresholds": {"missing_share": {"columns": {"nois": {"upper": 0.1}, "income": {"upper": 0.1}}}},
+    }
+    lines = project.write().read_text().splitlines()
+    said = monitor_command("validate", cwd=project.folder)
+    assert said.returncode == 2
+    for written, meant in (("- regoin", "region"), ("incom:", "income"), ("nois:", "noise")):
+        line = 1 + next(index for index, text in enumerate(lines) if text.strip().startswith(written))
+        assert any(
+            each.startswith(f"monitor.yaml:{line}: churn: ") and each.endswith(f"did you mean '{meant}'?")
+            for each in said.stderr.splitlines()
+        ), said.stderr
+    project.monitor["checks"] = {"harm": {"roc_auk": 0.02}}
+    project.write()
+    for command in (("validate", "--offline"), ("run",)):
+        refused = monitor_command(*command, cwd=project.folder)
+        assert refused.returncode == 2
+        assert "there is no metric 'roc_auk'; did you mean 'roc_auc'?" in refused.stderr
+
+
 def test_config_show_tells_where_each_value_came_from_and_masks_secrets(
     project: Project, monitor_command: Command
 ) -> None:
