@@ -273,6 +273,7 @@ class WindowCounts:
     rows: predictions logged. missing: rows without a value, by column. first_event, last_event: as logged.
     duplicate_ids, null_ids: rows whose id came before, or is missing. labelled: rows whose label is known.
     unmatched_labels: labels whose id no prediction of the log has. early_labels: labels known before their prediction.
+    window_rows: where these are the counts of one version of the model, the rows of all; None: the same.
     """
 
     rows: int
@@ -284,6 +285,12 @@ class WindowCounts:
     labelled: int | None = None
     unmatched_labels: int = 0
     early_labels: int = 0
+    window_rows: int | None = None
+
+    @property
+    def all_rows(self) -> int:
+        """The rows of the window, whatever version of the model predicted them."""
+        return self.rows if self.window_rows is None else self.window_rows
 
 
 def as_row(value: MetricValue) -> dict[str, Any]:

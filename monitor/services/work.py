@@ -70,7 +70,8 @@ def look(spec: LookSpec) -> Look:
 
 def plain_counts(counts: WindowCounts) -> dict[str, Any]:
     """Counts as JSON holds them."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(counts).items()}
+    values = {name: value for name, value in asdict(counts).items() if name != "window_rows"}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
@@ -241,7 +242,7 @@ def run(spec: RunSpec) -> RunResult:
         known = lately if lately is None else _by_version(lately, spec).get(version, lately.head(0))
         if with_labels and label is not None and label in part:
             known = part[part[label].notna()]
-        exact = counts if len(parts) == 1 else count(part, reference)
+        exact = counts if len(parts) == 1 else _counts_of_version(part, len(frame), counts, reference)
         earlier = None if before is None else _by_version(before, spec).get(version)
         if earlier is None or len(earlier) < _FEWEST_ROLLING:
             evaluation = evaluate(reference, part, recent=known, counts=exact, checks=checks)
@@ -251,6 +252,19 @@ def run(spec: RunSpec) -> RunResult:
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
     result = _result(found, counts, sampled, spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
+
+
+def _counts_of_version(part: pd.DataFrame, sampled: int, whole: WindowCounts, reference: Reference) -> WindowCounts:
+    """The counts of one model version in a window of several: those of its sampled rows, as many times over as the window is larger than its sample."""
+    own, times = count(part, reference), whole.rows / max(sampled, 1)
+    return replace(
+        own,
+        rows=round(own.rows * times),
+        missing={name: round(number * times) for name, number in own.missing.items()},
+        duplicate_ids=round(own.duplicate_ids * times),
+        null_ids=round(own.null_ids * times),
+        window_rows=whole.rows,
+    )
 
 
 def _has_labels(spec: RunSpec) -> bool:
@@ -386,9 +400,12 @@ def _result(
         metrics.append(MetricValue("labelled_share", value=check.value, model_version=check.model_version))
         checks.append(check)
         findings += [finding] if finding else []
+    severity = max((finding.severity for finding in findings), default=Severity.NONE)
+    findings += [
+        _blind(check) for check in checks if check.kind is Kind.BLIND and check.verdict is Verdict.COULD_NOT_CHECK
+    ]
     findings.sort(key=lambda finding: -finding.severity.rank)
     largest = max(found, key=lambda each: each[1])[2]
-    severity = max((finding.severity for finding in findings), default=Severity.NONE)
     snapshot = None if largest.snapshot is None else pack(largest.snapshot)
     return RunResult(
         counts.rows,
@@ -402,6 +419,11 @@ def _result(
         snapshot,
         largest.reference_version,
     )
+
+
+def _blind(check: Check) -> Finding:
+    """That nobody can tell how the model is: no verdict on the model, but after some windows an alert."""
+    return Finding(**{**vars(check), "severity": Severity.WARNING, "cause": "cannot tell", "explanation": check.reason})
 
 
 def _labels_check(labelled: int, rows: int, version: str) -> tuple[Check, Finding | None]:

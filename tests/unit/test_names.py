@@ -62,7 +62,7 @@ def test_names_that_can_page_are_accepted() -> None:
         thresholds={
             "missing_share": {"upper": 0.2, "columns": {"income": {"upper": 0.01}, "y": {"upper": 0.0}}},
             "drift_score": {"columns": {"label": {"upper": 0.5}}},
-            "column_added": {"columns": {"of tomorrow": {"upper": 0.0}}},
+            "column_added": {"upper": 0.0},
         },
         segments=("region",),
         drift_methods={"numerical": "psi", "age": "ks"},

@@ -20,7 +20,7 @@ class NoData(BaseCheck):
 
     def answers(self, question: Question) -> Iterator[Answer]:
         """One, of the whole window."""
-        rows = question.counts.rows
+        rows = question.counts.all_rows
         yield Answer(
             Finding(
                 metric=self.name,
@@ -46,7 +46,7 @@ class RowCount(BaseCheck):
 
     def answers(self, question: Question) -> Iterator[Answer]:
         """One, of the whole window, where there is a limit."""
-        rows = question.counts.rows
+        rows = question.counts.all_rows
         if question.checks.threshold(self.name, None):
             yield Answer(
                 Finding(
