@@ -10,17 +10,23 @@ from monitor.analysis import limits
 from monitor.analysis.calibration import family_wise
 from monitor.analysis.checks.base import Answer
 from monitor.analysis.diagnosis import SUBPOPULATION
+from monitor.analysis.performance import loss
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import p_values
 from monitor.domain.checks import Check, Checks, Finding, Kind, Severity, Threshold, Verdict
+from monitor.domain.text import quoted
 
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
 _OF_PERFORMANCE = {True: 0.6, False: 0.1}
 _OF_DRIFT = 0.8
 # Drift of columns that carry so much of the importance is a warning where performance is out of sight.
 _HEAVY_DRIFT = 0.5
+# Of a realised loss, the share that faults or the rows' kind explain: from here on they are its cause; up to there nothing of it was to be expected.
+_EXPLAINED, _UNEXPLAINED = 0.5, 0.05
+# So many columns are named.
+_NAMED = 5
 _CHECK_FIELDS = tuple(each.name for each in fields(Check))
 
 
@@ -39,10 +45,60 @@ def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], 
         if each.verdict is Verdict.CHANGED or unlikely or (fine and each.pages):
             each = replace(each, verdict=Verdict.CHANGED)
             findings.append(each)
-        checks.append(Check(**{name: getattr(each, name) for name in _CHECK_FIELDS}))
+        checks.append(_as_check(each))
     if question.checks.asks(Kind.ESTIMATED_PERFORMANCE) and not _performance_is_known(checks):
         findings = _weighted_drift(question, findings)
-    return checks, findings
+    cost = 0.0
+    if question.rows and question.checks.asks(Kind.QUALITY):
+        joint = _limited(_joint(question, findings), question.checks)
+        checks.append(_as_check(joint))
+        findings += [joint] if joint.verdict is Verdict.CHANGED else []
+        cost = joint.value or 0.0
+    return checks, [_with_cause_of_loss(question, each, cost) for each in findings]
+
+
+def _as_check(finding: Finding) -> Check:
+    return Check(**{name: getattr(finding, name) for name in _CHECK_FIELDS})
+
+
+def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
+    """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a bound."""
+    by_column: dict[str, float] = {}
+    for each in findings:
+        if each.kind is Kind.QUALITY and each.segment is None and each.column is not None and (each.cost or 0.0) > 0:
+            by_column[each.column] = max(by_column.get(each.column, 0.0), each.cost or 0.0)
+    cost, metric = sum(by_column.values()), question.reference.harm_metric
+    limit = question.harm_limits.get(metric or "")
+    beyond = limit is not None and len(by_column) > 1 and cost > limit
+    worst = sorted(by_column, key=lambda name: -by_column[name])
+    names = ", ".join(map(quoted, worst[:_NAMED])) + (f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else "")
+    text = f"faults in {len(worst)} columns at once ({names}) are likely to cost the model up to {cost:.3g} {metric} together"
+    return Finding(
+        "joint_effect", value=cost, kind=Kind.QUALITY, rows=question.rows, verdict=Verdict.CHANGED if beyond else Verdict.FINE,
+        severity=Severity.WARNING if beyond else Severity.INFO, cause="several faults", origin="pipeline", cost=cost, explanation=text,
+    )  # fmt: skip
+
+
+def _with_cause_of_loss(question: Question, finding: Finding, faults: float) -> Finding:
+    """A finding of realised loss with its cause: faults of the data (`faults`: what they cost), rows of a harder kind, or other outcomes of the same inputs."""
+    metric, baseline = finding.metric, question.reference.baseline
+    if finding.kind is not Kind.PERFORMANCE or finding.segment is not None or finding.column is not None:
+        return finding
+    if metric not in baseline or finding.value is None or loss(metric, baseline[metric].value, finding.value) <= 0:
+        return finding
+    lost, name = loss(metric, baseline[metric].value, finding.value), f"estimated_{metric}"
+    if metric == question.reference.harm_metric and faults >= _EXPLAINED * lost:
+        text = f"; faults in the data are likely to have cost up to {faults:.3g} of it"
+        return replace(finding, cause="data faults", explanation=finding.explanation + text, origin="pipeline")
+    if name not in question.foreseen or name not in baseline:
+        return finding
+    foreseen = loss(metric, baseline[name].value, question.foreseen[name].value) / lost
+    if foreseen >= _EXPLAINED:
+        text = "; rows of this kind are harder: that was to be expected of them without their labels"
+        return replace(finding, cause="population shift", explanation=finding.explanation + text)
+    share = "none" if foreseen <= _UNEXPLAINED else f"only {foreseen:.0%}"
+    text = f"; {share} of it was to be expected of these rows: the same inputs now have other outcomes (concept drift)"
+    return replace(finding, cause="concept drift", explanation=finding.explanation + text)
 
 
 def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:

@@ -76,7 +76,7 @@ def mistakes(named: Named, watched: Watched) -> Iterator[Mistake]:
             yield Mistake(
                 ("thresholds", name, "columns"), f"'{name}' is a metric of the whole window: it has no columns"
             )
-        elif name != "column_added":
+        else:
             for column in columns:
                 yield from _of_column(column, ("thresholds", name, "columns", column), watched.columns)
     for column, method in named.drift_methods.items():

@@ -295,3 +295,29 @@ def test_limits_on_labels_and_estimates_are_compared(reference: Reference) -> No
         reference, frame, counts=WindowCounts(1000, early_labels=50), checks=Checks(thresholds=limits)
     )
     assert set(limits) <= {each.metric for each in evaluation.findings if each.pages}
+
+
+def test_faults_that_begin_together_are_judged_together() -> None:
+    random = np.random.default_rng(0)
+
+    def drawn(rows: int) -> pd.DataFrame:
+        values = random.normal(size=(rows, 12))
+        chance = 1 / (1 + np.exp(-values.sum(axis=1) * 0.6))
+        frame = pd.DataFrame(values, columns=[f"x{number}" for number in range(12)])
+        return frame.assign(probability=chance, label=(random.random(rows) < chance).astype(int))
+
+    fitted = Reference.fit(drawn(6000), Columns(probability="probability", label="label"), "binary")
+    columns = [f"x{number}" for number in range(6)]
+    harm = {"roc_auc": 2 * max(fitted.importance.values())}
+    window = drawn(1500)
+    window["label"] = random.permutation(window["label"].to_numpy())
+    evaluation = evaluate(fitted, window.assign(**dict.fromkeys(columns, np.nan)), checks=Checks(harm=harm))
+    single = [each for each in evaluation.findings if each.metric == "missing_share"]
+    assert {each.severity.value for each in single} == {"info"}
+    joint = evaluation["joint_effect"]
+    assert joint.severity == "warning"  # type: ignore[union-attr]
+    assert all(
+        f"'{name}'" in joint.explanation for name in sorted(columns, key=lambda each: -fitted.importance[each])[:5]
+    )  # type: ignore[union-attr]
+    alone = evaluate(fitted, drawn(1500).assign(x0=np.nan).drop(columns="label"), checks=Checks(harm=harm))
+    assert not alone.pages

@@ -15,8 +15,6 @@ from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
 # How wide an interval pages on an estimate that recent labels have corrected, against that of other values.
 _OF_CORRECTED = 0.5
-# Of a realised loss, the share that the rows' kind explains: from here on it is a population shift; up to there nothing of it was to be expected.
-_EXPLAINED, _UNEXPLAINED = 0.5, 0.05
 
 
 class _Side(NamedTuple):
@@ -55,10 +53,6 @@ class _AgainstReference(BaseCheck):
             least = lost - question.margin * error * (1.0 if corrected is None else _OF_CORRECTED)
             severity = Severity.CRITICAL if least > limit else Severity.WARNING if least > 0 else Severity.INFO
         text = _text(metric, sides, lost, error, question.margin, limit, segment)
-        cause = "performance"
-        if self.kind is Kind.PERFORMANCE and segment is None and lost > 0:
-            cause, why = _cause_of_loss(question, metric, lost)
-            text += why
         if corrected is not None:
             text += _correction_text(corrected, limit)
         default = question.reference.harm_metric
@@ -67,7 +61,7 @@ class _AgainstReference(BaseCheck):
                 metric, None, segment, value.value, lower, upper,
                 kind=self.kind, p_value=_p_value(lost, error), rows=rows,
                 threshold_lower=lowest, threshold_upper=highest,
-                severity=severity, cause=cause, explanation=text, cost=lost if metric.removeprefix("estimated_") == default else None,
+                severity=severity, cause="performance", explanation=text, cost=lost if metric.removeprefix("estimated_") == default else None,
             )
         )  # fmt: skip
 
@@ -207,20 +201,6 @@ def _p_value(lost: float, error: float | None) -> float | None:
     if error == 0:
         return 1.0 if lost == 0 else 0.0
     return float(2 * norm.sf(abs(lost) / error))
-
-
-def _cause_of_loss(question: Question, metric: str, lost: float) -> tuple[str, str]:
-    """Whether the rows' kind explains a realised loss, as the estimate knows the reference alone, or the same inputs now have other outcomes."""
-    name, baseline = f"estimated_{metric}", question.reference.baseline
-    if name not in question.foreseen or name not in baseline:
-        return "performance", ""
-    foreseen = loss(metric, baseline[name].value, question.foreseen[name].value) / lost
-    if foreseen >= _EXPLAINED:
-        text = "; rows of this kind are harder: that was to be expected of them without their labels"
-        return "population shift", text
-    share = "none" if foreseen <= _UNEXPLAINED else f"only {foreseen:.0%}"
-    text = f"; {share} of it was to be expected of these rows: the truth depends on them otherwise than it did"
-    return "concept drift", text
 
 
 def _correction_text(by: Measured, limit: float | None) -> str:
