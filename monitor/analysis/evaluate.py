@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import pandas as pd
@@ -26,12 +27,15 @@ def evaluate(
     window: tuple[datetime, datetime] | None = None,
     counts: WindowCounts | None = None,
     checks: Checks | None = None,
+    recent_counts: Sequence[int] | None = None,
 ) -> Evaluation:
     """Ask every check of a window.
 
     frame: the window's rows (or a sample of them), one row a prediction; labels are used where the label column is there.
     recent: labelled rows whose labels were known then; they refresh the estimator of performance without labels.
     window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame if not given.
+    recent_counts: rows of earlier windows at the same calendar position (the same weekday and hour, say), oldest first; without them a fall in
+    traffic cannot be checked.
     Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks whose names
     can never page with this reference.
     """
@@ -40,7 +44,7 @@ def evaluate(
     check_names(checks, reference.task, reference.columns, reference.sorts)
     if window is not None:
         frame = _inside(frame, reference, window)
-    question = Question.of(reference, frame, recent, counts or count(frame, reference), checks)
+    question = Question.of(reference, frame, recent, counts or count(frame, reference), recent_counts, checks)
     metrics, answers = [MetricValue("row_count", value=float(question.counts.rows))], []
     for check in REGISTRY:
         if check.asked(question):

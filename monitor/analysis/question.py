@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +70,7 @@ class Question:
     """One window beside its reference.
 
     frame: the window's rows as they were logged (or a sample of them). window: the same in the reference's column types.
-    counts: exact counts of the whole window. recent: labelled rows whose labels are known by now; recent_ids: their ids.
+    counts: exact counts of the whole window. recent_counts: rows of earlier windows at the same calendar position, oldest first. recent: labelled rows whose labels are known by now; recent_ids: their ids.
     names: the columns that are checked, features and predictions, in the reference's order. summaries: of those in the window.
     derived: by metric and column, the window's counts of relations to other columns and of decimals, shape (bins,).
     """
@@ -79,6 +79,7 @@ class Question:
     frame: pd.DataFrame
     window: Conformed
     counts: WindowCounts
+    recent_counts: tuple[int, ...]
     checks: Checks
     recent: Recent | None
     recent_ids: pd.Series | None
@@ -93,6 +94,7 @@ class Question:
         frame: pd.DataFrame,
         recent: pd.DataFrame | None,
         counts: WindowCounts,
+        recent_counts: Sequence[int] | None,
         checks: Checks,
     ) -> Question:
         """Read a window once for all checks. frame: tidied (`schema.tidy`). Raises DataError where rows have neither prediction nor probability."""
@@ -110,6 +112,7 @@ class Question:
             frame=frame,
             window=window,
             counts=counts,
+            recent_counts=tuple(recent_counts or ()),
             checks=checks,
             recent=None if known is None else _recent(known, reference),
             recent_ids=recent[columns.id]

@@ -319,6 +319,18 @@ class Sample(Entry):
     seed: int = Field(0, description="Another seed draws another sample.")
 
 
+class VolumeConfig(Entry):
+    """How many rows a window must have, against those that are expected."""
+
+    lower: float = Field(0.5, gt=0, lt=1, description="The least share of the expected rows, such as 50% or 0.5.")
+
+    @field_validator("lower", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        percent = isinstance(value, str) and value.strip().endswith("%")
+        return f"{float(value.strip()[:-1]) / 100}" if percent else value
+
+
 class ChecksConfig(Entry):
     """What is asked of each window."""
 
@@ -337,6 +349,13 @@ class ChecksConfig(Entry):
     drift_methods: dict[str, str] = Field(
         {},
         description="Evidently's name of a drift method, by column or for all that are `numerical` or `categorical`.",
+    )
+
+    volume: Annotated[
+        VolumeConfig | Literal[False], BeforeValidator(lambda value: False if value in ("off", None) else value)
+    ] = Field(
+        VolumeConfig(),
+        description="How far rows may fall below those of earlier windows at the same calendar position; `off`: no limit.",
     )
 
     @field_validator("harm")
@@ -363,7 +382,7 @@ class ChecksConfig(Entry):
         """As the analysis takes them; the rate and the confidence are worked out by the service."""
         return Checks(
             false_alarm_rate, page_confidence, self.thresholds, self.harm, tuple(self.segments) or None,
-            drift_methods=self.drift_methods,
+            drift_methods=self.drift_methods, volume=None if self.volume is False else self.volume.lower,
         )  # fmt: skip
 
 

@@ -126,6 +126,7 @@ class Checks:
     page_confidence: the confidence of the intervals on which pages are decided.
     thresholds: limits of the user's own, by metric. harm: the smallest loss that counts, by metric.
     segments: some of `Columns.segments`; all if None. only: kinds to check; all if None.
+    volume: the least share of the rows that earlier windows of the same calendar position lead to expect; None: no limit.
     drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or `categorical`.
     Raises UsageError for names that can never page: unknown metrics and methods, metrics without an interval in `harm`.
     """
@@ -137,6 +138,7 @@ class Checks:
     segments: tuple[str, ...] | None = None
     only: tuple[str, ...] | None = None
     drift_methods: Mapping[str, str] = field(default_factory=dict)
+    volume: float | None = 0.5
 
     def __post_init__(self) -> None:
         for name in ("false_alarm_rate", "page_confidence"):

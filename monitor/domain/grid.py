@@ -134,6 +134,21 @@ class Grid:
                 break
         return found[::-1]
 
+    def same_position(self, start: datetime, number: int) -> list[Window]:
+        """The last windows at the calendar position of the one that begins at `start`, at most `number`, oldest first.
+
+        Of windows shorter than a week those that begin at the same local time of the same weekday; of others, those before it.
+        """
+        if self.every.approximate() >= timedelta(days=7):
+            return self.before(start, number)
+        found, local = [], start.astimezone(self._zone).replace(tzinfo=None)
+        for weeks in range(number, 0, -1):
+            begin = self._to_utc(local - timedelta(days=7 * weeks))
+            window = self.window(self.index_at(begin))
+            if window.start == begin and window.end <= start:
+                found.append(window)
+        return found
+
     def _season(self, moment: datetime, season: str | None) -> int | None:
         local = moment.astimezone(self._zone)
         return {"hour": local.hour, "weekday": local.weekday(), "month": local.month, None: None}[season]

@@ -115,10 +115,19 @@ class FittedReference:
 
 
 @dataclass(frozen=True)
+class EarlierWindow:
+    """A window whose rows are compared with a later one's. rows: as its own run counted them; None: not yet, they are counted in the source."""
+
+    window: Window
+    as_of: datetime
+    rows: int | None
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose labels refresh the estimate.
 
-    rolling: windows that drift is told against in place of the reference.
+    rolling: windows that drift is told against in place of the reference. earlier: windows at the same calendar position, oldest first.
     """
 
     kind: str
@@ -134,6 +143,7 @@ class RunSpec:
     revise_until: datetime | None = None
     recent: Recent | None = None
     rolling: Recent | None = None
+    earlier: tuple[EarlierWindow, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,7 @@ def run(spec: RunSpec) -> RunResult:
         names = {labels.label: spec.columns.label, "monitor_label_time": spec.columns.label_time or "label_time"}
         lately = labelled(log, spec.recent, spec.as_of, samples).rename(columns=names)
     before = None if spec.rolling is None else samples_of(log, spec.rolling, cache_folder() / "samples")
+    rows_before = [log.row_count(each.window, each.as_of) if each.rows is None else each.rows for each in spec.earlier]
     read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
     frame = _without_own_columns(frame, spec.columns)
@@ -245,9 +246,9 @@ def run(spec: RunSpec) -> RunResult:
         exact = counts if len(parts) == 1 else _counts_of_version(part, len(frame), counts, reference)
         earlier = None if before is None else _by_version(before, spec).get(version)
         if earlier is None or len(earlier) < _FEWEST_ROLLING:
-            evaluation = evaluate(reference, part, recent=known, counts=exact, checks=checks)
+            evaluation = evaluate(reference, part, recent=known, counts=exact, checks=checks, recent_counts=rows_before)
         else:
-            evaluation = _rolled(reference, earlier, part, known, exact, checks)
+            evaluation = _rolled(reference, earlier, part, known, exact, checks, rows_before)
         found.append((version, len(part), evaluation))
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
     result = _result(found, counts, sampled, spec, with_labels=with_labels)
@@ -286,10 +287,12 @@ def _rolled(
     known: pd.DataFrame | None,
     counts: WindowCounts,
     checks: Checks,
+    rows_before: list[int],
 ) -> Evaluation:
     """An evaluation whose drift is told against the rows of earlier windows, all else against the reference."""
     drift, others = Kind.DRIFT.value, tuple(kind for kind in checks.only or tuple(Kind) if kind != Kind.DRIFT)
-    rest = evaluate(reference, window, recent=known, counts=counts, checks=replace(checks, only=others))
+    checks_of_rest = replace(checks, only=others)
+    rest = evaluate(reference, window, recent=known, counts=counts, checks=checks_of_rest, recent_counts=rows_before)
     rows = _without_own_columns(earlier, reference.columns).drop(columns=reference.columns.label or "", errors="ignore")
     rolling = Reference.fit(rows, replace(reference.columns, label=None), reference.task)
     moved = evaluate(rolling, window, counts=counts, checks=_without(checks, reference.columns.label, drift))

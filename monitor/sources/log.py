@@ -119,6 +119,11 @@ class Log:
         """How many rows the log has."""
         return _whole(self.table.count().execute())
 
+    def row_count(self, window: Window, as_of: datetime | None = None) -> int:
+        """How many rows a window has, of those that were logged by `as_of`."""
+        number = self._frame("rows", lambda within: self._window(within).count().as_table(), window, as_of)
+        return _whole(number.iat[0, 0])
+
     def counts(self, window: Window, as_of: datetime | None = None) -> WindowCounts:
         """Exact counts of the whole window, by the engine."""
         tells_ids_apart = self.spec.id is not None and not self._many
@@ -221,8 +226,7 @@ class Log:
         if found is not None:
             return self._in_order(found.frame(_KEY, _RANK))
         if rows is None:
-            number = self._frame("rows", lambda within: self._window(within).count().as_table(), window, as_of)
-            rows = _whole(number.iat[0, 0])
+            rows = self.row_count(window, as_of)
         return self._sample(window, as_of, rows, limit)
 
     def _sample(self, window: Window, as_of: datetime | None, rows: int, limit: int) -> pd.DataFrame:

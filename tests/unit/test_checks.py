@@ -266,6 +266,25 @@ def test_few_rows_and_equal_scores_page_nobody(step: float) -> None:
     assert evaluate(fitted, constant)["estimated_roc_auc"].verdict != "changed"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("before", "rows", "falls"),
+    [
+        ([303, 292, 295], 16, True),
+        ([300, 320, 310, 290, 305], 160, False),  # more than half
+        ([300, 320, 310, 290, 305], 120, True),
+        ([300, 20, 310, 290, 305], 60, False),  # it was lower before
+        ([300, 100, 700, 250, 900], 140, False),  # it varies as much
+        ([15, 12, 18], 1, False),  # a few rows at night
+    ],
+)
+def test_a_fall_in_traffic_is_a_warning(reference: Reference, before: list[int], rows: int, falls: bool) -> None:
+    frame = binary(rows, 11).drop(columns="label")
+    evaluation = evaluate(reference, frame, recent_counts=before)
+    assert any(each.metric == "volume_share" and each.pages for each in evaluation.findings) is falls
+    assert evaluate(reference, frame)["volume_share"].verdict == "could_not_check"  # type: ignore[union-attr]
+    assert not evaluate(reference, frame, recent_counts=before, checks=Checks(volume=None)).pages
+
+
 def test_intervals_stay_within_what_the_metric_can_be(of_numbers: Reference) -> None:
     frame = regression(40, 9)
     frame.loc[0, "label"] = 10_000

@@ -19,11 +19,12 @@ from monitor.analysis.checks.relations import DigitsScore, RelationScore
 from monitor.analysis.checks.schema import ColumnAdded, ColumnMissing, DuplicateColumn, TypeMismatch
 from monitor.analysis.checks.text import EmbeddingScore, TextScore
 from monitor.analysis.checks.visibility import PerformanceVisibility
-from monitor.analysis.checks.volume import NoData, RowCount
+from monitor.analysis.checks.volume import NoData, RowCount, VolumeShare
 
 REGISTRY: tuple[BaseCheck, ...] = (
     NoData(),
     RowCount(),
+    VolumeShare(),
     MissingShare(),
     ColumnMissing(),
     ColumnAdded(),

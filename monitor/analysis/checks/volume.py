@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitor.analysis.checks.base import Answer, BaseCheck
+import numpy as np
+from scipy.stats import t
+
+from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, could_not_check
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
+
+# Of fewer earlier windows nothing is expected; how unlikely a fall must be by how much they vary.
+_FEWEST_WINDOWS, _UNLIKELY = 3, 1e-3
 
 
 class NoData(BaseCheck):
@@ -62,3 +68,40 @@ class RowCount(BaseCheck):
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
         """The row count is told of every window, asked or not."""
         return iter(())
+
+
+class VolumeShare(BaseCheck):
+    """The rows against those that earlier windows at the same calendar position lead to expect."""
+
+    name, kind = "volume_share", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the whole window: a warning below the limit, where earlier windows do not vary so much and none was as low."""
+        rows, before = question.counts.all_rows, np.array(question.recent_counts, dtype=float)
+        if len(before) < _FEWEST_WINDOWS:
+            reason = f"{len(before)} earlier windows at the same calendar position; {_FEWEST_WINDOWS} are needed"
+            yield could_not_check(self, None, reason=reason)
+            return
+        expected = float(np.median(before))
+        if expected < MIN_ROWS:
+            reason = f"{expected:.0f} rows are expected; {MIN_ROWS} are needed"
+            yield Answer(Finding(self.name, kind=self.kind, rows=rows, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
+            return
+        share, p_value, least = rows / expected, _p_value(rows, expected, before), question.checks.volume
+        fell = least is not None and share < least and rows < before.min() and p_value < _UNLIKELY
+        yield Answer(
+            Finding(
+                self.name, value=share, kind=self.kind, rows=rows, threshold_lower=least,
+                verdict=Verdict.CHANGED if fell else Verdict.FINE, severity=Severity.WARNING if fell else Severity.INFO,
+                cause="fall in traffic", origin="pipeline" if fell else "", share=max(1 - share, 0.0),
+                explanation=f"{rows} rows, where {expected:.0f} are expected by {len(before)} earlier windows at this calendar position "
+                f"({before.min():.0f} to {before.max():.0f})",
+            )
+        )  # fmt: skip
+
+
+def _p_value(rows: int, expected: float, before: np.ndarray) -> float:
+    """How often a window like those before would have so few rows: Student's t of the logarithm, with the noise of counting."""
+    logs = np.log((before + 0.5) / (expected + 0.5))
+    variance = (float(logs.var(ddof=1)) + 1 / expected) * (1 + 1 / len(before))
+    return float(t.cdf(np.log((rows + 0.5) / (expected + 0.5)) / np.sqrt(variance), len(before) - 1))
