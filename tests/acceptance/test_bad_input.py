@@ -284,3 +284,15 @@ def test_sensitive_values_are_hashed_right_after_reading_and_stored_nowhere(
         "SELECT count(*) FROM findings f JOIN runs r ON r.id = f.run_id WHERE r.window_start >= '2025-01-11' AND f.severity = 'warning'"
     )
     assert later == [(0,)]  # the reference was hashed alike
+
+
+def test_a_threshold_on_labels_that_come_early_is_an_alert_of_the_labels(project: Project) -> None:
+    frame = logged()
+    known = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
+    early = frame["event_time"] >= "2025-01-11"
+    known.loc[early, "label_time"] = frame.loc[early, "event_time"] - pd.Timedelta("1h")
+    known.to_parquet(project.folder / "labels.parquet", index=False)
+    project.monitor["checks"] = {"thresholds": {"early_label_share": {"upper": 0.1, "severity": "critical"}}}
+    project.replay()
+    found = project.query("SELECT kind, subject, state, severity, bad_windows FROM alerts WHERE fired_at IS NOT NULL")
+    assert found == [("quality", "labels", "firing", "critical", 2)]
