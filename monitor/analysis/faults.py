@@ -1,4 +1,4 @@
-"""Faults to try a monitor with: each does something to one column of some rows."""
+"""Faults to try a monitor with: of one column in some rows, and of whole windows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from monitor.analysis.evaluate import evaluate
+from monitor.analysis.evaluation import Evaluation
+from monitor.analysis.reference import Reference
+from monitor.domain.checks import Checks, Kind, Verdict
 
 Random = np.random.Generator
 
@@ -53,3 +58,98 @@ FAULTS = (
     Fault("new category", "categorical", lambda _, __, ___: "never seen"),
     Fault("category swap", "categorical", _swapped),
 )
+
+
+@dataclass(frozen=True)
+class WindowFault:
+    """A fault of a whole window, at full strength. change: gives the faulty window; None where the model cannot have the fault.
+
+    fits: whether an evaluation of it has caught it: the column that is named, or that nobody can tell how the model is.
+    """
+
+    name: str
+    change: Callable[[Reference, pd.DataFrame], pd.DataFrame | None]
+    fits: Callable[[Reference, Evaluation], bool]
+
+    def caught(
+        self, reference: Reference, frame: pd.DataFrame, checks: Checks | None = None
+    ) -> tuple[bool, bool] | None:
+        """Whether it is caught in a window, and whether it pages; None where the model cannot have it.
+
+        Of earlier windows it is said that they had as many rows as the unharmed one.
+        """
+        faulty = self.change(reference, frame)
+        if faulty is None:
+            return None
+        before = [round(len(frame) * share) for share in (0.97, 1.0, 1.02, 0.99, 1.03)]
+        evaluation = evaluate(reference, faulty, checks=checks, recent_counts=before)
+        return self.fits(reference, evaluation), evaluation.pages
+
+
+def _most_important(reference: Reference, frame: pd.DataFrame, number: int) -> list[str]:
+    there = [name for name in reference.features if name in frame]
+    return sorted(there, key=lambda name: -reference.importance.get(name, 0.0))[:number]
+
+
+def _named(evaluation: Evaluation, columns: list[str]) -> bool:
+    return any(finding.column in columns for finding in evaluation.findings)
+
+
+def _cannot_tell(evaluation: Evaluation) -> bool:
+    return any(each.kind is Kind.BLIND and each.verdict is Verdict.COULD_NOT_CHECK for each in evaluation.checks)
+
+
+def _vanished(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(columns=_most_important(reference, frame, 1))
+
+
+def _unreadable(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame | None:
+    label = reference.columns.label
+    return None if label is None or label not in reference.sorts else frame.assign(**{label: "never seen"})
+
+
+def _answering(value: float) -> Callable[[Reference, pd.DataFrame], pd.DataFrame | None]:
+    def change(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame | None:
+        names = [name for name in reference.predictions if reference.sorts[name] == "numerical"]
+        names = (
+            names
+            if np.isnan(value) or reference.task == "regression"
+            else list(reference.columns.probabilities.values())
+        )
+        return frame.assign(**dict.fromkeys(names, value)) if names else None
+
+    return change
+
+
+def _of_predictions(reference: Reference, evaluation: Evaluation) -> bool:
+    named = {each.column for each in evaluation.findings if each.metric == "unusable_prediction_share"}
+    return bool(named & set(reference.predictions))
+
+
+def _half_null(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame:
+    number = max(len(reference.features) // 2, 2)
+    return frame.assign(**dict.fromkeys(_most_important(reference, frame, number), None))
+
+
+def _other_words(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame | None:
+    texts = [name for name in reference.features if reference.sorts[name] == "text" and name in frame]
+    return frame.assign(**{name: frame[name].str[::-1] for name in texts}) if texts else None
+
+
+WINDOW_FAULTS = (
+    WindowFault("vanished column", _vanished, lambda _, found: any(each.metric == "column_missing" for each in found.findings)),
+    WindowFault("unreadable labels", _unreadable, lambda _, found: _cannot_tell(found)),
+    WindowFault("predictions missing", _answering(np.nan), _of_predictions),
+    WindowFault("predictions -999", _answering(-999.0), _of_predictions),
+    WindowFault(
+        "traffic down by 95 %", lambda _, frame: frame.head(max(len(frame) // 20, 1)),
+        lambda _, found: any(each.metric == "volume_share" for each in found.findings),
+    ),
+    WindowFault(
+        "half of the columns null", _half_null,
+        lambda reference, found: _named(found, reference.features),
+    ),
+    WindowFault(
+        "other words in texts", _other_words, lambda _, found: any(each.metric == "text_score" for each in found.findings)
+    ),
+)  # fmt: skip

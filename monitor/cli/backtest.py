@@ -131,4 +131,7 @@ def _show(found: Any, drill: pd.DataFrame | None, *, as_json: bool) -> None:
     shared.show(found.alerts[columns].astype(object).where(found.alerts[columns].notna(), None).to_dict("records"), columns, False, "no alert would have fired")  # fmt: skip
     if drill is not None:
         table = drill.groupby(["fault", "share_of_rows"], sort=False)[["caught", "named", "pages"]].mean().reset_index()
+        table["result"] = table["caught"].map(
+            lambda share: "caught" if share == 1 else "not caught" if share == 0 else "in part"
+        )
         shared.show(table.to_dict("records"), list(table.columns), False, "nothing was tried")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis.evaluate import evaluate
-from monitor.analysis.faults import FAULTS
+from monitor.analysis.faults import FAULTS, WINDOW_FAULTS
 from monitor.analysis.reference import Reference
 from monitor.domain.checks import Checks
 from monitor.domain.grid import Window
@@ -19,7 +19,7 @@ _COLUMNS = 4
 def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Checks) -> pd.DataFrame:
     """One row a fault, strength (share of rows) and column: the share of windows in which it was caught, in the right column, and paged.
 
-    A window in which the unharmed copy is changed already counts only what is found in the faulty column beside that. The model's answers
+    Faults of whole windows have no column. A window in which the unharmed copy is changed already counts only what is found in the faulty column beside that. The model's answers
     stay those that were logged: what a fault does to them is not in it.
     """
     random = np.random.default_rng(reference.seed)
@@ -44,6 +44,11 @@ def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Ch
             evaluation = evaluate(reference, faulty, checks=checks)
             named = {finding.column for finding in evaluation.findings}
             rows.append(("lost feature", 1.0, column, bool(named - before), column in named, evaluation.pages))
+        for whole in WINDOW_FAULTS:
+            outcome = whole.caught(reference, frame, checks)
+            if outcome is not None:
+                caught, pages = outcome
+                rows.append((whole.name, 1.0, "", caught, caught, pages))
     table = pd.DataFrame(rows, columns=["fault", "share_of_rows", "column", "caught", "named", "pages"])
     return (
         table.groupby(["fault", "share_of_rows", "column"], sort=False)[["caught", "named", "pages"]]
