@@ -16,6 +16,7 @@ from monitor.domain.columns import Columns
 from monitor.domain.kinds import Kind
 from monitor.domain.metrics import HIGHER_IS_BETTER as HIGHER_IS_BETTER
 from monitor.domain.metrics import METRICS, TASKS
+from monitor.domain.positive import means_same
 from monitor.errors import DataError
 
 # Whether a text is the positive class: numbers and booleans, whatever way they are written; and the words of known pairs.
@@ -84,7 +85,7 @@ def _flag(text: str, named: str | None, classes: Collection[str]) -> float:
     if classes and text not in classes and not plain:
         return np.nan
     if named is not None and not (plain and named.lower() in _PLAIN):
-        return float(text == named)
+        return float(means_same(text, named))
     words = _PLAIN if plain else _WORDS
     turned = named is not None and not _PLAIN[named.lower()]
     return np.nan if lower not in words else float(words[lower] != turned)

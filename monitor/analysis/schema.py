@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from monitor.domain.positive import as_text
 from monitor.domain.text import quoted, shown
 from monitor.errors import DataError
 
@@ -103,7 +104,7 @@ def _is_text(values: pd.Series) -> bool:
 
 
 def canonical_text(values: pd.Series) -> pd.Series:
-    """Values as text that no engine writes differently: booleans as true and false, whole numbers as digits; null stays null."""
+    """Values as text that no engine writes differently: booleans as true and false, whole numbers as digits, bytes as UTF-8; null stays null."""
     values = plain(values)
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean").map({True: "true", False: "false"}).astype(object)
@@ -134,9 +135,7 @@ def _one_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
+    return as_text(value) if isinstance(value, bytes) else str(value)
 
 
 @dataclass

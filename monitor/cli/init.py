@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,9 +57,12 @@ def init(
     )
     workers = Workers(warm=False)
     proposal: Proposal = workers.call(INSPECT, spec)
-    if proposal.roc_auc is not None and proposal.roc_auc < 0.5 and positive is None:
-        other = next((each for each in proposal.classes if each != (proposal.columns.positive or "1")), None)
-        question = f"ROC AUC on the reference is {proposal.roc_auc:.3f}, worse than chance: is the probability that of class {other!r}?"
+    area = None if proposal.positive is None else proposal.positive.roc_auc
+    if area is not None and area < 0.5 and positive is None:
+        other = next((each.name for each in proposal.candidates if each != proposal.positive), None)
+        question = (
+            f"ROC AUC on the reference is {area:.3f}, worse than chance: is the probability that of class {other!r}?"
+        )
         if other is not None and sys.stdin.isatty() and typer.confirm(question, default=True):
             spec = replace(spec, positive=other)
             proposal = workers.call(INSPECT, spec)
@@ -237,9 +241,9 @@ def _tell(name: str, file: Path, proposal: Proposal, secrets: list[str]) -> None
     typer.echo(
         f"  {proposal.rows} predictions from {proposal.first:%Y-%m-%d %H:%M} to {proposal.newest:%Y-%m-%d %H:%M}, so windows of {proposal.length}, the first from {proposal.start:%Y-%m-%d}"
     )
-    if proposal.roc_auc is not None:
+    if proposal.positive is not None and proposal.positive.roc_auc is not None:
         typer.echo(
-            f"  ROC AUC on the reference is {proposal.roc_auc:.3f} with {proposal.columns.positive or '1 (or true)'} as the positive class"
+            f"  ROC AUC on the reference is {proposal.positive.roc_auc:.3f} with {proposal.columns.positive or '1 (or true)'} as the positive class"
         )
     if proposal.delay:
         typer.echo(f"  labels come within {proposal.delay} for {proposal.expected:.0%} of the predictions")
@@ -248,4 +252,22 @@ def _tell(name: str, file: Path, proposal: Proposal, secrets: list[str]) -> None
     for variable in secrets:
         typer.echo(f"  the address holds a password: put it into the environment variable {variable}")
     option = "" if file.name == "monitor.yaml" else f" -c {file}"
-    typer.echo(f"next: monitor validate{option}, then monitor run{option}")
+    if proposal.candidates and proposal.positive is None:
+        _ask_for_positive(name, file, proposal)
+    else:
+        typer.echo(f"next: monitor validate{option}, then monitor run{option}")
+
+
+def _ask_for_positive(name: str, file: Path, proposal: Proposal) -> None:
+    """Which classes there are to choose from, and what each would mean."""
+    names = " or ".join(f"`positive: {_text(each.name)}`" for each in proposal.candidates)
+    typer.echo(
+        f"next: name the positive class, which the labels do not tell: {names} in the columns of {name} in {file}, or remove that entry and run this again with"
+    )
+    flags = [f"--positive {shlex.quote(each.name)}" for each in proposal.candidates]
+    for flag, each in zip(flags, proposal.candidates, strict=True):
+        area = "" if each.roc_auc is None else f": ROC AUC on the reference is {each.roc_auc:.3f}"
+        speaks = " that the probability speaks of" if proposal.columns.probability else ""
+        typer.echo(
+            f"  {flag.ljust(max(map(len, flags)))}   {each.name} is the class{speaks or ' that is looked for'}{area}"
+        )

@@ -248,7 +248,10 @@ class ColumnNames(Entry):
     probability: str | dict[str, str] | None = Field(
         None, description="The probability of `positive`; for multiclass a mapping of class to column."
     )
-    positive: Any = Field(None, description="The class that `probability` speaks of; 1 or true unless named.")
+    positive: Any = Field(
+        None,
+        description="The class that `probability` speaks of; needs no name where labels are 1 and 0, true and false, yes and no, or such a pair.",
+    )
     decision_threshold: float = Field(0.5, description="Decides where there is a probability and no prediction.")
     label: str | None = Field(
         None, description="The truth, in the reference, and in the source if labels have no place of their own."

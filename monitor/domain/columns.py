@@ -53,7 +53,7 @@ class Columns:
 
     prediction: the predicted class or value. May be absent beside a probability, then `decision_threshold` decides.
     probability: the column with the probability of `positive`, or for multiclass a mapping of class to column.
-    positive: the class that `probability` speaks of; 1 or true unless named.
+    positive: the class that `probability` speaks of; needs no name where labels are a known pair (`domain.positive.certain_positive`).
     features: the model's inputs; every column without another part if not given.
     segments: columns whose values are looked at one by one.
     ignore, sensitive: columns left out; columns whose values are replaced by keyed hashes right after reading.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from monitor.domain.kinds import Kind
+from monitor.domain.text import quoted, shown
 
 TASKS = ("binary", "multiclass", "regression")
 # Evidently's drift methods, by its names.
@@ -150,7 +151,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 def hint(name: str, names: Collection[str], what: str) -> str:
     """What to write in place of a name that is not among `names`: the nearest one, or which there are. what: of what they are names, in the plural."""
     close = nearest(name, names)
-    return f"did you mean '{close}'?" if close else f"the {what} are: {', '.join(names) or 'none'}"
+    return f"did you mean {quoted(close)}?" if close else f"the {what} are: {', '.join(map(shown, names)) or 'none'}"
 
 
 def thresholds_for(task: str | None = None) -> list[str]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from monitor.analysis import limits
+from monitor.analysis.positive import positive_class
 from monitor.config.model import Loaded, MonitorConfig
 from monitor.domain.grid import Window
 from monitor.domain.metrics import hint
 from monitor.domain.names import Mistake, mistakes
-from monitor.errors import MonitorError, SourceUnreachableError
+from monitor.errors import DataError, MonitorError, SourceUnreachableError
 from monitor.services.apply_configuration import reference_spec
 from monitor.services.context import Context, open_database
 from monitor.services.specs import CHECK, REFERENCE_ROWS, ReferenceSpec
 from monitor.services.workers import Workers
-from monitor.sources.log import Log, describe_place, rows_of
+from monitor.sources.log import Log, describe_place, read_frame, rows_of
 from monitor.sources.spec import LogSpec
 
 Keys = tuple[str | int, ...]
+# So many rows of a reference are asked for their labels.
+_LABELS = 20_000
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,33 @@ def check(spec: CheckSpec) -> Checked:
                 shown = spec.reference.place.shown
                 text = f"reference column '{name}' not found in {shown}; {hint(name, types, 'columns')}"
                 problems.append(Mistake(("reference",), text))
+    problems += [] if problems else _positive(spec)
     return Checked(problems, "" if problems else _shows(log, spec))
+
+
+def _positive(spec: CheckSpec) -> list[Mistake]:
+    """What is wrong with the positive class of a binary model, by the labels of (a sample of) its reference."""
+    reference, columns = spec.reference, spec.reference.columns
+    if spec.config.task != "binary" or columns.label is None:
+        return []
+    if reference.place is not None:
+        frame = read_frame(reference.place, _LABELS)
+    else:
+        assert reference.start is not None
+        assert reference.end is not None
+        if spec.log.labels is None:
+            return []
+        window, as_of = Window(reference.start, reference.end), datetime.max.replace(tzinfo=UTC)
+        frame, _ = Log(replace(spec.log, sample_rows=_LABELS)).sample_with_labels(window, as_of)
+    label = columns.label if spec.log.labels is None or reference.place is not None else spec.log.labels.label
+    if label not in frame:
+        return []
+    score = columns.probability if isinstance(columns.probability, str) else columns.prediction
+    try:
+        positive_class(frame[label], columns, frame.get(score))
+    except DataError as error:
+        return [Mistake(("columns", "positive"), str(error))]
+    return []
 
 
 def _shows(log: Log, spec: CheckSpec) -> str:

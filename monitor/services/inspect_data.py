@@ -10,11 +10,12 @@ import pandas as pd
 
 from monitor.analysis import limits
 from monitor.analysis.fitting import infer_task
-from monitor.analysis.performance import is_positive, roc_auc
-from monitor.analysis.schema import canonical_text, sort_of
+from monitor.analysis.positive import Candidate, candidates, positive_class
+from monitor.analysis.schema import sort_of
 from monitor.domain.checks import Checks
 from monitor.domain.columns import Columns, guess_columns
 from monitor.domain.grid import Duration, Grid, Window
+from monitor.domain.positive import certain_positive, means_same
 from monitor.errors import DataError
 from monitor.sources.log import Log, describe_place, read_frame
 from monitor.sources.spec import LabelSpec, LogSpec, Place
@@ -24,7 +25,6 @@ _ROWS_PER_WINDOW = 300
 _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
 _SAMPLE = 20_000
-_CONVENTIONAL = ("1", "true", "yes", "y", "positive", "pos")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,11 @@ class InspectSpec:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A monitor for the data, and what was assumed on the way."""
+    """A monitor for the data, and what was assumed on the way.
+
+    candidates: of a binary model with labels, the classes with the ROC AUC of the reference if they were positive. positive: that of them
+    which is positive, None where it has to be named.
+    """
 
     columns: Columns
     task: str
@@ -55,8 +59,8 @@ class Proposal:
     expected: float = 0.95
     reference_start: datetime | None = None
     reference_end: datetime | None = None
-    roc_auc: float | None = None
-    classes: tuple[str, ...] = ()
+    positive: Candidate | None = None
+    candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -111,7 +115,8 @@ def inspect_data(spec: InspectSpec) -> Proposal:
             )
     if label is not None and label not in reference and labels is None:
         notes.append("no labels were found: performance will be estimated at best")
-    columns, task, area, classes = _task(reference, columns, spec.positive)
+    columns, task = _task(reference, columns)
+    columns, positive, found = _positive(reference, columns, task, spec.positive)
     columns = _sensitive(reference, columns, notes)
     delay, expected = (
         _label_delay(log, labels, columns, extent.first, extent.newest, notes) if labels is not None else ("", 0.95)
@@ -120,7 +125,7 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     notes.append(limits.in_words(min(rows_a_window, _SAMPLE), len(reference), Checks().false_alarm_rate))
     return Proposal(
         columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
-        reference_start, reference_end, area, classes, tuple(notes),
+        reference_start, reference_end, positive, found, tuple(notes),
     )  # fmt: skip
 
 
@@ -159,35 +164,36 @@ def _length(rows_per_second: float) -> str:
     return _LENGTHS[-1]
 
 
-def _task(
-    reference: pd.DataFrame, columns: Columns, positive: str | None
-) -> tuple[Columns, str, float | None, tuple[str, ...]]:
-    """The task, the positive class and how well its probability ranks the labels."""
+def _task(reference: pd.DataFrame, columns: Columns) -> tuple[Columns, str]:
+    """The task, and the columns without what does not belong to it."""
     label = columns.label if columns.label in reference else None
     known = reference[reference[label].notna()] if label is not None else reference
-    classes: tuple[str, ...] = ()
     task = infer_task(
         known if label is None else known.assign(**{label: known[label].infer_objects()}), replace(columns, label=label)
     )
     if label is not None and sort_of(known[label]) in ("categorical", "boolean"):
         task = "binary" if known[label].nunique() <= 2 else "multiclass"
-    if task == "regression":
-        return replace(columns, probability=None), task, None, classes
-    if label is None or task == "multiclass":
-        return columns, task, None, classes
-    classes = tuple(sorted(set(canonical_text(known[label]))))
-    chosen = positive or next(
-        (each for each in classes if each.lower() in _CONVENTIONAL), classes[-1] if classes else None
-    )
-    if chosen not in (None, "1", "true"):
-        columns = replace(columns, positive=chosen)
-    area = None
-    if isinstance(columns.probability, str) and columns.probability in known:
-        truth = is_positive(known[label], columns.positive).to_numpy() == 1
-        scores = pd.to_numeric(known[columns.probability], errors="coerce").to_numpy(dtype=float)
-        if 0 < truth.sum() < len(truth) and not pd.isna(scores).any():
-            area = roc_auc(truth, scores).value
-    return columns, task, area, classes
+    return (replace(columns, probability=None) if task == "regression" else columns), task
+
+
+def _positive(
+    reference: pd.DataFrame, columns: Columns, task: str, named: str | None
+) -> tuple[Columns, Candidate | None, tuple[Candidate, ...]]:
+    """The columns with the positive class where it is named or certain, that class, and all that it may be. Raises DataError if the named one is no label."""
+    if task != "binary" or columns.label not in reference:
+        return columns, None, ()
+    labels = reference[columns.label]
+    score = columns.probability if isinstance(columns.probability, str) else columns.prediction
+    found = tuple(candidates(labels, reference.get(score)))
+    if named is None:
+        name = certain_positive([each.name for each in found])
+        columns = columns if name in (None, "1", "true") else replace(columns, positive=name)
+    else:
+        name = positive_class(labels, replace(columns, positive=named), None)
+        columns = replace(columns, positive=name)
+    if name is None:
+        return columns, None, found
+    return columns, next((each for each in found if means_same(each.name, name)), Candidate(name)), found
 
 
 def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:

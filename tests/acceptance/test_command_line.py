@@ -274,26 +274,44 @@ def test_init_without_a_reference_proposes_the_oldest_labelled_stretch(
     assert monitor_command("run", "-c", "new.yaml", cwd=project.folder).returncode == 0
 
 
-def test_init_catches_a_wrong_positive_class(project: Project, monitor_command: Command) -> None:
+def test_init_and_validate_ask_for_the_positive_class_where_it_is_not_certain(
+    project: Project, monitor_command: Command
+) -> None:
     frame = logged(1500, seed=7, start="2024-12-01")
-    frame["label"] = np.where(frame["label"] == 1, "left", "stayed")  # by convention the last one would be taken
+    frame["label"] = np.where(frame["label"] == 1, "left", "stayed")
     frame.to_parquet(project.folder / "reference.parquet", index=False)
-    options = (
-        "init",
-        "churn",
-        "--predictions",
-        "log.parquet",
-        "--reference",
-        "reference.parquet",
-        "--file",
-        "new.yaml",
-    )
-    asked = monitor_command(*options, cwd=project.folder)
-    assert "worse than chance: is the probability that of class 'left'?" in asked.stderr
+    options = ("--predictions", "log.parquet", "--reference", "reference.parquet", "--file", "new.yaml")
+    asked = monitor_command("init", "churn", *options, cwd=project.folder)
+    assert asked.returncode == 0, asked.stderr
+    assert "positive:" not in (project.folder / "new.yaml").read_text()
+    left, stayed = asked.stdout.splitlines()[-2:]
+    assert left.startswith("  --positive left ")
+    assert float(left.rsplit(" ", 1)[1]) > 0.8
+    assert stayed.startswith("  --positive stayed ")
+    assert float(stayed.rsplit(" ", 1)[1]) < 0.2
+    refused = monitor_command("validate", "-c", "new.yaml", cwd=project.folder)
+    assert refused.returncode == 2
+    assert "the labels are 'left' and 'stayed': which is the positive class?" in refused.stderr
+    assert "name it: columns.positive: left (ROC AUC 0.8" in refused.stderr
     (project.folder / "new.yaml").unlink()
-    told = monitor_command(*options, "--positive", "left", cwd=project.folder)
-    assert "worse than chance" not in told.stderr
+    told = monitor_command("init", "churn", *options, "--positive", "left", cwd=project.folder)
     assert "positive: left" in (project.folder / "new.yaml").read_text()
+    assert "next: monitor validate" in told.stdout
+    assert monitor_command("validate", "-c", "new.yaml", cwd=project.folder).returncode == 0
+    unknown = monitor_command("init", "other", *options, "--positive", "lft", cwd=project.folder)
+    assert unknown.returncode == 1
+    assert "did you mean 'left'?" in unknown.stderr
+
+
+def test_init_doubts_a_positive_class_that_ranks_worse_than_chance(project: Project, monitor_command: Command) -> None:
+    frame = logged(1500, seed=7, start="2024-12-01")
+    frame.assign(label=np.where(frame["label"] == 1, "no", "yes")).to_parquet(
+        project.folder / "reference.parquet", index=False
+    )
+    options = ("--predictions", "log.parquet", "--reference", "reference.parquet", "--file", "new.yaml")
+    asked = monitor_command("init", "churn", *options, cwd=project.folder)
+    assert "worse than chance: is the probability that of class 'no'? Then: --positive no" in asked.stderr
+    assert 'positive: "yes"' in (project.folder / "new.yaml").read_text()
 
 
 @pytest.mark.parametrize(
