@@ -104,8 +104,8 @@ def _of_window(name: str, kind: Kind, higher_is_better: bool | None = False, *, 
     return Metric(name, kind, higher_is_better=higher_is_better, needs_labels=needs_labels)
 
 
-def _of_column(name: str, kind: Kind, higher_is_better: bool | None = False) -> Metric:
-    return Metric(name, kind, level=Level.COLUMN, higher_is_better=higher_is_better)
+def _of_column(name: str, kind: Kind, higher_is_better: bool | None = False, *, needs_labels: bool = False) -> Metric:
+    return Metric(name, kind, level=Level.COLUMN, higher_is_better=higher_is_better, needs_labels=needs_labels)
 
 
 METRICS: Mapping[str, Metric] = {
@@ -121,7 +121,7 @@ METRICS: Mapping[str, Metric] = {
         _of_window("unmatched_label_share", Kind.QUALITY, needs_labels=True),
         _of_window("early_label_share", Kind.QUALITY, needs_labels=True),
         _of_window("labelled_share", Kind.NO_LABELS, True, needs_labels=True),
-        _of_window("unreadable_label_share", Kind.BLIND, needs_labels=True),
+        _of_column("unreadable_label_share", Kind.BLIND, needs_labels=True),
         _of_window("performance_visibility", Kind.BLIND, True),
         _of_column("missing_share", Kind.QUALITY),
         _of_column("type_mismatch_share", Kind.QUALITY),
