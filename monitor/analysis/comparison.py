@@ -10,8 +10,10 @@ import pandas as pd
 from scipy.stats import norm, rankdata
 
 from monitor.analysis.performance import DEFAULT_HARM, MIN_CLASS, MIN_LABELLED, is_positive
+from monitor.analysis.positive import positive_class
 from monitor.analysis.schema import canonical_text
 from monitor.domain.checks import Harm
+from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 Floats = np.ndarray
@@ -59,7 +61,7 @@ def compare(
     frame: one row a prediction. current, candidate: columns of what the models said: numbers for regression, for binary probabilities of
     `positive` (ROC AUC; DeLong, DeLong and Clarke-Pearson, 1988) or classes (accuracy), classes for multiclass. Rows that lack the label or an answer are left out.
     harm: the smallest difference that counts, absolute or a share such as `10%` of the current value; 0.02 ROC AUC or accuracy, 10 % of MAE if not given.
-    Raises DataError where a column is not there, UsageError for an unknown task.
+    Raises DataError where a column is not there or the positive class is neither named nor certain, UsageError for an unknown task.
     """
     absent = [name for name in (current, candidate, label) if name not in frame]
     if absent:
@@ -72,7 +74,8 @@ def compare(
         metric, values, gains = "mae", (np.abs(one - truth), np.abs(other - truth)), None
     elif task == "binary" and all(_is_probability(rows[name]) for name in (current, candidate)):
         metric = "roc_auc"
-        positives = is_positive(rows[label], positive).to_numpy() == 1
+        named = positive_class(rows[label], Columns(positive=positive), rows[current])
+        positives = is_positive(rows[label], named).to_numpy() == 1
         gains = _areas(positives, *(rows[name].to_numpy(dtype=float) for name in (current, candidate)))
         values = None
         if min(positives.sum(), (~positives).sum()) < MIN_CLASS:

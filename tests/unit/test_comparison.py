@@ -55,3 +55,12 @@ def test_a_wrong_column_or_task_is_refused() -> None:
         compare(answers(50, 1), "p_v3", "p_v9", "label", "binary")
     with pytest.raises(UsageError, match="no task"):
         compare(answers(50, 1), "p_v3", "p_v4", "label", "ranking")
+
+
+def test_a_positive_class_that_is_not_certain_is_asked_for() -> None:
+    frame = answers(500, 5)
+    words = frame.assign(label=np.where(frame["label"] == 1, "bad", "good"))
+    with pytest.raises(DataError, match="which is the positive class"):
+        compare(words, "p_v3", "p_v4", "label", "binary")
+    plain = compare(frame, "p_v3", "p_v4", "label", "binary")
+    assert compare(words, "p_v3", "p_v4", "label", "binary", positive="bad") == plain
