@@ -32,7 +32,7 @@ _CHECK_FIELDS = tuple(each.name for each in fields(Check))
 
 def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], list[Finding]]:
     """The checks with their verdicts, and the findings, in the order of the answers."""
-    tested = [_limited(each, question.checks) for each in _tested(question, answers)]
+    tested = [limited(each, question.checks) for each in _tested(question, answers)]
     counted = sum(each.kind is Kind.QUALITY and each.p_value is not None for each in tested)
     rate = question.checks.false_alarm_rate * (1 - _OF_PERFORMANCE[question.tells_performance])
     checks: list[Check] = []
@@ -50,7 +50,7 @@ def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], 
         findings = _weighted_drift(question, findings)
     cost = 0.0
     if question.rows and question.checks.asks(Kind.QUALITY):
-        joint = _limited(_joint(question, findings), question.checks)
+        joint = limited(_joint(question, findings), question.checks)
         checks.append(_as_check(joint))
         findings += [joint] if joint.verdict is Verdict.CHANGED else []
         cost = joint.value or 0.0
@@ -117,20 +117,20 @@ def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
     return [*(each.finding for each in answers if each.counted is None), *smallest.values()]
 
 
-def _limited(finding: Finding, checks: Checks) -> Finding:
+def limited(finding: Finding, checks: Checks) -> Finding:
     """The finding held against the user's own limit on its metric."""
     threshold = None if finding.kind is Kind.NO_DATA else checks.threshold(finding.metric, finding.column)
     undecided = finding.verdict in (Verdict.TOO_LITTLE_DATA, Verdict.COULD_NOT_CHECK)
     if threshold is None or finding.value is None or undecided:
         return finding
-    limited = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
+    held = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
     if not _breaks(finding, threshold):
-        return limited
+        return held
     over = threshold.upper is not None and finding.value > threshold.upper
     side = f"above your limit {threshold.upper:g}" if over else f"below your limit {threshold.lower:g}"
     text = f"{finding.explanation} ({finding.metric} {finding.value:.3g} is {side})"
     severity = max(finding.severity, threshold.severity)
-    return replace(limited, verdict=Verdict.CHANGED, severity=severity, explanation=text)
+    return replace(held, verdict=Verdict.CHANGED, severity=severity, explanation=text)
 
 
 def _breaks(check: Check, threshold: Threshold) -> bool:

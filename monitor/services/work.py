@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
 from monitor.analysis.snapshot.store import pack, to_html, unpack
 from monitor.analysis.summary import Numbers
+from monitor.analysis.verdict import limited
 from monitor.domain.checks import Check, Checks, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
 from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
@@ -399,7 +400,7 @@ def _result(
         metrics += [replace(value, model_version=version) for value in evaluation.metrics]
     if with_labels and spec.kind == "performance":
         assert labelled is not None
-        check, finding = _labels_check(labelled, sampled, found[0][0])
+        check, finding = _labels_check(labelled, sampled, found[0][0], spec.checks)
         metrics.append(MetricValue("labelled_share", value=check.value, model_version=check.model_version))
         checks.append(check)
         findings += [finding] if finding else []
@@ -429,12 +430,22 @@ def _blind(check: Check) -> Finding:
     return Finding(**{**vars(check), "severity": Severity.WARNING, "cause": "cannot tell", "explanation": check.reason})
 
 
-def _labels_check(labelled: int, rows: int, version: str) -> tuple[Check, Finding | None]:
-    value = labelled / rows if rows else 0.0
+def _labels_check(labelled: int, rows: int, version: str, checks: Checks) -> tuple[Check, Finding | None]:
+    """Whether labels came, and as many as the user's limit on `labelled_share` says."""
     missing = labelled == 0 and rows > 0
-    verdict = Verdict.CHANGED if missing else Verdict.FINE if rows else Verdict.COULD_NOT_CHECK
-    check = Check("labelled_share", value=value, kind=Kind.NO_LABELS, verdict=verdict, rows=rows, model_version=version)
-    if not missing:
-        return check, None
-    text = f"none of the {rows} predictions has a label, though they are due"
-    return check, Finding(**{**vars(check), "severity": Severity.WARNING, "cause": "no labels", "explanation": text})
+    finding = limited(
+        Finding(
+            "labelled_share",
+            value=labelled / rows if rows else 0.0,
+            kind=Kind.NO_LABELS,
+            verdict=Verdict.CHANGED if missing else Verdict.FINE if rows else Verdict.COULD_NOT_CHECK,
+            rows=rows,
+            model_version=version,
+            severity=Severity.WARNING if missing else Severity.INFO,
+            cause="no labels",
+            explanation=f"{labelled or 'none'} of the {rows} predictions {'have' if labelled > 1 else 'has'} a label, though they are due",
+        ),
+        checks,
+    )
+    check = Check(**{each.name: getattr(finding, each.name) for each in fields(Check)})
+    return check, finding if finding.verdict is Verdict.CHANGED else None

@@ -105,3 +105,17 @@ def test_running_again_finds_nothing_to_do_and_changes_nothing(project: Project)
     before = project.query("SELECT * FROM metric_values ORDER BY 1, 2, 3")
     assert project.run().finished == 0
     assert project.query("SELECT * FROM metric_values ORDER BY 1, 2, 3") == before
+
+
+def test_a_limit_on_the_share_of_labels_pages_when_too_few_came(project: Project) -> None:
+    frame = logged()
+    few = (frame["event_time"] >= "2025-01-11") & (frame["id"] % 2 == 0)
+    project.labels(frame[~few])
+    project.monitor["checks"] = {"thresholds": {"labelled_share": {"lower": 0.8, "severity": "critical"}}}
+    project.run()
+    alerts = project.query("SELECT kind, severity, first_window FROM alerts WHERE fired_at IS NOT NULL AND kind = 'no_labels'")  # fmt: skip
+    assert alerts == [("no_labels", "critical", "2025-01-11 00:00:00.000000")]
+    texts = project.query(
+        "SELECT explanation FROM findings WHERE explanation LIKE '%labelled_share 0.5 is below your limit 0.8%'"
+    )
+    assert len(texts) > 1
