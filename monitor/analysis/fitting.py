@@ -26,6 +26,7 @@ from monitor.analysis.performance import (
     probabilities,
     too_little,
 )
+from monitor.analysis.positive import positive_class
 from monitor.analysis.reference import ANALYSIS_VERSION, ENCODED, Reference, ReferenceSummary
 from monitor.analysis.relations import DIGITS, MOST_ROWS, RELATIONS, Relations, digits
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of, tidy, utc_times
@@ -72,10 +73,19 @@ def fit(
         values = rows[name].dropna()
         if sorts[name] != "numerical" or not values.between(0, 1).all():
             raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
+    columns = replace(columns, positive=_positive(rows, columns, task))
     bare = Reference(lambda: rows, columns, task, seed, version, ReferenceSummary(len(rows), sorts, times is not None))
     described = _with(bare, **_description(bare))
     tested = _with(described, **_null_distributions(described, np.flatnonzero(of_production)))
     return _with_performance(tested)
+
+
+def _positive(rows: pd.DataFrame, columns: Columns, task: str) -> Any:
+    """The positive class of a binary model. Raises DataError where it is neither named nor certain."""
+    if task != "binary" or columns.label is None or columns.label not in rows:
+        return columns.positive
+    said = columns.probabilities.get("", columns.prediction)
+    return positive_class(rows[columns.label], columns, None if said is None else rows[said])
 
 
 def _with(reference: Reference, **values: Any) -> Reference:

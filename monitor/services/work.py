@@ -126,7 +126,9 @@ def _interval(spec: ReferenceSpec, window: Window, rows: int) -> pd.DataFrame:
     log = Log(replace(spec.log, sample_rows=rows))
     if spec.log.labels is None:
         return log.sample(window)
-    return log.sample_with_labels(window, spec.as_of or window.end + timedelta(days=36500))[0]
+    frame = log.sample_with_labels(window, spec.as_of or window.end + timedelta(days=36500))[0]
+    label = spec.columns.label
+    return frame if label is None else frame.rename(columns={spec.log.labels.label: label})
 
 
 def _without_own_columns(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:

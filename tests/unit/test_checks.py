@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from monitor import Checks, Columns, Evaluation, Reference, evaluate
 from monitor.analysis.checks import REGISTRY
 from monitor.domain.checks import Kind, Verdict
+from monitor.errors import DataError
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -215,6 +217,17 @@ def test_labels_are_read_whatever_certain_words_they_are_written_in(words: dict[
     random["label"] = np.random.default_rng(0).permutation(random["label"].to_numpy())
     assert evaluate(fitted, written(random)).severity == "critical"
     assert not evaluate(fitted, written(binary(1000, 5))).pages
+
+
+@pytest.mark.parametrize("words", [{0: "good", 1: "bad"}, {0: 1, 1: 2}])
+def test_a_positive_class_that_is_not_certain_is_asked_for(words: dict[int, Any]) -> None:
+    frame = binary(2000, 0).drop(columns="prediction")
+    frame["label"] = frame["label"].map(words)
+    columns = Columns(probability="probability", label="label")
+    with pytest.raises(DataError, match=rf"which is the positive class.*columns.positive: {words[1]} .ROC AUC 0\.8"):
+        Reference.fit(frame, columns, "binary")
+    named = Reference.fit(frame, replace(columns, positive=words[1]), "binary")
+    assert named.baseline["roc_auc"].value > 0.8
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
