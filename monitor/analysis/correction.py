@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from monitor.analysis.schema import utc_times
+from monitor.analysis.schema import days_since, utc_times
 
 Floats = np.ndarray
-_DAY = 86400.0
 # Stretches, of how many rows at least; how large differences may be against those seen; how long they last, against the time seen.
 _STRETCHES, _UNRIPE, _LEAST, _MOST = 24, 6, 150, 30_000
 # The newest ripe stretches tell what labels that came early say of all; fewer than so many say nothing.
@@ -84,8 +83,7 @@ class Recent:
 
 def days(values: pd.Series) -> Floats:
     """Times as days, shape (values,); NaN where one is missing."""
-    seconds = (utc_times(values) - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-    return np.asarray(seconds.to_numpy(dtype=float) / _DAY)
+    return np.asarray(days_since(utc_times(values), pd.Timestamp(0, tz="UTC")).to_numpy(dtype=float))
 
 
 def usual(differences: Floats) -> tuple[float, float]:

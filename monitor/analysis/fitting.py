@@ -27,7 +27,7 @@ from monitor.analysis.performance import (
     too_little,
 )
 from monitor.analysis.positive import positive_class
-from monitor.analysis.reference import ANALYSIS_VERSION, ENCODED, Reference, ReferenceSummary
+from monitor.analysis.reference import ANALYSIS_VERSION, Reference, ReferenceSummary
 from monitor.analysis.relations import DIGITS, MOST_ROWS, RELATIONS, Relations, digits
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of, tidy, utc_times
 from monitor.analysis.summary import SUMMARISED
@@ -119,7 +119,7 @@ def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, 
     """
     frame, sorts = reference.frame, reference.sorts
     checked = [*reference.features, *reference.predictions]
-    names = [name for name in checked if reference.of_column(name) is not None]
+    names = [name for name in checked if (summary := reference.of_column(name)) is not None and summary.count]
     values = {name: Tested(reference.bins(name), reference.bins(name).codes(frame[name])) for name in names}
     by_segment = [
         Tested(each.bins, np.where(texts == value, each.codes, -1))
@@ -211,7 +211,7 @@ def _calibration(data: Outcomes) -> Any:
 def _importances(reference: Reference) -> dict[str, dict[str, float]]:
     """Permutation importance on a surrogate of the model (Breiman, 2001), by metric and feature, in units of the metric's loss."""
     frame, columns, task = reference.frame, reference.columns, reference.task
-    names = [name for name in reference.features if reference.sorts[name] in ENCODED]
+    names = reference.encoded_features
     if not names:
         return {}
     rows = _complete(frame, columns, task)

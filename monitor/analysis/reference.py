@@ -206,7 +206,7 @@ class Reference:
             tested = {
                 name: Tested(self.bins(name), self.bins(name).codes(rows[name]))
                 for name in names
-                if self.of_column(name)
+                if (summary := self.of_column(name)) is not None and summary.count
             }
             self._segment_counts[column, value] = {name: (each.bins, each.counts) for name, each in tested.items()}
         return self._segment_counts[column, value]
@@ -223,9 +223,15 @@ class Reference:
             name: tuple(value) if isinstance(value, list) else value for name, value in self.summary.figures.items()
         }
 
+    @cached_property
+    def encoded_features(self) -> list[str]:
+        """The features that surrogate models take: those of a type that can be encoded, with any value at all."""
+        names = [name for name in self.features if self.sorts[name] in ENCODED]
+        return [name for name in names if (summary := self.of_column(name)) is not None and summary.count]
+
     def encoded(self, frame: pd.DataFrame) -> np.ndarray:
         """Features and prediction as numbers for the surrogate models, shape (rows, features + 1); absent columns are missing."""
-        names = [name for name in self.features if self.sorts[name] in ENCODED]
+        names = self.encoded_features
         table = frame.reindex(columns=names)
         said = predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
         return np.column_stack([estimation.encode(table, self.summary.codes), said.to_numpy(dtype=float)])

@@ -27,6 +27,7 @@ _TEXT_ROWS, _TEXT_DISTINCT, _TEXT_WORDS = 100, 0.5, 3.0
 # What pandas writes for its own index: no column of the log.
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 _DAY_S = 86_400.0
+_EPOCH = pd.Timestamp(0, tz="UTC")
 # Types of pandas that much of pandas cannot work with.
 _ODD = (pd.SparseDtype, pd.PeriodDtype, pd.IntervalDtype, pd.ArrowDtype)
 
@@ -211,8 +212,17 @@ def _days(values: pd.Series, event_times: pd.Series | None) -> tuple[pd.Series, 
         readable = values.where(is_time | values.map(lambda each: isinstance(each, str)), None)
         times = pd.to_datetime(readable, utc=True, errors="coerce", format="ISO8601")
     times = times.dt.tz_localize("UTC") if times.dt.tz is None else times.dt.tz_convert("UTC")
-    since = times - pd.Timestamp(0, tz="UTC") if event_times is None else event_times - times
-    return since.dt.total_seconds() / _DAY_S, mismatched
+    try:
+        days = days_since(times, _EPOCH if event_times is None else event_times)
+    except (OverflowError, pd.errors.OutOfBoundsDatetime):  # years that no clock tells
+        return pd.Series(np.nan, values.index), int(values.notna().sum())
+    return days if event_times is None else -days, mismatched
+
+
+def days_since(times: pd.Series, start: pd.Series | pd.Timestamp) -> pd.Series:
+    """Times in UTC as days since a start, in microseconds: nanoseconds would end in 1677 and 2262."""
+    start = start.dt.as_unit("us") if isinstance(start, pd.Series) else start.as_unit("us")
+    return (times.dt.as_unit("us") - start).dt.total_seconds() / _DAY_S
 
 
 def _vector(value: object) -> np.ndarray | None:

@@ -71,6 +71,8 @@ class Numbers:
     @cached_property
     def unique(self) -> tuple[Floats, Floats]:
         """The different values, sorted, and how often each comes."""
+        if not self.count:
+            return self.values, np.zeros(0, dtype=int)
         starts = np.flatnonzero(np.concatenate([[True], self.values[1:] != self.values[:-1]]))
         return self.values[starts], np.diff(np.append(starts, self.count))
 
@@ -81,6 +83,8 @@ class Numbers:
             chosen = self.values
         else:
             chosen = self.values[np.linspace(0, self.count - 1, _KNOTS + 1).astype(int)]
+        if not self.count:
+            return self.values
         knots: Floats = chosen[np.concatenate([[True], chosen[1:] != chosen[:-1]])]
         return knots
 

@@ -1,0 +1,112 @@
+"""Each name that the configuration accepts can page: a limit on each metric, a harm in each; and a new check is one class and one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitor import Checks, Columns, Reference, WindowCounts, evaluate
+from monitor.analysis.checks import REGISTRY
+from monitor.analysis.checks.base import Answer, BaseCheck
+from monitor.analysis.question import Question
+from monitor.domain.checks import Finding, Kind, Severity, Verdict
+from monitor.domain.metrics import METRICS, TASKS, harm_for, thresholds_for
+from tests.unit.test_checks import binary, folded, multiclass, regression
+
+WORDS = np.array(["order", "late", "broken", "good", "service", "phone", "refund", "happy", "slow", "box", "the", "a"])
+# Told by runs, of labels that are due, and not by the evaluation of a window (tests/acceptance/test_a_model_from_log_to_alert.py).
+OF_RUNS = {"labelled_share"}
+
+
+def with_more(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The rows with a category, a text and a vector."""
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(WORDS, 8)) for _ in range(len(frame))]
+    vectors = list(random.normal(size=(len(frame), 4)))
+    return frame.assign(remark=texts, vector=vectors, kind=random.choice(["u", "v"], len(frame)))
+
+
+@pytest.fixture(scope="module")
+def references() -> dict[str, Reference]:
+    found = {}
+    for task, make in (("binary", binary), ("multiclass", multiclass), ("regression", regression)):
+        probability = {"binary": "probability", "multiclass": {"a": "pa", "b": "pb", "c": "pc"}, "regression": None}[
+            task
+        ]
+        columns = Columns(prediction="prediction", probability=probability, label="label")
+        found[task] = Reference.fit(with_more(make(2000, 0), 0), columns, task)
+    return found
+
+
+def window(task: str, rows: int = 600) -> pd.DataFrame:
+    return with_more({"binary": binary, "multiclass": multiclass, "regression": regression}[task](rows, 1), 1)
+
+
+LIMITS = [(task, metric) for task in TASKS for metric in thresholds_for(task) if metric not in OF_RUNS]
+
+
+@pytest.mark.parametrize(("task", "metric"), LIMITS)
+def test_a_limit_on_each_metric_pages(references: dict[str, Reference], task: str, metric: str) -> None:
+    checks = Checks(thresholds={metric: {"upper": -1e9, "severity": "critical"}})
+    evaluation = evaluate(references[task], window(task), checks=checks, recent_counts=[600, 610, 590, 605])
+    paging = {finding.metric for finding in evaluation.findings if finding.severity == "critical"}
+    assert paging == {metric}
+
+
+@pytest.mark.parametrize(("task", "metric"), [(task, metric) for task in TASKS for metric in harm_for(task)])
+def test_a_harm_in_each_metric_pages_where_it_is_far_beyond(
+    references: dict[str, Reference], task: str, metric: str
+) -> None:
+    random, frame = np.random.default_rng(0), window(task)
+    if task == "regression":
+        frame["prediction"] = frame["prediction"] + random.normal(3, 8, len(frame))
+    else:
+        frame["label"] = random.permutation(frame["label"].to_numpy())
+        # All metrics of the classes at once are only lost where the model is more often wrong than right.
+        wrong = {0: 1, 1: 0} if task == "binary" else {"a": "b", "b": "c", "c": "a"}
+        frame["label"] = frame["prediction"].map(wrong).where(random.random(len(frame)) < 0.6, frame["label"])
+    evaluation = evaluate(references[task], frame, checks=Checks(harm={metric: "10%"}))
+    assert evaluation[metric].severity == "critical"  # type: ignore[union-attr]
+
+
+def test_every_check_gives_metrics_that_are_known() -> None:
+    of_many = {"performance", "estimated_performance"}
+    for check in REGISTRY:
+        assert check.name in of_many or check.name in METRICS, check.name
+
+
+class Heavy(BaseCheck):
+    """A check of a plug-in's kind: whether x is heavier than it was."""
+
+    name, kind = "heavy", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        heavy = float(question.window.frame["x"].mean()) > 1
+        yield Answer(
+            Finding(
+                self.name, "x", value=float(heavy), kind=self.kind, rows=question.rows, verdict=Verdict.CHANGED if heavy else Verdict.FINE,
+                severity=Severity.WARNING if heavy else Severity.INFO, cause="too heavy", explanation="'x' is too heavy",
+            )
+        )  # fmt: skip
+
+
+def test_a_check_that_is_added_pages_and_resolves(
+    references: dict[str, Reference], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The places that CONTRIBUTING names: a class, and a line in the registry."""
+    monkeypatch.setattr("monitor.analysis.evaluate.REGISTRY", (*REGISTRY, Heavy()))
+    frames = [window("regression").drop(columns="label") for _ in range(4)]
+    frames[1] = frames[1].assign(x=frames[1]["x"] + 5)
+    evaluations = [evaluate(references["regression"], frame, checks=Checks(only=("quality",))) for frame in frames]
+    assert "'x' is too heavy" in [finding.explanation for finding in evaluations[1].findings]
+    assert folded(evaluations, "quality") == ["1 firing", "3 resolved"]
+
+
+def test_labels_known_early_and_of_no_prediction_page_by_a_limit(references: dict[str, Reference]) -> None:
+    counts = WindowCounts(600, early_labels=30, unmatched_labels=60)
+    checks = Checks(thresholds={"early_label_share": {"upper": 0.01}, "unmatched_label_share": {"upper": 0.01}})
+    evaluation = evaluate(references["binary"], window("binary"), counts=counts, checks=checks)
+    assert {each.metric for each in evaluation.findings if each.pages} == set(checks.thresholds)
