@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pytest
 from standardwebhooks import Webhook
 
 from tests.conftest import Project, Receiver, logged
@@ -244,6 +245,7 @@ def test_a_broken_pipeline_is_to_be_repaired_and_starts_no_training(project: Pro
     )
 
 
+@pytest.mark.long
 def test_the_share_of_drifted_columns_age_and_labels_ask_for_a_retraining(
     project: Project, monitor_command: Command
 ) -> None:
@@ -271,6 +273,7 @@ def test_the_share_of_drifted_columns_age_and_labels_ask_for_a_retraining(
     assert "labelled rows have come since" in told
 
 
+@pytest.mark.long
 def test_no_more_requests_a_month_and_none_without_labelled_rows(project: Project, monitor_command: Command) -> None:
     decayed(
         project,
