@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,21 +97,24 @@ class Project:
 
         return load(self.write())
 
-    def run(self, **options: Any) -> Any:
-        """Work through everything that is due, with the real daemon."""
+    def daemon(self, **options: Any) -> Any:
+        """The real daemon, with the workers that tests share."""
         from monitor.daemon import Daemon
 
-        with Daemon(self.loaded(), **{"workers": shared_workers(), **options}) as daemon:
+        return Daemon(self.loaded(), **{"workers": shared_workers(), **options})
+
+    def run(self, **options: Any) -> Any:
+        """Work through everything that is due."""
+        with self.daemon(**options) as daemon:
             return daemon.run_until_idle()
 
-    def replay(self) -> Any:
-        """The same with the data's clock."""
-        from monitor.daemon import Daemon
+    def replay(self, until: datetime | None = None) -> Any:
+        """The same with the data's clock, no further than `until`."""
         from monitor.domain.clock import ReplayClock
         from monitor.services.apply_configuration import BEGINNING
 
-        with Daemon(self.loaded(), clock=ReplayClock(BEGINNING), workers=shared_workers()) as daemon:
-            return daemon.replay()
+        with self.daemon(clock=ReplayClock(BEGINNING)) as daemon:
+            return daemon.replay(until=until)
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of its report database."""

@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from monitor.daemon import Daemon
-from monitor.domain.clock import ReplayClock
-from monitor.services.apply_configuration import BEGINNING
 from tests.conftest import Project, logged
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -21,8 +18,7 @@ RUNS = (
 
 
 def replay(project: Project, until: str) -> None:
-    with Daemon(project.loaded(), clock=ReplayClock(BEGINNING)) as daemon:
-        daemon.replay(until=datetime.fromisoformat(until).replace(tzinfo=UTC))
+    project.replay(until=datetime.fromisoformat(until).replace(tzinfo=UTC))
 
 
 def test_rows_that_come_after_the_run_are_counted_again_and_the_window_is_looked_at_again(project: Project) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from monitor.daemon import Daemon
 from monitor.domain.clock import ReplayClock
 from monitor.services.apply_configuration import BEGINNING
 from tests.conftest import Project
@@ -72,7 +71,7 @@ def test_working_day_by_day_replaying_and_catching_up_leave_the_same_history(tmp
     end = START + timedelta(days=DAYS + REVISE_DAYS + 8)
     day = START + timedelta(days=7)
     known_until(daily, predictions, labels, day)
-    with Daemon(daily.loaded(), clock=ReplayClock(BEGINNING)) as daemon:
+    with daily.daemon(clock=ReplayClock(BEGINNING)) as daemon:
         while day < end:
             known_until(daily, predictions, labels, day)
             assert daemon.replay(until=day).failed == 0

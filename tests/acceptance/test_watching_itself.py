@@ -25,7 +25,7 @@ def test_a_dead_log_rings_and_rings_louder_and_is_quiet_when_it_lives_again(proj
     del project.monitor["labels"]
     project.monitor["source"]["freshness"] = {"warn_after": "6h", "error_after": "1d"}
     clock = ReplayClock(BEGINNING)
-    with Daemon(project.loaded(), clock=clock) as daemon:
+    with project.daemon(clock=clock) as daemon:
         daemon.replay(until=datetime(2025, 1, 21, 5, tzinfo=UTC))
         self_alerts = "SELECT subject, state, severity FROM alerts WHERE kind = 'self'"
         assert project.query(self_alerts) == []
@@ -92,7 +92,7 @@ def test_retention_takes_what_is_old_and_nothing_that_is_needed(project: Project
     project.labels(frame)
     project.monitor["alerts"] = {"keep_firing_for": 1}
     project.monitor["labels"]["revise_until"] = "2d"
-    with Daemon(project.loaded(), clock=ReplayClock(BEGINNING)) as daemon:
+    with project.daemon(clock=ReplayClock(BEGINNING)) as daemon:
         daemon.replay(until=datetime(2025, 2, 3, tzinfo=UTC))
         counts = "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM snapshots), (SELECT count(*) FROM alerts), (SELECT count(DISTINCT window_start) FROM metric_values)"
         assert project.query(counts) == [(12, 12, 1, 6)]
@@ -120,7 +120,7 @@ def test_what_an_open_alert_needs_is_kept(project: Project) -> None:
     frame["label"] = np.random.default_rng(1).integers(0, 2, len(frame))
     project.log(frame)
     project.labels(frame)
-    with Daemon(project.loaded(), clock=ReplayClock(BEGINNING)) as daemon:
+    with project.daemon(clock=ReplayClock(BEGINNING)) as daemon:
         daemon.replay()
         assert prune(daemon.context)["runs"] == 0
     assert project.query("SELECT count(*) FROM runs") == [(8,)]
@@ -130,7 +130,7 @@ def test_gaps_are_learned_by_the_living_daemon_alone(project: Project) -> None:
     del project.monitor["labels"]
     frame = logged()
     project.log(frame[frame["event_time"] < "2025-01-11"])
-    with Daemon(project.loaded(), catches_up=False) as daemon:
+    with project.daemon(catches_up=False) as daemon:
         from monitor.services.look_at_sources import look_at_sources
 
         look_at_sources(daemon.context, daemon.workers)
