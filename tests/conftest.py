@@ -19,6 +19,8 @@ from typing import Any
 # One thread for each test process, and for what it starts: OpenMP's threads of several processes fight over the cores.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+# Spark's Java lives for seconds: compiling for speed and collecting garbage by several threads cost it more than they save.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 import numpy as np  # noqa: E402 - these read the variables when they are imported
 import pandas as pd  # noqa: E402

@@ -225,6 +225,7 @@ TestInterleavings.settings = FEW
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 class TestManyInterleavings(Interleavings.TestCase):
     """The same with many examples."""
 
