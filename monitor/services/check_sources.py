@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from monitor.analysis import limits
+from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import positive_class
+from monitor.analysis.schema import canonical_text
 from monitor.config.model import Loaded, MonitorConfig
 from monitor.domain.grid import Window
 from monitor.domain.metrics import hint
@@ -128,41 +133,74 @@ def check(spec: CheckSpec) -> Checked:
                 shown = spec.reference.place.shown
                 text = f"reference column '{name}' not found in {shown}; {hint(name, types, 'columns')}"
                 problems.append(Mistake(("reference",), text))
-    problems += [] if problems else _positive(spec)
-    return Checked(problems, "" if problems else _shows(log, spec))
+    labelled = None if problems else _labelled(spec)
+    problems += [] if labelled is None else _positive(spec, labelled)
+    if problems:
+        return Checked(problems)
+    texts = [_shows(log, spec), "" if labelled is None else _rare(log, spec, labelled)]
+    return Checked(problems, "; ".join(text for text in texts if text))
 
 
-def _positive(spec: CheckSpec) -> list[Mistake]:
-    """What is wrong with the positive class of a binary model, by the labels of (a sample of) its reference."""
+def _labelled(spec: CheckSpec) -> pd.DataFrame | None:
+    """Rows of a binary model's reference (a sample of them), with the labels in the column that the model's have; None where it has none."""
     reference, columns = spec.reference, spec.reference.columns
     if spec.config.task != "binary" or columns.label is None:
-        return []
+        return None
     if reference.place is not None:
         frame = read_frame(reference.place, _LABELS)
     else:
         assert reference.start is not None
         assert reference.end is not None
         if spec.log.labels is None:
-            return []
+            return None
         window, as_of = Window(reference.start, reference.end), datetime.max.replace(tzinfo=UTC)
         frame, _ = Log(replace(spec.log, sample_rows=_LABELS)).sample_with_labels(window, as_of)
-    label = columns.label if spec.log.labels is None or reference.place is not None else spec.log.labels.label
-    if label not in frame:
-        return []
+        frame = frame.rename(columns={spec.log.labels.label: columns.label})
+    return frame if columns.label in frame else None
+
+
+def _positive(spec: CheckSpec, labelled: pd.DataFrame) -> list[Mistake]:
+    """What is wrong with the positive class of a binary model, by the labels of its reference."""
+    columns = spec.reference.columns
     score = columns.probability if isinstance(columns.probability, str) else columns.prediction
     try:
-        positive_class(frame[label], columns, frame.get(score))
+        positive_class(labelled[columns.label], columns, labelled.get(score))
     except DataError as error:
         return [Mistake(("columns", "positive"), str(error))]
     return []
 
 
+def _rare(log: Log, spec: CheckSpec, labelled: pd.DataFrame) -> str:
+    """That windows hold too few labels of the rarer class to be judged ever, in words; '' if they hold enough."""
+    known = canonical_text(labelled[spec.reference.columns.label]).dropna()
+    windows = _windows(log, spec)
+    if not len(known) or windows is None:
+        return ""
+    share = float(known.value_counts(normalize=True).min()) if known.nunique() > 1 else 1 / len(known)
+    expected = share * log.rows() / windows
+    if expected >= MIN_CLASS:
+        return ""
+    times = math.ceil(MIN_CLASS / expected)
+    return (
+        f"a window holds some {expected:.2g} labels of the rarer class, and {MIN_CLASS} are needed: its performance can never be judged; "
+        f"windows {times} times as long could be (windows.length)"
+    )
+
+
+def _windows(log: Log, spec: CheckSpec) -> float | None:
+    """How many windows the log is long; None for a log without rows."""
+    extent = log.extent()
+    if extent.first is None or extent.newest is None:
+        return None
+    return max((extent.newest - extent.first) / spec.config.windows.length.approximate(), 1.0)
+
+
 def _shows(log: Log, spec: CheckSpec) -> str:
     """What windows of so many rows as there usually are, sampled, would show against the reference."""
-    extent, reference = log.extent(), spec.reference
-    if extent.first is None or extent.newest is None:
+    reference = spec.reference
+    windows = _windows(log, spec)
+    if windows is None:
         return ""
-    windows = max((extent.newest - extent.first) / spec.config.windows.length.approximate(), 1.0)
     if reference.place is not None:
         reference_rows = rows_of(reference.place)
     else:

@@ -103,6 +103,20 @@ def test_validate_names_every_mistake_and_says_what_can_not_be_told(project: Pro
     assert monitor_command("validate", "--offline", cwd=project.folder).returncode == 0
 
 
+def test_validate_says_that_rare_positives_can_never_be_judged(project: Project, monitor_command: Command) -> None:
+    frame = logged(2000, days=20)
+    rare = frame.assign(label=(frame.index % 500 == 0).astype(int))
+    project.log(frame)
+    project.labels(rare)
+    rare.to_parquet(project.folder / "reference.parquet", index=False)
+    project.write()
+    said = monitor_command("validate", cwd=project.folder)
+    assert said.returncode == 0, said.stderr
+    assert (
+        "labels of the rarer class, and 5 are needed: its performance can never be judged" in said.stdout + said.stderr
+    )
+
+
 def test_validate_names_columns_in_checks_that_the_source_has_not(project: Project, monitor_command: Command) -> None:
     project.monitor["checks"] = {
         "segments": ["regoin"],
