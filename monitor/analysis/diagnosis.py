@@ -17,6 +17,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import MOST_ROWS, Relations, few
 from monitor.analysis.summary import Categories, Numbers, Summary, summarise
 from monitor.domain.checks import Finding, Kind
+from monitor.domain.text import quoted, shown
 
 Floats = np.ndarray
 # Ratios between units that are mixed up: powers of ten and a thousand, time, length, weight, volume.
@@ -31,29 +32,33 @@ _UNDONE = 0.35
 _MIN_SHARE = 0.01
 # Columns that are held against each other.
 _FEW = 12
-SUBPOPULATION = "subpopulation shift"
 
 
 @dataclass(frozen=True)
 class Cause:
-    """What happened to a column. share: of the rows; pipeline: whether it looks like a fault of the pipeline rather than the world."""
+    """What happened to a column. share: of the rows; pipeline: whether it looks like a fault of the pipeline rather than the world.
+
+    may_grow: whether it may as well be a category of which there are more rows. follows: the column whose change explains it.
+    """
 
     name: str
     text: str
     share: float | None = None
     pipeline: bool = False
+    may_grow: bool = False
+    follows: str | None = None
 
 
 def explained(
     reference: Reference, window: pd.DataFrame, of_column: Callable[[str], Summary | None], times: pd.Series | None, findings: list[Finding]
-) -> tuple[list[Finding], str | None]:  # fmt: skip
-    """The findings, those of drift with their cause, and the column of which there is more of a value, if that explains most of the others.
+) -> list[Finding]:  # fmt: skip
+    """The findings, those of drift with their cause; columns that only moved with a value of which there are more rows follow its column.
 
     window: its rows in the reference's sorts; times: of their events.
     """
     drifted = [each.column for each in findings if _is_of_column(each) and each.column is not None]
     if not any(each.kind is Kind.DRIFT for each in findings):
-        return findings, None
+        return findings
     rewritten = {each.column for each in findings if each.metric == "digits_score"}
     pairs = {
         name: (before, after)
@@ -63,21 +68,22 @@ def explained(
     causes = {name: cause_of(before, after, name in rewritten) for name, (before, after) in pairs.items()}
     for one, other in swapped({name: pairs[name] for name in list(pairs)[:_FEW]}):
         for name, twin in ((one, other), (other, one)):
-            causes[name] = Cause("swapped columns", f"it looks as '{twin}' did, and '{twin}' as it did", 1.0, True)
+            causes[name] = Cause(
+                "swapped columns", f"it looks as {quoted(twin)} did, and {quoted(twin)} as it did", 1.0, True
+            )
     # A category that grows is not stuck if other columns have moved as its rows would have it.
-    grows = {
-        name for name, cause in causes.items() if cause.name == "stuck value" and isinstance(pairs[name][0], Categories)
-    }
+    grows = {name for name, cause in causes.items() if cause.may_grow}
     world = [name for name in pairs if not causes[name].pipeline or name in grows][:_FEW]
     grown = subpopulation(few(reference.frame), few(window), reference.sorts, world) if len(world) >= 3 else None
     if grown is not None:
-        text = f"there are more rows with {grown[0]} = {grown[1]} ({grown[2]:.1%} -> {grown[3]:.1%}), which explains most of it"
-        causes |= {name: Cause(SUBPOPULATION, text, grown[3] - grown[2]) for name in world}
+        text = f"there are more rows with {shown(grown[0])} = {shown(grown[1])} ({grown[2]:.1%} -> {grown[3]:.1%}), which explains most of it"
+        share = grown[3] - grown[2]
+        causes |= {name: Cause("subpopulation shift", text, share, follows=grown[0]) for name in world}
     result = [_with_cause(reference, window, times, finding, causes) for finding in findings]
     if reference.relations is None or not any(each.metric == "relation_score" for each in findings):
-        return result, grown and grown[0]
+        return result
     sides = [reference.relations.correlations(few(frame)) for frame in (reference.frame, window)]
-    return [_with_pair(reference.relations, finding, *sides) for finding in result], grown and grown[0]
+    return [_with_pair(reference.relations, finding, *sides) for finding in result]
 
 
 def _is_of_column(finding: Finding) -> bool:
@@ -111,7 +117,15 @@ def _with_cause(
     parts = [f"{finding.explanation}: {cause.text}", *([f"since {began:%Y-%m-%d %H:%M}"] if began else [])]
     origin = "pipeline" if cause.pipeline else "world"
     text = "; ".join([*parts, f"looks like the {origin}"])
-    return replace(finding, cause=cause.name, explanation=text, share=cause.share, since=began, origin=origin)
+    return replace(
+        finding,
+        cause=cause.name,
+        explanation=text,
+        share=cause.share,
+        since=began,
+        origin=origin,
+        follows=cause.follows,
+    )
 
 
 def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool) -> Cause:
@@ -140,7 +154,7 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
     there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
     change = here - there
     up, down = change.idxmax(), change.idxmin()
-    more, less = (str(name)[:60] for name in (up, down))
+    more, less = (shown(name) for name in (up, down))
     noise = 3 * float(np.sqrt(there[down] * (1 - there[down]) / after.count)) + 1 / after.count
     if there[up] == 0 and here[down] <= 0.1 * there[down] and abs(here[up] - there[down] + here[down]) <= noise:
         return Cause("renamed category", f"'{less}' vanished while '{more}' came at the same share ({here[up]:.1%})", float(here[up]), True)  # fmt: skip
@@ -154,7 +168,9 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
     share = float(change[up] / (1 - there[up])) if there[up] < 1 else 0.0
     rest = there.drop(up) * (1 - share)
     if share >= 0.03 and float((here.drop(up) - rest).abs().sum()) / 2 <= 0.1 * float(change[up]) + noise / 2:
-        return Cause("stuck value", f"'{more}' in {share:.1%} of the rows where other values were", share, True)
+        return Cause(
+            "stuck value", f"'{more}' in {share:.1%} of the rows where other values were", share, True, may_grow=True
+        )
     if here[down] == 0 and there[down] >= _MIN_SHARE:
         return Cause(
             "vanished category", f"'{less}' is gone, it was {there[down]:.1%} of the rows", float(there[down]), True

@@ -52,11 +52,11 @@ def evaluate(
             metrics += check.metrics(question, own)
             answers += own
     settled, findings = settle(question, answers)
-    findings, grown = explained(reference, question.window.frame, question.of_column, question.times, findings)
+    findings = explained(reference, question.window.frame, question.of_column, question.times, findings)
     return Evaluation(
         metrics,
         settled,
-        ranked(reference, findings, grown),
+        ranked(reference, findings),
         question.counts,
         reference.version,
         question.labelled,

@@ -17,6 +17,7 @@ import pandas as pd
 from monitor.analysis.schema import Sort
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import Bins
+from monitor.domain.text import quoted
 
 Floats = np.ndarray
 # Rows of a window that are looked at; columns that take part; steps of a number's function; categories that are told apart.
@@ -149,7 +150,7 @@ class Relations:
         most = int(np.argmax([each.max() for each in change]))
         row, column = np.unravel_index(change[most].argmax(), change[most].shape)
         pair = [each[own, places[most]][row, column] for each in (there, here)]
-        return f"its correlation with '{self.names[most]}' went from {pair[0]:.2f} to {pair[1]:.2f}"
+        return f"its correlation with {quoted(self.names[most])} went from {pair[0]:.2f} to {pair[1]:.2f}"
 
     def correlations(self, frame: pd.DataFrame) -> Floats:
         """Of ranks and categories, shape (targets, targets)."""

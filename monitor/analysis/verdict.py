@@ -9,7 +9,6 @@ from typing import Any
 from monitor.analysis import limits
 from monitor.analysis.calibration import family_wise
 from monitor.analysis.checks.base import Answer
-from monitor.analysis.diagnosis import SUBPOPULATION
 from monitor.analysis.performance import loss
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
@@ -192,11 +191,11 @@ def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding
     return [warned if each is worst else each for each in findings]
 
 
-def ranked(reference: Reference, findings: list[Finding], grown: str | None) -> list[Finding]:
+def ranked(reference: Reference, findings: list[Finding]) -> list[Finding]:
     """Worst first: by severity, then by what the change is likely to cost the model.
 
-    Consequences come last: predictions, which follow their features; how numbers are written, if they changed; columns that moved with
-    `grown`, of which there is more of a value; and columns that only stopped going together with others, unless their own evidence is the
+    Consequences come last: predictions, which follow their features; how numbers are written, if they changed; columns that
+    follow another; and columns that only stopped going together with others, unless their own evidence is the
     strongest. What is wrong with one column shows in all that were expected by it, and most in itself.
     """
     features = [finding for finding in findings if finding.column in reference.features]
@@ -209,7 +208,7 @@ def ranked(reference: Reference, findings: list[Finding], grown: str | None) -> 
 
     def badness(finding: Finding) -> tuple[Any, ...]:
         echo = finding.column in reference.predictions and finding.kind is Kind.DRIFT and bool(features)
-        echo = echo or (finding.cause == SUBPOPULATION and finding.column != grown)
+        echo = echo or finding.follows not in (None, finding.column)
         if finding.metric == "digits_score":
             echo = echo or finding.column in drifted
         if finding.metric == "relation_score":

@@ -252,6 +252,7 @@ class Finding(Check):
 
     share: of the rows that are affected. since: when the change began, where it began within the window. origin: `pipeline` or `world`, as
     it looks; '' where that cannot be told. cost: what it is likely to cost the model, in units of the reference's harm metric.
+    follows: the column whose change explains this one.
     """
 
     severity: Severity = Severity.INFO
@@ -261,6 +262,7 @@ class Finding(Check):
     since: datetime | None = None
     origin: str = ""
     cost: float | None = None
+    follows: str | None = None
 
     @property
     def pages(self) -> bool:

@@ -201,7 +201,7 @@ def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> C
     found = []
     for name in columns.feature_names([str(each) for each in reference.columns]):
         values = reference[name].dropna()
-        if name.startswith("monitor_") or len(values) < 50 or sort_of(values) != "categorical":
+        if name.startswith("monitor_") or len(values) < 50 or sort_of(values) not in ("categorical", "text"):
             continue
         text = values.astype(str)
         if text.nunique() > 0.5 * len(text) or text.str.contains("@", regex=False).mean() > 0.5:
