@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -63,6 +64,7 @@ class World:
     def __init__(self, name: str, verdicts: dict[tuple[int, int], str]) -> None:
         (_folder / "monitor.yaml").write_text(yaml.safe_dump(CONFIGURATION))
         self.database, self.verdicts = fresh(name), verdicts
+        self.seconds = itertools.count()
         self.context = Context(load(_folder / "monitor.yaml"), self.database)
         apply_configuration(self.context)
         self.database.transact(self._plan)
@@ -115,7 +117,8 @@ class World:
             for alert in alerts.firing(session):
                 detail = {"verdict": "useless"} if kind == "feedback" else {"note": "on it"}
                 if kind == "silence":
-                    silences.add(session, ['monitor="m"'], START, START + 50 * DAY, "", "", START)
+                    moment = START + timedelta(seconds=next(self.seconds))  # no two of a person come at once
+                    silences.add(session, ['monitor="m"'], START, START + 50 * DAY, "", "", moment)
                 else:
                     alerts.add_event(session, alert, kind, alert.since, START, detail=detail)
 
