@@ -27,7 +27,7 @@ import psycopg
 import pymysql
 from sqlalchemy.engine import make_url
 
-from monitor.storage.database import Database
+from monitor.storage.database import Database, head_revision
 from tests.conftest import Project
 from tests.history import HISTORY, history, history_of, rows_of
 from tests.processes import is_worker, marked, wait_until
@@ -288,6 +288,8 @@ class Campaign:
                 site.processes.remove(process)
                 self._start(site)
             database = Database(site.url)
+            if database.revision() != head_revision():
+                return False  # its server was killed while the tables were made
             ended = len(rows_of(database, "SELECT uuid FROM runs WHERE status NOT IN ('pending', 'running')"))
             events = len(rows_of(database, HISTORY["events"]))
             waiting = rows_of(database, "SELECT uuid FROM notifications WHERE status IN ('pending', 'sending')")
