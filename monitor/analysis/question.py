@@ -19,7 +19,7 @@ from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.performance import DEFAULT_HARM, Measured, Outcomes, measure, outcomes, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
-from monitor.analysis.schema import Conformed, canonical_text, conform, tidy, utc_times
+from monitor.analysis.schema import Conformed, canonical_text, conform, plain, tidy, utc_times
 from monitor.analysis.summary import Summary, summarise
 from monitor.domain.checks import Checks, Harm, Kind, WindowCounts
 from monitor.errors import DataError
@@ -293,9 +293,12 @@ def _conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
     if times is None and reference.summary.times_before_event:  # how long before the event a time was cannot be told
         sorts = {name: each for name, each in sorts.items() if each != "time"}
     result = conform(frame, sorts, times)
-    for name in reference.columns.weights:
+    # Labels are read even where the reference has none: performance is then told, and held against the user's limits alone.
+    label = reference.columns.label
+    unknown = [label] if label is not None and reference.sorts.get(label, "empty") == "empty" else []
+    for name in (*reference.columns.weights, *unknown):
         if name in frame:
-            result.frame[name] = frame[name]
+            result.frame[name] = plain(frame[name])
     return result
 
 

@@ -230,6 +230,17 @@ def test_a_positive_class_that_is_not_certain_is_asked_for(words: dict[int, Any]
     assert named.baseline["roc_auc"].value > 0.8
 
 
+@pytest.mark.parametrize("labels", ["absent", "empty"])
+def test_without_labels_in_the_reference_performance_is_held_against_limits_alone(labels: str) -> None:
+    frame = binary(1500, 0)
+    frame = frame.drop(columns="label") if labels == "absent" else frame.assign(label=None)
+    columns = Columns(prediction="prediction", probability="probability", label="label")
+    fitted = Reference.fit(frame, columns, "binary")
+    evaluation = evaluate(fitted, binary(600, 1), checks=Checks(thresholds={"accuracy": {"lower": 0.99}}))
+    assert evaluation["accuracy"].severity == "warning"  # type: ignore[union-attr]
+    assert evaluation["performance_visibility"].verdict == "could_not_check"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_labels_that_change_their_form_are_a_type_change_and_no_verdict_on_the_model(
     reference: Reference, of_numbers: Reference, share: float

@@ -194,7 +194,7 @@ class LabelDrift(BaseCheck):
         """One, of the label column."""
         reference, rows = question.reference, question.outcomes.rows
         name = reference.columns.label
-        before = None if name is None else reference.of_column(name)
+        before = reference.of_column(name) if name in reference.sorts else None
         if name is None or before is None or before.count == 0:
             return
         after = summarise(question.window.frame[name], reference.sorts[name])

@@ -31,7 +31,7 @@ class PerformanceVisibility(BaseCheck):
         if not reference.summary.labelled:
             return (
                 Verdict.COULD_NOT_CHECK,
-                "performance can be neither measured nor estimated: the reference has no labels, or too few; add labels to the reference",
+                "whether the model is worse cannot be told: the reference has no labels, or too few; add labels to the reference",
             )
         if question.rows < MIN_LABELLED:
             return Verdict.TOO_LITTLE_DATA, f"{question.rows} rows; {MIN_LABELLED} are needed"
