@@ -57,7 +57,7 @@ replay: .venv/.installed
 replay-compare: .venv/.installed
 	$(BIN)/python -m tests.replay_compare $(BASE) $(ARGS)
 
-# At least 200 kills of daemons, workers and servers (`make test` has 4, `make test-long` 20); MONITOR_CHAOS_SEED=n replays one that failed.
+# At least 200 kills of daemons, workers and servers (`make test-long` has 20); MONITOR_CHAOS_SEED=n replays one that failed.
 chaos: .venv/.installed
 	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q -m long tests/chaos
 
