@@ -109,6 +109,11 @@ class Estimator:
         return np.asarray(missing | (numbers < low - (high - low)) | (numbers > high + (high - low)))
 
     @cached_property
+    def usually_unusable(self) -> dict[str, int]:
+        """How many rows of the reference have no usable answer, by column of what the model said."""
+        return {name: int(self.unusable(self.reference.frame, name).sum()) for name in self.reference.predictions}
+
+    @cached_property
     def labels(self) -> Numbers | None:
         """The labels of a regression's reference; None where there are none."""
         name = self.reference.columns.label

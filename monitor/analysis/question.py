@@ -242,6 +242,17 @@ class Question:
         return measure(self.outcomes)
 
     @cached_property
+    def realised_in_segments(self) -> dict[str, tuple[Outcomes, dict[str, Measured]]]:
+        """The same of each segment with rows and a baseline, by its name: outcomes, and performance by metric."""
+        found = {}
+        for segment in self.segments:
+            rows = segment.rows_of(self.window.frame)
+            if rows is not None and len(rows) and self.reference.segments.get(segment.column, {}).get(segment.value):
+                data = self.outcomes_of(rows)
+                found[segment.name] = data, measure(data)
+        return found
+
+    @cached_property
     def estimate(self) -> Estimate:
         """Performance without labels, corrected by recent ones."""
         name = self.reference.columns.event_time

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, empty_segment
 from monitor.analysis.checks.labels import MOST_UNREADABLE, unreadable_share, unreadable_text
-from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, harm_limits, loss, measure, too_little
+from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, harm_limits, loss, too_little
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
@@ -118,9 +118,8 @@ class Performance(_AgainstReference):
             rows = segment.rows_of(question.window.frame)
             if not baseline:
                 continue
-            if rows is not None and len(rows):
-                data = question.outcomes_of(rows)
-                yield from self._of(question, data, measure(data), baseline, segment.name)
+            if segment.name in question.realised_in_segments:
+                yield from self._of(question, *question.realised_in_segments[segment.name], baseline, segment.name)
                 continue
             for metric in self._wanted(question):
                 if rows is None:
@@ -132,11 +131,8 @@ class Performance(_AgainstReference):
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
         """Every metric of the task, with its interval."""
         yield from values_of(question, question.realised)
-        for segment in question.segments:
-            rows = segment.rows_of(question.window.frame)
-            known = question.reference.segments.get(segment.column, {}).get(segment.value)
-            if rows is not None and len(rows) and known:
-                yield from values_of(question, measure(question.outcomes_of(rows)), segment.name)
+        for name, (_, values) in question.realised_in_segments.items():
+            yield from values_of(question, values, name)
 
     @staticmethod
     def _wanted(question: Question) -> list[str]:

@@ -39,8 +39,8 @@ class UnusablePredictions(BaseCheck):
 
     def _of(self, question: Question, name: str) -> Answer:
         reference, rows = question.reference, question.rows
-        bad, usual = (reference.estimator.unusable(frame, name) for frame in (question.window.frame, reference.frame))
-        number, before = int(bad.sum()), int(usual.sum())
+        bad = reference.estimator.unusable(question.window.frame, name)
+        number, before = int(bad.sum()), reference.estimator.usually_unusable[name]
         share, excess = number / rows, number / rows - before / reference.rows
         cause, text = "unusable predictions", self._text(question, name, bad)
         if rows < MIN_ROWS:
