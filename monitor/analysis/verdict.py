@@ -15,7 +15,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import p_values
 from monitor.domain.checks import Check, Checks, Finding, Kind, Severity, Threshold, Verdict
-from monitor.domain.text import quoted
+from monitor.domain.text import listed
 
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
 _OF_PERFORMANCE = {True: 0.6, False: 0.1}
@@ -24,8 +24,6 @@ _OF_DRIFT = 0.8
 _HEAVY_DRIFT = 0.5
 # Of a realised loss, the share that faults or the rows' kind explain: from here on they are its cause; up to there nothing of it was to be expected.
 _EXPLAINED, _UNEXPLAINED = 0.5, 0.05
-# So many columns are named.
-_NAMED = 5
 _CHECK_FIELDS = tuple(each.name for each in fields(Check))
 
 
@@ -70,8 +68,7 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     limit = question.harm_limits.get(metric or "")
     beyond = limit is not None and len(by_column) > 1 and cost > limit
     worst = sorted(by_column, key=lambda name: -by_column[name])
-    names = ", ".join(map(quoted, worst[:_NAMED])) + (f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else "")
-    text = f"faults in {len(worst)} columns at once ({names}) are likely to cost the model up to {cost:.3g} {metric} together"
+    text = f"faults in {len(worst)} columns at once ({listed(worst)}) are likely to cost the model up to {cost:.3g} {metric} together"
     return Finding(
         "joint_effect", value=cost, kind=Kind.QUALITY, rows=question.rows, verdict=Verdict.CHANGED if beyond else Verdict.FINE,
         severity=Severity.WARNING if beyond else Severity.INFO, cause="several faults", origin="pipeline", cost=cost, explanation=text,

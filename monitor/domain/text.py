@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _MOST = 60
+# So many names are listed.
+_LISTED = 5
 
 
 def shown(value: object, most: int = _MOST) -> str:
@@ -15,3 +19,9 @@ def shown(value: object, most: int = _MOST) -> str:
 def quoted(value: object, most: int = _MOST) -> str:
     """The same in quotes."""
     return f"'{shown(value, most)}'"
+
+
+def listed(names: Sequence[object]) -> str:
+    """The first names in quotes, and how many more there are."""
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(map(quoted, names[:_LISTED])) + more

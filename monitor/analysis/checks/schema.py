@@ -9,10 +9,7 @@ from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, could_not_
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Numbers, Summary
 from monitor.domain.checks import Kind
-from monitor.domain.text import quoted
-
-# So many new columns are named.
-_NAMED = 5
+from monitor.domain.text import listed, quoted
 
 
 class ColumnMissing(BaseCheck):
@@ -42,8 +39,7 @@ class ColumnAdded(BaseCheck):
             return
         known = set(question.reference.sorts) | set(columns.parts) | set(columns.sensitive)
         new = [name for name in map(str, question.frame.columns) if name not in known]
-        names = ", ".join(map(quoted, new[:_NAMED])) + (f" and {len(new) - _NAMED} more" if len(new) > _NAMED else "")
-        text = f"{names} {'is' if len(new) == 1 else 'are'} new: the reference has no such column"
+        text = f"{listed(new)} {'is' if len(new) == 1 else 'are'} new: the reference has no such column"
         yield fault(
             question, self.name, None, float(len(new)), question.counts.rows, "new column", text, certain=bool(new)
         )  # fmt: skip
