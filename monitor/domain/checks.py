@@ -270,6 +270,10 @@ class Finding(Check):
         return self.severity >= Severity.WARNING
 
 
+# From so few earlier windows on, the rows of a window are expected.
+FEWEST_WINDOWS = 3
+
+
 @dataclass(frozen=True)
 class WindowCounts:
     """Exact counts of a WHOLE window, whatever was sampled of it.
@@ -290,6 +294,19 @@ class WindowCounts:
     unmatched_labels: int = 0
     early_labels: int = 0
     window_rows: int | None = None
+
+    def __add__(self, other: WindowCounts) -> WindowCounts:
+        """The counts of both, of rows that are in one of them alone; labels are counted by window."""
+        events = [each for each in (self.first_event, other.first_event) if each is not None]
+        last = [each for each in (self.last_event, other.last_event) if each is not None]
+        return WindowCounts(
+            rows=self.rows + other.rows,
+            missing={name: number + other.missing.get(name, 0) for name, number in self.missing.items()},
+            first_event=min(events, default=None),
+            last_event=max(last, default=None),
+            duplicate_ids=self.duplicate_ids + other.duplicate_ids,
+            null_ids=self.null_ids + other.null_ids,
+        )
 
     @property
     def all_rows(self) -> int:

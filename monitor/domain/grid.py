@@ -64,6 +64,7 @@ class Window:
 
 # How far back windows of the same season are looked for: a year of hours.
 _MOST_STEPS = 9_000
+_WEEK, _SATURDAY = timedelta(days=7), 5
 
 
 @dataclass(frozen=True)
@@ -139,15 +140,37 @@ class Grid:
 
         Of windows shorter than a week those that begin at the same local time of the same weekday; of others, those before it.
         """
-        if self.every.approximate() >= timedelta(days=7):
+        if self.every.approximate() >= _WEEK:
             return self.before(start, number)
-        found, local = [], start.astimezone(self._zone).replace(tzinfo=None)
-        for weeks in range(number, 0, -1):
-            begin = self._to_utc(local - timedelta(days=7 * weeks))
+        return self._days_before(start, [7 * weeks for weeks in range(number, 0, -1)])
+
+    def like_days(self, start: datetime, number: int) -> list[Window]:
+        """The last windows that begin at the same local time of a day like that of `start`: Monday to Friday, or Saturday and Sunday."""
+        weekend = self._local(start).weekday() >= _SATURDAY
+        days = [
+            day for day in range(1, 7 * number) if ((self._local(start).weekday() - day) % 7 >= _SATURDAY) == weekend
+        ]
+        return self._days_before(start, days[:number][::-1])
+
+    def a_year_before(self, start: datetime) -> list[Window]:
+        """The windows of the same date a year before and of the same weekday 52 weeks before: holidays keep to one or the other."""
+        if self.every.approximate() >= _WEEK:
+            return []
+        local = self._local(start)
+        return self._days_before(start, [(local.date() - _a_year_before(local.date())).days, 364])
+
+    def _days_before(self, start: datetime, days: list[int]) -> list[Window]:
+        """The windows that begin at the same local time so many days before, where the grid has them."""
+        found = []
+        for number in dict.fromkeys(days):
+            begin = self._to_utc(self._local(start) - timedelta(days=number))
             window = self.window(self.index_at(begin))
             if window.start == begin and window.end <= start:
                 found.append(window)
         return found
+
+    def _local(self, moment: datetime) -> datetime:
+        return moment.astimezone(self._zone).replace(tzinfo=None)
 
     def _season(self, moment: datetime, season: str | None) -> int | None:
         local = moment.astimezone(self._zone)
@@ -170,6 +193,10 @@ class Grid:
 def _add_months(day: date, months: int) -> date:
     total = day.year * 12 + day.month - 1 + months
     return date(total // 12, total % 12 + 1, 1)
+
+
+def _a_year_before(day: date) -> date:
+    return day.replace(year=day.year - 1, day=min(day.day, 28) if day.month == 2 else day.day)
 
 
 def _short(moment: datetime) -> str:

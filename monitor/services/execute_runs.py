@@ -20,7 +20,8 @@ from monitor.errors import DataError, MonitorError, SourceUnreachableError
 from monitor.services.cache import kept
 from monitor.services.context import Context
 from monitor.services.dask_workers import DaskWork, DaskWorkers
-from monitor.services.specs import RUN, EarlierWindow, RunResult, RunSpec
+from monitor.services.earlier_windows import earlier_windows
+from monitor.services.specs import RUN, RunResult, RunSpec
 from monitor.services.workers import Work, WorkerDiedError, Workers
 from monitor.sources.spec import Recent
 from monitor.storage import annotation, monitors, references, results, runs
@@ -31,8 +32,6 @@ from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
 log = get_logger()
 _NEWEST_EVERY = 4
 _MOST_RECENT = 100
-# Windows at the same calendar position by which rows are expected.
-_EARLIER = 8
 
 
 @dataclass
@@ -232,12 +231,13 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
     labels = config.labels
     revise = taken.window_end + labels.revise_until.approximate() if labels else None
     checks = config.checks.to_checks(_false_alarm_share(config, taken.kind), config.page_confidence())
+    earlier, a_year_ago = earlier_windows(session, config, row, taken)
     return RunSpec(
         kind=taken.kind, window=taken.window, as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
         references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
         expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
         recent=_recent(session, context, config, row, taken), rolling=_rolling(session, config, row, taken),
-        earlier=_earlier(session, config, row, taken),
+        earlier=earlier, a_year_ago=a_year_ago,
     )  # fmt: skip
 
 
@@ -272,25 +272,6 @@ def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Ru
     before = annotation.without(faulty, config.windows.grid().before(taken.window_start, entry.rolling, entry.season))
     rows = math.ceil(config.sample.rows / entry.rolling)
     return Recent(tuple((window, window.end + delay) for window in before), rows) if before else None
-
-
-def _earlier(session: Session, config: MonitorConfig, row: MonitorRow, taken: Run) -> tuple[EarlierWindow, ...]:
-    """The planned windows at a data run's calendar position, each with the rows of its own first run, where that is done.
-
-    Those of others are counted when this run is: so it finds the same, in whatever order runs are worked off.
-    """
-    if taken.kind == "performance" or config.checks.volume is False:
-        return ()
-    windows = config.windows.grid().same_position(taken.window_start, _EARLIER)
-    if not windows:
-        return ()
-    runs_before = runs.data_runs_between(session, row.id, windows[0].start, taken.window_start)
-    first = {run.window_start: run for run in runs_before}
-    faulty = annotation.of_monitor(session, row.id, "faulty")
-    found = [(window, first[window.start]) for window in annotation.without(faulty, windows) if window.start in first]
-    return tuple(
-        EarlierWindow(window, run.read_as_of, run.rows if run.status == "done" else None) for window, run in found
-    )
 
 
 def _false_alarm_share(config: MonitorConfig, kind: str) -> float:

@@ -128,6 +128,7 @@ class RunSpec:
     """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose labels refresh the estimate.
 
     rolling: windows that drift is told against in place of the reference. earlier: windows at the same calendar position, oldest first.
+    a_year_ago: windows of a year ago, each after those at its own calendar position: the low traffic of a holiday is then expected.
     """
 
     kind: str
@@ -144,6 +145,7 @@ class RunSpec:
     recent: Recent | None = None
     rolling: Recent | None = None
     earlier: tuple[EarlierWindow, ...] = ()
+    a_year_ago: Sequence[tuple[EarlierWindow, ...]] = ()
 
 
 @dataclass(frozen=True)

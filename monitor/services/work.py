@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,17 @@ from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported
 from monitor.analysis.snapshot.store import pack, to_html, unpack
 from monitor.analysis.summary import Numbers
 from monitor.analysis.verdict import limited
-from monitor.domain.checks import Check, Checks, Finding, Kind, MetricValue, Severity, Verdict, WindowCounts
+from monitor.domain.checks import (
+    FEWEST_WINDOWS,
+    Check,
+    Checks,
+    Finding,
+    Kind,
+    MetricValue,
+    Severity,
+    Verdict,
+    WindowCounts,
+)
 from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
@@ -31,6 +42,7 @@ from monitor.services.specs import (
     REFERENCE_ROWS,
     Compared,
     ComparisonSpec,
+    EarlierWindow,
     FittedReference,
     Look,
     LookSpec,
@@ -231,7 +243,7 @@ def run(spec: RunSpec) -> RunResult:
         names = {labels.label: spec.columns.label, "monitor_label_time": spec.columns.label_time or "label_time"}
         lately = labelled(log, spec.recent, spec.as_of, samples).rename(columns=names)
     before = None if spec.rolling is None else samples_of(log, spec.rolling, cache_folder() / "samples")
-    rows_before = [log.row_count(each.window, each.as_of) if each.rows is None else each.rows for each in spec.earlier]
+    rows_before = counted_before(log, spec)
     read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
     frame = _without_own_columns(frame, spec.columns)
@@ -239,6 +251,7 @@ def run(spec: RunSpec) -> RunResult:
     only = {"data": _DATA_KINDS, "performance": (Kind.PERFORMANCE.value,)}.get(spec.kind)
     parts = _by_version(frame, spec)
     checks = replace(spec.checks, only=only, false_alarm_rate=spec.checks.false_alarm_rate / len(parts))
+    of_versions = None if len(parts) == 1 else _counts_by_version(log, spec, counts)
     found = []
     for version, part in parts.items():
         reference = _reference(_in_force(spec.references, version))
@@ -246,7 +259,9 @@ def run(spec: RunSpec) -> RunResult:
         known = lately if lately is None else _by_version(lately, spec).get(version, lately.head(0))
         if with_labels and label is not None and label in part:
             known = part[part[label].notna()]
-        exact = counts if len(parts) == 1 else _counts_of_version(part, len(frame), counts, reference)
+        exact = counts
+        if of_versions is not None:  # a version that came between two queries is counted in the sample
+            exact = of_versions.get(version) or replace(count(part, reference), window_rows=counts.rows)
         earlier = None if before is None else _by_version(before, spec).get(version)
         if earlier is None or len(earlier) < _FEWEST_ROLLING:
             evaluation = evaluate(reference, part, recent=known, counts=exact, checks=checks, recent_counts=rows_before)
@@ -258,17 +273,26 @@ def run(spec: RunSpec) -> RunResult:
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
 
 
-def _counts_of_version(part: pd.DataFrame, sampled: int, whole: WindowCounts, reference: Reference) -> WindowCounts:
-    """The counts of one model version in a window of several: those of its sampled rows, as many times over as the window is larger than its sample."""
-    own, times = count(part, reference), whole.rows / max(sampled, 1)
-    return replace(
-        own,
-        rows=round(own.rows * times),
-        missing={name: round(number * times) for name, number in own.missing.items()},
-        duplicate_ids=round(own.duplicate_ids * times),
-        null_ids=round(own.null_ids * times),
-        window_rows=whole.rows,
-    )
+def counted_before(log: Log, spec: RunSpec) -> list[int]:
+    """Rows of earlier windows at the calendar position, and what those of a year ago, each as a part of what was usual then, would be today."""
+
+    def rows(windows: tuple[EarlierWindow, ...]) -> list[int]:
+        return [log.row_count(each.window, each.as_of) if each.rows is None else each.rows for each in windows]
+
+    before, then = rows(spec.earlier), [rows(each) for each in spec.a_year_ago]
+    shares = [last / median(usual) for *usual, last in then if len(usual) >= FEWEST_WINDOWS and median(usual)]
+    return before + [round(share * median(before)) for share in shares if before]
+
+
+def _counts_by_version(log: Log, spec: RunSpec, whole: WindowCounts) -> dict[str, WindowCounts]:
+    """The exact counts of each model version in a window of several."""
+    assert spec.columns.model_version is not None
+    stored = log.counts_by(spec.columns.model_version, spec.window, spec.as_of)
+    versions = canonical_text(pd.Series([value for value, _ in stored], dtype=object)).fillna("")
+    found: dict[str, WindowCounts] = {}
+    for version, (_, counts) in zip(versions, stored, strict=True):
+        found[version] = found[version] + counts if version in found else counts
+    return {version: replace(counts, window_rows=whole.rows) for version, counts in found.items()}
 
 
 def _has_labels(spec: RunSpec) -> bool:

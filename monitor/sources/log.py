@@ -126,6 +126,13 @@ class Log:
 
     def counts(self, window: Window, as_of: datetime | None = None) -> WindowCounts:
         """Exact counts of the whole window, by the engine."""
+        return self._counts(window, as_of, None)[0][1]
+
+    def counts_by(self, column: str, window: Window, as_of: datetime | None = None) -> list[tuple[Any, WindowCounts]]:
+        """The same of the rows with each value of a column: the value as it is stored (None: missing), and its counts."""
+        return self._counts(window, as_of, column)
+
+    def _counts(self, window: Window, as_of: datetime | None, by: str | None) -> list[tuple[Any, WindowCounts]]:
         tells_ids_apart = self.spec.id is not None and not self._many
 
         def expression(within: _Within) -> Any:
@@ -137,16 +144,28 @@ class Log:
             found["first"], found["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
             if tells_ids_apart:
                 found["distinct_ids"] = rows[self.spec.id].nunique()
-            return rows.aggregate(**found)
+            return rows.aggregate(**found) if by is None else rows.group_by(monitor_value=rows[by]).aggregate(**found)
 
-        values = self._frame(f"counts {tells_ids_apart}", expression, window, as_of).iloc[0]
+        groups = self._frame(f"counts {tells_ids_apart} {by}", expression, window, as_of)
+        # Ids too many to be told apart: a group has its part of those that are repeated in the window.
+        repeated = 0.0 if self.spec.id is None or tells_ids_apart else float(self._repeated(window, as_of))
+        repeated /= max(int(groups["rows"].sum()), 1)
+        return [
+            (None if by is None else values["monitor_value"], self._counted(values, repeated))
+            for _, values in groups.iterrows()
+        ]
+
+    def _counted(self, values: pd.Series, repeated: float) -> WindowCounts:
+        """Counts as the engine gave them. repeated: the share of rows whose id came before, where the engine did not count the ids."""
         total = int(values["rows"])
         numbers = {name: _whole(values[f"missing_{index}"]) for index, name in enumerate(self._read)}
         null_ids = duplicates = 0
         if self.spec.id is not None:
             null_ids = numbers.get(self.spec.id, 0)
             duplicates = (
-                total - null_ids - _whole(values["distinct_ids"]) if tells_ids_apart else self._repeated(window, as_of)
+                total - null_ids - _whole(values["distinct_ids"])
+                if "distinct_ids" in values
+                else round(repeated * total)
             )
         return WindowCounts(
             rows=total,

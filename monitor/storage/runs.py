@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -285,6 +285,15 @@ def data_runs_between(session: Session, monitor_id: int, start: datetime, end: d
         Run.status.not_in(("skipped", "cancelled")),
     )  # fmt: skip
     return list(session.scalars(query.order_by(Run.window_start.desc())))
+
+
+def data_runs_at(session: Session, monitor_id: int, starts: Collection[datetime]) -> list[Run]:
+    """The first data runs of the windows that begin at these times; those that were left out are not among them."""
+    query = select(Run).where(
+        Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0, Run.window_start.in_(starts),
+        Run.status.not_in(("skipped", "cancelled")),
+    )  # fmt: skip
+    return list(session.scalars(query))
 
 
 def current(session: Session, run: Run) -> Run:

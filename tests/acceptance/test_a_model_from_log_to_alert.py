@@ -26,12 +26,12 @@ def test_healthy_windows_are_evaluated_and_raise_nothing(project: Project) -> No
     assert project.query("SELECT count(*) FROM alerts") == [(0,)]
 
 
-@pytest.mark.parametrize("days", [40, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Labels take ten days: the estimate of a window knows of those before it."""
-    frame = logged(60 * days, days=days)
+    frame = logged(3600, days=60)
     late = frame["event_time"] >= "2025-01-11"
     frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
     project.log(frame)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
+import pytest
 
 from monitor.config.model import Digest
 from monitor.services.canary import fly_canary
@@ -50,6 +51,7 @@ def test_digests_are_due_at_a_local_time() -> None:
     assert boundary(config, monday - timedelta(seconds=1)) == datetime(2025, 3, 24, 7, 0, tzinfo=UTC)
 
 
+@pytest.mark.long
 def test_the_canary_comes_out_and_a_deaf_channel_is_the_services_own_alert(
     project: Project, receiver: Receiver, monitor_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

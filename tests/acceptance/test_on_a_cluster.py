@@ -16,6 +16,7 @@ distributed = pytest.importorskip(
 )
 
 
+@pytest.mark.long
 def test_a_cluster_gives_the_same_history(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decayed(project)
     project.run()

@@ -90,11 +90,11 @@ def test_realised_performance_is_what_really_happened(
     assert name in status.stdout
 
 
-@pytest.mark.parametrize("windows", [2, pytest.param(5, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_parquet_csv_sqlite_and_postgresql_give_the_same_metric_values(
-    tmp_path: Path, shared_data: Path, monitor_command: Command, empty_postgresql: str, windows: int
+    tmp_path: Path, shared_data: Path, monitor_command: Command, empty_postgresql: str
 ) -> None:
-    name = "california_housing"
+    name, windows = "california_housing", 5
     source = shared_data / name
     tables = {part: pd.read_parquet(source / f"{part}.parquet") for part in ("predictions", "labels", "reference")}
     # A sample smaller than a window shows that the same rows are drawn.

@@ -79,6 +79,7 @@ def test_retry_after_may_be_a_date(receiver: Receiver) -> None:
     assert caught.value.retry_after_s == pytest.approx(600, abs=3)
 
 
+@pytest.mark.long
 def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and_daemons_do(
     project: Project, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.conftest import Project, logged
 
@@ -29,6 +30,7 @@ def drifted(project: Project) -> list[str]:
     return [str(start)[:10] for (start,) in project.query(query)]
 
 
+@pytest.mark.long
 def test_slow_growth_is_no_drift_against_the_windows_before_and_a_sudden_break_is(project: Project) -> None:
     project.monitor["windows"] = DAYS
     project.log(growing())
@@ -48,6 +50,7 @@ def test_slow_growth_is_no_drift_against_the_windows_before_and_a_sudden_break_i
     assert kinds == [("estimated_performance",)]
 
 
+@pytest.mark.long
 def test_windows_are_held_against_those_of_the_same_weekday(project: Project) -> None:
     frame = logged(5600, days=14, seed=3)
     weekend = frame["event_time"].dt.weekday >= 5
@@ -65,6 +68,7 @@ def test_windows_are_held_against_those_of_the_same_weekday(project: Project) ->
     assert len([day for day in drifted(project) if day > "2025-01-08"]) >= 2
 
 
+@pytest.mark.long
 def test_how_much_healthy_production_varies_counts_as_normal(
     project: Project, monitor_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

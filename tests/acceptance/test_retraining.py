@@ -118,6 +118,7 @@ def test_a_webhook_starts_it_and_complete_ends_it(
     assert monitor_command("retraining", "cancel", request["id"][:8], cwd=project.folder).returncode == 2
 
 
+@pytest.mark.long
 def test_a_launch_whose_daemon_died_is_unknown_and_asks_a_person(project: Project, monitor_command: Command) -> None:
     decayed(project, {"type": "command", "command": [sys.executable, "-c", "import time; time.sleep(60)"]})
     project.write()

@@ -95,6 +95,7 @@ def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Pro
     assert project.query("SELECT max(failures) FROM runs")[0][0] <= 1
 
 
+@pytest.mark.long
 def test_a_window_that_kills_every_worker_fails_at_its_bound_over_restarts_and_stops_no_other(project: Project) -> None:
     project.values["workers"] = {"processes": 1, "max_attempts": 3, "retry_after": "1s", "lease": "4s"}
     project.write()
@@ -165,7 +166,8 @@ def test_a_second_daemon_on_a_sqlite_database_is_refused(project: Project, monit
     assert "one at a time" in refused.stderr
 
 
-@pytest.mark.parametrize("server", ["empty_postgresql", pytest.param("empty_mariadb", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("server", ["empty_postgresql", "empty_mariadb"])
 def test_two_daemons_share_a_database_and_store_each_result_once(
     project: Project, server: str, request: pytest.FixtureRequest
 ) -> None:

@@ -28,7 +28,7 @@ from tests.processes import marked, wait_until
 from tests.proxy import Proxy
 
 
-@pytest.fixture(params=["empty_postgresql", "empty_mariadb"])
+@pytest.fixture(params=["empty_postgresql", pytest.param("empty_mariadb", marks=pytest.mark.long)])
 def proxied(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, str]]:
     """A proxy before an empty database, and the database's address through it."""
     url: str = request.getfixturevalue(request.param)

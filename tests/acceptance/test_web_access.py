@@ -260,6 +260,7 @@ def test_behind_a_proxy_with_a_prefix_links_lead_back_through_it(history: Projec
             assert 'href="/alerts"' not in page.text
 
 
+@pytest.mark.long
 def test_the_daemon_goes_on_without_its_page_and_the_page_comes_when_it_can(project: Project) -> None:
     import socket
     import subprocess

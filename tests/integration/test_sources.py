@@ -69,6 +69,16 @@ def test_every_form_gives_the_same_sample_and_counts(tmp_path: Path, form: str) 
     counts, others = whole.counts(WINDOW), other.counts(WINDOW)
     assert (others.rows, others.first_event, others.last_event) == (counts.rows, counts.first_event, counts.last_event)
     assert other.extent() == whole.extent()
+    by_region, others_by_region = (
+        {
+            value: (each.rows, each.first_event, each.missing["income"])
+            for value, each in log.counts_by("region", WINDOW)
+        }
+        for log in (whole, other)
+    )
+    assert others_by_region == by_region
+    assert sum(rows for rows, _, _ in by_region.values()) == counts.rows
+    assert len(by_region) == 3
 
 
 def test_a_sample_is_nested_as_it_grows_and_changes_with_its_seed(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def assert_same(here: Log, there: Log) -> None:
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
+@pytest.mark.long
 def test_whole_numbers_and_text_as_ids_give_the_same_rows(tmp_path: Path) -> None:
     frame = logged().drop(columns="label")
     frame.loc[200, "income"] = np.nan
@@ -63,6 +64,7 @@ def test_whole_numbers_and_text_as_ids_give_the_same_rows(tmp_path: Path) -> Non
     assert_same(*both(tmp_path, frame.assign(id=frame["id"].where(frame["id"] != 250).astype("Int64"))))
 
 
+@pytest.mark.long
 def test_times_in_nanoseconds_with_and_without_zone(tmp_path: Path) -> None:
     frame = logged().drop(columns="label")
     nanoseconds = frame.assign(event_time=frame["event_time"].astype("datetime64[ns]"))
@@ -77,6 +79,7 @@ def test_times_in_nanoseconds_with_and_without_zone(tmp_path: Path) -> None:
         assert there.sample(WINDOW)["id"].tolist() == here.sample(WINDOW)["id"].tolist()
 
 
+@pytest.mark.long
 def test_labels_of_their_own_place(tmp_path: Path) -> None:
     frame = logged()
     labels = frame[["id", "label"]].assign(known=frame["event_time"] + pd.Timedelta("2d"))
@@ -96,11 +99,13 @@ def test_labels_of_their_own_place(tmp_path: Path) -> None:
     assert str(found[0][0]) == str(found[1][0])
 
 
+@pytest.mark.long
 def test_what_spark_cannot_find_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read by Spark: \[PATH_NOT_FOUND\]"):
         Log(LogSpec(Place("log", str(tmp_path / "none"), engine="spark"), "event_time"))
 
 
+@pytest.mark.long
 def test_a_monitor_on_spark_has_the_same_history(project: Project, tmp_path: Path) -> None:
     project.run()
     expected = history(project)

@@ -116,3 +116,23 @@ def test_windows_before_are_disjoint_over_and_of_the_same_season(
         assert len({wanted[season](each) for each in local}) == 1
     elif lengths[0] == lengths[1]:
         assert before[-1].end == start
+
+
+def test_days_like_a_monday_are_those_from_monday_to_friday() -> None:
+    days = grid("1d", timezone="Europe/Berlin")
+    monday, saturday = (days.window(days.index_at(utc(2025, 3, day, 12))).start for day in (31, 29))
+    assert [each.start.astimezone(ZoneInfo("Europe/Berlin")).day for each in days.like_days(monday, 3)] == [26, 27, 28]
+    assert [each.start.astimezone(ZoneInfo("Europe/Berlin")).day for each in days.like_days(saturday, 3)] == [
+        16,
+        22,
+        23,
+    ]
+
+
+def test_a_year_before_is_the_same_date_and_the_same_weekday() -> None:
+    days = grid("1d")
+    assert [each.start for each in days.a_year_before(utc(2026, 12, 25))] == [utc(2025, 12, 25), utc(2025, 12, 26)]
+    assert [each.start for each in days.a_year_before(utc(2024, 2, 29))] == [utc(2023, 2, 28), utc(2023, 3, 2)]
+    assert grid("1mo").a_year_before(utc(2026, 12, 1)) == []
+    hours = grid("1h", timezone="America/New_York").a_year_before(utc(2026, 7, 4, 15))
+    assert [each.start for each in hours] == [utc(2025, 7, 4, 15), utc(2025, 7, 5, 15)]

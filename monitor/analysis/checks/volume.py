@@ -9,10 +9,10 @@ from scipy.stats import t
 
 from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, could_not_check
 from monitor.analysis.question import Question
-from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
+from monitor.domain.checks import FEWEST_WINDOWS, Finding, Kind, MetricValue, Severity, Verdict
 
-# Of fewer earlier windows nothing is expected; how unlikely a fall must be by how much they vary.
-_FEWEST_WINDOWS, _UNLIKELY = 3, 1e-3
+# How unlikely a fall must be by how much they vary.
+_UNLIKELY = 1e-3
 
 
 class NoData(BaseCheck):
@@ -78,8 +78,8 @@ class VolumeShare(BaseCheck):
     def answers(self, question: Question) -> Iterator[Answer]:
         """One, of the whole window: a warning below the limit, where earlier windows do not vary so much and none was as low."""
         rows, before = question.counts.all_rows, np.array(question.recent_counts, dtype=float)
-        if len(before) < _FEWEST_WINDOWS:
-            reason = f"{len(before)} earlier windows at the same calendar position; {_FEWEST_WINDOWS} are needed"
+        if len(before) < FEWEST_WINDOWS:
+            reason = f"{len(before)} earlier windows at the same calendar position; {FEWEST_WINDOWS} are needed"
             yield could_not_check(self, None, reason=reason)
             return
         expected = float(np.median(before))
