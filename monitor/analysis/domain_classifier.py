@@ -14,6 +14,8 @@ from scipy.stats import norm, rankdata
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import RidgeClassifier
 
+from monitor.domain.hidden import form_of
+
 Floats = np.ndarray
 # Rows of each side that are looked at; hashed character n-grams; the ridge penalty, in units of scaled features.
 MOST_ROWS = 2_000
@@ -64,21 +66,9 @@ def subsample(values: pd.Series) -> pd.Series:
 def of_texts(texts: pd.Series) -> Any:
     """Texts as hashed character n-grams and a few numbers of their form, shape (texts, features), sparse."""
     ngrams = HashingVectorizer(analyzer="char_wb", ngram_range=_NGRAMS, n_features=_HASHES, alternate_sign=False)
-    return sparse.hstack([ngrams.transform(texts), sparse.csr_matrix(form_of(texts).to_numpy())]).tocsr()
-
-
-def form_of(texts: pd.Series) -> pd.DataFrame:
-    """The form of texts: logarithms of length and words, shares of digits, capitals, and letters outside ASCII."""
-    length = texts.str.len().clip(lower=1)
-    return pd.DataFrame(
-        {
-            "length": np.log10(length),
-            "words": np.log10(texts.str.split().str.len().clip(lower=1)),
-            "digits": texts.str.count(r"\d") / length,
-            "capitals": texts.str.count(r"[A-Z]") / length,
-            "non_ascii": texts.str.count(r"[^\x00-\x7f]") / length,
-        }
-    ).astype(float)
+    return sparse.hstack(
+        [ngrams.transform(texts), sparse.csr_matrix(np.array([form_of(each) for each in texts]))]
+    ).tocsr()
 
 
 def words_of(texts: pd.Series) -> set[str]:
@@ -92,12 +82,18 @@ def unseen_share(texts: pd.Series, known: set[str]) -> float:
     return sum(word not in known for word in words) / len(words) if words else 0.0
 
 
+def matrices(before: pd.Series, after: pd.Series) -> tuple[Floats, Floats] | None:
+    """Vectors as two matrices of shape (rows, dimensions); None where they differ in length."""
+    widths = {len(each) for values in (before, after) for each in values}
+    return (np.vstack(before.to_list()), np.vstack(after.to_list())) if len(widths) == 1 else None
+
+
 def of_vectors(before: pd.Series, after: pd.Series) -> tuple[Floats, Floats] | None:
     """Vectors as two matrices, each feature scaled by the reference's deviation, with squares beside them; None where widths differ."""
-    there, here = np.vstack(before.to_list()), [each for each in after if len(each) == len(before.iloc[0])]
-    if len(here) < len(after):
+    both = matrices(before, after)
+    if both is None:
         return None
-    middle, spread = there.mean(axis=0), there.std(axis=0)
-    scaled = [(each - middle) / np.where(spread > 0, spread, 1.0) for each in (there, np.vstack(here))]
+    middle, spread = both[0].mean(axis=0), both[0].std(axis=0)
+    scaled = [(each - middle) / np.where(spread > 0, spread, 1.0) for each in both]
     first, second = (np.hstack([each, each**2]) for each in scaled)
     return first, second

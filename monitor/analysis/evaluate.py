@@ -39,7 +39,7 @@ def evaluate(
     Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks whose names
     can never page with this reference.
     """
-    frame = tidy(frame, reference.columns.all_names)
+    frame = tidy(frame, reference.columns)
     checks = checks or Checks()
     check_names(checks, reference.task, reference.columns, reference.sorts)
     if window is not None:

@@ -47,7 +47,7 @@ def fit(
     frame: pd.DataFrame, columns: Columns | None, task: str | None, healthy: pd.DataFrame | None, seed: int
 ) -> Reference:
     """Fit a reference; see `Reference.fit`."""
-    frame = tidy(frame, () if columns is None else columns.all_names)
+    frame = tidy(frame, columns)
     columns = columns or Columns.infer(frame)
     task = task or infer_task(frame, columns)
     if task not in TASKS:
@@ -56,8 +56,8 @@ def fit(
     version = _version(frame, healthy, columns, task, seed)
     of_production = np.zeros(len(frame), dtype=bool)
     if healthy is not None:
+        healthy = tidy(healthy, columns)
         _check_columns(healthy, columns, "the healthy rows")
-        healthy = tidy(healthy, columns.all_names)
         frame = pd.concat([frame, healthy], ignore_index=True)
         of_production = np.append(of_production, np.ones(len(healthy), dtype=bool))
     kept = _kept(frame, columns)
@@ -307,7 +307,13 @@ def _check_columns(frame: pd.DataFrame, columns: Columns, what: str) -> None:
         raise DataError(f"{what} has no rows")
     needed = [
         name
-        for name in (columns.prediction, *columns.probabilities.values(), *(columns.features or ()), *columns.segments)
+        for name in (
+            columns.prediction,
+            *columns.probabilities.values(),
+            *(columns.features or ()),
+            *columns.segments,
+            *columns.embeddings,
+        )
         if name is not None
     ]
     absent = [name for name in needed if name not in frame.columns]

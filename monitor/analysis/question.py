@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -104,14 +104,12 @@ class Question:
             _require_prediction(frame, reference)
         names = tuple(dict.fromkeys([*reference.features, *reference.predictions]))
         summaries, derived = _summaries(reference, window.frame, names, checks) if len(frame) else ({}, {})
-        known = (
-            None if recent is None or recent.empty else tidy(recent, reference.columns.all_names).reset_index(drop=True)
-        )
+        known = None if recent is None or recent.empty else tidy(recent, reference.columns).reset_index(drop=True)
         return cls(
             reference=reference,
             frame=frame,
             window=window,
-            counts=counts,
+            counts=_with_embeddings(counts, frame, columns.embeddings),
             recent_counts=tuple(recent_counts or ()),
             checks=checks,
             recent=None if known is None else _recent(known, reference),
@@ -285,6 +283,26 @@ class Question:
         labels = labels[labels.index.notna() & ~labels.index.duplicated(keep="last")]
         known = self.frame[name].map(labels)
         return known if known.notna().any() else None
+
+
+def _with_embeddings(
+    counts: WindowCounts, frame: pd.DataFrame, embeddings: Mapping[str, Sequence[str]]
+) -> WindowCounts:
+    """Counts with the vectors that are missing: where a number is missing in the sample the vector is, so there are no fewer than that."""
+    if not embeddings:
+        return counts
+    rows = max(len(frame), 1)
+    missing = {
+        name: max(
+            [
+                round(int(frame[name].isna().sum()) * counts.rows / rows),
+                *(counts.missing.get(part, 0) for part in parts),
+            ]
+        )
+        for name, parts in embeddings.items()
+        if name in frame
+    }
+    return replace(counts, missing={**counts.missing, **missing})
 
 
 def _require_prediction(frame: pd.DataFrame, reference: Reference) -> None:

@@ -23,7 +23,7 @@ from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "10"
+ANALYSIS_VERSION = "11"
 Pair = tuple[float, float | None]
 # Features of these types are inputs of the surrogate models.
 ENCODED = ("numerical", "categorical", "boolean", "time")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,16 +14,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from monitor.domain.columns import Columns
+from monitor.domain.hidden import FORM, form_of_hidden
 from monitor.domain.positive import as_text
 from monitor.domain.text import quoted, shown
 from monitor.errors import DataError
 
-Sort = Literal["numerical", "categorical", "boolean", "time", "text", "embedding", "other", "empty"]
+Sort = Literal["numerical", "categorical", "boolean", "time", "text", "text_form", "embedding", "other", "empty"]
 
 _TRUE = {"true", "t", "1", "yes"}
 _FALSE = {"false", "f", "0", "no"}
 # Free text: most values differ, and they have some words.
-_TEXT_ROWS, _TEXT_DISTINCT, _TEXT_WORDS = 100, 0.5, 3.0
+_TEXT_ROWS, _TEXT_DISTINCT, _TEXT_WORDS, _MOSTLY = 100, 0.5, 3.0, 0.5
 # What pandas writes for its own index: no column of the log.
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 _DAY_S = 86_400.0
@@ -32,8 +34,12 @@ _EPOCH = pd.Timestamp(0, tz="UTC")
 _ODD = (pd.SparseDtype, pd.PeriodDtype, pd.IntervalDtype, pd.ArrowDtype)
 
 
-def tidy(frame: pd.DataFrame, named: Collection[str]) -> pd.DataFrame:
-    """A frame with names that are text, without pandas' own index columns, unless `named`. Raises DataError for two columns of one name."""
+def tidy(frame: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
+    """A frame with names that are text, without pandas' own index columns, unless they are named, and with `Columns.embeddings` as vectors.
+
+    Raises DataError for two columns of one name.
+    """
+    named = () if columns is None else columns.all_names
     names = [each if isinstance(each, str) else str(each) for each in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
@@ -42,7 +48,21 @@ def tidy(frame: pd.DataFrame, named: Collection[str]) -> pd.DataFrame:
     result = frame if all(kept) else frame.loc[:, kept]
     result = result.set_axis([name for name, keep in zip(names, kept, strict=True) if keep], axis="columns")
     odd = [name for name, kind in result.dtypes.items() if isinstance(kind, _ODD)]
-    return result.assign(**{name: plain(result[name]) for name in odd}) if odd else result
+    result = result.assign(**{name: plain(result[name]) for name in odd}) if odd else result
+    return result if columns is None or not columns.embeddings else _with_vectors(result, columns)
+
+
+def _with_vectors(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """One column of vectors in place of the columns of each embedding; none where one of them is absent. A vector with a number missing is missing."""
+    vectors = {}
+    for name, parts in columns.embeddings.items():
+        if set(parts) <= set(frame.columns):
+            part = frame[list(parts)]
+            vectors[name] = pd.Series(list(part.to_numpy()), frame.index, dtype=object).where(
+                part.notna().all(axis=1), None
+            )
+    kept = frame.drop(columns=list(columns.vector_parts), errors="ignore")
+    return kept.assign(**vectors)
 
 
 def plain(values: pd.Series) -> pd.Series:
@@ -85,7 +105,7 @@ def sort_of(values: pd.Series) -> Sort:
     if all(issubclass(each, list | tuple | np.ndarray) for each in types):
         return "embedding" if _width(present) else "other"
     if all(issubclass(each, str | bytes | Real | Decimal | np.generic | date) for each in types):
-        return "text" if _is_text(present) else "categorical"
+        return _sort_of_texts(present)
     return "other"
 
 
@@ -95,6 +115,13 @@ def _width(vectors: pd.Series) -> int:
     if len(widths) != 1 or not all(isinstance(each, Real | np.number) for each in vectors.iloc[0]):
         return 0
     return int(widths.pop())
+
+
+def _sort_of_texts(present: pd.Series) -> Sort:
+    if not _is_text(present):
+        return "categorical"
+    hidden = present.map(form_of_hidden).notna().mean()
+    return "text" if hidden < _MOSTLY else "text_form"
 
 
 def _is_text(values: pd.Series) -> bool:
@@ -179,6 +206,8 @@ def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Seri
             columns[name], lost = canonical_text(values), 0
         elif sort == "time":
             columns[name], lost = _days(values, event_times)
+        elif sort == "text_form":
+            columns[name], lost = values.map(_form, na_action="ignore").astype(object), 0
         elif sort == "embedding":
             columns[name] = values.map(_vector, na_action="ignore").astype(object)
         else:
@@ -232,6 +261,12 @@ def _vector(value: object) -> np.ndarray | None:
     except (TypeError, ValueError):
         return None
     return numbers if numbers.ndim == 1 and np.isfinite(numbers).all() else None
+
+
+def _form(value: object) -> np.ndarray:
+    """The form of a hidden text as a vector; of a value with too few words to have one, nothing but zeros."""
+    found = form_of_hidden(value)
+    return np.zeros(len(FORM)) if found is None else np.array(found)
 
 
 def utc_times(values: pd.Series) -> pd.Series:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from monitor.domain.checks import CheckKey, Checks, Harm, Threshold
-from monitor.domain.columns import Columns
+from monitor.domain.columns import Columns, name_range
 from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
 from monitor.domain.names import Named, Watched, checked_columns
@@ -268,8 +268,22 @@ class ColumnNames(Entry):
     segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
     ignore: list[str] = Field([], description="Columns that are never read.")
     sensitive: list[str] = Field(
-        [], description="Columns whose values are replaced by keyed hashes right after reading."
+        [], description="Columns whose values are replaced by keyed hashes right after reading; of free text the form is kept too (length, words, digits, scripts)."
     )
+
+    embeddings: dict[str, list[str] | str] = Field(
+        {},
+        description="Vectors of which each number has a column of its own: the columns by a name for the vector; `f0..f767` stands for all between.",
+    )
+
+    @field_validator("embeddings")
+    @classmethod
+    def _expanded(cls, value: dict[str, list[str] | str]) -> dict[str, list[str] | str]:
+        named = {name: [parts] if isinstance(parts, str) else parts for name, parts in value.items()}
+        try:
+            return {name: [each for part in parts for each in name_range(part)] for name, parts in named.items()}
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     def to_columns(self, segments: list[str]) -> Columns:
         """As the analysis takes them."""

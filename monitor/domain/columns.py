@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from monitor.errors import UsageError
@@ -54,6 +55,7 @@ class Columns:
     prediction: the predicted class or value. May be absent beside a probability, then `decision_threshold` decides.
     probability: the column with the probability of `positive`, or for multiclass a mapping of class to column.
     positive: the class that `probability` speaks of; needs no name where labels are a known pair (`domain.positive.certain_positive`).
+    embeddings: columns that each hold one number of a vector, by the name under which the vector is a feature.
     features: the model's inputs; every column without another part if not given.
     segments: columns whose values are looked at one by one.
     ignore, sensitive: columns left out; columns whose values are replaced by keyed hashes right after reading.
@@ -74,6 +76,7 @@ class Columns:
     features: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    embeddings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("segments", "ignore", "sensitive", "features"):
@@ -82,6 +85,7 @@ class Columns:
                 raise UsageError(f"Columns.{name} takes a list of column names, not the text '{value}'")
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "embeddings", {name: tuple(parts) for name, parts in self.embeddings.items()})
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -111,29 +115,41 @@ class Columns:
         return (*(name for name in single if name is not None), *self.probabilities.values(), *self.ignore)
 
     @property
+    def vector_parts(self) -> tuple[str, ...]:
+        """The columns that hold one number of a vector each."""
+        return tuple(part for parts in self.embeddings.values() for part in parts)
+
+    @property
     def all_names(self) -> tuple[str, ...]:
         """Every column that is named, whatever its part."""
-        return (*self.parts, *self.segments, *self.sensitive, *(self.features or ()))
+        return (
+            *self.parts,
+            *self.segments,
+            *self.sensitive,
+            *(self.features or ()),
+            *self.embeddings,
+            *self.vector_parts,
+        )
 
     def feature_names(self, names: list[str]) -> list[str]:
         """The features among `names`, in their order there (or as given in `features`)."""
         if self.features is not None:
             return list(self.features)
-        taken = set(self.parts)
-        return [name for name in names if name not in taken]
+        taken = {*self.parts, *self.vector_parts}
+        return [name for name in dict.fromkeys([*names, *self.embeddings]) if name not in taken]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without what is not set."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
-            if value not in (None, ())
+            if value not in (None, (), {})
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Columns:
         """The inverse of `to_dict`."""
-        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+        return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
 
     @classmethod
     def infer(cls, frame: pd.DataFrame) -> Columns:
@@ -162,3 +178,15 @@ def guess_columns(types: Mapping[str, str]) -> Columns:
         if len(times) == 1:
             found["event_time"] = times[0]
     return Columns(**found)  # type: ignore[arg-type]
+
+
+def name_range(text: str) -> list[str]:
+    """The names that `f0..f767` stands for, both ends among them; a name without `..` stands for itself. Raises UsageError for ends that do not fit."""
+    first, dots, last = text.partition("..")
+    if not dots:
+        return [text]
+    ends = [re.fullmatch(r"(.*?)(\d+)", each) for each in (first, last)]
+    if ends[0] is None or ends[1] is None or ends[0][1] != ends[1][1] or int(ends[0][2]) > int(ends[1][2]):
+        raise UsageError(f"'{text}' is no range of names: write it as f0..f767")
+    width = len(ends[0][2]) if ends[0][2].startswith("0") else 0
+    return [f"{ends[0][1]}{number:0{width}d}" for number in range(int(ends[0][2]), int(ends[1][2]) + 1)]

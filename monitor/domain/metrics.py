@@ -138,6 +138,7 @@ METRICS: Mapping[str, Metric] = {
         _of_column("digits_score", Kind.DRIFT),
         _of_column("text_score", Kind.DRIFT),
         _of_column("embedding_score", Kind.DRIFT),
+        _of_column("embeddings_drift", Kind.DRIFT),
     )
 }
 HIGHER_IS_BETTER = frozenset(name for name, metric in METRICS.items() if metric.higher_is_better)

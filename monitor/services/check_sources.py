@@ -96,6 +96,7 @@ def _spec(context: Context, config: MonitorConfig) -> CheckSpec:
         *((("columns", "features", index), name) for index, name in enumerate(parts.features or ())),
         *((("columns", "segments", index), name) for index, name in enumerate(parts.segments)),
         *((("columns", "sensitive", index), name) for index, name in enumerate(parts.sensitive)),
+        *((("columns", "embeddings", group), name) for group, names in parts.embeddings.items() for name in names),
         *((("checks", "segments", index), name) for index, name in enumerate(config.checks.segments)),
     ]
     if config.labels is not None and not config.labels.is_given:

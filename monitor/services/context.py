@@ -150,7 +150,7 @@ class Context:
             )
         assert columns.event_time is not None
         used = config.to_columns()
-        only = () if used.features is None else (*used.features, *used.parts, *used.segments)
+        only = () if used.features is None else (*used.features, *used.parts, *used.segments, *used.vector_parts)
         return LogSpec(
             place=self.place(config.source, config.source.timezone), event_time=columns.event_time, id=columns.id, logged_at=columns.logged_at,
             labels=labels, ignore=tuple(columns.ignore), only=only, sensitive=tuple(columns.sensitive), sample_rows=config.sample.rows, seed=config.sample.seed,

@@ -197,20 +197,25 @@ def _positive(
 
 
 def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
-    """Text that names a person or a thing (nearly every value another) is no feature, and nothing to store in clear."""
-    found = []
+    """Text that names a person or a thing (nearly every value another) is no feature, and nothing to store in clear; free text is watched by its form."""
+    found: list[str] = []
+    texts: list[str] = []
     for name in columns.feature_names([str(each) for each in reference.columns]):
         values = reference[name].dropna()
         if name.startswith("monitor_") or len(values) < 50 or sort_of(values) not in ("categorical", "text"):
             continue
         text = values.astype(str)
         if text.nunique() > 0.5 * len(text) or text.str.contains("@", regex=False).mean() > 0.5:
-            found.append(name)
+            (texts if sort_of(values) == "text" else found).append(name)
     if found:
         notes.append(
-            f"{', '.join(found)}: nearly every value is another, as of names, e-mails or free text; proposed as sensitive and left out"
+            f"{', '.join(found)}: nearly every value is another, as of names, e-mails or numbers of accounts; proposed as sensitive and left out"
         )
-    return replace(columns, sensitive=tuple(found), ignore=tuple(found))
+    if texts:
+        notes.append(
+            f"{', '.join(texts)}: free text; proposed as sensitive: only its hash and form (length, words, digits, scripts) are kept and watched"
+        )
+    return replace(columns, sensitive=(*found, *texts), ignore=tuple(found))
 
 
 def _label_delay(

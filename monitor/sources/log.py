@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +19,7 @@ import pyarrow.compute as pc
 from monitor.domain.checks import WindowCounts
 from monitor.domain.columns import WEIGHT
 from monitor.domain.grid import Window
+from monitor.domain.hidden import hide
 from monitor.errors import DataError
 from monitor.sources import files, spark, tables
 from monitor.sources.parquet import IDS_TOLD_APART, Bounds, Found, PlainFiles
@@ -748,17 +747,11 @@ def _whole(value: Any) -> int:
 
 
 def hide_sensitive(frame: pd.DataFrame, columns: tuple[str, ...], key: str) -> pd.DataFrame:
-    """Keyed hashes in place of the values of these columns; null stays null, equal values stay equal."""
+    """Keyed hashes in place of the values of these columns, of free text with its form; null stays null, equal values stay equal."""
 
     def hidden(name: str) -> Any:
-        return lambda value: hmac.new(f"{key}:{name}".encode(), _as_text(value).encode(), hashlib.sha256).hexdigest()[
-            :16
-        ]
+        return lambda value: hide(value, f"{key}:{name}")
 
     return frame.assign(
         **{name: frame[name].astype(object).map(hidden(name), na_action="ignore") for name in columns if name in frame}
     )
-
-
-def _as_text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -198,6 +198,7 @@ def test_what_cannot_be_started_says_so_and_what_takes_too_long_has_failed(serve
     assert "did not end within" in outcome.text
 
 
+@pytest.mark.long
 def test_a_python_function_retrains_a_real_model(project: Project) -> None:
     (project.folder / "training.py").write_text(
         """

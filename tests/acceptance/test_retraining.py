@@ -84,6 +84,7 @@ def test_a_command_retrains_once_and_its_reference_is_in_force_from_then_on(
     assert "2 are needed" in monitor_command("retraining", "explain", "churn", cwd=project.folder).stdout
 
 
+@pytest.mark.long
 def test_a_command_that_fails_ends_the_request_with_its_last_words(project: Project) -> None:
     decayed(project, {"type": "command", "command": [sys.executable, "-c", "raise SystemExit('out of memory')"]})
     project.replay()
@@ -94,6 +95,7 @@ def test_a_command_that_fails_ends_the_request_with_its_last_words(project: Proj
     assert "out of memory" in outcome
 
 
+@pytest.mark.long
 def test_a_webhook_starts_it_and_complete_ends_it(
     project: Project, receiver: Receiver, monitor_command: Command
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_candidate_that_is_better_on_the_same_rows_is_promoted(project: Projec
     ]
 
 
+@pytest.mark.long
 def test_a_candidate_that_is_no_better_is_rejected_and_the_alert_stays(project: Project) -> None:
     turned(project, "log['probability']")
     project.replay()
@@ -204,6 +207,7 @@ def test_a_candidate_that_is_no_better_is_rejected_and_the_alert_stays(project: 
     assert project.query("SELECT state FROM alerts WHERE kind = 'performance'") == [("firing",)]
 
 
+@pytest.mark.long
 def test_a_candidate_of_which_too_few_rows_are_known_is_compared_until_its_time_is_over(project: Project) -> None:
     turned(project, "(1 - log['probability']).where(log.index < 5)", verify_for="7d")
     project.replay()
@@ -227,6 +231,7 @@ def test_a_request_waits_for_approval_and_the_message_names_the_command(
     assert monitor_command("retraining", "approve", uuid[:8], cwd=project.folder).returncode == 2
 
 
+@pytest.mark.long
 def test_a_broken_pipeline_is_to_be_repaired_and_starts_no_training(project: Project) -> None:
     frame = logged(3600, days=60)
     late = frame["event_time"].between("2025-01-11", "2025-02-05")

@@ -75,6 +75,7 @@ def test_a_daemon_killed_at_random_moments_leaves_the_same_history_and_no_proces
     assert [(row[1], row[2]) for row in disturbed["alerts"]] == [("performance", "resolved")]
 
 
+@pytest.mark.long
 def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Project) -> None:
     project.write()
     mark = uuid.uuid4().hex

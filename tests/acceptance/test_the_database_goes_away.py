@@ -37,6 +37,7 @@ def proxied(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, str]]:
     proxy.close()
 
 
+@pytest.mark.long
 def test_a_transaction_whose_answers_are_lost_is_done_once(proxied: tuple[Proxy, str], project: Project) -> None:
     decayed(project)
     project.run()

@@ -83,6 +83,7 @@ def test_a_worker_that_eats_memory_fails_and_says_what_to_do() -> None:
         work.wait()
 
 
+@pytest.mark.long
 def test_retention_takes_what_is_old_and_nothing_that_is_needed(project: Project, monitor_command: Command) -> None:
     project.values["retention"] = {"snapshots": "5d", "metric_values": "10d", "runs": "12d", "alerts": "1d"}
     frame = logged(1800, days=30)

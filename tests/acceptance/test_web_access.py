@@ -301,6 +301,7 @@ def test_the_daemon_goes_on_without_its_page_and_the_page_comes_when_it_can(proj
     assert daemon.wait(30) == 0
 
 
+@pytest.mark.long
 def test_a_page_without_its_database_says_so_and_comes_back(project: Project) -> None:
     from tests import servers
 

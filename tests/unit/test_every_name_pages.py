@@ -57,7 +57,7 @@ LIMITS = [(task, metric) for task in TASKS for metric in thresholds_for(task) if
 def test_a_limit_on_each_metric_pages(references: dict[str, Reference], task: str, metric: str) -> None:
     checks = Checks(thresholds={metric: {"upper": -1e9, "severity": "critical"}})
     reference, frame = references[task], window(task)
-    if metric in ("text_score", "embedding_score"):
+    if metric in ("text_score", "embedding_score", "embeddings_drift"):
         reference, frame = references[f"{task} with text"], with_more(frame, 1)
     evaluation = evaluate(reference, frame, checks=checks, recent_counts=[600, 610, 590, 605])
     paging = {finding.metric for finding in evaluation.findings if finding.severity == "critical"}

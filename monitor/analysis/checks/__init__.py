@@ -17,7 +17,7 @@ from monitor.analysis.checks.predictions import UnusablePredictions
 from monitor.analysis.checks.range import InfiniteShare, NewCategory, OutOfRange, StuckValue
 from monitor.analysis.checks.relations import DigitsScore, RelationScore
 from monitor.analysis.checks.schema import ColumnAdded, ColumnMissing, DuplicateColumn, TypeMismatch
-from monitor.analysis.checks.text import EmbeddingScore, TextScore
+from monitor.analysis.checks.text import EmbeddingScore, EmbeddingsDrift, TextScore
 from monitor.analysis.checks.visibility import PerformanceVisibility
 from monitor.analysis.checks.volume import NoData, RowCount, VolumeShare
 
@@ -42,6 +42,7 @@ REGISTRY: tuple[BaseCheck, ...] = (
     DigitsScore(),
     TextScore(),
     EmbeddingScore(),
+    EmbeddingsDrift(),
     EstimatedPerformance(),
     PerformanceVisibility(),
     UnmatchedLabels(),

@@ -14,7 +14,7 @@ from monitor.domain.checks import Finding, Kind, Verdict
 from monitor.domain.text import quoted, shown
 
 # Columns of these types have a check of their own.
-OF_OWN_CHECK = ("text", "embedding")
+OF_OWN_CHECK = ("text", "text_form", "embedding")
 
 
 class DriftScore(BaseCheck):

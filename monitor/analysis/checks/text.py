@@ -9,9 +9,11 @@ import pandas as pd
 
 from monitor.analysis import domain_classifier
 from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, too_little_data
+from monitor.analysis.checks.drift import OF_OWN_CHECK
 from monitor.analysis.domain_classifier import Separation
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind
+from monitor.domain.hidden import FORM
 from monitor.domain.text import quoted
 
 # Rows of each side without which nothing is learnt; of the rate of drift, one part in so many goes to such columns together.
@@ -19,17 +21,17 @@ _MIN_ROWS, _PART = 60, 5
 
 
 class _Separated(BaseCheck):
-    """A domain classifier of each column of one type. cause: of the finding."""
+    """A domain classifier of each column of its types. cause: of the finding."""
 
     kind = Kind.DRIFT
-    column_type: str
+    column_types: tuple[str, ...]
     cause: str
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column of the type."""
+        """One a column of its types."""
         sorts = question.reference.sorts
-        names = [name for name in question.names if sorts[name] == self.column_type]
-        tests = _PART * sum(sorts[name] in ("text", "embedding") for name in question.names)
+        names = [name for name in question.names if sorts[name] in self.column_types]
+        tests = _PART * sum(sorts[name] in OF_OWN_CHECK for name in question.names)
         for name in names:
             if name not in question.window.frame:
                 yield could_not_check(self, name)
@@ -62,21 +64,33 @@ class _Separated(BaseCheck):
 
 
 class TextScore(_Separated):
-    """Free text: letters, words and form."""
+    """Free text: letters, words and form; of sensitive texts the form alone, which is all that is kept of them."""
 
-    name, column_type, cause = "text_score", "text", "text drift"
+    name, column_types, cause = "text_score", ("text", "text_form"), "text drift"
 
     def separated(self, before: pd.Series, after: pd.Series) -> Separation | None:
         """By hashed character n-grams and the form of the texts."""
+        if _is_hidden(before):
+            return EmbeddingScore().separated(before, after)
         return domain_classifier.separation(domain_classifier.of_texts(before), domain_classifier.of_texts(after))
 
     def text(self, name: str, separated: Separation, before: pd.Series, after: pd.Series) -> str:
         """How well both sides can be told apart, how long the texts are, and how many of their words are new."""
+        told = f"the texts in {quoted(name)} can be told from the reference's (ROC AUC {separated.area:.2f}): "
+        if _is_hidden(before):
+            forms = [
+                dict(zip(FORM, np.median(np.vstack(each.to_list()), axis=0), strict=True)) for each in (before, after)
+            ]
+            characters, words = ([10 ** each[part] for each in forms] for part in ("length", "words"))
+            return (
+                f"{told}median length {characters[0]:.0f} -> {characters[1]:.0f} characters, {words[0]:.0f} -> {words[1]:.0f} words; "
+                "of a sensitive column only the form of its texts is kept"
+            )
         known = domain_classifier.words_of(before.iloc[::2])
         unseen = [domain_classifier.unseen_share(each, known) for each in (before.iloc[1::2], after)]
         words = [each.str.split().str.len().median() for each in (before, after)]
         return (
-            f"the texts in {quoted(name)} can be told from the reference's (ROC AUC {separated.area:.2f}): words never seen "
+            f"{told}words never seen "
             f"{unseen[0]:.1%} -> {unseen[1]:.1%}, median length {words[0]:.0f} -> {words[1]:.0f} words"
         )
 
@@ -84,7 +98,7 @@ class TextScore(_Separated):
 class EmbeddingScore(_Separated):
     """Vectors of numbers."""
 
-    name, column_type, cause = "embedding_score", "embedding", "embedding drift"
+    name, column_types, cause = "embedding_score", ("embedding",), "embedding drift"
 
     def separated(self, before: pd.Series, after: pd.Series) -> Separation | None:
         """By each dimension and its square."""
@@ -100,3 +114,42 @@ class EmbeddingScore(_Separated):
             f"the vectors in {quoted(name)} can be told from the reference's (ROC AUC {separated.area:.2f}): the middle of their "
             f"{there.shape[1]} dimensions moved by {np.median(moved):.2g} standard deviations (median)"
         )
+
+
+class EmbeddingsDrift(BaseCheck):
+    """Evidently's `EmbeddingsDrift` score of each column of vectors: a limit on it may page, chance is judged by `EmbeddingScore`."""
+
+    name, kind = "embeddings_drift", Kind.DRIFT
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One a column of vectors."""
+        for name in question.names:
+            if question.reference.sorts[name] != "embedding":
+                continue
+            if name not in question.window.frame:
+                yield could_not_check(self, name)
+                continue
+            before, after = (
+                domain_classifier.subsample(frame[name]) for frame in (question.reference.frame, question.window.frame)
+            )
+            if min(len(before), len(after)) < _MIN_ROWS:
+                yield too_little_data(self, name, min(len(before), len(after)), _MIN_ROWS)
+                continue
+            both = domain_classifier.matrices(before, after)
+            if both is None:
+                yield could_not_check(self, name, reason="its vectors have another length than the reference's")
+                continue
+            from monitor.analysis.snapshot.stattests import evidently_embeddings_score  # it takes seconds to import
+
+            score = evidently_embeddings_score(*both)
+            text = f"the vectors in {quoted(name)}: Evidently's EmbeddingsDrift is {score:.3g} (0.5: no drift)"
+            yield Answer(
+                Finding(
+                    self.name, name, value=score, kind=self.kind, rows=len(after), cause="embedding drift", explanation=text
+                )
+            )  # fmt: skip
+
+
+def _is_hidden(texts: pd.Series) -> bool:
+    """Whether these are forms of sensitive texts."""
+    return isinstance(texts.iloc[0], np.ndarray)

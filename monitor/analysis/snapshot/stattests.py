@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from evidently.legacy.calculations.stattests import registry
 from evidently.legacy.core import ColumnType
+from evidently.legacy.metrics.data_drift import embedding_drift_methods
 
 from monitor.analysis.schema import Sort
 
@@ -25,3 +26,9 @@ def evidently_score(method: str, before: pd.Series, after: pd.Series, sort: Sort
         return float(test(before, after, kind, None).drift_score)
     finally:
         np.random.set_state(state)
+
+
+def evidently_embeddings_score(before: np.ndarray, after: np.ndarray) -> float:
+    """`EmbeddingsDrift` of vectors by its default method: the ROC AUC of a classifier that tells both sides apart. Shapes (rows, dimensions)."""
+    score, _, _ = embedding_drift_methods.model()(pd.DataFrame(after), pd.DataFrame(before))
+    return float(score)
