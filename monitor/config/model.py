@@ -268,7 +268,8 @@ class ColumnNames(Entry):
     segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
     ignore: list[str] = Field([], description="Columns that are never read.")
     sensitive: list[str] = Field(
-        [], description="Columns whose values are replaced by keyed hashes right after reading; of free text the form is kept too (length, words, digits, scripts)."
+        [],
+        description="Columns whose values are replaced by keyed hashes right after reading; of free text the form is kept too (length, words, digits, scripts).",
     )
 
     embeddings: dict[str, list[str] | str] = Field(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum, StrEnum
 from functools import total_ordering
+from numbers import Real
 from typing import Any, NamedTuple
 
 from monitor.domain.kinds import Kind as Kind
@@ -84,6 +86,14 @@ class Threshold:
         unknown = set(value) - {"lower", "upper", "severity", "columns"}
         if unknown:
             raise UsageError(f"a threshold has lower, upper, severity and columns, not {', '.join(sorted(unknown))}")
+        limits = [value.get(each) for each in ("lower", "upper")]
+        if limits == [None, None] and not value.get("columns"):
+            raise UsageError(
+                "a threshold without `lower`, `upper` or `columns` can never break: write a limit such as {upper: 0.2}"
+            )
+        for each in limits:
+            if each is not None and (not isinstance(each, Real) or math.isnan(each)):
+                raise UsageError(f"the limits of a threshold are numbers, not {each!r}")
         return cls(
             value.get("lower"),
             value.get("upper"),

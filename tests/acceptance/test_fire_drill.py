@@ -10,6 +10,7 @@ import pytest
 
 from monitor import Columns, Reference, evaluate
 from monitor.analysis.faults import WINDOW_FAULTS
+from monitor.analysis.performance import DEFAULT_HARM
 
 SETS = ("beijing_pm25", "bike_sharing", "california_housing", "car_loan", "diabetes_readmission", "hotel_bookings")
 ROWS = 1_500
@@ -37,11 +38,16 @@ def test_faults_of_whole_windows_are_caught(shared_data: Path, name: str) -> Non
     reference = Reference.fit(fitted.tail(6_000), columns, "regression" if is_regression else "binary")
     window = production.head(ROWS)
     healthy = evaluate(reference, window)
+    metric = reference.harm_metric
+    assert metric is not None
+    limit = DEFAULT_HARM[metric].absolute(reference.baseline[metric].value)
+    most = sorted(reference.importance.values(), reverse=True)
+    costs = {"vanished column": most[0], "half of the columns null": sum(most[: len(reference.features) // 2])}
     for fault in WINDOW_FAULTS:
         outcome = fault.caught(reference, window)
         assert outcome is not None, fault.name
         caught, pages = outcome
         assert caught, fault.name
-        if fault.name.startswith(("predictions", "traffic")):
+        if fault.name.startswith(("predictions", "traffic")) or costs.get(fault.name, 0.0) > limit:
             assert pages, fault.name
     assert not any(each.metric in ("column_missing", "unusable_prediction_share") for each in healthy.findings)

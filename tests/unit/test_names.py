@@ -85,3 +85,19 @@ def test_without_labels_harm_is_of_what_can_be_estimated(task: str, probability:
     found = list(mistakes(Named(harm=(refused,)), watched))
     assert f"'{refused}' can be neither realised nor estimated" in found[0].text
     assert not list(mistakes(Named(harm=(refused,)), Watched(task, probability, labels=True)))
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {},
+        {"severity": "critical"},
+        {"columns": {"x": {}}},
+        {"upper": float("nan")},
+        {"upper": "a lot"},
+        {"lower": None},
+    ],
+)
+def test_a_threshold_that_can_never_break_is_refused(limit: dict) -> None:
+    with pytest.raises(UsageError, match=r"threshold"):
+        Checks(thresholds={"missing_share": limit})
