@@ -15,6 +15,7 @@ from monitor.config import secrets
 from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig
 from monitor.domain.clock import Clock, SystemClock, boot_time_s
 from monitor.services.cache import cache_folder, sweep
+from monitor.services.fence import Fences
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from monitor.storage import daemons
 from monitor.storage.database import Database
@@ -40,6 +41,7 @@ class Context:
     reminded_at: float = float("-inf")
     canary_flew_at: float = float("-inf")
     canary_fault: str = ""
+    fences: Fences = field(default_factory=Fences)
     _newer: Configuration | None = None
     _versions: dict[int, Configuration] = field(default_factory=dict)
 

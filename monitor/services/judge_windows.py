@@ -32,11 +32,14 @@ def judge_windows(context: Context) -> int:
     """Judge what can be judged; how many results were taken."""
     taken = 0
     for monitor_id in context.database.read(monitors.unjudged):
-        while True:
-            numbers = context.database.transact(_judge_monitor, context, monitor_id)
-            taken += sum(numbers)
-            if max(numbers, default=0) < _BATCH:
-                break
+        if context.fences.rests(monitor_id, "judge"):
+            continue
+        with context.fences.around(monitor_id, "judge"):
+            while True:
+                numbers = context.database.transact(_judge_monitor, context, monitor_id)
+                taken += sum(numbers)
+                if max(numbers, default=0) < _BATCH:
+                    break
     return taken
 
 

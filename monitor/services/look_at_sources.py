@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,24 +26,45 @@ _TIMEOUT_S = 600.0
 _AT_ONCE = 4
 
 
-def look_at_sources(context: Context, workers: Workers, *, at_least_every: timedelta = timedelta(0)) -> bool:
-    """Look at each monitor's source, those looked at within `at_least_every` left out; side by side. Whether all could be read."""
-    wanted = context.database.read(_wanted, context, at_least_every)
+def look_at_sources(
+    context: Context, workers: Workers, *, at_least_every: timedelta = timedelta(0), without: Collection[int] = ()
+) -> set[int]:
+    """Look at each monitor's source, side by side. The monitors whose source could not be read.
+
+    at_least_every: those looked at within this time are left out. without: monitors that are left out whatever they have.
+    """
+    wanted = context.database.read(_wanted, context, at_least_every, without)
+    read: set[int] = set()
+
+    def look(each: tuple[int, LookSpec, datetime]) -> None:
+        with context.fences.around(each[0], "look"):
+            if _look(context, workers, *each):
+                read.add(each[0])
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return all(list(pool.map(lambda each: _look(context, workers, *each), wanted)))
+        list(pool.map(look, wanted))
+    return {monitor_id for monitor_id, *_ in wanted} - read
 
 
-def _wanted(session: Session, context: Context, at_least_every: timedelta) -> list[tuple[int, LookSpec, datetime]]:
+def _wanted(
+    session: Session, context: Context, at_least_every: timedelta, without: Collection[int]
+) -> list[tuple[int, LookSpec, datetime]]:
     now = context.clock.now()
     found = []
     for row in monitors.active(session):
         config = context.config_of(session, row)
-        if config is None or context.only not in (None, row.name):
+        if (
+            config is None
+            or context.only not in (None, row.name)
+            or row.id in without
+            or context.fences.rests(row.id, "look")
+        ):
             continue
-        state = monitors.source_state(session, row.id)
-        stale = state.looked_at is None or bool(state.error) or now - state.looked_at >= at_least_every
-        if stale or windows.wants_look(session, row.id, now):
-            found.append((row.id, _look_spec(session, context, row, config, state, now), now))
+        with context.fences.around(row.id, "look"):
+            state = monitors.source_state(session, row.id)
+            stale = state.looked_at is None or bool(state.error) or now - state.looked_at >= at_least_every
+            if stale or windows.wants_look(session, row.id, now):
+                found.append((row.id, _look_spec(session, context, row, config, state, now), now))
     return found
 
 

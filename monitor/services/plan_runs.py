@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from monitor.config.model import Labels, MonitorConfig
 from monitor.domain.grid import Grid, Window
 from monitor.domain.looks import performance_looks
+from monitor.errors import DatabaseUnreachableError
 from monitor.services.context import Context
 from monitor.storage import monitors, planning, runs, windows
 from monitor.storage.planning import Known
@@ -43,7 +44,7 @@ def plan_runs(context: Context) -> Planned:
     ]
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
-        planned = context.database.transact(_plan_some, context, some)
+        planned = _plan_together(context, [each for each in some if not context.fences.rests(each, "plan")])
         for monitor_id in some:
             known.pop(monitor_id, None)
         for monitor_id, what in planned.items():
@@ -55,6 +56,23 @@ def plan_runs(context: Context) -> Planned:
 
 def _is_due(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and moment <= now
+
+
+def _plan_together(context: Context, ids: list[int]) -> dict[int, Planned]:
+    """Plan some monitors in one transaction; where one of them makes it fail, each in its own."""
+    try:
+        planned = context.database.transact(_plan_some, context, ids)
+    except DatabaseUnreachableError:
+        raise
+    except Exception:
+        planned = {}
+        for each in ids:
+            with context.fences.around(each, "plan"):
+                planned |= context.database.transact(_plan_some, context, [each])
+    else:
+        for each in ids:
+            context.fences.went_well(each, "plan")
+    return planned
 
 
 def _plan_some(session: Session, context: Context, ids: list[int]) -> dict[int, Planned]:

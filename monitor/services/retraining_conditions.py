@@ -30,33 +30,44 @@ def propose_by_conditions(context: Context) -> int:
         entry.retraining is not None and entry.retraining.conditions
         for entry in context.configuration.monitors.values()
     )
-    return context.database.transact(_propose, context) if watched else 0
-
-
-def _propose(session: Session, context: Context) -> int:
-    proposed, waiting = 0, {each.model_name for each in retraining.in_state(session, "proposed")}
-    for row in monitors.active(session):
-        config = context.config_of(session, row)
-        if config is None or config.retraining is None or not config.retraining.conditions:
-            continue
-        if row.model_name in waiting or retraining.not_ended(session, row.model_name) is not None:
-            continue
-        run = runs.latest_done(session, row.id, "data")
-        if run is None or retraining.proposed(session, row.id, run.window_start):
-            continue
-        held = [each.text for each in standings(session, context, row, config) if each.holds]
-        if held:
-            trained = trained_at(session, context, row)
-            detail = {"kind": "drift", "columns": [], "severity": "none", "run": run.uuid, "conditions": held}
-            span = (min(trained, run.window_start), run.as_of)
-            version = results.model_version(session, run.id) or config.model.version
-            request = retraining.propose(
-                session, row, (run.window_start, run.window_end), run.as_of, config.retraining.launcher, "; ".join(held), detail, span, version,
-                context.clock.now(),
-            )  # fmt: skip
-            log.info("retraining_proposed", monitor=row.name, request=request.uuid[:8], reason=request.reason)
-            proposed += 1
+    if not watched:
+        return 0
+    proposed = 0
+    for monitor_id in context.database.read(_to_ask):
+        with context.fences.around(monitor_id, "conditions"):
+            proposed += context.database.transact(_propose_for, context, monitor_id)
     return proposed
+
+
+def _to_ask(session: Session) -> list[int]:
+    """The monitors of whose model no retraining is proposed."""
+    waiting = {each.model_name for each in retraining.in_state(session, "proposed")}
+    return [row.id for row in monitors.active(session) if row.model_name not in waiting]
+
+
+def _propose_for(session: Session, context: Context, monitor_id: int) -> bool:
+    row = session.get_one(MonitorRow, monitor_id)
+    config = context.config_of(session, row)
+    if config is None or config.retraining is None or not config.retraining.conditions:
+        return False
+    if retraining.not_ended(session, row.model_name) is not None:
+        return False
+    run = runs.latest_done(session, row.id, "data")
+    if run is None or retraining.proposed(session, row.id, run.window_start):
+        return False
+    held = [each.text for each in standings(session, context, row, config) if each.holds]
+    if not held:
+        return False
+    trained = trained_at(session, context, row)
+    detail = {"kind": "drift", "columns": [], "severity": "none", "run": run.uuid, "conditions": held}
+    span = (min(trained, run.window_start), run.as_of)
+    version = results.model_version(session, run.id) or config.model.version
+    request = retraining.propose(
+        session, row, (run.window_start, run.window_end), run.as_of, config.retraining.launcher, "; ".join(held), detail, span, version,
+        context.clock.now(),
+    )  # fmt: skip
+    log.info("retraining_proposed", monitor=row.name, request=request.uuid[:8], reason=request.reason)
+    return True
 
 
 def standings(session: Session, context: Context, row: MonitorRow, config: MonitorConfig) -> list[Standing]:

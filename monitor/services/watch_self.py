@@ -12,12 +12,18 @@ from monitor.domain.checks import Severity
 from monitor.domain.freshness import learned_limits
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, outbox, references, retraining, runs
+from monitor.storage.tables import Alert, MonitorRow
 
 log = get_logger()
 _REFERENCE_TAKES = timedelta(minutes=10)
 # Due runs that nobody has taken and nothing that ended for so long: nobody works.
 _IDLE = timedelta(minutes=30)
 _OUTBOX_OLD = timedelta(hours=1)
+# Steps that have a fence around each monitor, in words.
+_STEPS = {
+    "look": "looking at the source of", "plan": "planning the runs of", "judge": "judging the windows of",
+    "watch": "watching how fresh the source is of", "conditions": "asking for a retraining of",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,22 @@ def _watch(session: Session, context: Context) -> int:
     now: datetime = context.clock.now()
     troubles = {
         trouble.subject: trouble
-        for trouble in [*_troubles(session, now), *_stale(session, context, now), *_idle(session, context, now)]
+        for trouble in [
+            *_troubles(session, now),
+            *_stale(session, context, now),
+            *_idle(session, context, now),
+            *_faults(session, context),
+        ]
     }
     changed = 0
     for alert in alerts.firing_self(session):
         trouble = troubles.pop(alert.subject, None)
-        if trouble is None:
+        if trouble is None and _may_end(session, context, alert):
             alert.state, alert.ended_at = "resolved", now
             alerts.add_event(session, alert, "resolved", now, now)
             log.info("alert_resolved", kind="self", subject=alert.subject, alert=alert.uuid[:8])
             changed += 1
-        elif Severity(trouble.severity) > alert.severity:
+        elif trouble is not None and Severity(trouble.severity) > alert.severity:
             alert.severity, alert.summary = trouble.severity, trouble.text
             alerts.add_event(session, alert, "escalated", now, now)
             changed += 1
@@ -76,33 +87,62 @@ def _watch(session: Session, context: Context) -> int:
 
 def _stale(session: Session, context: Context, now: datetime) -> list[Trouble]:
     """Sources and labels in which nothing new has come for too long; `run` and replays look at logs that ended, and go by what is configured alone."""
-    found = []
+    found: list[Trouble] = []
     for row in monitors.active(session):
-        config = context.config_of(session, row)
-        if config is None:
-            continue
-        state = monitors.source_state(session, row.id)
-        gaps = state.gaps or {}
-        watched = [("source", "event", config.source.freshness, state.newest_event)]
-        if config.labels is not None:
-            watched.append(("labels", "label", config.labels.freshness, state.newest_label))
-        for what, newest_what, freshness, newest in watched:
-            if newest is None or (freshness is None and context.catches_up):
-                continue
-            every = (config.windows.every or config.windows.length).approximate()
-            warn, error = learned_limits(gaps.get(what, {}), every)
-            if freshness is not None and freshness.warn_after is not None:
-                warn, error = freshness.warn_after.approximate(), max(error, freshness.warn_after.approximate())
-            if freshness is not None and freshness.error_after is not None:
-                error = freshness.error_after.approximate()
-            age = now - newest
-            if age >= min(warn, error):
-                text = f"the newest {newest_what} of {row.name} is of {newest:%Y-%m-%d %H:%M} UTC: nothing new came for more than {_hours(min(warn, error))}"
-                found.append(
-                    Trouble(f"stale_{what}", row.name, text, row.id, "critical" if age >= error else "warning")
-                )
-                break  # without events no labels come either
+        with context.fences.around(row.id, "watch"):
+            found += _stale_of(session, context, row, now)
     return found
+
+
+def _stale_of(session: Session, context: Context, row: MonitorRow, now: datetime) -> list[Trouble]:
+    config = context.config_of(session, row)
+    if config is None:
+        return []
+    state = monitors.source_state(session, row.id)
+    gaps = state.gaps or {}
+    watched = [("source", "event", config.source.freshness, state.newest_event)]
+    if config.labels is not None:
+        watched.append(("labels", "label", config.labels.freshness, state.newest_label))
+    for what, newest_what, freshness, newest in watched:
+        if newest is None or (freshness is None and context.catches_up):
+            continue
+        every = (config.windows.every or config.windows.length).approximate()
+        warn, error = learned_limits(gaps.get(what, {}), every)
+        if freshness is not None and freshness.warn_after is not None:
+            warn, error = freshness.warn_after.approximate(), max(error, freshness.warn_after.approximate())
+        if freshness is not None and freshness.error_after is not None:
+            error = freshness.error_after.approximate()
+        age = now - newest
+        if age >= min(warn, error):
+            text = f"the newest {newest_what} of {row.name} is of {newest:%Y-%m-%d %H:%M} UTC: nothing new came for more than {_hours(min(warn, error))}"
+            severity = "critical" if age >= error else "warning"
+            return [Trouble(f"stale_{what}", row.name, text, row.id, severity)]  # without events no labels come either
+    return []
+
+
+def _faults(session: Session, context: Context) -> list[Trouble]:
+    """Monitors with which a step of this daemon went wrong in a way that nobody foresaw."""
+    names = {row.id: row.name for row in monitors.active(session)}
+    return [
+        Trouble(
+            "fault",
+            f"{step}:{names[number]}",
+            f"{_STEPS[step]} {names[number]} fails, the other monitors go on: {text}",
+            number,
+            "critical",
+        )
+        for (number, step), text in context.fences.faults.items()
+        if number in names
+    ]
+
+
+def _may_end(session: Session, context: Context, alert: Alert) -> bool:
+    """A fault ends when its step has gone well, or when its monitor is gone: not because a daemon has just started and knows nothing of it."""
+    what, _, whom = alert.subject.partition(":")
+    if what != "fault" or alert.monitor_id is None:
+        return True
+    active = {row.id for row in monitors.active(session)}
+    return alert.monitor_id not in active or (alert.monitor_id, whom.partition(":")[0]) in context.fences.passed
 
 
 def _idle(session: Session, context: Context, now: datetime) -> list[Trouble]:

@@ -1,0 +1,100 @@
+"""What goes wrong with one monitor stops no other: in planning, judging, looking, watching and proposing; and an alert names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.errors import DatabaseUnreachableError
+from monitor.services import judge_windows, look_at_sources, plan_runs, retraining_conditions, watch_self
+from monitor.services.apply_configuration import prepare_references
+from monitor.services.fence import Fences
+from monitor.storage import monitors
+from tests.alerting import Service
+from tests.conftest import Project, shared_workers
+
+POLICY = {"launcher": "train", "when": [{"age": "1d"}]}
+ENTRY = {"alerts": {}, "windows": {"length": "1d", "start": "2025-01-01"}, "retraining": POLICY}
+LAUNCHERS = {"train": {"type": "command", "command": ["true"]}}
+
+
+@pytest.fixture
+def service(project: Project) -> Service:
+    """Three monitors of three models; what is done with the second goes wrong."""
+    entries = {name: ENTRY | {"model": {"name": name}} for name in ("first", "second", "third")}
+    return Service(project, entries, launchers=LAUNCHERS)
+
+
+def spoilt(patched: pytest.MonkeyPatch, module: Any, name: str, service: Service) -> list[str]:
+    """Let a function of a module fail for the second monitor, which its third argument is; the monitors that it is called for with success."""
+    names = service.context.database.read(lambda session: {row.id: row.name for row in monitors.active(session)})
+    done, right = [], getattr(module, name)
+
+    def wrong(*arguments: Any, **options: Any) -> Any:
+        given = getattr(arguments[2], "row", arguments[2])
+        whom = names[getattr(given, "id", given)]
+        if whom == "second":
+            raise ZeroDivisionError("nobody foresaw this")
+        done.append(whom)
+        return right(*arguments, **options)
+
+    patched.setattr(module, name, wrong)
+    return done
+
+
+def seen(service: Service) -> None:
+    """The sources are looked at and references are there."""
+    look_at_sources.look_at_sources(service.context, shared_workers())
+    assert not prepare_references(service.context, shared_workers())
+
+
+def planned(service: Service) -> None:
+    seen(service)
+    plan_runs.plan_runs(service.context)
+
+
+STEPS = {
+    "look": (None, look_at_sources, "_look", lambda service: look_at_sources.look_at_sources(service.context, shared_workers())),
+    "plan": (seen, plan_runs, "_plan_windows", lambda service: plan_runs.plan_runs(service.context)),
+    "judge": (planned, judge_windows, "_judge_monitor", lambda service: judge_windows.judge_windows(service.context)),
+    "watch": (seen, watch_self, "_stale_of", lambda service: watch_self.watch_self(service.context)),
+    "conditions": (
+        planned, retraining_conditions, "_propose_for", lambda service: retraining_conditions.propose_by_conditions(service.context),
+    ),
+}  # fmt: skip
+FAULTS = "SELECT subject, state FROM alerts WHERE kind = 'self' AND subject LIKE 'fault:%'"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_monitors_behind_one_that_fails_have_their_turn_and_an_alert_names_it_until_it_goes_well(
+    project: Project, service: Service, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, module, name, call = STEPS[step]
+    if before is not None:
+        before(service)
+    number = service.context.database.read(lambda session: monitors.by_name(session, "second").id)  # type: ignore[union-attr]
+    with monkeypatch.context() as patched:
+        done = spoilt(patched, module, name, service)
+        call(service)
+        assert set(done) == {"first", "third"}
+        assert service.context.fences.rests(number, step), "it is left out for a while"
+        watch_self.watch_self(service.context)
+    assert project.query(FAULTS) == [(f"fault:{step}:second", "firing")]
+    told = project.query("SELECT summary FROM alerts WHERE subject LIKE 'fault:%'")[0][0]
+    assert told.endswith("second fails, the other monitors go on: ZeroDivisionError: nobody foresaw this")
+    # A daemon that has just started knows nothing of it, and ends no alert; once the step goes well it ends.
+    service.context.fences = Fences()
+    if step != "watch":
+        watch_self.watch_self(service.context)
+        assert project.query(FAULTS) == [(f"fault:{step}:second", "firing")]
+    service.context.fences.went_well(number, step)
+    watch_self.watch_self(service.context)
+    assert project.query(FAULTS) == [(f"fault:{step}:second", "resolved")]
+
+
+def test_that_the_database_is_away_is_no_monitors_fault() -> None:
+    fences = Fences()
+    with pytest.raises(DatabaseUnreachableError), fences.around(1, "plan"):
+        raise DatabaseUnreachableError("away")
+    assert not fences.faults
