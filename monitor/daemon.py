@@ -101,6 +101,7 @@ class Daemon:
         self._lock = (
             daemons.DatabaseLock(self.context.database.path) if self.context.database.path is not None else None
         )
+        self._away: set[int] = set()
         self._ticks: dict[str, float] = {}
         self._execute_lock = Lock()
         self._last_beat = boot_time_s()
@@ -145,13 +146,30 @@ class Daemon:
 
     # -- one pass ------------------------------------------------------------------------------------------------
 
-    def run_until_idle(self) -> Outcome:
-        """Work through everything that is due: planned, evaluated, judged, delivered; then stop."""
+    def run_until_idle(self, wait_s: float = 0.0) -> Outcome:
+        """Work through everything that is due: planned, evaluated, judged, delivered; then stop. A source that is away stops its own monitor alone.
+
+        wait_s: notifications that a receiver has put off for no longer than that are waited for.
+        """
         outcome = Outcome()
         self._prepare(outcome)
         while not self.stopping.is_set() and self._round(outcome):
             pass
+        self._deliver_within(wait_s)
         return self._ended(outcome)
+
+    def _deliver_within(self, wait_s: float) -> None:
+        """Send what falls due within so many seconds, too."""
+        until = boot_time_s() + wait_s
+        while not self.stopping.is_set():
+            due = self.context.database.read(outbox.next_try, self.context.foreign_channels())
+            if due is None:
+                return
+            pause = max((due - self.context.clock.now()).total_seconds(), 0.1)
+            if boot_time_s() + pause > until:
+                return
+            self.stopping.wait(pause)
+            self.deliverer.drain()
 
     def ready(self) -> None:
         """See that the references are there. Raises what reading them raised."""
@@ -206,8 +224,9 @@ class Daemon:
 
     def _round(self, outcome: Outcome) -> bool:
         """Everything that is due now, once; whether there was anything."""
-        if outcome.unreachable or not look_at_sources(self.context, self.workers):
-            outcome.unreachable += [] if outcome.unreachable else ["a source could not be read"]
+        away = look_at_sources(self.context, self.workers, without=self._away)
+        self._away |= away
+        outcome.unreachable += self.context.database.read(monitors.source_errors, away)
         done = plan_runs(self.context).number
         done += self._execute(outcome)
         done += judge_windows(self.context)
@@ -218,7 +237,7 @@ class Daemon:
         done += self.launcher.launch()
         self._wait_for_launches()
         done += verify_again(self.context, self.workers)
-        return done > 0 and not outcome.unreachable
+        return done > 0
 
     def _execute(self, outcome: Outcome) -> int:
         before = self.executor.finished
@@ -238,8 +257,9 @@ class Daemon:
 
     def _wait_for_retry(self) -> bool:
         """Whether a failed attempt is to be tried again soon; waits for it, by the service's clock."""
-        due = self.context.database.read(runs.next_available, retries=True)
-        if due is None or self.executor.unreachable:
+        away = self._away | set(self.context.database.read(monitors.ids_of, self.executor.away))
+        due = self.context.database.read(runs.next_available, retries=True, without=away)
+        if due is None:
             return False
         clock = self.context.clock
         if isinstance(clock, ReplayClock):
@@ -251,6 +271,7 @@ class Daemon:
     def _wait_for_launches(self) -> None:
         while self.launcher.busy and not self.stopping.is_set():
             self.launcher.wait(0.5)
+            self.launcher.launch()
             self._beat_in_time()
 
     def _beat_in_time(self) -> None:
@@ -260,9 +281,7 @@ class Daemon:
 
     def _ended(self, outcome: Outcome) -> Outcome:
         outcome.finished = self.executor.finished
-        outcome.failed = self.context.database.read(
-            lambda session: sum(counts.get("failed", 0) for counts in runs.counts_by_status(session).values())
-        )
+        outcome.failed = self.executor.failed
         outcome.undelivered = self.context.database.read(lambda session: len(outbox.failing(session)))
         return outcome
 
@@ -343,6 +362,7 @@ class Daemon:
         elif not claimed:
             self.stopping.wait(0.5)
         self.executor.unreachable.clear()
+        self.executor.away.clear()
 
     def _watch_loops(self, scheduler: BackgroundScheduler) -> None:
         """The scheduler sleeps by the wall clock; if that was set back, its jobs lie in the future and must be called now."""

@@ -65,7 +65,7 @@ def backtest(
         _show(each, drills.get(each.monitor), as_json=json)
     for problem in dict.fromkeys(problems):
         typer.echo(f"monitor: {problem}", err=True)
-    raise typer.Exit(3 if outcome.unreachable else 1 if outcome.problems or outcome.failed else 0)
+    raise typer.Exit(1 if outcome.problems or outcome.failed else 3 if outcome.unreachable else 0)
 
 
 def _changes(texts: list[str]) -> dict[str, Any]:

@@ -45,11 +45,16 @@ def run(
             help="Exit with 4 if the latest windows hold a finding at or above this severity, with 5 if that cannot be told."
         ),
     ] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", help="How long notifications that a receiver has put off are waited for.")
+    ] = "60s",
     config: shared.ConfigOption = None,
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "",
 ) -> None:
     """Work through all due windows up to the newest event: evaluate, judge, deliver; then stop."""
+    from monitor.domain.grid import Duration
+
     _log(log_format, log_level)
     if fail_on is not None and fail_on not in SEVERITIES:
         raise UsageError(f"--fail-on takes {', '.join(SEVERITIES)}, not {fail_on}")
@@ -65,7 +70,7 @@ def run(
             raise UsageError("--window needs the name of a monitor")
         code = _run_window(loaded, name, shared.window(window), again=again)
     else:
-        code = _run_all(loaded, name, replay=replay)
+        code = _run_all(loaded, name, replay=replay, wait_s=Duration.parse(wait).approximate().total_seconds())
     if fail_on is not None and code == 0:
         code = _fail_on(loaded, name, fail_on)
     raise typer.Exit(code)
@@ -83,7 +88,7 @@ def _require_monitor(loaded: Loaded, name: str) -> None:
         raise UsageError(f"there is no monitor {name}; there are: {', '.join(loaded.configuration.monitors) or 'none'}")
 
 
-def _run_all(loaded: Loaded, name: str | None, *, replay: bool) -> int:
+def _run_all(loaded: Loaded, name: str | None, *, replay: bool, wait_s: float = 0.0) -> int:
     from monitor.daemon import Daemon
     from monitor.domain.clock import ReplayClock
     from monitor.services.apply_configuration import BEGINNING
@@ -93,7 +98,7 @@ def _run_all(loaded: Loaded, name: str | None, *, replay: bool) -> int:
         Daemon(loaded, clock=ReplayClock(BEGINNING) if replay else None, only=name, progress=progress) as daemon,
     ):
         stop_on_signals(daemon.stopping)
-        outcome = daemon.replay() if replay else daemon.run_until_idle()
+        outcome = daemon.replay() if replay else daemon.run_until_idle(wait_s)
     return _say(outcome)
 
 
@@ -109,18 +114,13 @@ def _say(outcome: Outcome) -> int:
     typer.echo(f"{outcome.finished} runs finished; `monitor status` shows where things stand")
     if outcome.undelivered:
         typer.echo(f"{outcome.undelivered} notifications are not delivered yet: monitor notifications list", err=True)
-    if outcome.unreachable:
-        for problem in dict.fromkeys(outcome.unreachable):
-            typer.echo(f"monitor: {problem}; the runs wait", err=True)
-        return 3
+    for problem in dict.fromkeys(outcome.unreachable):
+        typer.echo(f"monitor: {problem}; its runs wait", err=True)
     for problem in outcome.problems:
         typer.echo(f"monitor: {problem}", err=True)
-    if outcome.problems:
-        return 1
     if outcome.failed:
         typer.echo(f"{outcome.failed} runs have failed: monitor runs list --status failed", err=True)
-        return 1
-    return 0
+    return 1 if outcome.failed or outcome.problems else 3 if outcome.unreachable else 0
 
 
 def _run_window(loaded: Loaded, name: str, window: Window, *, again: bool) -> int:

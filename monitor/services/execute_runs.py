@@ -47,13 +47,19 @@ class InWork:
 
 @dataclass
 class Executor:
-    """Keeps up to `workers.processes` runs in work."""
+    """Keeps up to `workers.processes` runs in work.
+
+    finished, failed: how many runs have ended, and how many of them failed for good. unreachable: what was said of sources that are away;
+    away: the monitors whose source that is, whose other runs wait.
+    """
 
     context: Context
     workers: Workers | DaskWorkers
     in_work: list[InWork] = field(default_factory=list)
     finished: int = 0
+    failed: int = 0
     unreachable: list[str] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)
     claims: int = 0
 
     @property
@@ -143,7 +149,7 @@ class Executor:
         newest = self.claims % _NEWEST_EVERY == 0
         taken = runs.claim(
             session, self.context.owner, self.lease, self.context.clock.now(), alone=alone, only=only, newest=newest,
-            without=self._crowded(session),
+            without=[*self._crowded(session), *monitors.ids_of(session, self.away)],
         )  # fmt: skip
         if taken is None:
             return None
@@ -200,7 +206,8 @@ class Executor:
     def _failed(self, claim: Claim, about: dict[str, str], error: MonitorError) -> None:
         now, limits = self.context.clock.now(), self.context.configuration.workers
         if isinstance(error, SourceUnreachableError):
-            self.unreachable.append(str(error))
+            self.unreachable.append(f"{about['monitor']}: {error}")
+            self.away.add(about["monitor"])
             pause = self.context.configuration.workers.retry_source_after.approximate()
             self.context.database.transact(runs.release, claim, now, pause, str(error))
             log.error("run_waits", **about, error=str(error))
@@ -218,6 +225,7 @@ class Executor:
             died=isinstance(error, WorkerDiedError),
         )
         self.finished += status == "failed"
+        self.failed += status == "failed"
 
 
 def run_spec(session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run) -> RunSpec:

@@ -25,7 +25,7 @@ from monitor.config.model import (
 from monitor.config.secrets import expand
 from monitor.domain.clock import ReplayClock
 from monitor.domain.grid import Window
-from monitor.errors import DeliveryError, MonitorError, UsageError
+from monitor.errors import DatabaseUnreachableError, DeliveryError, MonitorError, UsageError
 from monitor.retraining.launchers import command, open_remote, python, webhook
 from monitor.retraining.launchers.remote import follow
 from monitor.retraining.request import LaunchError, Outcome
@@ -49,31 +49,36 @@ class Launcher:
     workers: Workers
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="launch"))
     _running: dict[int, Future[None]] = field(default_factory=dict)
+    # By request: the attempt of each that this daemon has claimed and not ended, and how its training ended until that is written down.
+    _claimed: dict[int, int] = field(default_factory=dict)
+    _outcomes: dict[int, Outcome] = field(default_factory=dict)
     _elsewhere: set[int] = field(default_factory=set)
 
     def launch(self) -> int:
-        """Start every open request; how many."""
-        started = 0
+        """Start every open request, and go on with those that the database kept from going on; how many were started."""
         self._running = {key: future for key, future in self._running.items() if not future.done()}
         waiting = self.context.database.read(
             lambda session: [request.id for request in retraining.in_state(session, "open")]
         )
+        started = 0
         for request_id in waiting:
             if self.context.stopping.is_set():
                 break
             attempt = self.context.database.transact(self._claim, request_id)
             if attempt is not None:
-                self._running[request_id] = self._pool.submit(self._launch, request_id, attempt)
+                self._claimed[request_id] = attempt
+                self._outcomes.pop(request_id, None)
                 started += 1
+        for request_id in list(self._claimed):
+            if request_id not in self._running:
+                self._running[request_id] = self._pool.submit(self._go_on, request_id, self._claimed[request_id])
         return started
 
     @property
     def busy(self) -> bool:
         """Whether a training has not ended that ends with this process; one elsewhere goes on, and is asked again by whoever comes next."""
         waits_for_all = isinstance(self.context.clock, ReplayClock)
-        return any(
-            not future.done() for key, future in self._running.items() if waits_for_all or key not in self._elsewhere
-        )
+        return any(waits_for_all or key not in self._elsewhere for key in list(self._claimed))
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait for the trainings that this daemon started."""
@@ -133,15 +138,34 @@ class Launcher:
         retraining.move(session, request, "dispatching", f"starting {request.launcher}", self.context.clock.now())
         return request.claims
 
-    def _launch(self, request_id: int, attempt: int) -> None:
+    def _go_on(self, request_id: int, attempt: int) -> None:
+        """Try a request to its end. What the database keeps from being written is tried again by the next `launch`.
+
+        Nothing is started twice: what is written before a start comes first, and what is sent to another service carries the request's id.
+        """
         try:
-            with_configuration = self.context.database.transact(self._described, request_id)
-            outcome = self._start(request_id, attempt, *with_configuration)
-            if outcome is not None:
-                self._finish(request_id, attempt, outcome)
-        except Exception as error:  # a thread's surprise would be lost; it ends the request like any other failure
+            if request_id not in self._outcomes:
+                outcome = self._tried(request_id, attempt)
+                if outcome is not None:
+                    self._outcomes[request_id] = outcome
+            if request_id in self._outcomes:
+                self._finish(request_id, attempt, self._outcomes[request_id])
+        except Exception as error:  # a thread's surprise is read by nobody: the next round tries again
+            log.error("retraining_not_written", request=request_id, error=f"{type(error).__name__}: {error}")
+            return
+        self._outcomes.pop(request_id, None)
+        if self._claimed.get(request_id) == attempt:
+            del self._claimed[request_id]
+
+    def _tried(self, request_id: int, attempt: int) -> Outcome | None:
+        """Start a request's training; how it ended, None if that is told by somebody else or later."""
+        try:
+            return self._start(request_id, attempt, *self.context.database.transact(self._described, request_id))
+        except DatabaseUnreachableError:
+            raise
+        except Exception as error:  # it ends the request like any other failure
             log.error("launch_failed", error=f"{type(error).__name__}: {error}")
-            self._finish(request_id, attempt, Outcome(False, f"{type(error).__name__}: {error}"))
+            return Outcome(False, f"{type(error).__name__}: {error}")
 
     def _described(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
         request = session.get_one(RetrainingRequest, request_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -123,6 +124,20 @@ def create(session: Session, name: str, model_name: str, configuration_id: int, 
 def source_state(session: Session, monitor_id: int) -> SourceState:
     """What was last seen of the monitor's source."""
     return session.get_one(SourceState, monitor_id)
+
+
+def source_errors(session: Session, ids: Collection[int]) -> list[str]:
+    """Why the sources of these monitors could not be read, each with its monitor."""
+    query = select(MonitorRow.name, SourceState.error).join(SourceState).where(MonitorRow.id.in_(ids))
+    return [
+        f"{name}: {error or 'its source could not be read'}"
+        for name, error in session.execute(query.order_by(MonitorRow.name))
+    ]
+
+
+def ids_of(session: Session, names: Collection[str]) -> list[int]:
+    """The numbers of the active monitors of these names."""
+    return list(session.scalars(select(MonitorRow.id).where(MonitorRow.active_name.in_(names))))
 
 
 def store_look(

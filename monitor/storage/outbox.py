@@ -132,6 +132,14 @@ def claim(session: Session, owner: str, lease: timedelta, now: datetime, busy: S
     return Letter(row.id, row.uuid, row.channel, row.body, row.claims, owner, row.created_at, row.attempts)
 
 
+def next_try(session: Session, busy: Sequence[str]) -> datetime | None:
+    """When the next notification may be sent, of a channel not in `busy`; None where none waits."""
+    query = select(func.min(Notification.available_at)).where(
+        Notification.status == "pending", Notification.channel.not_in(busy)
+    )
+    return session.scalar(query)
+
+
 def settle(
     session: Session, letter: Letter, now: datetime, status: str, error: str = "", retry_at: datetime | None = None
 ) -> bool:

@@ -390,9 +390,9 @@ def unfinished(session: Session, monitor_id: int | None = None) -> int:
     return session.scalar(query) or 0
 
 
-def next_available(session: Session, *, retries: bool = False) -> datetime | None:
-    """When the next pending run may be tried; of those that failed before only, if wanted."""
-    query = select(func.min(Run.available_at)).where(Run.status == "pending")
+def next_available(session: Session, *, retries: bool = False, without: Collection[int] = ()) -> datetime | None:
+    """When the next pending run may be tried; of those that failed before only, if wanted. without: monitors that are left out."""
+    query = select(func.min(Run.available_at)).where(Run.status == "pending", Run.monitor_id.not_in(without))
     return session.scalar(query.where(Run.failures > 0) if retries else query)
 
 

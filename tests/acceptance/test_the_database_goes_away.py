@@ -10,19 +10,25 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
+from monitor.services.apply_configuration import apply_configuration
+from monitor.services.context import Context, open_database
+from monitor.services.launch_retraining import Launcher
 from monitor.storage import database as storage
+from monitor.storage import monitors, retraining
 from monitor.storage.daemons import LOOPS_S
 from monitor.storage.database import Database, database_now
+from monitor.storage.tables import RetrainingRequest
 from tests.acceptance.test_the_daemon_outlives_being_killed import decayed
-from tests.conftest import Project
+from tests.conftest import Project, shared_workers
 from tests.history import history, history_of
 from tests.processes import marked, wait_until
 from tests.proxy import Proxy
@@ -77,6 +83,47 @@ def test_a_connection_that_is_half_open_is_shut_and_its_transaction_done_on_anot
         database.end_hanging()
     assert answers == [42]
     assert len(tries) == 2
+
+
+def test_a_training_that_ends_while_the_database_is_away_is_written_down_when_it_is_back(
+    proxied: tuple[Proxy, str], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, project.values["database"] = proxied
+    monkeypatch.setattr(storage, "_ATTEMPTS", 2)
+    script = "import time; time.sleep(1); open('trained', 'a').write('once\\n'); print('{}')"
+    project.values["launchers"] = {"train": {"type": "command", "command": [sys.executable, "-c", script]}}
+    project.monitor["retraining"] = {"when": ["performance"], "launcher": "train"}
+    loaded = project.loaded()
+    context = Context(loaded, open_database(loaded))
+    context.database.prepare()
+    apply_configuration(context)
+
+    def requested(session: Session) -> int:
+        row, now = monitors.by_name(session, "churn"), datetime.now(UTC)
+        assert row is not None
+        span = (now - timedelta(days=2), now - timedelta(days=1))
+        detail = {"kind": "performance", "run": "", "columns": []}
+        request = retraining.propose(session, row, span, now, "train", "it fell", detail, span, "1", now)
+        retraining.move(session, request, "open", "", now)
+        return request.id
+
+    request_id = context.database.transact(requested)
+
+    def state() -> str:
+        return context.database.read(lambda session: session.get_one(RetrainingRequest, request_id).state)
+
+    launcher = Launcher(context, shared_workers())
+    assert launcher.launch() == 1
+    wait_until(lambda: state() == "running", 30)
+    proxy.close()
+    wait_until((project.folder / "trained").exists, 30)
+    launcher.wait(60)
+    assert launcher.busy, "its end is not written down yet"
+    proxy.open()
+    wait_until(lambda: (launcher.launch(), launcher.wait(10), not launcher.busy)[-1], 30)
+    assert state() == "succeeded"
+    assert (project.folder / "trained").read_text() == "once\n"
+    launcher.close()
 
 
 @pytest.mark.long
