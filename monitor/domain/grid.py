@@ -12,10 +12,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from monitor.domain.text import quoted
 from monitor.errors import UsageError
 
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours"}
 _CALENDAR = {"d": "days", "w": "weeks", "mo": "months"}
+# The longest length of time, so that it may be added to any time of these centuries.
+_MOST_YEARS = 900
 _PATTERN = re.compile(r"^\s*(\d+)\s*(s|min|m|h|d|w|mo)\s*$")
 
 
@@ -28,11 +31,18 @@ class Duration:
 
     @classmethod
     def parse(cls, text: str) -> Duration:
-        """Parse `text`; raises UsageError for anything but a whole number and s, m, h, d, w or mo."""
+        """Parse `text`; raises UsageError for anything but a whole number and s, m, h, d, w or mo, and for more than 900 years."""
         match = _PATTERN.match(str(text))
         if match is None:
-            raise UsageError(f"'{text}' is no length of time: write a whole number and one of s, m, h, d, w, mo")
-        return cls(int(match[1]), "m" if match[2] == "min" else match[2])
+            raise UsageError(f"{quoted(text)} is no length of time: write a whole number and one of s, m, h, d, w, mo")
+        try:
+            found = cls(int(match[1]), "m" if match[2] == "min" else match[2])
+            too_long = found.approximate() > timedelta(days=365.25 * _MOST_YEARS)
+        except (OverflowError, ValueError):  # more days than Python counts, more digits than it reads
+            too_long = True
+        if too_long:
+            raise UsageError(f"{quoted(text)} is too long: a length of time ends at {_MOST_YEARS} years")
+        return found
 
     @property
     def is_calendar(self) -> bool:

@@ -20,7 +20,15 @@ from structlog import get_logger
 
 import monitor
 from monitor.config.model import Web
-from monitor.errors import ConflictError, DatabaseUnreachableError, MonitorError, NotFoundError, UsageError
+from monitor.errors import (
+    ConflictError,
+    DatabaseUnreachableError,
+    DataError,
+    MonitorError,
+    NotFoundError,
+    SourceUnreachableError,
+    UsageError,
+)
 from monitor.services.context import Context
 from monitor.services.workers import Workers
 from monitor.web import access, health, pages
@@ -87,7 +95,7 @@ def _words(error: HTTPException) -> str:
 def _failed(request: AnyRequest, error: MonitorError) -> Response[Any]:
     status = (
         404 if isinstance(error, NotFoundError) else 409 if isinstance(error, ConflictError) else 400 if isinstance(error, UsageError)
-        else 503 if isinstance(error, DatabaseUnreachableError) else 500
+        else 422 if isinstance(error, DataError) else 503 if isinstance(error, (DatabaseUnreachableError, SourceUnreachableError)) else 500
     )  # fmt: skip
     return answer(request, status, str(error))
 
@@ -108,7 +116,8 @@ def _surprised(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def answer(request: AnyRequest, status: int, text: str, headers: dict[str, str] | None = None) -> Response[Any]:
-    """An error: a page for people, a problem document for programs."""
+    """An error: a page for people, a problem document for programs. What is no Unicode in the text of a request becomes a question mark."""
+    text = text.encode("utf-8", "replace").decode()
     if request.scope["path"].startswith(("/api/", "/metrics", "/healthz", "/readyz")):
         content = access.problem(status, text, request.scope["path"])
         return Response(content, status_code=status, media_type="application/problem+json", headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import random
@@ -22,6 +23,7 @@ from monitor.services.apply_configuration import apply_configuration
 from monitor.sources import ingest
 from monitor.sources.ingest import ParquetStore
 from tests.conftest import Project, logged
+from tests.nasty import TIMES
 from tests.processes import wait_until
 from tests.web import Served, served
 
@@ -46,6 +48,37 @@ def test_lists_are_paged_and_what_has_not_changed_is_not_sent_again(site: Served
     first = site.get("/api/v1/monitors/churn/series")
     again = site.get("/api/v1/monitors/churn/series", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("digits", ["9" * 30, str(2**63), "-1", "٣", "x", "\x00"])
+def test_a_cursor_that_is_none_of_ours_is_refused(site: Served, digits: str) -> None:
+    for cursor in (digits, base64.urlsafe_b64encode(digits.encode()).decode()):
+        for what in ("runs", "findings", "alerts", "silences", "notifications", "retraining", "deployments"):
+            answer = site.get(f"/api/v1/{what}", params={"cursor": cursor})
+            assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("when", TIMES)
+def test_a_time_that_no_calendar_has_is_refused_in_the_pages_and_the_api(site: Served, when: str) -> None:
+    asked = {"params": {"start": when, "end": when}}
+    answers = [site.get("/monitors/churn", **asked), site.get("/api/v1/monitors/churn/metrics/roc_auc", **asked)]
+    answers.append(site.post("/api/v1/monitors/churn/runs", json={"start": when, "end": "2025-01-02T00:00:00Z"}))
+    answers.append(site.post("/api/v1/monitors/churn/runs", json={"start": "2025-01-02T00:00:00Z", "end": when}))
+    answers.append(site.post("/api/v1/deployments", json={"model": "nobody", "version": "2", "deployed_at": when}))
+    for duration in ("1s", "900mo"):
+        silence = {"matchers": ['model="nobody"'], "duration": duration, "starts_at": when}
+        answers.append(site.post("/api/v1/silences", json=silence))
+    assert {answer.status_code for answer in answers} <= {200, 201, 202, 400}, [answer.text for answer in answers]
+    for made in site.get("/api/v1/silences").json()["items"]:
+        requests.delete(f"{site.url}/api/v1/silences/{made['id']}", timeout=60)
+
+
+@pytest.mark.parametrize("length", ["99999999d", "9" * 25 + "d", "9" * 5000 + "s", "12000mo"])
+def test_a_length_of_time_beyond_all_calendars_is_refused(site: Served, length: str) -> None:
+    answer = site.post("/api/v1/silences", json={"matchers": ['model="nobody"'], "duration": length})
+    assert (answer.status_code, "too long" in answer.json()["detail"]) == (400, True)
+    taken = site.post(f"/api/v1/alerts/{site.ids()['alert']}/acknowledge", json={"duration": length})
+    assert taken.status_code == 400
 
 
 def test_a_long_series_keeps_its_peaks_when_it_is_thinned() -> None:
@@ -332,6 +365,7 @@ def test_health_and_metrics(site: Served) -> None:
 @pytest.mark.parametrize("examples", [12, pytest.param(200, marks=pytest.mark.long)])
 def test_the_api_answers_nothing_that_is_not_documented(site: Served, examples: int) -> None:
     from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
     from schemathesis import openapi
     from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi.checks import (
@@ -340,8 +374,11 @@ def test_the_api_answers_nothing_that_is_not_documented(site: Served, examples: 
         status_code_conformance,
     )
 
+    from tests.widened import known_things, widened
+
     checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
     answers: dict[int, int] = {}
+    known = known_things(site.url)
     for result in openapi.from_url(f"{site.url}/api/v1/schema/openapi.json").get_all_operations():
         operation = result.ok()
 
@@ -349,9 +386,9 @@ def test_the_api_answers_nothing_that_is_not_documented(site: Served, examples: 
             max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
             phases=[Phase.explicit, Phase.generate],
         )  # fmt: skip
-        @given(case=operation.as_strategy())
-        def ask(case: Any) -> None:
-            response = case.call(timeout=60)
+        @given(case=operation.as_strategy(), data=st.data())
+        def ask(case: Any, data: Any) -> None:
+            response = case.call(timeout=60, **widened(case, data, known))
             answers[response.status_code] = answers.get(response.status_code, 0) + 1
             case.validate_response(response, checks=checks)
 

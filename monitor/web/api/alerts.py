@@ -9,13 +9,12 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, QueryParameter
 from sqlalchemy.orm import Session
 
-from monitor.domain.grid import Duration
 from monitor.services import by_hand
 from monitor.services.by_hand import Person
 from monitor.storage import alerts, monitors, tables
 from monitor.storage.listing import page_of
 from monitor.web.access import asker
-from monitor.web.api.common import Cursor, Id, Limit, aware, before, changes, paged, reads, removes
+from monitor.web.api.common import Cursor, Id, Limit, changes, paged, reads, removes
 from monitor.web.api.schemas import (
     Acknowledgement,
     Alert,
@@ -29,6 +28,7 @@ from monitor.web.api.schemas import (
 )
 from monitor.web.pages.alerts import read_alert
 from monitor.web.pages.monitors import watched
+from monitor.web.parameters import end_after, in_utc, row_number
 from monitor.web.site import AnyRequest, in_thread, site_of
 
 
@@ -51,7 +51,7 @@ def list_alerts(
     def read(session: Session) -> Page[Alert]:
         conditions: list[Any] = [tables.Alert.state == in_state] if in_state is not None else []
         conditions += [tables.Alert.monitor_id == watched(session, monitor).id] if monitor is not None else []
-        rows, names = page_of(session, tables.Alert, conditions, before(cursor), limit + 1), monitors.names(session)
+        rows, names = page_of(session, tables.Alert, conditions, row_number(cursor), limit + 1), monitors.names(session)
         return paged(rows, limit, lambda row: _alert(session, row, names))
 
     page: Page[Alert] = site_of(request).read(read)
@@ -97,10 +97,9 @@ def acknowledge(
     ],
 ) -> Alert:
     """Take an alert on: it is not told again."""
-    length = None if data.duration is None else Duration.parse(data.duration).approximate()
 
     def work(session: Session, person: Person) -> tables.Alert:
-        until = None if length is None else person.now + length
+        until = None if data.duration is None else end_after(person.now, data.duration)
         return by_hand.acknowledge(session, person, alert, data.note, until, data.columns)
 
     return _done(request, work)
@@ -134,7 +133,7 @@ def _silence(row: tables.SilenceRow) -> Silence:
 @in_thread
 def list_silences(request: AnyRequest, cursor: Cursor = None, limit: Limit = 50) -> Page[Silence]:
     """Silences that were added, newest first."""
-    rows = site_of(request).read(page_of, tables.SilenceRow, (), before(cursor), limit + 1)
+    rows = site_of(request).read(page_of, tables.SilenceRow, (), row_number(cursor), limit + 1)
     return paged(rows, limit, _silence)
 
 
@@ -152,8 +151,8 @@ def add_silence(
 ) -> Silence:
     """Mute the alerts whose labels match. What still fires when it ends is told then."""
     site, person = site_of(request), asker(request).person()
-    starts = aware(data.starts_at or person.now)
-    ends = starts + Duration.parse(data.duration).approximate()
+    starts = person.now if data.starts_at is None else in_utc(data.starts_at, "starts_at")
+    ends = end_after(starts, data.duration)
     return _silence(site.context.database.transact(by_hand.silence, person, data.matchers, starts, ends, data.comment))
 
 
@@ -178,7 +177,7 @@ def list_notifications(
 ) -> Page[Notification]:  # fmt: skip
     """Notifications, newest first."""
     conditions = [tables.Notification.status == status] if status is not None else []
-    rows = site_of(request).read(page_of, tables.Notification, conditions, before(cursor), limit + 1)
+    rows = site_of(request).read(page_of, tables.Notification, conditions, row_number(cursor), limit + 1)
     return paged(rows, limit, _notification)
 
 

@@ -1,11 +1,8 @@
-"""What the handlers of the API share: documented answers, cursors."""
+"""What the handlers of the API share: documented answers, pages of rows."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -13,15 +10,15 @@ from litestar import delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
-from monitor.errors import UsageError
 from monitor.web.access import requires
 from monitor.web.api.schemas import Page, Problem
+from monitor.web.parameters import cursor_of
 
 T = TypeVar("T")
 _PROBLEMS = {
     400: "The request cannot be understood.", 401: "A token is needed.", 403: "The role does not suffice.", 404: "There is no such thing.",
     409: "It is not in a state in which that can be done.", 413: "The body is too large.", 415: "The media type is not taken.",
-    422: "The rows cannot be taken.", 429: "Too many requests.", 503: "The report database is away.",
+    422: "The rows, or the data that is named, cannot be used.", 429: "Too many requests.", 503: "The report database, or the place where rows are kept, is away.",
 }  # fmt: skip
 _RESPONSES = {
     status: ResponseSpec(Problem, description=text, media_type="application/problem+json", generate_examples=False)
@@ -39,24 +36,8 @@ removes = partial(delete, guards=[requires("operator")], responses=_RESPONSES)
 called_back = partial(post, responses=_RESPONSES)
 
 
-def aware(moment: datetime) -> datetime:
-    """A time without a zone is UTC."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def before(cursor: str | None) -> int | None:
-    """The number that a cursor stands for. Raises UsageError."""
-    if cursor is None:
-        return None
-    try:
-        return int(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, binascii.Error):
-        raise UsageError("the cursor is not one of ours: take `next_cursor` of the page before") from None
-
-
 def paged(rows: Sequence[Any], limit: int, shown: Callable[[Any], T]) -> Page[T]:
     """A page of rows, of which one more than `limit` was asked for."""
     more = len(rows) > limit
     kept = rows[:limit]
-    cursor = base64.urlsafe_b64encode(str(kept[-1].id).encode()).decode() if more else None
-    return Page([shown(each) for each in kept], cursor)
+    return Page([shown(each) for each in kept], cursor_of(kept[-1].id) if more else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from litestar.openapi.spec import Example
@@ -16,13 +16,12 @@ from monitor.storage import overview, runs
 from monitor.storage.overview import Value
 from monitor.storage.tables import Run
 from monitor.web.access import asker
-from monitor.web.api.common import Name, aware, changes, reads
+from monitor.web.api.common import Name, changes, reads
 from monitor.web.api.schemas import Monitor, NewRun, Planned, Point, Series, SeriesName
 from monitor.web.pages.fleet import described
 from monitor.web.pages.monitors import watched
+from monitor.web.parameters import in_utc, interval
 from monitor.web.site import AnyRequest, in_thread, site_of
-
-_EVER = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @reads("/monitors")
@@ -76,7 +75,7 @@ def get_metric(
     points: Annotated[int, QueryParameter(description="At most about so many; longer series are downsampled.", ge=2, le=20_000)] = 2000,
 ) -> Series:  # fmt: skip
     """A metric over time, oldest window first; of each window the newest look."""
-    begins, ends = aware(start or _EVER[0]), aware(end or _EVER[1])
+    begins, ends = interval(start, end)
 
     def read(session: Session) -> list[Value]:
         return overview.history(session, watched(session, name).id, metric, begins, ends, column, segment)
@@ -119,7 +118,7 @@ def run_now(
 ) -> Planned:
     """Look at an interval now, ad hoc and never judged; a daemon works on it."""
     site, person = site_of(request), asker(request).person()
-    given = [aware(each) for each in (data.start, data.end) if each is not None]
+    given = [in_utc(each, name) for name, each in (("start", data.start), ("end", data.end)) if each is not None]
     if len(given) == 1 or given != sorted(set(given)):
         raise UsageError("name both `start` and `end`, in this order, or neither")
 

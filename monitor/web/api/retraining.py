@@ -11,7 +11,8 @@ from litestar.params import Body, QueryParameter
 from sqlalchemy.orm import Session
 
 from monitor.domain.ids import one
-from monitor.errors import ConflictError, UsageError
+from monitor.domain.text import quoted
+from monitor.errors import ConflictError, SourceUnreachableError, UsageError
 from monitor.retraining.request import Outcome
 from monitor.services import by_hand
 from monitor.services.change_references import switch
@@ -19,7 +20,7 @@ from monitor.services.launch_retraining import complete, is_callback
 from monitor.storage import monitors, references, retraining, tables
 from monitor.storage.listing import page_of
 from monitor.web.access import Principal, asker
-from monitor.web.api.common import Cursor, Id, Limit, aware, before, called_back, changes, paged, reads
+from monitor.web.api.common import Cursor, Id, Limit, called_back, changes, paged, reads
 from monitor.web.api.schemas import (
     Completion,
     Deployment,
@@ -31,6 +32,7 @@ from monitor.web.api.schemas import (
     RetrainingStory,
 )
 from monitor.web.pages.monitors import watched
+from monitor.web.parameters import in_utc, row_number
 from monitor.web.site import AnyRequest, Site, in_thread, site_of
 
 
@@ -56,7 +58,7 @@ def list_requests(
     def read(session: Session) -> Page[RetrainingRequest]:
         names = monitors.names(session)
         return paged(
-            page_of(session, table, conditions, before(cursor), limit + 1), limit, lambda row: _request(row, names)
+            page_of(session, table, conditions, row_number(cursor), limit + 1), limit, lambda row: _request(row, names)
         )
 
     page: Page[RetrainingRequest] = site_of(request).read(read)
@@ -147,8 +149,14 @@ def complete_request(
 def _inside(site: Site, path: str) -> None:
     """Raises UsageError for a file that lies elsewhere than the configuration: others are named by commands alone."""
     folder = site.context.loaded.folder.resolve()
-    if path and not (folder / path).resolve().is_relative_to(folder):
-        raise UsageError(f"{path} lies outside the folder of the configuration: by HTTP only files within it are named")
+    try:
+        inside = not path or (folder / path).resolve().is_relative_to(folder)
+    except (ValueError, OSError):  # a NUL, a name that is too long
+        raise UsageError(f"{quoted(path)} is no path of a file") from None
+    if not inside:
+        raise UsageError(
+            f"{quoted(path)} lies outside the folder of the configuration: by HTTP only files within it are named"
+        )
 
 
 @reads("/references")
@@ -178,7 +186,7 @@ def _deployment(row: tables.Deployment) -> Deployment:
 @in_thread
 def list_deployments(request: AnyRequest, cursor: Cursor = None, limit: Limit = 50) -> Page[Deployment]:
     """Deployments, newest first."""
-    rows = site_of(request).read(page_of, tables.Deployment, (), before(cursor), limit + 1)
+    rows = site_of(request).read(page_of, tables.Deployment, (), row_number(cursor), limit + 1)
     return paged(rows, limit, _deployment)
 
 
@@ -197,10 +205,13 @@ def deploy(
     """Tell of a version of a model that goes into production: one call for CI."""
     site, person = site_of(request), asker(request).person()
     _inside(site, data.reference)
-    at = aware(data.deployed_at or person.now)
+    at = person.now if data.deployed_at is None else in_utc(data.deployed_at, "deployed_at")
     row = site.context.database.transact(by_hand.deploy, person, data.model, data.version, at, data.note)
     if data.reference:
-        switch(site.context, site.workers, data.model, data.version, data.reference, person.name)
+        try:
+            switch(site.context, site.workers, data.model, data.version, data.reference, person.name)
+        except SourceUnreachableError as error:  # a file that the request names and that is not there
+            raise UsageError(f"the version is noted, its reference is not: {error}") from None
     return _deployment(row)
 
 

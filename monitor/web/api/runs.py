@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from monitor.domain.ids import one
 from monitor.storage import monitors, results, runs, tables
 from monitor.storage.listing import page_of
-from monitor.web.api.common import Cursor, Id, Limit, before, paged, reads
+from monitor.web.api.common import Cursor, Id, Limit, paged, reads
 from monitor.web.api.schemas import Finding, Page, Run
 from monitor.web.pages.monitors import watched
 from monitor.web.pages.runs import report_of
+from monitor.web.parameters import row_number
 from monitor.web.site import AnyRequest, in_thread, site_of
 
 Monitor = Annotated[str | None, QueryParameter(description="Of this monitor alone.")]
@@ -34,7 +35,7 @@ def list_runs(
         conditions += [tables.Run.kind == kind] if kind is not None else []
         conditions += [tables.Run.monitor_id == watched(session, monitor).id] if monitor is not None else []
         names = monitors.names(session)
-        rows = page_of(session, tables.Run, conditions, before(cursor), limit + 1)
+        rows = page_of(session, tables.Run, conditions, row_number(cursor), limit + 1)
         return paged(rows, limit, lambda run: shown(run, names))
 
     page: Page[Run] = site_of(request).read(read)
@@ -84,7 +85,7 @@ def list_all_findings(
     def read(session: Session) -> Page[Finding]:
         conditions: list[Any] = [tables.Run.status == "done", tables.Run.severity.not_in(("", "none"))]
         conditions += [tables.Run.monitor_id == watched(session, monitor).id] if monitor is not None else []
-        rows = page_of(session, tables.Run, conditions, before(cursor), limit + 1)
+        rows = page_of(session, tables.Run, conditions, row_number(cursor), limit + 1)
         page = paged(rows, limit, lambda run: run)
         return Page(_findings(session, page.items, monitors.names(session)), page.next_cursor)
 

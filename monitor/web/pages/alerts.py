@@ -13,7 +13,6 @@ from litestar.response import Redirect
 from sqlalchemy.orm import Session
 
 from monitor.alerting.routing import Matcher
-from monitor.domain.grid import Duration
 from monitor.domain.ids import one
 from monitor.services import by_hand
 from monitor.services.context import Context
@@ -22,6 +21,7 @@ from monitor.services.dispatch_alerts import addressed, muted_by, why_quiet
 from monitor.storage import alerts, monitors, outbox, runs, silences
 from monitor.storage.tables import Alert
 from monitor.web.access import Principal, asker, is_our_form, requires
+from monitor.web.parameters import end_after
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -91,7 +91,7 @@ def act(request: AnyRequest, alert: FromPath[str], action: FromPath[str], data: 
     def unit(session: Session) -> Alert:
         if action == "acknowledge":
             lasts = str(data.get("for", "")).strip()
-            until = person.now + Duration.parse(lasts).approximate() if lasts else None
+            until = end_after(person.now, lasts) if lasts else None
             columns = [each.strip() for each in str(data.get("columns", "")).split(",") if each.strip()]
             return by_hand.acknowledge(session, person, alert, note, until, columns)
         if action == "unacknowledge":
@@ -137,7 +137,7 @@ def _matchers(text: str) -> list[str]:
 def add_silence(request: AnyRequest, data: Form) -> Redirect:
     """A new silence."""
     site, person = site_of(request), checked(request, data).person()
-    ends = person.now + Duration.parse(str(data.get("lasts") or "2h")).approximate()
+    ends = end_after(person.now, str(data.get("lasts") or "2h"))
     matchers, comment = _matchers(str(data.get("matchers", ""))), str(data.get("comment", ""))[:2000]
     site.context.database.transact(by_hand.silence, person, matchers, person.now, ends, comment)
     return Redirect(f"{site.web.root_path}/silences", status_code=303)

@@ -9,12 +9,13 @@ from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 from sqlalchemy.orm import Session
 
-from monitor.errors import NotFoundError, UsageError
+from monitor.errors import NotFoundError
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, overview, retraining
 from monitor.storage.overview import PERFORMANCE, Impact, Value
 from monitor.storage.tables import MonitorRow
 from monitor.web.access import requires
+from monitor.web.parameters import moment
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 _WINDOWS = 90
@@ -34,17 +35,6 @@ def show(
     site = site_of(request)
     data = site.read(_read, site.context, name, start, end, segment, metric)
     return page(request, "monitor.html", **data)
-
-
-def moment(text: str, name: str) -> datetime | None:
-    """A date or time of a form, UTC; None for ''. Raises UsageError."""
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{name}: '{text}' is no time; write one such as 2025-04-01") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def watched(session: Session, name: str) -> MonitorRow:
