@@ -30,10 +30,12 @@ class ClientError(MonitorError):
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of rows that were sent: those that are new, and those that the service had already."""
+    """What became of rows that were sent: those that are new, and those that the service had already; and how many columns came for the first time that
+    neither the configuration nor the reference names."""
 
     accepted: int
     duplicates: int
+    new_columns: int = 0
 
 
 class Client:
@@ -76,7 +78,7 @@ class Client:
         else:
             headers = {"content-type": "application/vnd.apache.arrow.stream", "content-encoding": "zstd"}
             answer = self._post(path, headers, data=_packed(rows))
-        return Ingested(answer["accepted"], answer["duplicates"])
+        return Ingested(answer["accepted"], answer["duplicates"], answer.get("new_columns", 0))
 
     def _post(self, path: str, headers: Mapping[str, str], **content: Any) -> Any:
         problem, status = "", None

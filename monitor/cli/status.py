@@ -14,8 +14,12 @@ _SEVERITIES = ("none", "info", "warning", "critical")
 
 def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
     """One row a monitor: its state (critical, warning, cannot_tell, no_data, waiting, healthy), last windows, open alerts; and what is wrong with the service itself."""
-    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    from monitor.services.set_aside import dead_letters_of
+
+    loaded = shared.load_configuration(config, check_secrets=False)
+    database = shared.open_existing(loaded)
     rows, troubles = database.read(_rows)
+    troubles += [f"{name}: {letters}" for name, letters in dead_letters_of(loaded).items()]
     if json:
         shared.show([{"monitors": rows, "troubles": troubles}], (), True, "")
         return

@@ -112,6 +112,11 @@ class Location(Entry):
         False,
         description="For models that have no log: the API (POST /api/v1/predictions and /labels) writes there: `path` is then FOLDER/*.parquet, or `url` and `table` name a table, which is made if it is not there.",
     )
+    max_new_columns: int = Field(
+        500,
+        ge=0,
+        description="Of `ingest`: so many columns are kept that neither the configuration nor the reference names; rows with more are refused.",
+    )
 
     @property
     def is_given(self) -> bool:
@@ -938,6 +943,11 @@ class Web(Entry):
     )
     requests_per_minute: int = Field(1200, ge=1, description="Of one address; more are answered with 429.")
     body_limit_mb: int = Field(32, ge=1, description="The largest body of a request, also once it is unpacked.")
+    decoded_limit_mb: int = Field(
+        128,
+        ge=1,
+        description="What the rows of a request may take in memory once their encodings (dictionaries, views, short numbers) are undone.",
+    )
 
     @property
     def asks_for_login(self) -> bool:

@@ -17,6 +17,7 @@ from monitor.config.load import find, load
 from monitor.errors import MonitorError
 from monitor.services.check_sources import check_sources
 from monitor.services.context import open_database
+from monitor.services.set_aside import dead_letters_of
 from monitor.storage import daemons
 from monitor.storage.database import Database
 
@@ -50,6 +51,7 @@ def diagnose(config: str | None) -> list[Diagnosis]:
     found.append(
         Diagnosis("sources", not faults, "; ".join(faults) or "they answer, and hold the columns that are named")
     )
+    found += [Diagnosis(f"rows of {name}", False, str(letters)) for name, letters in dead_letters_of(loaded).items()]
     if not loaded.configuration.channels:
         advice = "none is configured: alerts reach nobody; add `channels:` and name one in alerts.channels"
         found.append(Diagnosis("channels", False, advice))

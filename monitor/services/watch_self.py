@@ -11,6 +11,7 @@ from structlog import get_logger
 from monitor.domain.checks import Severity
 from monitor.domain.freshness import learned_limits
 from monitor.services.context import Context
+from monitor.services.set_aside import dead_letters_of
 from monitor.storage import alerts, monitors, outbox, references, retraining, runs
 from monitor.storage.tables import Alert, MonitorRow
 
@@ -52,7 +53,7 @@ def _watch(session: Session, context: Context) -> int:
     troubles = {
         trouble.subject: trouble
         for trouble in [
-            *_troubles(session, now),
+            *_troubles(session, context, now),
             *_stale(session, context, now),
             *_idle(session, context, now),
             *_faults(session, context),
@@ -180,7 +181,7 @@ def _hours(length: timedelta) -> str:
     )
 
 
-def _troubles(session: Session, now: datetime) -> list[Trouble]:
+def _troubles(session: Session, context: Context, now: datetime) -> list[Trouble]:
     found = []
     for row in monitors.active(session):
         state = monitors.source_state(session, row.id)
@@ -206,6 +207,9 @@ def _troubles(session: Session, now: datetime) -> list[Trouble]:
                 )
             )
     dead = {row.channel for row in outbox.listed(session, "dead")}
+    for name, letters in dead_letters_of(context.loaded).items():
+        monitor = monitors.by_name(session, name)
+        found.append(Trouble("dead_letters", name, str(letters), None if monitor is None else monitor.id))
     found += [
         Trouble("notification", channel, f"a notification to {channel} could not be delivered and was given up")
         for channel in sorted(dead)

@@ -5,32 +5,60 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
+from structlog import get_logger
 
+from monitor.domain.text import listed, quoted
 from monitor.errors import DataError, SourceUnreachableError
+from monitor.sources.dead_letters import set_aside
+from monitor.sources.ingest_types import first_line
+
+log = get_logger()
 
 # Batches of fewer rows wait in the index until there are so many, or for so long: a file a request would be too many files.
 ROWS_A_FILE, FLUSH_AFTER_S = 20_000, 5.0
 _INDEX = ".index.db"
+_TWO_TO_63 = float(2**63)
 _stores: dict[Path, ParquetStore] = {}
 _stores_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a batch: rows that are new, and rows that were there already."""
+    """What became of a batch: rows that are new, rows that were there already, and columns that are new and that nobody has named."""
 
     accepted: int
     duplicates: int
+    new_columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ColumnBound:
+    """How many columns a store takes beside those that the configuration and the reference name; `named` is asked only when a column is new."""
+
+    most: int
+    named: Callable[[], Collection[str]]
+
+    def admit(self, own: Collection[str], new: Sequence[str]) -> tuple[str, ...]:
+        """Those of the new columns that nobody has named. Raises DataError where they are too many, those that are there already included."""
+        if not new:
+            return ()
+        named = set(self.named())
+        unnamed = tuple(name for name in new if name not in named)
+        beside = len(set(own) - named) + len(unnamed)
+        if unnamed and beside > self.most:
+            raise DataError(
+                f"{beside} columns that neither the configuration nor the reference names: at most {self.most} are kept (`max_new_columns`); new are {listed(unnamed)}"
+            )
+        return unnamed
 
 
 def open_store(folder: Path) -> ParquetStore:
@@ -45,27 +73,33 @@ class ParquetStore:
     """Rows in Parquet files of a folder, and beside them an index (SQLite) of their ids, their columns' types, and small batches that wait to become a file.
 
     A batch is taken in one transaction of the index: all of it or nothing, whenever the process dies. Files are named by the number of their batch, so that
-    one that was written before its transaction died is written over by the next.
+    one that was written before its transaction died is written over by the next. A batch is taken only if Parquet can hold it; one that cannot be written
+    later nevertheless is set aside (`dead_letters`), and the others go on.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with self._index() as index:
-                index.execute("CREATE TABLE IF NOT EXISTS ids (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-                index.execute("CREATE TABLE IF NOT EXISTS columns (name TEXT PRIMARY KEY, type BLOB NOT NULL)")
-                index.execute("CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, rows INTEGER NOT NULL)")
-                index.execute("CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, rows BLOB NOT NULL)")
-        except (OSError, sqlite3.OperationalError) as error:
-            raise SourceUnreachableError(f"{folder} cannot be written: {error}") from None
+        with self._index() as index:
+            index.execute("CREATE TABLE IF NOT EXISTS ids (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+            index.execute("CREATE TABLE IF NOT EXISTS columns (name TEXT PRIMARY KEY, type BLOB NOT NULL)")
+            index.execute("CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY, rows INTEGER NOT NULL)")
+            index.execute("CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, rows BLOB NOT NULL)")
         self.flush()
 
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other process interferes with; it ends with the block, undone by an exception."""
+        """A transaction that no other process interferes with; it ends with the block, undone by an exception. Raises SourceUnreachableError."""
+        try:
+            with self._transaction() as connection:
+                yield connection
+        except (OSError, sqlite3.Error) as error:
+            raise SourceUnreachableError(f"{self._folder} cannot be written: {error}") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._folder.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._folder / _INDEX, timeout=30, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -80,24 +114,40 @@ class ParquetStore:
         finally:
             connection.close()
 
-    def add(self, rows: pa.Table, ids: Sequence[str], values: Sequence[str] | None = None) -> Taken:
+    def add(
+        self,
+        rows: pa.Table,
+        ids: Sequence[str],
+        values: Sequence[str] | None = None,
+        bound: ColumnBound | None = None,
+    ) -> Taken:
         """Keep the rows whose ids are new, or whose `values` differ from the last ones of the same id (labels that were corrected).
 
-        rows: one a prediction or label. ids: their ids as text. Raises DataError where a column's type is not that of the rows before.
+        rows: one a prediction or label, of plain types (`ingest_types.plain`). ids: their ids as text. bound: of their columns. Raises DataError where a
+        column's type is not that of the rows before, and for what cannot be written; SourceUnreachableError where nothing can be.
         """
         values = [""] * len(ids) if values is None else values
         with self._lock, self._index() as index:
             fresh = self._fresh(index, ids, values)
             if not fresh:
                 return Taken(0, len(ids))
-            kept = self._typed(index, rows if len(fresh) == len(ids) else rows.take(pa.array(fresh)))
+            types = _column_types(index, rows.column_names)
+            new = self._admitted(index, [name for name in rows.column_names if name not in types], bound)
+            kept = _typed(index, types, rows if len(fresh) == len(ids) else rows.take(pa.array(fresh)))
+            _require_writable(kept)
             number = index.execute("INSERT INTO batches (rows) VALUES (?) RETURNING number", [len(fresh)]).fetchone()[0]
             if len(fresh) >= ROWS_A_FILE:
                 self._write(number, kept)
             else:
                 index.execute("INSERT INTO waiting VALUES (?, ?)", [number, _packed(kept)])
                 self._flush_soon()
-        return Taken(len(fresh), len(ids) - len(fresh))
+        return Taken(len(fresh), len(ids) - len(fresh), new)
+
+    def _admitted(self, index: sqlite3.Connection, new: list[str], bound: ColumnBound | None) -> tuple[str, ...]:
+        """The new columns that nobody has named. Raises DataError where they are too many."""
+        if bound is None or not new:
+            return ()
+        return bound.admit([name for (name,) in index.execute("SELECT name FROM columns")], new)
 
     def _fresh(self, index: sqlite3.Connection, ids: Sequence[str], values: Sequence[str]) -> list[int]:
         """The places of the rows that are new; the index knows them from now on."""
@@ -114,30 +164,6 @@ class ParquetStore:
         index.execute("INSERT OR REPLACE INTO ids SELECT id, value FROM given ORDER BY id")
         return fresh
 
-    def _typed(self, index: sqlite3.Connection, rows: pa.Table) -> pa.Table:
-        """The rows with the types that their columns had before; new columns are remembered."""
-        known = {
-            name: pa.ipc.read_schema(pa.py_buffer(kind)).field(0).type
-            for name, kind in index.execute("SELECT name, type FROM columns")
-        }
-        columns = []
-        for name in rows.column_names:
-            column, kind = rows[name], known.get(name)
-            own = _kept_type(column.type)
-            if pa.types.is_null(own) and kind is None:
-                continue  # nothing is known of it yet
-            if kind is None or (pa.types.is_integer(kind) and pa.types.is_floating(own)):
-                kind = own  # whole numbers so far, fractions from now on: readers take both
-                packed = pa.schema([pa.field(name, kind)]).serialize().to_pybytes()
-                index.execute("INSERT OR REPLACE INTO columns VALUES (?, ?)", [name, packed])
-            try:
-                columns.append((name, column.cast(kind)))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise DataError(
-                    f"column '{name}' was {kind} so far and cannot be {column.type}: {str(error).splitlines()[0]}"
-                ) from None
-        return pa.table(dict(columns))
-
     def _write(self, number: int, rows: pa.Table) -> None:
         path = self._folder / f"part-{number:012d}.parquet"
         half = path.with_suffix(".half")
@@ -148,36 +174,92 @@ class ParquetStore:
         half.rename(path)
 
     def flush(self) -> int:
-        """Make a file of the batches that wait; how many rows it has."""
+        """Make a file of the batches that wait; how many rows it has. A batch that cannot be written is set aside."""
         with self._lock, self._index() as index:
-            waiting = index.execute("SELECT number, rows FROM waiting ORDER BY number").fetchall()
+            self._timer = None
+            waiting = index.execute(
+                "SELECT number, waiting.rows, batches.rows FROM waiting JOIN batches USING (number) ORDER BY number"
+            ).fetchall()
             if not waiting:
                 return 0
-            rows = pa.concat_tables([_unpacked(each) for _, each in waiting], promote_options="default")
-            self._write(waiting[0][0], rows)
+            written = self._written([_Batch(*each) for each in waiting])
             index.execute("DELETE FROM waiting WHERE number <= ?", [waiting[-1][0]])
+        return written
+
+    def _written(self, batches: list[_Batch]) -> int:
+        """Write batches into one file, or if that cannot be each into its own, so that only what is at fault is set aside."""
+        try:
+            rows = pa.concat_tables([_unpacked(each.data) for each in batches], promote_options="permissive")
+            self._write(batches[0].number, rows)
+        except pa.ArrowException as error:
+            if len(batches) > 1:
+                return sum(self._written([each]) for each in batches)
+            reason = first_line(error)
+            set_aside(self._folder, batches[0].number, batches[0].data, batches[0].rows, reason, datetime.now(UTC))
+            log.error("batch_set_aside", store=str(self._folder), rows=batches[0].rows, reason=reason)
+            return 0
         return int(rows.num_rows)
 
     def _flush_soon(self) -> None:
-        if self._timer is None or not self._timer.is_alive():
-            self._timer = threading.Timer(FLUSH_AFTER_S, self.flush)
+        if self._timer is None:
+            self._timer = threading.Timer(FLUSH_AFTER_S, self._flush_late)
             self._timer.daemon = True
             self._timer.start()
 
+    def _flush_late(self) -> None:
+        """Flush, and try again later where that cannot be now."""
+        try:
+            self.flush()
+        except SourceUnreachableError as error:
+            log.error("rows_not_written", store=str(self._folder), error=str(error), again_in_s=FLUSH_AFTER_S)
+            with self._lock:
+                self._timer = None
+                self._flush_soon()
 
-def _kept_type(kind: pa.DataType) -> pa.DataType:
-    """The type that a column is kept with: a dictionary as its values, whole numbers as 64 bits, times in microseconds."""
-    if pa.types.is_dictionary(kind):
-        return _kept_type(kind.value_type)
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return pa.bool_() if pa.types.is_boolean(kind) else pa.int64()
-    if pa.types.is_floating(kind):
-        return pa.float64()
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", "UTC")
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    return kind
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch that waits: its number, its rows as an Arrow stream, and how many they are."""
+
+    number: int
+    data: bytes
+    rows: int
+
+
+def _column_types(index: sqlite3.Connection, names: Sequence[str]) -> dict[str, pa.DataType]:
+    """The types that columns of these names had so far."""
+    found = {name: index.execute("SELECT type FROM columns WHERE name = ?", [name]).fetchone() for name in names}
+    return {
+        name: pa.ipc.read_schema(pa.py_buffer(row[0])).field(0).type for name, row in found.items() if row is not None
+    }
+
+
+def _typed(index: sqlite3.Connection, types: dict[str, pa.DataType], rows: pa.Table) -> pa.Table:
+    """The rows with the types that their columns had before; new columns are remembered. Raises DataError."""
+    columns = []
+    for name in rows.column_names:
+        column, kind = rows[name], types.get(name)
+        if pa.types.is_null(column.type) and kind is None:
+            continue  # nothing is known of it yet
+        if kind is None or (pa.types.is_integer(kind) and pa.types.is_floating(column.type)):
+            kind = column.type  # whole numbers so far, fractions from now on: readers take both
+            packed = pa.schema([pa.field(name, kind)]).serialize().to_pybytes()
+            index.execute("INSERT OR REPLACE INTO columns VALUES (?, ?)", [name, packed])
+        try:
+            columns.append((name, column.cast(kind)))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(
+                f"column {quoted(name)} was {kind} so far and cannot be {column.type}: {first_line(error)}"
+            ) from None
+    return pa.table(dict(columns))
+
+
+def _require_writable(rows: pa.Table) -> None:
+    """Raises DataError for rows that Parquet cannot hold: what was answered must become a file."""
+    try:
+        parquet.write_table(rows, pa.MockOutputStream())
+    except pa.ArrowException as error:
+        raise DataError(f"the rows cannot be kept: {first_line(error)}") from None
 
 
 def _packed(rows: pa.Table) -> bytes:
@@ -196,30 +278,27 @@ def as_text(column: pa.ChunkedArray) -> list[str]:
     """Ids or labels as the text that joins them; raises DataError where one is missing."""
     if column.null_count:
         raise DataError("an id is missing in some of the rows")
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
     if pa.types.is_floating(column.type):
         whole = compute.equal(compute.floor(column), column)
-        if compute.all(whole).as_py():
-            column = column.cast(pa.int64())
+        if compute.all(compute.and_(whole, compute.less(compute.abs(column), _TWO_TO_63))).as_py():
+            column = column.cast(pa.int64(), safe=False)
     return [str(each) if not isinstance(each, bool) else str(each).lower() for each in column.to_pylist()]
 
 
 def as_times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Times in UTC with microseconds, from timestamps or ISO 8601 text; a time without a zone is UTC. Raises DataError."""
+    if pa.types.is_timestamp(column.type):
+        return column
+    if not pa.types.is_string(column.type) and not pa.types.is_null(column.type):
+        raise DataError(f"{quoted(name)} must be times: ISO 8601 text, or timestamps")
     try:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            moments = [_moment(each) for each in column.to_pylist()]
-            return pa.chunked_array([pa.array(moments, pa.timestamp("us", "UTC"))])
-        if not pa.types.is_timestamp(column.type):
-            raise DataError(f"'{name}' must be times: ISO 8601 text, or timestamps")
-        return column.cast(pa.timestamp("us", "UTC"), safe=False)
-    except (ValueError, pa.ArrowInvalid) as error:
-        raise DataError(f"'{name}' is not all times: {error}") from None
+        moments = [_moment(each) for each in column.to_pylist()]
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{quoted(name)} is not all times: {first_line(error)}") from None
+    return pa.chunked_array([pa.array(moments, pa.timestamp("us", "UTC"))])
 
 
-def _moment(text: Any) -> datetime | None:
+def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     found = datetime.fromisoformat(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,14 +17,18 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from monitor.errors import DataError, SourceUnreachableError
-from monitor.sources.ingest import Taken
+from monitor.sources.ingest import ColumnBound, Taken
+from monitor.sources.ingest_types import first_line
 from monitor.sources.spec import Place
 
 _AT_ONCE = 500
+# PostgreSQL's class of errors for what is larger than it can be, such as a table of 1,600 columns.
+_PROGRAM_LIMIT = "54"
 _TYPES: list[tuple[Any, sa.types.TypeEngine[Any]]] = [
     (pa.types.is_boolean, sa.Boolean()),
     (pa.types.is_integer, sa.BigInteger()),
     (pa.types.is_floating, sa.Double()),
+    (pa.types.is_date, sa.Date()),
     (pa.types.is_timestamp, postgresql.TIMESTAMP(timezone=True).with_variant(sa.DateTime(), "sqlite")),
 ]
 
@@ -39,7 +44,13 @@ class TableStore:
         self._engine = _engine(place.url or "")
         self._lock = threading.Lock()
 
-    def add(self, rows: pa.Table, ids: Sequence[str], values: Sequence[str] | None = None) -> Taken:
+    def add(
+        self,
+        rows: pa.Table,
+        ids: Sequence[str],
+        values: Sequence[str] | None = None,
+        bound: ColumnBound | None = None,
+    ) -> Taken:
         """Keep what is new, in one transaction. Raises DataError for rows that do not fit the table and SourceUnreachableError."""
         try:
             with self._lock, self._engine.begin() as connection:
@@ -49,37 +60,43 @@ class TableStore:
                     connection.execute(
                         sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": self._place.shown}
                     )
-                table = self._table(connection, rows)
+                table, new = self._table(connection, rows, bound)
                 fresh = self._fresh(connection, table, rows, ids, values)
                 if fresh:
                     kept = rows.take(pa.array(fresh)).to_pylist()
                     connection.execute(table.insert(), [_stored(row, self._engine.dialect.name) for row in kept])
-            return Taken(len(fresh), len(ids) - len(fresh))
+            return Taken(len(fresh), len(ids) - len(fresh), new)
         except OperationalError as error:
+            if _is_of_rows(error):
+                raise DataError(f"the rows do not fit {self._place.shown}: {_said(error)}") from None
             raise SourceUnreachableError(f"{self._place.shown} cannot be written: {_said(error)}") from None
         except DBAPIError as error:
             raise DataError(f"the rows do not fit {self._place.shown}: {_said(error)}") from None
-        except SQLAlchemyError as error:
-            raise DataError(f"the rows do not fit {self._place.shown}: {str(error).splitlines()[0]}") from None
+        except (SQLAlchemyError, ValueError) as error:  # the drivers' own: a NUL in a name or a text
+            raise DataError(f"the rows do not fit {self._place.shown}: {first_line(error)}") from None
 
-    def _table(self, connection: sa.Connection, rows: pa.Table) -> sa.Table:
-        """The table, with all columns of the rows."""
+    def _table(
+        self, connection: sa.Connection, rows: pa.Table, bound: ColumnBound | None
+    ) -> tuple[sa.Table, tuple[str, ...]]:
+        """The table, with all columns of the rows; and those of them that are new and that nobody has named. Raises DataError where these are too many."""
         name, schema = self._place.table or "", self._place.db_schema
         wanted = [sa.Column(field.name, _type_of(field.type), nullable=field.name != self._id) for field in rows.schema]
         if not sa.inspect(connection).has_table(name, schema=schema):
+            unnamed = () if bound is None else bound.admit((), rows.column_names)
             table = sa.Table(name, sa.MetaData(), *wanted, schema=schema)
             sa.Index(f"ix_{name}_{self._id}"[:60], table.c[self._id], unique=self._value is None)
             sa.Index(f"ix_{name}_{self._time}"[:60], table.c[self._time])
             table.create(connection)
-            return table
+            return table, unnamed
         table = sa.Table(name, sa.MetaData(), autoload_with=connection, schema=schema)
-        for column in wanted:
-            if column.name not in table.c:
-                Operations(MigrationContext.configure(connection)).add_column(
-                    name, sa.Column(column.name, column.type), schema=schema
-                )
-                table.append_column(column)
-        return table
+        new = [column for column in wanted if column.name not in table.c]
+        unnamed = () if bound is None else bound.admit(list(table.c.keys()), [column.name for column in new])
+        for column in new:
+            Operations(MigrationContext.configure(connection)).add_column(
+                name, sa.Column(column.name, column.type), schema=schema
+            )
+            table.append_column(column)
+        return table, unnamed
 
     def _fresh(
         self,
@@ -106,8 +123,6 @@ class TableStore:
 
 
 def _type_of(kind: pa.DataType) -> sa.types.TypeEngine[Any]:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
     return next((found for matches, found in _TYPES if matches(kind)), sa.Text())
 
 
@@ -126,6 +141,13 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _is_of_rows(error: OperationalError) -> bool:
+    """Whether what drivers call operational is the rows' fault: a name that comes twice to SQLite, more columns than a table may have."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR
+    return str(getattr(error.orig, "sqlstate", "") or "").startswith(_PROGRAM_LIMIT)
 
 
 def _said(error: DBAPIError) -> str:

@@ -9,7 +9,7 @@ from types import TracebackType
 import uvicorn
 from structlog import get_logger
 
-from monitor.config.model import Web
+from monitor.config.model import MonitorConfig, Web
 from monitor.errors import UsageError
 from monitor.services.context import Context
 from monitor.services.workers import Workers
@@ -37,7 +37,14 @@ class WebServer:
                 "a token; or leave `web.host` at 127.0.0.1 without `web.login`, or set `web: off`"
             )
         self._thread.start()
+        if any(_takes_rows(each) for each in self._context.configuration.monitors.values()):
+            Thread(target=self._open_stores, name="stores", daemon=True).start()
         return self
+
+    def _open_stores(self) -> None:
+        from monitor.services.ingest import open_stores  # brings Arrow, which a daemon that takes no rows does without
+
+        open_stores(self._context)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -69,6 +76,11 @@ class WebServer:
             self._server = uvicorn.Server(config)
             log.info("web_started", address=self.url)
             self._server.run([bound])
+
+
+def _takes_rows(monitor: MonitorConfig) -> bool:
+    """Whether the API writes what a monitor reads."""
+    return monitor.source.ingest or (monitor.labels is not None and monitor.labels.ingest)
 
 
 def _listening(host: str, port: int) -> socket.socket:

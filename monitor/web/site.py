@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response
@@ -29,12 +30,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 HERE = Path(__file__).parent
 _REPORTS_KEPT = 4
+# So many requests with rows are worked on at once: each may take `web.decoded_limit_mb` of memory, and threads are left for the pages.
+_INGESTING = 4
 AnyRequest = Request[Any, Any, Any]
 
 
 @dataclass
 class Site:
-    """One web server's state. known: of each monitor what its last windows showed, and when its last run had ended then."""
+    """One web server's state. known: of each monitor what its last windows showed, and when its last run had ended then. ingestion: where requests with rows wait."""
 
     context: Context
     workers: Workers
@@ -42,6 +45,7 @@ class Site:
     known: dict[int, tuple[datetime | None, Spark, Lines]] = field(default_factory=dict)
     shown_configuration: tuple[object, str] = (None, "")
     reports: dict[str, str] = field(default_factory=dict)
+    ingestion: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_INGESTING))
     templates: Environment = field(init=False)
     _lock: Lock = field(default_factory=Lock)
     _reports: Lock = field(default_factory=Lock)

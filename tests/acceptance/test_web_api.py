@@ -208,7 +208,7 @@ def test_what_is_sent_may_be_kept_in_tables(project: Project, kind: str, request
         client = Client(site.url)
         first, rest = frame.iloc[:600].drop(columns=["label", "noise"]), frame.drop(columns="label")
         assert client.predictions("churn", first).accepted == 600
-        assert client.predictions("churn", rest) == Ingested(600, 600)  # with a column that is new
+        assert client.predictions("churn", rest) == Ingested(600, 600, 1)  # with a column that is new
         assert client.predictions("churn", {"id": 5000, "probability": 0.5, "prediction": 1}).accepted == 1
         truth = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
         assert client.labels("churn", truth).accepted == 1200
@@ -237,8 +237,8 @@ def test_rows_come_as_json_lines_or_arrow_plain_or_packed(empty: Project) -> Non
     lines = "\n".join(json.dumps({**row, "id": row["id"] + 200}) for row in rows).encode()
     path = "/api/v1/predictions?monitor=churn"
     with served(empty) as site:
-        assert site.post(path, json=rows).json() == {"accepted": 3, "duplicates": 0}
-        assert site.post(path, json={"rows": rows}).json() == {"accepted": 0, "duplicates": 3}
+        assert site.post(path, json=rows).json() == {"accepted": 3, "duplicates": 0, "new_columns": 1}
+        assert site.post(path, json={"rows": rows}).json() == {"accepted": 0, "duplicates": 3, "new_columns": 0}
         packed = {"content-type": ARROW, "content-encoding": "zstd"}
         assert site.post(path, data=zstandard.compress(bytes(sink.getvalue())), headers=packed).json()["accepted"] == 3
         packed = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}

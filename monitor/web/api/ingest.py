@@ -20,7 +20,7 @@ from monitor.web.api.schemas import Ingested
 from monitor.web.site import AnyRequest, site_of
 
 if TYPE_CHECKING:
-    from monitor.services.ingest import Form
+    from monitor.sources.ingest_body import Form
 
 Monitor = Annotated[str, QueryParameter(description="The monitor whose model it is.", min_length=1)]
 
@@ -78,11 +78,15 @@ async def send_labels(request: AnyRequest, monitor: Monitor) -> Ingested:
 
 async def _ingest(request: AnyRequest, monitor: str, *, labels: bool) -> Ingested:
     body = await request.body()
-    return await run_sync(partial(_kept, request, monitor, body, labels=labels))
+    return await run_sync(partial(_kept, request, monitor, body, labels=labels), limiter=site_of(request).ingestion)
 
 
 def _kept(request: AnyRequest, monitor: str, body: bytes, *, labels: bool) -> Ingested:
-    from monitor.services import ingest  # brings Arrow, which a daemon that takes no rows does without
+    # These bring Arrow, which a daemon that takes no rows does without.
+    import pyarrow as pa
+
+    from monitor.services import ingest
+    from monitor.sources.ingest_body import parse
 
     site = site_of(request)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -92,12 +96,13 @@ def _kept(request: AnyRequest, monitor: str, body: bytes, *, labels: bool) -> In
         raise HTTPException(f"{media_type} is not taken: send {', '.join(_FORMS)}", status_code=415)
     keep = ingest.ingest_labels if labels else ingest.ingest_predictions
     try:
-        taken = keep(
-            site.context, monitor, ingest.parse(unpacked(body, encoding, site.web.body_limit_mb * 2**20), form)
-        )
+        whole = unpacked(body, encoding, site.web.body_limit_mb * 2**20)
+        taken = keep(site.context, monitor, parse(whole, form, site.web.decoded_limit_mb * 2**20))
     except DataError as error:
         raise HTTPException(str(error), status_code=422) from None
-    return Ingested(taken.accepted, taken.duplicates)
+    finally:
+        pa.default_memory_pool().release_unused()  # what a large batch took is not kept for the next one
+    return Ingested(taken.accepted, taken.duplicates, len(taken.new_columns))
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:

@@ -296,7 +296,8 @@ class Planned(Struct):
 
 
 class Ingested(Struct):
-    """What became of the rows that were sent."""
+    """What became of the rows that were sent. new_columns: how many came for the first time that neither the configuration nor the reference names."""
 
     accepted: int
     duplicates: int
+    new_columns: int
