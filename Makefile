@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-long lint bench bench-detection bench-database bench-web replay replay-compare chaos docs pins clean
+.PHONY: demo test test-fast test-long lint bench bench-detection bench-database bench-web replay replay-compare chaos fuzz docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -60,6 +60,10 @@ replay-compare: .venv/.installed
 # At least 200 kills of daemons, workers and servers (`make test-long` has 20); MONITOR_CHAOS_SEED=n replays one that failed.
 chaos: .venv/.installed
 	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q -m long tests/chaos
+
+# The API, the pages and ingestion are sent for an hour what nobody thought of (MONITOR_FUZZ_MINUTES): any 5xx is a fault, and so is memory that grows by 200 MB.
+fuzz: .venv/.installed
+	MONITOR_FUZZ_MINUTES=$${MONITOR_FUZZ_MINUTES:-60} $(BIN)/pytest -o addopts= -s -q -m long tests/fuzz
 
 docs: .venv/.installed
 	$(BIN)/python docs/make_reference.py

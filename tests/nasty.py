@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as compute
 from hypothesis import strategies as st
 
 TIMES = (
@@ -95,12 +96,11 @@ def arrow_columns(draw: st.DrawFn, rows: int) -> pa.Array:
         content = draw(st.binary(min_size=width * rows, max_size=width * rows))
         return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(content)])
     texts_ = draw(st.lists(texts | st.none(), min_size=rows, max_size=rows))
+    words = pa.array(texts_, pa.string())
     try:
-        return pa.array(texts_, pa.string()).cast(kind)
+        return compute.run_end_encode(words) if pa.types.is_run_end_encoded(kind) else words.cast(kind)
     except (pa.ArrowException, ValueError):
-        return (
-            pa.nulls(rows, kind) if not pa.types.is_run_end_encoded(kind) else pa.array(["x"] * rows).run_end_encode()
-        )
+        return pa.nulls(rows, kind)
 
 
 @st.composite
