@@ -333,7 +333,7 @@ def _launched(service: Service, mortal: Mortal, monkeypatch: pytest.MonkeyPatch)
             patched.setattr(f"monitor.{place}", mortal.around(getattr(sys.modules[module], function)))
         launcher = Launcher(context, Workers(warm=False))
         deaths = []
-        patched.setattr(launcher, "_launch", _dying(launcher._launch, deaths))
+        patched.setattr(launcher, "_go_on", _dying(launcher._go_on, deaths))
         try:
             launcher.recover({context.owner})
             launcher.launch()
