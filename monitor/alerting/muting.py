@@ -10,6 +10,7 @@ from monitor.alerting import routing
 from monitor.config.model import Configuration
 from monitor.domain.checks import Kind, Severity
 from monitor.domain.folds import LABELS
+from monitor.domain.matchers import matches
 
 # What a source that is away or stale makes of the windows behind it.
 _OF_THE_DATA = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value, Kind.NO_DATA.value)
@@ -28,7 +29,7 @@ class Silence:
 
     def mutes(self, labels: Mapping[str, str], now: datetime) -> bool:
         """Whether an alert with these labels is muted now."""
-        return self.starts <= now < self.ends and routing.matches(self.matchers, labels)
+        return self.starts <= now < self.ends and matches(self.matchers, labels)
 
 
 def silenced(
@@ -40,7 +41,7 @@ def silenced(
             return f"silenced until {each.ends:%Y-%m-%d %H:%M} UTC: {each.comment}".rstrip(": ")
     for entry in configuration.silences:
         if (
-            routing.matches(entry.matchers, labels)
+            matches(entry.matchers, labels)
             and (entry.starts is None or entry.starts <= now)
             and (entry.ends is None or now < entry.ends)
             and (not entry.time_intervals or routing.is_in(entry.time_intervals, configuration, now))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitor.config.model import Configuration, MonitorConfig, Route
-from monitor.errors import UsageError
-
-_MATCHER = re.compile(r'^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"?((?:[^"\\]|\\.)*)"?\s*$')
+from monitor.domain.matchers import matches
 
 _REPEAT = timedelta(hours=24)
 ALERT_NAMES = {
@@ -24,35 +21,6 @@ ALERT_NAMES = {
     "blind": "ModelBlind",
     "self": "MonitorSelf",
 }
-
-
-@dataclass(frozen=True)
-class Matcher:
-    """One condition on a label, in Alertmanager's syntax: `severity="critical"`, `team=~"a|b"`."""
-
-    label: str
-    operator: str
-    value: str
-
-    @classmethod
-    def parse(cls, text: str) -> Matcher:
-        """Raises UsageError for what Alertmanager would refuse."""
-        match = _MATCHER.match(text)
-        if match is None:
-            raise UsageError(f"'{text}' is no matcher; write label=\"value\", with =, !=, =~ or !~")
-        if match[2] in ("=~", "!~"):
-            try:
-                re.compile(match[3])
-            except re.error as error:
-                raise UsageError(f"'{text}' is no matcher: {error}") from None
-        return cls(match[1], match[2], match[3].replace('\\"', '"'))
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels fulfil it; an absent label is ''."""
-        value = labels.get(self.label, "")
-        if self.operator in ("=", "!="):
-            return (value == self.value) == (self.operator == "=")
-        return (re.fullmatch(self.value, value) is not None) == (self.operator == "=~")
 
 
 @dataclass(frozen=True)
@@ -98,11 +66,6 @@ def destinations(
             group = tuple(f"{label}={labels.get(label, '')}" for label in sorted(grouping.group_by))
             found[channel] = Destination(channel, group, grouping.group_wait.approximate(), repeat, quiet)
     return list(found.values())
-
-
-def matches(matchers: Sequence[str], labels: Mapping[str, str]) -> bool:
-    """Whether labels fulfil all matchers."""
-    return all(Matcher.parse(text).matches(labels) for text in matchers)
 
 
 def is_in(names: Sequence[str], configuration: Configuration, moment: datetime) -> bool:

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from monitor.config import secrets, yaml_text
 from monitor.config.model import Configuration, Loaded, MonitorConfig
 from monitor.domain.columns import KNOWN_NAMES
+from monitor.domain.matchers import parsed
 from monitor.domain.metrics import nearest
 from monitor.domain.names import mistakes
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, UsageError
 
 # What the neighbours call our things (Evidently, NannyML, Alertmanager, Prometheus, whylogs).
 NEIGHBOURS: dict[str, str] = {
@@ -278,6 +279,7 @@ def _cross_check(configuration: Configuration, document: yaml_text.Document) -> 
             yield f"{document.place((part,))}: {_absent('channel', channel, configuration.channels)}"
     for index, route in enumerate(configuration.routes):
         where = document.place(("routes", index))
+        yield from _unreadable(route.matchers, where)
         for channel in route.channels:
             if channel not in configuration.channels:
                 yield f"{where}: {_absent('channel', channel, configuration.channels)}"
@@ -285,9 +287,17 @@ def _cross_check(configuration: Configuration, document: yaml_text.Document) -> 
             if named not in intervals:
                 yield f"{where}: {_absent('time interval', named, intervals)}"
     for index, silence in enumerate(configuration.silences):
+        yield from _unreadable(silence.matchers, document.place(("silences", index)))
         for named in silence.time_intervals:
             if named not in intervals:
                 yield f"{document.place(('silences', index))}: {_absent('time interval', named, intervals)}"
+
+
+def _unreadable(matchers: list[str], where: str) -> Iterator[str]:
+    try:
+        parsed(matchers)
+    except UsageError as error:
+        yield f"{where}: {error}"
 
 
 def _named(

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from monitor.alerting.routing import Matcher
 from monitor.domain.ids import one
+from monitor.domain.matchers import parsed
 from monitor.errors import ConflictError, UsageError
 from monitor.storage import alerts, deployments, monitors, outbox, people, retraining, silences
 from monitor.storage.tables import Alert, Deployment, Notification, RetrainingRequest, SilenceRow
@@ -70,8 +70,7 @@ def silence(
     """Mute the alerts whose labels fulfil all matchers. Raises UsageError."""
     if not matchers:
         raise UsageError('a silence needs matchers, such as model="churn": without one it would mute everything')
-    for each in matchers:
-        Matcher.parse(each)
+    parsed(matchers)
     if ends <= max(starts, by.now):
         raise UsageError("a silence must end after it begins, and later than now")
     row = silences.add(session, matchers, starts, ends, comment, by.name, by.now)

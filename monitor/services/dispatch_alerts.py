@@ -18,10 +18,12 @@ from monitor.alerting.muting import Firing, Silence
 from monitor.alerting.routing import Destination
 from monitor.config.model import MonitorConfig
 from monitor.domain.checks import Kind
+from monitor.domain.matchers import matches, parsed
+from monitor.errors import UsageError
 from monitor.services import describe_alert
 from monitor.services.context import Context
 from monitor.storage import alerts, outbox, results, runs, silences
-from monitor.storage.tables import Alert, AlertEvent, MonitorRow
+from monitor.storage.tables import Alert, AlertEvent, MonitorRow, SilenceRow
 
 log = get_logger()
 _SELF_MAX_AGE = timedelta(days=7)
@@ -50,6 +52,16 @@ class Addressed:
         )
 
 
+def _is_readable(silence: SilenceRow) -> bool:
+    """Whether a silence's matchers can be read: one of an older version, whose expressions were Python's, mutes nothing and stops nothing."""
+    try:
+        parsed(silence.matchers)
+    except UsageError as error:
+        log.warning("silence_not_applied", silence=silence.uuid[:8], error=str(error))
+        return False
+    return True
+
+
 class Round:
     """What fires as a round of addressing begins, what is silenced then, and which alert explains which."""
 
@@ -57,7 +69,9 @@ class Round:
         self.context, self.now = context, context.clock.now()
         self.firing = [addressed(session, context, alert) for alert in alerts.firing(session)]
         self._silences = [
-            Silence(row.matchers, row.starts_at, row.ends_at, row.comment) for row in silences.active(session, self.now)
+            Silence(row.matchers, row.starts_at, row.ends_at, row.comment)
+            for row in silences.active(session, self.now)
+            if _is_readable(row)
         ]
         self._upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
         self._inhibitors: dict[int, Firing | None] = {}
@@ -201,7 +215,7 @@ def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> lis
     return [
         f"{one.alert.uuid[:8]} ({one.alert.kind} of {one.monitor or 'the service'})"
         for one in firing
-        if routing.matches(matchers, one.labels)
+        if matches(matchers, one.labels)
     ]
 
 

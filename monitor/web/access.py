@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 ROLES = ("viewer", "operator", "admin")
 SESSION_COOKIE, FORM_COOKIE = "monitor_session", "monitor_form"
 _OPEN = ("/healthz", "/readyz", "/login", "/static/")
-_SAFE = ("GET", "HEAD", "OPTIONS")
 # Plotly adds two style elements of its own, known by their hashes, and sets style attributes; scripts are our files alone.
 _PLOTLY_STYLES = (
     "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-gG0b4ixT/IQUp7JJLbyKcpYcYDjq2Wp8NGv3f+aasqo='"
@@ -114,7 +113,7 @@ class Access:
         if self._hosts and host not in self._hosts:
             return 400, f"the host name {host} is not one of web.allowed_hosts"
         as_program = headers.get("authorization", "").lower().startswith("bearer ")
-        if scope["method"] not in _SAFE and not as_program and not is_own(headers):
+        if not as_program and not is_own(headers) and not is_navigation(scope["method"], headers):
             return 403, "the request comes from a page of another site"
         if path.startswith(_OPEN) or (CALLBACK in headers.get("authorization", "") and path.endswith("/complete")):
             return 0, ""  # a callback's token is the request's own, and is looked at there
@@ -184,7 +183,19 @@ def is_own(headers: Headers) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+    except ValueError:
+        return False
+
+
+def is_navigation(method: str, headers: Headers) -> bool:
+    """Whether somebody follows a link that stands elsewhere, in a mail or a chat: a whole page in a tab of its own, and no picture, frame or script."""
+    return (
+        method in ("GET", "HEAD")
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+    )
 
 
 def problem(status: int, detail: str, path: str, **more: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 import requests
 import zstandard
 
-from monitor.storage import people
+from monitor.services.dispatch_alerts import Round
+from monitor.storage import people, silences
 from tests.conftest import Project
+from tests.unit.test_matchers import SLOW
 from tests.web import PASSWORD, SECRET, Served, served
 
 
@@ -134,6 +137,47 @@ def test_forms_and_requests_of_other_sites_are_refused(own: Served) -> None:
         assert own.get("/api/v1/monitors", headers={"host": host}).status_code == 400, host
     for host in ("localhost:1", "localhost", "127.0.0.1", "[::1]", "[::1]:8400"):
         assert own.get("/api/v1/monitors", headers={"host": host}).status_code == 200, host
+
+
+def test_no_page_of_another_site_makes_the_service_work_and_links_to_it_open(own: Served) -> None:
+    for site in ("cross-site", "same-site"):
+        for mode, destination in (
+            ("no-cors", "image"),
+            ("cors", "empty"),
+            ("navigate", "iframe"),
+            ("no-cors", "script"),
+        ):
+            headers = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": destination}
+            for path in ("/", "/silences", "/api/v1/monitors", "/metrics"):
+                assert own.get(path, headers=headers).status_code == 403, (path, headers)
+        link = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+        assert own.get("/alerts", headers=link).status_code == 200
+        assert own.post("/silences", data={}, headers=link).status_code == 403
+    assert own.get("/api/v1/monitors", headers={"origin": "https://evil.example"}).status_code == 403
+    assert own.get("/", headers={"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}).status_code == 200
+
+
+def test_no_matcher_keeps_the_service_from_answering(own: Served) -> None:
+    started = time.monotonic()
+    for matcher in SLOW:
+        answer = own.get("/silences", params={"matchers": matcher})
+        assert answer.status_code in (200, 400), matcher
+        assert own.get("/healthz").status_code == 200
+    assert time.monotonic() - started < 10
+    many = "\n".join(['model="x"'] * 51)
+    assert own.get("/silences", params={"matchers": many}).status_code == 400
+    silence = {"matchers": [f'model=~"{"x" * 2000}"'], "duration": "2h"}
+    assert own.post("/api/v1/silences", json=silence).status_code == 400
+
+
+def test_a_silence_of_an_older_version_that_cannot_be_read_stops_nothing(project: Project) -> None:
+    now = datetime.now(UTC)
+    with served(project) as site:
+        site.database.transact(
+            lambda session: silences.add(session, ['model=~"(?=x)"'], now, now + timedelta(hours=1), "", "ann", now)
+        )
+        site.database.read(Round, site.context)
+        assert site.get("/silences").status_code == 200
 
 
 def test_every_answer_carries_the_headers_that_keep_it_safe(own: Served) -> None:

@@ -16,9 +16,9 @@ from standardwebhooks import WebhookVerificationError
 from monitor import outgoing
 from monitor.alerting.channels.webhook import Webhook
 from monitor.alerting.message import FIRST_LINE, Facts, title
-from monitor.alerting.routing import Matcher, destinations, labels_of
+from monitor.alerting.routing import destinations, labels_of
 from monitor.config.model import Configuration
-from monitor.errors import DeliveryError, UsageError
+from monitor.errors import DeliveryError
 from tests.conftest import Receiver, status
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
@@ -98,17 +98,6 @@ def test_an_endless_answer_is_read_to_a_bound(receiver: Receiver) -> None:
 def test_no_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     assert outgoing.post(receiver.url, b"{}", {}, allow_private=True).status == 204
-
-
-def test_matchers_are_alertmanagers() -> None:
-    labels = {"team": "rentals", "severity": "critical"}
-    assert all(
-        Matcher.parse(text).matches(labels)
-        for text in ('team="rentals"', 'severity!="warning"', 'team=~"rent.*|x"', 'absent=""', "team=rentals")
-    )
-    assert not any(Matcher.parse(text).matches(labels) for text in ('team="x"', 'team=~"rent"', 'team!~"rent.*"'))
-    with pytest.raises(UsageError):
-        Matcher.parse("team")
 
 
 def test_routes_and_the_monitors_own_channels_are_joined() -> None:

@@ -250,3 +250,13 @@ def test_a_harm_that_can_be_neither_realised_nor_estimated_is_a_mistake(tmp_path
     assert "'accuracy' can be neither realised nor estimated" in problems(tmp_path, text)[0]
     (tmp_path / "monitor.yaml").write_text(text.replace("prediction: y", "prediction: y, probability: p"))
     assert load(tmp_path / "monitor.yaml").configuration.monitors["churn"].checks.harm
+
+
+def test_matchers_that_cannot_be_read_are_mistakes_with_their_line(tmp_path: Path) -> None:
+    text = GOOD + (
+        "channels: {ops: 'json://example.org'}\nroutes:\n  - {matchers: ['model=~\"(?=x)\"'], channels: [ops]}\n"
+        "silences:\n  - {matchers: [model], ends: 2030-01-01}\n"
+    )
+    found = problems(tmp_path, text)
+    assert [line.split(": ", 1)[0] for line in found] == ["monitor.yaml:11", "monitor.yaml:13"]
+    assert "RE2" in found[0]

@@ -12,8 +12,8 @@ from litestar.params import Body, FromPath, FromQuery
 from litestar.response import Redirect
 from sqlalchemy.orm import Session
 
-from monitor.alerting.routing import Matcher
 from monitor.domain.ids import one
+from monitor.domain.matchers import equal, parsed
 from monitor.services import by_hand
 from monitor.services.context import Context
 from monitor.services.describe_alert import explained
@@ -59,19 +59,13 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
     run = None if last is None else alerts.run_of(session, last)
     labels = addressed(session, context, found).labels
     row = None if found.monitor_id is None else monitors.by_id(session, found.monitor_id)
-    matchers = [_equal(name, labels[name]) for name in _FIXED if labels.get(name)]
+    matchers = [equal(name, labels[name]) for name in _FIXED if labels.get(name)]
     data_run = None if run is None else runs.look_zero(session, run.monitor_id, "data", run.window)
     return {
         "alert": found, "row": row, "run": run, "data_run": data_run, "findings": [] if run is None else explained(session, run, found.kind),
         "events": alerts.events(session, found.id), "deliveries": alerts.deliveries(session, found.id), "quiet": why_quiet(session, context, found),
         "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)), "matchers": matchers, "labels": labels,
     }  # fmt: skip
-
-
-def _equal(label: str, value: str) -> str:
-    """A matcher for exactly this value."""
-    escaped = value.replace('"', '\\"')
-    return f'{label}="{escaped}"'
 
 
 def checked(request: AnyRequest, data: dict[str, Any]) -> Principal:
@@ -110,8 +104,7 @@ def list_silences(
     """Silences; and what a new one would mute, before it is made."""
     site = site_of(request)
     wanted = _matchers(matchers) if asker(request).may("operator") else []
-    for each in wanted:
-        Matcher.parse(each)
+    parsed(wanted)
     now = datetime.now(UTC)
 
     def read(session: Session) -> dict[str, Any]:
