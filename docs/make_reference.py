@@ -26,7 +26,7 @@ PARTS = [
     (model.Configuration, "The file"), (model.MonitorConfig, "`monitors.NAME`"), (model.Model, "`model`"), (model.Source, "`source`"), (model.Labels, "`labels`"),
     (model.LabelColumns, "`labels.columns`"), (model.ReferenceData, "`reference`"), (model.ColumnNames, "`columns`"), (model.Windows, "`windows`"), (model.Sample, "`sample`"),
     (model.ChecksConfig, "`checks`"), (model.Alerts, "`alerts`"), (model.Retraining, "`retraining`"), (model.WebhookChannel, "`channels.NAME`, type `webhook`"),
-    (model.AppriseChannel, "`channels.NAME`, type `apprise` (or just its URL)"), (model.Route, "`routes`"), (model.CommandLauncher, "`launchers.NAME`, type `command`"),
+    (model.AppriseChannel, "`channels.NAME`, type `apprise` (or just its URL)"), (model.Outgoing, "`outgoing`"), (model.Route, "`routes`"), (model.CommandLauncher, "`launchers.NAME`, type `command`"),
     (model.WebhookLauncher, "`launchers.NAME`, type `webhook`"), (model.Workers, "`workers`"), (model.Web, "`web`"),
 ]
 

@@ -40,6 +40,7 @@ from monitor.services.look_at_sources import look_at_sources
 from monitor.services.plan_runs import plan_runs
 from monitor.services.prune import prune
 from monitor.services.retraining_conditions import propose_by_conditions
+from monitor.services.senders import Senders
 from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.services.watch_self import watch_self
 from monitor.services.workers import Workers
@@ -95,7 +96,7 @@ class Daemon:
         self._own_workers = workers is None
         cluster = loaded.configuration.workers.dask
         self.executor = Executor(self.context, self.workers if cluster is None else DaskWorkers(cluster))
-        self.deliverer = Deliverer(self.context)
+        self.deliverer, self.senders = Deliverer(self.context), Senders()
         self.launcher = Launcher(self.context, self.workers)
         self.progress = progress
         self._lock = (
@@ -233,7 +234,8 @@ class Daemon:
         done += watch_self(self.context)
         done += dispatch_alerts(self.context) + propose_by_conditions(self.context) + dispatch_proposals(self.context)
         self.deliverer.drain()
-        sync_alertmanager(self.context)
+        sync_alertmanager(self.context, self.senders)
+        self.senders.wait_for_all()
         done += self.launcher.launch()
         self._wait_for_launches()
         done += verify_again(self.context, self.workers)
@@ -327,7 +329,7 @@ class Daemon:
             "dispatch": (lambda: (dispatch_alerts(self.context), dispatch_proposals(self.context)), 2),
             "conditions": (lambda: propose_by_conditions(self.context), daemons.LOOPS_S["conditions"]),
             "deliver": (self.deliverer.deliver, 2),
-            "alertmanager": (lambda: sync_alertmanager(self.context), daemons.LOOPS_S["alertmanager"]),
+            "alertmanager": (lambda: sync_alertmanager(self.context, self.senders), daemons.LOOPS_S["alertmanager"]),
             "launch": (self.launcher.launch, 2),
             "verify": (lambda: verify_again(self.context, self.workers), daemons.LOOPS_S["verify"]),
             "heartbeat": (self.heartbeat, self.context.configuration.workers.heartbeat_s),
@@ -408,7 +410,8 @@ class Daemon:
             return
         address = secrets.expand(self.context.loaded.configuration.heartbeat_url or url)
         allow_private = self.context.configuration.heartbeat_allow_private
-        outgoing.post(address, b"", {"user-agent": "production-monitor/1"}, allow_private=allow_private)
+        rules: outgoing.Rules = {"allow_private": allow_private, "network": self.context.network}
+        self.senders.start("heartbeat_url", lambda: outgoing.post(address, b"", {}, **rules))
 
     def recover(self, *, at_start: bool = False) -> None:
         """Put back what dead daemons left; on SQLite whoever holds the lock is alone, so at the start nothing is anybody's."""

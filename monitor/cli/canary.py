@@ -24,6 +24,7 @@ def canary(
     from monitor.alerting.channels import open_channel
     from monitor.demo.canary import fly
     from monitor.domain.ids import natural_id
+    from monitor.services.context import network_of
 
     loaded = shared.load_configuration(config) if channel is not None else None
     if loaded is not None and channel not in loaded.configuration.channels:
@@ -37,9 +38,9 @@ def canary(
         if loaded is not None and channel is not None:
             body = (Path(folder) / "received.jsonl").read_text().splitlines()[0].encode()
             try:
-                answer = open_channel(loaded.configuration.channels[channel], loaded.folder).send(
-                    natural_id("canary", folder), body
-                )
+                answer = open_channel(
+                    loaded.configuration.channels[channel], loaded.folder, network=network_of(loaded)
+                ).send(natural_id("canary", folder), body)
             except DeliveryError as error:
                 raise CanaryError(f"the canary's alert did not come out of {channel}: {error}") from None
             typer.echo(f"{channel} answered: {answer}")

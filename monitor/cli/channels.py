@@ -24,6 +24,7 @@ def test_channel(
     from monitor.alerting import message, routing
     from monitor.alerting.channels import open_channel
     from monitor.domain.ids import natural_id
+    from monitor.services.context import network_of
 
     loaded = shared.load_configuration(config)
     channels = loaded.configuration.channels
@@ -36,7 +37,7 @@ def test_channel(
         summary=f"this is a test of the channel {name}: nothing is wrong", since=now, happened_at=now, bad_windows=0,
     )  # fmt: skip
     typer.echo(
-        f"{name} answered: {open_channel(channels[name], loaded.folder).send(identity, message.body([facts]).encode())}"
+        f"{name} answered: {open_channel(channels[name], loaded.folder, network=network_of(loaded)).send(identity, message.body([facts]).encode())}"
     )
 
 

@@ -594,6 +594,7 @@ class MonitorConfig(Entry):
 
 
 Templates = dict[Literal["title", "text", "markdown", "html"], str]
+_TIMEOUT = "A delivery that takes longer, from looking up the name to the last byte of the answer, has failed."
 _TEMPLATES = "Jinja templates of your own, by `title`, `text`, `markdown`, `html`."
 
 
@@ -612,6 +613,7 @@ class WebhookChannel(Entry):
     )
     templates: Templates = Field({}, description=_TEMPLATES)
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
     retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
 
     @field_validator("url")
@@ -641,6 +643,7 @@ class AppriseChannel(Entry):
         True,
         description="Whether a picture of the distributions that changed most goes along, where the service takes attachments.",
     )
+    timeout: Length = Field(Duration(60, "s"), description=_TIMEOUT)
     templates: Templates = Field({}, description=_TEMPLATES)
     retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
 
@@ -651,6 +654,7 @@ class AlertmanagerChannel(Entry):
     type: Literal["alertmanager"] = Field(description="alertmanager")
     url: str = Field(description="Its base URL, such as http://alertmanager:9093.")
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
     retry_for: Length = Field(Duration(72, "h"), description="Not acted on: it is told again every minute.")
     templates: Templates = Field({}, description="Not acted on.")
 
@@ -662,6 +666,7 @@ class PagerDutyChannel(Entry):
     routing_key: str = Field(description="The integration key of the service.")
     url: str = Field("https://events.pagerduty.com/v2/enqueue", description="Where events are sent.")
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
     retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
     templates: Templates = Field({}, description=_TEMPLATES)
 
@@ -902,6 +907,26 @@ class Retention(Entry):
     )
 
 
+class Outgoing(Entry):
+    """The way out of this network, for channels, launchers and `heartbeat_url`."""
+
+    proxy: str = Field(
+        "",
+        description="An HTTP proxy, http://[user:password@]host:port: public addresses are asked through it, private ones (`allow_private`) directly.",
+    )
+    ca_file: str = Field(
+        "",
+        description="A file of certificate authorities (PEM) that vouch for receivers, beside the usual ones; relative to the configuration.",
+    )
+
+    @field_validator("proxy")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "${")):
+            raise ValueError("a proxy's address begins with http://; https:// receivers are asked through it, too")
+        return value
+
+
 class Digest(Entry):
     """A message a week: a quiet service must not look like a dead one."""
 
@@ -984,6 +1009,7 @@ class Configuration(Entry):
     silences: list[SilenceConfig] = Field([], description="What is muted when; `monitor silences` adds others.")
     time_intervals: dict[str, list[TimeIntervalConfig]] = Field({}, description="Recurring times, by name.")
     launchers: dict[str, Launcher] = Field({}, description="What starts retrainings, by name.")
+    outgoing: Outgoing = Field(Outgoing(), description="The way out of this network.")
     workers: Workers = Field(Workers(), description="The processes that evaluate windows.")
     retention: Retention = Field(Retention(), description="How long things are kept.")
     digest: Digest | None = Field(None, description="A message a week that says what was watched and found.")

@@ -14,6 +14,7 @@ import monitor
 from monitor.config import secrets
 from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig
 from monitor.domain.clock import Clock, SystemClock, boot_time_s
+from monitor.outgoing import Network
 from monitor.services.cache import cache_folder, sweep
 from monitor.services.fence import Fences
 from monitor.sources.spec import LabelSpec, LogSpec, Place
@@ -132,6 +133,11 @@ class Context:
         )
 
     @property
+    def network(self) -> Network:
+        """The way out of this machine's network, by its own file."""
+        return network_of(self.loaded)
+
+    @property
     def hash_key(self) -> str:
         """The key of the hashes that stand for sensitive values."""
         key = self.loaded.configuration.sensitive_key
@@ -158,6 +164,13 @@ class Context:
             labels=labels, ignore=tuple(columns.ignore), only=only, sensitive=tuple(columns.sensitive), sample_rows=config.sample.rows, seed=config.sample.seed,
             hash_key=self.hash_key,
         )  # fmt: skip
+
+
+def network_of(loaded: Loaded) -> Network:
+    """The way out of this network that a configuration describes, secrets filled in."""
+    outgoing = loaded.configuration.outgoing
+    ca_file = secrets.expand(outgoing.ca_file)
+    return Network(secrets.expand(outgoing.proxy), str(loaded.folder / Path(ca_file).expanduser()) if ca_file else "")
 
 
 def open_database(loaded: Loaded) -> Database:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -15,9 +15,10 @@ from structlog import get_logger
 
 from monitor.alerting.channels import open_channel
 from monitor.analysis.plots import picture, plots_of
-from monitor.config.model import AppriseChannel
+from monitor.config.model import AppriseChannel, FileChannel
 from monitor.errors import DeliveryError, MonitorError
 from monitor.services.context import Context
+from monitor.services.senders import Senders
 from monitor.storage import outbox, results, runs
 from monitor.storage.outbox import Letter
 
@@ -26,6 +27,8 @@ log = get_logger()
 BACKOFF = [timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 7200, 21600)]
 BACKOFF_LAST = timedelta(hours=12)
 _LEASE = timedelta(seconds=60)
+# How long receivers that answer at once may take when the service stops.
+_GRACE_S = 2.0
 # How many columns a picture shows.
 _PICTURED = 3
 
@@ -46,37 +49,43 @@ class Deliverer:
     """Sends notifications on threads of its own, one at a time a channel: a slow receiver delays no other."""
 
     context: Context
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="deliver"))
-    _sending: dict[str, Future[None]] = field(default_factory=dict)
+    _senders: Senders = field(default_factory=Senders)
     delivered: int = 0
     failed: int = 0
 
     def deliver(self) -> int:
         """Start what may be sent now; how many."""
         started = 0
-        self._sending = {channel: future for channel, future in self._sending.items() if not future.done()}
         while not self.context.stopping.is_set():
-            busy = [*self._sending, *self.context.foreign_channels()]
+            busy = [*self._senders.busy, *self.context.foreign_channels()]
             letter = self.context.database.transact(
-                outbox.claim, self.context.owner, _LEASE, self.context.clock.now(), busy
+                outbox.claim, self.context.owner, self._lease(), self.context.clock.now(), busy
             )
             if letter is None:
                 return started
-            self._sending[letter.channel] = self._pool.submit(self._send, letter)
+            self._senders.start(letter.channel, partial(self._send, letter))
             started += 1
         return started
+
+    def _lease(self) -> timedelta:
+        """How long a letter is this daemon's: longer than any channel's deadline, else it would be sent twice."""
+        channels = self.context.configuration.channels.values()
+        limits = [each.timeout.approximate() for each in channels if not isinstance(each, FileChannel)]
+        return max(limits, default=_LEASE) + _LEASE
 
     def drain(self) -> int:
         """Send until nothing more may be sent now; how many were tried."""
         tried = 0
-        while self.deliver():
-            tried += len(self._sending)
-            wait(list(self._sending.values()))
+        while (started := self.deliver()) or (self._senders.busy and not self.context.stopping.is_set()):
+            tried += started
+            self._senders.wait_for_one()
         return tried
 
     def close(self) -> None:
-        """Wait for what is being sent."""
-        self._pool.shutdown(wait=True)
+        """Wait a moment for what is being sent; what a slow receiver has not taken by then is sent again by whoever starts next, with the same id."""
+        left = self._senders.wait_for_all(_GRACE_S)
+        if left:
+            log.warning("deliveries_left", channels=left)
 
     def _send(self, letter: Letter) -> None:
         try:
@@ -86,7 +95,7 @@ class Deliverer:
             picture = None
             if isinstance(config, AppriseChannel) and config.images:
                 picture = self.context.database.read(picture_of, json.loads(letter.body))
-            channel = open_channel(config, self.context.loaded.folder, picture)
+            channel = open_channel(config, self.context.loaded.folder, picture, self.context.network)
             answer = channel.send(letter.uuid, letter.body.encode())
         except Exception as error:  # a channel's surprise must not end the loop; it is a failed attempt like any other
             self._failed(letter, error)

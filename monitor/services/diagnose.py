@@ -9,14 +9,16 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import monitor
 from monitor.alerting.channels import open_channel
 from monitor.config.load import find, load
+from monitor.config.model import AnyChannel, Loaded
 from monitor.errors import MonitorError
 from monitor.services.check_sources import check_sources
-from monitor.services.context import open_database
+from monitor.services.context import network_of, open_database
 from monitor.services.set_aside import dead_letters_of
 from monitor.storage import daemons
 from monitor.storage.database import Database
@@ -56,8 +58,12 @@ def diagnose(config: str | None) -> list[Diagnosis]:
         advice = "none is configured: alerts reach nobody; add `channels:` and name one in alerts.channels"
         found.append(Diagnosis("channels", False, advice))
     for name, channel in loaded.configuration.channels.items():
-        found.append(_tried(f"channel {name}", lambda channel=channel: open_channel(channel, loaded.folder).reach()))  # type: ignore[misc]
+        found.append(_tried(f"channel {name}", partial(_reach, channel, loaded)))
     return found
+
+
+def _reach(config: AnyChannel, loaded: Loaded) -> str:
+    return open_channel(config, loaded.folder, network=network_of(loaded)).reach()
 
 
 def _tried(name: str, look: Callable[[], str]) -> Diagnosis:

@@ -190,7 +190,9 @@ class Launcher:
             self._move(request_id, attempt, "running", f"starting it by {config.type}")
             timeout_s, every_s = (each.approximate().total_seconds() for each in (config.timeout, config.poll_every))
             try:
-                outcome, why = follow(open_remote(config), request, timeout_s, every_s, self.context.stopping)
+                outcome, why = follow(
+                    open_remote(config, self.context.network), request, timeout_s, every_s, self.context.stopping
+                )
             except LaunchError as error:
                 return Outcome(False, str(error))
             if outcome is None:
@@ -203,6 +205,7 @@ class Launcher:
                     expand(config.secret) if config.secret else None,
                     request,
                     allow_private=config.allow_private,
+                    network=self.context.network,
                 )
             except DeliveryError as error:
                 return Outcome(False, f"the launcher could not be reached: {error}")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.alerting import routing
+from monitor.alerting.channels import open_channel
 from monitor.alerting.channels.alertmanager import Alertmanager, Posted
 from monitor.config.model import AlertmanagerChannel
-from monitor.config.secrets import expand
 from monitor.errors import MonitorError
 from monitor.services.context import Context
 from monitor.services.dispatch_alerts import Round, addressed
+from monitor.services.senders import Senders
 from monitor.storage import alerts
 from monitor.storage.daemons import LOOPS_S
 
@@ -22,20 +24,25 @@ log = get_logger()
 _LASTS, _TOLD = timedelta(seconds=5 * LOOPS_S["alertmanager"]), timedelta(hours=1)
 
 
-def sync_alertmanager(context: Context) -> int:
-    """Tell each Alertmanager what fires and what ended lately; how many of them were told."""
-    told = 0
+def sync_alertmanager(context: Context, senders: Senders) -> int:
+    """Begin to tell each Alertmanager what fires and what ended lately, on a thread of its own; how many there are to be told."""
+    begun = 0
     for name in context.configuration.channels:
         channel = context.channel(name)
         if isinstance(channel, AlertmanagerChannel):
-            try:
-                posted = context.database.read(_state, context, name)
-                if posted:
-                    Alertmanager(expand(channel.url), allow_private=channel.allow_private).post(posted)
-                    told += 1
-            except MonitorError as error:
-                log.error("alertmanager_not_told", channel=name, error=str(error))
-    return told
+            posted = context.database.read(_state, context, name)
+            if posted:
+                begun += senders.start(name, partial(_tell, context, name, channel, posted))
+    return begun
+
+
+def _tell(context: Context, name: str, config: AlertmanagerChannel, posted: list[Posted]) -> None:
+    try:
+        channel = open_channel(config, context.loaded.folder, network=context.network)
+        assert isinstance(channel, Alertmanager)
+        channel.post(posted)
+    except MonitorError as error:
+        log.error("alertmanager_not_told", channel=name, error=str(error))
 
 
 def _state(session: Session, context: Context, channel: str) -> list[Posted]:

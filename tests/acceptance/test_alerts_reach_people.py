@@ -18,6 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from monitor.services.senders import Senders
 from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.storage import silences
 from tests.alerting import NOW, Service
@@ -384,7 +385,9 @@ def test_a_real_alertmanager_holds_what_fires_and_lets_go_of_what_is_over(projec
             channels = {"ops": {"type": "alertmanager", "url": base, "allow_private": True}}
             service = Service(project, {"churn": {"tags": {"team": "growth"}}}, channels=channels)
             service.event("churn", "performance", summary="roc_auc fell")
-            assert sync_alertmanager(service.context) == 1
+            senders = Senders()
+            assert sync_alertmanager(service.context, senders) == 1
+            assert senders.wait_for_all(20) == []
             (held,) = get("/api/v2/alerts")
             wanted = {
                 "alertname": "ModelPerformance",
@@ -396,7 +399,7 @@ def test_a_real_alertmanager_holds_what_fires_and_lets_go_of_what_is_over(projec
             assert wanted.items() <= held["labels"].items()
             assert held["annotations"]["summary"] == "roc_auc fell"
             service.event("churn", "performance", "resolved")
-            sync_alertmanager(service.context)
+            sync_alertmanager(service.context, senders)
             wait_until(lambda: get("/api/v2/alerts") == [])
         finally:
             process.terminate()

@@ -54,9 +54,11 @@ def test_the_dead_mans_switch_is_fed_only_while_every_loop_comes_round(project: 
     project.values["heartbeat_allow_private"] = True
     with Daemon(project.loaded(), catches_up=False) as daemon:
         daemon.tell_alive()
+        assert daemon.senders.wait_for_all(20) == []
         assert len(receiver.received) == 1
         daemon._ticks["plan"] = -3600.0
         daemon.tell_alive()
+        assert daemon.senders.busy == []
         assert len(receiver.received) == 1
         daemon.heartbeat()
     [(loops,)] = project.query("SELECT loops FROM daemons")

@@ -14,27 +14,28 @@ from monitor.alerting.channels.webhook import Webhook
 from monitor.config.model import (
     AlertmanagerChannel,
     AnyChannel,
+    AppriseChannel,
     CommandChannel,
     FileChannel,
     PagerDutyChannel,
-    WebhookChannel,
 )
 from monitor.config.secrets import expand
+from monitor.outgoing import DIRECT, Network, Rules
 
 
-def open_channel(config: AnyChannel, folder: Path, picture: bytes | None = None) -> Channel:
+def open_channel(config: AnyChannel, folder: Path, picture: bytes | None = None, network: Network = DIRECT) -> Channel:
     """The channel that a configuration describes, secrets filled in. folder: what relative paths are relative to. picture: a PNG to send along."""
-    if isinstance(config, WebhookChannel):
-        given = [config.secret] if isinstance(config.secret, str) else config.secret or []
-        return Webhook(
-            expand(config.url), [expand(each) for each in given], config.format, allow_private=config.allow_private
-        )
-    if isinstance(config, AlertmanagerChannel):
-        return Alertmanager(expand(config.url), allow_private=config.allow_private)
-    if isinstance(config, PagerDutyChannel):
-        return PagerDuty(expand(config.url), expand(config.routing_key), allow_private=config.allow_private)
     if isinstance(config, FileChannel):
         return File(folder / Path(expand(config.path)).expanduser())
+    timeout_s = config.timeout.approximate().total_seconds()
     if isinstance(config, CommandChannel):
-        return Command([expand(each) for each in config.command], folder, config.timeout.approximate().total_seconds())
-    return AppriseSender(expand(config.url), picture)
+        return Command([expand(each) for each in config.command], folder, timeout_s)
+    if isinstance(config, AppriseChannel):
+        return AppriseSender(expand(config.url), picture, timeout_s, network)
+    rules: Rules = {"allow_private": config.allow_private, "deadline_s": timeout_s, "network": network}
+    if isinstance(config, AlertmanagerChannel):
+        return Alertmanager(expand(config.url), **rules)
+    if isinstance(config, PagerDutyChannel):
+        return PagerDuty(expand(config.url), expand(config.routing_key), **rules)
+    given = [config.secret] if isinstance(config.secret, str) else config.secret or []
+    return Webhook(expand(config.url), [expand(each) for each in given], config.format, **rules)

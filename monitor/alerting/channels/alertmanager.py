@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 from monitor import outgoing
 
@@ -25,8 +25,8 @@ class Posted:
 class Alertmanager:
     """An Alertmanager by its base URL."""
 
-    def __init__(self, url: str, *, allow_private: bool) -> None:
-        self._url, self._allow_private = url.rstrip("/"), allow_private
+    def __init__(self, url: str, **rules: Unpack[outgoing.Rules]) -> None:
+        self._url, self._rules = url.rstrip("/"), rules
 
     def post(self, alerts: Sequence[Posted]) -> str:
         """Tell the state of alerts. Raises DeliveryError."""
@@ -38,9 +38,7 @@ class Alertmanager:
             for each in alerts
         ]  # fmt: skip
         headers = {"content-type": "application/json", "user-agent": "production-monitor/1"}
-        answer = outgoing.post(
-            f"{self._url}/api/v2/alerts", json.dumps(content).encode(), headers, allow_private=self._allow_private
-        )
+        answer = outgoing.post(f"{self._url}/api/v2/alerts", json.dumps(content).encode(), headers, **self._rules)
         return f"{answer.status} in {answer.seconds:.2f} s"
 
     def send(self, notification_id: str, body: bytes) -> str:
@@ -52,4 +50,4 @@ class Alertmanager:
 
     def reach(self) -> str:
         """Connect to the host."""
-        return outgoing.reach(self._url, allow_private=self._allow_private)
+        return outgoing.reach(self._url, **self._rules)

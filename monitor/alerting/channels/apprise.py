@@ -1,73 +1,83 @@
-"""Any service that Apprise knows (Slack, Teams, e-mail, PagerDuty, …), by its URL. Apprise opens its own connections."""
+"""Any service that Apprise knows (Slack, Teams, e-mail, PagerDuty, …), by its URL. Apprise opens its own connections, in a process of its own that can be ended."""
 
 from __future__ import annotations
 
 import json
-import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
+from certifi import where as usual_authorities
+
+from monitor.alerting.channels.process import end
 from monitor.errors import DeliveryError
+from monitor.outgoing import DIRECT, Network
+
+# A script without this package, so that it starts fast; `-P` keeps this folder, in which `apprise.py` lies, from hiding Apprise.
+_SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("apprise_process.py"))]
+_STARTS_S = 60.0
 
 
 class AppriseSender:
     """One Apprise URL. picture: a PNG that goes along, where the service takes attachments."""
 
-    def __init__(self, url: str, picture: bytes | None = None) -> None:
-        self._url, self._picture = url, picture
+    def __init__(
+        self, url: str, picture: bytes | None = None, timeout_s: float = _STARTS_S, network: Network = DIRECT
+    ) -> None:
+        self._url, self._picture, self._timeout_s, self._network = url, picture, timeout_s, network
 
     def send(self, notification_id: str, body: bytes) -> str:
-        """Hand title and text to Apprise. Raises DeliveryError where it says that it failed."""
-        import apprise
-
+        """Hand title and text to Apprise. Raises DeliveryError where it says that it failed, or does not end in time."""
         del notification_id
         message = json.loads(body)
-        sender = self._sender()
-        kind = {"critical": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING}.get(
-            message["alert"]["severity"], apprise.NotifyType.INFO
-        )
+        kind = {"critical": "failure", "warning": "warning"}.get(message["alert"]["severity"], "info")
         if message["alert"]["state"] == "resolved":
-            kind = apprise.NotifyType.SUCCESS
-        with _LastLog() as heard, TemporaryDirectory(prefix="monitor-") as folder:
+            kind = "success"
+        with TemporaryDirectory(prefix="monitor-") as folder:
             attached = None
             if self._picture is not None:
                 attached = str(Path(folder) / "distributions.png")
                 Path(attached).write_bytes(self._picture)
-            delivered = sender.notify(title=message["title"], body=message["text"], notify_type=kind, attach=attached)
-        if not delivered:
-            raise DeliveryError(f"Apprise could not deliver: {heard.text or 'the service refused'}")
-        return "accepted"
+            return self._ask(
+                folder, {"title": message["title"], "body": message["text"], "type": kind, "attach": attached}
+            )
 
     def reach(self) -> str:
         """See that Apprise knows this kind of URL: whether somebody answers shows a test message alone."""
-        self._sender()
-        return "the address has a form that Apprise knows"
+        with TemporaryDirectory(prefix="monitor-") as folder:
+            return self._ask(folder, None)
 
-    def _sender(self) -> Any:
-        import apprise  # takes a while to import, and few installations use it
+    def _ask(self, folder: str, message: dict[str, str | None] | None) -> str:
+        """Let Apprise send a message, or only read its URL, which may hold secrets and so goes by standard input."""
+        process = subprocess.Popen(  # noqa: S603 - our own script
+            _SCRIPT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, env=self._environment(folder)
+        )  # fmt: skip
+        try:
+            request = {"url": self._url, "message": message, "timeout_s": self._timeout_s}
+            output, _ = process.communicate(json.dumps(request).encode(), timeout=self._timeout_s)
+        except subprocess.TimeoutExpired:
+            end(process)
+            raise DeliveryError(f"Apprise took longer than {self._timeout_s:.0f} s") from None
+        try:
+            answer = json.loads(output.splitlines()[-1])
+        except (ValueError, IndexError):
+            raise DeliveryError(f"Apprise ended with {process.returncode} and said nothing") from None
+        if answer["error"]:
+            raise DeliveryError(answer["error"], permanent=answer["permanent"])
+        return str(answer["text"])
 
-        sender = apprise.Apprise()
-        if not sender.add(self._url):
-            raise DeliveryError(
-                "Apprise does not know this kind of URL; see its documentation for the service's form", permanent=True
-            )
-        return sender
-
-
-class _LastLog(logging.Handler):
-    """Apprise tells the reason of a failure only in its log."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.text = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()[:300]
-
-    def __enter__(self) -> _LastLog:
-        logging.getLogger("apprise").addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("apprise").removeHandler(self)
+    def _environment(self, folder: str) -> dict[str, str]:
+        """Where Apprise's libraries look for the way out of this network."""
+        found = dict(os.environ)
+        if self._network.proxy:
+            found |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), self._network.proxy)
+        if self._network.ca_file:
+            both = Path(folder) / "authorities.pem"
+            try:
+                both.write_bytes(Path(usual_authorities()).read_bytes() + b"\n" + Path(self._network.ca_file).read_bytes())  # fmt: skip
+            except OSError as error:
+                raise DeliveryError(f"outgoing.ca_file: {error}") from None
+            found |= dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(both))
+        return found

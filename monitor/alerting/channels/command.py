@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.alerting.channels.process import end
 from monitor.errors import DeliveryError
 
 
@@ -30,8 +30,7 @@ class Command:
         try:
             output, _ = process.communicate(body, timeout=self._timeout_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            end(process)
             raise DeliveryError(f"the command took longer than {self._timeout_s:.0f} s") from None
         last = output.decode(errors="replace").strip().splitlines()[-1:] or [""]
         if process.returncode != 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from monitor import outgoing
 
@@ -12,11 +12,13 @@ from monitor import outgoing
 class Webhook:
     """A URL that takes a signed POST. form: `monitor`, `alertmanager` or `cloudevents`."""
 
-    def __init__(self, url: str, secrets: Sequence[str], form: str = "monitor", *, allow_private: bool) -> None:
+    def __init__(
+        self, url: str, secrets: Sequence[str], form: str = "monitor", **rules: Unpack[outgoing.Rules]
+    ) -> None:
         self._url = url
         self._secrets = secrets
         self._form = form
-        self._allow_private = allow_private
+        self._rules = rules
 
     def send(self, notification_id: str, body: bytes) -> str:
         """POST the body; success is a 2xx. Raises DeliveryError otherwise."""
@@ -24,14 +26,12 @@ class Webhook:
         if self._form != "monitor":
             form = as_alertmanager if self._form == "alertmanager" else as_cloud_event
             text = json.dumps(form(notification_id, json.loads(body)), ensure_ascii=False)
-        answer = outgoing.post_signed(
-            self._url, notification_id, text, self._secrets, allow_private=self._allow_private
-        )
+        answer = outgoing.post_signed(self._url, notification_id, text, self._secrets, **self._rules)
         return f"{answer.status} in {answer.seconds:.2f} s: {answer.text[:200]}".rstrip(": ")
 
     def reach(self) -> str:
         """Connect to the host."""
-        return outgoing.reach(self._url, allow_private=self._allow_private)
+        return outgoing.reach(self._url, **self._rules)
 
 
 def as_cloud_event(notification_id: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,16 @@ import base64
 
 from monitor.config.model import AirflowLauncher, DatabricksLauncher, RemoteLauncher
 from monitor.config.secrets import expand
+from monitor.outgoing import DIRECT, Network, Rules
 from monitor.retraining.launchers.airflow import Airflow
 from monitor.retraining.launchers.databricks import Databricks
 from monitor.retraining.launchers.github import GitHub
 from monitor.retraining.launchers.remote import Remote
 
 
-def open_remote(config: RemoteLauncher) -> Remote:
+def open_remote(config: RemoteLauncher, network: Network = DIRECT) -> Remote:
     """The launcher that a configuration describes, secrets filled in."""
+    rules: Rules = {"allow_private": config.allow_private, "network": network}
     if isinstance(config, AirflowLauncher):
         headers = {"authorization": f"Bearer {expand(config.token)}"} if config.token else {}
         if config.user:
@@ -25,10 +27,10 @@ def open_remote(config: RemoteLauncher) -> Remote:
             headers,
             config.api_version,
             config.result_task,
-            allow_private=config.allow_private,
+            **rules,
         )
     if isinstance(config, DatabricksLauncher):
-        return Databricks(expand(config.host), config.job_id, expand(config.token), allow_private=config.allow_private)
+        return Databricks(expand(config.host), config.job_id, expand(config.token), **rules)
     return GitHub(
-        expand(config.api), config.repository, expand(config.token), config.workflow, config.ref, config.event_type, allow_private=config.allow_private
+        expand(config.api), config.repository, expand(config.token), config.workflow, config.ref, config.event_type, **rules
     )  # fmt: skip

@@ -6,7 +6,7 @@ The request's id is the DAG run's, so that the same one is never started twice: 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Unpack
 
 from monitor import outgoing
 from monitor.retraining.request import Outcome, parse_outcome
@@ -16,11 +16,17 @@ class Airflow:
     """A DAG. result_task: the task whose return value is the outcome as JSON, '' for none."""
 
     def __init__(
-        self, url: str, dag: str, headers: dict[str, str], version: int, result_task: str, *, allow_private: bool
+        self,
+        url: str,
+        dag: str,
+        headers: dict[str, str],
+        version: int,
+        result_task: str,
+        **rules: Unpack[outgoing.Rules],
     ) -> None:
         self._runs = f"{url.rstrip('/')}/api/v{version}/dags/{dag}/dagRuns"
         self._version, self._result_task = version, result_task
-        self._headers, self._allow_private = headers | {"content-type": "application/json"}, allow_private
+        self._headers, self._rules = headers | {"content-type": "application/json"}, rules
 
     def start(self, request: dict[str, Any]) -> str:
         """Make a DAG run with the request as its `conf`; 409 says that it is there."""
@@ -32,14 +38,14 @@ class Airflow:
             self._runs,
             json.dumps(body).encode(),
             self._headers,
-            allow_private=self._allow_private,
             accepted=(409,),
+            **self._rules,
         )
         return str(request["id"])
 
     def ask(self, handle: str) -> Outcome | None:
         """The run's state: success and failed are ends."""
-        answer = outgoing.get(f"{self._runs}/{handle}", self._headers, allow_private=self._allow_private)
+        answer = outgoing.get(f"{self._runs}/{handle}", self._headers, **self._rules)
         state = answer.json().get("state")
         if state == "failed":
             return Outcome(False, f"the DAG run {handle} failed")
@@ -49,5 +55,5 @@ class Airflow:
         if not self._result_task:
             return Outcome(True, f"the DAG run {handle} succeeded")
         url = f"{self._runs}/{handle}/taskInstances/{self._result_task}/xcomEntries/return_value"
-        value = outgoing.get(url, self._headers, allow_private=self._allow_private).json().get("value")
+        value = outgoing.get(url, self._headers, **self._rules).json().get("value")
         return parse_outcome(value if isinstance(value, str) else json.dumps(value))

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -40,7 +41,11 @@ def launch(command: list[str], request: dict[str, Any], folder: Path, timeout_s:
             given, waited = None, waited + 0.5
             if stop.is_set() or waited >= timeout_s:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+                for pipe in (process.stdin, process.stdout):  # not waited for: what has left the group may hold it open
+                    if pipe is not None:
+                        with suppress(OSError):
+                            pipe.close()
+                process.wait()
                 why = "the daemon was stopped" if stop.is_set() else f"it took longer than {timeout_s:.0f} s"
                 return Outcome(False, f"the command was ended: {why}")
     if process.returncode != 0:

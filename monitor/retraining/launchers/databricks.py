@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Unpack
 
 from monitor import outgoing
 from monitor.retraining.request import Outcome, parse_outcome
@@ -14,8 +14,8 @@ _ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 class Databricks:
     """A job of a workspace. What its notebook returns by `dbutils.notebook.exit` is the outcome, if it is JSON."""
 
-    def __init__(self, host: str, job_id: int, token: str, *, allow_private: bool) -> None:
-        self._api, self._job_id, self._allow_private = f"{host.rstrip('/')}/api/2.1/jobs", job_id, allow_private
+    def __init__(self, host: str, job_id: int, token: str, **rules: Unpack[outgoing.Rules]) -> None:
+        self._api, self._job_id, self._rules = f"{host.rstrip('/')}/api/2.1/jobs", job_id, rules
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
     def start(self, request: dict[str, Any]) -> str:
@@ -25,9 +25,7 @@ class Databricks:
             "idempotency_token": request["id"],
             "job_parameters": {"request": json.dumps(request)},
         }
-        answer = outgoing.send(
-            "POST", f"{self._api}/run-now", json.dumps(body).encode(), self._headers, allow_private=self._allow_private
-        )
+        answer = outgoing.send("POST", f"{self._api}/run-now", json.dumps(body).encode(), self._headers, **self._rules)
         return str(answer.json()["run_id"])
 
     def ask(self, handle: str) -> Outcome | None:
@@ -52,6 +50,6 @@ class Databricks:
 
     def _get(self, what: str, run: str) -> dict[str, Any]:
         found: dict[str, Any] = outgoing.get(
-            f"{self._api}/runs/{what}?run_id={run}", self._headers, allow_private=self._allow_private
+            f"{self._api}/runs/{what}?run_id={run}", self._headers, **self._rules
         ).json()
         return found

@@ -7,7 +7,7 @@ its end is seen. A repository dispatch can be asked nothing: it is tried once, a
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Unpack
 
 from monitor import outgoing
 from monitor.retraining.request import Outcome
@@ -17,7 +17,14 @@ class GitHub:
     """A workflow of a repository, or with `workflow` '' the event `event_type`."""
 
     def __init__(
-        self, api: str, repository: str, token: str, workflow: str, ref: str, event_type: str, *, allow_private: bool
+        self,
+        api: str,
+        repository: str,
+        token: str,
+        workflow: str,
+        ref: str,
+        event_type: str,
+        **rules: Unpack[outgoing.Rules],
     ) -> None:
         self._base, self._workflow, self._ref, self._event_type = (
             f"{api.rstrip('/')}/repos/{repository}",
@@ -25,7 +32,7 @@ class GitHub:
             ref,
             event_type,
         )
-        self._allow_private = allow_private
+        self._rules = rules
         self._headers = {
             "authorization": f"Bearer {token}", "accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28",
             "content-type": "application/json", "user-agent": "production-monitor/1",
@@ -52,10 +59,8 @@ class GitHub:
 
     def _run(self, request_id: str) -> dict[str, Any] | None:
         url = f"{self._base}/actions/workflows/{self._workflow}/runs?event=workflow_dispatch&per_page=100"
-        found = outgoing.get(url, self._headers, allow_private=self._allow_private).json().get("workflow_runs", [])
+        found = outgoing.get(url, self._headers, **self._rules).json().get("workflow_runs", [])
         return next((run for run in found if request_id in str(run.get("display_title", ""))), None)
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
-        outgoing.send(
-            "POST", f"{self._base}/{path}", json.dumps(body).encode(), self._headers, allow_private=self._allow_private
-        )
+        outgoing.send("POST", f"{self._base}/{path}", json.dumps(body).encode(), self._headers, **self._rules)

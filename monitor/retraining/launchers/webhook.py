@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Unpack
 
 from monitor import outgoing
 
 
-def launch(url: str, secret: str | None, request: dict[str, Any], *, allow_private: bool) -> None:
+def launch(url: str, secret: str | None, request: dict[str, Any], **rules: Unpack[outgoing.Rules]) -> None:
     """POST the request; its id is the idempotency key, so that the same launch may be repeated. Raises DeliveryError."""
     body = json.dumps({"type": "retraining.requested", "request": request}, ensure_ascii=False)
-    outgoing.post_signed(url, request["id"], body, [secret] if secret else [], allow_private=allow_private)
+    outgoing.post_signed(url, request["id"], body, [secret] if secret else [], **rules)

@@ -1,0 +1,46 @@
+"""Run as a script: sends one message by Apprise. JSON on standard input and output, see `apprise.AppriseSender`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import sys
+from typing import Any
+
+import apprise
+
+_UNKNOWN = "Apprise does not know this kind of URL; see its documentation for the service's form"
+
+
+class _LastLog(logging.Handler):
+    """Apprise tells the reason of a failure only in its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.text = record.getMessage()[:300]
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What became of a request: `text`, or `error` and whether it is `permanent`."""
+    signal.alarm(math.ceil(request["timeout_s"]))  # it ends by itself where whoever started it is gone
+    sender, heard, message = apprise.Apprise(), _LastLog(), request["message"]
+    logging.getLogger("apprise").addHandler(heard)
+    if not sender.add(request["url"]):
+        return {"text": "", "error": _UNKNOWN, "permanent": True}
+    if message is None:
+        return {"text": "the address has a form that Apprise knows", "error": "", "permanent": False}
+    delivered = sender.notify(
+        title=message["title"], body=message["body"], notify_type=message["type"], attach=message["attach"]
+    )
+    failed = "" if delivered else f"Apprise could not deliver: {heard.text or 'the service refused'}"
+    return {"text": "accepted", "error": failed, "permanent": False}
+
+
+if __name__ == "__main__":
+    print(json.dumps(answer(json.load(sys.stdin))))
