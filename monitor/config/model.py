@@ -967,6 +967,11 @@ class Web(Entry):
         [], description="Host names under which it is reached, beside those of the address and of `external_url`."
     )
     requests_per_minute: int = Field(1200, ge=1, description="Of one address; more are answered with 429.")
+    connections_per_client: int = Field(
+        100,
+        ge=5,
+        description="Of one address (of IPv6, one /64 network) other than `trusted_proxies`; where there are more, the oldest on which no request is in work are closed. On four of five a request may be in work.",
+    )
     body_limit_mb: int = Field(32, ge=1, description="The largest body of a request, also once it is unpacked.")
     decoded_limit_mb: int = Field(
         128,

@@ -33,6 +33,7 @@ from monitor.services.context import Context
 from monitor.services.workers import Workers
 from monitor.web import access, health, pages
 from monitor.web.api import ROUTER
+from monitor.web.connections import Limits
 from monitor.web.site import HERE, AnyRequest, Site, page
 
 log = get_logger()
@@ -71,13 +72,15 @@ def create_app(context: Context, workers: Workers, web: Web) -> ASGIApp:
             Unstorable: _unstorable,
             Exception: _surprised,
         },
-        middleware=[RateLimitConfig(("minute", web.requests_per_minute), exclude=["^/static"]).middleware],
+        middleware=[
+            RateLimitConfig(("minute", web.requests_per_minute), exclude=["^/static", "^/healthz$"]).middleware
+        ],
         compression_config=CompressionConfig(backend="gzip", minimum_size=1000),
         request_max_body_size=web.body_limit_mb * 2**20,
         openapi_config=_OPENAPI,
         logging_config=None,
     )
-    return access.Access(app, context, web)
+    return Limits(access.Access(app, context, web), web.root_path, web.connections_per_client)
 
 
 def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:

@@ -14,6 +14,7 @@ from monitor.errors import UsageError
 from monitor.services.context import Context
 from monitor.services.workers import Workers
 from monitor.storage import people
+from monitor.web import connections
 from monitor.web.app import create_app
 
 log = get_logger()
@@ -71,7 +72,7 @@ class WebServer:
             config = uvicorn.Config(
                 create_app(self._context, self._workers, self._web), log_config=None, access_log=False, server_header=False, lifespan="off",
                 proxy_headers=bool(self._web.trusted_proxies), forwarded_allow_ips=self._web.trusted_proxies, timeout_graceful_shutdown=5,
-                timeout_keep_alive=30, limit_concurrency=500,
+                timeout_keep_alive=30, ws="none", http=connections.protocol(self._web.connections_per_client, self._web.trusted_proxies),
             )  # fmt: skip
             self._server = uvicorn.Server(config)
             log.info("web_started", address=self.url)
