@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from monitor.domain.text import printable
+
 
 def configure(form: str, level: str) -> None:
     """Log to standard error. form: `console` or `json`; level: `debug` to `error`."""
@@ -15,6 +17,7 @@ def configure(form: str, level: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _printable,
     ]
     if form == "json":
         renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -27,3 +30,8 @@ def configure(form: str, level: str) -> None:
         cache_logger_on_first_use=False,
     )
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def _printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What receivers, launchers and logs say, as terminals can be shown it."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}

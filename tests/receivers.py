@@ -108,11 +108,17 @@ ENDLESS = [continues, drips_a_header, drips_headers, drips_a_chunk, takes_nothin
 
 def says_ok(connection: socket.socket) -> None:
     """Reads a request and answers 200."""
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Reads a request; its body."""
     head, _, body = _read_until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")
     length = next((int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length")), 0)  # fmt: skip
     while len(body) < length:
         body += connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    return body
 
 
 def _read_until(connection: socket.socket, mark: bytes) -> bytes:

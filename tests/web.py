@@ -111,6 +111,17 @@ def served(project: Project, users: Sequence[str] = (), **web: Any) -> Iterator[
     workers.close()
 
 
+class From(requests.adapters.HTTPAdapter):
+    """Connects from one address of this machine."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, source_address=(self._source, 0), **more)
+
+
 def answers(url: str) -> bool:
     try:
         return bool(url) and requests.get(f"{url}/healthz", timeout=1).ok

@@ -18,6 +18,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from monitor.domain.checks import Kind, Severity
+from monitor.domain.text import printable
 from monitor.errors import UsageError
 
 FIRST_LINE = 110
@@ -173,6 +174,10 @@ def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime
     return [section for section in found if section.lines]
 
 
+def _printable(section: Section) -> Section:
+    return Section(section.heading, [printable(line) for line in section.lines])
+
+
 def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     zone = ZoneInfo(facts.timezone)
     windows = (
@@ -234,7 +239,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
 def written(told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[Inside] = (), again_at: datetime | None = None, templates: Mapping[str, str] | None = None) -> Message:  # fmt: skip
     """The message. templates: of a channel's own, by `title`, `text`, `markdown`, `html`. Raises UsageError for one that fails."""
     values = {
-        "title": title(told), "sections": sections(told, inside, again_at), "group": list(group),
+        "title": printable(title(told)), "sections": [_printable(section) for section in sections(told, inside, again_at)], "group": list(group),
         "alert": _alert(told[0]), "alerts": [_alert(facts) for facts in told],
     }  # fmt: skip
     found = {}

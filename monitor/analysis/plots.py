@@ -11,6 +11,8 @@ from typing import Any
 
 import zstandard
 
+from monitor.domain.text import shown
+
 Plot = Mapping[str, Any]
 REFERENCE, WINDOW = "#5b6b7b", "#d1495b"
 _MOST, _WORDS = 12, 24
@@ -71,8 +73,7 @@ def picture(plots: Mapping[str, Plot], columns: Sequence[str]) -> bytes | None:
 
 def _text(name: object) -> str:
     """A name as matplotlib writes it: short, a dollar sign no formula."""
-    text = str(name)
-    return (text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…").replace("$", r"\$")
+    return shown(name, _WORDS).replace("$", r"\$")
 
 
 def middles(edges: Sequence[float]) -> list[float]:

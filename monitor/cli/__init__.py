@@ -23,6 +23,7 @@ from monitor.cli import (
     references,
     retraining,
     runs,
+    shared,
     silences,
     status,
     validate,
@@ -85,7 +86,7 @@ def main() -> None:
     try:
         app()
     except MonitorError as error:
-        typer.echo(f"monitor: {error}", err=True)
+        shared.say(f"monitor: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -76,26 +76,26 @@ def show_alert(
         shared.show([found], (), True, "")
         return
     ended = f", ended {found['ended']:%Y-%m-%d %H:%M} UTC" if found["ended"] else ""
-    typer.echo(
+    shared.say(
         f"alert {found['id']}\n  {found['kind']}, {found['state']}, {found['severity']}; since {found['since']:%Y-%m-%d %H:%M} UTC{ended}; {found['bad_windows']} bad windows\n  {found['summary']}"
     )
     if found["quiet"]:
-        typer.echo(f"  not told now: {found['quiet']}")
-    typer.echo("timeline")
+        shared.say(f"  not told now: {found['quiet']}")
+    shared.say("timeline")
     for event in found["timeline"]:
         said = [str(event["detail"][key]) for key in ("verdict", "by", "note", "until") if event["detail"].get(key)]
         detail = f" ({', '.join(said)})" if said else ""
-        typer.echo(
+        shared.say(
             f"  {event['at']:%Y-%m-%d %H:%M}  {event['event']:12} {event['severity']:9} {event['summary']}{detail}"
         )
-    typer.echo("findings of the last run that made it so")
+    shared.say("findings of the last run that made it so")
     for finding in found["findings"]:
-        typer.echo(f"  {finding['severity']:9} {finding['explanation']}")
-    typer.echo("deliveries")
+        shared.say(f"  {finding['severity']:9} {finding['explanation']}")
+    shared.say("deliveries")
     for row in found["deliveries"]:
-        typer.echo(f"  {row['channel']}: {row['status']}, {row['attempts']} attempts {row['error']}".rstrip())
+        shared.say(f"  {row['channel']}: {row['status']}, {row['attempts']} attempts {row['error']}".rstrip())
     if found["run"]:
-        typer.echo(f"look further: monitor report {found['run'][:8]} --html report.html")
+        shared.say(f"look further: monitor report {found['run'][:8]} --html report.html")
 
 
 @app.command("ack")
@@ -117,7 +117,7 @@ def acknowledge(
     until = None if for_ is None else person.now + Duration.parse(for_).approximate()
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     found = database.transact(by_hand.acknowledge, person, alert, note, until, column or [])
-    typer.echo(f"alert {found.uuid[:8]} is acknowledged")
+    shared.say(f"alert {found.uuid[:8]} is acknowledged")
 
 
 @app.command("unack")
@@ -130,7 +130,7 @@ def unacknowledge(
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     found = database.transact(by_hand.unacknowledge, shared.person(), alert)
-    typer.echo(f"alert {found.uuid[:8]} is nobody's again")
+    shared.say(f"alert {found.uuid[:8]} is nobody's again")
 
 
 class Mark(StrEnum):
@@ -164,7 +164,7 @@ def feedback(
         raise UsageError("name an alert and what it was: real, expected or useless; or --preview METRIC=LIMIT")
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     found = database.transact(by_hand.mark, shared.person(), alert, verdict.value, note)
-    typer.echo(f"alert {found.uuid[:8]} is marked {verdict.value}")
+    shared.say(f"alert {found.uuid[:8]} is marked {verdict.value}")
 
 
 def _preview(change: str, config: str | None, json: bool) -> None:
@@ -215,4 +215,4 @@ def preview(
         found = shared.one(alerts.find(session, alert), "alert", alert)
         return message_of(session, Context(loaded, database), found, form, templates)
 
-    typer.echo(database.read(written))
+    shared.say(database.read(written))

@@ -64,7 +64,7 @@ def backtest(
     for each in found:
         _show(each, drills.get(each.monitor), as_json=json)
     for problem in dict.fromkeys(problems):
-        typer.echo(f"monitor: {problem}", err=True)
+        shared.say(f"monitor: {problem}", err=True)
     raise typer.Exit(1 if outcome.problems or outcome.failed else 3 if outcome.unreachable else 0)
 
 
@@ -126,7 +126,7 @@ def _show(found: Any, drill: pd.DataFrame | None, *, as_json: bool) -> None:
         }  # fmt: skip
         shared.show([whole], list(whole), True, "")
         return
-    typer.echo(f"{found.monitor}: {summary(found)}")
+    shared.say(f"{found.monitor}: {summary(found)}")
     columns = ["kind", "severity", "since", "fired_at", "ended_at", "summary"]
     shared.show(found.alerts[columns].astype(object).where(found.alerts[columns].notna(), None).to_dict("records"), columns, False, "no alert would have fired")  # fmt: skip
     if drill is not None:

@@ -43,5 +43,5 @@ def canary(
                 ).send(natural_id("canary", folder), body)
             except DeliveryError as error:
                 raise CanaryError(f"the canary's alert did not come out of {channel}: {error}") from None
-            typer.echo(f"{channel} answered: {answer}")
-    typer.echo("the canary's alert came out")
+            shared.say(f"{channel} answered: {answer}")
+    shared.say("the canary's alert came out")

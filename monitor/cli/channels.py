@@ -36,7 +36,7 @@ def test_channel(
         notification=identity, event="test", alert_id=identity, kind="self", state="firing", severity="info", monitor="", model="", labels=routing.labels_of("self", "info", "", "", "", {}),
         summary=f"this is a test of the channel {name}: nothing is wrong", since=now, happened_at=now, bad_windows=0,
     )  # fmt: skip
-    typer.echo(
+    shared.say(
         f"{name} answered: {open_channel(channels[name], loaded.folder, network=network_of(loaded)).send(identity, message.body([facts]).encode())}"
     )
 

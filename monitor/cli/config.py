@@ -22,7 +22,7 @@ def schema() -> None:
         "type": "object",
         "description": "Any key of a monitor, for all monitors; maps merge deeply, lists replace.",
     }
-    typer.echo(json_module.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}, indent=2))
+    shared.say(json_module.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}, indent=2))
 
 
 @app.command("show")
@@ -38,7 +38,7 @@ def show(
     if name is not None:
         values = {"monitors": {name: values["monitors"].get(name)}}
     for key, value in _flat(masked(values)):
-        typer.echo(f"{key}: {json_module.dumps(value, ensure_ascii=False)}  # {loaded.places.get(key, 'default')}")
+        shared.say(f"{key}: {json_module.dumps(value, ensure_ascii=False)}  # {loaded.places.get(key, 'default')}")
 
 
 @app.command("diff")

@@ -15,7 +15,7 @@ def migrate(config: shared.ConfigOption = None) -> None:
     before = database.revision()
     database.migrate()
     after = database.revision()
-    typer.echo(f"{database.shown} is at schema {after}" + ("" if before == after else f" (was {before or 'empty'})"))
+    shared.say(f"{database.shown} is at schema {after}" + ("" if before == after else f" (was {before or 'empty'})"))
 
 
 def doctor(config: shared.ConfigOption = None) -> None:
@@ -24,6 +24,6 @@ def doctor(config: shared.ConfigOption = None) -> None:
 
     found = diagnose(config)
     for check in found:
-        typer.echo(f"{'ok  ' if check.fine else 'BAD '} {check.name}: {check.text}")
+        shared.say(f"{'ok  ' if check.fine else 'BAD '} {check.name}: {check.text}")
     if not all(check.fine for check in found):
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.cli import shared
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def init(
             spec = replace(spec, positive=other)
             proposal = workers.call(INSPECT, spec)
         else:
-            typer.echo(f"! {question} Then: --positive {other}", err=True)
+            shared.say(f"! {question} Then: --positive {other}", err=True)
     entry, secrets = _entry(name, spec, proposal)
     _write(file, name, entry)
     _tell(name, file, proposal, secrets)
@@ -236,38 +237,38 @@ def _write(file: Path, name: str, entry: str) -> None:
 
 
 def _tell(name: str, file: Path, proposal: Proposal, secrets: list[str]) -> None:
-    typer.echo(f"{file} has a monitor {name}. It assumes:")
-    typer.echo(f"  task {proposal.task}; {proposal.columns.describe()}")
-    typer.echo(
+    shared.say(f"{file} has a monitor {name}. It assumes:")
+    shared.say(f"  task {proposal.task}; {proposal.columns.describe()}")
+    shared.say(
         f"  {proposal.rows} predictions from {proposal.first:%Y-%m-%d %H:%M} to {proposal.newest:%Y-%m-%d %H:%M}, so windows of {proposal.length}, the first from {proposal.start:%Y-%m-%d}"
     )
     if proposal.positive is not None and proposal.positive.roc_auc is not None:
-        typer.echo(
+        shared.say(
             f"  ROC AUC on the reference is {proposal.positive.roc_auc:.3f} with {proposal.columns.positive or '1 (or true)'} as the positive class"
         )
     if proposal.delay:
-        typer.echo(f"  labels come within {proposal.delay} for {proposal.expected:.0%} of the predictions")
+        shared.say(f"  labels come within {proposal.delay} for {proposal.expected:.0%} of the predictions")
     for note in proposal.notes:
-        typer.echo(f"  {note}")
+        shared.say(f"  {note}")
     for variable in secrets:
-        typer.echo(f"  the address holds a password: put it into the environment variable {variable}")
+        shared.say(f"  the address holds a password: put it into the environment variable {variable}")
     option = "" if file.name == "monitor.yaml" else f" -c {file}"
     if proposal.candidates and proposal.positive is None:
         _ask_for_positive(name, file, proposal)
     else:
-        typer.echo(f"next: monitor validate{option}, then monitor run{option}")
+        shared.say(f"next: monitor validate{option}, then monitor run{option}")
 
 
 def _ask_for_positive(name: str, file: Path, proposal: Proposal) -> None:
     """Which classes there are to choose from, and what each would mean."""
     names = " or ".join(f"`positive: {_text(each.name)}`" for each in proposal.candidates)
-    typer.echo(
+    shared.say(
         f"next: name the positive class, which the labels do not tell: {names} in the columns of {name} in {file}, or remove that entry and run this again with"
     )
     flags = [f"--positive {shlex.quote(each.name)}" for each in proposal.candidates]
     for flag, each in zip(flags, proposal.candidates, strict=True):
         area = "" if each.roc_auc is None else f": ROC AUC on the reference is {each.roc_auc:.3f}"
         speaks = " that the probability speaks of" if proposal.columns.probability else ""
-        typer.echo(
+        shared.say(
             f"  {flag.ljust(max(map(len, flags)))}   {each.name} is the class{speaks or ' that is looked for'}{area}"
         )

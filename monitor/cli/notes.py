@@ -47,9 +47,9 @@ def annotate(
     number = database.transact(marked)
     again = f"monitor backfill {name} --from {span.start:%Y-%m-%d} --to {span.end:%Y-%m-%d} --rejudge"
     if remove:
-        typer.echo(f"{number} taken back")
+        shared.say(f"{number} taken back")
     else:
-        typer.echo(
+        shared.say(
             f"{span} of {name} is marked {verdict.value}; what judging those windows again would say: {again} --preview"
         )
 
@@ -84,7 +84,7 @@ def deployed(
         deployments.add(session, model, version, moment, note, shared.who(), now)
 
     database.transact(recorded)
-    typer.echo(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")
+    shared.say(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")
     if reference is not None:
         for told in switch(Context(loaded, database), Workers(warm=False), model, version, reference, shared.who()):
-            typer.echo(told)
+            shared.say(told)

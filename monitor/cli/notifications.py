@@ -43,4 +43,4 @@ def retry(
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     database.transact(by_hand.send_again, shared.person(), notification)
-    typer.echo("it is sent with the next round of `monitor run` or `monitor serve`")
+    shared.say("it is sent with the next round of `monitor run` or `monitor serve`")

@@ -54,7 +54,7 @@ def add_user(
         shared.person().record(session, "user added", name, role.value)
 
     database.transact(added)
-    typer.echo(f"{name} may log in as {role.value}")
+    shared.say(f"{name} may log in as {role.value}")
 
 
 @users.command("list")
@@ -78,7 +78,7 @@ def remove_user(name: Annotated[str, typer.Argument(help="The user.")], config: 
         shared.person().record(session, "user removed", name)
 
     _database(config).transact(removed)
-    typer.echo(f"{name} may log in no more")
+    shared.say(f"{name} may log in no more")
 
 
 @tokens.command("create")
@@ -100,7 +100,7 @@ def create_token(
         shared.person().record(session, "token created", row.uuid, f"{name}, {role.value}")
         return token
 
-    typer.echo(_database(config).transact(created))
+    shared.say(_database(config).transact(created))
 
 
 @tokens.command("list")
@@ -128,7 +128,7 @@ def revoke_token(
         shared.person().record(session, "token revoked", row.uuid, row.name)
         return str(row.name)
 
-    typer.echo(f"the token {_database(config).transact(revoked)} is revoked")
+    shared.say(f"the token {_database(config).transact(revoked)} is revoked")
 
 
 def _database(config: str | None) -> Any:

@@ -20,4 +20,4 @@ def prune(
     loaded = shared.load_configuration(config, check_secrets=False)
     removed = remove(Context(loaded, shared.open_existing(loaded)), dry_run=dry_run)
     kinds = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in removed.items()) or "nothing"
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {kinds}")
+    shared.say(f"{'would remove' if dry_run else 'removed'} {kinds}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from monitor.cli import shared
+from monitor.domain.text import printable
 from monitor.errors import UsageError
 
 
@@ -27,7 +29,11 @@ def query(
     names, rows = ReportDatabase(database_url(shared.load_configuration(config, check_secrets=False))).rows(sql)
     if form == "csv":
         writer = csv.writer(sys.stdout)
-        writer.writerow(names)
-        writer.writerows(rows)
+        for row in (names, *rows):
+            writer.writerow(_for_terminals(row) if sys.stdout.isatty() else row)
         return
     shared.show([dict(zip(names, row, strict=True)) for row in rows], names, json or form == "json", "no rows")
+
+
+def _for_terminals(row: Sequence[object]) -> list[object]:
+    return [printable(value) if isinstance(value, str) else value for value in row]

@@ -79,7 +79,7 @@ def promote(
         raise UsageError("name either --from FILE or --window START/END")
     place = file if file is not None else shared.window(interval or "")
     told = promoted(_context(config), Workers(warm=False), name, place, model_version, shared.who(), why)
-    typer.echo(f"reference {told}")
+    shared.say(f"reference {told}")
 
 
 @app.command("update")
@@ -88,7 +88,7 @@ def update(name: Annotated[str, typer.Argument(help="The monitor.")], config: sh
     from monitor.services.change_references import update as updated
     from monitor.services.workers import Workers
 
-    typer.echo(f"reference {updated(_context(config), Workers(warm=False), name, shared.who())}")
+    shared.say(f"reference {updated(_context(config), Workers(warm=False), name, shared.who())}")
 
 
 @app.command("rollback")
@@ -101,7 +101,7 @@ def rollback(
     """Put an earlier reference in force again, from the next window on."""
     from monitor.services.change_references import rollback as rolled_back
 
-    typer.echo(f"reference {rolled_back(_context(config), name, model_version, to, shared.who())}")
+    shared.say(f"reference {rolled_back(_context(config), name, model_version, to, shared.who())}")
 
 
 def _context(config: str | None) -> Context:

@@ -59,14 +59,14 @@ def show_request(
     if json:
         shared.show([found], (), True, "")
         return
-    typer.echo(
+    shared.say(
         f"request {found['id']}: {found['state']}\n  model {found['model']} {found['model_version']}, launcher {found['launcher']}\n  {found['reason']}"
     )
-    typer.echo(f"  train on {found['data_start']} to {found['data_end']}")
+    shared.say(f"  train on {found['data_start']} to {found['data_end']}")
     for each in found["exclude"]:
-        typer.echo(f"    but not on {each['start']} to {each['end']}")
+        shared.say(f"    but not on {each['start']} to {each['end']}")
     for event in found["story"]:
-        typer.echo(f"  {event['at']:%Y-%m-%d %H:%M}  {event['state']:12} {event['text']}")
+        shared.say(f"  {event['at']:%Y-%m-%d %H:%M}  {event['state']:12} {event['text']}")
 
 
 @app.command("explain")
@@ -122,7 +122,7 @@ def explain(
         return lines
 
     for line in database.transact(why):
-        typer.echo(line)
+        shared.say(line)
 
 
 @app.command("approve")
@@ -134,7 +134,7 @@ def approve(
     from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    typer.echo(f"request {database.transact(by_hand.approve, shared.person(), request).uuid[:8]} is approved")
+    shared.say(f"request {database.transact(by_hand.approve, shared.person(), request).uuid[:8]} is approved")
 
 
 @app.command("complete")
@@ -169,7 +169,7 @@ def complete_request(
         found.uuid,
         Outcome(not failed, text, model_version, reference, candidate),
     )
-    typer.echo(f"request {found.uuid[:8]} is {state}")
+    shared.say(f"request {found.uuid[:8]} is {state}")
 
 
 @app.command("cancel")
@@ -181,4 +181,4 @@ def cancel(
     from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    typer.echo(f"request {database.transact(by_hand.cancel, shared.person(), request).uuid[:8]} is cancelled")
+    shared.say(f"request {database.transact(by_hand.cancel, shared.person(), request).uuid[:8]} is cancelled")

@@ -59,7 +59,7 @@ def show_run(
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     found = shared.one(database.read(runs.find, run), "run", run)
     if not json:
-        typer.echo(database.read(describe_run, found))
+        shared.say(database.read(describe_run, found))
     if json or metrics:
         values = database.read(results.values, found.id)
         rows = [
@@ -106,7 +106,7 @@ def sample(
 
     frame = Workers(warm=False).call(SAMPLE, database.read(spec))
     frame.to_parquet(output, index=False)
-    typer.echo(f"{len(frame)} rows written to {output}")
+    shared.say(f"{len(frame)} rows written to {output}")
 
 
 def describe_run(session: Session, run: Run) -> str:
@@ -153,4 +153,4 @@ def report(
     from monitor.analysis.snapshot.store import to_html, unpack
 
     html.write_text(to_html(unpack(data)), encoding="utf-8")
-    typer.echo(f"{html} written")
+    shared.say(f"{html} written")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.domain.ids import one as one
+from monitor.domain.text import printable, printable_json
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,10 +105,15 @@ def window(text: str, what: str = "--window takes START/END, such as 2012-03-01/
     return Window(*span)
 
 
+def say(text: object, *, err: bool = False) -> None:
+    """Print text, in which names and values of the log may stand, on standard output or error."""
+    typer.echo(printable(str(text)), err=err)
+
+
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, empty: str) -> None:
     """Print rows as a table or as JSON."""
     if as_json:
-        typer.echo(json.dumps(list(rows), default=_plain, ensure_ascii=False, indent=2))
+        typer.echo(printable_json(json.dumps(list(rows), default=_plain, ensure_ascii=False, indent=2)))
         return
     if not rows:
         typer.echo(empty)
@@ -119,7 +125,7 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(
-            name.replace("_", " "),
+            _cell(name.replace("_", " ")),
             overflow="fold",
             no_wrap=name in ("id", "since", "window", "as_of", "state", "severity", "kind"),
         )
@@ -142,10 +148,10 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        value = ", ".join(map(str, value))
     from rich.markup import escape
 
-    return escape(str(value))
+    return escape(printable(str(value)))
 
 
 def _plain(value: Any) -> Any:

@@ -38,7 +38,7 @@ def add(
         return row.uuid, muted_by(session, Context(loaded, database), matchers)
 
     uuid, mutes = database.transact(added)
-    typer.echo(
+    shared.say(
         f"silence {uuid[:8]} until {ends:%Y-%m-%d %H:%M} UTC; of what fires now it mutes: {', '.join(mutes) or 'nothing'}"
     )
 
@@ -77,4 +77,4 @@ def expire(
     from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    typer.echo(f"silence {database.transact(by_hand.expire, shared.person(), silence).uuid[:8]} has ended")
+    shared.say(f"silence {database.transact(by_hand.expire, shared.person(), silence).uuid[:8]} has ended")

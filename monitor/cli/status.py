@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-import typer
-
 from monitor.cli import shared
 
 _SEVERITIES = ("none", "info", "warning", "critical")
@@ -30,7 +28,7 @@ def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) 
         "no monitors yet",
     )
     for trouble in troubles:
-        typer.echo(f"! {trouble}", err=False)
+        shared.say(f"! {trouble}", err=False)
 
 
 def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:

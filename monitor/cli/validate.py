@@ -27,12 +27,12 @@ def validate(
         code = 3 if unreachable and not problems else 2
         problems += unreachable
     for note in notes:
-        typer.echo(f"note: {note}")
+        shared.say(f"note: {note}")
     if problems:
         for problem in problems:
-            typer.echo(problem, err=True)
+            shared.say(problem, err=True)
         raise typer.Exit(code)
     number = len(loaded.configuration.monitors)
-    typer.echo(
+    shared.say(
         f"the configuration is right: {number} {'monitor' if number == 1 else 'monitors'}{'' if offline else ', sources answer, columns exist'}"
     )

@@ -111,15 +111,15 @@ def stop_on_signals(stopping: Event) -> None:
 
 
 def _say(outcome: Outcome) -> int:
-    typer.echo(f"{outcome.finished} runs finished; `monitor status` shows where things stand")
+    shared.say(f"{outcome.finished} runs finished; `monitor status` shows where things stand")
     if outcome.undelivered:
-        typer.echo(f"{outcome.undelivered} notifications are not delivered yet: monitor notifications list", err=True)
+        shared.say(f"{outcome.undelivered} notifications are not delivered yet: monitor notifications list", err=True)
     for problem in dict.fromkeys(outcome.unreachable):
-        typer.echo(f"monitor: {problem}; its runs wait", err=True)
+        shared.say(f"monitor: {problem}; its runs wait", err=True)
     for problem in outcome.problems:
-        typer.echo(f"monitor: {problem}", err=True)
+        shared.say(f"monitor: {problem}", err=True)
     if outcome.failed:
-        typer.echo(f"{outcome.failed} runs have failed: monitor runs list --status failed", err=True)
+        shared.say(f"{outcome.failed} runs have failed: monitor runs list --status failed", err=True)
     return 1 if outcome.failed or outcome.problems else 3 if outcome.unreachable else 0
 
 
@@ -197,12 +197,12 @@ def _preview(loaded: Loaded, name: str, span: Window) -> int:
         for each in preview_again(context, workers, name, span):
             looked, changed = looked + 1, changed + (each.before != each.after)
             told = each.before if each.before == each.after else f"{each.before} -> {each.after}"
-            typer.echo(f"{each.kind:11} {each.window}  {told}  {', '.join(each.columns)}".rstrip())
+            shared.say(f"{each.kind:11} {each.window}  {told}  {', '.join(each.columns)}".rstrip())
     finally:
         workers.close()
     if not looked:
         _planned([], name, span)
-    typer.echo(f"{changed} of {looked} runs would say otherwise; nothing was stored")
+    shared.say(f"{changed} of {looked} runs would say otherwise; nothing was stored")
     return 0
 
 
@@ -231,7 +231,7 @@ def _show_runs(database: Any, ids: list[int]) -> int:
     for each in ids:
         run = database.read(lambda session, each=each: session.get_one(Run, each))
         statuses.append(run.status)
-        typer.echo(database.read(describe_run, run))
+        shared.say(database.read(describe_run, run))
     return 0 if set(statuses) == {"done"} else 3 if "pending" in statuses else 1
 
 

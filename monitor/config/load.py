@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from monitor.config import secrets, yaml_text
-from monitor.config.model import Configuration, Loaded, MonitorConfig
+from monitor.config.model import Configuration, Loaded, MonitorConfig, is_web_address
 from monitor.domain.columns import KNOWN_NAMES
 from monitor.domain.matchers import parsed
 from monitor.domain.metrics import nearest
@@ -269,7 +269,11 @@ def _cross_check(configuration: Configuration, document: yaml_text.Document) -> 
         seen[name.lower()] = name
         if not name.strip() or "/" in name:
             yield f"{document.place(keys)}: a monitor's name has no slash and is not empty"
+        if monitor.runbook_url and not is_web_address(monitor.runbook_url):
+            yield f"{document.place((*keys, 'runbook_url'))}: runbook_url: a link begins with https:// or http://"
         yield from _named(monitor, configuration, keys, document)
+    if configuration.external_url is not None and not is_web_address(configuration.external_url):
+        yield f"{document.place(('external_url',))}: external_url: a link begins with https:// or http://"
     intervals = configuration.time_intervals
     further = [("digest", name) for name in (configuration.digest.channels if configuration.digest else [])]
     if configuration.canary is not None and configuration.canary.channel is not None:

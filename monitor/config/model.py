@@ -985,6 +985,11 @@ class Web(Entry):
         return self.login or not is_loopback(self.host)
 
 
+def is_web_address(text: str) -> bool:
+    """Whether a text may stand behind a link: a browser would run `javascript:…`."""
+    return text.startswith(("https://", "http://"))
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is this machine's own."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Sequence
 
 _MOST = 60
@@ -14,6 +16,23 @@ def shown(value: object, most: int = _MOST) -> str:
     text = str(value)
     text = text if len(text) <= most else f"{text[: most - 1]}…"
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def printable(text: str) -> str:
+    """Text of any length for terminals and messages: control characters, which a terminal obeys, and marks that turn the direction of writing are escaped; lines stay lines."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(each if _is_printable(each) else each.encode("unicode_escape").decode() for each in text)
+
+
+def printable_json(text: str) -> str:
+    """JSON for terminals: the same, as JSON escapes it, so that whoever reads it has the same values."""
+    return "".join(each if _is_printable(each) else json.dumps(each)[1:-1] for each in text)
+
+
+def _is_printable(character: str) -> bool:
+    # Blanks of other widths are no letters to `isprintable`, and do no harm.
+    return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
 
 
 def quoted(value: object, most: int = _MOST) -> str:

@@ -13,6 +13,7 @@ from monitor.domain.checks import CheckKey
 from monitor.domain.folds import Fold, fold_of
 from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
+from monitor.storage.listing import begins
 from monitor.storage.tables import (
     Alert,
     AlertEvent,
@@ -250,7 +251,7 @@ def is_acknowledged(session: Session, alert: Alert, now: datetime) -> bool:
 
 def find(session: Session, id_start: str) -> list[Alert]:
     """Alerts whose id begins so."""
-    return list(session.scalars(select(Alert).where(Alert.uuid.startswith(id_start)).limit(3)))
+    return list(session.scalars(select(Alert).where(begins(Alert.uuid, id_start)).limit(3)))
 
 
 def listed(session: Session, *, everything: bool) -> list[tuple[Alert, str]]:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
+
+
+def begins(column: Any, text: str) -> ColumnElement[bool]:
+    """Whether a column's text begins so; `%` and `_` stand for themselves."""
+    found: ColumnElement[bool] = column.startswith(text, autoescape=True)
+    return found
 
 
 def page_of(session: Session, table: Any, conditions: Sequence[Any], before: int | None, limit: int) -> list[Any]:

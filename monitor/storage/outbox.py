@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from monitor.domain.ids import natural_id
 from monitor.storage.database import database_now
+from monitor.storage.listing import begins
 from monitor.storage.tables import Alert, AlertEvent, Notification, NotificationEvent, NotificationGroup
 
 UNFINISHED = ("pending", "sending")
@@ -207,7 +208,7 @@ def listed(session: Session, status: str | None, limit: int = 50) -> list[Notifi
 
 def find(session: Session, id_start: str) -> list[Notification]:
     """Notifications whose id begins so."""
-    return list(session.scalars(select(Notification).where(Notification.uuid.startswith(id_start)).limit(3)))
+    return list(session.scalars(select(Notification).where(begins(Notification.uuid, id_start)).limit(3)))
 
 
 def failing(session: Session) -> list[Notification]:

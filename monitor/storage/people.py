@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from monitor.domain.ids import natural_id
 from monitor.errors import UsageError
+from monitor.storage.listing import begins
 from monitor.storage.tables import ApiToken, AuditEntry, ServiceKey, User, WebSession
 
 SESSION_LASTS = timedelta(hours=12)
@@ -99,7 +100,7 @@ def tokens(session: Session) -> list[ApiToken]:
 
 def find_token(session: Session, id_start: str) -> list[ApiToken]:
     """Tokens whose id begins so."""
-    return list(session.scalars(select(ApiToken).where(ApiToken.uuid.startswith(id_start)).limit(3)))
+    return list(session.scalars(select(ApiToken).where(begins(ApiToken.uuid, id_start)).limit(3)))
 
 
 def of_token(session: Session, token: str, now: datetime) -> ApiToken | None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
+from monitor.storage.listing import begins
 from monitor.storage.tables import ReferenceInForce, ReferenceVersion
 
 # Of references that hold from the same window on, the one that was put in force last.
@@ -82,7 +83,7 @@ def in_force(session: Session, monitor_id: int, window_start: datetime) -> dict[
 
 def find(session: Session, start: str) -> list[ReferenceVersion]:
     """The versions whose name begins so, three at most."""
-    return list(session.scalars(select(ReferenceVersion).where(ReferenceVersion.version.startswith(start)).limit(3)))
+    return list(session.scalars(select(ReferenceVersion).where(begins(ReferenceVersion.version, start)).limit(3)))
 
 
 def archive(session: Session, reference_id: int) -> bytes:

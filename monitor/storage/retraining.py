@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.ids import natural_id
+from monitor.storage.listing import begins
 from monitor.storage.tables import MonitorRow, RetrainingEvent, RetrainingRequest
 
 PROPOSAL = ("proposed", "vetoed")
@@ -113,7 +114,7 @@ def in_state(session: Session, *states: str) -> list[RetrainingRequest]:
 
 def find(session: Session, id_start: str) -> list[RetrainingRequest]:
     """Requests whose id begins so."""
-    return list(session.scalars(select(RetrainingRequest).where(RetrainingRequest.uuid.startswith(id_start)).limit(3)))
+    return list(session.scalars(select(RetrainingRequest).where(begins(RetrainingRequest.uuid, id_start)).limit(3)))
 
 
 def listed(session: Session, *, everything: bool) -> list[tuple[RetrainingRequest, str]]:

@@ -15,6 +15,7 @@ from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
 from monitor.domain.looks import FIRST_BY_HAND
 from monitor.storage.database import database_now
+from monitor.storage.listing import begins
 from monitor.storage.monitors import to_be_judged
 from monitor.storage.tables import FoldState, MonitorRow, Run
 
@@ -443,7 +444,7 @@ def of_window(session: Session, run: Run) -> list[Run]:
 
 def find(session: Session, id_start: str) -> list[Run]:
     """Runs whose id begins so."""
-    return list(session.scalars(select(Run).where(Run.uuid.startswith(id_start)).limit(3)))
+    return list(session.scalars(select(Run).where(begins(Run.uuid, id_start)).limit(3)))
 
 
 def listed(session: Session, monitor_id: int | None, status: str | None, limit: int) -> list[tuple[Run, str]]:

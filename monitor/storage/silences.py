@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from monitor.domain.ids import natural_id
+from monitor.storage.listing import begins
 from monitor.storage.tables import SilenceRow
 
 
@@ -38,4 +39,4 @@ def listed(session: Session, now: datetime | None) -> list[SilenceRow]:
 
 def find(session: Session, id_start: str) -> list[SilenceRow]:
     """Silences whose id begins so."""
-    return list(session.scalars(select(SilenceRow).where(SilenceRow.uuid.startswith(id_start)).limit(3)))
+    return list(session.scalars(select(SilenceRow).where(begins(SilenceRow.uuid, id_start)).limit(3)))

@@ -118,17 +118,17 @@ class Access:
         if path.startswith(_OPEN) or (CALLBACK in headers.get("authorization", "") and path.endswith("/complete")):
             return 0, ""  # a callback's token is the request's own, and is looked at there
         try:
-            scope["user"] = await self._principal(headers)
+            scope["user"] = await self._principal(headers, scope["scheme"])
         except DatabaseUnreachableError as error:
             return 503, str(error)
         return (0, "") if scope["user"] is not None else (401, "a token is needed: Authorization: Bearer …")
 
-    async def _principal(self, headers: Headers) -> Principal | None:
+    async def _principal(self, headers: Headers, scheme: str) -> Principal | None:
         if not self._web.asks_for_login:
             return _LOCAL
         given, secret = headers.get("authorization", ""), ""
         if not given:
-            secret = cookie(headers, SESSION_COOKIE)
+            secret = cookie(headers, cookie_name(SESSION_COOKIE, scheme, self._web.root_path))
         return await run_sync(self._known, given, secret) if given or secret else None
 
     def _known(self, given: str, secret: str) -> Principal | None:
@@ -175,6 +175,19 @@ def cookie(headers: Headers, name: str) -> str:
     except CookieError:
         return ""
     return "" if found is None else found.value
+
+
+def cookie_name(name: str, scheme: str, root_path: str) -> str:
+    """A cookie's name as browsers see it: where the page came by TLS, it binds the cookie to this host, or under a proxy's prefix at least to TLS."""
+    if scheme != "https":
+        return name
+    return f"__Secure-{name}" if root_path else f"__Host-{name}"
+
+
+def own_cookie(request: Request[Any, Any, Any], name: str) -> tuple[str, str]:
+    """The name of one of our cookies for a request, and the value that came with it, '' without."""
+    named = cookie_name(name, request.url.scheme, request.app.state["site"].web.root_path)
+    return named, request.cookies.get(named, "")
 
 
 def is_own(headers: Headers) -> bool:
@@ -225,7 +238,7 @@ def asker(request: Request[Any, Any, Any]) -> Principal:
 
 def form_secret(request: Request[Any, Any, Any]) -> str:
     """The cookie that forms are tied to; a new one for a browser without."""
-    return request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
+    return own_cookie(request, FORM_COOKIE)[1] or secrets.token_urlsafe(24)
 
 
 def form_token(secret: str) -> str:
@@ -235,7 +248,7 @@ def form_token(secret: str) -> str:
 
 def is_our_form(request: Request[Any, Any, Any], given: str) -> bool:
     """Whether a form carries the token that belongs to the browser's cookie."""
-    secret = request.cookies.get(FORM_COOKIE, "")
+    _, secret = own_cookie(request, FORM_COOKIE)
     return bool(secret) and hmac.compare_digest(form_token(secret), given)
 
 

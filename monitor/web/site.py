@@ -18,13 +18,14 @@ from litestar.enums import MediaType
 from sqlalchemy.orm import Session
 
 import monitor
-from monitor.config.model import Web
+from monitor.config.model import Web, is_web_address
 from monitor.services.context import Context
 from monitor.services.specs import REPORT
 from monitor.services.workers import Workers
 from monitor.storage import overview
 from monitor.storage.overview import Spark, Standing
 from monitor.web import access
+from monitor.web.attempts import Attempts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Site:
     shown_configuration: tuple[object, str] = (None, "")
     reports: dict[str, str] = field(default_factory=dict)
     ingestion: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_INGESTING))
+    attempts: Attempts = field(default_factory=Attempts)
     templates: Environment = field(init=False)
     _lock: Lock = field(default_factory=Lock)
     _reports: Lock = field(default_factory=Lock)
@@ -54,6 +56,7 @@ class Site:
         self.templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )  # fmt: skip
+        self.templates.tests["web_address"] = is_web_address
         self.templates.filters |= {"time": shown_time, "ago": ago, "number": number}
 
     def report(self, run: str, snapshot: bytes) -> str:
@@ -127,15 +130,15 @@ def page(request: AnyRequest, template: str, /, *, status: int = 200, **data: An
     }  # fmt: skip
     html = site.templates.get_template(template).render(shared | data)
     answer = Response(html, media_type=MediaType.HTML, status_code=status)
-    if request.cookies.get(access.FORM_COOKIE) is None:
+    if not access.own_cookie(request, access.FORM_COOKIE)[1]:
         set_cookie(request, answer, access.FORM_COOKIE, secret, None)
     return answer
 
 
 def set_cookie(request: AnyRequest, answer: Response[Any], name: str, value: str, lasts: timedelta | None) -> None:
-    """A cookie that no script reads and no other site's page sends; Secure where the page came by TLS."""
+    """A cookie that no script reads and no other site's page sends; bound to TLS and to this host where the page came by TLS."""
     answer.set_cookie(
-        key=name,
+        key=access.own_cookie(request, name)[0],
         value=value,
         path=site_of(request).web.root_path or "/",
         httponly=True,

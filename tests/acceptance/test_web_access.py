@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import requests
@@ -18,7 +19,7 @@ from monitor.services.dispatch_alerts import Round
 from monitor.storage import people, silences
 from tests.conftest import Project
 from tests.unit.test_matchers import SLOW
-from tests.web import PASSWORD, SECRET, Served, served
+from tests.web import PASSWORD, SECRET, From, Served, served
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,72 @@ def test_a_session_has_safe_cookies_and_ends_with_its_user(site: Served) -> None
     assert client.get(f"{site.url}/settings", timeout=60).status_code == 200
     site.database.transact(people.remove_user, "admin")
     assert client.get(f"{site.url}/settings", allow_redirects=False, timeout=60).status_code == 303
+
+
+def test_a_login_leads_to_no_other_site(site: Served) -> None:
+    outside = ["//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "\t//evil.example", "/\r\n/evil.example", "https://evil.example", "javascript:alert(1)", "\\\\evil.example", "/\x00/evil.example", "/a\\..\\evil", "evil.example", ""]  # fmt: skip
+    for wanted in outside:
+        form = site.get("/login", params={"next": wanted})
+        assert 'name="next" value="/"' in form.text, wanted
+    for wanted in ("/alerts", "/runs/1?download=true", "/monitors/grün"):
+        client = requests.Session()
+        form = client.get(f"{site.url}/login", params={"next": wanted}, timeout=60)
+        token = re.search(r'name="token" value="(\w+)"', form.text)
+        assert token is not None
+        data = {"token": token[1], "name": "viewer", "password": PASSWORD, "next": wanted}
+        entered = client.post(f"{site.url}/login", data=data, allow_redirects=False, timeout=60)
+        assert (entered.status_code, unquote(entered.headers["location"])) == (303, wanted)
+
+
+def test_a_password_is_guessed_no_faster_from_many_addresses(site: Served) -> None:
+    def tried(name: str, password: str, number: int) -> int:
+        with requests.Session() as client:
+            client.mount("http://", From(f"127.0.1.{number}"))
+            form = client.get(f"{site.url}/login", timeout=60)
+            token = re.search(r'name="token" value="(\w+)"', form.text)
+            assert token is not None
+            data = {"token": token[1], "name": name, "password": password, "next": "/"}
+            return client.post(f"{site.url}/login", data=data, allow_redirects=False, timeout=60).status_code
+
+    for name in ("operator", "nobody"):
+        assert [tried(name, "wrong", number) for number in range(1, 13)] == [401] * 10 + [429] * 2
+    assert tried("operator", PASSWORD, 20) == 429
+    assert tried("viewer", PASSWORD, 21) == 303
+
+
+@pytest.mark.parametrize(("prefix", "begins"), [("", "__Host-"), ("/monitor", "__Secure-")])
+def test_cookies_are_bound_to_this_host_where_the_page_came_by_tls(history: Project, prefix: str, begins: str) -> None:
+    with served(history, users=("viewer",), login=True, trusted_proxies=["127.0.0.1"], root_path=prefix) as site:
+        tls = {"x-forwarded-proto": "https"}
+        form = site.get("/login", headers=tls)
+        cookie = form.headers["set-cookie"]
+        assert cookie.startswith(f"{begins}monitor_form=")
+        assert {"Secure", "HttpOnly", f"Path={prefix or '/'}"} <= {each.strip() for each in cookie.split(";")}
+        assert "domain" not in cookie.lower()
+        token = re.search(r'name="token" value="(\w+)"', form.text)
+        assert token is not None
+        secret = {"cookie": cookie.split(";")[0]}
+        data = {"token": token[1], "name": "viewer", "password": PASSWORD, "next": "/"}
+        entered = site.post("/login", data=data, headers=tls | secret)
+        assert entered.status_code == 303
+        session = entered.headers["set-cookie"].split(";")[0]
+        assert session.startswith(f"{begins}monitor_session=")
+        assert site.get("/alerts", headers=tls | {"cookie": session}).status_code == 200
+        # One that a page of a neighbouring host, or of plain HTTP, may have set counts for nothing.
+        assert site.get("/alerts", headers=tls | {"cookie": session.removeprefix(begins)}).status_code == 303
+        left = site.post(
+            "/logout", data={"token": token[1]}, headers=tls | {"cookie": f"{secret['cookie']}; {session}"}
+        )
+        assert all("Secure" in each for each in re.findall(r"__\w+-monitor_\w+=[^,]*", left.headers["set-cookie"]))
+        assert site.get("/alerts", headers=tls | {"cookie": session}).status_code == 303
+
+
+def test_an_id_that_is_a_pattern_finds_nothing(own: Served) -> None:
+    ids = own.ids()
+    for kind, page in (("run", "runs"), ("alert", "alerts"), ("request", "retraining")):
+        assert own.get(f"/{page}/{ids[kind][:12]}").status_code == 200
+        for pattern in ("%25", "_", "%25%25", f"{ids[kind][:3]}%25", f"{ids[kind][:11]}_"):
+            assert own.get(f"/{page}/{pattern}").status_code == 404, (page, pattern)
 
 
 def test_forms_and_requests_of_other_sites_are_refused(own: Served) -> None:

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +15,7 @@ import requests
 from monitor.web import connections
 from tests.conftest import Project
 from tests.processes import wait_until
-from tests.web import Served, served
+from tests.web import From, Served, served
 
 HALF = b"GET / HTTP/1.1\r\nhost: localhost\r\nx-a: "
 NO_BODY = b"POST /api/v1/silences HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
@@ -63,23 +62,11 @@ def is_open(connection: socket.socket) -> bool:
 def statuses(site: Served, source: str = "127.0.0.1") -> list[int]:
     """What a client is answered now, each time on a new connection."""
     with requests.Session() as client:
-        adapter = _From(source)
-        client.mount("http://", adapter)
+        client.mount("http://", From(source))
         return [
             client.get(site.url + path, timeout=10, headers={"connection": "close"}).status_code
             for path in ("/healthz", "/readyz", "/alerts", "/api/v1/monitors")
         ]
-
-
-class _From(requests.adapters.HTTPAdapter):
-    """Connects from an address of this machine."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, source_address=(self._source, 0), **more)
 
 
 def test_half_sent_requests_of_one_client_hold_up_nobody_itself_included(site: Served) -> None:

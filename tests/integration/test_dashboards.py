@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,19 +14,19 @@ import sqlalchemy as sa
 import yaml
 
 from tests.conftest import Project
+from tests.nasty_names import NASTY
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 # What Grafana puts in place of its macros and variables before it asks the database.
-FILLED = {"$monitor": "churn", "$metric": "roc_auc"}
+FILLED = {"monitor": "churn", "metric": "roc_auc"}
 
 
-def filled(sql: str) -> str:
-    import re
-
+def filled(sql: str, **values: str) -> str:
     sql = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 BETWEEN '2024-01-01' AND '2030-01-01'", sql)
-    for name, value in FILLED.items():
-        sql = sql.replace(name, value)
-    assert "$" not in sql, sql
+    for name, value in (FILLED | values).items():
+        quoted = value.replace("'", "''")
+        sql = sql.replace(f"${{{name}:sqlstring}}", f"'{quoted}'")
+    assert values or "$" not in sql, sql
     return sql
 
 
@@ -48,6 +49,8 @@ def test_every_panel_asks_what_the_report_database_answers(project: Project, emp
                 result = connection.exec_driver_sql(filled(sql).replace("%", "%%"))
                 assert form != "time_series" or "time" in list(result.keys()), title
                 answered[f"{path.stem}: {title}"] = len(result.all())
+                for name in NASTY if "$monitor" in sql or "${monitor" in sql else ():
+                    connection.exec_driver_sql(filled(sql, monitor=name, metric=name).replace("%", "%%")).all()
     assert len(answered) > 15
     for title in (
         "fleet: Every monitor",
@@ -59,6 +62,26 @@ def test_every_panel_asks_what_the_report_database_answers(project: Project, emp
     ):
         assert answered[title] > 0, title
     assert answered["model: Performance: $metric, realised and estimated"] >= 8
+
+
+def test_no_panel_takes_names_for_markup_or_for_sql() -> None:
+    for path in (DEPLOY / "grafana/dashboards").glob("*.json"):
+        text = path.read_text()
+        dashboard = json.loads(text)
+        assert {panel["type"] for panel in dashboard["panels"]} <= {
+            "table",
+            "timeseries",
+            "piechart",
+            "stat",
+            "barchart",
+        }
+        assert "markdown" not in text
+        assert '"html"' not in text
+        asked = [target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"]]
+        asked += [each["query"] for each in dashboard["templating"]["list"]]
+        for sql in asked:
+            rest = re.sub(r"\$\{(monitor|metric):sqlstring\}|\$__timeFilter", "", sql)
+            assert "$" not in rest, sql
 
 
 def test_what_is_provisioned_is_there() -> None:
@@ -86,8 +109,6 @@ def test_the_rules_are_prometheus_own(project: Project) -> None:
 
 
 def test_the_rules_name_metrics_that_there_are(project: Project) -> None:
-    import re
-
     from tests.web import served
 
     project.values["channels"] = {"ops": {"type": "file", "path": "told.jsonl"}}

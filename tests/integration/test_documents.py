@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,13 +75,28 @@ def test_compose_and_unit_have_the_form_of_their_kind() -> None:
 
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
     assert set(compose["services"]) == {"database", "monitor", "prometheus", "grafana"}
-    unit = configparser.ConfigParser(strict=False)
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read(ROOT / "deploy" / "monitor.service")
     assert unit["Service"]["ExecStart"].endswith("monitor serve --log-format json")
+    service = unit["Service"]
+    for key in ("ProtectHome", "PrivateDevices", "RestrictAddressFamilies", "SystemCallFilter", "MemoryMax"):
+        assert service[key]
+    assert (service["ProtectSystem"], service["UMask"]) == ("strict", "0077")
+    assert "ReadWritePaths" not in service  # its state folder alone, in which there is no code
     assert os.path.basename(
         re.findall(r"COPY (?:--\S+ )?.*?(constraints\.txt)", (ROOT / "deploy" / "Dockerfile").read_text())[0]
     )
+
+
+def test_systemd_itself_finds_the_unit_well_confined() -> None:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("needs systemd-analyze")
+    command = [tool, "security", "--offline=true", "--threshold=25", str(ROOT / "deploy" / "monitor.service")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Unknown" not in done.stderr
 
 
 def test_the_model_server_of_the_pages_runs_and_is_watched(project: Project) -> None:

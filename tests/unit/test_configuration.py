@@ -260,3 +260,9 @@ def test_matchers_that_cannot_be_read_are_mistakes_with_their_line(tmp_path: Pat
     found = problems(tmp_path, text)
     assert [line.split(": ", 1)[0] for line in found] == ["monitor.yaml:11", "monitor.yaml:13"]
     assert "RE2" in found[0]
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", " https://x.example", "wiki/page"])
+def test_a_link_that_a_browser_would_run_is_a_mistake(tmp_path: Path, link: str) -> None:
+    found = problems(tmp_path, GOOD + f"    runbook_url: {json.dumps(link)}\nexternal_url: {json.dumps(link)}\n")
+    assert [line.split(": ", 1)[0] for line in found] == ["monitor.yaml:9", "monitor.yaml:10"]

@@ -36,7 +36,12 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if message is None:
         return {"text": "the address has a form that Apprise knows", "error": "", "permanent": False}
     delivered = sender.notify(
-        title=message["title"], body=message["body"], notify_type=message["type"], attach=message["attach"]
+        title=message["title"],
+        body=message["body"],
+        # Said to be text, it is escaped for each service; unsaid, `<!channel>` calls everybody and markup is markup.
+        body_format=apprise.NotifyFormat.TEXT,
+        notify_type=message["type"],
+        attach=message["attach"],
     )
     failed = "" if delivered else f"Apprise could not deliver: {heard.text or 'the service refused'}"
     return {"text": "accepted", "error": failed, "permanent": False}
