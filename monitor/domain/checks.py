@@ -292,6 +292,7 @@ class WindowCounts:
     duplicate_ids, null_ids: rows whose id came before, or is missing. labelled: rows whose label is known.
     unmatched_labels: labels whose id no prediction of the log has. early_labels: labels known before their prediction.
     window_rows: where these are the counts of one version of the model, the rows of all; None: the same.
+    misdated: rows of the whole log that are dated before 1971 or later than it is, and so in no window (None: not counted), and the time of one.
     """
 
     rows: int
@@ -304,6 +305,8 @@ class WindowCounts:
     unmatched_labels: int = 0
     early_labels: int = 0
     window_rows: int | None = None
+    misdated: int | None = None
+    misdated_example: str = ""
 
     def __add__(self, other: WindowCounts) -> WindowCounts:
         """The counts of both, of rows that are in one of them alone; labels are counted by window."""

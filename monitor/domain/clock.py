@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _MAX_JUMP_S = 300.0
+# No prediction is older than this, and none is of a time that has not come: clocks of two machines differ by less than the tolerance.
+PLAUSIBLE_FROM = datetime(1971, 1, 1, tzinfo=UTC)
+CLOCK_TOLERANCE = timedelta(hours=1)
 
 
 class Clock(Protocol):

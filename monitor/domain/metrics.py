@@ -115,6 +115,7 @@ METRICS: Mapping[str, Metric] = {
         *(_estimated(metric) for metric in _PERFORMANCE if metric.name in _ESTIMATED),
         _of_window("row_count", Kind.NO_DATA, None),
         _of_window("volume_share", Kind.QUALITY, None),
+        _of_window("misdated_rows", Kind.QUALITY),
         _of_window("duplicate_id_share", Kind.QUALITY),
         _of_window("null_id_share", Kind.QUALITY),
         _of_window("joint_effect", Kind.QUALITY),

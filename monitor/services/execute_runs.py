@@ -240,12 +240,13 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
     revise = taken.window_end + labels.revise_until.approximate() if labels else None
     checks = config.checks.to_checks(_false_alarm_share(config, taken.kind), config.page_confidence())
     earlier, a_year_ago = earlier_windows(session, config, row, taken)
+    state = monitors.source_state(session, row.id)
     return RunSpec(
         kind=taken.kind, window=taken.window, as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
         references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
         expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
         recent=_recent(session, context, config, row, taken), rolling=_rolling(session, config, row, taken),
-        earlier=earlier, a_year_ago=a_year_ago,
+        earlier=earlier, a_year_ago=a_year_ago, misdated=state.misdated, misdated_example=state.misdated_example,
     )  # fmt: skip
 
 

@@ -116,6 +116,8 @@ def _store(session: Session, monitor_id: int, spec: LookSpec, seen: Look, now: d
     monitors.store_look(
         session, monitor_id, now, seen.first, seen.newest, seen.newest_label, seen.source_mark, live=live
     )
+    state = monitors.source_state(session, monitor_id)
+    state.misdated, state.misdated_example = seen.misdated, seen.misdated_example
     closing = {each.window for each in spec.windows if each.closing}
     for each in windows.of_monitor(session, monitor_id):
         window = each.window

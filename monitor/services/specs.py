@@ -65,6 +65,8 @@ class Look:
     label_mark: str
     labels: dict[Window, LabelTimes]
     recounts: dict[Window, dict[str, Any]]
+    misdated: int = 0
+    misdated_example: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class RunSpec:
 
     rolling: windows that drift is told against in place of the reference. earlier: windows at the same calendar position, oldest first.
     a_year_ago: windows of a year ago, each after those at its own calendar position: the low traffic of a holiday is then expected.
+    misdated, misdated_example: rows of the source that no window holds, as they were last seen.
     """
 
     kind: str
@@ -146,6 +149,8 @@ class RunSpec:
     rolling: Recent | None = None
     earlier: tuple[EarlierWindow, ...] = ()
     a_year_ago: Sequence[tuple[EarlierWindow, ...]] = ()
+    misdated: int = 0
+    misdated_example: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,10 @@ def look(spec: LookSpec) -> Look:
             known, rows = log.label_times(each.window)
             labels[each.window] = LabelTimes.of(known, rows, spec.expected, spec.judge_from, each.final)
     recounts = {window: plain_counts(log.counts(window, as_of)) for window, as_of in spec.recounts}
-    return Look(extent.first, extent.newest, newest_label, source_mark, label_mark, labels, recounts)
+    misdated = log.misdated()
+    return Look(
+        extent.first, extent.newest, newest_label, source_mark, label_mark, labels, recounts, misdated.rows, misdated.example
+    )  # fmt: skip
 
 
 def plain_counts(counts: WindowCounts) -> dict[str, Any]:
@@ -226,6 +229,7 @@ def run(spec: RunSpec) -> RunResult:
     labels = spec.log.labels
     with_labels = _has_labels(spec)
     frame, counts = _window(log, spec)
+    counts = replace(counts, misdated=spec.misdated, misdated_example=spec.misdated_example)
     if with_labels:
         assert labels is not None
         if spec.columns.label is not None and labels.label != spec.columns.label:
@@ -292,7 +296,12 @@ def _counts_by_version(log: Log, spec: RunSpec, whole: WindowCounts) -> dict[str
     found: dict[str, WindowCounts] = {}
     for version, (_, counts) in zip(versions, stored, strict=True):
         found[version] = found[version] + counts if version in found else counts
-    return {version: replace(counts, window_rows=whole.rows) for version, counts in found.items()}
+    return {
+        version: replace(
+            counts, window_rows=whole.rows, misdated=whole.misdated, misdated_example=whole.misdated_example
+        )
+        for version, counts in found.items()
+    }
 
 
 def _has_labels(spec: RunSpec) -> bool:

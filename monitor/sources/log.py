@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.domain.checks import WindowCounts
+from monitor.domain.clock import CLOCK_TOLERANCE, PLAUSIBLE_FROM
 from monitor.domain.columns import WEIGHT
 from monitor.domain.grid import Window
 from monitor.domain.hidden import hide
@@ -29,7 +30,6 @@ from monitor.sources.spec import LabelSpec, LogSpec, Place
 _KEY = "monitor_canonical_id"
 _RANK = "monitor_rank"
 _CHUNK = 5_000
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # So many rows of a class are enough to tell its part in performance; of more classes none is called rare.
 _ENOUGH_OF_CLASS, _MOST_CLASSES = 500, 20
 # By how much the day that a time is written with may differ from that in UTC.
@@ -52,6 +52,14 @@ class Extent:
 
     first: datetime | None
     newest: datetime | None
+
+
+@dataclass(frozen=True)
+class Misdated:
+    """Rows of a log that are dated wrongly: how many, and the time of one of them as it is logged ('' where there are none)."""
+
+    rows: int
+    example: str
 
 
 @dataclass(frozen=True)
@@ -94,25 +102,60 @@ class Log:
         return [name for name in self.types if name in wanted and name not in spec.ignore]
 
     def extent(self, after: datetime | None = None) -> Extent:
-        """The first event at or after `after`, and the newest of all."""
-        time = self.spec.event_time
+        """The first event at or after `after`, and the newest of all; rows that are dated wrongly (`misdated`) aside."""
+        latest = _latest()
+        first, newest = self._first(after), self._newest(None)
+        if newest is not None and newest >= latest:
+            newest = self._newest(latest)
+        if first is not None and first < PLAUSIBLE_FROM:
+            first = self._first(PLAUSIBLE_FROM)
+        return Extent(None if first is None or first >= latest else first, newest)
 
+    def misdated(self) -> Misdated:
+        """The rows that are dated before 1971, or later than it is by this machine's clock: no window holds them, whenever it is looked at."""
+        time, plausible = self.spec.event_time, Window(PLAUSIBLE_FROM, _latest())
+        number, example = 0, ""
+
+        def early(within: _Within) -> Any:
+            return self.table.filter(self._compared(time, within.start, "<")).count().as_table()
+
+        def late(within: _Within) -> Any:
+            return self.table.filter(self._compared(time, within.end, ">=")).count().as_table()
+
+        oldest, newest = self._first(None), self._newest(None)
+        # Counted only where there are some: an index or the files' statistics tell the ends.
+        for count, end, wrong in (
+            (early, oldest, oldest is not None and oldest < plausible.start),
+            (late, newest, newest is not None and newest >= plausible.end),
+        ):
+            if wrong:
+                number += _whole(self._frame(count.__name__, count, plausible, None).iat[0, 0])
+                example = f"{end:%Y-%m-%d %H:%M}"
+        return Misdated(number, example)
+
+    def _first(self, after: datetime | None) -> datetime | None:
         def first(within: _Within) -> Any:
-            later = self.table if after is None else self.table.filter(self._compared(time, within.start, ">="))
-            return later.aggregate(moment=later[time].min())
-
-        def newest(_: _Within) -> Any:
-            return self.table.aggregate(moment=self.table[time].max())
-
-        # Asked one by one, an index answers either.
-        since = Window(after or _BEGINNING, after or _BEGINNING)
-        found = {"first": first, "newest": newest}
-        return Extent(
-            *(
-                self._to_utc(self._frame(f"{what} {after is None}", each, since, None).iat[0, 0])
-                for what, each in found.items()
+            later = (
+                self.table
+                if after is None
+                else self.table.filter(self._compared(self.spec.event_time, within.start, ">="))
             )
-        )
+            return later.aggregate(moment=later[self.spec.event_time].min())
+
+        since = Window(after or PLAUSIBLE_FROM, after or PLAUSIBLE_FROM)
+        return self._to_utc(self._frame(f"first {after is None}", first, since, None).iat[0, 0])
+
+    def _newest(self, before: datetime | None) -> datetime | None:
+        def newest(within: _Within) -> Any:
+            earlier = (
+                self.table
+                if before is None
+                else self.table.filter(self._compared(self.spec.event_time, within.end, "<"))
+            )
+            return earlier.aggregate(moment=earlier[self.spec.event_time].max())
+
+        until = Window(before or PLAUSIBLE_FROM, before or PLAUSIBLE_FROM)
+        return self._to_utc(self._frame(f"newest {before is None}", newest, until, None).iat[0, 0])
 
     def rows(self) -> int:
         """How many rows the log has."""
@@ -640,6 +683,11 @@ class Log:
         return _utc(moment, self._zone)
 
 
+def _latest() -> datetime:
+    """No event is as late as this, whatever clock the service goes by."""
+    return datetime.now(UTC) + CLOCK_TOLERANCE
+
+
 def canonical_id(column: Any, shown: str) -> Any:
     """Ids as text that every engine writes alike: whole numbers as digits, UUIDs in lower case, text as it is."""
     kind = column.type()
@@ -735,7 +783,10 @@ def _utc(moment: Any, zone: ZoneInfo) -> datetime | None:
         return None
     stamp = pd.Timestamp(moment).floor("us")
     plain: datetime = stamp.to_pydatetime(warn=False)
-    return (plain.replace(tzinfo=zone) if plain.tzinfo is None else plain).astimezone(UTC)
+    try:
+        return (plain.replace(tzinfo=zone) if plain.tzinfo is None else plain).astimezone(UTC)
+    except OverflowError:  # the first and the last day that there are
+        return plain.replace(tzinfo=UTC)
 
 
 def _naive(moment: datetime, zone: tzinfo) -> datetime:

@@ -80,7 +80,8 @@ class MonitorRow(Base):
 class SourceState(Base):
     """What was last seen of a monitor's source: plan works from this and from open windows alone.
 
-    `source_mark` says what its files looked like; `gaps`, by day, the longest time without anything new in it.
+    `source_mark` says what its files looked like; `gaps`, by day, the longest time without anything new in it;
+    `misdated` how many of its rows are dated before 1971 or later than it is.
     """
 
     __tablename__ = "source_states"
@@ -93,6 +94,8 @@ class SourceState(Base):
     gaps: Mapped[dict[str, Any] | None]
     error: Mapped[str] = mapped_column(Words())
     failing_since: Mapped[datetime | None]
+    misdated: Mapped[int] = mapped_column(default=0, server_default="0")
+    misdated_example: Mapped[str] = mapped_column(Name(64), default="", server_default="")
 
 
 class OpenWindow(OfWindow, Base):

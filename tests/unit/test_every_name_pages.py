@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from monitor import Checks, Columns, Reference, WindowCounts, evaluate
 from monitor.analysis.checks import REGISTRY
 from monitor.analysis.checks.base import Answer, BaseCheck
+from monitor.analysis.evaluate import count
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind, Severity, Verdict
 from monitor.domain.metrics import METRICS, TASKS, harm_for, thresholds_for
@@ -59,7 +61,8 @@ def test_a_limit_on_each_metric_pages(references: dict[str, Reference], task: st
     reference, frame = references[task], window(task)
     if metric in ("text_score", "embedding_score", "embeddings_drift"):
         reference, frame = references[f"{task} with text"], with_more(frame, 1)
-    evaluation = evaluate(reference, frame, checks=checks, recent_counts=[600, 610, 590, 605])
+    counts = replace(count(frame, reference), misdated=3, misdated_example="2199-01-01 00:00")
+    evaluation = evaluate(reference, frame, checks=checks, recent_counts=[600, 610, 590, 605], counts=counts)
     paging = {finding.metric for finding in evaluation.findings if finding.severity == "critical"}
     assert paging == {metric}
 

@@ -18,6 +18,7 @@ from monitor.analysis.checks.range import InfiniteShare, NewCategory, OutOfRange
 from monitor.analysis.checks.relations import DigitsScore, RelationScore
 from monitor.analysis.checks.schema import ColumnAdded, ColumnMissing, DuplicateColumn, TypeMismatch
 from monitor.analysis.checks.text import EmbeddingScore, EmbeddingsDrift, TextScore
+from monitor.analysis.checks.times import MisdatedRows
 from monitor.analysis.checks.visibility import PerformanceVisibility
 from monitor.analysis.checks.volume import NoData, RowCount, VolumeShare
 
@@ -34,6 +35,7 @@ REGISTRY: tuple[BaseCheck, ...] = (
     OutOfRange(),
     NewCategory(),
     StuckValue(),
+    MisdatedRows(),
     DuplicateIds(),
     NullIds(),
     UnusablePredictions(),
