@@ -408,7 +408,10 @@ class Daemon:
         url = self.context.configuration.heartbeat_url
         if url is None or self._late_loops():
             return
-        address = secrets.expand(self.context.loaded.configuration.heartbeat_url or url)
+        known = self.context.loaded.configuration.heartbeat_url or url
+        if secrets.is_masked(known):  # another daemon's, which pings it itself
+            return
+        address = secrets.expand(known)
         allow_private = self.context.configuration.heartbeat_allow_private
         rules: outgoing.Rules = {"allow_private": allow_private, "network": self.context.network}
         self.senders.start("heartbeat_url", lambda: outgoing.post(address, b"", {}, **rules))

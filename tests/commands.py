@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing.process
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ def run_here(
     from monitor.cli import main
 
     said, told = _stream(), _stream()
+    mask = os.umask(0)
+    os.umask(mask)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     logging = structlog.get_config() if structlog.is_configured() else None
     with pytest.MonkeyPatch.context() as patched:
@@ -39,6 +42,7 @@ def run_here(
         try:
             code = _exit_code(main)
         finally:
+            os.umask(mask)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             if logging is None:

@@ -29,6 +29,7 @@ from monitor.cli import (
     validate,
     work,
 )
+from monitor.domain.private_files import keep_private
 from monitor.errors import MonitorError
 
 app = typer.Typer(
@@ -83,6 +84,7 @@ app.add_typer(people.tokens, name="tokens")
 
 def main() -> None:
     """Run a command; a MonitorError becomes its message and exit code, never a traceback."""
+    keep_private()
     try:
         app()
     except MonitorError as error:

@@ -11,7 +11,16 @@ from typing import Any
 from monitor.errors import ConfigurationError
 
 _REFERENCE = re.compile(r"\$\{(file:)?([^}]+)\}")
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^@/\s]+)@")
+# A password may hold anything that people forget to write as %2F or %40: it ends at the last @.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^\n]+)@")
+_IN_QUERY = re.compile(
+    r"(?i)([?&](?:password|passwd|pwd|(?:access_|auth_)?token|api_?key|key|secret|sig|signature)=)([^&#\s]+)"
+)
+_FLAG = r"-{1,2}[\w-]*(?:password|passwd|token|secret|api-?key)[\w-]*"
+_SECRET_FLAG, _WITH_FLAG = re.compile(_FLAG, re.IGNORECASE), re.compile(rf"({_FLAG})([= ])(\S+)", re.IGNORECASE)
+_SECRET_KEYS = {"secret", "secrets", "password", "token", "sensitive_key", "routing_key"}
+# Addresses whose path alone lets whoever knows it speak.
+_SECRET_ADDRESSES = {"heartbeat_url"}
 
 
 def expand(text: str) -> str:
@@ -29,24 +38,33 @@ def missing(text: str) -> Iterator[str]:
 
 
 def masked(value: Any) -> Any:
-    """`value` for showing: passwords in URLs are replaced; `${…}` is no secret and stays."""
+    """`value` for showing: secrets in URLs, and in what is given to commands, are replaced; `${…}` is no secret and stays."""
     if isinstance(value, dict):
-        return {
-            key: "***"
-            if key in {"secret", "password", "token", "sensitive_key", "routing_key"} and not _is_reference(item)
-            else masked(item)
-            for key, item in value.items()
-        }
+        return {key: _masked_entry(key, item) for key, item in value.items()}
     if isinstance(value, list):
-        return [masked(item) for item in value]
-    if isinstance(value, str):
-        return _URL_PASSWORD.sub(lambda match: match[0] if _is_reference(match[2]) else f"{match[1]}:***@", value)
-    return value
+        flags = [None, *(each if isinstance(each, str) and _SECRET_FLAG.fullmatch(each) else None for each in value)]
+        return [
+            "***" if flag is not None and not _is_reference(each) else masked(each)
+            for flag, each in zip(flags, value, strict=False)
+        ]
+    return _masked_text(value) if isinstance(value, str) else value
+
+
+def _masked_entry(key: str, item: Any) -> Any:
+    if item is not None and key in _SECRET_KEYS and not _is_reference(item):
+        return "***"
+    return _without_addresses(item) if key in _SECRET_ADDRESSES else masked(item)
+
+
+def _masked_text(text: str) -> str:
+    text = _URL_PASSWORD.sub(lambda match: match[0] if _is_reference(match[2]) else f"{match[1]}:***@", text)
+    text = _IN_QUERY.sub(lambda match: match[0] if _is_reference(match[2]) else f"{match[1]}***", text)
+    return _WITH_FLAG.sub(lambda match: match[0] if _is_reference(match[3]) else f"{match[1]}{match[2]}***", text)
 
 
 def storable(values: dict[str, Any]) -> dict[str, Any]:
     """A configuration as it may be stored: what is written in clear in channels' and launchers' addresses is left out."""
-    kept = {key: value if key == "monitors" else masked(value) for key, value in values.items()}
+    kept = {key: value if key == "monitors" else _masked_entry(key, value) for key, value in values.items()}
     return kept | {key: _without_addresses(kept[key]) for key in ("channels", "launchers") if key in kept}
 
 

@@ -63,6 +63,10 @@ def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
         else:
             problems += [f"{_place(loaded, name, each)}: {name}: {each.text}" for each in found.problems]
             notes += [f"{name}: {found.shows}"] if found.shows else []
+        if config.columns.sensitive and not loaded.configuration.sensitive_key:
+            notes.append(
+                f"{name}: there are sensitive columns and no `sensitive_key`: whoever reads the hashes can guess the values from them"
+            )
         if config.labels is None:
             notes.append(f"{name}: without labels performance is estimated, never realised")
             if config.task == "multiclass" and not config.columns.probability:

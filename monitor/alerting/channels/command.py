@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.alerting.channels.process import end
+from monitor.domain.private_files import usual_umask
 from monitor.errors import DeliveryError
 
 
@@ -23,7 +24,7 @@ class Command:
         try:
             process = subprocess.Popen(  # noqa: S603 - the user's own command, as a list
                 self._command, cwd=self._folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True, env=os.environ | {"MONITOR_NOTIFICATION_ID": notification_id},
+                start_new_session=True, umask=usual_umask(), env=os.environ | {"MONITOR_NOTIFICATION_ID": notification_id},
             )  # fmt: skip
         except OSError as error:
             raise DeliveryError(f"the command {self._command[0]} cannot be started: {error.strerror}") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from monitor.domain.private_files import usual_umask
 from monitor.retraining.request import LaunchError, Outcome, parse_outcome
 
 _OUTPUT = 20_000
@@ -27,6 +28,7 @@ def launch(command: list[str], request: dict[str, Any], folder: Path, timeout_s:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            umask=usual_umask(),
             env=os.environ | {"MONITOR_REQUEST_ID": request["id"]},
         )
     except OSError as error:
