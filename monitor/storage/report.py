@@ -27,6 +27,7 @@ from sqlalchemy.types import TypeEngine
 from monitor.domain.checks import Severity
 from monitor.errors import DatabaseUnreachableError, UsageError
 from monitor.storage.database import Database, first_line
+from monitor.storage.query_guard import check_query, sqlite_guard
 from monitor.storage.tables import MetricSeries, MetricValueRow, MonitorRow, Run
 from monitor.storage.types import Long, Moment
 
@@ -196,10 +197,13 @@ class ReportDatabase:
         return _to_frame(names, rows)
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The column names and rows of one SELECT, for those who want no DataFrame; the database refuses whatever writes."""
+        """The column names and rows of one SELECT of the views, for those who want no DataFrame; whatever else it reads or writes is refused."""
+        check_query(sql, self._database.engine.dialect.name, VIEWS)
         with self._reading() as connection:
             raw = connection.connection.dbapi_connection
             assert raw is not None
+            if isinstance(raw, sqlite3.Connection):
+                raw.set_authorizer(sqlite_guard(VIEWS))
             try:
                 cursor = raw.cursor()
                 # Prepared: PostgreSQL then takes one statement and no more.
@@ -209,7 +213,10 @@ class ReportDatabase:
                 names = [each[0] for each in cursor.description]
                 return names, [tuple(map(_plain, names, row)) for row in cursor.fetchall()]
             except connection.dialect.dbapi.Error as error:
-                raise UsageError(f"the query was refused: {str(error.args[-1]).strip().splitlines()[0]}") from None
+                reason = str(error.args[-1]).strip().splitlines()[0]
+                if reason == "not authorized" or "prohibited" in reason:
+                    reason = f"{reason}; a query is one SELECT of the views {', '.join(VIEWS)}"
+                raise UsageError(f"the query was refused: {reason}") from None
 
     def _view(
         self, name: str, wanted: dict[str, Any], time: str, start: datetime | str | None, end: datetime | str | None,
@@ -294,5 +301,3 @@ def _to_frame(names: list[str], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
 
 def _read_only_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA query_only = 1")
-    attach = sqlite3.SQLITE_ATTACH
-    connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_DENY if action == attach else sqlite3.SQLITE_OK)
