@@ -172,6 +172,13 @@ def history(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Pr
     return Project(folder, yaml.safe_load((folder / "values.yaml").read_text()))
 
 
+@pytest.fixture
+def own_history(history: Project, tmp_path: Path) -> Project:
+    """A copy of `history` for one test, which may leave it as it likes."""
+    shutil.copytree(history.folder, tmp_path / "project")
+    return Project(tmp_path / "project", yaml.safe_load((history.folder / "values.yaml").read_text()))
+
+
 def made_in(folder: Path) -> Project:
     """The project of `project`, in a folder."""
     made = Project(

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from tests.conftest import Project, Receiver, logged, status
 
@@ -63,6 +64,7 @@ def test_the_exit_code_tells_of_this_call_and_no_failure_of_long_ago(
     assert monitor_command("run", "other", cwd=project.folder).returncode == 0
 
 
+@pytest.mark.long
 def test_what_a_receiver_puts_off_for_a_second_is_delivered_before_it_ends(
     project: Project, receiver: Receiver, monitor_command: Command
 ) -> None:

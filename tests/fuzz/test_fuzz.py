@@ -163,8 +163,8 @@ def fuzz_pages(target: Target, number: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(MINUTES * 60 + 600)
-def test_nothing_that_is_sent_is_answered_with_a_fault_and_memory_does_not_grow(history: Project) -> None:
-    with serving(history) as target:
+def test_nothing_that_is_sent_is_answered_with_a_fault_and_memory_does_not_grow(own_history: Project) -> None:
+    with serving(own_history) as target:
         until, number, first, most = time.monotonic() + MINUTES * 60, SEED, 0.0, 0.0
         while time.monotonic() < until or number == SEED:
             print(f"MONITOR_FUZZ_SEED={number}: {target.memory_mb:.0f} MB, answers {dict(target.answers)}", flush=True)
