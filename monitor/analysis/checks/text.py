@@ -33,15 +33,11 @@ class _Separated(BaseCheck):
         names = [name for name in question.names if sorts[name] in self.column_types]
         tests = _PART * sum(sorts[name] in OF_OWN_CHECK for name in question.names)
         for name in names:
-            if name not in question.window.frame:
-                yield could_not_check(self, name)
+            sides = _sides(self, question, name)
+            if isinstance(sides, Answer):
+                yield sides
                 continue
-            before, after = (
-                domain_classifier.subsample(frame[name]) for frame in (question.reference.frame, question.window.frame)
-            )
-            if min(len(before), len(after)) < _MIN_ROWS:
-                yield too_little_data(self, name, min(len(before), len(after)), _MIN_ROWS)
-                continue
+            before, after = sides
             separated = self.separated(before, after)
             if separated is None:
                 yield could_not_check(self, name, reason="its vectors have another length than the reference's")
@@ -126,15 +122,11 @@ class EmbeddingsDrift(BaseCheck):
         for name in question.names:
             if question.reference.sorts[name] != "embedding":
                 continue
-            if name not in question.window.frame:
-                yield could_not_check(self, name)
+            sides = _sides(self, question, name)
+            if isinstance(sides, Answer):
+                yield sides
                 continue
-            before, after = (
-                domain_classifier.subsample(frame[name]) for frame in (question.reference.frame, question.window.frame)
-            )
-            if min(len(before), len(after)) < _MIN_ROWS:
-                yield too_little_data(self, name, min(len(before), len(after)), _MIN_ROWS)
-                continue
+            before, after = sides
             both = domain_classifier.matrices(before, after)
             if both is None:
                 yield could_not_check(self, name, reason="its vectors have another length than the reference's")
@@ -148,6 +140,17 @@ class EmbeddingsDrift(BaseCheck):
                     self.name, name, value=score, kind=self.kind, rows=len(after), cause="embedding drift", explanation=text
                 )
             )  # fmt: skip
+
+
+def _sides(check: BaseCheck, question: Question, name: str) -> tuple[pd.Series, pd.Series] | Answer:
+    """The values of a column in the reference and in the window that are looked at; the answer where they are not there or too few."""
+    if name not in question.window.frame:
+        return could_not_check(check, name)
+    before, after = (
+        domain_classifier.subsample(frame[name]) for frame in (question.reference.frame, question.window.frame)
+    )
+    fewest = min(len(before), len(after))
+    return too_little_data(check, name, fewest, _MIN_ROWS) if fewest < _MIN_ROWS else (before, after)
 
 
 def _is_hidden(texts: pd.Series) -> bool:
