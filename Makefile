@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-long lint bench bench-detection bench-database bench-web replay replay-compare chaos fuzz docs pins clean
+.PHONY: demo test test-fast test-long lint bench bench-detection bench-database bench-web replay replay-compare chaos soak fuzz docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -57,9 +57,14 @@ replay: .venv/.installed
 replay-compare: .venv/.installed
 	$(BIN)/python -m tests.replay_compare $(BASE) $(ARGS)
 
-# At least 200 kills of daemons, workers and servers (`make test-long` has 20); MONITOR_CHAOS_SEED=n replays one that failed.
+# At least 200 kills of daemons, workers and servers (`make test-long` has 20; MONITOR_CHAOS_SEED=n replays one that failed), and everything else that machines,
+# networks and databases do.
 chaos: .venv/.installed
-	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q -m long tests/chaos
+	MONITOR_LONG=1 $(BIN)/pytest -o addopts= -s -q -m long tests/chaos/test_chaos.py tests/chaos/test_storm.py
+
+# Months of hourly monitors in one process, on SQLite and on PostgreSQL: memory, handles, threads, the database and the time of a round stay as they were.
+soak: .venv/.installed
+	MONITOR_SOAK_DAYS=$${MONITOR_SOAK_DAYS:-90} MONITOR_SOAK_MONITORS=$${MONITOR_SOAK_MONITORS:-20} $(BIN)/pytest -o addopts= -s -q -m long tests/chaos/test_soak.py
 
 # The API, the pages and ingestion are sent for an hour what nobody thought of (MONITOR_FUZZ_MINUTES): any 5xx is a fault, and so is memory that grows by 200 MB.
 fuzz: .venv/.installed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
@@ -11,6 +12,7 @@ from threading import Event, Lock
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
+from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from monitor import outgoing
@@ -18,11 +20,12 @@ from monitor.config import secrets
 from monitor.config.load import load, written_at
 from monitor.config.model import Loaded
 from monitor.domain.clock import Clock, ReplayClock, SystemClock, boot_time_s
-from monitor.errors import MonitorError, SourceUnreachableError
+from monitor.errors import MonitorError, SchemaVersionError, SourceUnreachableError
 from monitor.services.apply_configuration import (
     ALIVE_WITHIN,
     BEGINNING,
     apply_configuration,
+    fits_side_by_side,
     follow_newest,
     prepare_references,
 )
@@ -36,10 +39,11 @@ from monitor.services.dispatch_proposals import dispatch_proposals
 from monitor.services.execute_runs import Executor
 from monitor.services.judge_windows import judge_windows
 from monitor.services.launch_retraining import Launcher, verify_again
-from monitor.services.look_at_sources import look_at_sources
+from monitor.services.look_at_sources import look_at_sources, looks_side_by_side
 from monitor.services.plan_runs import plan_runs
 from monitor.services.prune import prune
 from monitor.services.retraining_conditions import propose_by_conditions
+from monitor.services.same_database import Known, remembered, require_not_emptied, require_same
 from monitor.services.senders import Senders
 from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.services.watch_self import watch_self
@@ -107,6 +111,8 @@ class Daemon:
         self._execute_lock = Lock()
         self._last_beat = boot_time_s()
         self._written_at = written_at(loaded.path)
+        self._known: Known | None = None
+        self._refused: SchemaVersionError | None = None
 
     @property
     def stopping(self) -> Event:
@@ -119,7 +125,9 @@ class Daemon:
             self._lock.require()
         self.context.sweep_cache()
         try:
+            require_not_emptied(database, self.context.cache)
             database.prepare()
+            self._known = remembered(database, self.context.cache)
             database.transact(daemons.register, self.context.owner)
             self.recover(at_start=True)
             apply_configuration(self.context)
@@ -131,19 +139,23 @@ class Daemon:
 
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
-        try:
-            self.executor.stop()
-            self.deliverer.close()
-            self.launcher.close()
-            for workers in {self.workers, self.executor.workers}:
-                if self._own_workers or workers is not self.workers:
-                    workers.close()
-            self.context.database.transact(daemons.leave, self.context.owner)
-        except MonitorError as error:
-            log.error("stop_not_stored", error=str(error))
-        finally:
+        own = [each for each in {self.workers, self.executor.workers} if self._own_workers or each is not self.workers]
+        with ExitStack() as closing:  # in the reverse order
             if self._lock is not None:
-                self._lock.release()
+                closing.callback(self._lock.release)
+            closing.callback(self._leave)
+            for close in (*(workers.close for workers in own), self.launcher.close, self.deliverer.close):
+                closing.callback(close)
+            try:
+                self.executor.stop()
+            except (MonitorError, SQLAlchemyError) as error:
+                log.error("work_not_given_back", error=str(error))
+
+    def _leave(self) -> None:
+        try:
+            self.context.database.transact(daemons.leave, self.context.owner)
+        except (MonitorError, SQLAlchemyError) as error:
+            log.error("stop_not_stored", error=str(error))
 
     # -- one pass ------------------------------------------------------------------------------------------------
 
@@ -290,7 +302,10 @@ class Daemon:
     # -- for good ------------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Go on until `stopping` is set. APScheduler decides only when to look; what is due, the database knows."""
+        """Go on until `stopping` is set. APScheduler decides only when to look; what is due, the database knows.
+
+        Raises SchemaVersionError when the database is no longer the one that it was.
+        """
         settings = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         loops = self._loops()
         # A thread for each: loops that hang keep no other from coming round.
@@ -317,12 +332,18 @@ class Daemon:
             self.workers.end_calls()
             scheduler.shutdown(wait=True)
         log.info("daemon_stopped", daemon=self.context.owner)
+        if self._refused is not None:
+            raise self._refused
 
     def _loops(self) -> dict[str, tuple[Callable[[], object], float]]:
+        fits, looks = fits_side_by_side(), looks_side_by_side()
         return {
             "configuration": (self.reload, 5),
-            "prepare": (lambda: prepare_references(self.context, self.workers), 10),
-            "look": (lambda: look_at_sources(self.context, self.workers, at_least_every=LOOK_EVERY), 5),
+            "prepare": (lambda: prepare_references(self.context, self.workers, fits), 10),
+            "look": (
+                lambda: look_at_sources(self.context, self.workers, at_least_every=LOOK_EVERY, background=looks),
+                5,
+            ),
             "plan": (lambda: plan_runs(self.context), 5),
             "judge": (lambda: judge_windows(self.context), 2),
             "watch": (lambda: watch_self(self.context), 5),
@@ -334,6 +355,7 @@ class Daemon:
             "verify": (lambda: verify_again(self.context, self.workers), daemons.LOOPS_S["verify"]),
             "heartbeat": (self.heartbeat, self.context.configuration.workers.heartbeat_s),
             "recover": (self.recover, 10),
+            "same_database": (self.require_same_database, 5),
             "end_hanging": (self.context.database.end_hanging, 10),
             "digest": (lambda: send_digest(self.context), daemons.LOOPS_S["digest"]),
             "canary": (lambda: fly_canary(self.context), daemons.LOOPS_S["canary"]),
@@ -402,6 +424,16 @@ class Daemon:
         now = boot_time_s()
         ages = {name: now - tick for name, tick in self._ticks.items()}
         self.context.database.transact(daemons.beat, self.context.owner, ages)
+
+    def require_same_database(self) -> None:
+        """Stop when the database has been emptied, replaced, or migrated by a newer version: whatever is written from then on would be wrong."""
+        assert self._known is not None
+        try:
+            require_same(self.context.database, self._known)
+        except SchemaVersionError as error:
+            log.error("database_is_another", error=str(error))
+            self._refused = error
+            self.stopping.set()
 
     def tell_alive(self) -> None:
         """Ping `heartbeat_url` if every loop has come round of late: what is silent is missed by whoever listens there."""

@@ -41,8 +41,12 @@ class SourceUnreachableError(MonitorError):
     exit_code = 3
 
 
+class CacheError(MonitorError):
+    """A file of this machine's cache is gone or damaged: it is made anew, and the run tried again."""
+
+
 class WorkersUnreachableError(MonitorError):
-    """The cluster that is to evaluate windows is away."""
+    """No process that evaluates windows can be had: the cluster is away, or this machine starts none."""
 
     exit_code = 3
 

@@ -70,9 +70,9 @@ class Served:
     def post(self, path: str, **more: Any) -> requests.Response:
         return requests.post(self.url + path, timeout=60, allow_redirects=False, **more)
 
-    def token(self, role: str) -> dict[str, str]:
+    def token(self, role: str, monitors: Sequence[str] = ()) -> dict[str, str]:
         """The header of a new token."""
-        _, token = self.database.transact(people.create_token, role, role, datetime.now(UTC), None)
+        _, token = self.database.transact(people.create_token, role, role, datetime.now(UTC), None, monitors)
         return {"authorization": f"Bearer {token}"}
 
     def ids(self, request_state: str = "awaiting_approval") -> dict[str, str]:

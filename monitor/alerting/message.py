@@ -30,6 +30,8 @@ _HEALTHY = "The windows since were healthy."
 # Said before the reason, where the reason alone does not say what it means.
 _MEANS = {Kind.BLIND.value: "cannot tell how the model is doing"}
 _MOST_COLUMNS = 3
+# Of more alerts in one message each has a line, and of very many the rest is counted.
+IN_FULL, _IN_A_LINE = 10, 40
 TEMPLATES = {
     "title": "{{ title }}",
     "text": """{{ title }}
@@ -155,12 +157,13 @@ def _changed(facts: Facts) -> list[Mapping[str, Any]]:
 
 def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
     """The message below its title."""
-    found = [section for facts in told for section in _sections(facts, alone=len(told) == 1)]
+    found = [section for facts in told[:IN_FULL] for section in _sections(facts, alone=len(told) == 1)]
+    found.append(_in_lines([_first_of_several(facts) for facts in told[IN_FULL:]], "And"))
     if inside:
         found.append(
-            Section(
-                "Explained by this, and not told apart",
+            _in_lines(
                 [f"{each.severity} {each.monitor}: {each.summary}" for each in inside],
+                "Explained by this, and not told apart",
             )
         )
     if again_at is not None and any(not facts.is_over for facts in told):
@@ -174,6 +177,15 @@ def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime
     return [section for section in found if section.lines]
 
 
+def _in_lines(lines: list[str], heading: str) -> Section:
+    more = len(lines) - _IN_A_LINE
+    return Section(heading, lines[:_IN_A_LINE] + ([f"… and {more} more"] if more > 0 else []))
+
+
+def _first_of_several(facts: Facts) -> str:
+    return f"{facts.severity.upper()} {facts.monitor or 'the service'}: {facts.summary}"
+
+
 def _printable(section: Section) -> Section:
     return Section(section.heading, [printable(line) for line in section.lines])
 
@@ -185,9 +197,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
         if facts.kind != Kind.SELF.value
         else ""
     )
-    first = (
-        [facts.summary] if alone else [f"{facts.severity.upper()} {facts.monitor or 'the service'}: {facts.summary}"]
-    )
+    first = [facts.summary if alone else _first_of_several(facts)]
     if facts.state == "resolved":
         first.append(
             f"It fired since {_moment(facts.since, zone)}{windows}, {_length(facts.happened_at - facts.since)} in all. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}"

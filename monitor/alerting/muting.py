@@ -62,6 +62,27 @@ class Firing:
     subject: str = ""
 
 
+class Explainers:
+    """The alerts that fire, found by what they may explain: of very many, each is held against few."""
+
+    def __init__(self, firing: Sequence[Firing], upstream: Mapping[str, Sequence[str]]) -> None:
+        self._upstream = upstream
+        self._of_monitor: dict[str, list[int]] = {}
+        self._losses: dict[str, list[int]] = {}
+        self._firing = firing
+        for place, each in enumerate(firing):
+            self._of_monitor.setdefault(each.monitor, []).append(place)
+            if each.kind == Kind.PERFORMANCE.value and each.severity == Severity.CRITICAL.value:
+                self._losses.setdefault(each.model, []).append(place)
+
+    def of(self, one: Firing) -> Firing | None:
+        """The first alert that explains this one, as `inhibitor` has it."""
+        near = {*self._of_monitor.get(one.monitor, ()), *self._losses.get(one.model, ())[:2]}
+        for name in self._upstream.get(one.monitor, ()):
+            near.update(self._of_monitor.get(name, ()))
+        return inhibitor(one, (self._firing[place] for place in sorted(near)), self._upstream)
+
+
 def inhibitor(one: Firing, firing: Iterable[Firing], upstream: Mapping[str, Sequence[str]]) -> Firing | None:
     """The alert that explains this one, so that it is told inside that one's message; None if it speaks for itself.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -40,12 +41,9 @@ def to_bytes(reference: Reference) -> bytes:
 
 def from_bytes(data: bytes) -> Reference:
     """The inverse of `to_bytes`. Raises DataError for anything else."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            meta = json.loads(archive.read("reference.json"))
-            frame = ipc.open_file(io.BytesIO(archive.read("rows.arrow"))).read_pandas()
-    except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:
-        raise DataError(f"this is no archive of a reference: {error}") from None
+    with _whole_zip(io.BytesIO(data)) as archive:
+        meta = json.loads(archive.read("reference.json"))
+        frame = ipc.open_file(io.BytesIO(archive.read("rows.arrow"))).read_pandas()
     sorts = meta["summary"]["sorts"]
     frame = pd.DataFrame(
         {name: frame[name] if sorts[name] in ("numerical", "time") else frame[name].astype(object) for name in frame}
@@ -54,19 +52,40 @@ def from_bytes(data: bytes) -> Reference:
 
 
 def mapped(path: str | Path) -> Reference:
-    """As `from_bytes`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which the first process writes."""
+    """As `from_bytes`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which the first process writes.
+
+    A file beside it that is damaged is written anew.
+    """
     beside = Path(path).with_suffix(".mapped")
-    if not beside.exists():
+    file = _opened(beside)
+    if file is None:
         whole = from_bytes(Path(path).read_bytes())
         try:
             mapping.write(beside, whole.frame, {name: whole.of_column(name) for name in whole.sorts})
         except OSError:
             return whole
-    with zipfile.ZipFile(path) as archive:
+        file = mapping.Mapped(beside)
+    with _whole_zip(Path(path).open("rb")) as archive:
         meta = json.loads(archive.read("reference.json"))
-    file = mapping.Mapped(beside)
     rows = int(meta["summary"]["rows"])
     return _of_meta(meta, file.frame, dict(file.summaries(rows)))
+
+
+def _opened(beside: Path) -> mapping.Mapped | None:
+    try:
+        return mapping.Mapped(beside)
+    except (OSError, DataError):
+        return None
+
+
+@contextmanager
+def _whole_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """An archive that is read from. Raises DataError where it is none, or is damaged: each of its parts has a checksum."""
+    try:
+        with file, zipfile.ZipFile(file) as archive:
+            yield archive
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, pa.ArrowInvalid) as error:
+        raise DataError(f"this is no archive of a reference: {error}") from None
 
 
 def _of_meta(

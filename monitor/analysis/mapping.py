@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.errors import DataError
+
+_CHECKSUM_BYTES = 4
 
 
 def write(path: Path, frame: pd.DataFrame, summaries: Mapping[str, Summary | None]) -> None:
-    """Write the file, whole or not at all: an Arrow table of one row, each cell a whole column. Raises OSError."""
+    """Write the file, whole or not at all: an Arrow stream of one row, each cell a whole column, and a checksum. Raises OSError."""
     columns = {f"rows:{name}": pa.array(frame[name], from_pandas=frame[name].dtype.kind != "f") for name in frame}
     for name, summary in summaries.items():
         if isinstance(summary, Numbers):
@@ -26,16 +30,27 @@ def write(path: Path, frame: pd.DataFrame, summaries: Mapping[str, Summary | Non
     cells = {name: pa.LargeListArray.from_arrays([0, len(values)], values) for name, values in columns.items()}
     table = pa.table(cells)
     whole = path.with_name(f"{path.name}.{os.getpid()}")
-    with ipc.new_file(str(whole), table.schema) as writer:
+    with ipc.new_stream(str(whole), table.schema) as writer:
         writer.write_table(table)
+    with pa.memory_map(str(whole)) as written:
+        checksum = zlib.crc32(written.read_buffer())
+    with whole.open("ab") as file:
+        file.write(checksum.to_bytes(_CHECKSUM_BYTES, "big"))
     whole.replace(path)
 
 
 class Mapped:
-    """The file, mapped. What is asked for is read from it, numbers without being copied."""
+    """The file, mapped. What is asked for is read from it, numbers without being copied.
+
+    Raises OSError, and DataError for a file that is not as it was written: a machine that lost its power may leave one.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._table = ipc.open_file(pa.memory_map(str(path))).read_all()
+        source = pa.memory_map(str(path))
+        content = source.read_buffer(max(source.size() - _CHECKSUM_BYTES, 0))
+        if zlib.crc32(content).to_bytes(_CHECKSUM_BYTES, "big") != source.read(_CHECKSUM_BYTES):
+            raise DataError(f"{path} is damaged")
+        self._table = ipc.open_stream(content).read_all()
 
     def frame(self) -> pd.DataFrame:
         """The rows, each column as it was."""

@@ -12,6 +12,7 @@ from typing import Any
 import zstandard
 
 from monitor.domain.text import shown
+from monitor.errors import DataError
 
 Plot = Mapping[str, Any]
 REFERENCE, WINDOW = "#5b6b7b", "#d1495b"
@@ -19,9 +20,20 @@ _MOST, _WORDS = 12, 24
 
 
 def plots_of(snapshot: bytes) -> dict[str, dict[str, Any]]:
-    """By column, how often values came in the reference and in the window, as `figures.plot_of` counted them. snapshot: as stored."""
-    metadata = json.loads(zstandard.decompress(snapshot))["metadata"]
+    """By column, how often values came in the reference and in the window, as `figures.plot_of` counted them. snapshot: as stored; none of a damaged one."""
+    try:
+        metadata = json.loads(unpacked(snapshot))["metadata"]
+    except DataError:
+        return {}
     return {column: json.loads(plot) for column, plot in metadata.get("plots", {}).items()}
+
+
+def unpacked(snapshot: bytes) -> str:
+    """The JSON of a stored snapshot. Raises DataError for one that is damaged."""
+    try:
+        return zstandard.decompress(snapshot).decode()
+    except (zstandard.ZstdError, UnicodeDecodeError) as error:
+        raise DataError(f"the stored report is damaged: {error}") from None
 
 
 def shares(counts: Sequence[int]) -> list[float]:

@@ -25,6 +25,15 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class TokenRole(StrEnum):
+    """What a program may: as people, or send rows of its monitors and nothing else."""
+
+    INGEST = "ingest"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
 RoleOption = Annotated[
     Role, typer.Option(help="viewer looks; operator acts, too; admin sees the audit log and who may what.")
 ]
@@ -84,7 +93,18 @@ def remove_user(name: Annotated[str, typer.Argument(help="The user.")], config: 
 @tokens.command("create")
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    role: RoleOption = Role.OPERATOR,
+    role: Annotated[
+        TokenRole,
+        typer.Option(
+            help="ingest sends rows of its monitors and reads nothing; viewer looks; operator acts, too; admin sees the audit log and who may what."
+        ),
+    ] = TokenRole.OPERATOR,
+    monitor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With the role ingest: the monitor whose rows it sends, or a pattern such as 'fraud-*'; repeatable."
+        ),
+    ] = None,
     lasts: Annotated[str | None, typer.Option("--for", help="How long: 90d; until it is revoked if left out.")] = None,
     config: shared.ConfigOption = None,
 ) -> None:
@@ -92,12 +112,15 @@ def create_token(
     from monitor.domain.grid import Duration
     from monitor.storage import people
 
+    named = monitor or []
+    if (role is TokenRole.INGEST) != bool(named):
+        raise UsageError("--monitor names the monitors of a token with --role ingest: give both, or neither")
     now = datetime.now(UTC)
     expires = None if lasts is None else now + Duration.parse(lasts).approximate()
 
     def created(session: Any) -> str:
-        row, token = people.create_token(session, name, role.value, now, expires)
-        shared.person().record(session, "token created", row.uuid, f"{name}, {role.value}")
+        row, token = people.create_token(session, name, role.value, now, expires, named)
+        shared.person().record(session, "token created", row.uuid, ", ".join([name, role.value, *named]))
         return token
 
     shared.say(_database(config).transact(created))
@@ -109,10 +132,10 @@ def list_tokens(config: shared.ConfigOption = None, json: shared.JsonOption = Fa
     from monitor.storage import people
 
     rows = [
-        {"id": row.uuid if json else row.uuid[:8], "name": row.name, "role": row.role, "created": row.created_at, "expires": row.expires_at, "revoked": row.revoked_at}
+        {"id": row.uuid if json else row.uuid[:8], "name": row.name, "role": row.role, "monitors": row.monitors or [] if json else ", ".join(row.monitors or ()), "created": row.created_at, "expires": row.expires_at, "revoked": row.revoked_at}
         for row in _database(config).read(people.tokens)
     ]  # fmt: skip
-    shared.show(rows, ("id", "name", "role", "created", "expires", "revoked"), json, "there are no tokens")
+    shared.show(rows, ("id", "name", "role", "monitors", "created", "expires", "revoked"), json, "there are no tokens")
 
 
 @tokens.command("revoke")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from monitor.domain.folds import fold_of
 from monitor.domain.grid import Window
 from monitor.errors import MonitorError
 from monitor.services.context import Context
+from monitor.services.side_by_side import SideBySide
 from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.storage import alerts, annotation, daemons, monitors, references, runs
@@ -123,27 +125,52 @@ def unasked(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Al
     ]
 
 
-def prepare_references(context: Context, workers: Workers) -> list[MonitorError]:
+def prepare_references(context: Context, workers: Workers, background: SideBySide | None = None) -> list[MonitorError]:
     """Fit the reference of each monitor that has none yet, or whose `reference:` entry has changed.
 
     The first holds for all windows; a later one from the next window on. Returns what could not be read or fitted: such a monitor's runs
-    are not planned, and the others go on.
+    are not planned, and the others go on. background: where fits that take long go on; without it all are waited for.
     """
-    problems: list[MonitorError] = []
-    for name, config in context.configuration.monitors.items():
-        if context.only not in (None, name):
-            continue
-        config = context.database.read(with_healthy, name, config)
-        origin = reference_origin(config)
-        if context.database.read(lacks_reference, name, origin):
+    problems: dict[str, MonitorError] = {}
+
+    def fit(name: str, monitor_id: int, config: MonitorConfig, origin: str) -> None:
+        with context.fences.around(monitor_id, "prepare"):
             try:
                 fitted: FittedReference = workers.call(FIT_REFERENCE, reference_spec(context, config))
             except MonitorError as error:
                 log.error("reference_not_fitted", monitor=name, error=str(error))
-                problems.append(error)
+                problems[name] = error
             else:
                 context.database.transact(_put, context, name, fitted, origin)
-    return problems
+
+    work = {each[0]: partial(fit, *each) for each in context.database.read(_without_reference, context)}
+    (background or fits_side_by_side()).run(work, context.stopping, patient=background is None)
+    return [problems[name] for name in work if name in problems]
+
+
+def fits_side_by_side() -> SideBySide:
+    """References are fitted one at a time, but for those that take long."""
+    return SideBySide(1, 4)
+
+
+def _without_reference(session: Session, context: Context) -> list[tuple[str, int, MonitorConfig, str]]:
+    """The monitors that lack a reference: name, number, entry, and what the reference is to be made from."""
+    found = []
+    for name, config in context.configuration.monitors.items():
+        row = monitors.by_name(session, name)
+        if (
+            row is None
+            or context.only not in (None, name)
+            or context.fences.rests(row.id, "prepare")
+            or context.fences.rests(row.id, "reference")
+        ):
+            continue
+        with context.fences.around(row.id, "reference"):
+            entry = with_healthy(session, name, config)
+            origin = reference_origin(entry)
+            if lacks_reference(session, name, origin):
+                found.append((name, row.id, entry, origin))
+    return found
 
 
 def with_healthy(session: Session, name: str, config: MonitorConfig) -> MonitorConfig:

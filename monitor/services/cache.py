@@ -22,7 +22,7 @@ def cache_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return _temporary()
-    return folder
+    return folder if os.access(folder, os.W_OK | os.X_OK) else _temporary()
 
 
 def _temporary() -> Path:

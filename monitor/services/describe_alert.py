@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,35 +19,58 @@ from monitor.storage.tables import Alert, AlertEvent, Run
 _BEFORE = timedelta(hours=48)
 
 
-def facts_of(
+def few_facts_of(
     session: Session, context: Context, event: AlertEvent, alert: Alert, config: MonitorConfig | None, labels: dict[str, str], *, again: bool = False,
 ) -> message.Facts:  # fmt: skip
-    """An alert as an event tells it. labels: with the severity that it has now. again: it was told before, and is told as it stands now."""
-    run = alerts.run_of(session, event)
+    """An alert as an event tells it, without what was found and what had happened before. labels: with the severity that it has now. again: it was told before, and is told as it stands now."""
+    run = _run(session, event, alert, again=again)
     happened, kind, summary, severity = event.happened_at, event.kind, event.summary, event.severity
     if again:
         happened, kind, summary, severity = context.clock.now(), "repeated", alert.summary, alert.severity
-        run = (run and alert.until and runs.latest_of_window_until(session, run, alert.until)) or run
-    state = {"resolved": "resolved", "retracted": "retracted"}.get(event.kind, "firing")
-    burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
-    cause = run if state == "firing" else None if burning is None else alerts.run_of(session, burning)
-    findings = [] if cause is None else explained(session, cause, alert.kind)
     due = None
     if run is not None and config is not None and config.labels is not None and run.kind == "data":
         due = run.window_end + config.labels.delay.approximate()
-    monitor_id = alert.monitor_id
     return message.Facts(
-        notification=natural_id("event", event.uuid), event=kind, alert_id=alert.uuid, kind=alert.kind, state=state, severity=severity,
+        notification=natural_id("event", event.uuid), event=kind, alert_id=alert.uuid, kind=alert.kind, state=_state(event), severity=severity,
         monitor=labels["model_monitor"], model=labels["model"], labels=labels | {"severity": severity}, summary=summary, since=alert.since,
-        happened_at=happened, bad_windows=alert.bad_windows, columns=alert.columns, findings=findings,
+        happened_at=happened, bad_windows=alert.bad_windows, columns=alert.columns,
         window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
         run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
         events=[event.uuid], link=context.link_to("alerts", alert.uuid), timezone=config.windows.timezone if config else "UTC", labels_due=due,
+        ended_by=str(event.detail.get("reason", "")).replace("_", " "),
+    )  # fmt: skip
+
+
+def facts_of(
+    session: Session, context: Context, event: AlertEvent, alert: Alert, config: MonitorConfig | None, labels: dict[str, str], *, again: bool = False,
+) -> message.Facts:  # fmt: skip
+    """The same with all that is known."""
+    few = few_facts_of(session, context, event, alert, config, labels, again=again)
+    if few.is_over:
+        burning = alerts.last_event(session, alert.id, alerts.BURNING)
+        cause = None if burning is None else alerts.run_of(session, burning)
+    else:
+        cause = _run(session, event, alert, again=again)
+    monitor_id = alert.monitor_id
+    return replace(
+        few, findings=[] if cause is None else explained(session, cause, alert.kind),
         last_healthy=None if monitor_id is None else runs.last_window_before(session, monitor_id, alert.since),
         predictions=None if monitor_id is None or alert.kind == Kind.SELF.value else runs.rows_since(session, monitor_id, alert.since),
         before=_before(session, context, alert, labels["model"]), earlier=_earlier(session, alert),
-        ended_by=str(event.detail.get("reason", "")).replace("_", " "), retraining=_retraining(session, context, labels["model"], config),
+        retraining=_retraining(session, context, labels["model"], config),
     )  # fmt: skip
+
+
+def _run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> Run | None:
+    """The run that an event tells of; of what is told again the last of its windows so far."""
+    run = alerts.run_of(session, event)
+    if again and run is not None and alert.until is not None:
+        return runs.latest_of_window_until(session, run, alert.until) or run
+    return run
+
+
+def _state(event: AlertEvent) -> str:
+    return {"resolved": "resolved", "retracted": "retracted"}.get(event.kind, "firing")
 
 
 def explained(session: Session, run: Run, kind: str) -> list[dict[str, Any]]:

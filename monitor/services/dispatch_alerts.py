@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
@@ -22,11 +23,14 @@ from monitor.domain.matchers import matches, parsed
 from monitor.errors import UsageError
 from monitor.services import describe_alert
 from monitor.services.context import Context
-from monitor.storage import alerts, outbox, results, runs, silences
-from monitor.storage.tables import Alert, AlertEvent, MonitorRow, SilenceRow
+from monitor.storage import alerts, monitors, outbox, results, runs, silences
+from monitor.storage.outbox import Told
+from monitor.storage.tables import Alert, AlertEvent, SilenceRow
 
 log = get_logger()
 _SELF_MAX_AGE = timedelta(days=7)
+# What has happened is addressed so many events a round: a transaction of all that very many alerts bring would hold up every other.
+_AT_ONCE = 5000
 _ENDS = ("resolved", "retracted", "downgraded")
 
 
@@ -65,23 +69,49 @@ def _is_readable(silence: SilenceRow) -> bool:
 class Round:
     """What fires as a round of addressing begins, what is silenced then, and which alert explains which."""
 
-    def __init__(self, session: Session, context: Context) -> None:
+    def __init__(self, session: Session, context: Context, happened: Sequence[Alert] = ()) -> None:
+        """happened: alerts to which something has happened, whether they fire or not."""
         self.context, self.now = context, context.clock.now()
-        self.firing = [addressed(session, context, alert) for alert in alerts.firing(session)]
+        firing = alerts.firing(session)
+        ids = [alert.id for alert in firing]
+        everything = {alert.id: alert for alert in (*firing, *happened)}
+        self.burning = alerts.last_events(session, list(everything), alerts.BURNING)
+        self.addressed = _addressed(session, context, list(everything.values()), self.burning)
+        self.firing = [self.addressed[number] for number in ids]
+        self._taken_on = alerts.last_events(session, ids, alerts.TAKEN_ON)
+        self._told = outbox.last_told(session, list(everything))
         self._silences = [
             Silence(row.matchers, row.starts_at, row.ends_at, row.comment)
             for row in silences.active(session, self.now)
             if _is_readable(row)
         ]
-        self._upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
+        upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
+        self._explainers = muting.Explainers([each.firing for each in self.firing], upstream)
         self._inhibitors: dict[int, Firing | None] = {}
 
     def inhibitor(self, one: Addressed) -> Firing | None:
         """The alert that explains this one, None if it speaks for itself."""
         if one.alert.id not in self._inhibitors:
-            everything = (each.firing for each in self.firing)
-            self._inhibitors[one.alert.id] = muting.inhibitor(one.firing, everything, self._upstream)
+            self._inhibitors[one.alert.id] = self._explainers.of(one.firing)
         return self._inhibitors[one.alert.id]
+
+    @cached_property
+    def explained(self) -> dict[str, list[Addressed]]:
+        """The alerts that fire and are explained by another one, by that one's id."""
+        found: dict[str, list[Addressed]] = {}
+        for one in self.firing:
+            other = self.inhibitor(one)
+            if other is not None:
+                found.setdefault(other.alert, []).append(one)
+        return found
+
+    def told(self, channel: str, one: Addressed) -> Told | None:
+        """What a channel was last told of an alert, or is about to be told."""
+        return self._told.get((channel, one.alert.id))
+
+    def is_taken_on(self, one: Addressed) -> bool:
+        """Whether a person has taken a firing alert on."""
+        return alerts.is_taken_on(self._taken_on.get(one.alert.id), one.alert, self.now)
 
     def destinations(self, one: Addressed) -> list[Destination]:
         """The channels that hear of an alert; that a channel is deaf the others hear, where there are others."""
@@ -135,14 +165,13 @@ def _dispatch(session: Session, context: Context) -> int:
     if not alerts.are_undispatched(session) and not context.is_time_to_remind():
         return 0
     outbox.lock_dispatch(session)
-    happened = alerts.undispatched(session)
-    letters, this = Letters(), Round(session, context)
-    by_id = {one.alert.id: one for one in this.firing}
+    happened = alerts.undispatched(session, _AT_ONCE)
+    letters, this = Letters(), Round(session, context, [alert for _, alert in happened])
     for event, alert in happened:
         event.dispatched = True
-        one = by_id.get(alert.id) or addressed(session, context, alert)
+        one = this.addressed[alert.id]
         if this.now - event.happened_at <= _max_age(one.config):
-            _tell(session, this, letters, event, one)
+            _tell(this, letters, event, one)
     for one in this.firing:
         _remind(session, this, letters, one)
     for key, events in letters.events.items():
@@ -152,34 +181,40 @@ def _dispatch(session: Session, context: Context) -> int:
 
 def addressed(session: Session, context: Context, alert: Alert) -> Addressed:
     """An alert with its monitor's entry and its labels."""
-    row = None if alert.monitor_id is None else session.get(MonitorRow, alert.monitor_id)
-    config = None if row is None else context.config_of(session, row)
-    name, model = (row.name, row.model_name) if row is not None else ("", "")
-    tags = config.tags if config is not None else {}
-    version = _model_version(session, alert, config)
-    subject = "" if alert.kind == Kind.SELF.value else alert.subject
-    labels = routing.labels_of(alert.kind, alert.severity, model, version, name, tags, subject)
-    return Addressed(alert, config, name, labels)
+    return _addressed(session, context, [alert], alerts.last_events(session, [alert.id], alerts.BURNING))[alert.id]
+
+
+def _addressed(
+    session: Session, context: Context, several: Sequence[Alert], burning: Mapping[int, AlertEvent]
+) -> dict[int, Addressed]:
+    """The same of several alerts, by their numbers. burning: the last event that says that each fires."""
+    rows = monitors.by_ids(session, list({alert.monitor_id for alert in several if alert.monitor_id is not None}))
+    versions = results.model_versions(session, [event.run_id for event in burning.values() if event.run_id is not None])
+    found = {}
+    for alert in several:
+        row = None if alert.monitor_id is None else rows[alert.monitor_id]
+        config = None if row is None else context.config_of(session, row)
+        name, model = (row.name, row.model_name) if row is not None else ("", "")
+        event = burning.get(alert.id)
+        version = None if event is None or event.run_id is None else versions.get(event.run_id)
+        if version is None:
+            version = config.model.version if config is not None else ""
+        subject = "" if alert.kind == Kind.SELF.value else alert.subject
+        tags = config.tags if config is not None else {}
+        labels = routing.labels_of(alert.kind, alert.severity, model, version, name, tags, subject)
+        found[alert.id] = Addressed(alert, config, name, labels)
+    return found
 
 
 def _max_age(config: MonitorConfig | None) -> timedelta:
     return config.alerts.notify_max_age.approximate() if config is not None else _SELF_MAX_AGE
 
 
-def _model_version(session: Session, alert: Alert, config: MonitorConfig | None) -> str:
-    last = alerts.last_event(session, alert.id, ("firing", "escalated"))
-    if last is not None and last.run_id is not None:
-        found = results.model_version(session, last.run_id)
-        if found is not None:
-            return found
-    return config.model.version if config is not None else ""
-
-
-def _tell(session: Session, this: Round, letters: Letters, event: AlertEvent, one: Addressed) -> None:
+def _tell(this: Round, letters: Letters, event: AlertEvent, one: Addressed) -> None:
     """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever mutes it."""
     context = this.context
     for destination in this.destinations(one):
-        told = outbox.was_told(session, destination.channel, one.alert.id)
+        told = this.told(destination.channel, one) is not None
         if not _takes_letters(context, destination.channel):
             continue
         if event.kind == "acknowledged":  # of these PagerDuty alone keeps account
@@ -235,15 +270,15 @@ def message_of(session: Session, context: Context, alert: Alert, form: str, temp
 def _remind(session: Session, this: Round, letters: Letters, one: Addressed) -> None:
     """What fires and was not told, now that nothing mutes it: after a silence, or at the end of catching up; and what was told long ago, unless somebody has taken it on."""
     context, now, alert = this.context, this.now, one.alert
-    if alerts.is_acknowledged(session, alert, now):
+    burning = this.burning.get(alert.id)
+    if this.is_taken_on(one):
         return
-    burning = alerts.last_event(session, alert.id, ("firing", "escalated"))
     if burning is None or not burning.dispatched:
         return
     for destination in this.destinations(one):
         if not _takes_letters(context, destination.channel):
             continue
-        last = outbox.last_told(session, destination.channel, alert.id)
+        last = this.told(destination.channel, one)
         if last is not None and not (last.number < burning.number or now - last.told_at >= destination.repeat_interval):
             continue
         if (
@@ -263,7 +298,7 @@ def _write(session: Session, this: Round, to: Destination, told: list[Telling]) 
     """
     context, now, ids = this.context, this.now, [each.event.id for each in told]
     for event, alert in outbox.untried(session, to.channel, to.group_key):
-        told.append(Telling(event, addressed(session, context, alert)))
+        told.append(Telling(event, this.addressed.get(alert.id) or addressed(session, context, alert)))
     newest: dict[int, Telling] = {}
     for each in sorted(told, key=lambda each: each.event.number):
         newest[each.one.alert.id] = each
@@ -277,16 +312,18 @@ def _write(session: Session, this: Round, to: Destination, told: list[Telling]) 
         ),
     )
     facts = [
-        describe_alert.facts_of(
+        (describe_alert.facts_of if place < message.IN_FULL else describe_alert.few_facts_of)(
             session, context, each.event, each.one.alert, each.one.config, each.one.labels, again=each.again
         )
-        for each in told
+        for place, each in enumerate(told)
     ]
     named = {each.one.alert.uuid for each in told}
     inside = [
         message.Inside(one.alert.uuid, one.alert.kind, one.alert.severity, one.monitor, one.alert.summary)
-        for one in this.firing
-        if (other := this.inhibitor(one)) and other.alert in named
+        for one in sorted(
+            (one for other in named for one in this.explained.get(other, ())),
+            key=lambda one: (one.alert.since, one.alert.id),
+        )
     ]
     wait = timedelta(0) if context.catches_up else to.group_wait
     channel = context.configuration.channels.get(to.channel)

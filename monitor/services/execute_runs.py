@@ -16,7 +16,7 @@ from structlog import get_logger
 from monitor.config.model import MonitorConfig
 from monitor.domain.clock import boot_time_s
 from monitor.domain.grid import Window
-from monitor.errors import DataError, MonitorError, SourceUnreachableError
+from monitor.errors import DataError, MonitorError, SourceUnreachableError, WorkersUnreachableError
 from monitor.services.cache import kept
 from monitor.services.context import Context
 from monitor.services.dask_workers import DaskWork, DaskWorkers
@@ -32,6 +32,7 @@ from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
 log = get_logger()
 _NEWEST_EVERY = 4
 _MOST_RECENT = 100
+_SLOW_S = 30.0
 
 
 @dataclass
@@ -43,11 +44,12 @@ class InWork:
     about: dict[str, str]
     alone: bool
     trusted_until: float
+    since: float = field(default_factory=boot_time_s)
 
 
 @dataclass
 class Executor:
-    """Keeps up to `workers.processes` runs in work.
+    """Keeps up to `workers.processes` runs in work, and as many more beside those that have taken long already: a source that drips holds up no other's runs.
 
     finished, failed: how many runs have ended, and how many of them failed for good. unreachable: what was said of sources that are away;
     away: the monitors whose source that is, whose other runs wait.
@@ -70,7 +72,7 @@ class Executor:
     def fill(self, only: list[int] | None = None) -> int:
         """Claim due runs into free places; how many."""
         claimed = 0
-        while len(self.in_work) < self.context.configuration.workers.processes and not self.context.stopping.is_set():
+        while self._places() > 0 and not self.context.stopping.is_set():
             if any(each.alone for each in self.in_work):
                 break
             alone, trusted_until = not self.in_work, self._trusted_until()
@@ -80,14 +82,28 @@ class Executor:
             claim, about, losses = taken
             claimed += 1
             try:
-                spec = self.context.database.read(self._spec, claim)
+                work = self._started(self.context.database.read(self._spec, claim))
             except (DataError, SourceUnreachableError) as error:
                 self._failed(claim, about, error)
                 continue
-            limits = self.context.configuration.workers
-            work = self.workers.start(RUN, spec, limits.timeout.approximate().total_seconds(), limits.memory_limit)
+            except WorkersUnreachableError as error:
+                self._failed(claim, about, error)
+                break
             self.in_work.append(InWork(claim, work, about, losses >= runs.LOSSES_UNTIL_ALONE, trusted_until))
         return claimed
+
+    def _places(self) -> int:
+        """How many more runs may be in work."""
+        most = self.context.configuration.workers.processes
+        return most + min(len(self._slow()), most) - len(self.in_work)
+
+    def _slow(self) -> set[str]:
+        """The monitors of runs that have taken long already."""
+        return {each.about["monitor"] for each in self.in_work if boot_time_s() - each.since > _SLOW_S}
+
+    def _started(self, spec: RunSpec) -> Work | DaskWork:
+        limits = self.context.configuration.workers
+        return self.workers.start(RUN, spec, limits.timeout.approximate().total_seconds(), limits.memory_limit)
 
     def collect(self, timeout_s: float, only: list[int] | None = None) -> int:
         """Wait up to `timeout_s` for a result and store those that are there, while workers have the next runs already; how many."""
@@ -163,8 +179,12 @@ class Executor:
         return Claim(taken.id, taken.owner, taken.claims), about, taken.losses
 
     def _crowded(self, session: Session) -> list[int]:
-        """The monitors whose source is read by `source.max_concurrent` runs, of any daemon."""
-        if all(config.source.max_concurrent is None for config in self.context.configuration.monitors.values()):
+        """The monitors whose source is read by `source.max_concurrent` runs, of any daemon; of the places beside slow runs, those with the same source as these."""
+        is_beside = len(self.in_work) >= self.context.configuration.workers.processes
+        slow = self._slow() if is_beside else set()
+        if not slow and all(
+            config.source.max_concurrent is None for config in self.context.configuration.monitors.values()
+        ):
             return []
         limits: dict[int, tuple[str, int | None]] = {}
         for row in monitors.active(session):
@@ -172,7 +192,12 @@ class Executor:
             if config is not None:
                 limits[row.id] = (config.source.path or config.source.url or "", config.source.max_concurrent)
         reading = Counter(limits[number][0] for number in runs.in_work(session) if number in limits)
-        return [number for number, (place, limit) in limits.items() if limit is not None and reading[place] >= limit]
+        dripping = {limits[number][0] for number in monitors.ids_of(session, slow) if number in limits}
+        return [
+            number
+            for number, (place, limit) in limits.items()
+            if place in dripping or (limit is not None and reading[place] >= limit)
+        ]
 
     def _spec(self, session: Session, claim: Claim) -> RunSpec:
         taken = session.get_one(Run, claim.run_id)
@@ -205,9 +230,10 @@ class Executor:
 
     def _failed(self, claim: Claim, about: dict[str, str], error: MonitorError) -> None:
         now, limits = self.context.clock.now(), self.context.configuration.workers
-        if isinstance(error, SourceUnreachableError):
+        if isinstance(error, (SourceUnreachableError, WorkersUnreachableError)):
             self.unreachable.append(f"{about['monitor']}: {error}")
-            self.away.add(about["monitor"])
+            if isinstance(error, SourceUnreachableError):
+                self.away.add(about["monitor"])
             pause = self.context.configuration.workers.retry_source_after.approximate()
             self.context.database.transact(runs.release, claim, now, pause, str(error))
             log.error("run_waits", **about, error=str(error))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,9 +12,10 @@ from structlog import get_logger
 
 from monitor.config.model import MonitorConfig
 from monitor.domain.looks import RECOUNT, revisions_end
-from monitor.errors import DataError, SourceUnreachableError
+from monitor.errors import DataError, SourceUnreachableError, WorkersUnreachableError
 from monitor.services import plan_runs
 from monitor.services.context import Context
+from monitor.services.side_by_side import SideBySide
 from monitor.services.specs import LOOK, LabelledWindow, Look, LookSpec
 from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
 from monitor.storage import monitors, runs, windows
@@ -23,15 +24,26 @@ from monitor.storage.tables import MonitorRow, OpenWindow, Run, SourceState
 
 log = get_logger()
 _TIMEOUT_S = 600.0
-_AT_ONCE = 4
+_AT_ONCE, _MOST = 4, 16
+
+
+def looks_side_by_side() -> SideBySide:
+    """How many sources are looked at at once."""
+    return SideBySide(_AT_ONCE, _MOST)
 
 
 def look_at_sources(
-    context: Context, workers: Workers, *, at_least_every: timedelta = timedelta(0), without: Collection[int] = ()
+    context: Context,
+    workers: Workers,
+    *,
+    at_least_every: timedelta = timedelta(0),
+    without: Collection[int] = (),
+    background: SideBySide | None = None,
 ) -> set[int]:
     """Look at each monitor's source, side by side. The monitors whose source could not be read.
 
-    at_least_every: those looked at within this time are left out. without: monitors that are left out whatever they have.
+    at_least_every: those looked at within this time are left out. without: monitors that are left out whatever they have. background: where looks that
+    take long go on, while the others have their next turn; without it all are waited for.
     """
     wanted = context.database.read(_wanted, context, at_least_every, without)
     read: set[int] = set()
@@ -41,8 +53,8 @@ def look_at_sources(
             if _look(context, workers, *each):
                 read.add(each[0])
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(look, wanted))
+    work = {each[0]: partial(look, each) for each in wanted}
+    (background or looks_side_by_side()).run(work, context.stopping, patient=background is None)
     return {monitor_id for monitor_id, *_ in wanted} - read
 
 
@@ -99,7 +111,7 @@ def _may_differ(run: Run | None, each: OpenWindow, mark: str, logged_at: str | N
 def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec, now: datetime) -> bool:
     try:
         seen: Look = workers.call(LOOK, spec, _TIMEOUT_S)
-    except (SourceUnreachableError, DataError, WorkerDiedError, WorkFailedError) as error:
+    except (SourceUnreachableError, DataError, WorkerDiedError, WorkFailedError, WorkersUnreachableError) as error:
         if context.stopping.is_set():
             return False
         message = str(error)

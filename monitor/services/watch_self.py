@@ -22,6 +22,7 @@ _IDLE = timedelta(minutes=30)
 _OUTBOX_OLD = timedelta(hours=1)
 # Steps that have a fence around each monitor, in words.
 _STEPS = {
+    "reference": "finding out the reference of", "prepare": "fitting the reference of",
     "look": "looking at the source of", "plan": "planning the runs of", "judge": "judging the windows of",
     "watch": "watching how fresh the source is of", "conditions": "asking for a retraining of",
 }  # fmt: skip

@@ -36,7 +36,7 @@ from monitor.domain.checks import (
 from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
-from monitor.errors import DataError
+from monitor.errors import CacheError, DataError
 from monitor.services.cache import cache_folder
 from monitor.services.specs import (
     REFERENCE_ROWS,
@@ -401,7 +401,12 @@ def _in_force(references: dict[str, str], version: str) -> str:
 
 @lru_cache(maxsize=32)
 def _reference(path: str) -> Reference:
-    return Reference.mapped(path)
+    """A reference from the cache. One that is damaged is taken away, so that the next attempt writes it anew. Raises CacheError."""
+    try:
+        return Reference.mapped(path)
+    except (DataError, FileNotFoundError) as error:
+        Path(path).unlink(missing_ok=True)
+        raise CacheError(f"the reference in the cache is damaged and will be written anew: {error}") from None
 
 
 def _result(

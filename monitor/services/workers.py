@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from monitor.errors import DataError, MonitorError, SourceUnreachableError
+from monitor.errors import CacheError, DataError, MonitorError, SourceUnreachableError, WorkersUnreachableError
 
 _PRELOAD = ["monitor.services.work", "monitor.services.warm_up"]
 _ENVIRONMENT = {
@@ -40,7 +40,8 @@ _start_lock = threading.Lock()
 # A worker that has taken so much more memory is replaced; and so many may wait for work.
 _GROWTH_MB = 1024
 _MOST_RESTING = 16
-_KEPT_ERRORS: tuple[type[MonitorError], ...] = (SourceUnreachableError, DataError)
+_TRY_AGAIN_AFTER_S = (0.1, 0.3, 1.0)
+_KEPT_ERRORS: tuple[type[MonitorError], ...] = (SourceUnreachableError, DataError, CacheError)
 
 
 class WorkerDiedError(MonitorError):
@@ -129,7 +130,7 @@ class Workers:
     def start(self, function: str, spec: Any, timeout_s: float = 3600.0, memory_mb: int | None = None) -> Work:
         """Run a function, named as `module:function`, on a picklable specification, in a process that does nothing else meanwhile.
 
-        memory_mb: so much address space it may take beyond what it starts with.
+        memory_mb: so much address space it may take beyond what it starts with. Raises WorkersUnreachableError.
         """
         request = (function, spec, memory_mb)
         while (rested := self._rested()) is not None:
@@ -139,13 +140,28 @@ class Workers:
                 rested.end()
             else:
                 return Work(rested, self, timeout_s)
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
-        with _start_lock, _plain_main(), _environment():
-            process.start()
-        theirs.close()
-        ours.send(request)
-        return Work(_Worker(process, ours), self, timeout_s)
+        worker = self._started()
+        worker.pipe.send(request)
+        return Work(worker, self, timeout_s)
+
+    def _started(self) -> _Worker:
+        """A new worker; a fork server that was killed is started anew. Raises WorkersUnreachableError."""
+        for pause_s in (*_TRY_AGAIN_AFTER_S, None):
+            try:
+                ours, theirs = self._context.Pipe()
+                process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+                with _start_lock, _plain_main(), _environment():
+                    process.start()
+                theirs.close()
+            except (OSError, EOFError) as error:
+                if pause_s is None:
+                    raise WorkersUnreachableError(
+                        f"no worker process can be started: {error or type(error).__name__}"
+                    ) from error
+                time.sleep(pause_s)
+            else:
+                return _Worker(process, ours)
+        raise AssertionError("the loop above returns or raises")
 
     def call(self, function: str, spec: Any, timeout_s: float = 3600.0) -> Any:
         """Run a function in a worker and wait for its result."""

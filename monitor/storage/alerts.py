@@ -13,7 +13,7 @@ from monitor.domain.checks import CheckKey
 from monitor.domain.folds import Fold, fold_of
 from monitor.domain.grid import Window
 from monitor.domain.ids import natural_id
-from monitor.storage.listing import begins
+from monitor.storage.listing import begins, in_parts
 from monitor.storage.tables import (
     Alert,
     AlertEvent,
@@ -26,6 +26,8 @@ from monitor.storage.tables import (
 )
 
 OPEN = ("pending", "firing")
+# The events that say that an alert fires, and those that say whether somebody has taken it on.
+BURNING, TAKEN_ON = ("firing", "escalated"), ("acknowledged", "unacknowledged")
 
 
 def fold_states(session: Session, monitor_id: int, names: Sequence[str]) -> dict[str, FoldState]:
@@ -163,14 +165,16 @@ def are_undispatched(session: Session) -> bool:
     return session.scalar(select(AlertEvent.id).where(AlertEvent.dispatched.is_(False)).limit(1)) is not None
 
 
-def undispatched(session: Session) -> list[tuple[AlertEvent, Alert]]:
-    """Events that dispatch has not looked at, in the order in which they happened."""
+def undispatched(session: Session, limit: int) -> list[tuple[AlertEvent, Alert]]:
+    """The first events that dispatch has not looked at, in the order in which they happened."""
     query = (
         select(AlertEvent, Alert).join(Alert, Alert.id == AlertEvent.alert_id).where(AlertEvent.dispatched.is_(False))
     )
     return [
         (event, alert)
-        for event, alert in session.execute(query.order_by(AlertEvent.happened_at, AlertEvent.id).with_for_update())
+        for event, alert in session.execute(
+            query.order_by(AlertEvent.happened_at, AlertEvent.id).limit(limit).with_for_update()
+        )
     ]
 
 
@@ -194,6 +198,15 @@ def last_event(session: Session, alert_id: int, kinds: Sequence[str]) -> AlertEv
     """The latest event of these kinds."""
     query = select(AlertEvent).where(AlertEvent.alert_id == alert_id, AlertEvent.kind.in_(kinds))
     return session.scalar(query.order_by(AlertEvent.number.desc()).limit(1))
+
+
+def last_events(session: Session, alert_ids: Sequence[int], kinds: Sequence[str]) -> dict[int, AlertEvent]:
+    """The latest event of these kinds of each alert that has one."""
+    found: dict[int, AlertEvent] = {}
+    for part in in_parts(alert_ids):
+        query = select(AlertEvent).where(AlertEvent.alert_id.in_(part), AlertEvent.kind.in_(kinds))
+        found |= {event.alert_id: event for event in session.scalars(query.order_by(AlertEvent.number))}
+    return found
 
 
 def begun_between(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[Alert]:
@@ -240,7 +253,11 @@ def fired_between(session: Session, start: datetime, end: datetime) -> list[Aler
 
 def is_acknowledged(session: Session, alert: Alert, now: datetime) -> bool:
     """Whether a person has taken the alert on, until when they said, and for the columns or segments that they named."""
-    taken = last_event(session, alert.id, ("acknowledged", "unacknowledged"))
+    return is_taken_on(last_event(session, alert.id, TAKEN_ON), alert, now)
+
+
+def is_taken_on(taken: AlertEvent | None, alert: Alert, now: datetime) -> bool:
+    """The same, by the last event of these kinds."""
     if taken is None or taken.kind == "unacknowledged":
         return False
     until, columns = taken.detail.get("until"), taken.detail.get("columns")

@@ -32,6 +32,8 @@ _CONNECTIONS = 15
 HANGING_S = 120
 _SERIALIZATION = {"40001", "40P01", "55P03"}
 _LOCK_ID = 0x6D6F6E69
+# A role of PostgreSQL whose members may read the views.
+READER = "monitor_reader"
 _UNREACHABLE = "the report database {0} cannot be used: {1}"
 
 
@@ -174,6 +176,7 @@ class Database:
                     command.downgrade(config, revision)
                 else:
                     command.upgrade(config, revision)
+                _let_readers_read(connection)
                 connection.commit()
 
         self._again(unit)
@@ -206,6 +209,17 @@ def _own_tables() -> set[str]:
     from monitor.storage.tables import Base
 
     return {*Base.metadata.tables, "alembic_version"}
+
+
+def _let_readers_read(connection: Connection) -> None:
+    """On PostgreSQL: members of the role `monitor_reader`, if there is one, may read the documented views and no table."""
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": READER}).first() is None:
+        return
+    for name in sorted(inspect(connection).get_view_names()):
+        if name.startswith("monitor_"):
+            connection.execute(text(f'GRANT SELECT ON "{name}" TO {READER}'))
 
 
 def _clear(connection: Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from monitor.domain.freshness import with_arrival
 from monitor.domain.ids import natural_id
+from monitor.storage.listing import in_parts
 from monitor.storage.tables import ConfigurationVersion, MonitorRow, SourceState
 
 
@@ -88,6 +89,14 @@ def by_name(session: Session, name: str) -> MonitorRow | None:
 def names(session: Session) -> dict[int, str]:
     """The names of all monitors, those retired too, by their numbers."""
     return {row[0]: row[1] for row in session.execute(select(MonitorRow.id, MonitorRow.name))}
+
+
+def by_ids(session: Session, ids: Sequence[int]) -> dict[int, MonitorRow]:
+    """Monitors by their numbers."""
+    found: dict[int, MonitorRow] = {}
+    for part in in_parts(ids):
+        found |= {row.id: row for row in session.scalars(select(MonitorRow).where(MonitorRow.id.in_(part)))}
+    return found
 
 
 def by_id(session: Session, monitor_id: int) -> MonitorRow | None:

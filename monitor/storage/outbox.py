@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from monitor.domain.ids import natural_id
 from monitor.storage.database import database_now
-from monitor.storage.listing import begins
+from monitor.storage.listing import begins, in_parts
 from monitor.storage.tables import Alert, AlertEvent, Notification, NotificationEvent, NotificationGroup
 
 UNFINISHED = ("pending", "sending")
@@ -168,18 +168,6 @@ def recover(session: Session, *, everything: bool) -> int:
     return len(back)
 
 
-def was_told(session: Session, channel: str, alert_id: int) -> bool:
-    """Whether the channel has been told, or is about to be told, that an alert fires."""
-    query = (
-        select(Notification.id)
-        .join(NotificationEvent, NotificationEvent.notification_id == Notification.id)
-        .join(AlertEvent, AlertEvent.id == NotificationEvent.alert_event_id)
-        .where(Notification.channel == channel, AlertEvent.alert_id == alert_id, Notification.status != "superseded")
-        .limit(1)
-    )
-    return session.scalar(query) is not None
-
-
 @dataclass(frozen=True)
 class Told:
     """What a channel was last told of an alert: the number of its event, and when."""
@@ -188,16 +176,24 @@ class Told:
     told_at: datetime
 
 
-def last_told(session: Session, channel: str, alert_id: int) -> Told | None:
-    """What a channel was last told of an alert, or is about to be told."""
-    query = (
-        select(func.max(AlertEvent.number), func.max(Notification.created_at))
-        .join(NotificationEvent, NotificationEvent.alert_event_id == AlertEvent.id)
-        .join(Notification, Notification.id == NotificationEvent.notification_id)
-        .where(Notification.channel == channel, AlertEvent.alert_id == alert_id, Notification.status != "superseded")
-    )
-    number, told_at = session.execute(query).one()
-    return None if number is None else Told(number, told_at)
+def last_told(session: Session, alert_ids: Sequence[int]) -> dict[tuple[str, int], Told]:
+    """What channels were last told of alerts, or are about to be told: by channel and alert."""
+    found: dict[tuple[str, int], Told] = {}
+    for part in in_parts(alert_ids):
+        query = (
+            select(
+                Notification.channel,
+                AlertEvent.alert_id,
+                func.max(AlertEvent.number),
+                func.max(Notification.created_at),
+            )
+            .join(NotificationEvent, NotificationEvent.alert_event_id == AlertEvent.id)
+            .join(Notification, Notification.id == NotificationEvent.notification_id)
+            .where(AlertEvent.alert_id.in_(part), Notification.status != "superseded")
+            .group_by(Notification.channel, AlertEvent.alert_id)
+        )
+        found |= {(channel, alert): Told(number, at) for channel, alert, number, at in session.execute(query)}
+    return found
 
 
 def listed(session: Session, status: str | None, limit: int = 50) -> list[Notification]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from monitor.domain.checks import Kind, Severity, Verdict
 from monitor.domain.monitor_state import PAGING, Latest, MonitorState, OpenAlert, state_of
+from monitor.storage.listing import in_parts
 from monitor.storage.report import is_current
 from monitor.storage.tables import (
     Alert,
@@ -33,7 +34,6 @@ from monitor.storage.tables import (
 PERFORMANCE = ("roc_auc", "mae", "accuracy", "f1", "rmse", "average_precision")
 SPARK_WINDOWS = 30
 # How many ids one query names.
-_IDS = 500
 Point = tuple[datetime, float]
 
 
@@ -134,9 +134,9 @@ def checked_runs(session: Session, ids: Sequence[int]) -> set[int]:
 def _runs_with(session: Session, ids: Sequence[int], rows: Any) -> set[int]:
     """Those of some runs of which there is a row; each run's own are looked through until one is found."""
     found: set[int] = set()
-    for start in range(0, len(ids), _IDS):
+    for part in in_parts(ids):
         is_there = rows.where(rows.selected_columns[0] == Run.id).correlate(Run).exists()
-        found.update(session.scalars(select(Run.id).where(Run.id.in_(ids[start : start + _IDS]), is_there)))
+        found.update(session.scalars(select(Run.id).where(Run.id.in_(part), is_there)))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
@@ -81,12 +82,17 @@ def of_session(session: Session, secret: str, now: datetime) -> User | None:
 
 
 def create_token(
-    session: Session, name: str, role: str, now: datetime, expires_at: datetime | None
+    session: Session,
+    name: str,
+    role: str,
+    now: datetime,
+    expires_at: datetime | None,
+    monitors: Sequence[str] = (),
 ) -> tuple[ApiToken, str]:
-    """A new token: its row, and the token, which is stored nowhere."""
+    """A new token: its row, and the token, which is stored nowhere. monitors: of the role `ingest`."""
     token = _TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = ApiToken(
-        uuid=natural_id("token", digest(token)), name=name, hash=digest(token), role=role, created_at=now, expires_at=expires_at
+        uuid=natural_id("token", digest(token)), name=name, hash=digest(token), role=role, monitors=list(monitors) or None, created_at=now, expires_at=expires_at
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -107,6 +113,12 @@ def of_token(session: Session, token: str, now: datetime) -> ApiToken | None:
     """The row of a token that holds; None for an unknown, revoked or expired one."""
     row = session.scalar(select(ApiToken).where(ApiToken.hash == digest(token), ApiToken.revoked_at.is_(None)))
     return None if row is None or (row.expires_at is not None and row.expires_at <= now) else row
+
+
+def service_key_if_made(session: Session, purpose: str) -> str | None:
+    """The service's own secret for a purpose, if it was ever asked for."""
+    row = session.get(ServiceKey, purpose)
+    return None if row is None else row.value
 
 
 def service_key(session: Session, purpose: str) -> str:

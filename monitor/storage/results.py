@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from monitor.domain.checks import Check, CheckKey, Finding, MetricValue
 from monitor.domain.ids import key_hash
+from monitor.storage.listing import in_parts
 from monitor.storage.tables import Base, CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
 from monitor.storage.types import Moment
 
@@ -127,8 +128,8 @@ def _series(session: Session, monitor_id: int, keys: Sequence[_SeriesKey]) -> di
 def _numbers_of(session: Session, hashes: Sequence[bytes]) -> dict[bytes, int]:
     """The numbers of the series that are stored, by their hashes."""
     found: dict[bytes, int] = {}
-    for start in range(0, len(hashes), 500):
-        wanted = MetricSeries.hash.in_(hashes[start : start + 500])
+    for part in in_parts(hashes):
+        wanted = MetricSeries.hash.in_(part)
         found.update(
             (digest, number)
             for digest, number in session.execute(select(MetricSeries.hash, MetricSeries.id).where(wanted))
@@ -147,8 +148,7 @@ class StoredCheck:
 def checks(session: Session, run_ids: Sequence[int]) -> dict[int, list[StoredCheck]]:
     """The checks of runs, by run."""
     result: dict[int, list[StoredCheck]] = {run_id: [] for run_id in run_ids}
-    for start in range(0, len(run_ids), 500):
-        part = run_ids[start : start + 500]
+    for part in in_parts(run_ids):
         for check, series in session.execute(
             select(CheckRow, MetricSeries)
             .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
@@ -173,26 +173,39 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
     result: dict[int, list[Asked]] = {run_id: [] for run_id in run_ids}
     series = MetricSeries
     columns = (CheckRow.run_id, CheckRow.kind, CheckRow.verdict, series.model_version, series.metric, series.column, series.segment)  # fmt: skip
-    for start in range(0, len(run_ids), 500):
+    for part in in_parts(run_ids):
         query = select(*columns).join(series, series.id == CheckRow.series_id)
-        for run_id, kind, verdict, version, *key in session.execute(
-            query.where(CheckRow.run_id.in_(run_ids[start : start + 500]))
-        ):
+        for run_id, kind, verdict, version, *key in session.execute(query.where(CheckRow.run_id.in_(part))):
             result[run_id].append(Asked(kind, verdict, version, CheckKey(*key)))
     return result
 
 
 def model_version(session: Session, run_id: int) -> str | None:
     """The version of the model that a run's checks are of, the newest series' where there are several; None for a run without."""
-    query = select(MetricSeries.model_version).join(CheckRow, CheckRow.series_id == MetricSeries.id)
-    return session.scalar(query.where(CheckRow.run_id == run_id).order_by(MetricSeries.id.desc()).limit(1))
+    return model_versions(session, [run_id]).get(run_id)
+
+
+def model_versions(session: Session, run_ids: Sequence[int]) -> dict[int, str]:
+    """The same of several runs, by run; those without are left out."""
+    found: dict[int, str] = {}
+    for part in in_parts(run_ids):
+        newest = (
+            select(CheckRow.run_id, func.max(CheckRow.series_id).label("series_id"))
+            .where(CheckRow.run_id.in_(part))
+            .group_by(CheckRow.run_id)
+            .subquery()
+        )
+        query = select(newest.c.run_id, MetricSeries.model_version).join(
+            MetricSeries, MetricSeries.id == newest.c.series_id
+        )
+        found |= dict(map(tuple, session.execute(query)))
+    return found
 
 
 def findings(session: Session, run_ids: Sequence[int]) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
     """The findings of runs, worst first, by run."""
     result: dict[int, list[tuple[FindingRow, MetricSeries]]] = {run_id: [] for run_id in run_ids}
-    for start in range(0, len(run_ids), 500):
-        part = run_ids[start : start + 500]
+    for part in in_parts(run_ids):
         query = (
             select(FindingRow, MetricSeries)
             .join(MetricSeries, MetricSeries.id == FindingRow.series_id)

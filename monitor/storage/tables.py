@@ -519,7 +519,10 @@ class User(Base):
 
 
 class ApiToken(Base):
-    """A token of a program. Of the token itself only its SHA-256 is kept: it is random, 256 bits long."""
+    """A token of a program. Of the token itself only its SHA-256 is kept: it is random, 256 bits long.
+
+    monitors: of the role `ingest`, the names or patterns of the monitors whose rows it may send.
+    """
 
     __tablename__ = "api_tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -527,6 +530,7 @@ class ApiToken(Base):
     name: Mapped[str] = mapped_column(Name(128))
     hash: Mapped[str] = mapped_column(Name(64), unique=True)
     role: Mapped[str] = mapped_column(Name(16))
+    monitors: Mapped[list[Any] | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -8,6 +8,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 ROLES = ("viewer", "operator", "admin")
+# Beside the order of the others: a model server, which sends rows of its monitors and reads nothing.
+INGEST = "ingest"
 SESSION_COOKIE, FORM_COOKIE = "monitor_session", "monitor_form"
 _OPEN = ("/healthz", "/readyz", "/login", "/static/")
 # Plotly adds two style elements of its own, known by their hashes, and sets style attributes; scripts are our files alone.
@@ -53,14 +56,21 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks."""
+    """Who asks. monitors: of the role `ingest`, the names or patterns of the monitors whose rows may be sent."""
 
     name: str
     role: str
+    monitors: tuple[str, ...] = ()
 
     def may(self, role: str) -> bool:
-        """Whether what a role may is allowed."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+        """Whether what a role may is allowed; operators and admins may send rows of every monitor."""
+        if self.role == INGEST:
+            return role == INGEST
+        return ROLES.index(self.role) >= ROLES.index("operator" if role == INGEST else role)
+
+    def may_send(self, monitor: str) -> bool:
+        """Whether rows of a monitor may be sent."""
+        return self.role != INGEST or any(fnmatchcase(monitor, each) for each in self.monitors)
 
     def person(self) -> Person:
         """As the services know who does something."""
@@ -136,7 +146,7 @@ class Access:
         if given:
             kind, _, token = given.partition(" ")
             row = self._context.database.read(people.of_token, token.strip(), now) if kind.lower() == "bearer" else None
-            return None if row is None else Principal(f"token {row.name}", row.role)
+            return None if row is None else Principal(f"token {row.name}", row.role, tuple(row.monitors or ()))
         user = self._context.database.read(people.of_session, secret, now)
         return None if user is None else Principal(user.name, user.role)
 

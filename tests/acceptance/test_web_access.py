@@ -15,9 +15,10 @@ import pytest
 import requests
 import zstandard
 
+from monitor.services.apply_configuration import apply_configuration
 from monitor.services.dispatch_alerts import Round
 from monitor.storage import people, silences
-from tests.conftest import Project
+from tests.conftest import Project, logged
 from tests.unit.test_matchers import SLOW
 from tests.web import PASSWORD, SECRET, From, Served, served
 
@@ -47,7 +48,9 @@ def routes(site: Served) -> list[tuple[str, str, str]]:
     found = []
     for path, methods in schema["paths"].items():
         for method in methods:
-            role = "viewer" if method == "get" else "operator"
+            role = (
+                "ingest" if path.endswith(("/predictions", "/labels")) else "viewer" if method == "get" else "operator"
+            )
             found.append((method.upper(), re.sub(r"{(\w+)}", lambda match: known[match[1]], path), role))
     pages = [
         "/",
@@ -78,6 +81,7 @@ def routes(site: Served) -> list[tuple[str, str, str]]:
 
 def test_each_route_with_each_role_and_none(site: Served) -> None:
     tokens = {role: site.token(role) for role in ("viewer", "operator", "admin")}
+    sender = site.token("ingest", ["churn"])
     for method, path, least in routes(site):
         without = requests.request(method, site.url + path, allow_redirects=False, timeout=60)
         if path.startswith(("/api/", "/metrics")):
@@ -85,13 +89,42 @@ def test_each_route_with_each_role_and_none(site: Served) -> None:
             assert without.headers["content-type"] == "application/problem+json"
         else:
             assert (without.status_code, without.headers["location"].split("?")[0]) == (303, "/login"), (method, path)
-        if least == "operator":
+        if least != "viewer":
             refused = requests.request(method, site.url + path, headers=tokens["viewer"], json={}, timeout=60)
+            assert refused.status_code == 403, (method, path, refused.text)
+        if least != "ingest":
+            refused = requests.request(method, site.url + path, headers=sender, json={}, timeout=60)
             assert refused.status_code == 403, (method, path, refused.text)
         if method == "GET":
             for role in tokens:
                 seen = requests.get(site.url + path, headers=tokens[role], timeout=60)
                 assert seen.status_code in (200, 404), (path, role, seen.text)
+
+
+def test_a_model_server_sends_rows_of_its_monitors_and_does_nothing_else(project: Project) -> None:
+    project.monitor["source"] = {"path": "sent/*.parquet", "ingest": True}
+    rows = logged(50).drop(columns="label").assign(event_time=lambda frame: frame["event_time"].astype(str))
+    body = rows.to_dict("records")
+    with served(project, users=("admin",), login=True) as site:
+        apply_configuration(site.context)
+        for monitors, status in ((["churn"], 202), (["fraud", "chu*"], 202), (["churn2", "Churn"], 403)):
+            header = site.token("ingest", monitors)
+            answer = site.post("/api/v1/predictions", params={"monitor": "churn"}, json=body, headers=header)
+            assert answer.status_code == status, answer.text
+            unknown = site.post("/api/v1/predictions", params={"monitor": "other"}, json=body, headers=header)
+            assert unknown.status_code == 403  # whether there is such a monitor is not told
+        assert (
+            site.post(
+                "/api/v1/predictions", params={"monitor": "churn"}, json=body, headers=site.token("viewer")
+            ).status_code
+            == 403
+        )
+        assert (
+            site.post(
+                "/api/v1/predictions", params={"monitor": "churn"}, json=body, headers=site.token("operator")
+            ).status_code
+            == 202
+        )
 
 
 def test_tokens_that_are_unknown_revoked_or_old_open_nothing(site: Served) -> None:
@@ -352,9 +385,17 @@ def test_people_and_tokens_are_managed_by_commands(project: Project, monitor_com
     assert token.startswith("mon_")
     (row,) = json.loads(monitor_command("tokens", "list", "--json", cwd=project.folder).stdout)
     assert (row["name"], row["role"], row["revoked"]) == ("ci", "operator", None)
+    for wrong in (("--role", "ingest"), ("--role", "viewer", "--monitor", "churn")):
+        refused = monitor_command("tokens", "create", "server", *wrong, cwd=project.folder)
+        assert (refused.returncode, "--monitor" in refused.stderr) == (2, True)
+    sender = ("tokens", "create", "server", "--role", "ingest", "--monitor", "churn", "--monitor", "fraud-*")
+    assert monitor_command(*sender, cwd=project.folder).returncode == 0
+    newest = json.loads(monitor_command("tokens", "list", "--json", cwd=project.folder).stdout)[0]
+    assert (newest["role"], newest["monitors"]) == ("ingest", ["churn", "fraud-*"])
     assert "is revoked" in monitor_command("tokens", "revoke", row["id"][:8], cwd=project.folder).stdout
     assert project.query("SELECT action FROM audit_log ORDER BY id") == [
         ("user added",),
+        ("token created",),
         ("token created",),
         ("token revoked",),
     ]

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from monitor.errors import WorkersUnreachableError
 from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
 
 
@@ -70,3 +71,27 @@ def test_what_hangs_does_not_keep_the_daemon_from_stopping(workers: Workers) -> 
     workers.end_calls()
     thread.join(20)
     assert len(caught) == 1
+
+
+def test_a_fork_server_that_was_killed_is_started_anew() -> None:
+    from multiprocessing import forkserver
+
+    workers = Workers(warm=False)
+    assert workers.call("operator:neg", 1) == -1
+    for _ in range(3):
+        workers.close()
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        assert workers.call("operator:neg", 2) == -2
+    workers.close()
+
+
+def test_a_machine_that_starts_no_process_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = Workers(warm=False)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workers._context.Process, "start", full)
+    monkeypatch.setattr("monitor.services.workers._TRY_AGAIN_AFTER_S", (0.0,))
+    with pytest.raises(WorkersUnreachableError, match="No space left on device"):
+        workers.call("operator:neg", 1)

@@ -16,6 +16,7 @@ from sklearn import metrics as sklearn_metrics
 from monitor import Checks, Columns, MonitorError, Reference, Severity, WindowCounts, evaluate
 from monitor.analysis.estimation import expected_roc_auc
 from monitor.analysis.performance import Outcomes, measure, outcomes, roc_auc
+from monitor.errors import DataError
 from tests.conftest import logged
 
 COLUMNS = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
@@ -179,6 +180,28 @@ def test_a_mapped_reference_says_what_the_archive_says(tmp_path: Path) -> None:
     (tmp_path / "r.mapped").unlink()
     (tmp_path / f"r.mapped.{os.getpid()}").mkdir()  # nothing can be written there now
     assert evaluate(Reference.mapped(tmp_path / "r.reference"), window).to_json() == told
+
+
+@pytest.mark.parametrize("harm", ["emptied", "cut", "flipped"])
+def test_a_damaged_file_of_a_reference_is_made_anew_or_refused_and_never_compared_with(
+    tmp_path: Path, harm: str
+) -> None:
+    whole = Reference.fit(logged(300), Columns(prediction="prediction", label="label"), "binary")
+    path = tmp_path / "r.reference"
+    whole.save(path)
+    Reference.mapped(path)
+
+    def damage(file: Path) -> None:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        file.write_bytes({"emptied": b"", "cut": bytes(content[: len(content) // 2]), "flipped": bytes(content)}[harm])
+
+    damage(tmp_path / "r.mapped")
+    pd.testing.assert_frame_equal(Reference.mapped(path).frame, whole.frame)
+    (tmp_path / "r.mapped").unlink()
+    damage(path)
+    with pytest.raises(DataError):
+        Reference.mapped(path)
 
 
 def test_labels_of_late_correct_the_estimate_and_those_of_the_window_are_taken_as_they_are(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerting.message import FIRST_LINE, Facts, Inside, written
+from monitor.alerting.message import FIRST_LINE, Facts, Inside, body, written
 from monitor.errors import UsageError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -99,3 +100,14 @@ def test_what_the_data_say_is_text_in_every_form() -> None:
 def test_a_template_that_fails_or_reaches_out_is_refused(template: str) -> None:
     with pytest.raises(UsageError, match="the template `text` fails"):
         written([FACTS], templates={"text": template})
+
+
+def test_of_very_many_alerts_some_are_told_in_full_others_in_a_line_and_the_rest_is_counted() -> None:
+    told = [replace(FACTS, alert_id=f"{number:08d}", summary=f"summary {number}") for number in range(200)]
+    message = written(told)
+    assert "(and 199 more)" in message.title
+    assert message.text.count("look: monitor alerts show") == 10
+    assert "summary 49" in message.text
+    assert "summary 50" not in message.text
+    assert "… and 150 more" in message.text
+    assert len(json.loads(body(told))["alerts"]) == 200

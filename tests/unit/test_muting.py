@@ -1,11 +1,12 @@
 """What keeps an alert from being told."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.alerting.muting import Firing, Silence, inhibitor
+from monitor.alerting.muting import Explainers, Firing, Silence, inhibitor
 
 NOW = datetime(2025, 1, 6, tzinfo=UTC)
 KINDS = ("performance", "estimated_performance", "drift", "quality", "no_data", "no_labels", "blind", "self")
@@ -77,3 +78,25 @@ def test_what_explains_an_alert_is_told_itself_or_explained_by_one_that_is(
             assert above.alert not in seen
             seen.add(above.alert)
             each = above
+
+
+_ANY = st.builds(
+    Firing,
+    st.just(""),
+    st.sampled_from(KINDS),
+    st.sampled_from(["warning", "critical"]),
+    st.sampled_from(["a", "b", "c", ""]),
+    st.sampled_from(["m", "n"]),
+    st.sampled_from(["", "labels", "source:a", "stale_source:b", "notification:ops"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(_ANY, max_size=12), st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from("abc"), max_size=2))
+)
+def test_each_alert_is_held_against_few_and_explained_by_the_same(several: list[Firing], upstream: dict) -> None:
+    firing = [replace(each, alert=str(number)) for number, each in enumerate(several)]
+    explainers = Explainers(firing, upstream)
+    for one in firing:
+        assert explainers.of(one) == inhibitor(one, firing, upstream)

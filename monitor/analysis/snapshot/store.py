@@ -9,7 +9,7 @@ from typing import Any
 
 import zstandard
 
-from monitor.analysis.plots import middles, shares
+from monitor.analysis.plots import middles, shares, unpacked
 from monitor.analysis.snapshot.report import PLOTS
 
 with warnings.catch_warnings():
@@ -21,12 +21,12 @@ with warnings.catch_warnings():
 
 def pack(snapshot: Snapshot) -> bytes:
     """The snapshot as compressed bytes."""
-    return zstandard.compress(snapshot.dumps().encode(), 9)
+    return zstandard.ZstdCompressor(9, write_checksum=True).compress(snapshot.dumps().encode())
 
 
 def unpack(data: bytes) -> Snapshot:
-    """The inverse of `pack`."""
-    return Snapshot.loads(zstandard.decompress(data).decode())
+    """The inverse of `pack`. Raises DataError for what is damaged."""
+    return Snapshot.loads(unpacked(data))
 
 
 def to_html(snapshot: Snapshot) -> str:

@@ -10,7 +10,7 @@ from litestar import delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
-from monitor.web.access import requires
+from monitor.web.access import INGEST, requires
 from monitor.web.api.schemas import Page, Problem
 from monitor.web.parameters import cursor_of
 
@@ -32,6 +32,7 @@ Id = Annotated[str, PathParameter(description="An id, or its beginning.", min_le
 
 reads = partial(get, guards=[requires("viewer")], responses=_RESPONSES)
 changes = partial(post, guards=[requires("operator")], responses=_RESPONSES)
+sends = partial(post, guards=[requires(INGEST)], responses=_RESPONSES)
 removes = partial(delete, guards=[requires("operator")], responses=_RESPONSES)
 called_back = partial(post, responses=_RESPONSES)
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import zstandard
 from anyio.to_thread import run_sync
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, PermissionDeniedException
 from litestar.openapi.spec import Example, OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import QueryParameter
 
+from monitor.domain.text import listed
 from monitor.errors import DataError
-from monitor.web.api.common import changes
+from monitor.web.access import asker
+from monitor.web.api.common import sends
 from monitor.web.api.schemas import Ingested
 from monitor.web.site import AnyRequest, site_of
 
@@ -64,19 +66,24 @@ class _TakesLabels(_TakesRows):
     row: ClassVar[dict[str, Any]] = _LABEL
 
 
-@changes("/predictions", status_code=202, operation_class=_TakesRows)
+@sends("/predictions", status_code=202, operation_class=_TakesRows)
 async def send_predictions(request: AnyRequest, monitor: Monitor) -> Ingested:
     """Rows that a model received and predicted: JSON (a list of rows), JSON lines or an Arrow stream; gzip and zstd. A row is kept once, by its id."""
     return await _ingest(request, monitor, labels=False)
 
 
-@changes("/labels", status_code=202, operation_class=_TakesLabels)
+@sends("/labels", status_code=202, operation_class=_TakesLabels)
 async def send_labels(request: AnyRequest, monitor: Monitor) -> Ingested:
     """What turned out to be true, by the predictions' ids. Another label for the same id corrects it."""
     return await _ingest(request, monitor, labels=True)
 
 
 async def _ingest(request: AnyRequest, monitor: str, *, labels: bool) -> Ingested:
+    principal = asker(request)
+    if not principal.may_send(monitor):
+        raise PermissionDeniedException(
+            f"{principal.name} may not send rows of {monitor}: it is for {listed(principal.monitors)}"
+        )
     body = await request.body()
     return await run_sync(partial(_kept, request, monitor, body, labels=labels), limiter=site_of(request).ingestion)
 
