@@ -21,7 +21,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
 from monitor.analysis.schema import Conformed, canonical_text, conform, plain, tidy, utc_times
 from monitor.analysis.summary import Summary, summarise
-from monitor.domain.checks import Checks, Harm, Kind, WindowCounts
+from monitor.domain.checks import Checks, Harm, Kind, WindowCounts, segment_text
 from monitor.errors import DataError
 
 log = get_logger()
@@ -53,7 +53,7 @@ class Segment:
     @property
     def name(self) -> str:
         """How it is written."""
-        return f"{self.column}={self.value}"
+        return segment_text(self.column, self.value)
 
     @property
     def key(self) -> tuple[str, str]:

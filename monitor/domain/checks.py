@@ -189,6 +189,12 @@ class Checks:
         return chosen if chosen.lower is not None or chosen.upper is not None else None
 
 
+def segment_text(column: str, value: str) -> str:
+    """A segment as it is stored and shown. An `=` in the column's name is written `\\=`, so that no two segments are written alike."""
+    name = column.replace("\\", "\\\\").replace("=", "\\=")
+    return f"{name}={value}"
+
+
 class CheckKey(NamedTuple):
     """What is asked, whatever the window and the answer: a metric, its column and its segment, '' where there is none.
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from monitor.domain.checks import Severity
+from monitor.domain.checks import Kind, Severity
 from monitor.storage.report import ReportDatabase
 
+_OF_WHAT_IS_NOT_THERE = (Kind.BLIND.value, Kind.NO_DATA.value, Kind.NO_LABELS.value)
 _MONTH = pd.Timedelta(days=30.436875)
 _TASK_METRICS = ("roc_auc", "mae", "accuracy")
 
@@ -60,13 +61,13 @@ def backtest(reports: ReportDatabase, monitor: str) -> Backtest:
 
 
 def _false_pages(windows: pd.DataFrame, alerts: pd.DataFrame, months: float) -> float | None:
-    """Alerts none of whose windows was harmed by what its labels showed, a month."""
+    """Alerts none of whose windows was harmed by what its labels showed, a month; labels say nothing of alerts that data or labels are not there."""
     known = windows[windows["performance"].notna()]
     if known.empty:
         return None
     harmed = known[known["performance"].map(lambda text: Severity(text) >= "warning")]
     number = 0
-    for alert in alerts.itertuples():
+    for alert in alerts[~alerts["kind"].isin(_OF_WHAT_IS_NOT_THERE)].itertuples():
         until = alert.ended_at if pd.notna(alert.ended_at) else windows["window_end"].max()
         during = (harmed["window_end"] > alert.since) & (harmed["window_start"] < until)
         number += not during.any()

@@ -17,6 +17,7 @@ from monitor.domain.clock import Clock, SystemClock, boot_time_s
 from monitor.outgoing import Network
 from monitor.services.cache import cache_folder, sweep
 from monitor.services.fence import Fences
+from monitor.services.refusals import Refusals
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from monitor.storage import daemons
 from monitor.storage.database import Database
@@ -43,6 +44,7 @@ class Context:
     canary_flew_at: float = float("-inf")
     canary_fault: str = ""
     fences: Fences = field(default_factory=Fences)
+    refusals: Refusals = field(default_factory=Refusals)
     _newer: Configuration | None = None
     _versions: dict[int, Configuration] = field(default_factory=dict)
 

@@ -139,8 +139,10 @@ def _faults(session: Session, context: Context) -> list[Trouble]:
 
 
 def _may_end(session: Session, context: Context, alert: Alert) -> bool:
-    """A fault ends when its step has gone well, or when its monitor is gone: not because a daemon has just started and knows nothing of it."""
+    """A fault ends when its step has gone well, or when its monitor is gone: not because a daemon has just started and knows nothing of it; so do refusals."""
     what, _, whom = alert.subject.partition(":")
+    if what == "refused":
+        return context.refusals.knows(whom) or monitors.by_name(session, whom) is None
     if what != "fault" or alert.monitor_id is None:
         return True
     active = {row.id for row in monitors.active(session)}
@@ -211,6 +213,9 @@ def _troubles(session: Session, context: Context, now: datetime) -> list[Trouble
     for name, letters in dead_letters_of(context.loaded).items():
         monitor = monitors.by_name(session, name)
         found.append(Trouble("dead_letters", name, str(letters), None if monitor is None else monitor.id))
+    for name, refused in context.refusals.of_late().items():
+        monitor = monitors.by_name(session, name)
+        found.append(Trouble("refused", name, f"{name}: {refused}", None if monitor is None else monitor.id))
     found += [
         Trouble("notification", channel, f"a notification to {channel} could not be delivered and was given up")
         for channel in sorted(dead)

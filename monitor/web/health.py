@@ -98,7 +98,14 @@ class _Collector:
         )
         for each in daemons.listed(session):
             silent.add_metric([each.name], (daemons.database_time(session) - each.heartbeat_at).total_seconds())
-        return [runs, spent, lag, waiting, outbox, alerts, asked, silent, *self._of_monitors(session)]
+        refused = CounterMetricFamily(
+            "monitor_ingest_refused",
+            "Requests with rows that were refused, since the service started.",
+            labels=["monitor"],
+        )
+        for name, of_monitor in sorted(self._site.context.refusals.found.items()):
+            refused.add_metric([name], of_monitor.requests)
+        return [refused, runs, spent, lag, waiting, outbox, alerts, asked, silent, *self._of_monitors(session)]
 
     def _of_monitors(self, session: Session) -> list[Any]:
         """The last values of each monitor, while there are not too many."""

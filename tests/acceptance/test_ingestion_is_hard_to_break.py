@@ -15,11 +15,15 @@ import pyarrow as pa
 import pytest
 
 from monitor.errors import DataError, SourceUnreachableError
+from monitor.services import refusals
+from monitor.services.apply_configuration import apply_configuration
+from monitor.services.context import Context
 from monitor.services.watch_self import watch_self
 from monitor.sources import ingest
 from monitor.sources.dead_letters import dead_letters
 from monitor.sources.ingest import ParquetStore
 from monitor.sources.ingest_body import MOST_ROWS, parse
+from monitor.storage import alerts
 from tests.conftest import Project
 from tests.nasty import TIMES, as_stream
 from tests.processes import wait_until
@@ -339,3 +343,37 @@ def test_times_beyond_all_calendars_are_refused(either: Project, kind: pa.DataTy
                 body = as_stream(table("t", probability=[0.5], **{name: content}))
                 answer = site.post(PATH, data=body, headers=ARROW)
                 assert answer.status_code in (202, 422), answer.text
+
+
+def test_that_rows_are_refused_is_told_by_the_service_too(sending: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    sending.monitor["source"]["max_new_columns"] = 2
+    bomb = row(2, **{f"column-{number}": 1 for number in range(50)})
+    with served(sending) as site:
+        apply_configuration(site.context)
+
+        def told() -> list[tuple[str, str]]:
+            watch_self(site.context)
+            return [
+                (alert.state, alert.summary)
+                for alert in site.database.read(alerts.firing_self)
+                if alert.subject == "refused:churn"
+            ]
+
+        assert site.post(PATH, json=[row(1)]).status_code == 202
+        assert not told()
+        for _ in range(2):
+            assert site.post(PATH, json=[bomb]).status_code == 422
+        assert site.post(PATH, data=b"no rows", headers={"content-encoding": "gzip"}).status_code == 400
+        assert site.post("/api/v1/predictions?monitor=nobody", json=[row(1)]).status_code == 404
+        ((state, summary),) = told()
+        assert (state, "3 requests with rows refused" in summary, "the body is not gzip" in summary) == (
+            "firing",
+            True,
+            True,
+        )
+        assert 'monitor_ingest_refused_total{monitor="churn"} 3.0' in site.get("/metrics").text
+        other = Context(site.context.loaded, site.database)  # a daemon that has just started knows nothing of it
+        watch_self(other)
+        assert told()
+        monkeypatch.setattr(refusals, "_QUIET_S", 0.0)
+        assert not told()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor import Checks, Columns
+from monitor.domain.checks import segment_text
 from monitor.domain.names import Named, Watched, check_names, mistakes
 from monitor.errors import UsageError
 
@@ -101,3 +104,16 @@ def test_without_labels_harm_is_of_what_can_be_estimated(task: str, probability:
 def test_a_threshold_that_can_never_break_is_refused(limit: dict) -> None:
     with pytest.raises(UsageError, match=r"threshold"):
         Checks(thresholds={"missing_share": limit})
+
+
+_PARTS = st.tuples(st.text(alphabet="a=\\", max_size=4), st.text(alphabet="a=\\", max_size=4))
+
+
+@given(_PARTS, _PARTS)
+def test_no_two_segments_are_written_alike(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert (segment_text(*one) == segment_text(*other)) == (one == other)
+
+
+def test_a_segment_is_written_as_people_would() -> None:
+    assert segment_text("country", "de=at") == "country=de=at"
+    assert segment_text("a=b", "c") == "a\\=b=c"

@@ -18,7 +18,7 @@ from monitor.analysis.checks.base import (
     fault,
 )
 from monitor.analysis.question import Question
-from monitor.domain.checks import Kind
+from monitor.domain.checks import Kind, segment_text
 from monitor.domain.text import quoted, shown
 
 
@@ -67,7 +67,7 @@ class MissingShare(BaseCheck):
     ) -> Answer:
         """missing, usual: values that are missing, and rows, in the window and in the reference. of: the segment's column and value."""
         (number, rows), (before, reference_rows) = missing, usual
-        where, segment = ("", None) if of is None else (f" where {shown(of[0])} = {shown(of[1])}", f"{of[0]}={of[1]}")
+        where, segment = ("", None) if of is None else (f" where {shown(of[0])} = {shown(of[1])}", segment_text(*of))
         share, before_share = (number / rows if rows else 0.0), before / reference_rows
         text = f"{quoted(name)}: {share:.1%} missing{where}, {before_share:.1%} in the reference"
         cause = "missing values"

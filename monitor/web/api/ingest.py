@@ -105,8 +105,15 @@ def _kept(request: AnyRequest, monitor: str, body: bytes, *, labels: bool) -> In
     try:
         whole = unpacked(body, encoding, site.web.body_limit_mb * 2**20)
         taken = keep(site.context, monitor, parse(whole, form, site.web.decoded_limit_mb * 2**20))
-    except DataError as error:
-        raise HTTPException(str(error), status_code=422) from None
+    except (DataError, HTTPException) as error:
+        reason = error.detail if isinstance(error, HTTPException) else str(error)
+        if monitor in site.context.configuration.monitors:
+            site.context.refusals.note(monitor, reason)
+        if isinstance(error, HTTPException):
+            raise
+        raise HTTPException(reason, status_code=422) from None
+    else:
+        site.context.refusals.note_taken(monitor)
     finally:
         pa.default_memory_pool().release_unused()  # what a large batch took is not kept for the next one
     return Ingested(taken.accepted, taken.duplicates, len(taken.new_columns))
