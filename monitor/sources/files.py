@@ -1,21 +1,15 @@
-"""Files as one table, by DuckDB embedded: Parquet, CSV and JSON lines; single files, patterns, hive-partitioned folders."""
+"""The files of a path: Parquet, CSV and JSON lines; single files, patterns, hive-partitioned folders."""
 
 from __future__ import annotations
 
-import atexit
 import csv
 import glob
 import gzip
 import hashlib
 import os
-import tempfile
-import threading
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pyarrow.parquet as parquet
 import zstandard
 
@@ -30,70 +24,7 @@ _FORMATS = {
     ".ndjson": "json",
     ".json": "json",
 }
-_MEMORY = "1GB"
 _COMPRESSIONS = (".gz", ".zst")
-_MOST_TABLES = 100
-_own = threading.local()
-# Tables by connection and path, each with its connection and what the files looked like.
-_opened: dict[tuple[int, str], tuple[Any, str, Any]] = {}
-atexit.register(_opened.clear)  # DuckDB complains of what outlives it
-
-
-def connect() -> Any:
-    """The DuckDB of this thread, which never fetches anything from anywhere and keeps nothing of the files that it reads."""
-    if not hasattr(_own, "connection"):
-        connection = ibis.duckdb.connect(autoinstall_known_extensions=False, autoload_known_extensions=False)
-        connection.raw_sql("SET TimeZone = 'UTC'")
-        connection.raw_sql(f"SET memory_limit = '{_MEMORY}'")
-        connection.raw_sql(f"SET temp_directory = '{tempfile.gettempdir()}/production-monitor-duckdb'")
-        connection.raw_sql("SET enable_external_file_cache = false")
-        _own.connection = connection
-    return _own.connection
-
-
-def open_files(connection: Any, path: str, shown: str) -> Any:
-    """The files that `path` names, as an ibis table. Raises SourceUnreachableError if there are none.
-
-    Files that look as they did when this connection opened them last are not opened again.
-    """
-    mark = fingerprint(path, shown)
-    opened_by, seen, table = _opened.get((id(connection), path), (None, "", None))
-    if opened_by is not connection or seen != mark:
-        table = _open(connection, path, shown)
-        if len(_opened) >= _MOST_TABLES:
-            _opened.clear()
-        _opened[id(connection), path] = (connection, mark, table)
-    return table
-
-
-def _open(connection: Any, path: str, shown: str) -> Any:
-    files = find_files(path, shown)
-    kind = format_of(files[0])
-    others = {file for file in files if format_of(file) != kind}
-    if others:
-        raise DataError(f"{shown} holds files of different formats: {files[0]} and {sorted(others)[0]}")
-    _refuse_case_twins(files[0], kind, shown)
-    partitioned = any("=" in part for part in Path(files[0]).parts)
-    read = {"parquet": connection.read_parquet, "csv": connection.read_csv}.get(kind or "", connection.read_json)
-    # Named by the path, so that statements which were made for it before still serve.
-    name = f"at_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
-    try:
-        return _read(connection, partial(read, files, union_by_name=True, hive_partitioning=partitioned), name)
-    except Exception as error:
-        raise DataError(f"{shown} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
-
-
-def _read(connection: Any, read: Callable[..., Any], name: str) -> Any:
-    table = read(table_name=name)
-    # ibis does not know DuckDB's zoned times in nanoseconds: they are cut to microseconds.
-    unknown = [each for each, column in table.schema().items() if "TIMESTAMPTZ_NS" in str(column)]
-    if unknown:
-        read(table_name=f"{name}_ns")
-        quoted = ['"{}"'.format(each.replace('"', '""')) for each in unknown]
-        cut = ", ".join(f"CAST({each} AS TIMESTAMPTZ) AS {each}" for each in quoted)
-        connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * REPLACE ({cut}) FROM {name}_ns")  # noqa: S608 - names of columns
-        table = connection.table(name)
-    return table
 
 
 def fingerprint(path: str, shown: str) -> str:
@@ -148,7 +79,7 @@ def format_of(file: str) -> str | None:
     return _FORMATS.get(suffixes[-1]) if suffixes else None
 
 
-def _refuse_case_twins(file: str, kind: str | None, shown: str) -> None:
+def refuse_case_twins(file: str, kind: str | None, shown: str) -> None:
     """DuckDB's columns know no case: of `Age` and `age` it would silently rename one."""
     lower: dict[str, str] = {}
     for name in _column_names(file, kind):

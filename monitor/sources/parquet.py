@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
-from monitor.sources.ranks import PRIME, ranks, share_below
+from monitor.sources.sample import PRIME, ranks, share_below
 
 # About so many bytes of columns are read at a time.
 _BATCH = 8_000_000

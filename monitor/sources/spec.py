@@ -29,12 +29,6 @@ class Place:
         """The path of files that this process reads itself; None for tables, and for files that another engine reads."""
         return self.path if self.engine is None else None
 
-    def is_with(self, other: Place) -> bool:
-        """Whether one connection serves both."""
-        if self.own_path is not None or other.own_path is not None:
-            return self.own_path is not None and other.own_path is not None
-        return (self.engine, self.url) == (other.engine, other.url)
-
 
 @dataclass(frozen=True)
 class LabelSpec:

@@ -242,9 +242,9 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
             ours["seconds"].append(time.perf_counter() - began)
             began = time.perf_counter()
             if name == "PostgreSQL":
-                log._connection.sql(query).to_pyarrow()
+                log.engine.connection.sql(query).to_pyarrow()
             else:
-                log._connection.con.execute(query).fetchall()
+                log.engine.connection.con.execute(query).fetchall()
             theirs["seconds"].append(time.perf_counter() - began)
         chosen.append(frame["id"].tolist())
         note(

@@ -136,10 +136,12 @@ def test_sqlite_times_of_any_zone_are_told_apart_and_found_by_an_index(tmp_path:
     assert log.counts(day).rows == 24
     assert log.sample(day)["id"].tolist() == sorted(range(96, 120), key=str)
     asked: list[str] = []
-    log._connection.con.set_trace_callback(asked.append)
+    log.engine.connection.con.set_trace_callback(asked.append)
     log.sample(day)
     plans = [
-        str(log._connection.con.execute(f"EXPLAIN QUERY PLAN {each}").fetchall()) for each in asked if "log" in each
+        str(log.engine.connection.con.execute(f"EXPLAIN QUERY PLAN {each}").fetchall())
+        for each in asked
+        if "log" in each
     ]
     assert plans
     assert all("INDEX of_time" in plan for plan in plans)

@@ -13,7 +13,7 @@ import pytest
 from monitor.domain.grid import Window
 from monitor.sources import log as logs
 from monitor.sources.log import Log
-from monitor.sources.ranks import PRIME, coefficients, ranks
+from monitor.sources.sample import PRIME, coefficients, ranks
 from monitor.sources.spec import LogSpec, Place
 
 WINDOW = Window(datetime(2025, 1, 2, tzinfo=UTC), datetime(2025, 1, 4, tzinfo=UTC))

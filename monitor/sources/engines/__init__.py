@@ -1,0 +1,30 @@
+"""The engines that read logs, in a registry: by `source.engine`, for files, and by the scheme of an address."""
+
+from __future__ import annotations
+
+from monitor.errors import UsageError
+from monitor.sources.engines.base import Engine
+from monitor.sources.engines.duckdb import DuckDB
+from monitor.sources.engines.postgresql import PostgreSQL
+from monitor.sources.engines.spark import Spark
+from monitor.sources.engines.sqlite import SQLite
+from monitor.sources.spec import Place
+
+BY_NAME: dict[str, type[Engine]] = {"spark": Spark}
+BY_SCHEME: dict[str, type[Engine]] = {"sqlite": SQLite, "postgresql": PostgreSQL, "postgres": PostgreSQL}
+
+
+def engine_of(place: Place) -> Engine:
+    """A connection to where a place is. Raises SourceUnreachableError if nobody answers, UsageError for an address that no engine reads."""
+    return _class_of(place)(place)
+
+
+def _class_of(place: Place) -> type[Engine]:
+    if place.engine is not None:
+        return BY_NAME[place.engine]
+    if place.path is not None:
+        return DuckDB
+    scheme = (place.url or "").split("://", 1)[0].split("+", 1)[0]
+    if scheme not in BY_SCHEME:
+        raise UsageError(f"{place.shown}: sources are read from sqlite:/// and postgresql://, not from {scheme}://")
+    return BY_SCHEME[scheme]

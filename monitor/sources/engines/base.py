@@ -1,0 +1,145 @@
+"""What an engine does for a log: connect, open a table, compare times, hash ids, run a query. A new one is a file beside this, and a line in the registry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, ClassVar
+
+import ibis
+import pandas as pd
+
+from monitor.errors import DataError
+from monitor.sources.sample import PRIME, coefficients
+from monitor.sources.spec import Place
+from monitor.sources.times import naive
+
+
+@dataclass(frozen=True)
+class Within:
+    """The rows of a window that were logged by `as_of`, and the bound of the hashes that are read: as text that the engine takes."""
+
+    start: str
+    end: str
+    as_of: str | None
+    bound: str
+
+
+class Engine(ABC):
+    """One connection to where a log is.
+
+    knows_nan: numbers may be NaN and not null. compares_times_last: times are dearer to compare than whole numbers are to hash. joins_labels: labels of
+    another place that it serves are joined to the whole log, not to a window's rows alone.
+    """
+
+    knows_nan: ClassVar[bool] = True
+    compares_times_last: ClassVar[bool] = False
+    joins_labels: ClassVar[bool] = False
+
+    def __init__(self, place: Place) -> None:
+        """Raises SourceUnreachableError if nobody answers."""
+        self.place = place
+        self.connection = self.connect(place)
+
+    @abstractmethod
+    def connect(self, place: Place) -> Any:
+        """A connection of ibis that only reads."""
+
+    @abstractmethod
+    def table(self, place: Place) -> Any:
+        """What a place names, as a table of ibis. Raises DataError if it is not there."""
+
+    def serves(self, other: Place) -> bool:
+        """Whether the same connection reads another place, too."""
+        return other.own_path is None and (self.place.engine, self.place.url) == (other.engine, other.url)
+
+    def with_time(self, table: Any, _name: str, _place: Place) -> Any:
+        """A table whose column of that name holds times, where the engine has left them as text."""
+        return table
+
+    def is_zoned(self, kind: Any) -> bool:
+        """Whether times of a type say of which zone they are."""
+        return getattr(kind, "timezone", None) is not None
+
+    def literal(self, moment: datetime, zone: tzinfo, *, zoned: bool) -> str:
+        """A moment as text that a column of times is compared with. zone: of the column, where it has none of its own."""
+        return moment.isoformat() if zoned else naive(moment, zone).isoformat(" ", "microseconds")
+
+    def compared(self, column: Any, literal: str, how: str) -> Any:
+        """The rows whose time is `how` (`>=`, `<`, `<=`) as a literal."""
+        kind = "timestamp('UTC', 6)" if self.is_zoned(column.type()) else "timestamp(6)"
+        return compare(column.cast(kind), ibis.literal(literal).cast(kind), how)
+
+    def roughly(self, _column: Any, _within: Within) -> list[Any]:
+        """What an index can find of a window, to be compared exactly after that."""
+        return []
+
+    def ranked(self, rows: Any, name: str, seed: int) -> Any:
+        """Rows with the hash of whole numbers in their place: plain arithmetic, the same on every engine (`sample.ranks`). Rows without a number come last."""
+        a, b, c, d = coefficients(seed)
+        number = (rows[name] % PRIME + PRIME) % PRIME
+        mixed = (number * a + b) % PRIME
+        mixed = (mixed * mixed + number) % PRIME
+        return rows.mutate(**{name: ((mixed * c + d) % PRIME).fill_null(PRIME)})
+
+    def frame(self, _what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
+        """The rows of an expression. what: names it, among those of the same columns."""
+        found: pd.DataFrame = expression(within).to_pandas()
+        return found
+
+    def mark(self, _place: Place) -> str:
+        """What a place looks like, so that a change is seen; '' where that cannot be told cheaply."""
+        return ""
+
+    def rows_by_statistics(self, _place: Place) -> int:
+        """How many rows a place has, where that is known without reading it; else 0."""
+        return 0
+
+    def plain_files(self, _place: Place) -> list[str]:
+        """The Parquet files of a place, where it is such files on this machine; else none."""
+        return []
+
+
+def times_of_json(table: Any, name: str, place: Place) -> Any:
+    """JSON knows no times: a column of ISO text that the engine has left as text is one, if every value is."""
+    if (
+        place.path is None
+        or not any(kind in place.path for kind in (".json", ".ndjson"))
+        or name not in table.columns
+        or not table[name].type().is_string()
+    ):
+        return table
+    times = table[name].try_cast("timestamp(6)")
+    strangers = table.filter(table[name].notnull() & times.isnull()).count().execute()
+    return table if strangers else table.mutate(**{name: times})
+
+
+def table_of_database(connection: Any, place: Place) -> Any:
+    """A table or query of a database. Raises DataError if it is not there."""
+    try:
+        if place.query is not None:
+            return connection.sql(place.query)
+        return connection.table(place.table, database=place.db_schema or None)
+    except Exception as error:
+        known = ", ".join(connection.list_tables()[:10]) or "none"
+        what = f"table {place.table}" if place.query is None else "query"
+        raise DataError(
+            f"{place.shown}: the {what} cannot be read: {first_line(error)}; its tables are: {known}"
+        ) from None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def compare(left: Any, right: Any, how: str) -> Any:
+    """`left` is `how` (`>=`, `<`, `<=`) as `right`."""
+    return left >= right if how == ">=" else left < right if how == "<" else left <= right
+
+
+def whole(value: Any) -> int:
+    """A number that an engine has counted or summed; of no rows some give null."""
+    return 0 if value is None or pd.isna(value) else int(value)

@@ -1,0 +1,84 @@
+"""Tables and queries of a SQLite file."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from datetime import date, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from monitor.errors import SourceUnreachableError
+from monitor.sources.engines.base import Engine, Within, compare, table_of_database
+from monitor.sources.sample import PRIME, coefficients
+from monitor.sources.spec import Place
+
+# By how much the day that a time is written with may differ from that in UTC.
+_ANY_ZONE = timedelta(days=1)
+
+
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+def strftime(form: str, moment: dt.timestamp) -> str:  # type: ignore[empty-body]
+    """SQLite's own: its times are text, and only so are they comparable."""
+
+
+class SQLite(Engine):
+    """A SQLite file, opened to be read. Its times are text, dearer to compare than whole numbers are to hash."""
+
+    knows_nan = False
+    compares_times_last = True
+
+    def connect(self, place: Place) -> Any:
+        """Raises SourceUnreachableError."""
+        assert place.url is not None
+        path = place.url.split("://", 1)[1].removeprefix("/")
+        if not Path(path).is_file():
+            raise SourceUnreachableError(f"there is no SQLite file {place.shown}")
+        try:
+            connection = ibis.sqlite.connect(path)
+            connection.list_tables()
+        except sqlite3.Error as error:
+            raise SourceUnreachableError(f"{place.shown} cannot be opened: {error}") from None
+        connection.con.create_function(
+            "md5",
+            1,
+            lambda text: hashlib.md5(str(text).encode(), usedforsecurity=False).hexdigest(),
+            deterministic=True,
+        )
+        connection.con.execute("PRAGMA query_only = 1")
+        return connection
+
+    def table(self, place: Place) -> Any:
+        """A table or query."""
+        return table_of_database(self.connection, place)
+
+    def is_zoned(self, _kind: Any) -> bool:
+        """Text says its zone, or is in the source's; either is compared as text."""
+        return False
+
+    def literal(self, moment: datetime, zone: tzinfo, *, zoned: bool) -> str:
+        """In milliseconds, as `strftime` writes them."""
+        return super().literal(moment, zone, zoned=zoned)[:-3]
+
+    def compared(self, column: Any, literal: str, how: str) -> Any:
+        """As text of one form."""
+        return compare(strftime("%Y-%m-%d %H:%M:%f", column), ibis.literal(literal), how)
+
+    def roughly(self, column: Any, within: Within) -> list[Any]:
+        """The days that times are written with."""
+        first, last = (date.fromisoformat(each[:10]) for each in (within.start, within.end))
+        return [column >= first - _ANY_ZONE, column < last + 2 * _ANY_ZONE]
+
+    def ranked(self, rows: Any, name: str, seed: int) -> Any:
+        """By SQL of our own: ibis would take the remainder in floating point here."""
+        a, b, c, d = coefficients(seed)
+        quoted = (each.replace('"', '""') for each in rows.columns if each != name)
+        names = ", ".join(f'"{each}"' for each in quoted)
+        # SQLite works out `u` wherever it stands: so without its last remainder, which changes none after it; no step leaves 64 bits for want of it.
+        query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {PRIME}, {PRIME}) AS {name}
+            FROM (SELECT *, (v * v + u) % {PRIME} AS w FROM (SELECT *, (u * {a} + {b}) % {PRIME} AS v
+            FROM (SELECT *, {name} % {PRIME} + {PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers
+        return self.connection.sql(query, schema=rows.schema())

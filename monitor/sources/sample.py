@@ -1,0 +1,119 @@
+"""The hash that rows are sampled by, the same in every engine and in NumPy: whole-number ids by plain arithmetic, all else as text by md5."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import numpy as np
+
+from monitor.errors import DataError
+from monitor.sources.spec import LogSpec
+
+if TYPE_CHECKING:
+    from monitor.sources.engines.base import Engine
+
+# The columns of a sample's ids as text, and of their hashes.
+KEY, RANK = "monitor_canonical_id", "monitor_rank"
+
+# No step of the arithmetic with it leaves 64 bits.
+PRIME = 2_147_483_647
+_AT_ONCE = 131_072
+
+
+def coefficients(seed: int) -> list[int]:
+    """Four numbers between 1 and the prime, by the seed."""
+    digest = hashlib.sha256(f"sample:{seed}".encode()).digest()
+    return [1 + int.from_bytes(digest[place : place + 8]) % (PRIME - 1) for place in (0, 8, 16, 24)]
+
+
+def share_below(limit: int, rows: int) -> float:
+    """Below which share of all hashes the `limit` smallest of so many rows lie, and a few too many: hashes are even, so that spares the sorting of all; 1 where it would spare little."""
+    share = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
+    return share if share < 0.5 else 1.0
+
+
+def ranks(ids: np.ndarray, seed: int) -> np.ndarray:
+    """The hash of each id, 0 to PRIME - 1, as engines are asked for it; shape (ids,). ids: 64-bit whole numbers."""
+    a, b, c, d = coefficients(seed)
+    found = np.empty(len(ids), dtype=np.int64)
+    for start in range(0, len(ids), _AT_ONCE):  # what fits into the processor's cache
+        number = ids[start : start + _AT_ONCE] % PRIME
+        mixed = number * a
+        mixed += b
+        mixed %= PRIME
+        mixed *= mixed
+        mixed += number
+        mixed %= PRIME
+        mixed *= c
+        mixed += d
+        np.remainder(mixed, PRIME, out=found[start : start + _AT_ONCE])
+    return found
+
+
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+def md5(text: str) -> str:  # type: ignore[empty-body]
+    """The engine's own md5, as hexadecimal text."""
+
+
+@dataclass(frozen=True)
+class Hashing:
+    """How an engine hashes the rows of a log."""
+
+    engine: Engine
+    table: Any
+    spec: LogSpec
+
+    def key(self) -> Any:
+        """The ids as text; of a log without ids all that a row holds."""
+        spec = self.spec
+        if spec.id is not None:
+            return canonical_id(self.table[spec.id], spec.place.shown)
+        names = (name for name in self.table.columns if name not in spec.ignore)
+        text = [self.table[name].cast("string").fill_null("\x1e") for name in names]
+        return md5(ibis.literal("\x1f").join(text))
+
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether ids are whole numbers."""
+        kind = None if self.spec.id is None else self.table[self.spec.id].type()
+        return kind is not None and not kind.is_string() and not kind.is_uuid()
+
+    def source(self) -> Any:
+        """What the hash is worked out from: whole numbers as they are, all else as text with the seed before it."""
+        if not self.has_numbers:
+            return ibis.literal(f"{self.spec.seed}:").concat(self.key())
+        column = self.table[self.spec.id]
+        return (column % PRIME if column.type().is_unsigned_integer() else column).cast("int64")
+
+    def bound(self, share: float) -> str:
+        """Below what a share of all hashes lies; of the share 1 all rows, those without id too."""
+        if self.has_numbers:
+            return str(int(share * PRIME) if share < 1 else PRIME + 1)
+        return f"{int(share * 2**32):08x}" if share < 1 else "h"
+
+    def below(self, rows: Any, bound: str) -> Any:
+        """Rows whose hash lies below a bound, with it in place of what it is worked out from (`source`). Rows without id come last."""
+        limit = ibis.literal(bound)
+        if self.has_numbers:
+            ranked, limit = self.engine.ranked(rows, RANK, self.spec.seed), limit.cast("int64")
+        else:
+            ranked = rows.mutate(**{RANK: md5(rows[RANK]).fill_null("g")})  # behind every hexadecimal digit
+        return ranked.filter(ranked[RANK] < limit)
+
+
+def canonical_id(column: Any, shown: str) -> Any:
+    """Ids as text that every engine writes alike: whole numbers as digits, UUIDs in lower case, text as it is."""
+    kind = column.type()
+    if kind.is_string():
+        return column
+    if kind.is_integer():
+        return column.cast("string")
+    if kind.is_floating() or (kind.is_decimal() and not kind.scale):
+        return column.cast("int64").cast("string")
+    if kind.is_uuid():
+        return column.cast("string").lower()
+    raise DataError(f"the id column '{column.get_name()}' of {shown} is {kind}: ids are whole numbers, text or UUIDs")
