@@ -99,11 +99,14 @@ class Location(Entry):
         description="A file, a folder or a pattern: Parquet, CSV, JSON lines; hive-partitioned folders; .gz and .zst.",
     )
     url: str | None = Field(
-        None, description="sqlite:///file.db or postgresql://user@host/database; secrets as ${ENV}."
+        None,
+        description="sqlite:///file.db, postgresql://user@host/database or mysql://user@host/database (MariaDB, too); secrets as ${ENV}.",
     )
     db_schema: str | None = Field(None, alias="schema", description="The schema of the table.")
     table: str | None = Field(None, description="The table of `url`.")
-    query: str | None = Field(None, description="A SELECT in place of a table.")
+    query: str | None = Field(
+        None, description="A SELECT in place of a table; beside `path` it asks for the files as the table `log`."
+    )
     engine: Literal["spark"] | None = Field(
         None,
         description="`spark`: Apache Spark reads `path`, `table` or `query`, at `url` (sc://host:15002, spark://host:7077) or on this machine. Needs the extra `spark`.",
@@ -134,7 +137,7 @@ class Location(Entry):
 def _check_location(location: Location, what: str, required: bool) -> None:
     in_files = location.path is not None and location.path.endswith("/*.parquet")
     in_table = location.url is not None and location.table is not None
-    if location.ingest and (location.engine is not None or not (in_files or in_table)):
+    if location.ingest and (location.engine is not None or location.query is not None or not (in_files or in_table)):
         raise ValueError(
             f"{what} with `ingest` needs `path: FOLDER/*.parquet`, a folder of its own, or `url` with `table`"
         )
@@ -146,6 +149,8 @@ def _check_location(location: Location, what: str, required: bool) -> None:
         return
     if location.path is not None and location.url is not None:
         raise ValueError(f"{what} has both `path` and `url`: name one")
+    if location.path is not None and location.table is not None:
+        raise ValueError(f"{what} has both `path` and `table`: files are asked by `query`, as the table `log`")
     if location.url is not None and (location.table is None) == (location.query is None):
         raise ValueError(f"{what} with `url` needs either `table` or `query`")
 

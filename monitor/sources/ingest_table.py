@@ -16,7 +16,7 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from monitor.errors import DataError, SourceUnreachableError
+from monitor.errors import DataError, SourceUnreachableError, UsageError
 from monitor.sources.ingest import ColumnBound, Taken
 from monitor.sources.ingest_types import first_line
 from monitor.sources.spec import Place
@@ -160,6 +160,8 @@ def _engine(url: str) -> sa.Engine:
     for short, whole in (("postgresql://", "postgresql+psycopg://"), ("postgres://", "postgresql+psycopg://")):
         if url.startswith(short):
             url = whole + url.removeprefix(short)
+    if not url.startswith(("sqlite:", "postgresql+psycopg:")):
+        raise UsageError(f"rows that are sent are kept in SQLite or PostgreSQL, not in {url.split(':', 1)[0]}")
     if url.startswith("sqlite"):
         return sa.create_engine(url, connect_args={"timeout": 30})
     return sa.create_engine(url, pool_size=2, pool_pre_ping=True, connect_args={"connect_timeout": 10})

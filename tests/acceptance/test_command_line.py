@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import yaml
 
+from monitor.storage.database import Database
 from tests.conftest import Project, Receiver, logged, status
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -211,6 +212,28 @@ def test_logs_are_json_without_secrets_or_rows(project: Project, receiver: Recei
         "notification_delivered",
     } <= {each["event"] for each in events}
     assert "c2VjcmV0" not in done.stderr
+
+
+def test_a_model_whose_log_is_in_mysql_is_watched_from_init_to_status(
+    project: Project, empty_mariadb: str, monitor_command: Command
+) -> None:
+    frame = logged()
+    for name, rows in (("predictions", frame.drop(columns="label")), ("truth", frame[["id", "label"]])):
+        rows.to_sql(name, Database(empty_mariadb).engine, index=False)
+    asked = ("--predictions", empty_mariadb, "--table", "predictions", "--reference", "reference.parquet")
+    made = monitor_command("init", "fraud", *asked, "--file", "own.yaml", cwd=project.folder)
+    assert made.returncode == 0, made.stderr
+    assert monitor_command("validate", "--config", "own.yaml", cwd=project.folder).returncode == 0
+    project.monitor["source"] = {"url": empty_mariadb, "table": "predictions"}
+    project.monitor["labels"] = {"url": empty_mariadb, "table": "truth", "delay": "1d", "expected": 1.0}
+    del project.monitor["columns"]["label_time"]
+    project.run()
+    assert project.query(
+        "SELECT kind, status, COUNT(*), MIN(labelled) FROM runs GROUP BY kind, status ORDER BY kind"
+    ) == [
+        ("data", "done", 4, None),
+        ("performance", "done", 4, 300),
+    ]
 
 
 def test_init_reads_a_table_and_keeps_the_password_out_of_the_file(

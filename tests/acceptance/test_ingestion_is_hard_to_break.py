@@ -377,3 +377,10 @@ def test_that_rows_are_refused_is_told_by_the_service_too(sending: Project, monk
         assert told()
         monkeypatch.setattr(refusals, "_QUIET_S", 0.0)
         assert not told()
+
+
+def test_a_database_that_takes_no_rows_is_said_to(sending: Project) -> None:
+    sending.monitor["source"] = {"url": "mysql://u@127.0.0.1:1/x", "table": "predictions", "ingest": True}
+    with served(sending) as site:
+        answer = site.post(PATH, json=[row(1)])
+        assert (answer.status_code, "SQLite or PostgreSQL" in answer.text) == (400, True)

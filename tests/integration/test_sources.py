@@ -13,9 +13,15 @@ import zstandard
 
 from monitor.domain.grid import Window
 from monitor.errors import DataError, SourceUnreachableError
+from monitor.sources.engines import BY_NAME, BY_SCHEME
+from monitor.sources.engines.mysql import MySQL
+from monitor.sources.engines.postgresql import PostgreSQL
+from monitor.sources.engines.spark import Spark
+from monitor.sources.engines.sqlite import SQLite
 from monitor.sources.log import Log, hide_sensitive
 from monitor.sources.recent import keep, labelled
 from monitor.sources.spec import LabelSpec, LogSpec, Place, Recent
+from monitor.storage.database import Database
 from tests.conftest import logged
 
 WINDOW = Window(datetime(2025, 1, 3, tzinfo=UTC), datetime(2025, 1, 8, tzinfo=UTC))
@@ -56,12 +62,32 @@ def written(folder: Path, form: str) -> Place:
     return Place("log", url=f"sqlite:///{folder}/log.db", table="log")
 
 
-@pytest.mark.parametrize("form", ["pattern", "hive", "csv.zst", "jsonl.gz", "sqlite", "sqlite T"])
-def test_every_form_gives_the_same_sample_and_counts(tmp_path: Path, form: str) -> None:
+def in_server(url: str) -> Place:
+    """The log in a table of a database server."""
+    from sqlalchemy.dialects import mysql
+
+    types = {"event_time": mysql.DATETIME(fsp=6)} if url.startswith("mysql") else {}
+    logged().drop(columns="label").to_sql("log", Database(url).engine, index=False, dtype=types)
+    return Place("log", url=url, table="log")
+
+
+FILES = ["pattern", "hive", "csv.zst", "jsonl.gz", "sqlite", "sqlite T"]
+# Of each engine of the registry a form: Spark's are tried in test_spark.py.
+SERVERS = {PostgreSQL: "empty_postgresql", MySQL: "empty_mariadb"}
+
+
+def test_every_engine_is_tried() -> None:
+    assert set(BY_SCHEME.values()) == {*SERVERS, SQLite}
+    assert set(BY_NAME.values()) == {Spark}
+
+
+@pytest.mark.parametrize("form", [*FILES, *SERVERS.values()])
+def test_every_form_gives_the_same_sample_and_counts(tmp_path: Path, form: str, request: pytest.FixtureRequest) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
+    place = written(tmp_path / "b", form) if form in FILES else in_server(request.getfixturevalue(form))
     whole = Log(LogSpec(written(tmp_path / "a", "parquet"), "event_time", "id", sample_rows=50))
-    other = Log(LogSpec(written(tmp_path / "b", form), "event_time", "id", sample_rows=50))
+    other = Log(LogSpec(place, "event_time", "id", sample_rows=50))
     expected, found = whole.sample(WINDOW), other.sample(WINDOW)
     assert len(found) == 50
     assert found["id"].tolist() == expected["id"].tolist()
@@ -304,3 +330,81 @@ def test_repeated_ids_of_very_many_rows_are_told_from_a_part_of_them(
     told = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
     assert told.duplicate_ids == pytest.approx(3000, rel=0.15)
     assert told.rows == exact.rows
+
+
+def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times as people keep them: milliseconds since 1970."""
+    return frame.assign(event_time=frame["event_time"].astype("datetime64[ms]").astype("int64"))
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "sqlite"])
+def test_a_query_makes_of_a_log_what_it_should_be(tmp_path: Path, form: str) -> None:
+    frame = logged().drop(columns="label")
+    plain = Log(LogSpec(written(tmp_path, "parquet"), "event_time", "id", sample_rows=50))
+    odd = in_numbers(frame)
+    if form == "sqlite":
+        with sqlite3.connect(tmp_path / "odd.db") as connection:
+            odd.to_sql("kept", connection, index=False)
+        query = "SELECT *, strftime('%Y-%m-%d %H:%M:%f', event_time / 1000.0, 'unixepoch') AS happened FROM kept;"
+        where = Place("odd", url=f"sqlite:///{tmp_path}/odd.db", query=query)
+    else:
+        path = tmp_path / f"odd.{form}"
+        odd.to_parquet(path, index=False) if form == "parquet" else odd.to_csv(path, index=False)
+        query = "WITH made AS (SELECT *, make_timestamp(event_time * 1000) AS happened FROM log) SELECT * FROM made"
+        where = Place("odd", path=str(path), query=query)
+    log = Log(LogSpec(where, "happened", "id", sample_rows=50))
+    assert log.sample(WINDOW)["id"].tolist() == plain.sample(WINDOW)["id"].tolist()
+    assert log.counts(WINDOW).rows == plain.counts(WINDOW).rows
+    if form == "sqlite":
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            log.engine.connection.con.execute("DELETE FROM kept")
+
+
+def test_a_query_that_is_wrong_is_told_by_what_it_may_ask_for(tmp_path: Path) -> None:
+    where = written(tmp_path, "parquet")
+    asked = Place(where.shown, path=where.path, query="SELECT * FROM nothing")
+    with pytest.raises(DataError, match=r"as the table `log`, whose columns are: id, event_time, income"):
+        Log(LogSpec(asked, "event_time", "id"))
+
+
+@pytest.mark.parametrize("kind", ["DATETIME(6)", "TIMESTAMP(6)"])
+def test_a_log_in_mysql_is_read_with_its_labels_and_never_written(
+    tmp_path: Path, kind: str, empty_mariadb: str
+) -> None:
+    frame = logged()
+    ids = frame["id"].map("Id-{:05d}".format)
+    ids[::2] = ids[::2].str.lower()  # to most collations the same as in capitals
+    frame["id"] = ids
+    rows = frame.drop(columns="label").assign(income=frame["income"].where(frame.index % 7 > 0))
+    rows.to_parquet(tmp_path / "log.parquet", index=False)
+    known = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
+    known.to_parquet(tmp_path / "labels.parquet", index=False)
+    engine = Database(empty_mariadb).engine
+    for name, each, time in (("log", rows, "event_time"), ("truth", known, "label_time")):
+        each.to_sql(name, engine, index=False)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {name} MODIFY {time} {kind} NULL")
+            connection.exec_driver_sql(f"DELETE FROM {name}")
+        each.to_sql(name, engine, index=False, if_exists="append")
+    there = Place("log", url=empty_mariadb, table="log")
+    asked = Place("log", url=empty_mariadb, query="SELECT * FROM log WHERE income IS NULL OR income IS NOT NULL")
+    files = LabelSpec(place(tmp_path / "labels.parquet"), "label", "label_time", "id", 0)
+    tables = LabelSpec(Place("truth", url=empty_mariadb, table="truth"), "label", "label_time", "id", 0)
+    as_of = datetime(2025, 1, 8, tzinfo=UTC)
+    plain = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id", labels=files, sample_rows=50))
+    expected, counts = plain.sample_with_labels(WINDOW, as_of)
+    for where in (there, asked):
+        log = Log(LogSpec(where, "event_time", "id", labels=tables, sample_rows=50))
+        found, others = log.sample_with_labels(WINDOW, as_of)
+        assert found["id"].tolist() == expected["id"].tolist()
+        assert found["label"].tolist() == expected["label"].tolist()
+        assert found["monitor_label_time"].tolist() == expected["monitor_label_time"].tolist()
+        assert others.missing["income"] == counts.missing["income"]
+        assert (others.rows, others.labelled, others.duplicate_ids) == (counts.rows, counts.labelled, 0)
+        assert (log.extent(), log.newest_label()) == (plain.extent(), plain.newest_label())
+        with pytest.raises(Exception, match="READ ONLY"):
+            log.engine.connection.raw_sql("DELETE FROM log")
+    with pytest.raises(DataError, match="its tables are: log, truth"):
+        Log(LogSpec(Place("log", url=empty_mariadb, table="nothing"), "event_time", "id"))
+    with pytest.raises(SourceUnreachableError, match="cannot be reached"):
+        Log(LogSpec(Place("log", url="mysql://nobody@127.0.0.1:1/x", table="log"), "event_time", "id"))

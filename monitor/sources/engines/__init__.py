@@ -5,13 +5,20 @@ from __future__ import annotations
 from monitor.errors import UsageError
 from monitor.sources.engines.base import Engine
 from monitor.sources.engines.duckdb import DuckDB
+from monitor.sources.engines.mysql import MySQL
 from monitor.sources.engines.postgresql import PostgreSQL
 from monitor.sources.engines.spark import Spark
 from monitor.sources.engines.sqlite import SQLite
 from monitor.sources.spec import Place
 
 BY_NAME: dict[str, type[Engine]] = {"spark": Spark}
-BY_SCHEME: dict[str, type[Engine]] = {"sqlite": SQLite, "postgresql": PostgreSQL, "postgres": PostgreSQL}
+BY_SCHEME: dict[str, type[Engine]] = {
+    "sqlite": SQLite,
+    "postgresql": PostgreSQL,
+    "postgres": PostgreSQL,
+    "mysql": MySQL,
+    "mariadb": MySQL,
+}
 
 
 def engine_of(place: Place) -> Engine:
@@ -26,5 +33,6 @@ def _class_of(place: Place) -> type[Engine]:
         return DuckDB
     scheme = (place.url or "").split("://", 1)[0].split("+", 1)[0]
     if scheme not in BY_SCHEME:
-        raise UsageError(f"{place.shown}: sources are read from sqlite:/// and postgresql://, not from {scheme}://")
+        known = ", ".join(f"{each}://" for each in BY_SCHEME)
+        raise UsageError(f"{place.shown}: tables are read from {known}; not from {scheme}://")
     return BY_SCHEME[scheme]

@@ -24,8 +24,8 @@ from monitor.sources.spec import Place
 _MEMORY = "1GB"
 _MOST_TABLES = _MOST_STATEMENTS = 100
 _own = threading.local()
-# Tables by connection and path, each with its connection and what the files looked like.
-_opened: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+# Tables by connection, path and query, each with its connection and what the files looked like.
+_opened: dict[tuple[int, str, str | None], tuple[Any, str, Any]] = {}
 atexit.register(_opened.clear)  # DuckDB complains of what outlives it
 # Statements by what they do: to make one takes longer than to read a small window.
 _statements: dict[Hashable, str] = {}
@@ -48,19 +48,21 @@ class DuckDB(Engine):
         return _own.connection
 
     def table(self, place: Place) -> Any:
-        """The files that a path names. Raises SourceUnreachableError if there are none.
+        """The files that a path names, or a query of them as the table `log`. Raises SourceUnreachableError if there are none.
 
         Files that look as they did when this connection opened them last are not opened again.
         """
         assert place.path is not None
-        connection, path = self.connection, place.path
-        mark = files.fingerprint(path, place.shown)
-        opened_by, seen, table = _opened.get((id(connection), path), (None, "", None))
+        connection, key = self.connection, (id(self.connection), place.path, place.query)
+        mark = files.fingerprint(place.path, place.shown)
+        opened_by, seen, table = _opened.get(key, (None, "", None))
         if opened_by is not connection or seen != mark:
-            table = _open(connection, path, place.shown)
+            table = _open(connection, place.path, place.shown)
+            if place.query is not None:
+                table = _queried(connection, table, place.query, place.shown)
             if len(_opened) >= _MOST_TABLES:
                 _opened.clear()
-            _opened[id(connection), path] = (connection, mark, table)
+            _opened[key] = (connection, mark, table)
         return table
 
     def serves(self, other: Place) -> bool:
@@ -85,10 +87,12 @@ class DuckDB(Engine):
 
     def rows_by_statistics(self, place: Place) -> int:
         """By the footers of Parquet files."""
-        return files.rows_of(place.path or "", place.shown)
+        return 0 if place.query is not None else files.rows_of(place.path or "", place.shown)
 
     def plain_files(self, place: Place) -> list[str]:
         """Those of a path, where they are Parquet."""
+        if place.query is not None:
+            return []
         found = files.find_files(place.path or "", place.shown)
         return found if files.format_of(found[0]) == "parquet" else []
 
@@ -118,6 +122,21 @@ def _open(connection: Any, path: str, shown: str) -> Any:
         return _read(connection, partial(read, found, union_by_name=True, hive_partitioning=partitioned), name)
     except Exception as error:
         raise DataError(f"{shown} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
+
+
+def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:
+    """The rows of a SELECT, to which the files are the table `log`."""
+    of_files = table.get_name()
+    name = f"{of_files}_{hashlib.sha256(query.encode()).hexdigest()[:16]}"
+    asked = f'WITH log AS (SELECT * FROM "{of_files}") SELECT * FROM ({query.strip().rstrip(";")})'  # noqa: S608 - the configuration's own
+    try:
+        connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {asked}")
+        return connection.table(name)
+    except Exception as error:
+        columns = ", ".join(table.columns)
+        raise DataError(
+            f"{shown}: the query cannot be read: {str(error).splitlines()[0]}; it asks for the files as the table `log`, whose columns are: {columns}"
+        ) from None
 
 
 def _read(connection: Any, read: Callable[..., Any], name: str) -> Any:

@@ -53,7 +53,22 @@ class SQLite(Engine):
 
     def table(self, place: Place) -> Any:
         """A table or query."""
-        return table_of_database(self.connection, place)
+        if place.query is None:
+            return table_of_database(self.connection, place)
+        # To find out what columns a query has, ibis makes a view, a temporary one: the file itself is not written.
+        self.connection.con.execute("PRAGMA query_only = 0")
+        try:
+            return table_of_database(self.connection, place)
+        finally:
+            self.connection.con.execute("PRAGMA query_only = 1")
+
+    def with_time(self, table: Any, name: str, _place: Place) -> Any:
+        """SQLite has no type of times: a column of text is one, if `strftime` reads every value; what a query makes has no declared type."""
+        if name not in table.columns or not table[name].type().is_string():
+            return table
+        read = strftime("%Y", table[name].cast("timestamp"))
+        strangers = table.filter(table[name].notnull() & read.isnull()).count().execute()
+        return table if strangers else table.mutate(**{name: table[name].cast("timestamp")})
 
     def is_zoned(self, _kind: Any) -> bool:
         """Text says its zone, or is in the source's; either is compared as text."""
