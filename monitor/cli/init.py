@@ -33,6 +33,12 @@ def init(
     labels: Annotated[str | None, typer.Option(help="Files or a database URL with the truth.")] = None,
     labels_table: Annotated[str | None, typer.Option(help="The table of the labels' database.")] = None,
     positive: Annotated[str | None, typer.Option(help="The class that the probability speaks of.")] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            help="How times are written where files hold text or numbers, if that cannot be told: '%m/%d/%Y' (strptime), seconds, milliseconds, microseconds or nanoseconds since 1970."
+        ),
+    ] = None,
     file: Annotated[Path, typer.Option("--file", help="The configuration to write or to add to.")] = Path(
         "monitor.yaml"
     ),
@@ -55,6 +61,7 @@ def init(
         _day(reference_until),
         _place(labels, labels_table, folder) if labels else None,
         positive,
+        time_format,
     )
     workers = Workers(warm=False)
     proposal: Proposal = workers.call(INSPECT, spec)
@@ -69,7 +76,7 @@ def init(
             proposal = workers.call(INSPECT, spec)
         else:
             shared.say(f"! {question} Then: --positive {other}", err=True)
-    entry, secrets = _entry(name, spec, proposal)
+    entry, secrets = _entry(name, proposal.places, proposal)
     _write(file, name, entry)
     _tell(name, file, proposal, secrets)
 
@@ -156,7 +163,8 @@ def _rows_a_window(proposal: Proposal) -> int:
 
 def _location(place: Place, name: str, suffix: str, secrets: list[str]) -> str:
     if place.path is not None:
-        return f"{{path: {_text(place.shown)}}}"
+        query = f", query: {_text(place.query)}" if place.query is not None else ""
+        return f"{{path: {_text(place.shown)}{query}}}"
     assert place.url is not None
     url = place.url
     if _PASSWORD.search(url):

@@ -19,6 +19,7 @@ from monitor.domain.positive import certain_positive, means_same
 from monitor.errors import DataError
 from monitor.sources.log import Log, describe_place, read_frame
 from monitor.sources.spec import LabelSpec, LogSpec, Place
+from monitor.sources.written_times import with_times
 
 _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
 _ROWS_PER_WINDOW = 300
@@ -36,6 +37,7 @@ class InspectSpec:
     reference_until: datetime | None = None
     labels: Place | None = None
     positive: str | None = None
+    time_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,21 @@ class Proposal:
     positive: Candidate | None = None
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
+    spec: InspectSpec | None = None
+
+    @property
+    def places(self) -> InspectSpec:
+        """What was looked at, with the queries that make times of what is written otherwise."""
+        assert self.spec is not None
+        return self.spec
 
 
 def inspect_data(spec: InspectSpec) -> Proposal:
     """Look at the data. Raises DataError where a part that is needed cannot be found."""
+    notes: list[str] = []
+    spec = _with_times(spec, notes)
     types = describe_place(spec.predictions)
     columns = guess_columns(types)
-    notes: list[str] = []
     reference = read_frame(spec.reference, _ROWS) if spec.reference is not None else None
     if columns.event_time is None:
         raise DataError(
@@ -125,8 +135,28 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     notes.append(limits.in_words(min(rows_a_window, _SAMPLE), len(reference), Checks().false_alarm_rate))
     return Proposal(
         columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
-        reference_start, reference_end, positive, found, tuple(notes),
+        reference_start, reference_end, positive, found, tuple(notes), spec,
     )  # fmt: skip
+
+
+def _with_times(spec: InspectSpec, notes: list[str]) -> InspectSpec:
+    """The places with queries that make times of columns that play the part of one and are written as numbers or text. Raises DataError where that is ambiguous."""
+
+    def read(place: Place | None) -> Place | None:
+        if place is None:
+            return None
+        columns = guess_columns(describe_place(place))
+        for name in dict.fromkeys(each for each in (columns.event_time, columns.label_time) if each is not None):
+            place, note = with_times(place, name, spec.time_format)
+            notes.extend([note] if note else [])
+        return place
+
+    return replace(
+        spec,
+        predictions=read(spec.predictions) or spec.predictions,
+        reference=read(spec.reference),
+        labels=read(spec.labels),
+    )
 
 
 def _listed(types: dict[str, str]) -> str:

@@ -11,6 +11,9 @@ import pandas as pd
 from monitor.errors import DataError
 from monitor.sources.spec import Place
 
+_FROM_TEXT = "SELECT * REPLACE (strptime(NAME, '%m/%d/%Y') AS NAME) FROM log"
+_FROM_NUMBER = "SELECT * REPLACE (to_timestamp(NAME) AS NAME) FROM log (seconds since 1970; of milliseconds epoch_ms)"
+
 
 def naive(moment: datetime, zone: tzinfo) -> datetime:
     """A moment as clocks of a zone show it."""
@@ -39,7 +42,11 @@ def check_time(table: Any, name: str, shown: str) -> None:
     kind = table.schema()[name]
     if not (kind.is_timestamp() or kind.is_date()):
         others = [each for each, other in table.schema().items() if other.is_timestamp() or other.is_date()]
+        examples = table.filter(table[name].notnull()).limit(1)[name].to_pandas() if kind.is_string() else []
+        example = f", such as '{str(examples[0])[:40]}'" if len(examples) else ""
+        how = _FROM_TEXT if kind.is_string() else _FROM_NUMBER
         raise DataError(
-            f"the time column '{name}' of {shown} is {kind}, not a time: write it as a timestamp, or convert it with source.query; "
+            f"the time column '{name}' of {shown} is {'text' if kind.is_string() else kind}{example}, not a time: write it as a timestamp (ISO 8601), "
+            f"or convert it with `query`, beside `path` for instance {how.replace('NAME', name)}; "
             f"its time columns are: {', '.join(others) or 'none'}"
         )

@@ -81,7 +81,9 @@ def test_a_time_column_of_text_is_refused_with_what_to_do(project: Project, moni
     project.write()
     refused = monitor_command("validate", cwd=project.folder)
     assert refused.returncode == 2
-    assert "the time column 'event_time' of log.parquet is string, not a time" in refused.stderr
+    assert (
+        "the time column 'event_time' of log.parquet is text, such as '2025-01-01 00:00:00 o'clock'" in refused.stderr
+    )
 
 
 def test_ids_that_are_missing_or_repeated_are_findings(project: Project) -> None:

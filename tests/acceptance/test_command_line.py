@@ -214,6 +214,27 @@ def test_logs_are_json_without_secrets_or_rows(project: Project, receiver: Recei
     assert "c2VjcmV0" not in done.stderr
 
 
+def test_init_finds_out_how_times_are_written_or_asks_for_it(tmp_path: Path, monitor_command: Command) -> None:
+    frame = logged(start="2026-01-02")
+    milliseconds = frame["event_time"].astype("datetime64[ms]").astype("int64")
+    frame.assign(event_time=milliseconds).to_csv(tmp_path / "log.csv", index=False)
+    made = monitor_command("init", "churn", "--predictions", "log.csv", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (
+        "'event_time' of log.csv is read as milliseconds since 1970 (1767312000000 is 2026-01-02 00:00 UTC)"
+        in made.stdout
+    )
+    assert monitor_command("validate", cwd=tmp_path).returncode == 0
+    assert monitor_command("run", cwd=tmp_path).returncode == 0
+    early = frame[frame["event_time"].dt.day <= 12]
+    early.assign(event_time=early["event_time"].dt.strftime("%d/%m/%Y")).to_csv(tmp_path / "days.csv", index=False)
+    asked = ("init", "days", "--predictions", "days.csv", "--file", "days.yaml")
+    refused = monitor_command(*asked, cwd=tmp_path)
+    assert (refused.returncode, "--time-format" in refused.stderr) == (1, True)
+    assert monitor_command(*asked, "--time-format", "%d/%m/%Y", cwd=tmp_path).returncode == 0
+    assert "'%d/%m/%Y'" in (tmp_path / "days.yaml").read_text()
+
+
 def test_a_model_whose_log_is_in_mysql_is_watched_from_init_to_status(
     project: Project, empty_mariadb: str, monitor_command: Command
 ) -> None:

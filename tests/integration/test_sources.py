@@ -408,3 +408,23 @@ def test_a_log_in_mysql_is_read_with_its_labels_and_never_written(
         Log(LogSpec(Place("log", url=empty_mariadb, table="nothing"), "event_time", "id"))
     with pytest.raises(SourceUnreachableError, match="cannot be reached"):
         Log(LogSpec(Place("log", url="mysql://nobody@127.0.0.1:1/x", table="log"), "event_time", "id"))
+
+
+@pytest.mark.parametrize("form", ["%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S"])
+def test_dates_are_never_read_by_a_format_that_each_file_was_guessed_to_have(tmp_path: Path, form: str) -> None:
+    frame = logged(days=30, start="2026-01-01").drop(columns="label")
+    frame["born"] = "1990-05-01"
+    for day, part in frame.groupby(frame["event_time"].dt.date):
+        part.assign(event_time=part["event_time"].dt.strftime(form)).to_csv(tmp_path / f"{day}.csv", index=False)
+    folder = str(tmp_path)
+    with pytest.raises(DataError, match=r"'event_time' of days is text, such as '\d\d/\d\d/2026.*strptime"):
+        Log(LogSpec(Place("days", path=folder), "event_time", "id"))
+    query = f"SELECT * REPLACE (strptime(event_time, '{form}') AS event_time) FROM log"
+    log = Log(LogSpec(Place("days", path=folder, query=query), "event_time", "id"))
+    day = Window(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC))
+    assert log.counts(day).rows == 40
+    assert log.types["born"].startswith(("date", "timestamp"))
+    (tmp_path / "2026-02-01.csv").write_text(f"{','.join(frame.columns)}\n9,2026-02-01,1,a,1,0.5,1,1990-05-01\n")
+    other = Log(LogSpec(Place("days", path=folder, query=query), "event_time", "id"))
+    with pytest.raises(Exception, match="2026-02-01"):
+        other.counts(day)

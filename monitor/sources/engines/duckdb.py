@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import re
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import pandas as pd
 
@@ -23,10 +25,13 @@ from monitor.sources.spec import Place
 
 _MEMORY = "1GB"
 _MOST_TABLES = _MOST_STATEMENTS = 100
+_MOST_FILES = 20_000
 _own = threading.local()
 # Tables by connection, path and query, each with its connection and what the files looked like.
 _opened: dict[tuple[int, str, str | None], tuple[Any, str, Any]] = {}
 atexit.register(_opened.clear)  # DuckDB complains of what outlives it
+# By file, size and time of writing, the columns of a CSV file whose dates are guessed.
+_dates: dict[tuple[str, int, int], set[str]] = {}
 # Statements by what they do: to make one takes longer than to read a small window.
 _statements: dict[Hashable, str] = {}
 
@@ -116,12 +121,43 @@ def _open(connection: Any, path: str, shown: str) -> Any:
     files.refuse_case_twins(found[0], kind, shown)
     partitioned = any("=" in part for part in Path(found[0]).parts)
     read = {"parquet": connection.read_parquet, "csv": connection.read_csv}.get(kind or "", connection.read_json)
+    guessed = _guessed_dates(connection, found) if kind == "csv" else set()
+    if guessed:
+        read = partial(read, types=dict.fromkeys(sorted(guessed), "string"))
     # Named by the path, so that statements which were made for it before still serve.
     name = f"at_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
     try:
         return _read(connection, partial(read, found, union_by_name=True, hive_partitioning=partitioned), name)
     except Exception as error:
         raise DataError(f"{shown} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
+
+
+def _guessed_dates(connection: Any, csv_files: list[str]) -> set[str]:
+    """The columns whose dates DuckDB reads by a format that it has guessed, with the day or the month first.
+
+    It guesses file by file: 01/05 would be in May here, and 01/13 in January there. Such columns are left as text, until somebody says how they are written.
+    """
+    found: set[str] = set()
+    for file in csv_files:
+        known = os.stat(file)
+        key = file, known.st_size, known.st_mtime_ns
+        if key not in _dates:
+            if len(_dates) >= _MOST_FILES:
+                _dates.clear()
+            _dates[key] = _guessed_dates_of(connection, file)
+        found |= _dates[key]
+    return found
+
+
+def _guessed_dates_of(connection: Any, file: str) -> set[str]:
+    try:
+        asked = connection.con.execute("SELECT DateFormat, TimestampFormat, Columns FROM sniff_csv(?)", [file])
+        days, times, columns = asked.fetchone()
+    except duckdb.Error:
+        return set()  # reading it will say what is wrong
+    formats = {"DATE": days, "TIMESTAMP": times}
+    guessed = {kind for kind, form in formats.items() if form is not None and not form.startswith("%Y")}
+    return {column["name"] for column in columns if column["type"] in guessed}
 
 
 def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:

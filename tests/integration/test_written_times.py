@@ -1,0 +1,80 @@
+"""Logs whose times are written as people write them: `init` finds out how, or refuses with both readings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from monitor.errors import DataError
+from monitor.sources.log import Log
+from monitor.sources.spec import LogSpec, Place
+from monitor.sources.written_times import with_times
+from tests.conftest import logged
+
+# 40 days from 2 January 2026 on: only some of the days are above 12.
+FRAME = logged(days=40, start="2026-01-02").drop(columns="label")
+TIMES = FRAME["event_time"].dt.floor("min")
+SINCE = TIMES.astype("datetime64[ns]").astype("int64")
+
+
+def text(form: str) -> pd.Series:
+    return TIMES.dt.strftime(form)
+
+
+WRITTEN: dict[str, Any] = {
+    "seconds": SINCE // 10**9,
+    "milliseconds": SINCE // 10**6,
+    "microseconds": SINCE // 10**3,
+    "nanoseconds": SINCE,
+    "seconds, with a fraction": SINCE / 10**9,
+    "milliseconds as text": (SINCE // 10**6).astype(str),
+    "ISO text": text("%Y-%m-%dT%H:%M:%S"),
+    "ISO text with zone": text("%Y-%m-%dT%H:%M:%S+00:00"),
+    "ISO text with Z": text("%Y-%m-%d %H:%M:%SZ"),
+    "month first": text("%m/%d/%Y %H:%M"),
+    "month first, 12 hours": text("%m/%d/%Y %I:%M %p"),
+    "day first": text("%d/%m/%Y %H:%M:%S"),
+    "dots": text("%d.%m.%Y %H:%M"),
+    "named month": text("%d-%b-%Y %H:%M:%S"),
+    "digits": text("%Y%m%d%H%M%S"),
+}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("how", WRITTEN)
+def test_times_are_read_as_they_were_meant(tmp_path: Path, how: str, form: str) -> None:
+    frame = FRAME.assign(event_time=WRITTEN[how])
+    for number, part in enumerate((frame[:500], frame[500:])):
+        path = tmp_path / f"{number}.{form}"
+        part.to_parquet(path, index=False) if form == "parquet" else part.to_csv(path, index=False)
+    place, note = with_times(Place("log", path=str(tmp_path)), "event_time", None)
+    extent = Log(LogSpec(place, "event_time", "id")).extent()
+    assert (extent.first, extent.newest) == (TIMES.min().tz_localize("UTC"), TIMES.max().tz_localize("UTC"))
+    if place.query is not None:
+        assert "'event_time' of log is read as" in note
+
+
+def test_what_may_be_read_in_two_ways_is_refused_with_both_until_somebody_says(tmp_path: Path) -> None:
+    early = FRAME[TIMES.dt.day <= 12]
+    early.assign(event_time=text("%m/%d/%Y")).to_csv(tmp_path / "log.csv", index=False)
+    place = Place("log.csv", path=str(tmp_path / "log.csv"))
+    with pytest.raises(DataError) as refused:
+        with_times(place, "event_time", None)
+    said = str(refused.value)
+    assert "%m/%d/%Y: 01/02/2026 is 2026-01-02" in said
+    assert "%d/%m/%Y: 01/02/2026 is 2026-02-01" in said
+    assert "--time-format" in said
+    for form, month in (("%m/%d/%Y", 2), ("%d/%m/%Y", 11)):
+        chosen, _ = with_times(place, "event_time", form)
+        assert Log(LogSpec(chosen, "event_time", "id")).extent().newest.month == month  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="none of them is %Y"):
+        with_times(place, "event_time", "%Y")
+
+
+def test_numbers_that_are_no_times_are_left_as_they_are(tmp_path: Path) -> None:
+    FRAME.assign(event_time=range(len(FRAME))).to_parquet(tmp_path / "log.parquet", index=False)
+    place = Place("log.parquet", path=str(tmp_path / "log.parquet"))
+    assert with_times(place, "event_time", None) == (place, "")
