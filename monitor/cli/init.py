@@ -39,6 +39,20 @@ def init(
             help="How times are written where files hold text or numbers, if that cannot be told: '%m/%d/%Y' (strptime), seconds, milliseconds, microseconds or nanoseconds since 1970."
         ),
     ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="The column of the predictions' times, if it is not recognised.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id", help="The column of their ids, by which labels are joined.")
+    ] = None,
+    prediction: Annotated[str | None, typer.Option(help="The column of the predicted class or value.")] = None,
+    probability: Annotated[
+        str | None, typer.Option(help="The column of the probability of the positive class.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column of the truth.")] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="A column whose values are looked at one by one; repeatable.")
+    ] = None,
     file: Annotated[Path, typer.Option("--file", help="The configuration to write or to add to.")] = Path(
         "monitor.yaml"
     ),
@@ -46,7 +60,7 @@ def init(
     """Look at the data and write a monitor for it."""
     from dataclasses import replace
 
-    from monitor.services.inspect_data import InspectSpec
+    from monitor.services.inspect_data import InspectSpec, Roles
     from monitor.services.specs import INSPECT
     from monitor.services.workers import Workers
 
@@ -62,6 +76,7 @@ def init(
         _place(labels, labels_table, folder) if labels else None,
         positive,
         time_format,
+        Roles(time, id_column, prediction, probability, label, tuple(segment or ())),
     )
     workers = Workers(warm=False)
     proposal: Proposal = workers.call(INSPECT, spec)
@@ -140,7 +155,11 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
     roles = [f"{part}: {_text(value)}" for part, value in parts.items() if value is not None]
     roles += [
         f"{part}: [{', '.join(map(_text, values))}]"
-        for part, values in (("ignore", columns.ignore), ("sensitive", columns.sensitive))
+        for part, values in (
+            ("segments", columns.segments),
+            ("ignore", columns.ignore),
+            ("sensitive", columns.sensitive),
+        )
         if values
     ]
     lines.append(f"    columns: {{{', '.join(roles)}}}   # every other column is a feature")

@@ -24,9 +24,26 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
         "created_at",
         "event_timestamp",
         "prediction_time",
+        "prediction_timestamp",
+        "inference_time",
+        "request_time",
     ),
     "id": ("id", "prediction_id", "request_id", "row_id", "uuid", "event_id", "inference_id", "transaction_id"),
-    "prediction": ("prediction", "y_pred", "pred", "predicted", "predicted_label", "prediction_label", "score_label"),
+    "prediction": (
+        "prediction",
+        "y_pred",
+        "pred",
+        "predicted",
+        "predicted_label",
+        "prediction_label",
+        "score_label",
+        "predicted_class",
+        "predicted_value",
+        "y_hat",
+        "yhat",
+        "decision",
+        "forecast",
+    ),
     "probability": (
         "probability",
         "y_pred_proba",
@@ -37,6 +54,9 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
         "prob",
         "y_prob",
         "predicted_probability",
+        "model_score",
+        "prediction_score",
+        "risk_score",
     ),
     "label": ("label", "target", "y_true", "ground_truth", "actual", "outcome", "y", "truth"),
     "label_time": ("label_time", "labeled_at", "labelled_at", "label_timestamp", "target_time"),
@@ -44,6 +64,8 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
+# `fraud_probability`, `churn_score`: where there is one such column of fractions, it is the probability.
+_SCORE = re.compile(r"_(probability|proba|prob|score)$")
 # How many rows each stands for, where classes were sampled apart.
 WEIGHT = "monitor_weight"
 
@@ -172,12 +194,21 @@ def guess_columns(types: Mapping[str, str]) -> Columns:
             if name is not None and name not in found.values():
                 found[part] = name
                 break
+    if "probability" not in found:
+        scores = [name for name, kind in types.items() if _SCORE.search(name.lower()) and _is_fraction(kind)]
+        scores = [name for name in scores if name not in found.values()]
+        if len(scores) == 1:
+            found["probability"] = scores[0]
     if "event_time" not in found:
         times = [name for name, kind in types.items() if "time" in kind.lower() or kind.lower().startswith("date")]
         times = [name for name in times if name not in found.values()]
         if len(times) == 1:
             found["event_time"] = times[0]
     return Columns(**found)  # type: ignore[arg-type]
+
+
+def _is_fraction(kind: str) -> bool:
+    return any(word in kind.lower() for word in ("float", "double", "decimal", "numeric", "real"))
 
 
 def name_range(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from monitor.analysis.schema import sort_of
 from monitor.domain.checks import Checks
 from monitor.domain.columns import Columns, guess_columns
 from monitor.domain.grid import Duration, Grid, Window
+from monitor.domain.metrics import hint
 from monitor.domain.positive import certain_positive, means_same
 from monitor.errors import DataError
 from monitor.sources.log import Log, describe_place, read_frame
@@ -29,6 +31,48 @@ _SAMPLE = 20_000
 
 
 @dataclass(frozen=True)
+class Roles:
+    """The parts of columns that somebody has said, None for those that are to be recognised."""
+
+    event_time: str | None = None
+    id: str | None = None
+    prediction: str | None = None
+    probability: str | None = None
+    label: str | None = None
+    segments: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> dict[str, str]:
+        """Part and column of those that were said."""
+        parts = {name: getattr(self, name) for name in FLAGS}
+        return {part: name for part, name in parts.items() if name is not None}
+
+    def require(self, types: Collection[str], shown: str) -> None:
+        """Raise DataError where the predictions have no column of that name; a label may be elsewhere."""
+        for part, name in [*self.said.items(), *(("segments", each) for each in self.segments)]:
+            if name not in types and part != "label":
+                flag = FLAGS.get(part, "--segment")
+                raise DataError(f"{flag} {name}: {shown} has no such column; {hint(name, types, 'columns')}")
+
+    def applied(self, guessed: Columns, types: Collection[str]) -> Columns:
+        """What was recognised, with what was said in its place; a column plays one part."""
+        said = {part: name for part, name in self.said.items() if name in types}
+        taken = {part: None for part in FLAGS if getattr(guessed, part) in said.values()}
+        segments = tuple(name for name in self.segments if name in types)
+        return replace(guessed, **(taken | said), segments=segments)  # type: ignore[arg-type]
+
+
+# By part, the flag of `monitor init` that says which column plays it.
+FLAGS = {
+    "event_time": "--time",
+    "id": "--id",
+    "prediction": "--prediction",
+    "probability": "--probability",
+    "label": "--label",
+}
+
+
+@dataclass(frozen=True)
 class InspectSpec:
     """What to look at."""
 
@@ -38,6 +82,7 @@ class InspectSpec:
     labels: Place | None = None
     positive: str | None = None
     time_format: str | None = None
+    roles: Roles = field(default_factory=lambda: Roles())
 
 
 @dataclass(frozen=True)
@@ -78,15 +123,16 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     notes: list[str] = []
     spec = _with_times(spec, notes)
     types = describe_place(spec.predictions)
-    columns = guess_columns(types)
+    spec.roles.require(types, spec.predictions.shown)
+    columns = spec.roles.applied(guess_columns(types), types)
     reference = read_frame(spec.reference, _ROWS) if spec.reference is not None else None
     if columns.event_time is None:
         raise DataError(
-            f"no time column was recognised in {spec.predictions.shown}: name it event_time or timestamp, or write monitor.yaml by hand; its columns are: {_listed(types)}"
+            f"no time column was recognised in {spec.predictions.shown}: say which it is by --time; its columns are: {_listed(types)}"
         )
     if columns.prediction is None and columns.probability is None:
         raise DataError(
-            f"no prediction was recognised in {spec.predictions.shown}: name it prediction or probability, or write monitor.yaml by hand; its columns are: {_listed(types)}"
+            f"no prediction was recognised in {spec.predictions.shown}: say which it is by --prediction or --probability; its columns are: {_listed(types)}"
         )
     event_time = columns.event_time
     label_columns, labels = _labels(spec, columns)
@@ -145,7 +191,8 @@ def _with_times(spec: InspectSpec, notes: list[str]) -> InspectSpec:
     def read(place: Place | None) -> Place | None:
         if place is None:
             return None
-        columns = guess_columns(describe_place(place))
+        types = describe_place(place)
+        columns = spec.roles.applied(guess_columns(types), types)
         for name in dict.fromkeys(each for each in (columns.event_time, columns.label_time) if each is not None):
             place, note = with_times(place, name, spec.time_format)
             notes.extend([note] if note else [])
@@ -170,17 +217,19 @@ def _labels(spec: InspectSpec, columns: Columns) -> tuple[dict[str, str], LabelS
             return {}, None
         return {}, LabelSpec(None, columns.label, columns.label_time, columns.id, 0.0)
     types = describe_place(spec.labels)
-    found = guess_columns(types)
+    found = spec.roles.applied(guess_columns(types), types)
     identity = columns.id if columns.id in types else found.id
     if columns.id is None or identity is None:
         raise DataError(
-            f"labels are joined by id, and no id column was recognised; predictions: {columns.id or 'none'}, labels: {identity or 'none'} ({_listed(types)})"
+            f"labels are joined by id, and no id column was recognised: say which it is by --id; predictions: {columns.id or 'none'}, labels: {identity or 'none'} ({_listed(types)})"
         )
     label = found.label or next(
         (name for name in types if name not in (identity, found.label_time, found.event_time)), None
     )
     if label is None:
-        raise DataError(f"no label column was recognised in {spec.labels.shown}; its columns are: {_listed(types)}")
+        raise DataError(
+            f"no label column was recognised in {spec.labels.shown}: say which it is by --label; its columns are: {_listed(types)}"
+        )
     label_time = found.label_time or (found.event_time if found.event_time != identity else None)
     named = {"id": identity, "label": label} | ({"label_time": label_time} if label_time else {})
     return named, LabelSpec(spec.labels, label, label_time, identity, 0.0)

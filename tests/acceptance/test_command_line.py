@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import yaml
 
+from monitor.domain.columns import guess_columns
 from monitor.storage.database import Database
 from tests.conftest import Project, Receiver, logged, status
 
@@ -212,6 +213,43 @@ def test_logs_are_json_without_secrets_or_rows(project: Project, receiver: Recei
         "notification_delivered",
     } <= {each["event"] for each in events}
     assert "c2VjcmV0" not in done.stderr
+
+
+def test_init_is_told_what_names_do_not_say(tmp_path: Path, monitor_command: Command) -> None:
+    odd = {"id": "ref", "event_time": "when", "probability": "p1", "prediction": "said", "label": "bad"}
+    frame = logged().rename(columns=odd)
+    frame.drop(columns="bad").to_parquet(tmp_path / "log.parquet", index=False)
+    frame[["ref", "bad", "when"]].to_parquet(tmp_path / "truth.parquet", index=False)
+    asked = ("init", "churn", "--predictions", "log.parquet", "--labels", "truth.parquet")
+    flags: tuple[str, ...] = ("--time", "when")  # recognised by its type, too
+    for missing, more in (
+        ("--prediction or --probability", ("--probability", "p1", "--prediction", "said")),
+        ("--id", ("--id", "ref")),
+    ):
+        refused = monitor_command(*asked, *flags, cwd=tmp_path)
+        assert refused.returncode == 1
+        assert missing in refused.stderr
+        assert "p1 (float64)" in refused.stderr or "ref (int64)" in refused.stderr
+        flags += more
+    wrong = monitor_command(*asked, *flags, "--segment", "regoin", cwd=tmp_path)
+    assert "--segment regoin: log.parquet has no such column; did you mean 'region'?" in wrong.stderr
+    made = monitor_command(*asked, *flags, "--label", "bad", "--segment", "region", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    text = (tmp_path / "monitor.yaml").read_text()
+    columns = (
+        "id: ref, event_time: when, prediction: said, probability: p1, label: bad, label_time: when, segments: [region]"
+    )
+    assert columns in text
+    assert monitor_command("validate", cwd=tmp_path).returncode == 0
+
+
+def test_names_that_say_it_are_recognised() -> None:
+    found = guess_columns(
+        {"fraud_probability": "float64", "risk_level": "float64", "decision": "int64", "inference_id": "string"}
+    )
+    assert (found.probability, found.prediction, found.id) == ("fraud_probability", "decision", "inference_id")
+    assert guess_columns({"fraud_score": "float64", "churn_score": "float64"}).probability is None
+    assert guess_columns({"credit_score": "int64"}).probability is None
 
 
 def test_init_finds_out_how_times_are_written_or_asks_for_it(tmp_path: Path, monitor_command: Command) -> None:
