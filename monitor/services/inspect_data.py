@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from monitor.domain.grid import Duration, Grid, Window
 from monitor.domain.metrics import hint
 from monitor.domain.positive import certain_positive, means_same
 from monitor.errors import DataError
+from monitor.sources import files
 from monitor.sources.log import Log, describe_place, read_frame
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from monitor.sources.written_times import with_times
@@ -28,6 +30,9 @@ _ROWS_PER_WINDOW = 300
 _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
 _SAMPLE = 20_000
+_FEWEST_NUMBERED = 50
+_INDEX = re.compile(r"(?i)^(unnamed: ?\d+|__index_level_\d+__|level_\d+|column0+)$")
+_OF_REQUESTS = re.compile(r"(?i)(^|_)(trace|span|correlation|session|request|x_?request)_?id$")
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,7 @@ def inspect_data(spec: InspectSpec) -> Proposal:
         notes.append("no labels were found: performance will be estimated at best")
     columns, task = _task(reference, columns)
     columns, positive, found = _positive(reference, columns, task, spec.positive)
+    columns = _without_no_inputs(spec.predictions, reference, columns, notes)
     columns = _sensitive(reference, columns, notes)
     delay, expected = (
         _label_delay(log, labels, columns, extent.first, extent.newest, notes) if labels is not None else ("", 0.95)
@@ -275,6 +281,30 @@ def _positive(
     return columns, next((each for each in found if means_same(each.name, name)), Candidate(name)), found
 
 
+def _without_no_inputs(place: Place, reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
+    """The columns without those that no model is given: they come of how files were written, number the rows, or follow a request through systems."""
+    of_writing = {} if place.own_path is None else files.columns_of_writing(place.own_path, place.shown)
+    found: dict[str, list[str]] = {}
+    for name in columns.feature_names([str(each) for each in reference.columns]):
+        what = of_writing.get(name)
+        if what is None and (_OF_REQUESTS.search(name) or _INDEX.match(name)):
+            what = "an id of requests" if _OF_REQUESTS.search(name) else "the index of a pandas frame"
+        elif what is None and _numbers_rows(reference[name]):
+            what = "a number of the row"
+        if what is not None:
+            found.setdefault(what, []).append(name)
+    for what, names in found.items():
+        notes.append(f"{', '.join(names)}: {what}, no input of the model; left out")
+    return replace(columns, ignore=(*columns.ignore, *(name for names in found.values() for name in names)))
+
+
+def _numbers_rows(values: pd.Series) -> bool:
+    """Whether whole numbers count the rows: each but once, with hardly any left out."""
+    if len(values) < _FEWEST_NUMBERED or not pd.api.types.is_integer_dtype(values) or not values.is_unique:
+        return False
+    return bool(int(values.max()) - int(values.min()) < 1.1 * len(values))
+
+
 def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
     """Text that names a person or a thing (nearly every value another) is no feature, and nothing to store in clear; free text is watched by its form."""
     found: list[str] = []
@@ -294,7 +324,7 @@ def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> C
         notes.append(
             f"{', '.join(texts)}: free text; proposed as sensitive: only its hash and form (length, words, digits, scripts) are kept and watched"
         )
-    return replace(columns, sensitive=(*found, *texts), ignore=tuple(found))
+    return replace(columns, sensitive=(*found, *texts), ignore=(*columns.ignore, *found))
 
 
 def _label_delay(

@@ -47,6 +47,21 @@ def rows_of(path: str, shown: str) -> int:
         return 0  # DuckDB will say what is wrong with it
 
 
+def columns_of_writing(path: str, shown: str) -> dict[str, str]:
+    """Columns that come of how files were written, with what they are: the parts of a partitioned folder's path, and the index of a pandas frame."""
+    file = find_files(path, shown)[0]
+    found = {part.split("=", 1)[0]: "a part of the files' path" for part in Path(file).parts if "=" in part}
+    if format_of(file) == "parquet":
+        try:
+            told = parquet.read_schema(file).pandas_metadata or {}
+        except (OSError, ValueError):
+            told = {}  # DuckDB will say what is wrong with it
+        found |= {
+            name: "the index of a pandas frame" for name in told.get("index_columns", []) if isinstance(name, str)
+        }
+    return found
+
+
 def find_files(path: str, shown: str) -> list[str]:
     """The data files that a file, folder or pattern names, sorted."""
     if any(character in path for character in "*?["):

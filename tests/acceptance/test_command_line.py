@@ -243,6 +243,29 @@ def test_init_is_told_what_names_do_not_say(tmp_path: Path, monitor_command: Com
     assert monitor_command("validate", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet", "hive"])
+def test_columns_that_are_no_inputs_are_left_out_and_told(tmp_path: Path, monitor_command: Command, form: str) -> None:
+    frame = logged().assign(trace_id="abc", position=range(7, 7 + 1200))
+    if form == "csv":
+        frame.to_csv(tmp_path / "log.csv")
+        where, index = "log.csv", ["column00"]
+    elif form == "parquet":
+        frame.sample(frac=1, random_state=0).to_parquet(tmp_path / "log.parquet")
+        where, index = "log.parquet", ["__index_level_0__"]
+    else:
+        for day, part in frame.groupby(frame["event_time"].dt.date):
+            folder = tmp_path / "log" / f"year={day.year}" / f"day={day.day:02d}"
+            folder.mkdir(parents=True)
+            part.to_parquet(folder / "rows.parquet", index=False)
+        where, index = "log", ["year", "day"]
+    made = monitor_command("init", "churn", "--predictions", where, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    monitor = yaml.safe_load((tmp_path / "monitor.yaml").read_text())["monitors"]["churn"]
+    assert set(monitor["columns"]["ignore"]) == {*index, "trace_id", "position"}
+    assert "position: a number of the row, no input of the model; left out" in made.stdout
+    assert monitor_command("validate", cwd=tmp_path).returncode == 0
+
+
 def test_names_that_say_it_are_recognised() -> None:
     found = guess_columns(
         {"fraud_probability": "float64", "risk_level": "float64", "decision": "int64", "inference_id": "string"}
