@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.cli import shared
@@ -12,14 +12,16 @@ _SEVERITIES = ("none", "info", "warning", "critical")
 
 def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
     """One row a monitor: its state (critical, warning, cannot_tell, no_data, waiting, healthy), last windows, open alerts; and what is wrong with the service itself."""
+    from monitor.services.plan_runs import first_windows
     from monitor.services.set_aside import dead_letters_of
 
     loaded = shared.load_configuration(config, check_secrets=False)
     database = shared.open_existing(loaded)
     rows, troubles = database.read(_rows)
+    waiting = database.read(first_windows, loaded.configuration, datetime.now(UTC))
     troubles += [f"{name}: {letters}" for name, letters in dead_letters_of(loaded).items()]
     if json:
-        shared.show([{"monitors": rows, "troubles": troubles}], (), True, "")
+        shared.show([{"monitors": rows, "troubles": troubles, "waiting": waiting}], (), True, "")
         return
     shared.show(
         rows,
@@ -27,6 +29,8 @@ def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) 
         False,
         "no monitors yet",
     )
+    for line in waiting:
+        shared.say(line)
     for trouble in troubles:
         shared.say(f"! {trouble}", err=False)
 

@@ -92,6 +92,7 @@ def _run_all(loaded: Loaded, name: str | None, *, replay: bool, wait_s: float = 
     from monitor.daemon import Daemon
     from monitor.domain.clock import ReplayClock
     from monitor.services.apply_configuration import BEGINNING
+    from monitor.services.plan_runs import first_windows
 
     with (
         progress_bar() as progress,
@@ -99,7 +100,11 @@ def _run_all(loaded: Loaded, name: str | None, *, replay: bool, wait_s: float = 
     ):
         stop_on_signals(daemon.stopping)
         outcome = daemon.replay() if replay else daemon.run_until_idle(wait_s)
-    return _say(outcome)
+        waiting = daemon.context.database.read(first_windows, loaded.configuration, daemon.context.clock.now())
+    code = _say(outcome)
+    for line in waiting:
+        shared.say(line)
+    return code
 
 
 def stop_on_signals(stopping: Event) -> None:

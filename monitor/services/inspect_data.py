@@ -159,18 +159,25 @@ def inspect_data(spec: InspectSpec) -> Proposal:
         reference_start = extent.first.replace(hour=0, minute=0, second=0, microsecond=0)
         wanted = spec.reference_until or extent.first + (extent.newest - extent.first) * _REFERENCE_SHARE
         reference_end = wanted if spec.reference_until is not None else grid.boundary(grid.index_at(wanted) + 1)
-        start = grid.boundary(grid.index_at(reference_end - timedelta(microseconds=1)) + 1)
-        if reference_end >= extent.newest:
+        is_young = reference_end >= extent.newest
+        if is_young and spec.reference_until is not None:
             raise DataError(
-                f"nothing is left to watch after the reference: the newest event is of {extent.newest:%Y-%m-%d %H:%M}"
+                f"nothing is left to watch after the reference: the newest event is of {extent.newest:%Y-%m-%d %H:%M}; name an earlier day by --reference-until, or none"
             )
+        if is_young:
+            reference_end = grid.boundary(grid.index_at(extent.newest) + 1)
+            notes.append(
+                f"the log is young: its {rows:,} rows are the reference so far, and the first window that is looked at begins on {reference_end:%Y-%m-%d %H:%M} UTC; "
+                "rows that the model was validated on (--reference FILE) would let it be watched from its first day"
+            )
+        start = grid.boundary(grid.index_at(reference_end - timedelta(microseconds=1)) + 1)
         reference = read_frame(spec.predictions, _ROWS, reference_start, reference_end, columns.event_time)
         if labels is not None:
             whole = Log(replace(log.spec, sample_rows=_ROWS))
             reference = whole.sample_with_labels(
                 Window(reference_start, reference_end), datetime.max.replace(tzinfo=UTC)
             )[0]
-        if spec.reference_until is None:
+        if spec.reference_until is None and not is_young:
             notes.append(
                 f"the reference is the oldest stretch of the log, {reference_start:%Y-%m-%d} to {reference_end:%Y-%m-%d}: see that the model was healthy then"
             )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from monitor.config.model import Labels, MonitorConfig
+from monitor.config.model import Configuration, Labels, MonitorConfig
 from monitor.domain.grid import Grid, Window
 from monitor.domain.looks import performance_looks
 from monitor.errors import DatabaseUnreachableError
@@ -210,6 +210,22 @@ def _first_index(grid: Grid, config: MonitorConfig, state: SourceState, now: dat
     first = state.first_event or state.newest_event
     oldest = min(now, state.newest_event) - config.windows.catch_up.approximate()
     return grid.index_at(max(first, oldest))
+
+
+def first_windows(session: Session, configuration: Configuration, now: datetime) -> list[str]:
+    """In words, what monitors wait for of which no window has been planned yet: their first one, and until where their log goes."""
+    found = []
+    for row in monitors.active(session):
+        config, newest = configuration.monitors.get(row.name), monitors.source_state(session, row.id).newest_event
+        if config is None or newest is None or runs.planned_end(session, row.id) is not None:
+            continue
+        grid = config.windows.grid()
+        window = grid.window(_first_index(grid, config, monitors.source_state(session, row.id), now))
+        found.append(
+            f"{row.name}: its first window, {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC, is looked at once its log has come so far; "
+            f"the newest event is of {newest:%Y-%m-%d %H:%M}"
+        )
+    return found
 
 
 def first_event_after(config: MonitorConfig) -> datetime | None:

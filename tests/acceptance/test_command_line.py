@@ -266,6 +266,32 @@ def test_columns_that_are_no_inputs_are_left_out_and_told(tmp_path: Path, monito
     assert monitor_command("validate", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("rows", [3, 120])
+def test_a_young_log_is_the_reference_so_far_and_everybody_says_what_is_waited_for(
+    tmp_path: Path, monitor_command: Command, rows: int
+) -> None:
+    frame = logged(rows, days=rows / 96, start="2026-01-01").drop(columns="label")
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    made = monitor_command("init", "young", "--predictions", "log.csv", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert f"the log is young: its {rows} rows are the reference so far, and the first window" in made.stdout
+    assert monitor_command("validate", cwd=tmp_path).returncode == 0
+    worked = monitor_command("run", cwd=tmp_path)
+    assert worked.returncode == 0, worked.stderr
+    waits = (
+        "young: its first window, 2026-01-05 00:00 to 2026-01-12 00:00 UTC, is looked at once its log has come so far"
+    )
+    assert waits in worked.stdout
+    assert waits in monitor_command("status", cwd=tmp_path).stdout
+    later = logged(700, days=7, start="2026-01-05", seed=1).drop(columns="label")
+    later["id"] += 10_000
+    pd.concat([frame, later, later.tail(1).assign(event_time=pd.Timestamp("2026-01-12"), id=99_999)]).to_csv(
+        tmp_path / "log.csv", index=False
+    )
+    assert monitor_command("run", cwd=tmp_path).returncode == 0
+    assert "its first window" not in monitor_command("status", cwd=tmp_path).stdout
+
+
 def test_names_that_say_it_are_recognised() -> None:
     found = guess_columns(
         {"fraud_probability": "float64", "risk_level": "float64", "decision": "int64", "inference_id": "string"}
