@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError
 from structlog import get_logger
 
 from monitor.domain.clock import boot_time_s
@@ -30,11 +31,11 @@ class Fences:
 
     @contextmanager
     def around(self, monitor_id: int, step: str) -> Iterator[None]:
-        """Whatever is raised within is noted as this monitor's fault and goes no further; but that the database is away is nobody's."""
+        """Whatever is raised within is noted as this monitor's fault and goes no further; but that the database is away is nobody's: the transaction is done again."""
         place = monitor_id, step
         try:
             yield
-        except DatabaseUnreachableError:
+        except (DatabaseUnreachableError, OperationalError, InterfaceError, PendingRollbackError):
             raise
         except Exception as error:  # one monitor's surprise must not end the work for all
             text = f"{type(error).__name__}: {error}"

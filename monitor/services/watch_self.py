@@ -10,9 +10,10 @@ from structlog import get_logger
 
 from monitor.domain.checks import Severity
 from monitor.domain.freshness import learned_limits
+from monitor.services.apply_configuration import ALIVE_WITHIN
 from monitor.services.context import Context
 from monitor.services.set_aside import dead_letters_of
-from monitor.storage import alerts, monitors, outbox, references, retraining, runs
+from monitor.storage import alerts, daemons, monitors, outbox, references, retraining, runs
 from monitor.storage.tables import Alert, MonitorRow
 
 log = get_logger()
@@ -81,7 +82,7 @@ def _watch(session: Session, context: Context) -> int:
             now,
             now,
         )
-        alerts.add_event(session, alert, "firing", now, now)
+        alerts.add_event(session, alert, "firing", now, now, detail={"daemon": context.owner})
         log.warning("alert_firing", kind="self", subject=trouble.subject, alert=alert.uuid[:8], summary=trouble.text)
         changed += 1
     return changed
@@ -141,6 +142,11 @@ def _faults(session: Session, context: Context) -> list[Trouble]:
 def _may_end(session: Session, context: Context, alert: Alert) -> bool:
     """A fault ends when its step has gone well, or when its monitor is gone: not because a daemon has just started and knows nothing of it; so do refusals."""
     what, _, whom = alert.subject.partition(":")
+    if what in ("fault", "refused"):
+        told = alerts.last_event(session, alert.id, ("firing",))
+        teller = None if told is None else told.detail.get("daemon")
+        if teller not in (None, context.owner) and teller in daemons.alive(session, ALIVE_WITHIN):
+            return False  # it is another daemon's to end: what goes wrong there may go well here
     if what == "refused":
         return context.refusals.knows(whom) or monitors.by_name(session, whom) is None
     if what != "fault" or alert.monitor_id is None:

@@ -213,7 +213,7 @@ class Campaign:
             left = [
                 path.name
                 for path in (self.folder / "cache").rglob("*")
-                if path.is_file() and path.suffix not in (".reference", ".mapped")
+                if path.is_file() and path.suffix not in (".reference", ".mapped") and path.parent.name != "databases"
             ]
             assert left == [], left
         finally:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError
 
 from monitor.errors import DatabaseUnreachableError
 from monitor.services import judge_windows, look_at_sources, plan_runs, retraining_conditions, watch_self
 from monitor.services.apply_configuration import prepare_references
+from monitor.services.context import Context
 from monitor.services.fence import Fences
-from monitor.storage import monitors
+from monitor.storage import daemons, monitors
 from tests.alerting import Service
 from tests.conftest import Project, shared_workers
 
@@ -93,8 +95,36 @@ def test_the_monitors_behind_one_that_fails_have_their_turn_and_an_alert_names_i
     assert project.query(FAULTS) == [(f"fault:{step}:second", "resolved")]
 
 
-def test_that_the_database_is_away_is_no_monitors_fault() -> None:
+AWAY = [
+    DatabaseUnreachableError("away"),
+    OperationalError("SELECT 1", None, Exception("the connection was lost")),
+    InterfaceError("SELECT 1", None, Exception("the connection is closed")),
+    PendingRollbackError("roll back first"),
+]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
+def test_that_the_database_is_away_is_no_monitors_fault(error: Exception) -> None:
     fences = Fences()
-    with pytest.raises(DatabaseUnreachableError), fences.around(1, "plan"):
-        raise DatabaseUnreachableError("away")
+    with pytest.raises(type(error)), fences.around(1, "plan"):
+        raise error
     assert not fences.faults
+
+
+def test_a_fault_of_one_daemon_is_not_ended_by_another_that_lives(project: Project, service: Service) -> None:
+    database, one = service.context.database, service.context
+    other = Context(one.loaded, database)
+    for daemon in (one, other):
+        database.transact(daemons.register, daemon.owner)
+    ids = {row.name: row.id for row in database.read(monitors.active)}
+    with one.fences.around(ids["second"], "plan"):
+        raise ZeroDivisionError("nobody foresaw this")
+    watch_self.watch_self(one)
+    other.fences.went_well(ids["second"], "plan")
+    for _ in range(3):
+        watch_self.watch_self(other)
+        watch_self.watch_self(one)
+    assert project.query(FAULTS) == [("fault:plan:second", "firing")]
+    database.transact(daemons.leave, one.owner)
+    watch_self.watch_self(other)
+    assert project.query(FAULTS) == [("fault:plan:second", "resolved")]
