@@ -41,7 +41,7 @@ from tests.receivers import raw
 from tests.servers import PostgreSQL
 from tests.web import served
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 MONITOR = str(Path(sys.executable).parent / "monitor")
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
@@ -157,7 +157,7 @@ def test_when_the_fork_server_is_killed_again_and_again_the_history_is_the_same(
                 os.kill(servers[0], signal.SIGKILL)
                 killed += 1
             time.sleep(0.05)
-        assert process.wait(120) == 0, said(project)
+        assert process.wait(360) == 0, said(project)
     assert killed >= 3
     assert history(project) == expected
 
@@ -183,7 +183,7 @@ def test_while_temporary_files_cannot_be_written_nothing_is_lost_and_work_goes_o
     space = in_a_space_of_its_own(f"mount -t tmpfs -o {limits} tmpfs {folder}")
     project.values["workers"] = {"retry_after": "1s", "max_attempts": 50}
     with daemon(project, *space, TMPDIR=str(folder), **cache_of(project)) as (_, mark):
-        wait_until(lambda: done(project) >= 1, 60)
+        wait_until(lambda: done(project) >= 1, 180)
         seen = Path(f"/proc/{marked(mark)[-1]}/root{folder}")
         number = 0
         with suppress(OSError):
@@ -193,8 +193,8 @@ def test_while_temporary_files_cannot_be_written_nothing_is_lost_and_work_goes_o
         time.sleep(5)
         for path in seen.glob("filler-*"):
             path.unlink()
-        wait_until(lambda: done(project) >= 16, 120)
-        wait_until(lambda: history(project)["events"] == expected["events"], 60)
+        wait_until(lambda: done(project) >= 16, 360)
+        wait_until(lambda: history(project)["events"] == expected["events"], 180)
     assert history(project) == expected
 
 
@@ -217,7 +217,7 @@ def test_a_cache_folder_that_cannot_be_written_costs_nothing(
     (folder / "production-monitor").mkdir(parents=True)
     space = in_a_space_of_its_own(f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}")
     with daemon(project, *space, arguments=("run",), TMPDIR=str(tmp_path), **cache_of(project)) as (process, _):
-        assert process.wait(120) == 0, said(project)
+        assert process.wait(360) == 0, said(project)
     assert history(project) == expected
     assert not list((folder / "production-monitor").iterdir())
 
@@ -231,7 +231,7 @@ def test_a_damaged_reference_in_the_cache_is_made_anew_and_never_compared_with(
     try:
         project.values["workers"] = {"retry_after": "1s"}
         with daemon(project, **cache_of(project)) as _:
-            wait_until(lambda: done(project) >= 2, 60)
+            wait_until(lambda: done(project) >= 2, 180)
         (path,) = (project.folder / "cache").rglob(f"*.{what}")
         content = bytearray(path.read_bytes())
         middle = len(content) // 2
@@ -240,8 +240,8 @@ def test_a_damaged_reference_in_the_cache_is_made_anew_and_never_compared_with(
         if what == "reference":  # else nobody reads it while the other file is there
             next((project.folder / "cache").rglob("*.mapped")).unlink()
         with daemon(project, **cache_of(project)) as _:
-            wait_until(lambda: done(project) >= 16, 120)
-            wait_until(lambda: history(project)["events"] == expected["events"], 60)
+            wait_until(lambda: done(project) >= 16, 360)
+            wait_until(lambda: history(project)["events"] == expected["events"], 180)
         assert history(project) == expected
     finally:
         os.environ.pop("XDG_CACHE_HOME")
@@ -279,7 +279,7 @@ def test_a_log_that_is_rewritten_while_it_is_read_leaves_the_same_history(
     writer.start()
     try:
         with daemon(project, arguments=("run",)) as (process, _):
-            assert process.wait(200) == 0, said(project)
+            assert process.wait(600) == 0, said(project)
     finally:
         over.set()
         writer.join()
@@ -334,11 +334,11 @@ def test_sources_that_answer_a_byte_a_second_stop_no_other_monitor_nor_the_daemo
         project.values["monitors"][f"slow-{number}"] = values | {"source": {"url": through, "table": "predictions"}}
     project.values["monitors"] = dict(sorted(project.values["monitors"].items(), reverse=True))
     with daemon(project, **cache_of(project)) as (process, _):
-        wait_until(lambda: done(project) >= 16, 120)
+        wait_until(lambda: done(project) >= 16, 360)
         assert slow.dripped
         assert not any(done(project, f"slow-{number}") for number in range(6))
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
     slow.close()
 
 
@@ -362,7 +362,7 @@ def test_a_name_that_is_never_looked_up_delays_no_other_receiver_nor_the_end(
         }
         project.monitor["alerts"] = {"channels": ["lost", "ops"], "notify_max_age": "24mo"}
         with daemon(project, *space, **cache_of(project)) as (process, mark):
-            wait_until(lambda: len(receiver.received) >= 1, 60)
+            wait_until(lambda: len(receiver.received) >= 1, 180)
             assert silent.recv(512)  # it was asked
             wait_until(
                 lambda: (
@@ -374,8 +374,8 @@ def test_a_name_that_is_never_looked_up_delays_no_other_receiver_nor_the_end(
             began = time.monotonic()
             os.kill(next(pid for pid in marked(mark) if pid != process.pid), 0)
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-            assert time.monotonic() - began < 30
+            process.wait(90)
+            assert time.monotonic() - began < 90
 
 
 def test_a_receiver_that_accepts_and_forgets_is_told_again_while_the_alert_fires(project: Project) -> None:
@@ -416,18 +416,18 @@ def test_a_database_that_fails_over_to_an_empty_replica_is_refused_and_worked_on
 
     try:
         with daemon(project, **cache_of(project)) as (process, _):
-            wait_until(lambda: done(project) >= 2, 60)
+            wait_until(lambda: done(project) >= 2, 180)
             fail_over(replica.port)
-            assert process.wait(60) == 2
+            assert process.wait(180) == 2
         assert "has become empty" in said(project)
         with daemon(project, **cache_of(project)) as (process, _):
-            assert process.wait(60) == 2
+            assert process.wait(180) == 2
         assert "is empty, and this machine has worked on one" in said(project)
         assert Database(replica.url(name)).revision() is None
         fail_over(real)
         with daemon(project, **cache_of(project)) as _:
-            wait_until(lambda: done(project) >= 16, 120)
-            wait_until(lambda: history(project)["events"] == expected["events"], 60)
+            wait_until(lambda: done(project) >= 16, 360)
+            wait_until(lambda: history(project)["events"] == expected["events"], 180)
         assert history(project) == expected
     finally:
         proxy.close()
@@ -440,10 +440,10 @@ def test_an_old_daemon_stops_when_a_newer_version_has_migrated_its_database(
     of_late(project)
     project.values["database"] = database_url
     with daemon(project, **cache_of(project)) as (process, _):
-        wait_until(lambda: done(project) >= 8, 90)
+        wait_until(lambda: done(project) >= 8, 270)
         with Database(database_url).engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        assert process.wait(20) == 2
+        assert process.wait(60) == 2
     assert "was migrated to schema 9999" in said(project)
 
 
@@ -466,11 +466,11 @@ def test_a_clock_that_is_set_in_the_middle_of_leases_changes_no_history(
     file.write_text("+0")
     with daemon(project, **preloaded(FAKETIME_TIMESTAMP_FILE=str(file)), **cache_of(project)) as _:
         for number, offset in enumerate(("+3600", "-3600", "+120", "-120", "+86400", "+0")):
-            wait_until(lambda number=number: done(project) >= min(2 * number + 1, 11), 120)
+            wait_until(lambda number=number: done(project) >= min(2 * number + 1, 11), 360)
             file.write_text(offset)
             time.sleep(1.5)
-        wait_until(lambda: done(project) >= 16, 120)
-        wait_until(lambda: history(project)["events"] == expected["events"], 90)
+        wait_until(lambda: done(project) >= 16, 360)
+        wait_until(lambda: history(project)["events"] == expected["events"], 270)
     assert history(project) == expected
     assert ask(project, "SELECT SUM(failures) FROM runs") == 0
 
@@ -484,8 +484,8 @@ def test_daemons_whose_clocks_differ_by_three_minutes_share_the_work(
         daemon(project, **preloaded(FAKETIME="+90s"), **cache_of(project)) as _,
         daemon(project, **preloaded(FAKETIME="-90s"), **cache_of(project)) as _,
     ):
-        wait_until(lambda: done(project) >= 16, 120)
-        wait_until(lambda: history(project)["events"] == expected["events"], 90)
+        wait_until(lambda: done(project) >= 16, 360)
+        wait_until(lambda: history(project)["events"] == expected["events"], 270)
         alive = ask(project, "SELECT COUNT(*) FROM daemons WHERE stopped_at IS NULL")
     assert alive == 2
     assert history(project) == expected
@@ -556,6 +556,6 @@ def test_20_000_alerts_at_once_are_told_in_bounded_messages_time_and_memory(
     )
     assert {row[0] for row in status} <= {"delivered", "superseded"}, status
     assert len(taken) <= 1000
-    assert took < 120
+    assert took < 300
     assert grown < 500
     assert max(map(len, taken)) < 2**20
