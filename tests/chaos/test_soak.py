@@ -24,7 +24,7 @@ from monitor.services.workers import Workers
 from monitor.storage.database import size_bytes
 from tests.conftest import Project
 
-DAYS, MONITORS = int(os.environ.get("MONITOR_SOAK_DAYS", "6")), int(os.environ.get("MONITOR_SOAK_MONITORS", "3"))
+DAYS, MONITORS = int(os.environ.get("MONITOR_SOAK_DAYS", "4")), int(os.environ.get("MONITOR_SOAK_MONITORS", "2"))
 ROWS_AN_HOUR = 40
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
