@@ -23,7 +23,7 @@ from monitor.errors import DataError
 from monitor.sources import files
 from monitor.sources.log import Log, describe_place, read_frame
 from monitor.sources.spec import LabelSpec, LogSpec, Place
-from monitor.sources.written_times import with_times
+from monitor.sources.written import as_meant
 
 _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
 _ROWS_PER_WINDOW = 300
@@ -206,9 +206,9 @@ def _with_times(spec: InspectSpec, notes: list[str]) -> InspectSpec:
             return None
         types = describe_place(place)
         columns = spec.roles.applied(guess_columns(types), types)
-        for name in dict.fromkeys(each for each in (columns.event_time, columns.label_time) if each is not None):
-            place, note = with_times(place, name, spec.time_format)
-            notes.extend([note] if note else [])
+        times = dict.fromkeys(each for each in (columns.event_time, columns.label_time) if each is not None)
+        place, assumed = as_meant(place, list(times), spec.time_format)
+        notes.extend(assumed)
         return place
 
     return replace(

@@ -152,7 +152,7 @@ def _guessed_dates(connection: Any, csv_files: list[str]) -> set[str]:
 def _guessed_dates_of(connection: Any, file: str) -> set[str]:
     try:
         asked = connection.con.execute("SELECT DateFormat, TimestampFormat, Columns FROM sniff_csv(?)", [file])
-        days, times, columns = asked.fetchone()
+        days, times, columns = asked.fetchall()[0]
     except duckdb.Error:
         return set()  # reading it will say what is wrong
     formats = {"DATE": days, "TIMESTAMP": times}

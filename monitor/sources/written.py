@@ -1,12 +1,14 @@
-"""How times are written where a file's column holds none: as numbers since 1970, or as text; and the SELECT that makes times of them."""
+"""What files hold written otherwise than it is meant: times as numbers since 1970 or as text, numbers in a dress; and the SELECT that makes of it what it should be."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from monitor.errors import DataError
 from monitor.sources.engines.duckdb import DuckDB
+from monitor.sources.files import find_files, format_of
 from monitor.sources.spec import Place
 
 # Numbers of seconds between the years 2000 and 2040; of milliseconds, … they are greater by their factor, so that no two can be mistaken for each other.
@@ -33,6 +35,18 @@ _DATES = (
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S %z")
 FORMATS = (*(date + clock for date in _DATES for clock in _CLOCKS), "%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%dT%H%M%S")
 _LOOKED_AT = 1000
+# Words for what is not there, and the dresses of numbers: how, the form of all values, and the text that is the number.
+_ABSENT = "'', 'na', 'n/a', 'nan', 'null', 'none', '?', '-'"
+_PLAIN = "numbers"
+_DRESSES = (
+    (_PLAIN, r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", "TEXT"),
+    ("numbers with commas between thousands", r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", "replace(TEXT, ',', '')"),
+    (
+        "numbers with a decimal comma",
+        r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?",
+        "replace(replace(TEXT, '.', ''), ',', '.')",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -67,27 +81,74 @@ def readings(place: Place, name: str) -> list[Reading]:
     return [Reading(each.how, each.sql, _example(con, rows, column, each.sql)) for each in found]
 
 
-def with_times(place: Place, name: str, how: str | None) -> tuple[Place, str]:
-    """A place whose column holds times, by a query where files hold none; and what was assumed, '' for nothing. how: as `Reading.how` has it, None to find it out.
+def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place, list[str]]:
+    """A place whose columns hold what is meant, by a query where files hold it written otherwise; and what was assumed, a line each.
 
-    Raises DataError where it can be read in several ways or in none.
+    times: its columns that play the part of a time. how: as `Reading.how` has it, None to find it out. Numbers in CSV files that are dressed (`1,234.50`, `$12`, `12.5%`, `12,5`, NA)
+    are numbers. Raises DataError where a time can be read in several ways.
     """
     if place.own_path is None or place.query is not None:
-        return place, ""
+        return place, []
+    read: dict[str, str] = {}
+    notes = []
+    for name in times:
+        reading = _time(place, name, how)
+        if reading is not None:
+            since = "" if "%" in reading.how else " since 1970"
+            notes.append(
+                f"'{name}' of {place.shown} is read as {reading.how}{since} ({reading.example[0]} is {reading.example[1]} UTC), by `query`"
+            )
+            read[name] = reading.sql
+    for name, reading in _dressed(place, set(times)).items():
+        notes.append(
+            f"'{name}' of {place.shown} is read as {reading.how} ({reading.example[0]} is {reading.example[1]}), by `query`"
+        )
+        read[name] = reading.sql
+    if not read:
+        return place, []
+    columns = ", ".join(f"{sql} AS {_quoted(name)}" for name, sql in read.items())
+    return replace(place, query=f"SELECT * REPLACE ({columns}) FROM log"), notes  # noqa: S608 - names of columns
+
+
+def _time(place: Place, name: str, how: str | None) -> Reading | None:
     found = readings(place, name)
     if how is not None and found:
         found = [each for each in found if each.how == how] or _refuse(place, name, found, f"none of them is {how}")
-    if not found:
-        return place, ""  # a column of times, or one of which the log itself says what is wrong
     if len(found) > 1:
         _refuse(place, name, found, "say which by --time-format")
-    reading = found[0]
-    column = _quoted(name)
-    since = "" if "%" in reading.how else " since 1970"
-    query = f"SELECT * REPLACE ({reading.sql} AS {column}) FROM log"  # noqa: S608 - the name of a column
-    value, read = reading.example
-    note = f"'{name}' of {place.shown} is read as {reading.how}{since} ({value} is {read} UTC), by `query`"
-    return replace(place, query=query), note
+    return found[0] if found else None  # a column of times, or one of which the log itself says what is wrong
+
+
+def _dressed(place: Place, others: Collection[str]) -> dict[str, Reading]:
+    """The columns of CSV files that hold numbers in a dress, each with its only reading; where commas may stand for thousands or decimals, text stays text."""
+    engine = DuckDB(place)
+    table = engine.table(place)
+    if format_of(find_files(place.own_path or "", place.shown)[0]) != "csv":
+        return {}
+    con, rows = engine.connection.con, _quoted(table.get_name())
+    found = {}
+    for name, kind in table.schema().items():
+        if name in others or not kind.is_string():
+            continue
+        column = _quoted(name)
+        bare = f"regexp_replace(trim({column}), '^[$€£]\\s*|\\s*[%€$£]$', '', 'g')"
+        text = f"CASE WHEN lower({bare}) NOT IN ({_ABSENT}) THEN {bare} END"
+        fitting = [
+            _Candidate(
+                how,
+                f"CAST({sql.replace('TEXT', text)} AS DOUBLE)",
+                f"CASE WHEN regexp_full_match({text}, '{form}') THEN 1 END",
+            )
+            for how, form, sql in _DRESSES
+        ]
+        few = f"(SELECT {column} FROM {rows} WHERE {column} IS NOT NULL LIMIT {_LOOKED_AT})"  # noqa: S608 - names
+        for part in (few, rows):
+            fitting = [each for each in fitting if _reads_all(con, part, text, each.tried)]
+        if fitting and (len(fitting) == 1 or fitting[0].how == _PLAIN):
+            asked = f"SELECT {column}, {fitting[0].sql} FROM {rows} WHERE {text} IS NOT NULL LIMIT 1"  # noqa: S608 - names
+            value = con.execute(asked).fetchall()[0]
+            found[name] = Reading(fitting[0].how, fitting[0].sql, (str(value[0])[:40], f"{value[1]:g}"))
+    return found
 
 
 def _refuse(place: Place, name: str, found: list[Reading], why: str) -> list[Reading]:
@@ -118,13 +179,13 @@ def _candidates(kind: Any, column: str) -> list[_Candidate]:
 
 
 def _reads_all(con: Any, rows: str, column: str, sql: str) -> bool:
-    values, read = con.execute(f"SELECT count({column}), count({sql}) FROM {rows}").fetchone()  # noqa: S608 - names, and expressions of above
+    values, read = con.execute(f"SELECT count({column}), count({sql}) FROM {rows}").fetchall()[0]  # noqa: S608 - names, and expressions of above
     return bool(values) and values == read
 
 
 def _example(con: Any, rows: str, column: str, sql: str) -> tuple[str, str]:
     asked = f"SELECT CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M') FROM {_quoted(rows)} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
-    value, read = con.execute(asked).fetchone()
+    value, read = con.execute(asked).fetchall()[0]
     return str(value)[:40], str(read)
 
 

@@ -1,4 +1,4 @@
-"""Logs whose times are written as people write them: `init` finds out how, or refuses with both readings."""
+"""Logs whose times and numbers are written as people write them: `init` finds out how, or refuses with both readings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from monitor.errors import DataError
 from monitor.sources.log import Log
 from monitor.sources.spec import LogSpec, Place
-from monitor.sources.written_times import with_times
+from monitor.sources.written import as_meant
 from tests.conftest import logged
 
 # 40 days from 2 January 2026 on: only some of the days are above 12.
@@ -50,11 +50,11 @@ def test_times_are_read_as_they_were_meant(tmp_path: Path, how: str, form: str) 
     for number, part in enumerate((frame[:500], frame[500:])):
         path = tmp_path / f"{number}.{form}"
         part.to_parquet(path, index=False) if form == "parquet" else part.to_csv(path, index=False)
-    place, note = with_times(Place("log", path=str(tmp_path)), "event_time", None)
+    place, notes = as_meant(Place("log", path=str(tmp_path)), ["event_time"], None)
     extent = Log(LogSpec(place, "event_time", "id")).extent()
     assert (extent.first, extent.newest) == (TIMES.min().tz_localize("UTC"), TIMES.max().tz_localize("UTC"))
     if place.query is not None:
-        assert "'event_time' of log is read as" in note
+        assert "'event_time' of log is read as" in notes[0]
 
 
 def test_what_may_be_read_in_two_ways_is_refused_with_both_until_somebody_says(tmp_path: Path) -> None:
@@ -62,19 +62,56 @@ def test_what_may_be_read_in_two_ways_is_refused_with_both_until_somebody_says(t
     early.assign(event_time=text("%m/%d/%Y")).to_csv(tmp_path / "log.csv", index=False)
     place = Place("log.csv", path=str(tmp_path / "log.csv"))
     with pytest.raises(DataError) as refused:
-        with_times(place, "event_time", None)
+        as_meant(place, ["event_time"], None)
     said = str(refused.value)
     assert "%m/%d/%Y: 01/02/2026 is 2026-01-02" in said
     assert "%d/%m/%Y: 01/02/2026 is 2026-02-01" in said
     assert "--time-format" in said
     for form, month in (("%m/%d/%Y", 2), ("%d/%m/%Y", 11)):
-        chosen, _ = with_times(place, "event_time", form)
+        chosen, _ = as_meant(place, ["event_time"], form)
         assert Log(LogSpec(chosen, "event_time", "id")).extent().newest.month == month  # type: ignore[union-attr]
     with pytest.raises(DataError, match="none of them is %Y"):
-        with_times(place, "event_time", "%Y")
+        as_meant(place, ["event_time"], "%Y")
 
 
 def test_numbers_that_are_no_times_are_left_as_they_are(tmp_path: Path) -> None:
     FRAME.assign(event_time=range(len(FRAME))).to_parquet(tmp_path / "log.parquet", index=False)
     place = Place("log.parquet", path=str(tmp_path / "log.parquet"))
-    assert with_times(place, "event_time", None) == (place, "")
+    assert as_meant(place, ["event_time"], None) == (place, [])
+
+
+DRESSES: dict[str, Any] = {
+    "NA": lambda value: "NA" if value > 60 else f"{value:.2f}",
+    "null": lambda value: "NULL" if value > 60 else f"{value:.2f}",
+    "thousands": lambda value: f"{value * 100:,.2f}",
+    "dollars": lambda value: f"${value * 100:,.2f}",
+    "euros": lambda value: f"{value:.2f} €",
+    "per cent": lambda value: f"{value:.1f}%",
+    "decimal comma": lambda value: f"{value:.2f}".replace(".", ","),
+    "thousands and decimal comma": lambda value: f"{value * 100:,.2f}".translate(str.maketrans(",.", ".,")),
+}
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+def test_numbers_are_read_without_their_dress(tmp_path: Path, dress: str) -> None:
+    FRAME.assign(income=FRAME["income"].map(DRESSES[dress])).to_csv(tmp_path / "log.csv", index=False, sep=";")
+    place, notes = as_meant(Place("log.csv", path=str(tmp_path / "log.csv")), ["event_time"], None)
+    assert "'income' of log.csv is read as numbers" in notes[0]
+    read = Log(LogSpec(place, "event_time", "id")).table.to_pandas().sort_values("id")["income"]
+    factor = 100 if "thousands" in dress or dress == "dollars" else 1
+    expected = FRAME["income"] * factor
+    there = read.notna().to_numpy()
+    assert there.sum() == (len(FRAME) if dress not in ("NA", "null") else (FRAME["income"] <= 60).sum())
+    assert abs(read.to_numpy()[there] - expected.to_numpy()[there]).max() <= 0.051
+
+
+def test_text_that_is_no_number_or_may_be_two_stays_text(tmp_path: Path) -> None:
+    frame = FRAME.assign(
+        either=[f"{1 + number % 9},{number % 900 + 100:03d}" for number in range(len(FRAME))], word="a1"
+    )
+    frame.to_csv(tmp_path / "log.csv", index=False, sep=";")
+    place = Place("log.csv", path=str(tmp_path / "log.csv"))
+    assert as_meant(place, ["event_time"], None) == (place, [])
+    frame.assign(income=frame["income"].map("{:.2f}".format)).to_parquet(tmp_path / "log.parquet", index=False)
+    deliberate = Place("log.parquet", path=str(tmp_path / "log.parquet"))
+    assert as_meant(deliberate, ["event_time"], None) == (deliberate, [])
