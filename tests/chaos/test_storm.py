@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -44,6 +45,14 @@ from tests.web import served
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 MONITOR = str(Path(sys.executable).parent / "monitor")
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files whose name is short, since sockets lie in it."""
+    folder = Path(tempfile.mkdtemp(prefix="storm-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -176,10 +185,9 @@ def in_a_space_of_its_own(script: str) -> list[str]:
 
 @pytest.mark.parametrize("limits", ["size=64k", "size=8m,nr_inodes=24"], ids=["full", "out of inodes"])
 def test_while_temporary_files_cannot_be_written_nothing_is_lost_and_work_goes_on_when_they_can(
-    project: Project, expected: dict[str, Any], tmp_path: Path, limits: str
+    project: Project, expected: dict[str, Any], temporary: Path, limits: str
 ) -> None:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    folder = temporary
     space = in_a_space_of_its_own(f"mount -t tmpfs -o {limits} tmpfs {folder}")
     project.values["workers"] = {"retry_after": "1s", "max_attempts": 50}
     with daemon(project, *space, TMPDIR=str(folder), **cache_of(project)) as (_, mark):
@@ -211,12 +219,12 @@ def test_a_cache_folder_that_is_deleted_again_and_again_costs_nothing(
 
 
 def test_a_cache_folder_that_cannot_be_written_costs_nothing(
-    project: Project, expected: dict[str, Any], tmp_path: Path
+    project: Project, expected: dict[str, Any], temporary: Path
 ) -> None:
     folder = project.folder / "cache"
     (folder / "production-monitor").mkdir(parents=True)
     space = in_a_space_of_its_own(f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}")
-    with daemon(project, *space, arguments=("run",), TMPDIR=str(tmp_path), **cache_of(project)) as (process, _):
+    with daemon(project, *space, arguments=("run",), TMPDIR=str(temporary), **cache_of(project)) as (process, _):
         assert process.wait(360) == 0, said(project)
     assert history(project) == expected
     assert not list((folder / "production-monitor").iterdir())
