@@ -91,7 +91,7 @@ def init(
             proposal = workers.call(INSPECT, spec)
         else:
             shared.say(f"! {question} Then: --positive {other}", err=True)
-    entry, secrets = _entry(name, proposal.places, proposal)
+    entry, secrets = _entry(name, proposal.spec, proposal)
     _write(file, name, entry)
     _tell(name, file, proposal, secrets)
 

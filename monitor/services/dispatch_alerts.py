@@ -246,10 +246,9 @@ def why_quiet(session: Session, context: Context, alert: Alert) -> str:
 
 def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> list[str]:
     """The alerts that fire and whose labels fulfil all matchers, in words."""
-    firing = [addressed(session, context, each) for each in alerts.firing(session)]
     return [
         f"{one.alert.uuid[:8]} ({one.alert.kind} of {one.monitor or 'the service'})"
-        for one in firing
+        for one in Round(session, context).firing
         if matches(matchers, one.labels)
     ]
 

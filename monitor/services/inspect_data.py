@@ -33,6 +33,14 @@ _SAMPLE = 20_000
 _FEWEST_NUMBERED = 50
 _INDEX = re.compile(r"(?i)^(unnamed: ?\d+|__index_level_\d+__|level_\d+|column0+)$")
 _OF_REQUESTS = re.compile(r"(?i)(^|_)(trace|span|correlation|session|request|x_?request)_?id$")
+# By part, the flag of `monitor init` that says which column plays it.
+FLAGS = {
+    "event_time": "--time",
+    "id": "--id",
+    "prediction": "--prediction",
+    "probability": "--probability",
+    "label": "--label",
+}
 
 
 @dataclass(frozen=True)
@@ -67,16 +75,6 @@ class Roles:
         return replace(guessed, **(taken | said), segments=segments)  # type: ignore[arg-type]
 
 
-# By part, the flag of `monitor init` that says which column plays it.
-FLAGS = {
-    "event_time": "--time",
-    "id": "--id",
-    "prediction": "--prediction",
-    "probability": "--probability",
-    "label": "--label",
-}
-
-
 @dataclass(frozen=True)
 class InspectSpec:
     """What to look at."""
@@ -87,17 +85,18 @@ class InspectSpec:
     labels: Place | None = None
     positive: str | None = None
     time_format: str | None = None
-    roles: Roles = field(default_factory=lambda: Roles())
+    roles: Roles = Roles()
 
 
 @dataclass(frozen=True)
 class Proposal:
     """A monitor for the data, and what was assumed on the way.
 
-    candidates: of a binary model with labels, the classes with the ROC AUC of the reference if they were positive. positive: that of them
+    spec: what was looked at, with the queries that make of columns what is meant. candidates: of a binary model with labels, the classes with the ROC AUC of the reference if they were positive. positive: that of them
     which is positive, None where it has to be named.
     """
 
+    spec: InspectSpec
     columns: Columns
     task: str
     rows: int
@@ -114,13 +113,6 @@ class Proposal:
     positive: Candidate | None = None
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
-    spec: InspectSpec | None = None
-
-    @property
-    def places(self) -> InspectSpec:
-        """What was looked at, with the queries that make times of what is written otherwise."""
-        assert self.spec is not None
-        return self.spec
 
 
 def inspect_data(spec: InspectSpec) -> Proposal:
@@ -193,8 +185,8 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     rows_a_window = rows / span * Duration.parse(length).approximate().total_seconds()
     notes.append(limits.in_words(min(rows_a_window, _SAMPLE), len(reference), Checks().false_alarm_rate))
     return Proposal(
-        columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
-        reference_start, reference_end, positive, found, tuple(notes), spec,
+        spec, columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
+        reference_start, reference_end, positive, found, tuple(notes),
     )  # fmt: skip
 
 

@@ -216,11 +216,12 @@ def first_windows(session: Session, configuration: Configuration, now: datetime)
     """In words, what monitors wait for of which no window has been planned yet: their first one, and until where their log goes."""
     found = []
     for row in monitors.active(session):
-        config, newest = configuration.monitors.get(row.name), monitors.source_state(session, row.id).newest_event
+        config, state = configuration.monitors.get(row.name), monitors.source_state(session, row.id)
+        newest = state.newest_event
         if config is None or newest is None or runs.planned_end(session, row.id) is not None:
             continue
         grid = config.windows.grid()
-        window = grid.window(_first_index(grid, config, monitors.source_state(session, row.id), now))
+        window = grid.window(_first_index(grid, config, state, now))
         found.append(
             f"{row.name}: its first window, {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC, is looked at once its log has come so far; "
             f"the newest event is of {newest:%Y-%m-%d %H:%M}"

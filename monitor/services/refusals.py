@@ -25,7 +25,7 @@ class Refused:
 
 @dataclass
 class Refusals:
-    """What this daemon refused, by monitor. quiet: the monitors of which rows were taken since."""
+    """What this daemon refused, by monitor. taken: the monitors of which it took rows."""
 
     found: dict[str, Refused] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)

@@ -14,7 +14,7 @@ from monitor.alerting.channels.alertmanager import Alertmanager, Posted
 from monitor.config.model import AlertmanagerChannel
 from monitor.errors import MonitorError
 from monitor.services.context import Context
-from monitor.services.dispatch_alerts import Round, addressed
+from monitor.services.dispatch_alerts import Round
 from monitor.services.senders import Senders
 from monitor.storage import alerts
 from monitor.storage.daemons import LOOPS_S
@@ -48,8 +48,9 @@ def _tell(context: Context, name: str, config: AlertmanagerChannel, posted: list
 def _state(session: Session, context: Context, channel: str) -> list[Posted]:
     """The alerts that a channel hears of, as they stand by the wall clock: it is Alertmanager's own."""
     now = datetime.now(UTC)
-    this = Round(session, context)
-    ended = [addressed(session, context, alert) for alert in alerts.ended_since(session, context.clock.now() - _TOLD)]
+    over = alerts.ended_since(session, context.clock.now() - _TOLD)
+    this = Round(session, context, over)
+    ended = [this.addressed[alert.id] for alert in over]
     found = []
     for one in [*this.firing, *ended]:
         to = next(

@@ -63,7 +63,7 @@ class Labels:
         """When the latest label became known; None where labels carry no time."""
         if self._spec.label_time is None:
             return None
-        _, table = self._own()
+        table = self._table()
         if self._spec.label_time not in table.columns:
             return None
         return to_utc(table[self._spec.label_time].max().execute(), zone_of(self._place))
@@ -85,12 +85,10 @@ class Labels:
             else engine_of(self._place)
         )
 
-    def _own(self) -> tuple[Engine, Any]:
-        """Where labels are: the log itself, or the table of their own place."""
-        return (self._engine, self._log.table) if self._spec.place is None else (self._engine, self._table())
-
     def _table(self) -> Any:
-        """The table of their own place. Raises DataError where a column is missing."""
+        """Where labels are: the log itself, or the table of their own place. Raises DataError where that lacks a column."""
+        if self._spec.place is None:
+            return self._log.table
         place, labels = self._place, self._spec
         table = self._engine.table(place)
         for name in (labels.id, labels.label, labels.label_time):
@@ -193,9 +191,9 @@ class Labels:
     def _with_rare_classes(self, frame: pd.DataFrame, window: Window, as_of: datetime, rows: int) -> pd.DataFrame:
         """The sample with up to `_ENOUGH_OF_CLASS` rows of each class that has fewer in it; where one engine holds log and labels."""
         labels = self._spec
-        engine, table = self._own()
-        if engine is not self._log.engine:
+        if self._engine is not self._log.engine:
             return frame
+        table = self._table()
         often = table.filter(table[labels.label].notnull())[labels.label].value_counts(name="often").to_pandas()
         labelled = int(frame[labels.label].notna().sum())
         rare = often[often["often"] / often["often"].sum() * labelled < _ENOUGH_OF_CLASS][labels.label]

@@ -60,11 +60,16 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a column as times. how: a format of strptime, or `seconds`, … since 1970. sql: DuckDB's expression. example: a value, and as what it is read."""
+    """One way to read a column. how: of times a format of strptime, or `seconds`, … since 1970. sql: DuckDB's expression. example: a value, and as what it is read."""
 
     how: str
     sql: str
     example: tuple[str, str]
+
+    @property
+    def words(self) -> str:
+        """How, for people."""
+        return f"{self.how} since 1970" if self.how in _UNITS else self.how
 
 
 def readings(place: Place, name: str) -> list[Reading]:
@@ -74,10 +79,8 @@ def readings(place: Place, name: str) -> list[Reading]:
     kind, column = table.schema()[name], _quoted(name)
     if kind.is_timestamp() or kind.is_date():
         return []
-    con, rows = engine.connection.con, table.get_name()
-    few = f"(SELECT {column} FROM {_quoted(rows)} WHERE {column} IS NOT NULL LIMIT {_LOOKED_AT})"  # noqa: S608 - names
-    found = [each for each in _candidates(kind, column) if _reads_all(con, few, column, each.tried)]
-    found = [each for each in found if _reads_all(con, _quoted(rows), column, each.tried)]
+    con, rows = engine.connection.con, _quoted(table.get_name())
+    found = _fitting(con, rows, column, column, _candidates(kind, column))
     return [Reading(each.how, each.sql, _example(con, rows, column, each.sql)) for each in found]
 
 
@@ -89,24 +92,15 @@ def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place
     """
     if place.own_path is None or place.query is not None:
         return place, []
-    read: dict[str, str] = {}
-    notes = []
-    for name in times:
-        reading = _time(place, name, how)
-        if reading is not None:
-            since = "" if "%" in reading.how else " since 1970"
-            notes.append(
-                f"'{name}' of {place.shown} is read as {reading.how}{since} ({reading.example[0]} is {reading.example[1]} UTC), by `query`"
-            )
-            read[name] = reading.sql
-    for name, reading in _dressed(place, set(times)).items():
-        notes.append(
-            f"'{name}' of {place.shown} is read as {reading.how} ({reading.example[0]} is {reading.example[1]}), by `query`"
-        )
-        read[name] = reading.sql
-    if not read:
+    found = {name: reading for name in times if (reading := _time(place, name, how)) is not None}
+    found |= _dressed(place, set(times))
+    if not found:
         return place, []
-    columns = ", ".join(f"{sql} AS {_quoted(name)}" for name, sql in read.items())
+    notes = [
+        f"'{name}' of {place.shown} is read as {each.words} ({each.example[0]} is {each.example[1]}), by `query`"
+        for name, each in found.items()
+    ]
+    columns = ", ".join(f"{each.sql} AS {_quoted(name)}" for name, each in found.items())
     return replace(place, query=f"SELECT * REPLACE ({columns}) FROM log"), notes  # noqa: S608 - names of columns
 
 
@@ -133,7 +127,7 @@ def _dressed(place: Place, others: Collection[str]) -> dict[str, Reading]:
         column = _quoted(name)
         bare = f"regexp_replace(trim({column}), '^[$€£]\\s*|\\s*[%€$£]$', '', 'g')"
         text = f"CASE WHEN lower({bare}) NOT IN ({_ABSENT}) THEN {bare} END"
-        fitting = [
+        dresses = [
             _Candidate(
                 how,
                 f"CAST({sql.replace('TEXT', text)} AS DOUBLE)",
@@ -141,9 +135,7 @@ def _dressed(place: Place, others: Collection[str]) -> dict[str, Reading]:
             )
             for how, form, sql in _DRESSES
         ]
-        few = f"(SELECT {column} FROM {rows} WHERE {column} IS NOT NULL LIMIT {_LOOKED_AT})"  # noqa: S608 - names
-        for part in (few, rows):
-            fitting = [each for each in fitting if _reads_all(con, part, text, each.tried)]
+        fitting = _fitting(con, rows, column, text, dresses)
         if fitting and (len(fitting) == 1 or fitting[0].how == _PLAIN):
             asked = f"SELECT {column}, {fitting[0].sql} FROM {rows} WHERE {text} IS NOT NULL LIMIT 1"  # noqa: S608 - names
             value = con.execute(asked).fetchall()[0]
@@ -178,15 +170,23 @@ def _candidates(kind: Any, column: str) -> list[_Candidate]:
     ]
 
 
-def _reads_all(con: Any, rows: str, column: str, sql: str) -> bool:
-    values, read = con.execute(f"SELECT count({column}), count({sql}) FROM {rows}").fetchall()[0]  # noqa: S608 - names, and expressions of above
+def _fitting(con: Any, rows: str, column: str, value: str, candidates: list[_Candidate]) -> list[_Candidate]:
+    """Those that read every value of a column, tried on a few first. value: what of it is to be read, as an expression."""
+    few = f"(SELECT {column} FROM {rows} WHERE {column} IS NOT NULL LIMIT {_LOOKED_AT})"  # noqa: S608 - names
+    for part in (few, rows):
+        candidates = [each for each in candidates if _reads_all(con, part, value, each.tried)]
+    return candidates
+
+
+def _reads_all(con: Any, rows: str, value: str, sql: str) -> bool:
+    values, read = con.execute(f"SELECT count({value}), count({sql}) FROM {rows}").fetchall()[0]  # noqa: S608 - names, and expressions of above
     return bool(values) and values == read
 
 
 def _example(con: Any, rows: str, column: str, sql: str) -> tuple[str, str]:
-    asked = f"SELECT CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M') FROM {_quoted(rows)} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
+    asked = f"SELECT CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M') FROM {rows} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
     value, read = con.execute(asked).fetchall()[0]
-    return str(value)[:40], str(read)
+    return str(value)[:40], f"{read} UTC"
 
 
 def _quoted(name: str) -> str:

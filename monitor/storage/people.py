@@ -123,12 +123,12 @@ def service_key_if_made(session: Session, purpose: str) -> str | None:
 
 def service_key(session: Session, purpose: str) -> str:
     """The service's own secret for a purpose, made when it is first asked for, the same for all daemons."""
-    row = session.get(ServiceKey, purpose)
-    if row is None:
-        row = ServiceKey(purpose=purpose, value=secrets.token_hex(32))
-        session.add(row)
+    known = service_key_if_made(session, purpose)
+    if known is None:
+        known = secrets.token_hex(32)
+        session.add(ServiceKey(purpose=purpose, value=known))
         session.flush()
-    return row.value
+    return known
 
 
 def record(session: Session, who: str, action: str, subject: str, detail: str, now: datetime) -> None:

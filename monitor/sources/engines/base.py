@@ -47,9 +47,18 @@ class Engine(ABC):
     def connect(self, place: Place) -> Any:
         """A connection of ibis that only reads."""
 
-    @abstractmethod
     def table(self, place: Place) -> Any:
-        """What a place names, as a table of ibis. Raises DataError if it is not there."""
+        """What a place names, as a table of ibis: of a database a table or a query. Raises DataError if it is not there."""
+        try:
+            if place.query is not None:
+                return self.connection.sql(place.query)
+            return self.connection.table(place.table, database=place.db_schema or None)
+        except Exception as error:
+            known = ", ".join(self.connection.list_tables()[:10]) or "none"
+            what = f"table {place.table}" if place.query is None else "query"
+            raise DataError(
+                f"{place.shown}: the {what} cannot be read: {first_line(error)}; its tables are: {known}"
+            ) from None
 
     def serves(self, other: Place) -> bool:
         """Whether the same connection reads another place, too."""
@@ -114,20 +123,6 @@ def times_of_json(table: Any, name: str, place: Place) -> Any:
     times = table[name].try_cast("timestamp(6)")
     strangers = table.filter(table[name].notnull() & times.isnull()).count().execute()
     return table if strangers else table.mutate(**{name: times})
-
-
-def table_of_database(connection: Any, place: Place) -> Any:
-    """A table or query of a database. Raises DataError if it is not there."""
-    try:
-        if place.query is not None:
-            return connection.sql(place.query)
-        return connection.table(place.table, database=place.db_schema or None)
-    except Exception as error:
-        known = ", ".join(connection.list_tables()[:10]) or "none"
-        what = f"table {place.table}" if place.query is None else "query"
-        raise DataError(
-            f"{place.shown}: the {what} cannot be read: {first_line(error)}; its tables are: {known}"
-        ) from None
 
 
 def first_line(error: Exception) -> str:

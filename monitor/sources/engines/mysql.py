@@ -12,7 +12,7 @@ import pymysql
 from pymysql.constants import FIELD_TYPE
 
 from monitor.errors import DataError, SourceUnreachableError
-from monitor.sources.engines.base import Engine, compare, first_line, table_of_database
+from monitor.sources.engines.base import Engine, compare, first_line
 from monitor.sources.spec import Place
 
 _READ_TIMEOUT_S = 10 * 60
@@ -62,7 +62,7 @@ class MySQL(Engine):
     def table(self, place: Place) -> Any:
         """A table or query."""
         if place.query is None:
-            return table_of_database(self.connection, place)
+            return super().table(place)
         query = place.query.strip().rstrip(";")
         try:
             with self.connection.con.cursor() as cursor:

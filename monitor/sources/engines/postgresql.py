@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import ibis
 
 from monitor.errors import SourceUnreachableError
-from monitor.sources.engines.base import Engine, first_line, table_of_database
+from monitor.sources.engines.base import Engine, first_line
 from monitor.sources.spec import Place
 
 _READ_TIMEOUT_MS = 10 * 60 * 1000
@@ -35,7 +35,3 @@ class PostgreSQL(Engine):
         except Exception as error:
             raise SourceUnreachableError(f"{place.shown} cannot be reached: {first_line(error)}") from None
         return connection
-
-    def table(self, place: Place) -> Any:
-        """A table or query."""
-        return table_of_database(self.connection, place)

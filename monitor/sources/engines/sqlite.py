@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from monitor.errors import SourceUnreachableError
-from monitor.sources.engines.base import Engine, Within, compare, table_of_database
+from monitor.sources.engines.base import Engine, Within, compare
 from monitor.sources.sample import PRIME, coefficients
 from monitor.sources.spec import Place
 
@@ -54,11 +54,11 @@ class SQLite(Engine):
     def table(self, place: Place) -> Any:
         """A table or query."""
         if place.query is None:
-            return table_of_database(self.connection, place)
+            return super().table(place)
         # To find out what columns a query has, ibis makes a view, a temporary one: the file itself is not written.
         self.connection.con.execute("PRAGMA query_only = 0")
         try:
-            return table_of_database(self.connection, place)
+            return super().table(place)
         finally:
             self.connection.con.execute("PRAGMA query_only = 1")
 

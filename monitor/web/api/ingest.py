@@ -19,7 +19,7 @@ from monitor.errors import DataError
 from monitor.web.access import asker
 from monitor.web.api.common import sends
 from monitor.web.api.schemas import Ingested
-from monitor.web.site import AnyRequest, site_of
+from monitor.web.site import AnyRequest, Site, site_of
 
 if TYPE_CHECKING:
     from monitor.sources.ingest_body import Form
@@ -105,18 +105,22 @@ def _kept(request: AnyRequest, monitor: str, body: bytes, *, labels: bool) -> In
     try:
         whole = unpacked(body, encoding, site.web.body_limit_mb * 2**20)
         taken = keep(site.context, monitor, parse(whole, form, site.web.decoded_limit_mb * 2**20))
-    except (DataError, HTTPException) as error:
-        reason = error.detail if isinstance(error, HTTPException) else str(error)
-        if monitor in site.context.configuration.monitors:
-            site.context.refusals.note(monitor, reason)
-        if isinstance(error, HTTPException):
-            raise
-        raise HTTPException(reason, status_code=422) from None
+    except HTTPException as error:
+        _note_refused(site, monitor, error.detail)
+        raise
+    except DataError as error:
+        _note_refused(site, monitor, str(error))
+        raise HTTPException(str(error), status_code=422) from None
     else:
         site.context.refusals.note_taken(monitor)
     finally:
         pa.default_memory_pool().release_unused()  # what a large batch took is not kept for the next one
     return Ingested(taken.accepted, taken.duplicates, len(taken.new_columns))
+
+
+def _note_refused(site: Site, monitor: str, reason: str) -> None:
+    if monitor in site.context.configuration.monitors:
+        site.context.refusals.note(monitor, reason)
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
