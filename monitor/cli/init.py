@@ -183,7 +183,7 @@ def _rows_a_window(proposal: Proposal) -> int:
 def _location(place: Place, name: str, suffix: str, secrets: list[str]) -> str:
     if place.path is not None:
         query = f", query: {_text(place.query)}" if place.query is not None else ""
-        return f"{{path: {_text(place.shown)}{query}}}"
+        return f"{{path: {_text(place.shown)}{query}{_reading(place)}}}"
     assert place.url is not None
     url = place.url
     if _PASSWORD.search(url):
@@ -192,6 +192,23 @@ def _location(place: Place, name: str, suffix: str, secrets: list[str]) -> str:
         url = f"${{{variable}}}"
     schema = f", schema: {_text(place.db_schema)}" if place.db_schema else ""
     return f"{{url: {_text(url)}{schema}, table: {_text(place.table)}}}"
+
+
+def _reading(place: Place) -> str:
+    """How files are read, where that is not told from them."""
+    from dataclasses import asdict
+
+    said = []
+    for name, value in asdict(place.read).items():
+        if value not in (None, ()):
+            several = isinstance(value, tuple) and len(value) > 1
+            text = (
+                f"[{', '.join(map(_text, value))}]"
+                if several
+                else _text(value[0] if isinstance(value, tuple) else value)
+            )
+            said.append(f"{name}: {text}")
+    return f", read: {{{', '.join(said)}}}" if said else ""
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -91,13 +92,49 @@ class Freshness(Entry):
         return self
 
 
+# The formats of records; `sources.formats` reads them.
+RecordFormat = Literal[
+    "sagemaker", "sagemaker-labels", "databricks", "azureml", "kserve", "seldon", "vertex", "bentoml"
+]
+
+
+class Reading(Entry):
+    """How files are read, where that cannot be told from them."""
+
+    format: RecordFormat | None = Field(None, description="The format of their records; `monitor init` recognises it.")
+    encoding: str | None = Field(None, description="Of text files, as Python names it: utf-8, cp1252, utf-16.")
+    separator: str | None = Field(None, min_length=1, max_length=1, description="What parts the values of a CSV file.")
+    compression: Literal["none", "gzip", "zstd", "bz2", "xz"] | None = Field(None, description="How they are packed.")
+    decimal: Literal[".", ","] | None = Field(None, description="The decimal mark of numbers in CSV files.")
+    thousands: Literal[",", ".", " ", "'", "_"] | None = Field(
+        None, description="What stands between thousands there: 1,234.50."
+    )
+    na: str | list[str] = Field([], description="More words for a missing value, beside NA, NaN, null, None, ? and -.")
+    date_format: str | list[str] = Field(
+        [],
+        description="How dates and times are written (strptime: %m/%d/%Y %H:%M), or `seconds`, `milliseconds`, `microseconds`, `nanoseconds` since 1970.",
+    )
+    names: str | list[str] = Field([], description="The names of a model's inputs, where records carry none.")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(
+                f"there is no encoding {value}; usual ones are utf-8, cp1252, latin-1 and utf-16"
+            ) from None
+
+
 class Location(Entry):
     """Where rows are: files, a table, or a query."""
 
     path: str | None = Field(
         None,
-        description="A file, a folder or a pattern: Parquet, CSV, JSON lines; hive-partitioned folders; .gz and .zst.",
+        description="A file, a folder or a pattern: Parquet, CSV, JSON; hive-partitioned folders; packed or not.",
     )
+    read: Reading = Field(Reading(), description="How its files are read.")
     url: str | None = Field(
         None,
         description="sqlite:///file.db, postgresql://user@host/database or mysql://user@host/database (MariaDB, too); secrets as ${ENV}.",

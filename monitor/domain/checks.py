@@ -299,6 +299,7 @@ class WindowCounts:
     unmatched_labels: labels whose id no prediction of the log has. early_labels: labels known before their prediction.
     window_rows: where these are the counts of one version of the model, the rows of all; None: the same.
     misdated: rows of the whole log that are dated before 1971 or later than it is, and so in no window (None: not counted), and the time of one.
+    bad_records: records among the window's that could not be read, wholly or in part, and where one of them is, its letters and digits masked.
     """
 
     rows: int
@@ -313,6 +314,8 @@ class WindowCounts:
     window_rows: int | None = None
     misdated: int | None = None
     misdated_example: str = ""
+    bad_records: int = 0
+    bad_record: str = ""
 
     def __add__(self, other: WindowCounts) -> WindowCounts:
         """The counts of both, of rows that are in one of them alone; labels are counted by window."""
@@ -325,6 +328,8 @@ class WindowCounts:
             last_event=max(last, default=None),
             duplicate_ids=self.duplicate_ids + other.duplicate_ids,
             null_ids=self.null_ids + other.null_ids,
+            bad_records=self.bad_records + other.bad_records,
+            bad_record=self.bad_record or other.bad_record,
         )
 
     @property

@@ -116,6 +116,7 @@ METRICS: Mapping[str, Metric] = {
         _of_window("row_count", Kind.NO_DATA, None),
         _of_window("volume_share", Kind.QUALITY, None),
         _of_window("misdated_rows", Kind.QUALITY),
+        _of_window("bad_records", Kind.QUALITY),
         _of_window("duplicate_id_share", Kind.QUALITY),
         _of_window("null_id_share", Kind.QUALITY),
         _of_window("joint_effect", Kind.QUALITY),

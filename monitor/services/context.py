@@ -11,19 +11,29 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 import monitor
+from monitor.cache_folder import cache_folder
 from monitor.config import secrets
-from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig
+from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig, Reading
 from monitor.domain.clock import Clock, SystemClock, boot_time_s
 from monitor.outgoing import Network
-from monitor.services.cache import cache_folder, sweep
+from monitor.services.cache import sweep
 from monitor.services.fence import Fences
 from monitor.services.refusals import Refusals
-from monitor.sources.spec import LabelSpec, LogSpec, Place
+from monitor.sources.spec import LabelSpec, LogSpec, Place, ReadSpec
 from monitor.storage import daemons
 from monitor.storage.database import Database
 from monitor.storage.tables import ConfigurationVersion, MonitorRow
 
 REMIND_EVERY_S = 15.0
+
+
+def read_spec(reading: Reading) -> ReadSpec:
+    """How files are read, as workers have it."""
+    values = reading.model_dump()
+    for name in ("na", "names", "date_format"):
+        value = values[name]
+        values[name] = (value,) if isinstance(value, str) else tuple(value)
+    return ReadSpec(**values)
 
 
 @dataclass
@@ -132,6 +142,7 @@ class Context:
             location.query,
             timezone,
             location.engine,
+            read_spec(location.read),
         )
 
     @property

@@ -9,8 +9,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from monitor.cache_folder import cache_folder
 from monitor.errors import UsageError, WorkersUnreachableError
-from monitor.services.cache import cache_folder, kept
+from monitor.services.cache import kept
 from monitor.services.specs import RunSpec
 from monitor.services.workers import WorkerDiedError, WorkFailedError, outcome_of, result_of
 

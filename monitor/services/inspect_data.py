@@ -23,7 +23,7 @@ from monitor.errors import DataError
 from monitor.sources import files
 from monitor.sources.log import Log, describe_place, read_frame
 from monitor.sources.spec import LabelSpec, LogSpec, Place
-from monitor.sources.written import as_meant
+from monitor.sources.written import as_meant, recognised
 
 _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
 _ROWS_PER_WINDOW = 300
@@ -142,6 +142,12 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     if extent.first is None or extent.newest is None:
         raise DataError(f"{spec.predictions.shown} has no rows")
     rows = log.rows()
+    bad = log.bad_records
+    if bad:
+        what = "record" if len(bad) == 1 else "records"
+        notes.append(
+            f"{len(bad):,} {what} of {spec.predictions.shown} could not be read wholly and will be counted (`bad_records`): {bad[0][1]}"
+        )
     span = max((extent.newest - extent.first).total_seconds(), 1.0)
     length = _length(rows / span)
     grid = Grid(Duration.parse(length), Duration.parse(length))
@@ -196,6 +202,8 @@ def _with_times(spec: InspectSpec, notes: list[str]) -> InspectSpec:
     def read(place: Place | None) -> Place | None:
         if place is None:
             return None
+        place, assumed = recognised(place)
+        notes.extend(assumed)
         types = describe_place(place)
         columns = spec.roles.applied(guess_columns(types), types)
         times = dict.fromkeys(each for each in (columns.event_time, columns.label_time) if each is not None)

@@ -22,6 +22,7 @@ from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported
 from monitor.analysis.snapshot.store import pack, to_html, unpack
 from monitor.analysis.summary import Numbers
 from monitor.analysis.verdict import limited
+from monitor.cache_folder import cache_folder
 from monitor.domain.checks import (
     FEWEST_WINDOWS,
     Check,
@@ -37,7 +38,6 @@ from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
 from monitor.errors import CacheError, DataError
-from monitor.services.cache import cache_folder
 from monitor.services.specs import (
     REFERENCE_ROWS,
     Compared,
@@ -298,7 +298,12 @@ def _counts_by_version(log: Log, spec: RunSpec, whole: WindowCounts) -> dict[str
         found[version] = found[version] + counts if version in found else counts
     return {
         version: replace(
-            counts, window_rows=whole.rows, misdated=whole.misdated, misdated_example=whole.misdated_example
+            counts,
+            window_rows=whole.rows,
+            misdated=whole.misdated,
+            misdated_example=whole.misdated_example,
+            bad_records=whole.bad_records,
+            bad_record=whole.bad_record,
         )
         for version, counts in found.items()
     }

@@ -1,17 +1,15 @@
-"""The files of a path: Parquet, CSV and JSON lines; single files, patterns, hive-partitioned folders."""
+"""The files of a path: single files, patterns, (hive-partitioned) folders."""
 
 from __future__ import annotations
 
-import csv
 import glob
-import gzip
 import hashlib
 import os
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as parquet
-import zstandard
 
 from monitor.errors import DataError, SourceUnreachableError
 
@@ -24,27 +22,37 @@ _FORMATS = {
     ".ndjson": "json",
     ".json": "json",
 }
-_COMPRESSIONS = (".gz", ".zst")
+_COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
+# A text file that does not end with a line is waited for so long: it may be being written.
+SETTLED_S = 60.0
 
 
 def fingerprint(path: str, shown: str) -> str:
-    """What the files of a path look like: their names, sizes and times of writing, as one hash."""
+    """What the files of a path look like: their names, sizes and times of writing, and whether they may be being written, as one hash."""
     digest = hashlib.sha256()
+    settled = time.time() - SETTLED_S
     for file in find_files(path, shown):
         known = os.stat(file)
-        digest.update(f"{file}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
+        may_grow = known.st_mtime > settled and format_of(file) != "parquet"
+        digest.update(f"{file}\0{known.st_size}\0{known.st_mtime_ns}\0{may_grow}\n".encode())
     return digest.hexdigest()[:32]
 
 
-def rows_of(path: str, shown: str) -> int:
-    """How many rows Parquet files have, by their footers; 0 for other files."""
-    files = find_files(path, shown)
-    if format_of(files[0]) != "parquet":
-        return 0
+def rows_of(file: str) -> int:
+    """How many rows a Parquet file has, by its footer; 0 where that is torn."""
     try:
-        return sum(parquet.read_metadata(file).num_rows for file in files)
+        return int(parquet.read_metadata(file).num_rows)
     except (OSError, ValueError):
-        return 0  # DuckDB will say what is wrong with it
+        return 0
+
+
+def torn(file: str) -> str | None:
+    """Why a Parquet file cannot be read; None if it can."""
+    try:
+        parquet.read_metadata(file)
+    except (OSError, ValueError) as error:
+        return f"{Path(file).name}: the file is no whole Parquet: {str(error).splitlines()[0][:80]}"
+    return None
 
 
 def columns_of_writing(path: str, shown: str) -> dict[str, str]:
@@ -63,26 +71,59 @@ def columns_of_writing(path: str, shown: str) -> dict[str, str]:
 
 
 def find_files(path: str, shown: str) -> list[str]:
-    """The data files that a file, folder or pattern names, sorted."""
+    """The data files that a file, folder or pattern names, sorted; empty ones are left out. Raises DataError for the folder of a table whose files are not all valid."""
     if any(character in path for character in "*?["):
         found = [Path(file) for file in glob.glob(path, recursive=True)]
+        _refuse_tables({each.parent for each in found}, shown)
+        files = [each for each in found if not each.name.startswith((".", "_"))]
         missing = f"no file matches {shown}"
     elif Path(path).is_dir():
-        found = list(Path(path).rglob("*"))
-        missing = f"the folder {shown} holds no Parquet, CSV or JSON lines file"
+        files = _in_folder(Path(path), shown)
+        missing = f"the folder {shown} holds no log"
     else:
-        found = [Path(path)]
-        missing = f"there is no file {shown}"
-        if Path(path).is_file() and format_of(path) is None:
-            raise DataError(
-                f"{shown} is neither Parquet, CSV nor JSON lines by its name ({', '.join(_FORMATS)}; also .gz and .zst)"
-            )
-    files = sorted(
-        str(file) for file in found if file.is_file() and format_of(str(file)) and not file.name.startswith((".", "_"))
-    )
-    if not files:
+        files, missing = [Path(path)], f"there is no file {shown}"
+    present = sorted(str(file) for file in files if file.is_file())
+    if not present:
         raise SourceUnreachableError(missing)
-    return files
+    filled = [file for file in present if os.stat(file).st_size]
+    if not filled:
+        raise DataError(f"{shown}: {'the file is' if len(present) == 1 else 'all files are'} empty")
+    return filled
+
+
+def _in_folder(folder: Path, shown: str) -> list[Path]:
+    """The files of a folder: those whose names say that they hold records, or else all."""
+    _refuse_tables({folder}, shown)
+    found = [
+        each
+        for each in folder.rglob("*")
+        if not any(part.startswith((".", "_")) for part in each.relative_to(folder).parts)
+    ]
+    return [each for each in found if format_of(str(each))] or found
+
+
+def _refuse_tables(folders: set[Path], shown: str) -> None:
+    for folder in folders:
+        for each in (folder, *folder.parents):
+            kind = (
+                "Delta Lake"
+                if (each / "_delta_log").is_dir()
+                else "Iceberg"
+                if any((each / "metadata").glob("*.metadata.json"))
+                else None
+            )
+            if kind is not None:
+                raise DataError(
+                    f"{shown} lies in a table of {kind}, whose folder holds files of older versions, too: they are not to be read as they lie there"
+                )
+
+
+def is_parquet(file: str) -> bool:
+    """Whether a file is, or by its name should be, Parquet."""
+    if format_of(file) == "parquet":
+        return True
+    with open(file, "rb") as opened:
+        return opened.read(4) == b"PAR1"
 
 
 def format_of(file: str) -> str | None:
@@ -94,10 +135,10 @@ def format_of(file: str) -> str | None:
     return _FORMATS.get(suffixes[-1]) if suffixes else None
 
 
-def refuse_case_twins(file: str, kind: str | None, shown: str) -> None:
+def refuse_case_twins(names: Iterable[str], shown: str) -> None:
     """DuckDB's columns know no case: of `Age` and `age` it would silently rename one."""
     lower: dict[str, str] = {}
-    for name in _column_names(file, kind):
+    for name in names:
         if name.lower() in lower:
             raise DataError(
                 f"{shown}: the columns '{lower[name.lower()]}' and '{name}' differ in case alone; rename one of them in the log"
@@ -105,27 +146,9 @@ def refuse_case_twins(file: str, kind: str | None, shown: str) -> None:
         lower[name.lower()] = name
 
 
-def _column_names(file: str, kind: str | None) -> list[str]:
-    if kind == "parquet":
-        try:
-            return list(parquet.read_schema(file).names)
-        except (OSError, ValueError):
-            return []  # DuckDB will say what is wrong with it
-    if kind == "csv":
-        with _open_text(file) as text:
-            header = text.readline()
-        return next(
-            csv.reader(
-                [header], delimiter="\t" if "\t" in header else ";" if ";" in header and "," not in header else ","
-            ),
-            [],
-        )
-    return []
-
-
-def _open_text(file: str) -> Any:
-    if file.endswith(".gz"):
-        return gzip.open(file, "rt", encoding="utf-8", errors="replace")
-    if file.endswith(".zst"):
-        return zstandard.open(file, "rt", encoding="utf-8", errors="replace")
-    return open(file, encoding="utf-8", errors="replace")
+def parquet_names(file: str) -> list[str]:
+    """The columns of a Parquet file; none where it is torn."""
+    try:
+        return list(parquet.read_schema(file).names)
+    except (OSError, ValueError):
+        return []

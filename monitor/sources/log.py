@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -37,7 +37,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Misdated:
-    """Rows of a log that are dated wrongly: how many, and the time of one of them as it is logged ('' where there are none)."""
+    """Rows of a log that are in no window by their time: how many, and the time of one of them as it is logged ('' where there are none)."""
 
     rows: int
     example: str
@@ -78,7 +78,7 @@ class Log:
         return Extent(None if first is None or first >= latest else first, newest)
 
     def misdated(self) -> Misdated:
-        """The rows that are dated before 1971, or later than it is by this machine's clock: no window holds them, whenever it is looked at."""
+        """The rows that have no time, are dated before 1971, or later than it is by this machine's clock: no window holds them, whenever it is looked at."""
         time, plausible = self.spec.event_time, Window(PLAUSIBLE_FROM, _latest())
         number, example = 0, ""
 
@@ -87,6 +87,9 @@ class Log:
 
         def late(within: Within) -> Any:
             return self.table.filter(self.compared(time, within.end, ">=")).count().as_table()
+
+        def undated(_within: Within) -> Any:
+            return self.table.filter(self.table[time].isnull()).count().as_table()
 
         oldest, newest = self._first(None), self._newest(None)
         # Counted only where there are some: an index or the files' statistics tell the ends.
@@ -97,6 +100,8 @@ class Log:
             if wrong:
                 number += whole(self.frame(count.__name__, count, plausible, None).iat[0, 0])
                 example = f"{end:%Y-%m-%d %H:%M}"
+        nowhere = whole(self.frame("undated", undated, plausible, None).iat[0, 0])
+        number, example = number + nowhere, example or ("no time" if nowhere else "")
         return Misdated(number, example)
 
     def _first(self, after: datetime | None) -> datetime | None:
@@ -134,7 +139,7 @@ class Log:
 
     def counts(self, window: Window, as_of: datetime | None = None) -> WindowCounts:
         """Exact counts of the whole window, by the engine."""
-        return self._counts(window, as_of, None)[0][1]
+        return self._with_bad(self._counts(window, as_of, None)[0][1], window)
 
     def counts_by(self, column: str, window: Window, as_of: datetime | None = None) -> list[tuple[Any, WindowCounts]]:
         """The same of the rows with each value of a column: the value as it is stored (None: missing), and its counts."""
@@ -199,7 +204,23 @@ class Log:
             self._repeated(window, as_of) if repeated is None else repeated,
             found.missing[self.spec.id],
         )
-        return self._in_order(found.frame(KEY, RANK)), counts
+        return self._in_order(found.frame(KEY, RANK)), self._with_bad(counts, window)
+
+    def _with_bad(self, counts: WindowCounts, window: Window) -> WindowCounts:
+        """Counts of a window with the records beside its rows that could not be read."""
+        found = [
+            said for moment, said in self.bad_records if moment is not None and window.start <= moment < window.end
+        ]
+        return replace(counts, bad_records=len(found), bad_record=found[0]) if found else counts
+
+    @cached_property
+    def bad_records(self) -> list[tuple[datetime | None, str]]:
+        """The records of the log that could not be read: the time of the row beside each, and where and what it is."""
+        found = self.engine.bad_records(self.spec.place, self.spec.event_time)
+        return [
+            (datetime.fromtimestamp(moment, UTC) if isinstance(moment, float) else self._to_utc(moment), said)
+            for moment, said in found
+        ]
 
     def _read_plainly(self, window: Window, as_of: datetime | None, limit: int) -> Found | None:
         """The same from plain Parquet files, past the engine; None where there are others, or where it will have to say what is wrong with them."""

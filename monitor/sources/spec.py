@@ -9,10 +9,30 @@ from monitor.domain.grid import Window
 
 
 @dataclass(frozen=True)
+class ReadSpec:
+    """How files are read, as far as somebody has said; what is None or empty is told from the files.
+
+    format: of records (`sources.formats`). encoding, separator, compression: of text files. decimal, thousands: the marks within numbers of CSV files.
+    na: more words for a missing value. date_format: formats of strptime, or `seconds`, `milliseconds`, `microseconds`, `nanoseconds` since 1970.
+    names: of the inputs, where records carry none.
+    """
+
+    format: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    compression: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    na: tuple[str, ...] = ()
+    date_format: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Place:
     """Files, a table or a query; secrets filled in. `shown` names it in messages, without user and password.
 
-    engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables.
+    engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables. read: how files are read.
     """
 
     shown: str
@@ -23,6 +43,7 @@ class Place:
     query: str | None = None
     timezone: str = "UTC"
     engine: str | None = None
+    read: ReadSpec = ReadSpec()
 
     @property
     def own_path(self) -> str | None:

@@ -1,15 +1,19 @@
-"""What files hold written otherwise than it is meant: times as numbers since 1970 or as text, numbers in a dress; and the SELECT that makes of it what it should be."""
+"""What files hold written otherwise than it is meant: their format and encoding, times as numbers since 1970 or as text, the marks within numbers; and how they are to be read."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from monitor.errors import DataError
 from monitor.sources.engines.duckdb import DuckDB
-from monitor.sources.files import find_files, format_of
-from monitor.sources.spec import Place
+from monitor.sources.files import find_files, is_parquet
+from monitor.sources.formats import FORMATS
+from monitor.sources.records.columns import ABSENT
+from monitor.sources.records.kept import first_records
+from monitor.sources.records.text import dialect_of
+from monitor.sources.spec import Place, ReadSpec
 
 # Numbers of seconds between the years 2000 and 2040; of milliseconds, … they are greater by their factor, so that no two can be mistaken for each other.
 _FIRST_S, _LAST_S = 946_684_800, 2_208_988_800
@@ -33,20 +37,15 @@ _DATES = (
     "%d/%b/%Y",
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S %z")
-FORMATS = (*(date + clock for date in _DATES for clock in _CLOCKS), "%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%dT%H%M%S")
+TIME_FORMATS = (*(date + clock for date in _DATES for clock in _CLOCKS), "%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%dT%H%M%S")
 _LOOKED_AT = 1000
-# Words for what is not there, and the dresses of numbers: how, the form of all values, and the text that is the number.
-_ABSENT = "'', 'na', 'n/a', 'nan', 'null', 'none', '?', '-'"
-_PLAIN = "numbers"
-_DRESSES = (
-    (_PLAIN, r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", "TEXT"),
-    ("numbers with commas between thousands", r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?", "replace(TEXT, ',', '')"),
-    (
-        "numbers with a decimal comma",
-        r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?",
-        "replace(replace(TEXT, '.', ''), ',', '.')",
-    ),
-)
+# Numbers of CSV files whose marks are not plain: the marks, and the form of all values.
+_MARKS = {
+    (".", ","): r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?",
+    (",", "."): r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?",
+    (",", " "): r"[+-]?(\d{1,3}( \d{3})+|\d+)(,\d+)?",
+    (".", "'"): r"[+-]?(\d{1,3}(\'\d{3})+|\d+)(\.\d+)?",
+}
 
 
 @dataclass(frozen=True)
@@ -85,23 +84,54 @@ def readings(place: Place, name: str) -> list[Reading]:
 
 
 def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place, list[str]]:
-    """A place whose columns hold what is meant, by a query where files hold it written otherwise; and what was assumed, a line each.
+    """A place whose columns hold what is meant, where files hold it written otherwise; and what was assumed, a line each.
 
-    times: its columns that play the part of a time. how: as `Reading.how` has it, None to find it out. Numbers in CSV files that are dressed (`1,234.50`, `$12`, `12.5%`, `12,5`, NA)
-    are numbers. Raises DataError where a time can be read in several ways.
+    Text files are then read so (`Place.read`), of Parquet a query makes it. times: the columns that play the part of a time. how: as `Reading.how` has it, None to find it out.
+    Raises DataError where a time can be read in several ways.
     """
     if place.own_path is None or place.query is not None:
         return place, []
+    is_text = is_kept(place)
     found = {name: reading for name in times if (reading := _time(place, name, how)) is not None}
-    found |= _dressed(place, set(times))
-    if not found:
-        return place, []
+    by = "source.read" if is_text else "query"
     notes = [
-        f"'{name}' of {place.shown} is read as {each.words} ({each.example[0]} is {each.example[1]}), by `query`"
+        f"'{name}' of {place.shown} is read as {each.words} ({each.example[0]} is {each.example[1]}), by `{by}`"
         for name, each in found.items()
     ]
+    if is_text:
+        read, marks = _with_marks(place)
+        forms = tuple(dict.fromkeys(each.how for each in found.values()))
+        return replace(place, read=replace(read, date_format=(*read.date_format, *forms))), notes + marks
+    if not found:
+        return place, []
     columns = ", ".join(f"{each.sql} AS {_quoted(name)}" for name, each in found.items())
     return replace(place, query=f"SELECT * REPLACE ({columns}) FROM log"), notes  # noqa: S608 - names of columns
+
+
+def recognised(place: Place) -> tuple[Place, list[str]]:
+    """A place with the format of its records and the encoding of its text, as they are recognised; and what was, a line each."""
+    if place.own_path is None or place.read.format is not None:
+        return place, []
+    files = find_files(place.own_path, place.shown)
+    found = next((each for each in FORMATS if any(map(each.recognises, first_records(files, place.read)))), None)
+    notes = []
+    if found is not None:
+        place = replace(place, read=replace(place.read, format=found.name))
+        notes.append(f"{place.shown} holds {found.title}; read so by `source.read.format`")
+    dialect = None if is_parquet(files[0]) else dialect_of(files[0], place.read)
+    if dialect is not None and dialect.encoding != "utf-8" and place.read.encoding is None:
+        name = dialect.encoding
+        place = replace(place, read=replace(place.read, encoding=name))
+        notes.append(
+            f"{place.shown} is no UTF-8: it is read as {name}; say so in `source.read.encoding` if it is another"
+        )
+    return place, notes
+
+
+def is_kept(place: Place) -> bool:
+    """Whether files are read once and kept as Parquet: all but Parquet that needs no format."""
+    assert place.own_path is not None
+    return place.read.format is not None or not is_parquet(find_files(place.own_path, place.shown)[0])
 
 
 def _time(place: Place, name: str, how: str | None) -> Reading | None:
@@ -113,34 +143,43 @@ def _time(place: Place, name: str, how: str | None) -> Reading | None:
     return found[0] if found else None  # a column of times, or one of which the log itself says what is wrong
 
 
-def _dressed(place: Place, others: Collection[str]) -> dict[str, Reading]:
-    """The columns of CSV files that hold numbers in a dress, each with its only reading; where commas may stand for thousands or decimals, text stays text."""
+def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
+    """How numbers are written in CSV files, as far as all values of a column that is text tell it; where commas may stand for thousands or decimals, text stays text."""
+    read = place.read
+    if read.decimal is not None or read.thousands is not None:
+        return read, []
     engine = DuckDB(place)
     table = engine.table(place)
-    if format_of(find_files(place.own_path or "", place.shown)[0]) != "csv":
-        return {}
     con, rows = engine.connection.con, _quoted(table.get_name())
-    found = {}
+    either: dict[str, list[tuple[str, str]]] = {}
     for name, kind in table.schema().items():
-        if name in others or not kind.is_string():
+        if not kind.is_string():
             continue
-        column = _quoted(name)
-        bare = f"regexp_replace(trim({column}), '^[$€£]\\s*|\\s*[%€$£]$', '', 'g')"
-        text = f"CASE WHEN lower({bare}) NOT IN ({_ABSENT}) THEN {bare} END"
-        dresses = [
-            _Candidate(
-                how,
-                f"CAST({sql.replace('TEXT', text)} AS DOUBLE)",
-                f"CASE WHEN regexp_full_match({text}, '{form}') THEN 1 END",
-            )
-            for how, form, sql in _DRESSES
+        bare = f"regexp_replace(trim({_quoted(name)}), '^([+-]?)[$€£]\\s*|\\s*[%€$£]$', '\\1')"
+        text = f"CASE WHEN lower({bare}) NOT IN ({', '.join(repr(word) for word in ABSENT)}) THEN {bare} END"
+        candidates = [
+            _Candidate(f"{decimal}{thousands}", "", f"CASE WHEN regexp_full_match({text}, '{form}') THEN 1 END")
+            for (decimal, thousands), form in _MARKS.items()
         ]
-        fitting = _fitting(con, rows, column, text, dresses)
-        if fitting and (len(fitting) == 1 or fitting[0].how == _PLAIN):
-            asked = f"SELECT {column}, {fitting[0].sql} FROM {rows} WHERE {text} IS NOT NULL LIMIT 1"  # noqa: S608 - names
-            value = con.execute(asked).fetchall()[0]
-            found[name] = Reading(fitting[0].how, fitting[0].sql, (str(value[0])[:40], f"{value[1]:g}"))
-    return found
+        fitting = _fitting(con, rows, _quoted(name), text, [_escaped(each) for each in candidates])
+        if fitting:
+            either[name] = [(each.how[0], each.how[1]) for each in fitting]
+    if not either:
+        return read, []
+    names = ", ".join(either)
+    common = set.intersection(*(set(marks) for marks in either.values()))
+    decimals, between = {decimal for decimal, _ in common}, {thousands for _, thousands in common}
+    if len(decimals) != 1:
+        said = f"{names} of {place.shown}: in its numbers a comma may stand before decimals or between thousands; they are text until `source.read.decimal` says which"
+        return read, [said]
+    decimal, thousands = decimals.pop(), between.pop() if len(between) == 1 else None
+    parted = f"'{thousands}' between thousands and " if thousands else ""
+    note = f"{names} of {place.shown}: numbers with {parted}'{decimal}' before decimals, by `source.read`"
+    return replace(read, decimal=decimal, thousands=thousands), [note]
+
+
+def _escaped(candidate: _Candidate) -> _Candidate:
+    return replace(candidate, tried=candidate.tried.replace("\\'", "''"))
 
 
 def _refuse(place: Place, name: str, found: list[Reading], why: str) -> list[Reading]:
@@ -166,7 +205,7 @@ def _candidates(kind: Any, column: str) -> list[_Candidate]:
         tried = f"CASE WHEN {said} THEN TRY_CAST({text} AS {target}) END"
         found.append(_Candidate(how, f"CAST({text} AS {target})", tried))
     return found + [
-        _Candidate(form, f"strptime({text}, '{form}')", f"try_strptime({text}, '{form}')") for form in FORMATS
+        _Candidate(form, f"strptime({text}, '{form}')", f"try_strptime({text}, '{form}')") for form in TIME_FORMATS
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.services import cache
+from monitor import cache_folder as cache
 from tests.conftest import Project
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

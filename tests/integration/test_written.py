@@ -92,11 +92,14 @@ DRESSES: dict[str, Any] = {
 }
 
 
+MARKED = ("thousands", "dollars", "decimal comma", "thousands and decimal comma")
+
+
 @pytest.mark.parametrize("dress", DRESSES)
 def test_numbers_are_read_without_their_dress(tmp_path: Path, dress: str) -> None:
     FRAME.assign(income=FRAME["income"].map(DRESSES[dress])).to_csv(tmp_path / "log.csv", index=False, sep=";")
     place, notes = as_meant(Place("log.csv", path=str(tmp_path / "log.csv")), ["event_time"], None)
-    assert "'income' of log.csv is read as numbers" in notes[0]
+    assert ("income of log.csv: numbers with" in "".join(notes)) == (dress in MARKED)
     read = Log(LogSpec(place, "event_time", "id")).table.to_pandas().sort_values("id")["income"]
     factor = 100 if "thousands" in dress or dress == "dollars" else 1
     expected = FRAME["income"] * factor
@@ -111,7 +114,9 @@ def test_text_that_is_no_number_or_may_be_two_stays_text(tmp_path: Path) -> None
     )
     frame.to_csv(tmp_path / "log.csv", index=False, sep=";")
     place = Place("log.csv", path=str(tmp_path / "log.csv"))
-    assert as_meant(place, ["event_time"], None) == (place, [])
+    same, notes = as_meant(place, ["event_time"], None)
+    assert same == place
+    assert "either of log.csv: in its numbers a comma may stand before decimals or between thousands" in notes[0]
     frame.assign(income=frame["income"].map("{:.2f}".format)).to_parquet(tmp_path / "log.parquet", index=False)
     deliberate = Place("log.parquet", path=str(tmp_path / "log.parquet"))
     assert as_meant(deliberate, ["event_time"], None) == (deliberate, [])

@@ -1,7 +1,7 @@
 """The checks that are asked of every window, one file a subject."""
 
 from monitor.analysis.checks.base import Answer, BaseCheck
-from monitor.analysis.checks.completeness import DuplicateIds, MissingShare, NullIds
+from monitor.analysis.checks.completeness import BadRecords, DuplicateIds, MissingShare, NullIds
 from monitor.analysis.checks.drift import DriftScore
 from monitor.analysis.checks.labels import (
     EarlyLabels,
@@ -36,6 +36,7 @@ REGISTRY: tuple[BaseCheck, ...] = (
     NewCategory(),
     StuckValue(),
     MisdatedRows(),
+    BadRecords(),
     DuplicateIds(),
     NullIds(),
     UnusablePredictions(),

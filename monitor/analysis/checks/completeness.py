@@ -125,3 +125,19 @@ class NullIds(CountedShare):
     def number(self, question: Question) -> int:
         """How many there are."""
         return question.counts.null_ids
+
+
+class BadRecords(BaseCheck):
+    """Records among the window's rows that could not be read, wholly or in part: a line half written, a row with too many values, a number that is none."""
+
+    name, kind = "bad_records", Kind.QUALITY
+
+    def answers(self, question: Question) -> Iterator[Answer]:
+        """One, of the whole window."""
+        counts = question.counts
+        number = counts.bad_records
+        share = number / (counts.rows + number)
+        text = f"{number} {'record' if number == 1 else 'records'} could not be read ({share:.2%} of the window): {shown(counts.bad_record)}"
+        yield fault(
+            question, self.name, None, float(number), counts.rows, "records that cannot be read", text, certain=number > 0, share=share
+        )  # fmt: skip

@@ -11,7 +11,7 @@ from monitor.domain.text import shown
 
 
 class MisdatedRows(BaseCheck):
-    """Rows of the log that are dated before 1971, or later than it is: no window holds them. Stored and shown; a limit on them may page."""
+    """Rows of the log that have no time, are dated before 1971, or later than it is: no window holds them. Stored and shown; a limit on them may page."""
 
     name, kind = "misdated_rows", Kind.QUALITY
 
@@ -25,7 +25,7 @@ class MisdatedRows(BaseCheck):
             Finding(
                 self.name, value=float(number), kind=self.kind, rows=question.counts.rows, cause="wrong times", origin="pipeline" if number else "",
                 verdict=Verdict.CHANGED if number else Verdict.FINE, severity=Severity.INFO,
-                explanation=f"{number} rows of the log are dated before 1971 or later than it is, such as {shown(question.counts.misdated_example)}: "
+                explanation=f"{number} rows of the log have no time, or are dated before 1971 or later than it is, such as {shown(question.counts.misdated_example)}: "
                 "no window holds them",
             )
         )  # fmt: skip

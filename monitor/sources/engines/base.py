@@ -106,23 +106,13 @@ class Engine(ABC):
         """How many rows a place has, where that is known without reading it; else 0."""
         return 0
 
+    def bad_records(self, _place: Place, _time: str) -> list[tuple[Any, str]]:
+        """What of a place could not be read: the time of the row beside it, as the column of that name has it (in seconds since 1970 where there is none), and what it is."""
+        return []
+
     def plain_files(self, _place: Place) -> list[str]:
         """The Parquet files of a place, where it is such files on this machine; else none."""
         return []
-
-
-def times_of_json(table: Any, name: str, place: Place) -> Any:
-    """JSON knows no times: a column of ISO text that the engine has left as text is one, if every value is."""
-    if (
-        place.path is None
-        or not any(kind in place.path for kind in (".json", ".ndjson"))
-        or name not in table.columns
-        or not table[name].type().is_string()
-    ):
-        return table
-    times = table[name].try_cast("timestamp(6)")
-    strangers = table.filter(table[name].notnull() & times.isnull()).count().execute()
-    return table if strangers else table.mutate(**{name: times})
 
 
 def first_line(error: Exception) -> str:

@@ -9,29 +9,29 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import ibis
+import numpy as np
 import pandas as pd
 
 from monitor.errors import DataError
 from monitor.sources import files
-from monitor.sources.engines.base import Engine, Within, times_of_json
+from monitor.sources.engines.base import Engine, Within, first_line
+from monitor.sources.records.kept import BadRecords, kept, refuse_nothing, times_beside
 from monitor.sources.spec import Place
 
 _MEMORY = "1GB"
 _MOST_TABLES = _MOST_STATEMENTS = 100
-_MOST_FILES = 20_000
 _own = threading.local()
-# Tables by connection, path and query, each with its connection and what the files looked like.
-_opened: dict[tuple[int, str, str | None], tuple[Any, str, Any]] = {}
+# Files by connection and place, and queries of them.
+_opened: dict[tuple[int, Place], _Opened] = {}
+_queries: dict[tuple[int, Place], tuple[_Opened, Any]] = {}
 atexit.register(_opened.clear)  # DuckDB complains of what outlives it
-# By file, size and time of writing, the columns of a CSV file whose dates are guessed.
-_dates: dict[tuple[str, int, int], set[str]] = {}
+atexit.register(_queries.clear)
 # Statements by what they do: to make one takes longer than to read a small window.
 _statements: dict[Hashable, str] = {}
 
@@ -57,26 +57,30 @@ class DuckDB(Engine):
 
         Files that look as they did when this connection opened them last are not opened again.
         """
+        opened = self._opened(place)
+        if place.query is None:
+            return opened.table
+        key = (id(self.connection), place)
+        if key not in _queries or _queries[key][0] is not opened:
+            if len(_queries) >= _MOST_TABLES:
+                _queries.clear()
+            _queries[key] = (opened, _queried(self.connection, opened.table, place.query, place.shown))
+        return _queries[key][1]
+
+    def _opened(self, place: Place) -> _Opened:
         assert place.path is not None
-        connection, key = self.connection, (id(self.connection), place.path, place.query)
-        mark = files.fingerprint(place.path, place.shown)
-        opened_by, seen, table = _opened.get(key, (None, "", None))
-        if opened_by is not connection or seen != mark:
-            table = _open(connection, place.path, place.shown)
-            if place.query is not None:
-                table = _queried(connection, table, place.query, place.shown)
+        key, mark = (id(self.connection), replace(place, query=None)), files.fingerprint(place.path, place.shown)
+        known = _opened.get(key)
+        there = known is not None and all(os.path.exists(file) for file in known.kept)
+        if known is None or not there or known.connection is not self.connection or known.mark != mark:
             if len(_opened) >= _MOST_TABLES:
                 _opened.clear()
-            _opened[key] = (connection, mark, table)
-        return table
+            known = _opened[key] = _open(self.connection, place, mark)
+        return known
 
     def serves(self, other: Place) -> bool:
         """All files of this machine."""
         return other.own_path is not None
-
-    def with_time(self, table: Any, name: str, place: Place) -> Any:
-        """Times of JSON are text."""
-        return times_of_json(table, name, place)
 
     def frame(self, what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
         """The rows of an expression, by a statement that is made once."""
@@ -92,14 +96,18 @@ class DuckDB(Engine):
 
     def rows_by_statistics(self, place: Place) -> int:
         """By the footers of Parquet files."""
-        return 0 if place.query is not None else files.rows_of(place.path or "", place.shown)
+        return sum(files.rows_of(file) for file in self.plain_files(place))
 
     def plain_files(self, place: Place) -> list[str]:
-        """Those of a path, where they are Parquet."""
-        if place.query is not None:
-            return []
-        found = files.find_files(place.path or "", place.shown)
-        return found if files.format_of(found[0]) == "parquet" else []
+        """Those of a path that are Parquet, and what others are kept as."""
+        return [] if place.query is not None else list(self._opened(place).files)
+
+    def bad_records(self, place: Place, time: str) -> list[tuple[Any, str]]:
+        """What of the files could not be read, with the time of the row next to it."""
+        found: list[tuple[Any, str]] = []
+        for each in self._opened(place).bad:
+            found += zip(times_beside(each, time), each.said, strict=True)
+        return found
 
 
 def _statement(key: Hashable, expression: Callable[[Within], Any], within: Within) -> str:
@@ -112,52 +120,58 @@ def _statement(key: Hashable, expression: Callable[[Within], Any], within: Withi
     return _statements[key]
 
 
-def _open(connection: Any, path: str, shown: str) -> Any:
-    found = files.find_files(path, shown)
-    kind = files.format_of(found[0])
-    others = {file for file in found if files.format_of(file) != kind}
-    if others:
-        raise DataError(f"{shown} holds files of different formats: {found[0]} and {sorted(others)[0]}")
-    files.refuse_case_twins(found[0], kind, shown)
-    partitioned = any("=" in part for part in Path(found[0]).parts)
-    read = {"parquet": connection.read_parquet, "csv": connection.read_csv}.get(kind or "", connection.read_json)
-    guessed = _guessed_dates(connection, found) if kind == "csv" else set()
-    if guessed:
-        read = partial(read, types=dict.fromkeys(sorted(guessed), "string"))
+@dataclass(frozen=True)
+class _Opened:
+    """Files as a table. mark: what they looked like. files: those of Parquet, as they are or as they were kept (`kept`). bad: what could not be read."""
+
+    connection: Any
+    mark: str
+    table: Any
+    files: tuple[str, ...]
+    bad: tuple[BadRecords, ...]
+    kept: tuple[str, ...] = ()
+
+
+def _open(connection: Any, place: Place, mark: str) -> _Opened:
+    assert place.path is not None
+    found = files.find_files(place.path, place.shown)
+    of_parquet = [file for file in found if files.is_parquet(file)]
     # Named by the path, so that statements which were made for it before still serve.
-    name = f"at_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
-    try:
-        return _read(connection, partial(read, found, union_by_name=True, hive_partitioning=partitioned), name)
-    except Exception as error:
-        raise DataError(f"{shown} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
+    name = f"at_{hashlib.sha256(repr((place.path, place.read)).encode()).hexdigest()[:16]}"
+    if of_parquet and place.read.format is None:
+        if len(of_parquet) < len(found):
+            other = next(file for file in found if file not in of_parquet)
+            raise DataError(f"{place.shown} holds files of different formats: {of_parquet[0]} and {other}")
+        return _open_parquet(connection, found, place, name, mark)
+    known = kept(place.path, found, place.read, place.shown)
+    refuse_nothing(known, place.shown)
+    files.refuse_case_twins(known.columns, place.shown)
+    columns = ", ".join(
+        _quoted(each) if kind is not None else f"CAST(NULL AS VARCHAR) AS {_quoted(each)}"
+        for each, kind in known.columns.items()
+    )
+    listed = ", ".join("'{}'".format(each.replace("'", "''")) for each in known.pieces)
+    asked = f"SELECT {columns} FROM read_parquet([{listed}], union_by_name=true)"  # noqa: S608 - names of columns and files
+    connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {asked}")
+    return _Opened(connection, mark, connection.table(name), known.pieces, known.bad, known.pieces)
 
 
-def _guessed_dates(connection: Any, csv_files: list[str]) -> set[str]:
-    """The columns whose dates DuckDB reads by a format that it has guessed, with the day or the month first.
-
-    It guesses file by file: 01/05 would be in May here, and 01/13 in January there. Such columns are left as text, until somebody says how they are written.
-    """
-    found: set[str] = set()
-    for file in csv_files:
-        known = os.stat(file)
-        key = file, known.st_size, known.st_mtime_ns
-        if key not in _dates:
-            if len(_dates) >= _MOST_FILES:
-                _dates.clear()
-            _dates[key] = _guessed_dates_of(connection, file)
-        found |= _dates[key]
-    return found
-
-
-def _guessed_dates_of(connection: Any, file: str) -> set[str]:
-    try:
-        asked = connection.con.execute("SELECT DateFormat, TimestampFormat, Columns FROM sniff_csv(?)", [file])
-        days, times, columns = asked.fetchall()[0]
-    except duckdb.Error:
-        return set()  # reading it will say what is wrong
-    formats = {"DATE": days, "TIMESTAMP": times}
-    guessed = {kind for kind, form in formats.items() if form is not None and not form.startswith("%Y")}
-    return {column["name"] for column in columns if column["type"] in guessed}
+def _open_parquet(connection: Any, found: list[str], place: Place, name: str, mark: str) -> _Opened:
+    """Parquet files as they are; those that are torn are left out and counted."""
+    partitioned = any("=" in part for part in Path(found[0]).parts)
+    bad: list[BadRecords] = []
+    while True:
+        files.refuse_case_twins(files.parquet_names(found[0]), place.shown)
+        read = partial(connection.read_parquet, found, union_by_name=True, hive_partitioning=partitioned)
+        try:
+            return _Opened(connection, mark, _read(connection, read, name), tuple(found), tuple(bad))
+        except Exception as error:
+            torn = {file: why for file in found if (why := files.torn(file)) is not None}
+            bad += [BadRecords("", np.zeros(1, np.int64), [why], os.path.getmtime(file)) for file, why in torn.items()]
+            found = [file for file in found if file not in torn]
+            if not torn or not found:
+                why = first_line(error) if not bad else bad[0].said[0]
+                raise DataError(f"{place.shown} cannot be read as parquet: {why}") from None
 
 
 def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:
@@ -181,8 +195,12 @@ def _read(connection: Any, read: Callable[..., Any], name: str) -> Any:
     unknown = [each for each, column in table.schema().items() if "TIMESTAMPTZ_NS" in str(column)]
     if unknown:
         read(table_name=f"{name}_ns")
-        quoted = ['"{}"'.format(each.replace('"', '""')) for each in unknown]
+        quoted = [_quoted(each) for each in unknown]
         cut = ", ".join(f"CAST({each} AS TIMESTAMPTZ) AS {each}" for each in quoted)
         connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * REPLACE ({cut}) FROM {name}_ns")  # noqa: S608 - names of columns
         table = connection.table(name)
     return table
+
+
+def _quoted(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))

@@ -13,7 +13,7 @@ import pyarrow.fs
 import pyarrow.parquet as parquet
 
 from monitor.errors import DataError, SourceUnreachableError, UsageError
-from monitor.sources.engines.base import Engine, Within, times_of_json
+from monitor.sources.engines.base import Engine, Within
 from monitor.sources.files import format_of
 from monitor.sources.spec import Place
 
@@ -69,7 +69,7 @@ class Spark(Engine):
 
     def with_time(self, table: Any, name: str, place: Place) -> Any:
         """Times of JSON are text."""
-        return times_of_json(table, name, place)
+        return _times_of_json(table, name, place)
 
     def frame(self, _what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
         """The rows of an expression, by way of Arrow."""
@@ -111,3 +111,17 @@ def _nanoseconds(frame: Any) -> dict[str, bool]:
         for field in schema
         if field.name in longs and pa.types.is_timestamp(field.type)
     }
+
+
+def _times_of_json(table: Any, name: str, place: Place) -> Any:
+    """JSON knows no times: a column of ISO text that the engine has left as text is one, if every value is."""
+    if (
+        place.path is None
+        or not any(kind in place.path for kind in (".json", ".ndjson"))
+        or name not in table.columns
+        or not table[name].type().is_string()
+    ):
+        return table
+    times = table[name].try_cast("timestamp(6)")
+    strangers = table.filter(table[name].notnull() & times.isnull()).count().execute()
+    return table if strangers else table.mutate(**{name: times})

@@ -1,0 +1,342 @@
+"""The types of a source's columns: decided once, from the records that are read first, and kept to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import duckdb
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.sources.spec import ReadSpec
+
+
+class Kind(StrEnum):
+    """What a column holds. zoned: times with a zone."""
+
+    BOOLEAN = "boolean"
+    WHOLE = "whole"
+    NUMBER = "number"
+    TIME = "time"
+    ZONED = "zoned"
+    DATE = "date"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a column is read. form: of times that are not written by ISO 8601."""
+
+    kind: Kind
+    form: str = ""
+
+
+# Words for a value that is missing, in columns that hold no text otherwise.
+ABSENT = ("", "na", "n/a", "nan", "null", "none", "?", "-")
+# A column is of a type if so many of its values are; the others are bad values. Only of words for true and false in CSV files all must be.
+_ENOUGH = 0.95
+_MOST_DIGITS = 9007199254740992  # beyond it floats lose digits
+_MOST_COLUMNS = 2_000
+_WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"
+_NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Infinity)$"
+_DAY, _CLOCK, _ZONE = r"\d{4}-\d\d-\d\d", r"[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?", r" ?(Z|[+-]\d\d(:?\d\d)?)"
+_ISO = {Kind.DATE: f"^{_DAY}$", Kind.TIME: f"^{_DAY}({_CLOCK})?$", Kind.ZONED: f"^{_DAY}{_CLOCK}{_ZONE}$"}
+_SECONDS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+# Numbers of seconds between the years 2000 and 2040.
+_FIRST_S, _LAST_S = 946_684_800, 2_208_988_800
+_TYPES = {
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.WHOLE: pa.int64(),
+    Kind.NUMBER: pa.float64(),
+    Kind.TIME: pa.timestamp("us"),
+    Kind.ZONED: pa.timestamp("us", "UTC"),
+    Kind.DATE: pa.date32(),
+    Kind.TEXT: pa.string(),
+}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A column as it was decided. values: of shape (rows,), null where a value was missing or cannot be read; unfit: the rows of those that cannot."""
+
+    values: pa.Array
+    unfit: np.ndarray
+
+
+def decide(values: pa.Array | list[Any], read: ReadSpec) -> Decision | None:
+    """How a column is read, by the values that are there; None if there are none. values: text of a CSV file, or what JSON holds."""
+    if isinstance(values, list):
+        there = [value for value in values if value is not None]
+        if not there:
+            return None
+        return _of_values(there, read)
+    text = _stripped(values)
+    there = text.filter(pc.invert(pc.fill_null(_is_absent(text, read), True)))
+    if not len(there):
+        return None if not len(_present(values, read)) else Decision(Kind.TEXT)
+    found = _of_text(there, read)
+    if found is not None:
+        return found
+    share = {kind: _share(_fits_number(_undressed(there, read), kind)) for kind in (Kind.WHOLE, Kind.NUMBER)}
+    if _share(_fits_boolean(there)) == 1:
+        return Decision(Kind.BOOLEAN)
+    if share[Kind.NUMBER] < _ENOUGH:
+        return Decision(Kind.TEXT)
+    return Decision(Kind.WHOLE if share[Kind.WHOLE] == share[Kind.NUMBER] else Kind.NUMBER)
+
+
+def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> Typed:
+    """A column as it was decided; whole numbers among which are others become numbers."""
+    if isinstance(values, list):
+        return _typed_values(values, decision, read)
+    if decision.kind == Kind.TEXT:
+        absent = _is_in(values, ("", *read.na))
+        return Typed(pc.if_else(absent, None, values), np.zeros(0, np.int64))
+    text = _stripped(values)
+    there = pc.invert(pc.fill_null(_is_absent(text, read), True))
+    text = pc.if_else(there, text, None)
+    if decision.kind == Kind.BOOLEAN:
+        lower = pc.utf8_lower(text)
+        return _with_unfit(pc.if_else(_fits_boolean(text), pc.equal(lower, "true"), None), text)
+    if decision.kind in (Kind.WHOLE, Kind.NUMBER):
+        return _numbers(_undressed(text, read), decision.kind)
+    return _with_unfit(_times(text, decision), text)
+
+
+def json_text(value: Any) -> str:
+    """A value of JSON as text."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def opened(records: Sequence[dict[str, Any]], names: dict[str, None]) -> dict[str, list[Any]]:
+    """The values of records by column, of shape (records,). What lies in an object, or in text that is one, has a column of its own: `inputs.amount`;
+    numbers in a list of always the same length as `scores.0`, …. names: the columns that are known, to which new ones are added; beyond 2,000 none is.
+    """
+    found: dict[str, list[Any]] = {}
+    for place, record in enumerate(records):
+        for name, value in _leaves(record):
+            column = found.get(name)
+            if column is None:
+                if name not in names:
+                    if len(names) >= _MOST_COLUMNS:
+                        continue
+                    names[name] = None
+                column = found[name] = []
+            column.extend([None] * (place - len(column)))
+            if len(column) == place:
+                column.append(value)
+    for column in found.values():
+        column.extend([None] * (len(records) - len(column)))
+    return found
+
+
+def _leaves(record: dict[str, Any]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in record.items():
+        if isinstance(value, str) and value[:1] == "{" and value[-1:] == "}":
+            value = object_in(value)
+        if isinstance(value, dict) and value:
+            found += [(f"{name}.{part}", inner) for part, inner in value.items()]
+        elif isinstance(value, list) and 1 < len(value) <= 100 and all(_is_number(each) for each in value):
+            found += [(f"{name}.{place}", each) for place, each in enumerate(value)]
+        else:
+            found.append((name, value))
+    return found
+
+
+def object_in(text: str) -> Any:
+    """What a text of JSON holds; the text itself where it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _of_text(there: pa.Array, read: ReadSpec) -> Decision | None:
+    """How text that is there is read as times; None if it holds none."""
+    for form in read.date_format:
+        if _share(pc.is_valid(_parsed(there, form))) >= _ENOUGH:
+            return Decision(Kind.ZONED if form in _SECONDS or "%z" in form else Kind.TIME, form)
+    for kind, form in _ISO.items():
+        if _share(pc.match_substring_regex(there, form)) >= _ENOUGH:
+            return Decision(kind)
+    return None
+
+
+def _of_values(there: list[Any], read: ReadSpec) -> Decision:
+    texts = [value for value in there if isinstance(value, str)]
+    numbers = [value for value in there if _is_number(value)]
+    if len(numbers) >= _ENOUGH * len(there):
+        for form in read.date_format:
+            parsed = _epoch(pa.array(map(float, numbers)), form) if form in _SECONDS else None
+            if parsed is not None and _share(pc.is_valid(parsed)) >= _ENOUGH:
+                return Decision(Kind.ZONED, form)
+        if any(isinstance(value, float) for value in numbers):
+            return Decision(Kind.NUMBER)
+        return Decision(Kind.WHOLE if all(-(2**63) <= value < 2**63 for value in numbers) else Kind.TEXT)
+    if sum(isinstance(value, bool) for value in there) >= _ENOUGH * len(there):
+        return Decision(Kind.BOOLEAN)
+    if len(texts) >= _ENOUGH * len(there):
+        return _of_text(_stripped(pa.array(texts, pa.string())), read) or Decision(Kind.TEXT)
+    return Decision(Kind.TEXT)
+
+
+def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> Typed:
+    kind = decision.kind
+    if kind == Kind.TEXT:
+        return Typed(
+            pa.array([None if each is None else json_text(each) for each in values], pa.string()), np.zeros(0, np.int64)
+        )
+    if kind in (Kind.TIME, Kind.ZONED, Kind.DATE):
+        if decision.form in _SECONDS:
+            numbers = pa.array([float(each) if _is_number(each) else _number_in(each) for each in values], pa.float64())
+            return _with_unfit(
+                _epoch(numbers, decision.form), pa.array([None if each is None else "" for each in values])
+            )
+        text = pa.array([None if each is None else json_text(each) for each in values], pa.string())
+        return typed(text, decision, read)
+    fits: Callable[[Any], bool] = (lambda each: isinstance(each, bool)) if kind == Kind.BOOLEAN else _is_number
+    absent = {*ABSENT, *read.na}
+    unfit = [
+        place
+        for place, each in enumerate(values)
+        if each is not None and not fits(each) and not (isinstance(each, str) and each.strip().lower() in absent)
+    ]
+    kept = [each if fits(each) else None for each in values]
+    if kind == Kind.WHOLE:
+        if all(each is None or (isinstance(each, int) and -(2**63) <= each < 2**63) for each in kept):
+            return Typed(pa.array(kept, pa.int64()), np.array(unfit, np.int64))
+        kind = Kind.NUMBER
+    if kind == Kind.NUMBER:
+        kept = [None if each is None else float(each) for each in kept]
+    return Typed(pa.array(kept, _TYPES[kind]), np.array(unfit, np.int64))
+
+
+def _number_in(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _stripped(values: pa.Array) -> pa.Array:
+    return pc.utf8_trim_whitespace(values)
+
+
+def _present(values: pa.Array, read: ReadSpec) -> pa.Array:
+    return values.filter(pc.invert(pc.fill_null(_is_in(values, ("", *read.na)), True)))
+
+
+def _is_in(values: pa.Array, words: Sequence[str]) -> pa.Array:
+    return pc.is_in(values, value_set=pa.array(words, pa.string()))
+
+
+def _is_absent(text: pa.Array, read: ReadSpec) -> pa.Array:
+    """Which values are missing by their words; null stays null."""
+    words = [*ABSENT, *(word.lower() for word in read.na)]
+    return pc.if_else(pc.is_valid(text), _is_in(pc.utf8_lower(text), words), None)
+
+
+def _share(fits: pa.Array) -> float:
+    """The share of values that are true; of no values 0."""
+    return float(pc.mean(pc.cast(pc.fill_null(fits, False), pa.int8())).as_py() or 0.0)
+
+
+def _fits_boolean(text: pa.Array) -> pa.Array:
+    return pc.fill_null(_is_in(pc.utf8_lower(text), ("true", "false")), False)
+
+
+def _undressed(text: pa.Array, read: ReadSpec) -> pa.Array:
+    """Numbers without currency, per cent and what stands between thousands, with a decimal point."""
+    text = pc.replace_substring_regex(text, r"^([+-]?)[$€£]\s*", r"\1")
+    text = pc.replace_substring_regex(text, r"\s*[%€$£]$", "")
+    if read.thousands:
+        mark = re.escape(read.thousands)
+        grouped = pc.match_substring_regex(text, rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+([^\d]\d*)?$")
+        text = pc.if_else(grouped, pc.replace_substring(text, read.thousands, ""), text)
+    if read.decimal and read.decimal != ".":
+        text = pc.if_else(pc.match_substring(text, "."), text, pc.replace_substring(text, read.decimal, "."))
+    return text
+
+
+def _fits_number(text: pa.Array, kind: Kind) -> pa.Array:
+    return pc.match_substring_regex(text, _WHOLE if kind == Kind.WHOLE else _NUMBER)
+
+
+def _numbers(text: pa.Array, kind: Kind) -> Typed:
+    fits = pc.fill_null(_fits_number(text, Kind.NUMBER), False)
+    whole = pc.fill_null(_fits_number(text, Kind.WHOLE), False)
+    target = pa.int64() if kind == Kind.WHOLE and pc.all(pc.equal(fits, whole)).as_py() is not False else pa.float64()
+    return _with_unfit(pc.cast(pc.if_else(fits, text, None), target), text)
+
+
+def _times(text: pa.Array, decision: Decision) -> pa.Array:
+    if decision.form:
+        return _parsed(text, decision.form)
+    fits = pc.fill_null(pc.match_substring_regex(text, _ISO[decision.kind]), False)
+    text = pc.if_else(fits, text, None)
+    target = _TYPES[decision.kind]
+    if decision.kind != Kind.DATE:
+        text = pc.replace_substring_regex(text, r"(:\d\d)[.,](\d{1,6})\d*", r"\1.\2")
+        text = pc.replace_substring(text, " Z", "Z")
+        text = pc.replace_substring_regex(text, r"(\d) ([+-])", r"\1\2")
+    try:
+        return pc.cast(text, target)
+    except pa.ArrowInvalid:  # a day that does not exist, such as 30 February
+        moments = pd.to_datetime(
+            pd.Series(text.to_pylist(), dtype=object),
+            format="ISO8601",
+            errors="coerce",
+            utc=decision.kind == Kind.ZONED,
+        )
+        return pc.cast(
+            pa.array(
+                moments.astype("datetime64[us, UTC]" if decision.kind == Kind.ZONED else "datetime64[us]"),
+                from_pandas=True,
+            ),
+            target,
+        )
+
+
+def _parsed(text: pa.Array, form: str) -> pa.Array:
+    """Text read by a format; null where it does not fit."""
+    if form in _SECONDS:
+        fits = pc.fill_null(pc.match_substring_regex(text, _NUMBER), False)
+        return _epoch(pc.cast(pc.if_else(fits, text, None), pa.float64()), form)
+    with duckdb.connect() as connection:
+        connection.register("column", pa.table({"text": text}))
+        connection.execute("SET TimeZone = 'UTC'")
+        target = "TIMESTAMPTZ" if "%z" in form else "TIMESTAMP"
+        asked = f'SELECT CAST(try_strptime(text, $form) AS {target}) AS moment FROM "column"'  # noqa: S608 - one of two words
+        found = connection.sql(asked, params={"form": form}).to_arrow_table()
+    return pc.cast(found.column("moment").combine_chunks(), _TYPES[Kind.ZONED if "%z" in form else Kind.TIME])
+
+
+def _epoch(numbers: pa.Array, form: str) -> pa.Array:
+    """Numbers since 1970 as times; null where that is not between 2000 and 2040."""
+    scale = _SECONDS[form]
+    values = numbers.to_numpy(zero_copy_only=False)
+    inside = (values >= _FIRST_S * scale) & (values <= _LAST_S * scale)
+    micro = np.where(inside, np.round(np.where(inside, values, 0) / scale * 1e6), 0).astype("int64")
+    return pa.array(micro, pa.int64(), mask=~inside).cast(pa.timestamp("us", "UTC"))
+
+
+def _with_unfit(values: pa.Array, text: pa.Array) -> Typed:
+    """Values with the rows in which there was text, and none of it could be read."""
+    unfit = pc.and_(pc.is_valid(text), pc.is_null(values))
+    return Typed(_one(values), np.flatnonzero(_one(unfit).to_numpy(zero_copy_only=False)))
+
+
+def _one(values: Any) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

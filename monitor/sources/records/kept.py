@@ -1,0 +1,514 @@
+"""Files of records kept as Parquet beside the cache: each read once, what is appended alone, and what cannot be read counted with its place.
+
+A folder a source, with a manifest that is replaced as a whole. Pieces are never changed: a file that is another one now, or is gone, takes the pieces that hold rows of it along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from monitor.cache_folder import cache_folder
+from monitor.errors import DataError
+from monitor.sources.files import SETTLED_S, is_parquet
+from monitor.sources.formats import format_named
+from monitor.sources.formats.base import Format, UnreadableRecord
+from monitor.sources.records import columns as typing
+from monitor.sources.records.columns import Decision, Kind
+from monitor.sources.records.text import Bad, Batch, Dialect, batches, dialect_of, masked
+from monitor.sources.spec import ReadSpec
+
+_VERSION = 1
+# Rows of a piece; smaller ones that follow each other are put together, so many at a time.
+_PIECE_ROWS, _FEW_ROWS, _TOGETHER = 500_000, 50_000, 16
+# Of smaller files many share a piece, each larger one has its own.
+_SMALL_BYTES = 2_000_000
+# Pieces that are not needed any more are left to those who may still read them.
+_GRACE_S = 3600.0
+_MOST_BYTES = 20 * 2**30
+_COMPARED = 4096
+
+
+@dataclass
+class _File:
+    """What has been read of a file. end: in bytes, None where reading cannot go on there. header: of CSV. tail: what its last line without an end was taken for."""
+
+    size: int
+    mtime_ns: int
+    end: int | None = None
+    lines: int = 0
+    header: list[str] = field(default_factory=list)
+    head: str = ""
+    last: str = ""
+    waits: bool = False
+    tail: dict[str, Any] | None = None
+
+
+@dataclass
+class _Piece:
+    """Rows of some files. bad: how many records between them could not be read, whose places are in a file beside it."""
+
+    name: str
+    rows: int
+    files: list[str]
+    bad: int = 0
+
+
+@dataclass
+class _Manifest:
+    columns: dict[str, None] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    dialect: Dialect | None = None
+    files: dict[str, _File] = field(default_factory=dict)
+    pieces: list[_Piece] = field(default_factory=list)
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class BadRecords:
+    """The records of a piece that could not be read. rows: those of the piece that they are next to, or whose value it is; shape (records,). piece: '' where it has no row; seen: when they were, then, in seconds since 1970."""
+
+    piece: str
+    rows: np.ndarray
+    said: list[str]
+    seen: float = 0.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A source's files as Parquet. columns: all that were ever seen, in their order, with the types of those that hold something."""
+
+    pieces: tuple[str, ...]
+    columns: dict[str, Kind | None]
+    bad: tuple[BadRecords, ...]
+
+
+def kept(path: str, files: list[str], read: ReadSpec, shown: str) -> Kept:
+    """The files as they are now, as Parquet. Raises DataError where none of them can be read."""
+    folder = _folder(path, read)
+    with _locked(folder):
+        manifest = _load(folder)
+        _forget(manifest, files)
+        new = [file for file in files if _is_new(manifest, file)]
+        if new:
+            _Reader(folder, manifest, read, shown).read(new)
+            _put_together(folder, manifest)
+            _save(folder, manifest)
+            _sweep(folder, manifest)
+        os.utime(folder / "manifest.json") if (folder / "manifest.json").exists() else _save(folder, manifest)
+    return _kept(folder, manifest)
+
+
+def _folder(path: str, read: ReadSpec) -> Path:
+    name = hashlib.sha256(json.dumps([_VERSION, path, asdict(read)]).encode()).hexdigest()[:24]
+    folder = cache_folder() / "logs" / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _load(folder: Path) -> _Manifest:
+    try:
+        known = json.loads((folder / "manifest.json").read_text())
+        manifest = _Manifest(
+            dict.fromkeys(known["columns"]),
+            {name: Decision(Kind(kind), form) for name, (kind, form) in known["decisions"].items()},
+            Dialect(**known["dialect"]) if known["dialect"] else None,
+            {name: _File(**each) for name, each in known["files"].items()},
+            [_Piece(**each) for each in known["pieces"]],
+            known["number"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Manifest()
+    return manifest if all((folder / each.name).exists() for each in manifest.pieces) else _Manifest()
+
+
+def _save(folder: Path, manifest: _Manifest) -> None:
+    known = {
+        "columns": list(manifest.columns),
+        "decisions": {name: (each.kind.value, each.form) for name, each in manifest.decisions.items()},
+        "dialect": manifest.dialect and asdict(manifest.dialect),
+        "files": {name: asdict(each) for name, each in manifest.files.items()},
+        "pieces": [asdict(each) for each in manifest.pieces],
+        "number": manifest.number,
+    }
+    whole = folder / f"manifest.json.{os.getpid()}"
+    whole.write_text(json.dumps(known))
+    whole.replace(folder / "manifest.json")
+
+
+def _is_new(manifest: _Manifest, file: str) -> bool:
+    known, stat = manifest.files.get(file), os.stat(file)
+    if known is None or (known.size, known.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+        return True
+    return known.waits and time.time() - stat.st_mtime > SETTLED_S
+
+
+def _forget(manifest: _Manifest, files: list[str]) -> None:
+    """Take out the files that are gone, that are not what they were with more at their end, or that were not read to it, and all pieces that hold rows of them."""
+    present = set(files)
+    gone = {file for file, known in manifest.files.items() if file not in present or not _goes_on(file, known)}
+    gone |= {file for piece in manifest.pieces for file in piece.files if file not in manifest.files}
+    while True:
+        touched = {file for piece in manifest.pieces if gone & set(piece.files) for file in piece.files}
+        if touched <= gone:
+            break
+        gone |= touched
+    manifest.pieces = [piece for piece in manifest.pieces if not gone & set(piece.files)]
+    for file in gone:
+        manifest.files.pop(file, None)
+
+
+def _goes_on(file: str, known: _File) -> bool:
+    stat = os.stat(file)
+    if (stat.st_size, stat.st_mtime_ns) == (known.size, known.mtime_ns):
+        return True
+    return known.end is not None and stat.st_size >= known.end and _marks(file, known.end) == (known.head, known.last)
+
+
+def _marks(file: str, end: int) -> tuple[str, str]:
+    """What a file begins with, and what comes before `end`, as hashes."""
+    with open(file, "rb") as opened:
+        head = opened.read(min(_COMPARED, end))
+        opened.seek(max(end - _COMPARED, 0))
+        last = opened.read(min(_COMPARED, end))
+    return hashlib.sha256(head).hexdigest()[:16], hashlib.sha256(last).hexdigest()[:16]
+
+
+class _Reader:
+    """Reads files into pieces."""
+
+    def __init__(self, folder: Path, manifest: _Manifest, read: ReadSpec, shown: str) -> None:
+        self._folder, self._manifest, self._read_spec, self._shown = folder, manifest, read, shown
+        self._format: Format | None = None if read.format is None else format_named(read.format)
+        self._tables: list[pa.Table] = []
+        self._bad: list[tuple[int, str]] = []
+        self._rows = 0
+        self._files: dict[str, _File] = {}
+
+    def read(self, files: list[str]) -> None:
+        """Read what is new of some files; the manifest is saved with each piece."""
+        for file in files:
+            is_small = os.stat(file).st_size < _SMALL_BYTES
+            if not is_small:
+                self._flush()
+            self._read_file(file)
+            if not is_small or self._rows >= _PIECE_ROWS:
+                self._flush()
+        self._flush()
+
+    def _read_file(self, file: str) -> None:
+        stat, manifest = os.stat(file), self._manifest
+        known = manifest.files.get(file) or _File(0, 0, end=0)
+        state = _File(stat.st_size, stat.st_mtime_ns, known.end or 0, known.lines, list(known.header))
+        self._files[file] = state
+        if is_parquet(file):
+            self._parquet(file, state)
+            return
+        dialect = manifest.dialect or dialect_of(file, self._read_spec)
+        if dialect is None:
+            if stat.st_size and not _is_blank(file):
+                self._bad.append((self._rows, f"{_named(file)}: the file cannot be unpacked"))
+            state.end = 0
+            return
+        manifest.dialect = dialect
+        settled = time.time() - stat.st_mtime > SETTLED_S
+        last: Batch | None = None
+        for batch in batches(file, dialect, self._read_spec, state.end or 0, state.lines, state.header):
+            if batch.is_tail and dialect.kind == "csv" and not settled:
+                state.waits = True
+                break
+            if batch.is_tail and batch.bad and batch.end is not None:
+                state.waits = not settled
+                state.tail = {"said": _said(file, batch.bad[-1])} if settled else None
+                break
+            last = batch
+            self._take(file, batch)
+            state.end, state.lines = batch.end, batch.lines
+            if self._rows >= _PIECE_ROWS:
+                self._flush(within=file)
+        state.end = state.end if last is None else last.end
+        state.lines = state.lines if last is None else last.lines
+        if state.end:
+            state.head, state.last = _marks(file, state.end)
+
+    def _parquet(self, file: str, state: _File) -> None:
+        state.end = None
+        try:
+            for part in parquet.ParquetFile(file).iter_batches(20_000):
+                self._take(file, Batch(records=_plain(part)))
+        except (OSError, pa.ArrowException) as error:
+            why = str(error).splitlines()[0][:80]
+            self._bad.append((self._rows, f"{_named(file)}: the file is no whole Parquet: {why}"))
+
+    def _take(self, file: str, batch: Batch) -> None:
+        bad = [(max(each.row - 1, 0), _said(file, each)) for each in batch.bad]
+        columns: dict[str, Any] = dict(batch.columns)
+        number = len(next(iter(columns.values()))) if columns else len(batch.records)
+        if self._format is not None:
+            records = batch.records or [
+                dict(zip(columns, row, strict=True))
+                for row in zip(*(each.to_pylist() for each in columns.values()), strict=True)
+            ]
+            rows, unread = self._decoded(file, records)
+            bad = sorted(bad + unread)
+            columns, number = typing.opened(rows, self._manifest.columns), len(rows)
+        elif batch.records:
+            columns = typing.opened(batch.records, self._manifest.columns)
+        else:
+            columns = _open_texts(columns, self._manifest.columns)
+        columns |= {name: pa.array([value] * number, pa.string()) for name, value in _of_path(file).items() if number}
+        for name in columns:
+            self._manifest.columns.setdefault(name)
+        typed, unfit = self._typed(file, columns)
+        bad = sorted(bad + unfit)
+        self._bad += [(self._rows + row, said) for row, said in bad]
+        if number:
+            self._tables.append(
+                pa.table(typed) if typed else pa.table({"monitor_nothing": pa.nulls(number, pa.bool_())})
+            )
+            self._rows += number
+
+    def _decoded(self, file: str, records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+        assert self._format is not None
+        rows: list[dict[str, Any]] = []
+        bad = []
+        for record in records:
+            try:
+                rows += self._format.rows(record, self._read_spec)
+            except UnreadableRecord as error:
+                bad.append((max(len(rows) - 1, 0), f"{_named(file)}: {error}"))
+        return rows, bad
+
+    def _typed(self, file: str, columns: dict[str, Any]) -> tuple[dict[str, pa.Array], list[tuple[int, str]]]:
+        found: dict[str, pa.Array] = {}
+        bad = []
+        for name, values in columns.items():
+            decision = self._manifest.decisions.get(name) or typing.decide(values, self._read_spec)
+            if decision is None:
+                continue
+            self._manifest.decisions[name] = decision
+            typed = typing.typed(values, decision, self._read_spec)
+            found[name] = typed.values
+            bad += [
+                (
+                    int(row),
+                    f"{_named(file)}: {masked(typing.json_text(_item(values, row)))!r} in {name} is no {_WORDS[decision.kind]}",
+                )
+                for row in typed.unfit
+            ]
+        return found, bad
+
+    def _flush(self, within: str | None = None) -> None:
+        """Write what has been read as a piece. within: a file of which more follows; where reading could not go on there, it does not count as read yet."""
+        manifest = self._manifest
+        if self._rows or self._bad:
+            manifest.number += 1
+            name = f"{manifest.number:08d}.parquet"
+            table = pa.concat_tables(self._tables, promote_options="permissive") if self._tables else pa.table({})
+            _write(self._folder / name, table, self._bad)
+            manifest.pieces.append(_Piece(name, self._rows, list(self._files), len(self._bad)))
+        for file, state in self._files.items():
+            if file == within and state.end:
+                state.head, state.last = _marks(file, state.end)
+                manifest.files[file] = replace(state)
+            elif file != within:
+                manifest.files[file] = state
+        if self._files:
+            _save(self._folder, manifest)
+        self._files = {} if within is None else {within: self._files[within]}
+        self._tables, self._bad, self._rows = [], [], 0
+
+
+def _open_texts(columns: dict[str, Any], names: dict[str, None]) -> dict[str, Any]:
+    """Columns of text, of which those that hold objects of JSON are opened."""
+    found: dict[str, Any] = {}
+    for name, values in columns.items():
+        first = next((each for each in values.slice(0, 100).to_pylist() if each), "")
+        if first[:1] == "{" and first[-1:] == "}" and isinstance(typing.object_in(first), dict):
+            found |= typing.opened([{name: each or None} for each in values.to_pylist()], names)
+        else:
+            found[name] = values
+    return found
+
+
+def _of_path(file: str) -> dict[str, str | None]:
+    """The columns of a partitioned folder's path."""
+    parts = dict(part.split("=", 1) for part in Path(file).parts[:-1] if "=" in part)
+    return {name: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for name, value in parts.items()}
+
+
+_WORDS = {
+    Kind.BOOLEAN: "true or false",
+    Kind.WHOLE: "number",
+    Kind.NUMBER: "number",
+    Kind.TIME: "time",
+    Kind.ZONED: "time with a zone",
+    Kind.DATE: "date",
+    Kind.TEXT: "text",
+}
+
+
+def _item(values: Any, row: int) -> Any:
+    return values[int(row)] if isinstance(values, list) else values[int(row)].as_py()
+
+
+def _named(file: str) -> str:
+    return Path(file).name
+
+
+def _said(file: str, bad: Bad) -> str:
+    line = f"line {bad.line} of " if bad.line else ""
+    return f"{line}{_named(file)}: {bad.why}" + (f", such as {bad.example!r}" if bad.example else "")
+
+
+def _plain(part: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Rows as JSON would hold them: times as text, bytes as text."""
+    rows: list[dict[str, Any]] = part.to_pylist()
+    return [{name: _plain_value(value) for name, value in row.items()} for row in rows]
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, list) and value and isinstance(value[0], tuple):  # a map
+        return dict(value)
+    if isinstance(value, dict):
+        return {name: _plain_value(each) for name, each in value.items()}
+    if isinstance(value, (str, int, float, bool, list)) or value is None:
+        return value
+    return float(value)
+
+
+def _is_blank(file: str) -> bool:
+    with open(file, "rb") as opened:
+        return not opened.read(_COMPARED).strip(b"\x00\r\n\t ")
+
+
+def _write(path: Path, table: pa.Table, bad: list[tuple[int, str]]) -> None:
+    parquet.write_table(table, path, compression="zstd", row_group_size=100_000)
+    if bad:
+        places = pa.table({"row": pa.array([row for row, _ in bad], pa.int64()), "said": [said for _, said in bad]})
+        parquet.write_table(places, path.with_suffix(".bad"))
+
+
+def _read_bad(path: Path) -> list[tuple[int, str]]:
+    table = parquet.read_table(path.with_suffix(".bad"))
+    return list(zip(table.column("row").to_pylist(), table.column("said").to_pylist(), strict=True))
+
+
+def _put_together(folder: Path, manifest: _Manifest) -> None:
+    """Small pieces of the same files that follow each other become one."""
+    groups = itertools.groupby(manifest.pieces, lambda piece: (piece.rows < _FEW_ROWS, tuple(piece.files[:1])))
+    found: list[_Piece] = []
+    for (is_small, _), group in groups:
+        few = list(group)
+        if not is_small or len(few) < _TOGETHER:
+            found += few
+            continue
+        manifest.number += 1
+        name, bad, rows = f"{manifest.number:08d}.parquet", [], 0
+        for piece in few:
+            if piece.bad:
+                bad += [(rows + row, said) for row, said in _read_bad(folder / piece.name)]
+            rows += piece.rows
+        tables = [parquet.read_table(folder / piece.name) for piece in few if piece.rows]
+        table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+        _write(folder / name, table, bad)
+        files = list(dict.fromkeys(file for piece in few for file in piece.files))
+        found.append(_Piece(name, rows, files, len(bad)))
+    manifest.pieces = found
+
+
+def _sweep(folder: Path, manifest: _Manifest) -> None:
+    """Remove pieces that nobody can be reading any more; and of all sources those that were not asked for longest, where they take too much room."""
+    needed, old = {Path(piece.name).stem for piece in manifest.pieces}, time.time() - _GRACE_S
+    for file in folder.iterdir():
+        if file.suffix in (".parquet", ".bad") and file.stem not in needed and file.stat().st_mtime < old:
+            file.unlink(missing_ok=True)
+    sizes = {
+        each: sum(file.stat().st_size for file in each.iterdir()) for each in folder.parent.iterdir() if each.is_dir()
+    }
+    for each in sorted(sizes, key=lambda known: known.stat().st_mtime):
+        if sum(sizes.values()) <= _MOST_BYTES:
+            break
+        if each != folder:
+            shutil.rmtree(each, ignore_errors=True)
+            sizes[each] = 0
+
+
+def _kept(folder: Path, manifest: _Manifest) -> Kept:
+    bad = []
+    for piece in manifest.pieces:
+        if piece.bad:
+            places = _read_bad(folder / piece.name)
+            rows = np.array([row for row, _ in places], np.int64)
+            name, seen = str(folder / piece.name), (folder / piece.name).stat().st_mtime
+            bad.append(BadRecords(name if piece.rows else "", rows, [said for _, said in places], seen))
+    for file, state in manifest.files.items():
+        if state.tail is not None:
+            own = next((piece for piece in reversed(manifest.pieces) if file in piece.files and piece.rows), None)
+            name, number = ("", 0) if own is None else (str(folder / own.name), own.rows)
+            bad.append(BadRecords(name, np.array([number - 1]), [state.tail["said"]], state.mtime_ns / 1e9))
+    pieces = tuple(str(folder / piece.name) for piece in manifest.pieces if piece.rows)
+    kinds = {name: (manifest.decisions[name].kind if name in manifest.decisions else None) for name in manifest.columns}
+    return Kept(pieces, kinds, tuple(bad))
+
+
+def first_records(files: list[str], read: ReadSpec, number: int = 20) -> list[dict[str, Any]]:
+    """The first records of some of the files, as they are stored, by which a format is recognised."""
+    found: list[dict[str, Any]] = []
+    for file in [*files[:2], *files[-1:]]:
+        with contextlib.suppress(OSError, DataError, pa.ArrowException):
+            if is_parquet(file):
+                found += _plain(next(parquet.ParquetFile(file).iter_batches(number), pa.RecordBatch.from_pylist([])))
+                continue
+            dialect = dialect_of(file, read)
+            batch = None if dialect is None else next(batches(file, dialect, read), None)
+            if batch is not None and batch.columns:
+                names = list(batch.columns)
+                rows = zip(*(each.slice(0, number).to_pylist() for each in batch.columns.values()), strict=True)
+                found += [dict(zip(names, row, strict=True)) for row in rows]
+            elif batch is not None:
+                found += batch.records[:number]
+    return found
+
+
+def times_beside(bad: BadRecords, name: str) -> list[Any]:
+    """The times of the rows that bad records are next to, as a column has them; in seconds since 1970, when they were seen, where no row has one."""
+    if bad.piece and name in parquet.read_schema(bad.piece).names:
+        times = parquet.read_table(bad.piece, columns=[name]).column(name).to_pandas().ffill().bfill()
+        if pd.api.types.is_datetime64_any_dtype(times) and not times.empty:
+            return list(times.iloc[np.clip(bad.rows, 0, len(times) - 1)])
+    return [bad.seen] * len(bad.said)
+
+
+def refuse_nothing(found: Kept, shown: str) -> None:
+    """Raise DataError where files held no record that can be read."""
+    if not found.columns:
+        said = next((each.said[0] for each in found.bad), "they are empty")
+        raise DataError(f"{shown}: none of its files holds a record: {said}")
