@@ -94,7 +94,7 @@ class Freshness(Entry):
 
 # The formats of records; `sources.formats` reads them.
 RecordFormat = Literal[
-    "sagemaker", "sagemaker-labels", "databricks", "azureml", "kserve", "seldon", "vertex", "bentoml"
+    "sagemaker", "sagemaker-labels", "databricks", "azureml", "kserve", "seldon", "vertex", "bentoml", "mlflow"
 ]
 
 

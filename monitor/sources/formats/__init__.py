@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from monitor.sources.formats.azureml import AzureML
 from monitor.sources.formats.base import Format
+from monitor.sources.formats.bentoml import BentoML
+from monitor.sources.formats.databricks import Databricks
+from monitor.sources.formats.kserve import KServe, Seldon
+from monitor.sources.formats.mlflow import MLflow
+from monitor.sources.formats.sagemaker import SageMaker, SageMakerLabels
+from monitor.sources.formats.vertex import Vertex
 
-FORMATS: tuple[Format, ...] = ()
+# The first that recognises a record reads it.
+FORMATS: tuple[Format, ...] = (
+    SageMaker(),
+    SageMakerLabels(),
+    Databricks(),
+    KServe(),
+    AzureML(),
+    Seldon(),
+    Vertex(),
+    MLflow(),
+    BentoML(),
+)
 
 
 def format_named(name: str) -> Format:

@@ -28,7 +28,8 @@ from monitor.cache_folder import cache_folder
 from monitor.errors import DataError
 from monitor.sources.files import SETTLED_S, is_parquet
 from monitor.sources.formats import format_named
-from monitor.sources.formats.base import Format, UnreadableRecord
+from monitor.sources.formats.base import ID, SIDE, Format, UnreadableRecord
+from monitor.sources.formats.payloads import together
 from monitor.sources.records import columns as typing
 from monitor.sources.records.columns import Decision, Kind
 from monitor.sources.records.text import Bad, Batch, Dialect, batches, dialect_of, masked
@@ -39,7 +40,7 @@ _VERSION = 1
 _PIECE_ROWS, _FEW_ROWS, _TOGETHER = 500_000, 50_000, 16
 # Of smaller files many share a piece, each larger one has its own.
 _SMALL_BYTES = 2_000_000
-# Pieces that are not needed any more are left to those who may still read them.
+# Pieces that are not needed any more are left to those who may still read them; half a row is waited for so long.
 _GRACE_S = 3600.0
 _MOST_BYTES = 20 * 2**30
 _COMPARED = 4096
@@ -71,13 +72,25 @@ class _Piece:
 
 
 @dataclass
+class _Half:
+    """Half a row, whose other side has not come. row: what there is of it."""
+
+    side: str
+    file: str
+    row: dict[str, Any]
+
+
+@dataclass
 class _Manifest:
+    """What is known of a source. waiting: halves of rows, by their id."""
+
     columns: dict[str, None] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
     dialect: Dialect | None = None
     files: dict[str, _File] = field(default_factory=dict)
     pieces: list[_Piece] = field(default_factory=list)
     number: int = 0
+    waiting: dict[str, _Half] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,7 @@ def _load(folder: Path) -> _Manifest:
             {name: _File(**each) for name, each in known["files"].items()},
             [_Piece(**each) for each in known["pieces"]],
             known["number"],
+            {identity: _Half(**each) for identity, each in known["waiting"].items()},
         )
     except (OSError, ValueError, KeyError, TypeError):
         return _Manifest()
@@ -153,6 +167,7 @@ def _save(folder: Path, manifest: _Manifest) -> None:
         "files": {name: asdict(each) for name, each in manifest.files.items()},
         "pieces": [asdict(each) for each in manifest.pieces],
         "number": manifest.number,
+        "waiting": {identity: asdict(each) for identity, each in manifest.waiting.items()},
     }
     whole = folder / f"manifest.json.{os.getpid()}"
     whole.write_text(json.dumps(known))
@@ -177,6 +192,7 @@ def _forget(manifest: _Manifest, files: list[str]) -> None:
             break
         gone |= touched
     manifest.pieces = [piece for piece in manifest.pieces if not gone & set(piece.files)]
+    manifest.waiting = {identity: each for identity, each in manifest.waiting.items() if each.file not in gone}
     for file in gone:
         manifest.files.pop(file, None)
 
@@ -207,6 +223,9 @@ class _Reader:
         self._bad: list[tuple[int, str]] = []
         self._rows = 0
         self._files: dict[str, _File] = {}
+        # The files of halves that came before; the id of the last row, and how many rows before it have the same.
+        self._others: set[str] = set()
+        self._last_id, self._again = "", 0
 
     def read(self, files: list[str]) -> None:
         """Read what is new of some files; the manifest is saved with each piece."""
@@ -292,15 +311,40 @@ class _Reader:
             self._rows += number
 
     def _decoded(self, file: str, records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+        """The rows of records by their format, and the records that hold none."""
         assert self._format is not None
         rows: list[dict[str, Any]] = []
         bad = []
         for record in records:
             try:
-                rows += self._format.rows(record, self._read_spec)
+                found = list(self._format.rows(record, self._read_spec, file))
             except UnreadableRecord as error:
                 bad.append((max(len(rows) - 1, 0), f"{_named(file)}: {error}"))
+            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+                said = f"{_named(file)}: it is not what {self._format.title} holds ({type(error).__name__})"
+                bad.append((max(len(rows) - 1, 0), said))
+            else:
+                rows += [whole for row in found if (whole := self._whole(file, row)) is not None]
         return rows, bad
+
+    def _whole(self, file: str, row: dict[str, Any]) -> dict[str, Any] | None:
+        """A row; of half a row the whole, or None while the other side has not come."""
+        assert self._format is not None
+        side, identity = row.pop(SIDE, None), str(row.get(ID))
+        if side is None:
+            if self._format.shares_ids and ID in row:
+                self._again = self._again + 1 if identity == self._last_id else 0
+                self._last_id = identity
+                return row | {ID: f"{identity}-{self._again}"} if self._again else row
+            return row
+        other = self._manifest.waiting.get(identity)
+        if other is None or other.side == side:
+            self._manifest.waiting[identity] = _Half(side, file, row)
+            return None
+        del self._manifest.waiting[identity]
+        self._others.add(other.file)
+        inputs, answer = (row, other.row) if side == "request" else (other.row, row)
+        return together([inputs], [{name: value for name, value in answer.items() if name != ID}])[0]
 
     def _typed(self, file: str, columns: dict[str, Any]) -> tuple[dict[str, pa.Array], list[tuple[int, str]]]:
         found: dict[str, pa.Array] = {}
@@ -329,7 +373,8 @@ class _Reader:
             name = f"{manifest.number:08d}.parquet"
             table = pa.concat_tables(self._tables, promote_options="permissive") if self._tables else pa.table({})
             _write(self._folder / name, table, self._bad)
-            manifest.pieces.append(_Piece(name, self._rows, list(self._files), len(self._bad)))
+            files = list(dict.fromkeys([*self._files, *sorted(self._others)]))
+            manifest.pieces.append(_Piece(name, self._rows, files, len(self._bad)))
         for file, state in self._files.items():
             if file == within and state.end:
                 state.head, state.last = _marks(file, state.end)
@@ -339,7 +384,7 @@ class _Reader:
         if self._files:
             _save(self._folder, manifest)
         self._files = {} if within is None else {within: self._files[within]}
-        self._tables, self._bad, self._rows = [], [], 0
+        self._tables, self._bad, self._rows, self._others = [], [], 0, set()
 
 
 def _open_texts(columns: dict[str, Any], names: dict[str, None]) -> dict[str, Any]:
@@ -474,6 +519,11 @@ def _kept(folder: Path, manifest: _Manifest) -> Kept:
             own = next((piece for piece in reversed(manifest.pieces) if file in piece.files and piece.rows), None)
             name, number = ("", 0) if own is None else (str(folder / own.name), own.rows)
             bad.append(BadRecords(name, np.array([number - 1]), [state.tail["said"]], state.mtime_ns / 1e9))
+    for half in manifest.waiting.values():
+        seen = manifest.files[half.file].mtime_ns / 1e9 if half.file in manifest.files else time.time()
+        if time.time() - seen > _GRACE_S:
+            said = f"{_named(half.file)}: {'a request without an answer' if half.side == 'request' else 'an answer without a request'}"
+            bad.append(BadRecords("", np.zeros(1, np.int64), [said], seen))
     pieces = tuple(str(folder / piece.name) for piece in manifest.pieces if piece.rows)
     kinds = {name: (manifest.decisions[name].kind if name in manifest.decisions else None) for name in manifest.columns}
     return Kept(pieces, kinds, tuple(bad))
