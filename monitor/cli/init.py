@@ -50,6 +50,12 @@ def init(
         str | None, typer.Option(help="The column of the probability of the positive class.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="The column of the truth.")] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="The names of the columns of a CSV file without a header, or of the inputs that records carry without names: a,b,c."
+        ),
+    ] = None,
     segment: Annotated[
         list[str] | None, typer.Option(help="A column whose values are looked at one by one; repeatable.")
     ] = None,
@@ -77,6 +83,7 @@ def init(
         positive,
         time_format,
         Roles(time, id_column, prediction, probability, label, tuple(segment or ())),
+        tuple(each.strip() for each in (names or "").split(",") if each.strip()),
     )
     workers = Workers(warm=False)
     proposal: Proposal = workers.call(INSPECT, spec)
@@ -148,16 +155,25 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
         lines.append(
             f"    reference: {{start: {_moment(proposal.reference_start)}, end: {_moment(proposal.reference_end)}}}   # this interval of the source"
         )
+    read = spec.predictions.read
     parts = {
-        "id": columns.id, "event_time": columns.event_time, "prediction": columns.prediction, "probability": columns.probability, "positive": columns.positive,
+        "id": columns.id, "event_time": None if read.makes_time else columns.event_time, "prediction": columns.prediction,
+        "probability": columns.probability if isinstance(columns.probability, str) else None, "positive": columns.positive,
         "label": columns.label, "label_time": columns.label_time, "model_version": columns.model_version,
     }  # fmt: skip
     roles = [f"{part}: {_text(value)}" for part, value in parts.items() if value is not None]
+    if read.time_of:
+        roles.append(f"event_time: [{', '.join(map(_text, read.time_of))}]")
+    if read.time_path:
+        roles.append(f"event_time: {{path: {_text(read.time_path)}}}")
+    if columns.probability is not None and not isinstance(columns.probability, str):
+        classes = ", ".join(f"{_text(name)}: {_text(column)}" for name, column in columns.probability.items())
+        roles.append(f"probability: {{{classes}}}")
     roles += [
         f"{part}: [{', '.join(map(_text, values))}]"
         for part, values in (
             ("segments", columns.segments),
-            ("ignore", columns.ignore),
+            ("ignore", [name for name in columns.ignore if name not in read.time_of]),
             ("sensitive", columns.sensitive),
         )
         if values
@@ -200,7 +216,7 @@ def _reading(place: Place) -> str:
 
     said = []
     for name, value in asdict(place.read).items():
-        if value not in (None, ()):
+        if value not in (None, ()) and name not in ("time_of", "time_path"):
             several = isinstance(value, tuple) and len(value) > 1
             text = (
                 f"[{', '.join(map(_text, value))}]"

@@ -286,11 +286,20 @@ class ReferenceData(Location):
         return self
 
 
+class TimeOfPath(Entry):
+    """The time is in the path of each file."""
+
+    path: str = Field(description="How it is written there (strptime): %Y/%m/%d/%H.")
+
+
 class ColumnNames(Entry):
     """Which column plays which part; every other one is a feature, unless `features` names them."""
 
     id: str | None = Field(None, description="The prediction's id; labels are joined by it.")
-    event_time: str | None = Field(None, description="When the prediction was made; windows are intervals of it.")
+    event_time: str | list[str] | TimeOfPath | None = Field(
+        None,
+        description="When the prediction was made; windows are intervals of it. A date and a time of day in two columns: [date, time]; in the path of files: {path: '%Y/%m/%d'}.",
+    )
     prediction: str | None = Field(None, description="The predicted class or value.")
     probability: str | dict[str, str] | None = Field(
         None, description="The probability of `positive`; for multiclass a mapping of class to column."
@@ -335,9 +344,16 @@ class ColumnNames(Entry):
 
     def to_columns(self, segments: list[str]) -> Columns:
         """As the analysis takes them."""
-        values = self.model_dump()
+        values = self.model_dump() | {"event_time": self.time_column}
         values["segments"] = tuple(dict.fromkeys([*self.segments, *segments]))
+        if isinstance(self.event_time, list):
+            values["ignore"] = [*self.ignore, *self.event_time]
         return Columns(**values)
+
+    @property
+    def time_column(self) -> str | None:
+        """The column that holds the time, as it is read."""
+        return self.event_time if self.event_time is None or isinstance(self.event_time, str) else "event_time"
 
 
 class Windows(Entry):

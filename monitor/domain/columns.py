@@ -17,32 +17,73 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
     "event_time": (
         "event_time",
         "timestamp",
-        "time",
-        "ts",
-        "datetime",
-        "date",
-        "created_at",
-        "event_timestamp",
         "prediction_time",
         "prediction_timestamp",
+        "predicted_at",
+        "scored_at",
+        "scoring_time",
         "inference_time",
+        "inference_timestamp",
+        "sagemaker_inference_time",
         "request_time",
+        "request_timestamp",
+        "logging_time",
+        "log_timestamp",
+        "log_time",
+        "occurrence_time",
+        "event_timestamp",
+        "timestamp_utc",
+        "timestamp_ms",
+        "event_ts",
+        "ts_ms",
+        "ts",
+        "datetime",
+        "date_time",
+        "time",
+        "date",
+        "created_at",
+        "created",
+        "logged_time",
+        "recorded_at",
+        "anchor_timestamp",
+        "unix_time",
+        "epoch",
+        "epoch_ms",
     ),
-    "id": ("id", "prediction_id", "request_id", "row_id", "uuid", "event_id", "inference_id", "transaction_id"),
+    "id": (
+        "id",
+        "prediction_id",
+        "inference_id",
+        "sagemaker_inference_id",
+        "request_id",
+        "row_id",
+        "record_id",
+        "uuid",
+        "event_id",
+        "log_id",
+        "transaction_id",
+        "databricks_request_id",
+        "prediction_uuid",
+    ),
     "prediction": (
         "prediction",
         "y_pred",
         "pred",
         "predicted",
+        "predict",
         "predicted_label",
         "prediction_label",
+        "pred_label",
         "score_label",
         "predicted_class",
+        "pred_class",
         "predicted_value",
         "y_hat",
         "yhat",
         "decision",
         "forecast",
+        "model_output",
+        "target_pred",
     ),
     "probability": (
         "probability",
@@ -50,22 +91,55 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
         "proba",
         "score",
         "prediction_proba",
+        "prediction_probas",
+        "prediction_probability",
+        "predicted_proba",
         "y_score",
         "prob",
         "y_prob",
+        "y_proba",
         "predicted_probability",
         "model_score",
         "prediction_score",
         "risk_score",
+        "propensity",
+        "true_prob",
     ),
-    "label": ("label", "target", "y_true", "ground_truth", "actual", "outcome", "y", "truth"),
-    "label_time": ("label_time", "labeled_at", "labelled_at", "label_timestamp", "target_time"),
-    "model_version": ("model_version", "version"),
+    "label": (
+        "label",
+        "target",
+        "y_true",
+        "ground_truth",
+        "actual",
+        "actuals",
+        "actual_value",
+        "actual_label",
+        "true_label",
+        "outcome",
+        "observed",
+        "y",
+        "truth",
+        "gt",
+        "clf_target",
+    ),
+    "label_time": (
+        "label_time",
+        "labeled_at",
+        "labelled_at",
+        "label_timestamp",
+        "target_time",
+        "outcome_time",
+        "observed_at",
+    ),
+    "model_version": ("model_version", "version", "deployed_model_id", "served_entity_id"),
 }
 
 
 # `fraud_probability`, `churn_score`: where there is one such column of fractions, it is the probability.
 _SCORE = re.compile(r"_(probability|proba|prob|score)$")
+# `predicted_price`, `price_pred`, and what it came to.
+_PREDICTED = re.compile(r"^(predicted|pred|prediction)_|_(pred|predicted|prediction|forecast|yhat)$")
+_ACTUAL = re.compile(r"^(actual|true|observed)_|_(actual|label|true|outcome)$")
 # How many rows each stands for, where classes were sampled apart.
 WEIGHT = "monitor_weight"
 
@@ -185,12 +259,14 @@ class Columns:
 
 
 def guess_columns(types: Mapping[str, str]) -> Columns:
-    """Guess the parts from column names and type names (pandas' or SQL's)."""
-    lower = {name.lower(): name for name in types}
+    """Guess the parts from column names and type names (pandas' or SQL's). Case and the marks between words do not count; of `outputs.score` the last part does, too."""
+    plain: dict[str, str] = {}
+    for spelled in ({_plain(name): name for name in types}, {_plain(name.rsplit(".", 1)[-1]): name for name in types}):
+        plain = spelled | plain
     found: dict[str, str] = {}
     for part, words in KNOWN_NAMES.items():
         for word in words:
-            name = lower.get(word)
+            name = plain.get(_plain(word))
             if name is not None and name not in found.values():
                 found[part] = name
                 break
@@ -199,12 +275,26 @@ def guess_columns(types: Mapping[str, str]) -> Columns:
         scores = [name for name in scores if name not in found.values()]
         if len(scores) == 1:
             found["probability"] = scores[0]
+    for part, pattern in (("prediction", _PREDICTED), ("label", _ACTUAL)):
+        names = [name for name in types if pattern.search(name.lower()) and not _SCORE.search(name.lower())]
+        names = [name for name in names if name not in found.values()]
+        if part not in found and len(names) == 1:
+            found[part] = names[0]
+    if "label" not in found and "prediction" in found:  # `predicted_churn` is of `churn`
+        of = _PREDICTED.sub("", found["prediction"].lower())
+        name = plain.get(_plain(of))
+        if of != found["prediction"].lower() and name is not None and name not in found.values():
+            found["label"] = name
     if "event_time" not in found:
         times = [name for name, kind in types.items() if "time" in kind.lower() or kind.lower().startswith("date")]
         times = [name for name in times if name not in found.values()]
         if len(times) == 1:
             found["event_time"] = times[0]
     return Columns(**found)  # type: ignore[arg-type]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _is_fraction(kind: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 import monitor
 from monitor.cache_folder import cache_folder
 from monitor.config import secrets
-from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig, Reading
+from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig, Reading, TimeOfPath
 from monitor.domain.clock import Clock, SystemClock, boot_time_s
 from monitor.outgoing import Network
 from monitor.services.cache import sweep
@@ -169,11 +169,16 @@ class Context:
                 id=own.columns.id or columns.id,
                 delay_s=own.delay.approximate().total_seconds(),
             )
-        assert columns.event_time is not None
+        time, place = columns.time_column, self.place(config.source, config.source.timezone)
+        assert time is not None
+        if isinstance(columns.event_time, list):
+            place = replace(place, read=replace(place.read, time_of=tuple(columns.event_time)))
+        elif isinstance(columns.event_time, TimeOfPath):
+            place = replace(place, read=replace(place.read, time_path=columns.event_time.path))
         used = config.to_columns()
         only = () if used.features is None else (*used.features, *used.parts, *used.segments, *used.vector_parts)
         return LogSpec(
-            place=self.place(config.source, config.source.timezone), event_time=columns.event_time, id=columns.id, logged_at=columns.logged_at,
+            place=place, event_time=time, id=columns.id, logged_at=columns.logged_at,
             labels=labels, ignore=tuple(columns.ignore), only=only, sensitive=tuple(columns.sensitive), sample_rows=config.sample.rows, seed=config.sample.seed,
             hash_key=self.hash_key,
         )  # fmt: skip

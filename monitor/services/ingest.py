@@ -36,7 +36,7 @@ def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Taken:
     Raises NotFoundError for an unknown monitor, UsageError for one whose source is not written here, DataError for rows that cannot be taken.
     """
     asked = _asked(context, monitor, labels=False)
-    columns, times = asked.columns, asked.config.columns.event_time or "event_time"
+    columns, times = asked.columns, asked.config.columns.time_column or "event_time"
     id_name = columns.id or "id"
     said = [name for name in (columns.prediction, *columns.probabilities.values()) if name is not None]
     rows = _timed(_checked(rows, [id_name, *said]), times)

@@ -20,10 +20,12 @@ from monitor.domain.grid import Duration, Grid, Window
 from monitor.domain.metrics import hint
 from monitor.domain.positive import certain_positive, means_same
 from monitor.errors import DataError
+from monitor.services.recognise_roles import by_values
 from monitor.sources import files
+from monitor.sources.formats import format_named
 from monitor.sources.log import Log, describe_place, read_frame
-from monitor.sources.spec import LabelSpec, LogSpec, Place
-from monitor.sources.written import as_meant, recognised
+from monitor.sources.spec import MADE_TIME, LabelSpec, LogSpec, Place
+from monitor.sources.written import as_meant, recognised, time_of_path
 
 _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
 _ROWS_PER_WINDOW = 300
@@ -31,6 +33,7 @@ _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
 _SAMPLE = 20_000
 _FEWEST_NUMBERED = 50
+_DAY, _CLOCK = re.compile(r"(?i)(^|_)(date|day|dt)$|Date$"), re.compile(r"(?i)time|clock|hour")
 _INDEX = re.compile(r"(?i)^(unnamed: ?\d+|__index_level_\d+__|level_\d+|column0+)$")
 _OF_REQUESTS = re.compile(r"(?i)(^|_)(trace|span|correlation|session|request|x_?request)_?id$")
 # By part, the flag of `monitor init` that says which column plays it.
@@ -86,6 +89,7 @@ class InspectSpec:
     positive: str | None = None
     time_format: str | None = None
     roles: Roles = Roles()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,12 @@ class Proposal:
 def inspect_data(spec: InspectSpec) -> Proposal:
     """Look at the data. Raises DataError where a part that is needed cannot be found."""
     notes: list[str] = []
-    spec = _with_times(spec, notes)
+    spec = _as_written(spec, notes)
     types = describe_place(spec.predictions)
     spec.roles.require(types, spec.predictions.shown)
-    columns = spec.roles.applied(guess_columns(types), types)
+    columns = guessed(spec, spec.predictions, types)
+    sample = read_frame(spec.predictions, _SAMPLE)
+    columns = by_values(columns, sample, list(spec.roles.said), spec.positive, notes)
     reference = read_frame(spec.reference, _ROWS) if spec.reference is not None else None
     if columns.event_time is None:
         raise DataError(
@@ -196,16 +202,23 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     )  # fmt: skip
 
 
-def _with_times(spec: InspectSpec, notes: list[str]) -> InspectSpec:
-    """The places with queries that make times of columns that play the part of one and are written as numbers or text. Raises DataError where that is ambiguous."""
+def _as_written(spec: InspectSpec, notes: list[str]) -> InspectSpec:
+    """The places as they are to be read: the format of their records, their encoding, and how times and numbers are written. Raises DataError where a person has to decide."""
 
     def read(place: Place | None) -> Place | None:
         if place is None:
             return None
+        if place.own_path is not None and spec.names:
+            place = replace(place, read=replace(place.read, names=spec.names))
         place, assumed = recognised(place)
         notes.extend(assumed)
         types = describe_place(place)
-        columns = spec.roles.applied(guess_columns(types), types)
+        columns = guessed(spec, place, types)
+        if place is not spec.labels:
+            place, assumed = _with_time(place, types, columns)
+            notes.extend(assumed)
+        if place.read.makes_time:
+            columns = replace(columns, event_time=MADE_TIME)
         times = dict.fromkeys(each for each in (columns.event_time, columns.label_time) if each is not None)
         place, assumed = as_meant(place, list(times), spec.time_format)
         notes.extend(assumed)
@@ -219,6 +232,38 @@ def _with_times(spec: InspectSpec, notes: list[str]) -> InspectSpec:
     )
 
 
+def guessed(spec: InspectSpec, place: Place, types: dict[str, str]) -> Columns:
+    """The parts that were said, that the format of records says, or that names tell."""
+    columns = guess_columns(types)
+    if place.own_path is not None and place.read.format is not None:
+        known = format_named(place.read.format).roles(files.find_files(place.own_path, place.shown))
+        columns = replace(columns, **{part: name for part, name in known.items() if name in types})  # type: ignore[arg-type]
+    if place.read.makes_time:
+        columns = replace(columns, event_time=MADE_TIME, ignore=place.read.time_of)
+    return spec.roles.applied(columns, types)
+
+
+def _with_time(place: Place, types: dict[str, str], columns: Columns) -> tuple[Place, list[str]]:
+    """A place of files whose time is made of a date and a time of day, or of the path, where no column holds it."""
+    if place.own_path is None or place.query is not None:
+        return place, []
+    days = [name for name in types if _DAY.search(name)]
+    clocks = [name for name in types if name not in days and _CLOCK.search(name) and _holds_clock(place, name)]
+    if len(days) == 1 and len(clocks) == 1 and columns.event_time in (None, *days, *clocks):
+        made = replace(place, read=replace(place.read, time_of=(days[0], clocks[0])))
+        return made, [f"the time is made of {days[0]} and {clocks[0]}"]
+    form = time_of_path(place) if columns.event_time is None else None
+    if form is None:
+        return place, []
+    said = f"no column holds a time: it is taken from the path of each file ({form})"
+    return replace(place, read=replace(place.read, time_path=form)), [said]
+
+
+def _holds_clock(place: Place, name: str) -> bool:
+    values = read_frame(place, 200)[name].dropna().astype(str)
+    return bool(len(values)) and bool(values.str.fullmatch(r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?( ?[AaPp][Mm])?").all())
+
+
 def _listed(types: dict[str, str]) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in types.items())
 
@@ -230,7 +275,7 @@ def _labels(spec: InspectSpec, columns: Columns) -> tuple[dict[str, str], LabelS
             return {}, None
         return {}, LabelSpec(None, columns.label, columns.label_time, columns.id, 0.0)
     types = describe_place(spec.labels)
-    found = spec.roles.applied(guess_columns(types), types)
+    found = guessed(spec, spec.labels, types)
     identity = columns.id if columns.id in types else found.id
     if columns.id is None or identity is None:
         raise DataError(

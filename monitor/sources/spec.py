@@ -14,7 +14,8 @@ class ReadSpec:
 
     format: of records (`sources.formats`). encoding, separator, compression: of text files. decimal, thousands: the marks within numbers of CSV files.
     na: more words for a missing value. date_format: formats of strptime, or `seconds`, `milliseconds`, `microseconds`, `nanoseconds` since 1970.
-    names: of the inputs, where records carry none.
+    names: of the inputs, or of the columns of CSV files, where they carry none.
+    time_of: columns whose text makes the time, in their order; time_path: or the format of the part of a file's path that does. It is then the column `event_time`.
     """
 
     format: str | None = None
@@ -26,6 +27,17 @@ class ReadSpec:
     na: tuple[str, ...] = ()
     date_format: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    time_of: tuple[str, ...] = ()
+    time_path: str | None = None
+
+    @property
+    def makes_time(self) -> bool:
+        """Whether the time is made of columns, or of the path."""
+        return bool(self.time_of or self.time_path)
+
+
+# The name of a time that is made of others.
+MADE_TIME = "event_time"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from monitor.sources.engines.duckdb import DuckDB
 from monitor.sources.files import find_files, is_parquet
 from monitor.sources.formats import FORMATS
 from monitor.sources.records.columns import ABSENT
-from monitor.sources.records.kept import first_records
+from monitor.sources.records.kept import first_records, time_in_path
 from monitor.sources.records.text import dialect_of
 from monitor.sources.spec import Place, ReadSpec
 
@@ -39,6 +40,9 @@ _DATES = (
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S %z")
 TIME_FORMATS = (*(date + clock for date in _DATES for clock in _CLOCKS), "%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%dT%H%M%S")
 _LOOKED_AT = 1000
+_IN_PATHS = ("%Y/%m/%d/%H", "%Y/%m/%d", "%Y-%m-%d", "%Y%m%d", "%Y_%m_%d")
+# What no column is called: a number, or a time.
+_VALUE = re.compile(r"[+-]?\d+([.,]\d+)?|\d{4}-\d\d-\d\d.*")
 # Numbers of CSV files whose marks are not plain: the marks, and the form of all values.
 _MARKS = {
     (".", ","): r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?",
@@ -115,6 +119,8 @@ def recognised(place: Place) -> tuple[Place, list[str]]:
     files = find_files(place.own_path, place.shown)
     found = next((each for each in FORMATS if any(map(each.recognises, first_records(files, place.read)))), None)
     notes = []
+    if found is None and not place.read.names:
+        _refuse_values_for_names(place, files)
     if found is not None:
         place = replace(place, read=replace(place.read, format=found.name))
         notes.append(f"{place.shown} holds {found.title}; read so by `source.read.format`")
@@ -128,10 +134,31 @@ def recognised(place: Place) -> tuple[Place, list[str]]:
     return place, notes
 
 
+def _refuse_values_for_names(place: Place, files: list[str]) -> None:
+    first = first_records(files[:1], place.read, 1)
+    odd = next((name for each in first for name in each if _VALUE.fullmatch(name)), None)
+    if odd is not None:
+        raise DataError(
+            f"the first line of {place.shown} holds values, not the names of columns ('{odd[:40]}'): name its {len(first[0])} columns by --names a,b,…"
+        )
+
+
+def time_of_path(place: Place) -> str | None:
+    """The format of the time in the paths of all files of a place; None where they hold none."""
+    if place.own_path is None:
+        return None
+    files = find_files(place.own_path, place.shown)
+    return next((form for form in _IN_PATHS if all(time_in_path(file, form) is not None for file in files)), None)
+
+
 def is_kept(place: Place) -> bool:
     """Whether files are read once and kept as Parquet: all but Parquet that needs no format."""
     assert place.own_path is not None
-    return place.read.format is not None or not is_parquet(find_files(place.own_path, place.shown)[0])
+    return (
+        place.read.format is not None
+        or place.read.makes_time
+        or not is_parquet(find_files(place.own_path, place.shown)[0])
+    )
 
 
 def _time(place: Place, name: str, how: str | None) -> Reading | None:

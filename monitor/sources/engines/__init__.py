@@ -9,7 +9,7 @@ from monitor.sources.engines.mysql import MySQL
 from monitor.sources.engines.postgresql import PostgreSQL
 from monitor.sources.engines.spark import Spark
 from monitor.sources.engines.sqlite import SQLite
-from monitor.sources.spec import Place
+from monitor.sources.spec import Place, ReadSpec
 
 BY_NAME: dict[str, type[Engine]] = {"spark": Spark}
 BY_SCHEME: dict[str, type[Engine]] = {
@@ -27,6 +27,10 @@ def engine_of(place: Place) -> Engine:
 
 
 def _class_of(place: Place) -> type[Engine]:
+    if place.own_path is None and place.read != ReadSpec():
+        raise UsageError(
+            f"{place.shown}: `read`, and a time that is made of columns or of a path, go with files that Monitor reads itself; write a `query` instead"
+        )
     if place.engine is not None:
         return BY_NAME[place.engine]
     if place.path is not None:

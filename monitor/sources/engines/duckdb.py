@@ -138,7 +138,7 @@ def _open(connection: Any, place: Place, mark: str) -> _Opened:
     of_parquet = [file for file in found if files.is_parquet(file)]
     # Named by the path, so that statements which were made for it before still serve.
     name = f"at_{hashlib.sha256(repr((place.path, place.read)).encode()).hexdigest()[:16]}"
-    if of_parquet and place.read.format is None:
+    if of_parquet and place.read.format is None and not place.read.makes_time:
         if len(of_parquet) < len(found):
             other = next(file for file in found if file not in of_parquet)
             raise DataError(f"{place.shown} holds files of different formats: {of_parquet[0]} and {other}")

@@ -11,10 +11,12 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -33,7 +35,7 @@ from monitor.sources.formats.payloads import together
 from monitor.sources.records import columns as typing
 from monitor.sources.records.columns import Decision, Kind
 from monitor.sources.records.text import Bad, Batch, Dialect, batches, dialect_of, masked
-from monitor.sources.spec import ReadSpec
+from monitor.sources.spec import MADE_TIME, ReadSpec
 
 _VERSION = 1
 # Rows of a piece; smaller ones that follow each other are put together, so many at a time.
@@ -44,6 +46,7 @@ _SMALL_BYTES = 2_000_000
 _GRACE_S = 3600.0
 _MOST_BYTES = 20 * 2**30
 _COMPARED = 4096
+_MIDNIGHT = re.compile(r"[T ]00:00(:00(\.0+)?)?$")
 
 
 @dataclass
@@ -298,6 +301,8 @@ class _Reader:
             columns = typing.opened(batch.records, self._manifest.columns)
         else:
             columns = _open_texts(columns, self._manifest.columns)
+        if self._read_spec.makes_time:
+            columns[MADE_TIME] = _made_time(columns, self._read_spec, file, number)
         columns |= {name: pa.array([value] * number, pa.string()) for name, value in _of_path(file).items() if number}
         for name in columns:
             self._manifest.columns.setdefault(name)
@@ -397,6 +402,32 @@ def _open_texts(columns: dict[str, Any], names: dict[str, None]) -> dict[str, An
         else:
             found[name] = values
     return found
+
+
+def _made_time(columns: dict[str, Any], read: ReadSpec, file: str, rows: int) -> pa.Array:
+    """The time of rows as text: of several columns, or of the path."""
+    if read.time_path is not None:
+        moment = time_in_path(file, read.time_path)
+        return pa.array([None if moment is None else moment.isoformat()] * rows, pa.string())
+    parts = [columns.get(name) for name in read.time_of]
+    texts = [[None] * rows if each is None else each if isinstance(each, list) else each.to_pylist() for each in parts]
+    made = [
+        None if None in row else " ".join([_MIDNIGHT.sub("", str(row[0])), *map(str, row[1:])])
+        for row in zip(*texts, strict=True)
+    ]
+    return pa.array(made, pa.string())
+
+
+def time_in_path(file: str, form: str) -> datetime | None:
+    """The time that the path of a file holds, in the format of strptime; None where it holds none."""
+    pattern = re.escape(form)
+    for code, digits in {"%Y": r"\d{4}", "%j": r"\d{3}", "%b": "[A-Za-z]{3}"}.items():
+        pattern = pattern.replace(code, digits)
+    pattern = re.sub(r"%[A-Za-z]", r"\\d{1,2}", pattern)
+    for found in reversed(re.findall(rf"(?<!\d){pattern}(?!\d)", file)):
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(found, form)  # noqa: DTZ007 - of the source's zone
+    return None
 
 
 def _of_path(file: str) -> dict[str, str | None]:

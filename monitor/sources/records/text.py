@@ -161,6 +161,8 @@ def batches(
     The last batch is `is_tail` where the file ends without an end of line: it holds what may be half written.
     """
     names = [] if header is None else header
+    if not names and read.format is None:
+        names += read.names
     plain = is_plain(file, dialect, read)
     with opened(file, read) as raw:
         if start:

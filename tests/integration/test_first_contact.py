@@ -1,0 +1,93 @@
+"""Logs as people and tools write them (tests/data/logs): `monitor init` finds what is in them with no flag, or names the one flag that a person must give; nothing is read as what it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from monitor.analysis.schema import sort_of
+from monitor.domain.columns import Columns
+from monitor.errors import MonitorError
+from monitor.services.inspect_data import InspectSpec, Proposal, inspect_data
+from monitor.sources.log import read_frame
+from monitor.sources.spec import Place
+from tests.commands import run_here
+
+LOGS = Path(__file__).parents[1] / "data" / "logs"
+TRUTH: dict[str, dict[str, Any]] = json.loads((LOGS / "truth.json").read_text(encoding="utf-8"))
+
+
+def place(name: str) -> Place:
+    truth = TRUTH[name]
+    if "table" in truth:
+        return Place(name, url=f"sqlite:///{LOGS / name}", table=truth["table"])
+    return Place(name, path=str(LOGS / name / truth.get("folder", "")) if "folder" in truth else str(LOGS / name))
+
+
+def parts_of(columns: Columns) -> dict[str, Any]:
+    names = ("id", "event_time", "prediction", "probability", "label", "model_version")
+    found = {part: getattr(columns, part) for part in names}
+    return {part: dict(name) if isinstance(name, dict) else name for part, name in found.items() if name is not None}
+
+
+def inspected(name: str) -> tuple[Proposal | None, str]:
+    """What is proposed for a log, or what is asked for."""
+    try:
+        proposal = inspect_data(InspectSpec(place(name)))
+    except MonitorError as error:
+        return None, str(error)
+    asked = "--positive" if proposal.candidates and proposal.positive is None else ""
+    return (None, asked) if asked else (proposal, "")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_there_are_forty_at_least() -> None:
+    assert len(TRUTH) >= 40
+    assert {path.name for path in LOGS.iterdir()} - {"write.py", "truth.json", "__pycache__"} == set(TRUTH)
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_what_init_finds_is_the_truth_or_the_flag_that_a_person_must_give(name: str) -> None:
+    truth = TRUTH[name]
+    proposal, said = inspected(name)
+    if "asks" in truth:
+        assert proposal is None
+        assert truth["asks"] in said
+        return
+    assert proposal is not None, said
+    assert parts_of(proposal.columns) == truth["parts"]
+    assert (proposal.task, proposal.rows) == (truth["task"], truth["rows"])
+    found = [pd.Timestamp(moment).tz_convert("UTC").tz_localize(None) for moment in (proposal.first, proposal.newest)]
+    assert found == [pd.Timestamp(truth[end]) for end in ("first", "last")]
+    frame = read_frame(proposal.spec.predictions, 10_000)
+    features = proposal.columns.feature_names([str(each) for each in frame.columns])
+    assert {each: sort_of(frame[each]) for each in features} == truth["features"]
+    for column, value in truth.get("holds", {}).items():
+        assert value in set(frame[column])
+    if "half-written" not in name:  # which waits for its other half as long as it is young
+        assert sum("could not be read" in note for note in proposal.notes) == ("bad" in truth)
+
+
+def test_the_table_of_the_documents_says_the_same() -> None:
+    rows = [f"| {truth['what']} | {'`' + truth['asks'] + '`' if 'asks' in truth else 'as it is'} |" for truth in TRUTH.values()]
+    text = (LOGS.parents[2] / "docs" / "how-to" / "watch-a-model.md").read_text(encoding="utf-8")
+    assert "\n".join(["| a log | works |", "|---|---|", *rows]) in text
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TRUTH)
+def test_init_validate_and_run_end_well(name: str, tmp_path: Path) -> None:
+    truth, where = TRUTH[name], place(name)
+    source = [where.path] if where.path is not None else [where.url, "--table", where.table]
+    given = [str(each) for each in ("init", "model", "--predictions", *source, *truth.get("give", ()))]
+    for arguments in (given, ["validate"], ["run"]):
+        done = run_here(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
