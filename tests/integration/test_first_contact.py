@@ -77,7 +77,10 @@ def test_what_init_finds_is_the_truth_or_the_flag_that_a_person_must_give(name: 
 
 
 def test_the_table_of_the_documents_says_the_same() -> None:
-    rows = [f"| {truth['what']} | {'`' + truth['asks'] + '`' if 'asks' in truth else 'as it is'} |" for truth in TRUTH.values()]
+    rows = [
+        f"| {truth['what']} | {'`' + truth['asks'] + '`' if 'asks' in truth else 'as it is'} |"
+        for truth in TRUTH.values()
+    ]
     text = (LOGS.parents[2] / "docs" / "how-to" / "watch-a-model.md").read_text(encoding="utf-8")
     assert "\n".join(["| a log | works |", "|---|---|", *rows]) in text
 

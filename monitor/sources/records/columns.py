@@ -44,6 +44,7 @@ ABSENT = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 _ENOUGH = 0.95
 _MOST_DIGITS = 9007199254740992  # beyond it floats lose digits
 _MOST_COLUMNS = 2_000
+_DECIDED_BY = 50_000
 _WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"
 _NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Infinity)$"
 _DAY, _CLOCK, _ZONE = r"\d{4}-\d\d-\d\d", r"[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?", r" ?(Z|[+-]\d\d(:?\d\d)?)"
@@ -72,6 +73,7 @@ class Typed:
 
 def decide(values: pa.Array | list[Any], read: ReadSpec) -> Decision | None:
     """How a column is read, by the values that are there; None if there are none. values: text of a CSV file, or what JSON holds."""
+    values = values[:_DECIDED_BY]
     if isinstance(values, list):
         there = [value for value in values if value is not None]
         if not there:
@@ -99,6 +101,9 @@ def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> T
     if decision.kind == Kind.TEXT:
         absent = _is_in(values, ("", *read.na))
         return Typed(pc.if_else(absent, None, values), np.zeros(0, np.int64))
+    plain = _plainly(values, decision, read)
+    if plain is not None:
+        return Typed(plain, np.zeros(0, np.int64))
     text = _stripped(values)
     there = pc.invert(pc.fill_null(_is_absent(text, read), True))
     text = pc.if_else(there, text, None)
@@ -108,6 +113,20 @@ def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> T
     if decision.kind in (Kind.WHOLE, Kind.NUMBER):
         return _numbers(_undressed(text, read), decision.kind)
     return _with_unfit(_times(text, decision), text)
+
+
+def _plainly(values: pa.Array, decision: Decision, read: ReadSpec) -> pa.Array | None:
+    """Values that are all written plainly, at once; None if one is not."""
+    if decision.kind == Kind.BOOLEAN or decision.form or read.na or read.decimal or read.thousands:
+        return None
+    try:
+        found = pc.cast(pc.if_else(pc.equal(values, ""), None, values), _TYPES[decision.kind])
+    except pa.ArrowInvalid:
+        return None
+    has_zeros = (
+        decision.kind in (Kind.WHOLE, Kind.NUMBER) and pc.any(pc.match_substring_regex(values, r"^[+-]?0\d")).as_py()
+    )
+    return None if has_zeros else _one(found)
 
 
 def json_text(value: Any) -> str:
@@ -120,34 +139,47 @@ def opened(records: Sequence[dict[str, Any]], names: dict[str, None]) -> dict[st
     numbers in a list of always the same length as `scores.0`, …. names: the columns that are known, to which new ones are added; beyond 2,000 none is.
     """
     found: dict[str, list[Any]] = {}
-    for place, record in enumerate(records):
-        for name, value in _leaves(record):
-            column = found.get(name)
-            if column is None:
-                if name not in names:
-                    if len(names) >= _MOST_COLUMNS:
-                        continue
-                    names[name] = None
-                column = found[name] = []
-            column.extend([None] * (place - len(column)))
-            if len(column) == place:
-                column.append(value)
-    for column in found.values():
-        column.extend([None] * (len(records) - len(column)))
+    for name, values in _by_name(records).items():
+        for inner, column in _inside(name, values).items():
+            if inner in names or len(names) < _MOST_COLUMNS:
+                names[inner] = None
+                found[inner] = column
     return found
 
 
-def _leaves(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in record.items():
-        if isinstance(value, str) and value[:1] == "{" and value[-1:] == "}":
-            value = object_in(value)
+def _by_name(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    keys: dict[str, None] = {}
+    last: Any = None
+    for record in records:
+        if record.keys() != last:
+            last = record.keys()
+            keys |= dict.fromkeys(record)
+    return {name: [record.get(name) for record in records] for name in keys}
+
+
+def _inside(name: str, values: list[Any]) -> dict[str, list[Any]]:
+    """A column, or in its place those of what lies in it."""
+    kinds = set(map(type, values))
+    if str in kinds and any(isinstance(each, str) and each[:1] == "{" and each[-1:] == "}" for each in values):
+        values = [object_in(each) if isinstance(each, str) and each[:1] == "{" else each for each in values]
+        kinds = set(map(type, values))
+    if dict not in kinds and list not in kinds:
+        return {name: values}
+    found: dict[str, list[Any]] = {}
+    for place, value in enumerate(values):
+        parts: Any = ((name, value),)
         if isinstance(value, dict) and value:
-            found += [(f"{name}.{part}", inner) for part, inner in value.items()]
-        elif isinstance(value, list) and 1 < len(value) <= 100 and all(_is_number(each) for each in value):
-            found += [(f"{name}.{place}", each) for place, each in enumerate(value)]
-        else:
-            found.append((name, value))
+            parts = ((f"{name}.{part}", inner) for part, inner in value.items())
+        elif isinstance(value, list) and 1 < len(value) <= 100 and all(map(_is_number, value)):
+            parts = ((f"{name}.{position}", inner) for position, inner in enumerate(value))
+        for inner, each in parts:
+            column = found.setdefault(inner, [])
+            column.extend([None] * (place - len(column)))
+            column.append(each)
+    for column in found.values():
+        column.extend([None] * (len(values) - len(column)))
+    if name in found and len(found) > 1 and all(each is None for each in found[name]):
+        del found[name]
     return found
 
 
@@ -194,6 +226,9 @@ def _of_values(there: list[Any], read: ReadSpec) -> Decision:
 
 def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> Typed:
     kind = decision.kind
+    plain = _plain_values(values, kind) if not decision.form else None
+    if plain is not None:
+        return Typed(plain, np.zeros(0, np.int64))
     if kind == Kind.TEXT:
         return Typed(
             pa.array([None if each is None else json_text(each) for each in values], pa.string()), np.zeros(0, np.int64)
@@ -221,6 +256,24 @@ def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> Type
     if kind == Kind.NUMBER:
         kept = [None if each is None else float(each) for each in kept]
     return Typed(pa.array(kept, _TYPES[kind]), np.array(unfit, np.int64))
+
+
+_OF_KIND: dict[Kind, set[type]] = {
+    Kind.BOOLEAN: {bool},
+    Kind.WHOLE: {int},
+    Kind.NUMBER: {int, float},
+    Kind.TEXT: {str},
+}
+
+
+def _plain_values(values: list[Any], kind: Kind) -> pa.Array | None:
+    """Values that are all of the kind, at once; None if one is not."""
+    if not set(map(type, values)) - {type(None)} <= _OF_KIND.get(kind, set()):
+        return None
+    try:
+        return pa.array(values, _TYPES[kind])
+    except (pa.ArrowException, OverflowError):
+        return None
 
 
 def _number_in(value: Any) -> float | None:
