@@ -104,8 +104,11 @@ def init(
 
 
 def _place(text: str, table: str | None, folder: Path) -> Place:
+    from monitor.sources.remote import is_address
     from monitor.sources.spec import Place
 
+    if is_address(text):
+        return Place(text, path=text)
     if "://" not in text:
         if table is not None:
             raise UsageError("--table goes with a database URL")
@@ -114,8 +117,9 @@ def _place(text: str, table: str | None, folder: Path) -> Place:
         raise UsageError(f"a database URL needs --table: {_PASSWORD.sub('://***@', text)}")
     schema, _, short = table.rpartition(".")
     url = text
-    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
-        url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+    for start in ("sqlite:///", "duckdb:///"):
+        if url.startswith(start) and not url.startswith(f"{start}/"):
+            url = f"{start}{folder / url.removeprefix(start)}"
     return Place(f"{text.rsplit('@', 1)[-1]} ({table})", url=url, db_schema=schema or None, table=short)
 
 

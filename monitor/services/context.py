@@ -131,8 +131,9 @@ class Context:
         url = None
         if location.url is not None:
             url = secrets.expand(location.url)
-            if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
-                url = f"sqlite:///{self.loaded.folder / url.removeprefix('sqlite:///')}"
+            for start in ("sqlite:///", "duckdb:///"):
+                if url.startswith(start) and not url.startswith(f"{start}/"):
+                    url = f"{start}{self.loaded.folder / url.removeprefix(start)}"
         return Place(
             location.describe(),
             path,

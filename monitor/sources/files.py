@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 
 from monitor.errors import DataError, SourceUnreachableError
+from monitor.sources import lakes
+from monitor.sources.remote import Remote
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -30,6 +32,10 @@ SETTLED_S = 60.0
 def fingerprint(path: str, shown: str) -> str:
     """What the files of a path look like: their names, sizes and times of writing, and whether they may be being written, as one hash."""
     digest = hashlib.sha256()
+    if "://" in path:
+        for each in Remote(path, shown).listed():
+            digest.update(f"{each.name}\0{each.mark}\n".encode())
+        return digest.hexdigest()[:32]
     settled = time.time() - SETTLED_S
     for file in find_files(path, shown):
         known = os.stat(file)
@@ -72,14 +78,19 @@ def columns_of_writing(path: str, shown: str) -> dict[str, str]:
 
 def find_files(path: str, shown: str) -> list[str]:
     """The data files that a file, folder or pattern names, sorted; empty ones are left out. Raises DataError for the folder of a table whose files are not all valid."""
-    if any(character in path for character in "*?["):
+    if "://" in path:
+        remote = Remote(path, shown)
+        files = [Path(each) for each in remote.copies(remote.listed())]
+        missing = f"no file is at {shown}"
+    elif any(character in path for character in "*?["):
         found = [Path(file) for file in glob.glob(path, recursive=True)]
         _refuse_tables({each.parent for each in found}, shown)
         files = [each for each in found if not each.name.startswith((".", "_"))]
         missing = f"no file matches {shown}"
     elif Path(path).is_dir():
-        files = _in_folder(Path(path), shown)
-        missing = f"the folder {shown} holds no log"
+        is_table = lakes.kind_of(Path(path)) is not None
+        files = lakes.files_of(Path(path), shown) if is_table else _in_folder(Path(path), shown)
+        missing = f"the table {shown} holds no rows" if is_table else f"the folder {shown} holds no log"
     else:
         files, missing = [Path(path)], f"there is no file {shown}"
     present = sorted(str(file) for file in files if file.is_file())
@@ -105,16 +116,9 @@ def _in_folder(folder: Path, shown: str) -> list[Path]:
 def _refuse_tables(folders: set[Path], shown: str) -> None:
     for folder in folders:
         for each in (folder, *folder.parents):
-            kind = (
-                "Delta Lake"
-                if (each / "_delta_log").is_dir()
-                else "Iceberg"
-                if any((each / "metadata").glob("*.metadata.json"))
-                else None
-            )
-            if kind is not None:
+            if lakes.kind_of(each) is not None:
                 raise DataError(
-                    f"{shown} lies in a table of {kind}, whose folder holds files of older versions, too: they are not to be read as they lie there"
+                    f"{shown} lies in a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table, {each}"
                 )
 
 

@@ -74,7 +74,7 @@ class Hashing:
             return canonical_id(self.table[spec.id], spec.place.shown)
         names = (name for name in self.table.columns if name not in spec.ignore)
         text = [self.table[name].cast("string").fill_null("\x1e") for name in names]
-        return md5(ibis.literal("\x1f").join(text))
+        return self.engine.md5(ibis.literal("\x1f").join(text))
 
     @cached_property
     def has_numbers(self) -> bool:
@@ -101,7 +101,7 @@ class Hashing:
         if self.has_numbers:
             ranked, limit = self.engine.ranked(rows, RANK, self.spec.seed), limit.cast("int64")
         else:
-            ranked = rows.mutate(**{RANK: md5(rows[RANK]).fill_null("g")})  # behind every hexadecimal digit
+            ranked = rows.mutate(**{RANK: self.engine.md5(rows[RANK]).fill_null("g")})  # behind every hexadecimal digit
         return ranked.filter(ranked[RANK] < limit)
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,10 +15,12 @@ import zstandard
 from monitor.domain.grid import Window
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources.engines import BY_NAME, BY_SCHEME
+from monitor.sources.engines.duckdb_file import DuckDBFile
 from monitor.sources.engines.mysql import MySQL
 from monitor.sources.engines.postgresql import PostgreSQL
 from monitor.sources.engines.spark import Spark
 from monitor.sources.engines.sqlite import SQLite
+from monitor.sources.engines.warehouses import Warehouse
 from monitor.sources.log import Log, hide_sensitive
 from monitor.sources.recent import keep, labelled
 from monitor.sources.spec import LabelSpec, LogSpec, Place, Recent
@@ -53,6 +56,11 @@ def written(folder: Path, form: str) -> Place:
             folder / "log.jsonl.gz", orient="records", lines=True, double_precision=15
         )
         return place(folder / "log.jsonl.gz")
+    if form == "duckdb":
+        with duckdb.connect(str(folder / "log.duckdb")) as connection:
+            connection.register("frame", frame)
+            connection.execute("CREATE TABLE log AS SELECT * FROM frame")
+        return Place("log", url=f"duckdb:///{folder}/log.duckdb", table="log")
     with sqlite3.connect(folder / "log.db") as connection:
         frame.assign(
             event_time=frame["event_time"].dt.strftime(
@@ -71,13 +79,13 @@ def in_server(url: str) -> Place:
     return Place("log", url=url, table="log")
 
 
-FILES = ["pattern", "hive", "csv.zst", "jsonl.gz", "sqlite", "sqlite T"]
+FILES = ["pattern", "hive", "csv.zst", "jsonl.gz", "sqlite", "sqlite T", "duckdb"]
 # Of each engine of the registry a form: Spark's are tried in test_spark.py.
 SERVERS = {PostgreSQL: "empty_postgresql", MySQL: "empty_mariadb"}
 
 
 def test_every_engine_is_tried() -> None:
-    assert set(BY_SCHEME.values()) == {*SERVERS, SQLite}
+    assert set(BY_SCHEME.values()) == {*SERVERS, SQLite, DuckDBFile, Warehouse}
     assert set(BY_NAME.values()) == {Spark}
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from monitor.errors import UsageError
 from monitor.sources.engines.base import Engine
 from monitor.sources.engines.duckdb import DuckDB
+from monitor.sources.engines.duckdb_file import DuckDBFile
 from monitor.sources.engines.mysql import MySQL
 from monitor.sources.engines.postgresql import PostgreSQL
 from monitor.sources.engines.spark import Spark
 from monitor.sources.engines.sqlite import SQLite
+from monitor.sources.engines.warehouses import WAREHOUSES, Warehouse
 from monitor.sources.spec import Place, ReadSpec
 
 BY_NAME: dict[str, type[Engine]] = {"spark": Spark}
@@ -18,6 +20,8 @@ BY_SCHEME: dict[str, type[Engine]] = {
     "postgres": PostgreSQL,
     "mysql": MySQL,
     "mariadb": MySQL,
+    "duckdb": DuckDBFile,
+    **dict.fromkeys(WAREHOUSES, Warehouse),
 }
 
 

@@ -12,7 +12,7 @@ import ibis
 import pandas as pd
 
 from monitor.errors import DataError
-from monitor.sources.sample import PRIME, coefficients
+from monitor.sources.sample import PRIME, coefficients, md5
 from monitor.sources.spec import Place
 from monitor.sources.times import naive
 
@@ -84,6 +84,10 @@ class Engine(ABC):
     def roughly(self, _column: Any, _within: Within) -> list[Any]:
         """What an index can find of a window, to be compared exactly after that."""
         return []
+
+    def md5(self, text: Any) -> Any:
+        """The md5 of text, as hexadecimal text in small letters."""
+        return md5(text)
 
     def ranked(self, rows: Any, name: str, seed: int) -> Any:
         """Rows with the hash of whole numbers in their place: plain arithmetic, the same on every engine (`sample.ranks`). Rows without a number come last."""

@@ -1,0 +1,88 @@
+"""Tables of Delta Lake and Iceberg: their rows of today, and a clear refusal of what cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from monitor.errors import DataError
+from monitor.sources.log import Log
+from monitor.sources.spec import LogSpec, Place
+from tests.conftest import logged
+
+FRAME = logged(days=6, start="2026-01-02")
+
+
+def log_of(path: Path | str) -> Log:
+    return Log(LogSpec(Place("log", path=str(path)), "event_time", "id"))
+
+
+def delta(folder: Path) -> None:
+    """A table that was written day by day, of which a day was deleted and one was written anew."""
+    deltalake = pytest.importorskip("deltalake")
+    for _, part in FRAME.groupby(FRAME["event_time"].dt.date):
+        deltalake.write_deltalake(str(folder), pa.Table.from_pandas(part, preserve_index=False), mode="append")
+    table = deltalake.DeltaTable(str(folder))
+    table.delete("event_time >= '2026-01-07'")
+    table.update({"income": "income + 1"}, predicate="event_time < '2026-01-03'")
+
+
+def test_a_delta_table_has_the_rows_of_its_newest_version(tmp_path: Path) -> None:
+    delta(tmp_path / "table")
+    kept = FRAME[FRAME["event_time"] < "2026-01-07"]
+    log = log_of(tmp_path / "table")
+    assert log.rows() == len(kept) < len(FRAME)
+    frame = log.table.to_pandas().sort_values("id")
+    expected = kept["income"] + (kept["event_time"] < "2026-01-03")
+    assert (frame["income"].to_numpy() - expected.to_numpy()).max() == pytest.approx(0, abs=1e-9)
+    before = log.mark()
+    import deltalake
+
+    deltalake.DeltaTable(str(tmp_path / "table")).delete("event_time >= '2026-01-06'")
+    log = log_of(tmp_path / "table")
+    assert log.mark() != before
+    assert log.rows() == (FRAME["event_time"] < "2026-01-06").sum()
+
+
+def test_files_within_a_table_are_refused_with_its_folder(tmp_path: Path) -> None:
+    delta(tmp_path / "table")
+    with pytest.raises(DataError, match="name the folder of the table"):
+        log_of(tmp_path / "table" / "*.parquet")
+
+
+def test_deletion_vectors_and_mapped_columns_are_refused_in_words(tmp_path: Path) -> None:
+    delta(tmp_path / "table")
+    commit = tmp_path / "table" / "_delta_log" / f"{8:020d}.json"
+    protocol = '{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["deletionVectors","timestampNtz"],"writerFeatures":["deletionVectors","timestampNtz"]}}'
+    add = next(
+        line
+        for each in sorted((tmp_path / "table" / "_delta_log").glob("*.json"), reverse=True)
+        for line in each.read_text().splitlines()
+        if '"add":' in line
+    )
+    vector = '"deletionVector":{"storageType":"i","pathOrInlineDv":"wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L","sizeInBytes":40,"cardinality":6},'
+    commit.write_text(protocol + "\n" + add.replace('{"add":{', '{"add":{' + vector) + "\n")
+    with pytest.raises(DataError, match="deletion vectors"):
+        log_of(tmp_path / "table")
+
+
+def test_an_iceberg_table_has_the_rows_of_its_newest_snapshot(tmp_path: Path) -> None:
+    sql = pytest.importorskip("pyiceberg.catalog.sql")
+    catalog = sql.SqlCatalog(
+        "test", uri=f"sqlite:///{tmp_path / 'catalog.db'}", warehouse=f"file://{tmp_path / 'house'}"
+    )
+    catalog.create_namespace("ml")
+    rows = pa.Table.from_pandas(
+        FRAME.assign(event_time=FRAME["event_time"].astype("datetime64[us]")), preserve_index=False
+    )
+    table = catalog.create_table("ml.log", schema=rows.schema)
+    table.append(rows.slice(0, 100))
+    table.append(rows.slice(100))
+    folder = tmp_path / "house" / "ml" / "log"
+    assert log_of(folder).rows() == len(FRAME)
+    table.overwrite(rows.slice(0, 100))
+    assert log_of(folder).rows() == 100
+    with pytest.raises(DataError, match="name the folder of the table"):
+        log_of(folder / "data" / "*.parquet")

@@ -1,0 +1,131 @@
+"""Logs in object storage: a real server of S3's protocol, and files on the web."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from monitor.errors import SourceUnreachableError, UsageError
+from monitor.sources.log import Log
+from monitor.sources.spec import LogSpec, Place
+from tests.conftest import logged
+
+FRAME = logged(days=6, start="2026-01-02")
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server of S3, and the requests that it was asked."""
+    server = pytest.importorskip("moto.server", reason="constraints-moto.txt is not installed")
+    from werkzeug.serving import make_server
+
+    asked: list[str] = []
+    app = server.DomainDispatcherApplication(server.create_backend_app)
+
+    def counted(environment: Any, start: Any) -> Any:
+        asked.append(f"{environment['REQUEST_METHOD']} {environment['PATH_INFO']}")
+        return app(environment, start)
+
+    running = make_server("127.0.0.1", 0, counted, threaded=True)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_port}", asked
+    running.shutdown()
+
+
+@pytest.fixture
+def bucket(s3: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A bucket with a file a day."""
+    import boto3
+
+    address, _ = s3
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_ENDPOINT_URL": address,
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
+    client.create_bucket(Bucket="logs")
+    for day, part in FRAME.groupby(FRAME["event_time"].dt.date):
+        client.put_object(Bucket="logs", Key=f"churn/date={day}/part.parquet", Body=part.to_parquet(index=False))
+        client.put_object(Bucket="logs", Key=f"text/{day}.csv", Body=part.to_csv(index=False).encode())
+    client.put_object(Bucket="logs", Key="churn/_SUCCESS", Body=b"")
+    yield client
+    for each in client.list_objects_v2(Bucket="logs")["Contents"]:
+        client.delete_object(Bucket="logs", Key=each["Key"])
+    client.delete_bucket(Bucket="logs")
+
+
+def log_of(address: str) -> Log:
+    return Log(LogSpec(Place(address, path=address), "event_time", "id"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://logs/churn",
+        "s3://logs/churn/",
+        "s3://logs/churn/date=*/*.parquet",
+        "s3://logs/text/*.csv",
+        "s3://logs/text",
+    ],
+)
+def test_a_log_in_a_bucket_is_the_log_of_its_files(bucket: Any, address: str) -> None:
+    log = log_of(address)
+    extent = log.extent()
+    assert (extent.first, extent.newest) == (
+        FRAME["event_time"].min().tz_localize("UTC"),
+        FRAME["event_time"].max().tz_localize("UTC"),
+    )
+    assert log.rows() == len(FRAME)
+    assert ("date" in log.types) == ("churn" in address)
+
+
+def test_each_file_is_fetched_once_and_again_when_it_changes(bucket: Any, s3: tuple[str, list[str]]) -> None:
+    asked = s3[1]
+    assert log_of("s3://logs/churn").rows() == len(FRAME)
+    fetched = [each for each in asked if each.startswith("GET /logs/churn/date=")]
+    asked.clear()
+    log = log_of("s3://logs/churn")
+    assert log.rows() == len(FRAME)
+    assert not [each for each in asked if each.startswith("GET /logs/churn/date=")]
+    assert fetched
+    later = FRAME.assign(event_time=FRAME["event_time"] + pd.Timedelta(days=6), id=FRAME["id"] + 1_000_000)
+    bucket.put_object(Bucket="logs", Key="churn/date=2026-01-09/part.parquet", Body=later.to_parquet(index=False))
+    mark = log.mark()
+    assert log_of("s3://logs/churn").rows() == 2 * len(FRAME)
+    assert log.mark() == mark != ""
+    assert {each for each in asked if each.startswith("GET /logs/churn/date=")} == {
+        "GET /logs/churn/date=2026-01-09/part.parquet"
+    }
+    bucket.delete_object(Bucket="logs", Key="churn/date=2026-01-09/part.parquet")
+    assert log_of("s3://logs/churn").rows() == len(FRAME)
+
+
+def test_what_is_not_there_and_who_does_not_answer_is_told(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceUnreachableError, match="no file is at s3://logs/nowhere"):
+        log_of("s3://logs/nowhere")
+    with pytest.raises(SourceUnreachableError, match="s3://absent/churn"):
+        log_of("s3://absent/churn")
+    with pytest.raises(UsageError, match="not from ftp://"):
+        log_of("ftp://host/file.csv")
+
+
+def test_a_file_on_the_web_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "www").mkdir()
+    FRAME.to_csv(tmp_path / "www" / "log.csv", index=False)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert log_of(f"http://127.0.0.1:{server.server_port}/log.csv").rows() == len(FRAME)
+        server.shutdown()
