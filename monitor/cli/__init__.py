@@ -14,6 +14,7 @@ from monitor.cli import (
     channels,
     config,
     doctor,
+    ingest,
     init,
     notes,
     notifications,
@@ -72,6 +73,7 @@ app.command("query")(query.query)
 app.command("canary")(canary.canary)
 app.command("annotate")(notes.annotate)
 app.command("deployed")(notes.deployed)
+app.command("ingest")(ingest.ingest)
 app.command("prune")(prune.prune)
 app.command("migrate")(doctor.migrate)
 app.command("doctor")(doctor.doctor)

@@ -41,7 +41,7 @@ def parse(body: bytes, form: Form, most_bytes: int) -> pa.Table:
     _require_narrow(len(names))
     if len(names) * len(rows) * _CELL_BYTES > most_bytes:
         raise _too_large(most_bytes)
-    return pa.Table.from_arrays([_json_column(name, [each.get(name) for each in rows]) for name in names], names=names)
+    return pa.Table.from_arrays([json_column(name, [each.get(name) for each in rows]) for name in names], names=names)
 
 
 def _json_rows(body: bytes, form: Form) -> Any:
@@ -53,7 +53,7 @@ def _json_rows(body: bytes, form: Form) -> Any:
     return given.get("rows") if isinstance(given, dict) else given
 
 
-def _json_column(name: str, values: list[Any]) -> pa.Array:
+def json_column(name: str, values: list[Any]) -> pa.Array:
     """The values of a column. Objects are refused before Arrow looks at them: a table of every key by every row is what it would make."""
     if any(isinstance(value, list | dict) for value in values):
         raise DataError(f"{quoted(name)} holds lists or objects: send one value a column")
