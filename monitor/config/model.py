@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import ipaddress
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -328,10 +329,39 @@ class ColumnNames(Entry):
         description="Columns whose values are replaced by keyed hashes right after reading; of free text the form is kept too (length, words, digits, scripts).",
     )
 
+    expressions: dict[str, str] = Field(
+        {},
+        description="Columns that are made of others by SQL of the source, by their names: {probability: score / 1000}. `probability: {expression: …}` is short for that.",
+    )
     embeddings: dict[str, list[str] | str] = Field(
         {},
         description="Vectors of which each number has a column of its own: the columns by a name for the vector; `f0..f767` stands for all between.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _made(cls, given: Any) -> Any:
+        """`probability: {expression: …}` makes a column of that name."""
+        if not isinstance(given, dict):
+            return given
+        made = {
+            part: value["expression"]
+            for part, value in given.items()
+            if isinstance(value, dict) and set(value) == {"expression"}
+        }
+        if not made:
+            return given
+        return (
+            given | dict(zip(made, made, strict=True)) | {"expressions": {**(given.get("expressions") or {}), **made}}
+        )
+
+    @field_validator("expressions")
+    @classmethod
+    def _named(cls, value: dict[str, str]) -> dict[str, str]:
+        odd = next((name for name in value if not re.fullmatch(r"[A-Za-z_]\w*", name)), None)
+        if odd is not None:
+            raise ValueError(f"'{odd}' is no name for a column: letters, digits and underscores")
+        return value
 
     @field_validator("embeddings")
     @classmethod
@@ -344,7 +374,7 @@ class ColumnNames(Entry):
 
     def to_columns(self, segments: list[str]) -> Columns:
         """As the analysis takes them."""
-        values = self.model_dump() | {"event_time": self.time_column}
+        values = self.model_dump(exclude={"expressions"}) | {"event_time": self.time_column}
         values["segments"] = tuple(dict.fromkeys([*self.segments, *segments]))
         if isinstance(self.event_time, list):
             values["ignore"] = [*self.ignore, *self.event_time]

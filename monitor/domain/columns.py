@@ -119,7 +119,6 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
         "observed",
         "y",
         "truth",
-        "gt",
         "clf_target",
     ),
     "label_time": (

@@ -13,7 +13,16 @@ from sqlalchemy.orm import Session
 import monitor
 from monitor.cache_folder import cache_folder
 from monitor.config import secrets
-from monitor.config.model import Channel, Configuration, Loaded, Location, MonitorConfig, Reading, TimeOfPath
+from monitor.config.model import (
+    Channel,
+    ColumnNames,
+    Configuration,
+    Loaded,
+    Location,
+    MonitorConfig,
+    Reading,
+    TimeOfPath,
+)
 from monitor.domain.clock import Clock, SystemClock, boot_time_s
 from monitor.outgoing import Network
 from monitor.services.cache import sweep
@@ -34,6 +43,19 @@ def read_spec(reading: Reading) -> ReadSpec:
         value = values[name]
         values[name] = (value,) if isinstance(value, str) else tuple(value)
     return ReadSpec(**values)
+
+
+def with_expressions(place: Place, columns: ColumnNames) -> Place:
+    """A place whose rows have the columns that are made by expressions, too; of a database as a query of what it named."""
+    if not columns.expressions:
+        return place
+    if place.path is not None:
+        return replace(place, expressions=tuple(columns.expressions.items()))
+    made = ", ".join(f"({sql}) AS {name}" for name, sql in columns.expressions.items())
+    schema = f"{place.db_schema}." if place.db_schema else ""
+    rows = f"({place.query.strip().rstrip(';')})" if place.query else f"{schema}{place.table}"
+    query = f"SELECT log.*, {made} FROM {rows} AS log"  # noqa: S608 - the configuration's own
+    return replace(place, table=None, db_schema=None, query=query)
 
 
 @dataclass
@@ -170,7 +192,7 @@ class Context:
                 id=own.columns.id or columns.id,
                 delay_s=own.delay.approximate().total_seconds(),
             )
-        time, place = columns.time_column, self.place(config.source, config.source.timezone)
+        time, place = columns.time_column, with_expressions(self.place(config.source, config.source.timezone), columns)
         assert time is not None
         if isinstance(columns.event_time, list):
             place = replace(place, read=replace(place.read, time_of=tuple(columns.event_time)))

@@ -90,7 +90,7 @@ def find_files(path: str, shown: str) -> list[str]:
     elif Path(path).is_dir():
         is_table = lakes.kind_of(Path(path)) is not None
         files = lakes.files_of(Path(path), shown) if is_table else _in_folder(Path(path), shown)
-        missing = f"the table {shown} holds no rows" if is_table else f"the folder {shown} holds no log"
+        missing = f"the table {shown} holds no rows" if is_table else f"the folder {shown} holds no file"
     else:
         files, missing = [Path(path)], f"there is no file {shown}"
     present = sorted(str(file) for file in files if file.is_file())

@@ -44,7 +44,7 @@ MADE_TIME = "event_time"
 class Place:
     """Files, a table or a query; secrets filled in. `shown` names it in messages, without user and password.
 
-    engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables. read: how files are read.
+    engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables. read: how files are read. expressions: columns of files that SQL makes of others, by name.
     """
 
     shown: str
@@ -56,6 +56,12 @@ class Place:
     timezone: str = "UTC"
     engine: str | None = None
     read: ReadSpec = ReadSpec()
+    expressions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its rows are made by SQL."""
+        return self.query is not None or bool(self.expressions)
 
     @property
     def own_path(self) -> str | None:

@@ -248,7 +248,7 @@ def test_columns_that_are_no_inputs_are_left_out_and_told(tmp_path: Path, monito
     frame = logged().assign(trace_id="abc", position=range(7, 7 + 1200))
     if form == "csv":
         frame.to_csv(tmp_path / "log.csv")
-        where, index = "log.csv", ["column00"]
+        where, index = "log.csv", ["column0"]
     elif form == "parquet":
         frame.sample(frac=1, random_state=0).to_parquet(tmp_path / "log.parquet")
         where, index = "log.parquet", ["__index_level_0__"]
@@ -319,7 +319,7 @@ def test_init_finds_out_how_times_are_written_or_asks_for_it(tmp_path: Path, mon
     refused = monitor_command(*asked, cwd=tmp_path)
     assert (refused.returncode, "--time-format" in refused.stderr) == (1, True)
     assert monitor_command(*asked, "--time-format", "%d/%m/%Y", cwd=tmp_path).returncode == 0
-    assert "'%d/%m/%Y'" in (tmp_path / "days.yaml").read_text()
+    assert 'read: {date_format: "%d/%m/%Y"}' in (tmp_path / "days.yaml").read_text()
 
 
 def test_a_model_whose_log_is_in_mysql_is_watched_from_init_to_status(

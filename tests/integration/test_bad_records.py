@@ -83,7 +83,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("form", ["csv", "json"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))])
 def test_no_malformed_record_stops_a_source_and_all_are_counted(
     tmp_path: Path, form: str, seed: int, packed: bool
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -23,7 +24,7 @@ from monitor.sources.records.kept import first_records
 from monitor.sources.spec import LogSpec, Place, ReadSpec
 from monitor.sources.written import recognised
 
-ROWS = 400
+ROWS = 2_400
 WHOLE = Window(
     pd.Timestamp("2026-01-01", tz="UTC").to_pydatetime(), pd.Timestamp("2027-01-01", tz="UTC").to_pydatetime()
 )
@@ -39,7 +40,7 @@ def plain() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "id": [f"call{each:04d}-{place % 2}" for place, each in enumerate(call)],
-            "event_time": (pd.Timestamp("2026-03-01") + pd.to_timedelta(call * 30, unit="min")).strftime(
+            "event_time": (pd.Timestamp("2026-03-01") + pd.to_timedelta(call * 5, unit="min")).strftime(
                 "%Y-%m-%dT%H:%M:%SZ"
             ),
             "age": chance.integers(18, 80, ROWS),
@@ -379,7 +380,8 @@ def test_what_is_no_prediction_is_counted_and_stops_nothing(tmp_path: Path, case
     if name in ("databricks", "vertex"):
         file = next((tmp_path / "log").glob("*.parquet"))
         known = [
-            json.loads(json.dumps(each, default=str)) for each in first_records([str(file)], ReadSpec(), 10_000)[:200]
+            json.loads(json.dumps(each, default=str))
+            for each in first_records([str(file)], ReadSpec(), 10_000)[: ROWS // 2]
         ]
         file.unlink()
         lines(tmp_path / "log" / "all.jsonl", known)
@@ -405,3 +407,56 @@ def test_half_rows_wait_for_their_other_side_and_are_told_when_it_does_not_come(
     with path.open("a") as opened:
         opened.write("".join(line for line in events if ".response" in line)[:-1] + "\n")
     assert Log(LogSpec(place, "event_time", "request_id")).rows() == ROWS
+
+
+def broken(record: Row, chance: random.Random) -> bytes:
+    """A record of which something is gone, of another type, or cut."""
+    text = json.dumps(record)
+    how = chance.randrange(5)
+    if how == 0:
+        return text[: chance.randint(2, len(text) - 2)].encode()
+    if how == 1:
+        return b"ERROR could not log this call"
+    found = json.loads(text)
+    inside = [found]
+    while chance.random() < 0.7:
+        deeper = [each for each in inside[-1].values() if isinstance(each, dict) and each]
+        if not deeper:
+            break
+        inside.append(chance.choice(deeper))
+    name = chance.choice(list(inside[-1]))
+    if how == 2:
+        del inside[-1][name]
+    else:
+        inside[-1][name] = chance.choice([None, 7, "text", [], {}, [[1]], True, "[1", 1e400])
+    return json.dumps(found).encode()
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))])
+@pytest.mark.parametrize("name", ["sagemaker", "databricks", "azureml", "kserve", "seldon", "vertex", "bentoml"])
+def test_malformed_records_of_each_format_stop_nothing(tmp_path: Path, name: str, seed: int) -> None:
+    writer = "cloud events" if name == "kserve" else name
+    path = (
+        WRITERS[writer][1](tmp_path / "log") if name not in ("databricks", "vertex") else WRITERS[writer][1](tmp_path)
+    )
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
+    known = [
+        json.loads(json.dumps(each, default=str)) for each in first_records(list(map(str, files)), ReadSpec(), 10_000)
+    ]
+    known = list({json.dumps(each): each for each in known}.values())
+    chance = random.Random(seed)
+    folder = tmp_path / "again"
+    folder.mkdir(parents=True)
+    good = [json.dumps(each).encode() for each in known]
+    of_calls = {"azureml": "correlationid", "kserve": "requestid"}  # so that none is the other side of a good one
+    odd = {of_calls[name]: "odd"} if name in of_calls else {}
+    bad = [broken(chance.choice(known) | odd, chance) for _ in range(200)]
+    mixed = good + bad
+    chance.shuffle(mixed)
+    (folder / "all.jsonl").write_bytes(b"\n".join(mixed) + b"\n")
+    place = Place("log", path=str(folder), read=ReadSpec(format=name, names=NAMES if name == "sagemaker" else ()))
+    log = Log(LogSpec(place, "timestamp" if name == "bentoml" else "event_time", "request_id"))
+    frame, counts = log.read(WHOLE)
+    assert counts.rows >= ROWS
+    assert len(log.bad_records) > 0
+    assert set(TABLE["age"]) <= set(frame["age"].dropna())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from monitor.config.load import load
 from monitor.errors import DataError
+from monitor.services.context import Context, open_database
 from monitor.sources.log import Log
 from monitor.sources.spec import LogSpec, Place
 from monitor.sources.written import as_meant
@@ -120,3 +123,38 @@ def test_text_that_is_no_number_or_may_be_two_stays_text(tmp_path: Path) -> None
     frame.assign(income=frame["income"].map("{:.2f}".format)).to_parquet(tmp_path / "log.parquet", index=False)
     deliberate = Place("log.parquet", path=str(tmp_path / "log.parquet"))
     assert as_meant(deliberate, ["event_time"], None) == (deliberate, [])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "sqlite", "query"])
+def test_a_column_may_be_made_by_an_expression(tmp_path: Path, form: str) -> None:
+    frame = FRAME.assign(probability=FRAME["probability"] * 100)
+    if form == "sqlite":
+        with sqlite3.connect(tmp_path / "log.db") as connection:
+            frame.rename(columns={"probability": "percent"}).to_sql("log", connection, index=False)
+        connection.close()
+        source, value = "{url: sqlite:///log.db, table: log}", "percent / 100.0"
+    else:
+        path = tmp_path / f"log.{'csv' if form == 'query' else form}"
+        frame.to_parquet(path, index=False) if form == "parquet" else frame.to_csv(path, index=False)
+        query = ", query: 'SELECT * FROM log WHERE id >= 0'" if form == "query" else ""
+        source, value = f"{{path: {path.name}{query}}}", "probability / 100"
+    (tmp_path / "monitor.yaml").write_text(
+        f"""
+database: sqlite:///monitor.db
+monitors:
+  churn:
+    task: binary
+    model: {{name: churn}}
+    source: {source}
+    reference: {{start: 2026-01-02, end: 2026-01-12}}
+    columns: {{id: id, event_time: event_time, prediction: prediction, probability: {{expression: {value}}}}}
+    windows: {{length: 1d}}
+"""
+    )
+    loaded = load(tmp_path / "monitor.yaml")
+    context = Context(loaded, open_database(loaded))
+    config = loaded.configuration.monitors["churn"]
+    assert config.to_columns().probability == "probability"
+    log = Log(context.log_spec(config))
+    made = log.table.select("id", "probability").to_pandas().sort_values("id")["probability"]
+    assert abs(made.to_numpy() - FRAME.sort_values("id")["probability"].to_numpy()).max() < 1e-9

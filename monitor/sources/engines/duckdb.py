@@ -58,18 +58,21 @@ class DuckDB(Engine):
         Files that look as they did when this connection opened them last are not opened again.
         """
         opened = self._opened(place)
-        if place.query is None:
+        if not place.is_asked:
             return opened.table
         key = (id(self.connection), place)
         if key not in _queries or _queries[key][0] is not opened:
             if len(_queries) >= _MOST_TABLES:
                 _queries.clear()
-            _queries[key] = (opened, _queried(self.connection, opened.table, place.query, place.shown))
+            _queries[key] = (opened, _asked(self.connection, opened.table, place))
         return _queries[key][1]
 
     def _opened(self, place: Place) -> _Opened:
         assert place.path is not None
-        key, mark = (id(self.connection), replace(place, query=None)), files.fingerprint(place.path, place.shown)
+        key, mark = (
+            (id(self.connection), replace(place, query=None, expressions=())),
+            files.fingerprint(place.path, place.shown),
+        )
         known = _opened.get(key)
         there = known is not None and all(os.path.exists(file) for file in known.kept)
         if known is None or not there or known.connection is not self.connection or known.mark != mark:
@@ -100,7 +103,7 @@ class DuckDB(Engine):
 
     def plain_files(self, place: Place) -> list[str]:
         """Those of a path that are Parquet, and what others are kept as."""
-        return [] if place.query is not None else list(self._opened(place).files)
+        return [] if place.is_asked else list(self._opened(place).files)
 
     def bad_records(self, place: Place, time: str) -> list[tuple[Any, str]]:
         """What of the files could not be read, with the time of the row next to it."""
@@ -172,6 +175,19 @@ def _open_parquet(connection: Any, found: list[str], place: Place, name: str, ma
             if not torn or not found:
                 why = first_line(error) if not bad else bad[0].said[0]
                 raise DataError(f"{place.shown} cannot be read as parquet: {why}") from None
+
+
+def _asked(connection: Any, table: Any, place: Place) -> Any:
+    """The rows of a place's query, with the columns that its expressions make in the place of those of the same name."""
+    if place.query is not None:
+        table = _queried(connection, table, place.query, place.shown)
+    if place.expressions:
+        made = dict(place.expressions)
+        kept = [_quoted(name) for name in table.columns if name not in made]
+        new = [f"({sql}) AS {_quoted(name)}" for name, sql in made.items()]
+        query = f"SELECT {', '.join([*kept, *new])} FROM log"  # noqa: S608 - the configuration's own
+        table = _queried(connection, table, query, place.shown)
+    return table
 
 
 def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:

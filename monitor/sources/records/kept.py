@@ -325,7 +325,7 @@ class _Reader:
                 found = list(self._format.rows(record, self._read_spec, file))
             except UnreadableRecord as error:
                 bad.append((max(len(rows) - 1, 0), f"{_named(file)}: {error}"))
-            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
                 said = f"{_named(file)}: it is not what {self._format.title} holds ({type(error).__name__})"
                 bad.append((max(len(rows) - 1, 0), said))
             else:

@@ -109,15 +109,20 @@ def dialect_of(file: str, read: ReadSpec) -> Dialect | None:
     if not head.strip(b"\x00\r\n\t "):
         return None
     encoding = read.encoding or _encoding_of(head)
-    if encoding == "cp1252" and read.encoding is None and head.lstrip()[:1] in (b"{", b"["):
-        encoding = "utf-8"  # JSON is nothing else
     text = head.decode(encoding, errors="replace").lstrip("\ufeff")
-    start = text.lstrip()[:1]
-    if start in ("{", "["):
-        return Dialect("json", encoding)
+    if _is_json(text):  # which is UTF-8, whatever single lines hold
+        return Dialect("json", "utf-8" if encoding == "cp1252" and read.encoding is None else encoding)
     if text.count("\x00") > len(text) // 100:
         raise DataError(f"{file} is neither Parquet nor text")
     return Dialect("csv", encoding, read.separator or _separator_of(text))
+
+
+def _is_json(text: str) -> bool:
+    """Whether text begins as JSON does, or most of its first lines do: one may be a stray one."""
+    if text.lstrip()[:1] in ("{", "["):
+        return True
+    lines = [line for line in text.splitlines()[:100] if line.strip()]
+    return sum(line.startswith("{") for line in lines) > len(lines) / 2
 
 
 def _encoding_of(head: bytes) -> str:
