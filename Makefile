@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-long lint bench bench-detection bench-database bench-web replay replay-compare chaos soak fuzz docs pins clean
+.PHONY: demo test test-fast test-long lint bench bench-logs bench-detection bench-database bench-web replay replay-compare chaos soak fuzz docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -35,6 +35,10 @@ test-long: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_window.py
+
+# What reading a log costs as it grows: a CSV file over a year, MariaDB's sample of ten million rows (MONITOR_BENCH_ROWS).
+bench-logs: .venv/.installed
+	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_logs.py
 
 # False alarms, detection, pages and estimates on the data sets beside the project (an hour or so).
 bench-detection: .venv/.installed

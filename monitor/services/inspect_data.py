@@ -12,6 +12,7 @@ import pandas as pd
 
 from monitor.analysis import limits
 from monitor.analysis.fitting import infer_task
+from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import Candidate, candidates, positive_class
 from monitor.analysis.schema import sort_of
 from monitor.domain.checks import Checks
@@ -28,7 +29,8 @@ from monitor.sources.spec import MADE_TIME, LabelSpec, LogSpec, Place
 from monitor.sources.written import as_meant, recognised, time_of_path
 
 _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
-_ROWS_PER_WINDOW = 300
+# The fewest rows of a window, the shift in standard deviations that should be seen, and how many windows the log should hold.
+_ROWS_PER_WINDOW, _SHIFT, _FEWEST_WINDOWS = 300, 0.2, 12
 _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
 _SAMPLE = 20_000
@@ -155,7 +157,7 @@ def inspect_data(spec: InspectSpec) -> Proposal:
             f"{len(bad):,} {what} of {spec.predictions.shown} could not be read wholly and will be counted (`bad_records`): {bad[0][1]}"
         )
     span = max((extent.newest - extent.first).total_seconds(), 1.0)
-    length = _length(rows / span)
+    length = _length(rows / span, _rows_wanted(rows, reference, sample, columns.label))
     grid = Grid(Duration.parse(length), Duration.parse(length))
     start = grid.boundary(grid.index_at(extent.first))
     reference_start = reference_end = None
@@ -293,10 +295,20 @@ def _labels(spec: InspectSpec, columns: Columns) -> tuple[dict[str, str], LabelS
     return named, LabelSpec(spec.labels, label, label_time, identity, 0.0)
 
 
-def _length(rows_per_second: float) -> str:
-    """The shortest usual length that holds rows enough to see something in."""
+def _rows_wanted(rows: int, reference: pd.DataFrame | None, sample: pd.DataFrame, label: str | None) -> int:
+    """How many rows a window should have for harm to be seen: a shift of a fifth of a standard deviation, labels enough of the rarer of two classes; and so that the log holds some windows."""
+    before = len(reference) if reference is not None else round(rows * _REFERENCE_SHARE)
+    wanted = limits.rows_for_shift(_SHIFT, before, Checks().false_alarm_rate) or _ROWS_PER_WINDOW
+    classes = sample[label].dropna().value_counts(normalize=True) if label in sample else pd.Series(dtype=float)
+    if len(classes) == 2:
+        wanted = max(wanted, math.ceil(2 * MIN_CLASS / classes.min()))
+    return max(_ROWS_PER_WINDOW, min(wanted, rows // _FEWEST_WINDOWS))
+
+
+def _length(rows_per_second: float, wanted: int) -> str:
+    """The shortest usual length that holds so many rows."""
     for length in _LENGTHS:
-        if rows_per_second * Duration.parse(length).approximate().total_seconds() >= _ROWS_PER_WINDOW:
+        if rows_per_second * Duration.parse(length).approximate().total_seconds() >= wanted:
             return length
     return _LENGTHS[-1]
 

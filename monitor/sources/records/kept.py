@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from monitor.cache_folder import cache_folder
-from monitor.errors import DataError
+from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources.files import SETTLED_S, is_parquet
 from monitor.sources.formats import format_named
 from monitor.sources.formats.base import ID, SIDE, Format, UnreadableRecord
@@ -116,8 +116,15 @@ class Kept:
 
 
 def kept(path: str, files: list[str], read: ReadSpec, shown: str) -> Kept:
-    """The files as they are now, as Parquet. Raises DataError where none of them can be read."""
-    folder = _folder(path, read)
+    """The files as they are now, as Parquet. Raises DataError where they are no text, SourceUnreachableError where they cannot be read, or nothing can be kept."""
+    try:
+        folder = _folder(path, read)
+        return _kept(folder, _up_to_date(folder, files, read, shown))
+    except OSError as error:
+        raise SourceUnreachableError(f"{shown} cannot be read, or kept in the cache folder: {error}") from None
+
+
+def _up_to_date(folder: Path, files: list[str], read: ReadSpec, shown: str) -> _Manifest:
     with _locked(folder):
         manifest = _load(folder)
         _forget(manifest, files)
@@ -128,7 +135,7 @@ def kept(path: str, files: list[str], read: ReadSpec, shown: str) -> Kept:
             _save(folder, manifest)
             _sweep(folder, manifest)
         os.utime(folder / "manifest.json") if (folder / "manifest.json").exists() else _save(folder, manifest)
-    return _kept(folder, manifest)
+    return manifest
 
 
 def _folder(path: str, read: ReadSpec) -> Path:
@@ -249,13 +256,12 @@ class _Reader:
         if is_parquet(file):
             self._parquet(file, state)
             return
-        dialect = manifest.dialect or dialect_of(file, self._read_spec)
+        dialect = self._dialect(file)
         if dialect is None:
             if stat.st_size and not _is_blank(file):
                 self._bad.append((self._rows, f"{_named(file)}: the file cannot be unpacked"))
             state.end = 0
             return
-        manifest.dialect = dialect
         settled = time.time() - stat.st_mtime > SETTLED_S
         last: Batch | None = None
         for batch in batches(file, dialect, self._read_spec, state.end or 0, state.lines, state.header):
@@ -275,6 +281,14 @@ class _Reader:
         state.lines = state.lines if last is None else last.lines
         if state.end:
             state.head, state.last = _marks(file, state.end)
+
+    def _dialect(self, file: str) -> Dialect | None:
+        """How a file is written: as the source's others are, unless it is plainly JSON where those are not."""
+        own, known = dialect_of(file, self._read_spec), self._manifest.dialect
+        if own is None or known is None:
+            self._manifest.dialect = known or own
+            return own
+        return own if own.kind == "json" and known.kind != "json" else known
 
     def _parquet(self, file: str, state: _File) -> None:
         state.end = None
@@ -590,6 +604,6 @@ def times_beside(bad: BadRecords, name: str) -> list[Any]:
 
 def refuse_nothing(found: Kept, shown: str) -> None:
     """Raise DataError where files held no record that can be read."""
-    if not found.columns:
+    if not found.pieces:
         said = next((each.said[0] for each in found.bad), "they are empty")
         raise DataError(f"{shown}: none of its files holds a record: {said}")

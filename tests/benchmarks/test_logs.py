@@ -1,0 +1,113 @@
+"""What reading a log costs as it grows: a window of a year of hourly windows of one CSV file; a round over a bucket; MySQL's sample of many rows.
+
+make bench-logs
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitor.domain.grid import Window
+from monitor.sources.log import Log
+from monitor.sources.spec import LogSpec, Place
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOURS, ROWS_AN_HOUR = 8_760, 100
+LOOKED_AT = (24, 720, 2_160, 4_380, 8_760)
+SAMPLED = int(os.environ.get("MONITOR_BENCH_ROWS", "10_000_000"))
+
+
+def hour(number: int) -> str:
+    chance = np.random.default_rng(number)
+    ids = np.arange(number * ROWS_AN_HOUR, (number + 1) * ROWS_AN_HOUR)
+    times = pd.Timestamp(START) + pd.to_timedelta(number * 3600 + np.arange(ROWS_AN_HOUR) * 36, unit="s")
+    columns = {f"x{place}": chance.normal(size=ROWS_AN_HOUR).round(4) for place in range(8)}
+    frame = pd.DataFrame(
+        {
+            "id": ids,
+            "timestamp": times.strftime("%Y-%m-%dT%H:%M:%S"),
+            **columns,
+            "probability": chance.random(ROWS_AN_HOUR).round(4),
+        }
+    )
+    return frame.to_csv(index=False, header=number == 0)
+
+
+def seconds(what: Callable[[], object], times: int = 5) -> float:
+    found = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        what()
+        found.append(time.perf_counter() - begun)
+    return median(found)
+
+
+def test_a_window_of_a_growing_file_costs_the_same_all_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "log.csv"
+    spec = LogSpec(Place("log.csv", path=str(path)), "timestamp", "id")
+    print(
+        f"\n{ROWS_AN_HOUR} rows an hour are appended to one CSV file; then the newest hour is read (median of 5 hours)"
+    )
+    print("| after hours | file | seconds a window | pieces |")
+    print("|---|---|---|---|")
+    found = {}
+    done = 0
+    for hours in LOOKED_AT:
+        with path.open("a") as opened:
+            opened.write("".join(hour(number) for number in range(done, hours)))
+        Log(spec)
+        times = []
+        for number in range(hours, hours + 5):
+            with path.open("a") as opened:
+                opened.write(hour(number))
+            begun = time.perf_counter()
+            window = Window(START + timedelta(hours=number), START + timedelta(hours=number + 1))
+            _, counts = Log(spec).read(window)
+            times.append(time.perf_counter() - begun)
+            assert counts.rows == ROWS_AN_HOUR
+        done = hours + 5
+        found[hours] = median(times)
+        pieces = len(list((tmp_path / "cache").rglob("*.parquet")))
+        print(f"| {hours:,} | {path.stat().st_size / 1e6:.0f} MB | {found[hours]:.3f} | {pieces} |")
+    assert found[LOOKED_AT[-1]] < 3 * found[LOOKED_AT[0]]
+
+
+def test_a_sample_of_mysql_beside_order_by_rand(empty_mariadb: str) -> None:
+    from sqlalchemy import text
+
+    from monitor.storage.database import Database
+
+    engine = Database(empty_mariadb).engine
+    with engine.begin() as connection:
+        connection.execute(
+            text("CREATE TABLE log (id BIGINT PRIMARY KEY, event_time DATETIME(6), amount DOUBLE, KEY (event_time))")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO log SELECT seq, TIMESTAMPADD(SECOND, seq MOD 86400, '2026-01-01'), RAND(seq) "
+                f"FROM seq_1_to_{SAMPLED}"
+            )
+        )
+    log = Log(LogSpec(Place("log", url=empty_mariadb, table="log"), "event_time", "id", sample_rows=10_000))
+    window = Window(START, START + timedelta(days=1))
+    ours = seconds(lambda: log.sample(window, rows=SAMPLED), 3)
+
+    def at_random() -> None:
+        with engine.connect() as connection:
+            asked = "SELECT * FROM log WHERE event_time >= '2026-01-01' AND event_time < '2026-01-02' ORDER BY RAND() LIMIT 10000"
+            assert len(connection.execute(text(asked)).fetchall()) == 10_000
+
+    theirs = seconds(at_random, 3)
+    print(
+        f"\n10,000 of {SAMPLED:,} rows from MariaDB (median of 3): ours {ours:.2f} s, ORDER BY RAND() {theirs:.2f} s: {ours / theirs:.2f} of it"
+    )
