@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.conftest import Project, logged
 
@@ -63,6 +64,7 @@ def test_a_window_waits_for_its_source_no_longer_than_delay_max(project: Project
     ]
 
 
+@pytest.mark.long
 def test_a_backfill_is_stored_and_judged_only_when_told(project: Project, monitor_command: Command) -> None:
     frame = logged()
     bad = frame["event_time"].between("2025-01-06", "2025-01-15 23:59")

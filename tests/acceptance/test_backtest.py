@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.conftest import Project, Receiver, logged
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.long
 def test_history_is_told_and_nothing_is_stored_or_sent(
     project: Project, receiver: Receiver, monitor_command: Command
 ) -> None:

@@ -61,6 +61,7 @@ def test_listings_show_and_report_speak_of_what_was_done(project: Project, monit
     assert monitor_command("runs", "show", "ffffffff", cwd=project.folder).returncode == 2
 
 
+@pytest.mark.long
 def test_one_window_ad_hoc_is_never_judged_and_another_look_is(project: Project, monitor_command: Command) -> None:
     project.run()
     adhoc = monitor_command("run", "churn", "--window", "2025-01-01/2025-01-03", cwd=project.folder)
@@ -266,7 +267,7 @@ def test_columns_that_are_no_inputs_are_left_out_and_told(tmp_path: Path, monito
     assert monitor_command("validate", cwd=tmp_path).returncode == 0
 
 
-@pytest.mark.parametrize("rows", [3, 120])
+@pytest.mark.parametrize("rows", [3, pytest.param(120, marks=pytest.mark.long)])
 def test_a_young_log_is_the_reference_so_far_and_everybody_says_what_is_waited_for(
     tmp_path: Path, monitor_command: Command, rows: int
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.conftest import Project
@@ -17,6 +18,7 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.long
 def test_the_demo_ends_well_and_calmly(tmp_path: Path, monitor_command: Command) -> None:
     told = monitor_command("demo", cwd=tmp_path)
     assert told.returncode == 0, told.stdout + told.stderr
