@@ -119,18 +119,18 @@ def kept(path: str, files: list[str], read: ReadSpec, shown: str) -> Kept:
     """The files as they are now, as Parquet. Raises DataError where they are no text, SourceUnreachableError where they cannot be read, or nothing can be kept."""
     try:
         folder = _folder(path, read)
-        return _kept(folder, _up_to_date(folder, files, read, shown))
+        return _kept(folder, _up_to_date(folder, files, read))
     except OSError as error:
         raise SourceUnreachableError(f"{shown} cannot be read, or kept in the cache folder: {error}") from None
 
 
-def _up_to_date(folder: Path, files: list[str], read: ReadSpec, shown: str) -> _Manifest:
+def _up_to_date(folder: Path, files: list[str], read: ReadSpec) -> _Manifest:
     with _locked(folder):
         manifest = _load(folder)
         _forget(manifest, files)
         new = [file for file in files if _is_new(manifest, file)]
         if new:
-            _Reader(folder, manifest, read, shown).read(new)
+            _Reader(folder, manifest, read).read(new)
             _put_together(folder, manifest)
             _save(folder, manifest)
             _sweep(folder, manifest)
@@ -226,8 +226,8 @@ def _marks(file: str, end: int) -> tuple[str, str]:
 class _Reader:
     """Reads files into pieces."""
 
-    def __init__(self, folder: Path, manifest: _Manifest, read: ReadSpec, shown: str) -> None:
-        self._folder, self._manifest, self._read_spec, self._shown = folder, manifest, read, shown
+    def __init__(self, folder: Path, manifest: _Manifest, read: ReadSpec) -> None:
+        self._folder, self._manifest, self._read_spec = folder, manifest, read
         self._format: Format | None = None if read.format is None else format_named(read.format)
         self._tables: list[pa.Table] = []
         self._bad: list[tuple[int, str]] = []

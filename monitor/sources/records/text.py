@@ -314,9 +314,7 @@ def _document(data: bytes, lines: int) -> Batch:
         except (ValueError, RecursionError):
             line = lines + text.count("\n", 0, place) + 1
             batch.bad.append(Bad(len(batch.records), line, "it is no JSON", masked(text[place : place + 60])))
-            end = text.find("{", place + 1)
-            end = len(text) if end < 0 else _next_object(text, place)
-            place = end
+            place = _next_object(text, place)
             continue
         if isinstance(record, dict):
             batch.records.append(record)
