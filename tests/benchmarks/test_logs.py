@@ -92,12 +92,10 @@ def test_a_sample_of_mysql_beside_order_by_rand(empty_mariadb: str) -> None:
         connection.execute(
             text("CREATE TABLE log (id BIGINT PRIMARY KEY, event_time DATETIME(6), amount DOUBLE, KEY (event_time))")
         )
-        connection.execute(
-            text(
-                "INSERT INTO log SELECT seq, TIMESTAMPADD(SECOND, seq MOD 86400, '2026-01-01'), RAND(seq) "
-                f"FROM seq_1_to_{SAMPLED}"
-            )
-        )
+        for first in range(1, SAMPLED + 1, 500_000):
+            sequence = f"seq_{first}_to_{min(first + 499_999, SAMPLED)}"
+            moment = "TIMESTAMPADD(SECOND, seq MOD 86400, '2026-01-01')"
+            connection.execute(text(f"INSERT INTO log SELECT seq, {moment}, RAND(seq) FROM {sequence}"))
     log = Log(LogSpec(Place("log", url=empty_mariadb, table="log"), "event_time", "id", sample_rows=10_000))
     window = Window(START, START + timedelta(days=1))
     ours = seconds(lambda: log.sample(window, rows=SAMPLED), 3)
