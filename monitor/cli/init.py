@@ -145,7 +145,7 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
     ]
     if spec.labels is not None:
         named = ", ".join(f"{part}: {_text(column)}" for part, column in proposal.label_columns.items())
-        place = _location(spec.labels, name, "LABELS_URL", secrets).strip("{}")
+        place = _location(spec.labels, name, "LABELS_URL", secrets)[1:-1]
         lines.append(
             f"    labels: {{{place}, columns: {{{named}}}, delay: {proposal.delay}, expected: {proposal.expected:g}}}   # performance is looked at when the expected share is there, or {proposal.delay} after a window's end"
         )

@@ -139,6 +139,9 @@ _SCORE = re.compile(r"_(probability|proba|prob|score)$")
 # `predicted_price`, `price_pred`, and what it came to.
 _PREDICTED = re.compile(r"^(predicted|pred|prediction)_|_(pred|predicted|prediction|forecast|yhat)$")
 _ACTUAL = re.compile(r"^(actual|true|observed)_|_(actual|label|true|outcome)$")
+# Objects that hold what went into a model, and what came out.
+_INPUTS = re.compile(r"(?i)(^|[._])(inputs?|features?|instances?|request|payload|x)$")
+_OUTPUTS = re.compile(r"(?i)(^|[._])(outputs?|predictions?|response|results?|y)$")
 # How many rows each stands for, where classes were sampled apart.
 WEIGHT = "monitor_weight"
 
@@ -260,7 +263,10 @@ class Columns:
 def guess_columns(types: Mapping[str, str]) -> Columns:
     """Guess the parts from column names and type names (pandas' or SQL's). Case and the marks between words do not count; of `outputs.score` the last part does, too."""
     plain: dict[str, str] = {}
-    for spelled in ({_plain(name): name for name in types}, {_plain(name.rsplit(".", 1)[-1]): name for name in types}):
+    for spelled in (
+        {_plain(name): name for name in types},
+        {word: name for name in types if (word := _last_part(name))},
+    ):
         plain = spelled | plain
     found: dict[str, str] = {}
     for part, words in KNOWN_NAMES.items():
@@ -270,12 +276,20 @@ def guess_columns(types: Mapping[str, str]) -> Columns:
                 found[part] = name
                 break
     if "probability" not in found:
-        scores = [name for name, kind in types.items() if _SCORE.search(name.lower()) and _is_fraction(kind)]
+        scores = [
+            name
+            for name, kind in types.items()
+            if _SCORE.search(name.lower()) and _is_fraction(kind) and _last_part(name)
+        ]
         scores = [name for name in scores if name not in found.values()]
         if len(scores) == 1:
             found["probability"] = scores[0]
     for part, pattern in (("prediction", _PREDICTED), ("label", _ACTUAL)):
-        names = [name for name in types if pattern.search(name.lower()) and not _SCORE.search(name.lower())]
+        names = [
+            name
+            for name in types
+            if pattern.search(name.lower()) and not _SCORE.search(name.lower()) and _last_part(name)
+        ]
         names = [name for name in names if name not in found.values()]
         if part not in found and len(names) == 1:
             found[part] = names[0]
@@ -290,6 +304,18 @@ def guess_columns(types: Mapping[str, str]) -> Columns:
         if len(times) == 1:
             found["event_time"] = times[0]
     return Columns(**found)  # type: ignore[arg-type]
+
+
+def _last_part(name: str) -> str:
+    """What a column within an object may be called by itself: what went into a model by nothing, a label that came out of it a prediction."""
+    group, dot, last = name.rpartition(".")
+    if not dot:
+        return _plain(name)
+    if _INPUTS.search(group):
+        return ""
+    word = _plain(last)
+    is_answer = _OUTPUTS.search(group) is not None and word in {"label", "class", "target", "value"}
+    return "prediction" if is_answer else word
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from monitor.domain.columns import Columns
-from monitor.domain.positive import certain_positive
+from monitor.domain.positive import certain_positive, means_same
 from monitor.errors import DataError
 
 # A column for each class: `y_pred_proba_upmarket`, `probability_1`, `p_yes`, `scores.2`.
@@ -27,34 +27,55 @@ def by_values(
     if "probability" not in said:
         columns = _classes(columns, frame, positive, notes)
         columns = _probability(columns, frame, said, notes)
+    else:
+        columns = _without_other_classes(columns, frame, notes)
     if "id" not in said:
         columns = _id(columns, frame, notes)
     return columns
 
 
-def _classes(columns: Columns, frame: pd.DataFrame, positive: str | None, notes: list[str]) -> Columns:
-    """The columns that hold a probability for each class, if there are any whose sums are 1."""
+def _of_classes(columns: Columns, frame: pd.DataFrame) -> dict[str, str]:
+    """The columns that hold a probability for each class, by its name, if there are any whose sums are 1."""
     found: dict[str, str] = {}
     for name in map(str, frame.columns):
         matched = _OF_CLASS.match(name)
-        if (
-            matched is not None
-            and _is_fraction(frame[name])
-            and name not in (columns.label, columns.event_time, columns.id)
-        ):
+        others = (columns.label, columns.event_time, columns.id)
+        if matched is not None and name not in others and _is_fraction(frame[name]):
             found[matched["name"]] = name
     if len(found) < 2:
-        return columns
+        return {}
     sums = frame[list(found.values())].dropna().sum(axis=1)
-    if sums.empty or not sums.between(0.97, 1.03).mean() > 0.99:
+    return found if len(sums) and sums.between(0.97, 1.03).mean() > 0.99 else {}
+
+
+def _without_other_classes(columns: Columns, frame: pd.DataFrame, notes: list[str]) -> Columns:
+    """Beside a probability that somebody has named, those of the other classes are no inputs."""
+    found = list(_of_classes(columns, frame).values())
+    others = [name for name in found if name != columns.probability]
+    if columns.probability not in found:
+        return columns
+    notes.append(f"{', '.join(others)}: the probability of another class, left out")
+    return replace(columns, ignore=(*columns.ignore, *others))
+
+
+def _classes(columns: Columns, frame: pd.DataFrame, positive: str | None, notes: list[str]) -> Columns:
+    """The probability of the positive class, or of each of several."""
+    found = _of_classes(columns, frame)
+    if not found:
         return columns
     known = _values(frame, columns.label) or _values(frame, columns.prediction)
     by_class = {
-        next((each for each in known if each == name or each.lower() == name.lower()), name): column
+        next((each for each in known if each.lower() == name.lower() or means_same(each, name)), name): column
         for name, column in found.items()
     }
     others = tuple(by_class.values())
     prediction = None if columns.prediction in others else columns.prediction
+    unknown = [name for name in by_class if known and name not in known]
+    if unknown:
+        raise DataError(
+            f"{', '.join(others)} hold the probability of a class each, and their names do not say of which ({', '.join(known[:10])}): "
+            f"say --probability {others[-1]} --positive CLASS"
+        )
     if len(by_class) > 2:
         return replace(columns, probability=by_class, prediction=prediction)
     chosen = positive if positive in by_class else certain_positive(list(by_class))

@@ -173,7 +173,9 @@ def _time(place: Place, name: str, how: str | None) -> Reading | None:
 def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
     """How numbers are written in CSV files, as far as all values of a column that is text tell it; where commas may stand for thousands or decimals, text stays text."""
     read = place.read
-    if read.decimal is not None or read.thousands is not None:
+    first = find_files(place.own_path or "", place.shown)[0]
+    dialect = None if is_parquet(first) else dialect_of(first, read)
+    if read.decimal is not None or read.thousands is not None or dialect is None or dialect.kind != "csv":
         return read, []
     engine = DuckDB(place)
     table = engine.table(place)
@@ -189,7 +191,7 @@ def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
             for (decimal, thousands), form in _MARKS.items()
         ]
         fitting = _fitting(con, rows, _quoted(name), text, [_escaped(each) for each in candidates])
-        if fitting:
+        if fitting and _has_marks(con, rows, text):
             either[name] = [(each.how[0], each.how[1]) for each in fitting]
     if not either:
         return read, []
@@ -203,6 +205,12 @@ def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
     parted = f"'{thousands}' between thousands and " if thousands else ""
     note = f"{names} of {place.shown}: numbers with {parted}'{decimal}' before decimals, by `source.read`"
     return replace(read, decimal=decimal, thousands=thousands), [note]
+
+
+def _has_marks(con: Any, rows: str, text: str) -> bool:
+    """Whether a value has a mark within: without one it is a number as it is, or a code such as 00123."""
+    asked = f"SELECT count(*) FROM {rows} WHERE regexp_matches({text}, '[, '']')"  # noqa: S608 - names, and expressions of above
+    return bool(con.execute(asked).fetchall()[0][0])
 
 
 def _escaped(candidate: _Candidate) -> _Candidate:

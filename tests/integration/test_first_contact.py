@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from monitor.analysis.schema import sort_of
 from monitor.domain.columns import Columns
 from monitor.errors import MonitorError
-from monitor.services.inspect_data import InspectSpec, Proposal, inspect_data
+from monitor.services.inspect_data import InspectSpec, Proposal, Roles, inspect_data
 from monitor.sources.log import read_frame
 from monitor.sources.spec import Place
 from tests.commands import run_here
@@ -74,6 +76,38 @@ def test_what_init_finds_is_the_truth_or_the_flag_that_a_person_must_give(name: 
         assert value in set(frame[column])
     if "half-written" not in name:  # which waits for its other half as long as it is young
         assert sum("could not be read" in note for note in proposal.notes) == ("bad" in truth)
+
+
+def test_scores_of_classes_in_a_list_are_taken_once_it_is_said_which_is_which(tmp_path: Path) -> None:
+    chance = np.random.default_rng(2)
+    records = []
+    for number in range(600):
+        score = round(chance.random(), 4)
+        outputs = {"scores": [round(1 - score, 4), score], "label": ["malignant", "benign"][int(score > 0.5)]}
+        inputs = {"radius": chance.normal(), "score": chance.random(), "target": number % 7}
+        about = {"requestId": f"q-{number}", "ts": 1_770_000_000_000 + number * 3_600_000, "model": {"version": "4"}}
+        records.append(about | {"inputs": inputs, "outputs": outputs})
+    (tmp_path / "served.json").write_text(json.dumps(records))
+    source = Place("served.json", path=str(tmp_path / "served.json"))
+    with pytest.raises(MonitorError, match=r"say --probability outputs\.scores\.1 --positive CLASS"):
+        inspect_data(InspectSpec(source))
+    found = inspect_data(InspectSpec(source, positive="benign", roles=Roles(probability="outputs.scores.1")))
+    assert (found.columns.prediction, found.columns.label) == ("outputs.label", None)
+    features = found.columns.feature_names([str(each) for each in read_frame(found.spec.predictions, 10)])
+    assert features == ["inputs.radius", "inputs.score", "inputs.target"]
+    assert not any("comma" in note for note in found.notes)
+
+
+def test_labels_of_another_encoding_are_written_as_valid_yaml(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": range(400), "timestamp": pd.date_range("2026-01-01", periods=400, freq="2h")})
+    frame["probability"] = np.random.default_rng(1).random(400).round(4)
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    labels = frame[["id"]].assign(label=(frame["probability"] > 0.4).astype(int))
+    labels.to_csv(tmp_path / "labels.csv", index=False, encoding="utf-16")
+    made = run_here("init", "churn", "--predictions", "log.csv", "--labels", "labels.csv", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    written = yaml.safe_load((tmp_path / "monitor.yaml").read_text())
+    assert written["monitors"]["churn"]["labels"]["read"] == {"encoding": "utf-16"}
 
 
 def test_the_table_of_the_documents_says_the_same() -> None:

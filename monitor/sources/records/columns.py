@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -167,12 +167,7 @@ def _inside(name: str, values: list[Any]) -> dict[str, list[Any]]:
         return {name: values}
     found: dict[str, list[Any]] = {}
     for place, value in enumerate(values):
-        parts: Any = ((name, value),)
-        if isinstance(value, dict) and value:
-            parts = ((f"{name}.{part}", inner) for part, inner in value.items())
-        elif isinstance(value, list) and 1 < len(value) <= 100 and all(map(_is_number, value)):
-            parts = ((f"{name}.{position}", inner) for position, inner in enumerate(value))
-        for inner, each in parts:
+        for inner, each in _parts(name, value):
             column = found.setdefault(inner, [])
             column.extend([None] * (place - len(column)))
             column.append(each)
@@ -181,6 +176,19 @@ def _inside(name: str, values: list[Any]) -> dict[str, list[Any]]:
     if name in found and len(found) > 1 and all(each is None for each in found[name]):
         del found[name]
     return found
+
+
+def _parts(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """A value by column: what an object holds, and numbers in a list, there or within it."""
+    if isinstance(value, dict) and value:
+        return [part for key, inner in value.items() for part in _numbers_in(f"{name}.{key}", inner)]
+    return _numbers_in(name, value)
+
+
+def _numbers_in(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, list) and 1 < len(value) <= 100 and all(map(_is_number, value)):
+        return [(f"{name}.{position}", each) for position, each in enumerate(value)]
+    return [(name, value)]
 
 
 def object_in(text: str) -> Any:

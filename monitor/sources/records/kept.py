@@ -37,7 +37,7 @@ from monitor.sources.records.columns import Decision, Kind
 from monitor.sources.records.text import Bad, Batch, Dialect, batches, dialect_of, masked
 from monitor.sources.spec import MADE_TIME, ReadSpec
 
-_VERSION = 1
+_VERSION = 2
 # Rows of a piece; smaller ones that follow each other are put together, so many at a time.
 _PIECE_ROWS, _FEW_ROWS, _TOGETHER = 500_000, 50_000, 16
 # Of smaller files many share a piece, each larger one has its own.
