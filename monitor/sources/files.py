@@ -114,12 +114,11 @@ def _in_folder(folder: Path, shown: str) -> list[Path]:
 
 
 def _refuse_tables(folders: set[Path], shown: str) -> None:
-    for folder in folders:
-        for each in (folder, *folder.parents):
-            if lakes.kind_of(each) is not None:
-                raise DataError(
-                    f"{shown} lies in a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table, {each}"
-                )
+    for each in {above for folder in folders for above in (folder, *folder.parents)}:
+        if lakes.kind_of(each) is not None:
+            raise DataError(
+                f"{shown} lies in a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table, {each}"
+            )
 
 
 def is_parquet(file: str) -> bool:

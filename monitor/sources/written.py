@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from monitor.errors import DataError
-from monitor.sources.engines.duckdb import DuckDB
+from monitor.sources.engines.duckdb import DuckDB, quoted_name
 from monitor.sources.files import find_files, is_parquet
 from monitor.sources.formats import FORMATS
-from monitor.sources.records.columns import ABSENT
+from monitor.sources.records.columns import ABSENT, FIRST_S, LAST_S
 from monitor.sources.records.kept import first_records, time_in_path
 from monitor.sources.records.text import dialect_of
 from monitor.sources.spec import Place, ReadSpec
 
-# Numbers of seconds between the years 2000 and 2040; of milliseconds, … they are greater by their factor, so that no two can be mistaken for each other.
-_FIRST_S, _LAST_S = 946_684_800, 2_208_988_800
+# Numbers since 1970 are greater by these factors, so that no two can be mistaken for each other.
 _UNITS = {
     "seconds": (1, "to_timestamp(VALUE)"),
     "milliseconds": (10**3, "to_timestamp(VALUE / 1000.0)"),
@@ -48,7 +47,7 @@ _MARKS = {
     (".", ","): r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?",
     (",", "."): r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?",
     (",", " "): r"[+-]?(\d{1,3}( \d{3})+|\d+)(,\d+)?",
-    (".", "'"): r"[+-]?(\d{1,3}(\'\d{3})+|\d+)(\.\d+)?",
+    (".", "'"): r"[+-]?(\d{1,3}('\d{3})+|\d+)(\.\d+)?",
 }
 
 
@@ -79,10 +78,10 @@ def readings(place: Place, name: str) -> list[Reading]:
     """All ways in which every value of a column of files can be read as a time; none for a column of times."""
     engine = DuckDB(place)
     table = engine.table(place)
-    kind, column = table.schema()[name], _quoted(name)
+    kind, column = table.schema()[name], quoted_name(name)
     if kind.is_timestamp() or kind.is_date():
         return []
-    con, rows = engine.connection.con, _quoted(table.get_name())
+    con, rows = engine.connection.con, quoted_name(table.get_name())
     found = _fitting(con, rows, column, column, _candidates(kind, column))
     return [Reading(each.how, each.sql, _example(con, rows, column, each.sql)) for each in found]
 
@@ -108,7 +107,7 @@ def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place
         return replace(place, read=replace(read, date_format=(*read.date_format, *forms))), notes + marks
     if not found:
         return place, []
-    columns = ", ".join(f"{each.sql} AS {_quoted(name)}" for name, each in found.items())
+    columns = ", ".join(f"{each.sql} AS {quoted_name(name)}" for name, each in found.items())
     return replace(place, query=f"SELECT * REPLACE ({columns}) FROM log"), notes  # noqa: S608 - names of columns
 
 
@@ -179,18 +178,20 @@ def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
         return read, []
     engine = DuckDB(place)
     table = engine.table(place)
-    con, rows = engine.connection.con, _quoted(table.get_name())
+    con, rows = engine.connection.con, quoted_name(table.get_name())
     either: dict[str, list[tuple[str, str]]] = {}
     for name, kind in table.schema().items():
         if not kind.is_string():
             continue
-        bare = f"regexp_replace(trim({_quoted(name)}), '^([+-]?)[$€£]\\s*|\\s*[%€$£]$', '\\1')"
+        bare = f"regexp_replace(trim({quoted_name(name)}), '^([+-]?)[$€£]\\s*|\\s*[%€$£]$', '\\1')"
         text = f"CASE WHEN lower({bare}) NOT IN ({', '.join(repr(word) for word in ABSENT)}) THEN {bare} END"
         candidates = [
-            _Candidate(f"{decimal}{thousands}", "", f"CASE WHEN regexp_full_match({text}, '{form}') THEN 1 END")
+            _Candidate(
+                f"{decimal}{thousands}", "", f"CASE WHEN regexp_full_match({text}, '{_in_sql(form)}') THEN 1 END"
+            )
             for (decimal, thousands), form in _MARKS.items()
         ]
-        fitting = _fitting(con, rows, _quoted(name), text, [_escaped(each) for each in candidates])
+        fitting = _fitting(con, rows, quoted_name(name), text, candidates)
         if fitting and _has_marks(con, rows, text):
             either[name] = [(each.how[0], each.how[1]) for each in fitting]
     if not either:
@@ -213,8 +214,8 @@ def _has_marks(con: Any, rows: str, text: str) -> bool:
     return bool(con.execute(asked).fetchall()[0][0])
 
 
-def _escaped(candidate: _Candidate) -> _Candidate:
-    return replace(candidate, tried=candidate.tried.replace("\\'", "''"))
+def _in_sql(text: str) -> str:
+    return text.replace("'", "''")
 
 
 def _refuse(place: Place, name: str, found: list[Reading], why: str) -> list[Reading]:
@@ -227,7 +228,7 @@ def _candidates(kind: Any, column: str) -> list[_Candidate]:
     number = column if kind.is_numeric() else f"CAST({column} AS BIGINT)"
     tried = column if kind.is_numeric() else f"TRY_CAST({column} AS BIGINT)"
     for unit, (factor, sql) in _UNITS.items():
-        inside = f"{tried} BETWEEN {_FIRST_S * factor} AND {_LAST_S * factor}"
+        inside = f"{tried} BETWEEN {FIRST_S * factor} AND {LAST_S * factor}"
         found.append(_Candidate(unit, sql.replace("VALUE", number), f"CASE WHEN {inside} THEN 1 END"))
     if kind.is_floating():
         return found
@@ -261,7 +262,3 @@ def _example(con: Any, rows: str, column: str, sql: str) -> tuple[str, str]:
     asked = f"SELECT CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M') FROM {rows} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
     value, read = con.execute(asked).fetchall()[0]
     return str(value)[:40], f"{read} UTC"
-
-
-def _quoted(name: str) -> str:
-    return '"{}"'.format(name.replace('"', '""'))

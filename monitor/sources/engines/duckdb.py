@@ -37,7 +37,7 @@ _statements: dict[Hashable, str] = {}
 
 
 class DuckDB(Engine):
-    """The DuckDB of this thread, which never fetches anything from anywhere and keeps nothing of the files that it reads."""
+    """The DuckDB of this thread, which never fetches anything from anywhere; of text files it reads what is kept of them as Parquet."""
 
     joins_labels = True
 
@@ -150,7 +150,7 @@ def _open(connection: Any, place: Place, mark: str) -> _Opened:
     refuse_nothing(known, place.shown)
     files.refuse_case_twins(known.columns, place.shown)
     columns = ", ".join(
-        _quoted(each) if kind is not None else f"CAST(NULL AS VARCHAR) AS {_quoted(each)}"
+        quoted_name(each) if kind is not None else f"CAST(NULL AS VARCHAR) AS {quoted_name(each)}"
         for each, kind in known.columns.items()
     )
     listed = ", ".join("'{}'".format(each.replace("'", "''")) for each in known.pieces)
@@ -183,8 +183,8 @@ def _asked(connection: Any, table: Any, place: Place) -> Any:
         table = _queried(connection, table, place.query, place.shown)
     if place.expressions:
         made = dict(place.expressions)
-        kept = [_quoted(name) for name in table.columns if name not in made]
-        new = [f"({sql}) AS {_quoted(name)}" for name, sql in made.items()]
+        kept = [quoted_name(name) for name in table.columns if name not in made]
+        new = [f"({sql}) AS {quoted_name(name)}" for name, sql in made.items()]
         query = f"SELECT {', '.join([*kept, *new])} FROM log"  # noqa: S608 - the configuration's own
         table = _queried(connection, table, query, place.shown)
     return table
@@ -211,12 +211,13 @@ def _read(connection: Any, read: Callable[..., Any], name: str) -> Any:
     unknown = [each for each, column in table.schema().items() if "TIMESTAMPTZ_NS" in str(column)]
     if unknown:
         read(table_name=f"{name}_ns")
-        quoted = [_quoted(each) for each in unknown]
+        quoted = [quoted_name(each) for each in unknown]
         cut = ", ".join(f"CAST({each} AS TIMESTAMPTZ) AS {each}" for each in quoted)
         connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * REPLACE ({cut}) FROM {name}_ns")  # noqa: S608 - names of columns
         table = connection.table(name)
     return table
 
 
-def _quoted(name: str) -> str:
+def quoted_name(name: str) -> str:
+    """The name of a column or table as DuckDB's SQL has it."""
     return '"{}"'.format(name.replace('"', '""'))

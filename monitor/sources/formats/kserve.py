@@ -37,9 +37,12 @@ class KServe(Format):
             raise UnreadableRecord("it has no id, by which a request and its answer belong together")
         if kind.endswith("response"):
             return named(identity, [{**row, SIDE: "response"} for row in answers_of(body)])
-        written = datetime.fromtimestamp(Path(file).stat().st_mtime, UTC).isoformat()
-        moment = record.get("occurrenceTime") or record.get("time") or record.get("ce-time") or written
+        moment = record.get("occurrenceTime") or record.get("time") or record.get("ce-time") or _written(file)
         return named(identity, [{**row, TIME: moment, SIDE: "request"} for row in inputs_of(body, read.names)])
+
+
+def _written(file: str) -> str:
+    return datetime.fromtimestamp(Path(file).stat().st_mtime, UTC).isoformat()
 
 
 class Seldon(Format):

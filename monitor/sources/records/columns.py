@@ -51,7 +51,7 @@ _DAY, _CLOCK, _ZONE = r"\d{4}-\d\d-\d\d", r"[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?", r"
 _ISO = {Kind.DATE: f"^{_DAY}$", Kind.TIME: f"^{_DAY}({_CLOCK})?$", Kind.ZONED: f"^{_DAY}{_CLOCK}{_ZONE}$"}
 _SECONDS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 # Numbers of seconds between the years 2000 and 2040.
-_FIRST_S, _LAST_S = 946_684_800, 2_208_988_800
+FIRST_S, LAST_S = 946_684_800, 2_208_988_800
 _TYPES = {
     Kind.BOOLEAN: pa.bool_(),
     Kind.WHOLE: pa.int64(),
@@ -388,7 +388,7 @@ def _epoch(numbers: pa.Array, form: str) -> pa.Array:
     """Numbers since 1970 as times; null where that is not between 2000 and 2040."""
     scale = _SECONDS[form]
     values = numbers.to_numpy(zero_copy_only=False)
-    inside = (values >= _FIRST_S * scale) & (values <= _LAST_S * scale)
+    inside = (values >= FIRST_S * scale) & (values <= LAST_S * scale)
     micro = np.where(inside, np.round(np.where(inside, values, 0) / scale * 1e6), 0).astype("int64")
     return pa.array(micro, pa.int64(), mask=~inside).cast(pa.timestamp("us", "UTC"))
 

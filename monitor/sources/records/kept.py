@@ -263,7 +263,6 @@ class _Reader:
             state.end = 0
             return
         settled = time.time() - stat.st_mtime > SETTLED_S
-        last: Batch | None = None
         for batch in batches(file, dialect, self._read_spec, state.end or 0, state.lines, state.header):
             if batch.is_tail and dialect.kind == "csv" and not settled:
                 state.waits = True
@@ -272,13 +271,10 @@ class _Reader:
                 state.waits = not settled
                 state.tail = {"said": _said(file, batch.bad[-1])} if settled else None
                 break
-            last = batch
             self._take(file, batch)
             state.end, state.lines = batch.end, batch.lines
             if self._rows >= _PIECE_ROWS:
                 self._flush(within=file)
-        state.end = state.end if last is None else last.end
-        state.lines = state.lines if last is None else last.lines
         if state.end:
             state.head, state.last = _marks(file, state.end)
 
