@@ -158,6 +158,16 @@ WHAT = {
 }
 
 
+def dated(name: str, form: str, separator: str = ",") -> None:
+    """A CSV file whose times are written in this form."""
+
+    @log(name)
+    def _(path: Path) -> dict[str, Any]:
+        frame = table()
+        frame.assign(timestamp=iso(frame, form)).to_csv(path, index=False, sep=separator)
+        return truth(frame)
+
+
 # -- plain tables and how their times are written ------------------------------------------------------------------
 
 
@@ -175,32 +185,16 @@ def _(path: Path) -> dict[str, Any]:
     return truth(frame)
 
 
-@log("us-dates.csv")
-def _(path: Path) -> dict[str, Any]:
-    frame = table()
-    frame.assign(timestamp=iso(frame, "%m/%d/%Y %H:%M")).to_csv(path, index=False)
-    return truth(frame)
+dated("us-dates.csv", "%m/%d/%Y %H:%M")
 
 
-@log("us-dates-with-am-pm.csv")
-def _(path: Path) -> dict[str, Any]:
-    frame = table()
-    frame.assign(timestamp=iso(frame, "%m/%d/%Y %I:%M:%S %p")).to_csv(path, index=False)
-    return truth(frame)
+dated("us-dates-with-am-pm.csv", "%m/%d/%Y %I:%M:%S %p")
 
 
-@log("german-dates.csv")
-def _(path: Path) -> dict[str, Any]:
-    frame = table()
-    frame.assign(timestamp=iso(frame, "%d.%m.%Y %H:%M:%S")).to_csv(path, index=False, sep=";")
-    return truth(frame)
+dated("german-dates.csv", "%d.%m.%Y %H:%M:%S", ";")
 
 
-@log("named-months.csv")
-def _(path: Path) -> dict[str, Any]:
-    frame = table()
-    frame.assign(timestamp=iso(frame, "%d-%b-%Y %H:%M:%S")).to_csv(path, index=False)
-    return truth(frame)
+dated("named-months.csv", "%d-%b-%Y %H:%M:%S")
 
 
 @log("dates-that-may-be-two.csv")
@@ -219,11 +213,7 @@ def _(path: Path) -> dict[str, Any]:
     return truth(frame)
 
 
-@log("digits-for-dates.csv")
-def _(path: Path) -> dict[str, Any]:
-    frame = table()
-    frame.assign(timestamp=iso(frame, "%Y%m%d%H%M%S")).to_csv(path, index=False)
-    return truth(frame)
+dated("digits-for-dates.csv", "%Y%m%d%H%M%S")
 
 
 @log("epoch-seconds.csv")
