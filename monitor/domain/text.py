@@ -44,3 +44,8 @@ def listed(names: Sequence[object]) -> str:
     """The first names in quotes, and how many more there are."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(map(quoted, names[:_LISTED])) + more
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -13,7 +13,7 @@ import pyarrow.parquet as parquet
 
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources import lakes
-from monitor.sources.remote import Remote
+from monitor.sources.remote import Remote, is_hidden
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -105,11 +105,7 @@ def find_files(path: str, shown: str) -> list[str]:
 def _in_folder(folder: Path, shown: str) -> list[Path]:
     """The files of a folder: those whose names say that they hold records, or else all."""
     _refuse_tables({folder}, shown)
-    found = [
-        each
-        for each in folder.rglob("*")
-        if not any(part.startswith((".", "_")) for part in each.relative_to(folder).parts)
-    ]
+    found = [each for each in folder.rglob("*") if not is_hidden(str(each.relative_to(folder)))]
     return [each for each in found if format_of(str(each))] or found
 
 

@@ -16,6 +16,7 @@ import pyarrow.fs as arrow_fs
 import requests
 
 from monitor.cache_folder import cache_folder
+from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError, UsageError
 
 # Schemes by what opens them; credentials come from where the makers' own tools look for them.
@@ -50,7 +51,7 @@ class Remote:
             self._path: str
             self._files, self._path = (None, address) if scheme in _WEB else _object_store(address)
         except (OSError, ValueError) as error:
-            raise SourceUnreachableError(f"{shown} cannot be opened: {_first_line(error)}") from None
+            raise SourceUnreachableError(f"{shown} cannot be opened: {first_line(error)[:200]}") from None
 
     def listed(self) -> list[RemoteFile]:
         """The files that there are, by name; without those whose names begin with `.` or `_`. Raises SourceUnreachableError if there is none."""
@@ -59,9 +60,9 @@ class Remote:
         except FileNotFoundError:
             found = []
         except (OSError, ValueError) as error:
-            raise SourceUnreachableError(f"{self._shown} cannot be listed: {_first_line(error)}") from None
+            raise SourceUnreachableError(f"{self._shown} cannot be listed: {first_line(error)[:200]}") from None
         root = self._root()
-        visible = [each for each in found if not _is_hidden(each.name.removeprefix(root))]
+        visible = [each for each in found if not is_hidden(each.name.removeprefix(root))]
         if not visible:
             raise SourceUnreachableError(f"no file is at {self._shown}")
         return sorted(visible, key=lambda each: each.name)
@@ -110,7 +111,7 @@ class Remote:
                 except (OSError, ValueError) as error:
                     part.unlink(missing_ok=True)
                     raise SourceUnreachableError(
-                        f"{self._shown}: {each.name} cannot be fetched: {_first_line(error)}"
+                        f"{self._shown}: {each.name} cannot be fetched: {first_line(error)[:200]}"
                     ) from None
                 os.utime(part, (each.written, each.written))
                 part.replace(kept)
@@ -150,13 +151,9 @@ def _on_web(address: str) -> RemoteFile:
     return RemoteFile(address, size, f"{size} {answer.headers.get('ETag', '')} {moment}", moment)
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
+    """Whether a name in a path says that it is no data: it begins with `.` or `_`."""
     return any(part.startswith((".", "_")) for part in Path(path).parts if part != "/")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def is_address(text: str) -> bool:

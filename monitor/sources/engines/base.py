@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import ibis
 import pandas as pd
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError
 from monitor.sources.sample import PRIME, coefficients, md5
 from monitor.sources.spec import Place
@@ -117,11 +118,6 @@ class Engine(ABC):
     def plain_files(self, _place: Place) -> list[str]:
         """The Parquet files of a place, where it is such files on this machine; else none."""
         return []
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def compare(left: Any, right: Any, how: str) -> Any:

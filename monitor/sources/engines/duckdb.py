@@ -18,9 +18,10 @@ import ibis
 import numpy as np
 import pandas as pd
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError
 from monitor.sources import files
-from monitor.sources.engines.base import Engine, Within, first_line
+from monitor.sources.engines.base import Engine, Within
 from monitor.sources.records.kept import BadRecords, kept, refuse_nothing, times_beside
 from monitor.sources.spec import Place
 

@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 import ibis
 
+from monitor.domain.text import first_line
 from monitor.errors import SourceUnreachableError
-from monitor.sources.engines.base import Engine, first_line
+from monitor.sources.engines.base import Engine
 from monitor.sources.spec import Place
 
 

@@ -11,8 +11,9 @@ import ibis
 import pymysql
 from pymysql.constants import FIELD_TYPE
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError
-from monitor.sources.engines.base import Engine, compare, first_line
+from monitor.sources.engines.base import Engine, compare
 from monitor.sources.spec import Place
 
 _READ_TIMEOUT_S = 10 * 60

@@ -7,8 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 import ibis
 
+from monitor.domain.text import first_line
 from monitor.errors import SourceUnreachableError
-from monitor.sources.engines.base import Engine, first_line
+from monitor.sources.engines.base import Engine
 from monitor.sources.spec import Place
 
 _READ_TIMEOUT_MS = 10 * 60 * 1000

@@ -8,8 +8,9 @@ from typing import Any
 import ibis
 import ibis.expr.datatypes as dt
 
+from monitor.domain.text import first_line
 from monitor.errors import SourceUnreachableError, UsageError
-from monitor.sources.engines.base import Engine, first_line
+from monitor.sources.engines.base import Engine
 from monitor.sources.spec import Place
 
 # The schemes of addresses, which are also the names of the extras of ibis-framework.

@@ -384,12 +384,8 @@ class _Reader:
         """Write what has been read as a piece. within: a file of which more follows; where reading could not go on there, it does not count as read yet."""
         manifest = self._manifest
         if self._rows or self._bad:
-            manifest.number += 1
-            name = f"{manifest.number:08d}.parquet"
-            table = pa.concat_tables(self._tables, promote_options="permissive") if self._tables else pa.table({})
-            _write(self._folder / name, table, self._bad)
-            files = list(dict.fromkeys([*self._files, *sorted(self._others)]))
-            manifest.pieces.append(_Piece(name, self._rows, files, len(self._bad)))
+            files = [*self._files, *sorted(self._others)]
+            manifest.pieces.append(_new_piece(self._folder, manifest, self._tables, self._bad, files))
         for file, state in self._files.items():
             if file == within and state.end:
                 state.head, state.last = _marks(file, state.end)
@@ -495,11 +491,18 @@ def _is_blank(file: str) -> bool:
         return not opened.read(_COMPARED).strip(b"\x00\r\n\t ")
 
 
-def _write(path: Path, table: pa.Table, bad: list[tuple[int, str]]) -> None:
+def _new_piece(
+    folder: Path, manifest: _Manifest, tables: list[pa.Table], bad: list[tuple[int, str]], files: list[str]
+) -> _Piece:
+    """Tables as a piece, and beside it what could not be read; the manifest does not know it yet."""
+    manifest.number += 1
+    path = folder / f"{manifest.number:08d}.parquet"
+    table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
     parquet.write_table(table, path, compression="zstd", row_group_size=100_000)
     if bad:
         places = pa.table({"row": pa.array([row for row, _ in bad], pa.int64()), "said": [said for _, said in bad]})
         parquet.write_table(places, path.with_suffix(".bad"))
+    return _Piece(path.name, table.num_rows, list(dict.fromkeys(files)), len(bad))
 
 
 def _read_bad(path: Path) -> list[tuple[int, str]]:
@@ -516,17 +519,14 @@ def _put_together(folder: Path, manifest: _Manifest) -> None:
         if not is_small or len(few) < _TOGETHER:
             found += few
             continue
-        manifest.number += 1
-        name, bad, rows = f"{manifest.number:08d}.parquet", [], 0
+        bad, rows = [], 0
         for piece in few:
             if piece.bad:
                 bad += [(rows + row, said) for row, said in _read_bad(folder / piece.name)]
             rows += piece.rows
         tables = [parquet.read_table(folder / piece.name) for piece in few if piece.rows]
-        table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
-        _write(folder / name, table, bad)
-        files = list(dict.fromkeys(file for piece in few for file in piece.files))
-        found.append(_Piece(name, rows, files, len(bad)))
+        files = [file for piece in few for file in piece.files]
+        found.append(_new_piece(folder, manifest, tables, bad, files))
     manifest.pieces = found
 
 
