@@ -220,7 +220,7 @@ def _reading(place: Place) -> str:
 
     said = []
     for name, value in asdict(place.read).items():
-        if value not in (None, ()) and name not in ("time_of", "time_path"):
+        if value not in (None, ()) and name not in ("time_of", "time_path", "open"):
             several = isinstance(value, tuple) and len(value) > 1
             text = (
                 f"[{', '.join(map(_text, value))}]"

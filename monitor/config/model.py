@@ -116,6 +116,10 @@ class Reading(Entry):
         description="How dates and times are written (strptime: %m/%d/%Y %H:%M), or `seconds`, `milliseconds`, `microseconds`, `nanoseconds` since 1970.",
     )
     names: str | list[str] = Field([], description="The names of a model's inputs, where records carry none.")
+    text: str | list[str] = Field(
+        [],
+        description="Columns of text files that stay text, though what they hold could be numbers, times or true and false.",
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -324,6 +328,10 @@ class ColumnNames(Entry):
     features: list[str] | None = Field(None, description="The model's inputs; every other column if left out.")
     segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
     ignore: list[str] = Field([], description="Columns that are never read.")
+    open: list[str] = Field(
+        [],
+        description="Objects within objects of files whose parts are columns, too: `inputs.customer` gives `inputs.customer.age`.",
+    )
     sensitive: list[str] = Field(
         [],
         description="Columns whose values are replaced by keyed hashes right after reading; of free text the form is kept too (length, words, digits, scripts).",
@@ -374,7 +382,7 @@ class ColumnNames(Entry):
 
     def to_columns(self, segments: list[str]) -> Columns:
         """As the analysis takes them."""
-        values = self.model_dump(exclude={"expressions"}) | {"event_time": self.time_column}
+        values = self.model_dump(exclude={"expressions", "open"}) | {"event_time": self.time_column}
         values["segments"] = tuple(dict.fromkeys([*self.segments, *segments]))
         if isinstance(self.event_time, list):
             values["ignore"] = [*self.ignore, *self.event_time]
@@ -617,6 +625,8 @@ class MonitorConfig(Entry):
             raise ValueError("columns needs `prediction`, or `probability`")
         if self.columns.event_time is None:
             raise ValueError("columns needs `event_time`: windows are intervals of it")
+        if self.columns.open and (self.source.path is None or self.source.engine is not None):
+            raise ValueError("columns.open opens objects in files that Monitor reads itself; write a `query` instead")
         if self.task == "regression" and self.columns.probability is not None:
             raise ValueError("columns.probability belongs to a classification; this task is regression")
         if self.task == "multiclass" and isinstance(self.columns.probability, str):

@@ -16,7 +16,7 @@ from monitor.config.model import Interval, MonitorConfig
 from monitor.domain.folds import fold_of
 from monitor.domain.grid import Window
 from monitor.errors import MonitorError
-from monitor.services.context import Context, with_expressions
+from monitor.services.context import Context, with_made_columns
 from monitor.services.side_by_side import SideBySide
 from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
@@ -195,7 +195,7 @@ def reference_spec(context: Context, config: MonitorConfig) -> ReferenceSpec:
     entry = config.reference
     healthy = tuple(Window(each.start, each.end) for each in entry.calibrate_on)
     log = context.log_spec(config) if healthy or not entry.is_given else None
-    place = with_expressions(context.place(entry, config.source.timezone), config.columns) if entry.is_given else None
+    place = with_made_columns(context.place(entry, config.source.timezone), config.columns) if entry.is_given else None
     return ReferenceSpec(
         config.task, columns, place, log, entry.start, entry.end, hash_key=context.hash_key, healthy=healthy
     )

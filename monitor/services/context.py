@@ -39,14 +39,16 @@ REMIND_EVERY_S = 15.0
 def read_spec(reading: Reading) -> ReadSpec:
     """How files are read, as workers have it."""
     values = reading.model_dump()
-    for name in ("na", "names", "date_format"):
+    for name in ("na", "names", "date_format", "text"):
         value = values[name]
         values[name] = (value,) if isinstance(value, str) else tuple(value)
     return ReadSpec(**values)
 
 
-def with_expressions(place: Place, columns: ColumnNames) -> Place:
-    """A place whose rows have the columns that are made by expressions, too; of a database as a query of what it named."""
+def with_made_columns(place: Place, columns: ColumnNames) -> Place:
+    """A place whose rows have the columns that are made by expressions, too (of a database as a query of what it named), and those of objects that are opened."""
+    if columns.open and place.own_path is not None:
+        place = replace(place, read=replace(place.read, open=tuple(columns.open)))
     if not columns.expressions:
         return place
     if place.path is not None:
@@ -192,7 +194,7 @@ class Context:
                 id=own.columns.id or columns.id,
                 delay_s=own.delay.approximate().total_seconds(),
             )
-        time, place = columns.time_column, with_expressions(self.place(config.source, config.source.timezone), columns)
+        time, place = columns.time_column, with_made_columns(self.place(config.source, config.source.timezone), columns)
         assert time is not None
         if isinstance(columns.event_time, list):
             place = replace(place, read=replace(place.read, time_of=tuple(columns.event_time)))

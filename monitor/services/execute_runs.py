@@ -334,7 +334,7 @@ def _store(session: Session, context: Context, claim: Claim, result: RunResult) 
     if taken is None:
         return runs.already_stored(session, claim)
     now = context.clock.now()
-    taken.status, taken.finished_at, taken.lease_until, taken.reason = "done", now, None, ""
+    taken.status, taken.finished_at, taken.lease_until, taken.reason = "done", now, None, result.note
     taken.losses = 0
     taken.rows, taken.sampled, taken.labelled, taken.counts = (
         result.rows,

@@ -24,9 +24,9 @@ from monitor.errors import DataError
 from monitor.services.recognise_roles import by_values
 from monitor.sources import files
 from monitor.sources.formats import format_named
-from monitor.sources.log import Log, describe_place, read_frame
+from monitor.sources.log import Log, describe_place, left_out_of, read_frame
 from monitor.sources.spec import MADE_TIME, LabelSpec, LogSpec, Place
-from monitor.sources.written import as_meant, recognised, time_of_path
+from monitor.sources.written import as_meant, is_kept, recognised, time_of_path
 
 _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
 # The fewest rows of a window, the shift in standard deviations that should be seen, and how many windows the log should hold.
@@ -126,6 +126,11 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     notes: list[str] = []
     spec = _as_written(spec, notes)
     types = describe_place(spec.predictions)
+    left_out = left_out_of(spec.predictions)
+    if left_out:
+        notes.append(
+            f"left out, since nobody can test it: {'; '.join(f'{name} ({what})' for name, what in left_out.items())}"
+        )
     spec.roles.require(types, spec.predictions.shown)
     columns = guessed(spec, spec.predictions, types)
     sample = read_frame(spec.predictions, _SAMPLE)
@@ -226,12 +231,31 @@ def _as_written(spec: InspectSpec, notes: list[str]) -> InspectSpec:
         notes.extend(assumed)
         return place
 
-    return replace(
-        spec,
-        predictions=read(spec.predictions) or spec.predictions,
-        reference=read(spec.reference),
-        labels=read(spec.labels),
+    predictions, reference, labels = read(spec.predictions) or spec.predictions, read(spec.reference), read(spec.labels)
+    if reference is not None:
+        predictions, reference = (
+            _with_text_of(reference, predictions, notes),
+            _with_text_of(predictions, reference, notes),
+        )
+    return replace(spec, predictions=predictions, reference=reference, labels=labels)
+
+
+def _with_text_of(other: Place, place: Place, notes: list[str]) -> Place:
+    """A place of text files, in which columns that are text elsewhere stay so: codes that look like numbers, words that look like true and false."""
+    if place.own_path is None or not is_kept(place):
+        return place
+    types, others = describe_place(place), describe_place(other)
+    texts = [
+        name
+        for name, kind in types.items()
+        if others.get(name) == "string" and kind != "string" and not kind.startswith(("timestamp", "date"))
+    ]
+    if not texts:
+        return place
+    notes.append(
+        f"{', '.join(texts)} of {place.shown}: text, as in {other.shown}, though it could be read otherwise; by `source.read.text`"
     )
+    return replace(place, read=replace(place.read, text=tuple(texts)))
 
 
 def guessed(spec: InspectSpec, place: Place, types: dict[str, str]) -> Columns:

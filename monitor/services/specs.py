@@ -155,7 +155,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What is stored of a run. read_seconds, read_bytes: what reading its source took."""
+    """What is stored of a run. read_seconds, read_bytes: what reading its source took. note: what a person should know of how it was read."""
 
     rows: int
     sampled: int
@@ -169,3 +169,4 @@ class RunResult:
     reference: str
     read_seconds: float = 0.0
     read_bytes: int = 0
+    note: str = ""

@@ -51,7 +51,7 @@ from monitor.services.specs import (
     RunSpec,
 )
 from monitor.sources.files import fingerprint
-from monitor.sources.log import Log, hide_sensitive, read_frame
+from monitor.sources.log import Log, hide_sensitive, log_at, read_frame
 from monitor.sources.recent import keep, labelled, samples_of
 from monitor.sources.spec import Place
 
@@ -77,7 +77,10 @@ def look(spec: LookSpec) -> Look:
         if each.seen is None or (changed and (each.closing or not each.complete)):
             known, rows = log.label_times(each.window)
             labels[each.window] = LabelTimes.of(known, rows, spec.expected, spec.judge_from, each.final)
-    recounts = {window: plain_counts(log.counts(window, as_of)) for window, as_of in spec.recounts}
+    recounts = {
+        window: plain_counts(log_at(spec.log, window, as_of)[0].counts(window, as_of))
+        for window, as_of in spec.recounts
+    }
     misdated = log.misdated()
     return Look(
         extent.first, extent.newest, newest_label, source_mark, label_mark, labels, recounts, misdated.rows, misdated.example
@@ -213,7 +216,7 @@ def _brief(reference: Reference, name: str) -> str:
 
 def sample_of(spec: RunSpec) -> pd.DataFrame:
     """The very rows that a run looked at, with the labels that it knew."""
-    frame, _ = _window(Log(spec.log), spec)
+    frame, _ = _window(log_at(spec.log, spec.window, spec.as_of)[0], spec)
     return frame.drop(columns=[name for name in ("monitor_canonical_id", "monitor_rank") if name in frame])
 
 
@@ -225,7 +228,7 @@ def report_page(snapshot: bytes) -> str:
 def run(spec: RunSpec) -> RunResult:
     """Read the window, evaluate it against the reference in force, for each model version that is in it."""
     begun, bytes_before = time.perf_counter(), _bytes_read()
-    log = Log(replace(spec.log, only=_needed(spec)))
+    log, note = log_at(replace(spec.log, only=_needed(spec)), spec.window, spec.as_of)
     labels = spec.log.labels
     with_labels = _has_labels(spec)
     frame, counts = _window(log, spec)
@@ -274,7 +277,7 @@ def run(spec: RunSpec) -> RunResult:
         found.append((version, len(part), evaluation))
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
     result = _result(found, counts, sampled, spec, with_labels=with_labels)
-    return replace(result, read_seconds=read_seconds, read_bytes=read_bytes)
+    return replace(result, read_seconds=read_seconds, read_bytes=read_bytes, note=note)
 
 
 def counted_before(log: Log, spec: RunSpec) -> list[int]:

@@ -29,7 +29,7 @@ _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 SETTLED_S = 60.0
 
 
-def fingerprint(path: str, shown: str) -> str:
+def fingerprint(path: str, shown: str, version: int | None = None) -> str:
     """What the files of a path look like: their names, sizes and times of writing, and whether they may be being written, as one hash."""
     digest = hashlib.sha256()
     if "://" in path:
@@ -37,19 +37,11 @@ def fingerprint(path: str, shown: str) -> str:
             digest.update(f"{each.name}\0{each.mark}\n".encode())
         return digest.hexdigest()[:32]
     settled = time.time() - SETTLED_S
-    for file in find_files(path, shown):
+    for file in find_files(path, shown, version):
         known = os.stat(file)
         may_grow = known.st_mtime > settled and format_of(file) != "parquet"
         digest.update(f"{file}\0{known.st_size}\0{known.st_mtime_ns}\0{may_grow}\n".encode())
     return digest.hexdigest()[:32]
-
-
-def rows_of(file: str) -> int:
-    """How many rows a Parquet file has, by its footer; 0 where that is torn."""
-    try:
-        return int(parquet.read_metadata(file).num_rows)
-    except (OSError, ValueError):
-        return 0
 
 
 def torn(file: str) -> str | None:
@@ -76,8 +68,11 @@ def columns_of_writing(path: str, shown: str) -> dict[str, str]:
     return found
 
 
-def find_files(path: str, shown: str) -> list[str]:
-    """The data files that a file, folder or pattern names, sorted; empty ones are left out. Raises DataError for the folder of a table whose files are not all valid."""
+def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
+    """The data files that a file, folder or pattern names, sorted; empty ones are left out. version: of a table of Delta Lake or Iceberg (`lakes.version_at`), None: its newest.
+
+    Raises DataError for the folder of a table whose files are not all valid.
+    """
     if "://" in path:
         remote = Remote(path, shown)
         files = [Path(each) for each in remote.copies(remote.listed())]
@@ -89,7 +84,7 @@ def find_files(path: str, shown: str) -> list[str]:
         missing = f"no file matches {shown}"
     elif Path(path).is_dir():
         is_table = lakes.kind_of(Path(path)) is not None
-        files = lakes.files_of(Path(path), shown) if is_table else _in_folder(Path(path), shown)
+        files = lakes.files_of(Path(path), shown, version) if is_table else _in_folder(Path(path), shown)
         missing = f"the table {shown} holds no rows" if is_table else f"the folder {shown} holds no file"
     else:
         files, missing = [Path(path)], f"there is no file {shown}"

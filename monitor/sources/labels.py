@@ -66,7 +66,8 @@ class Labels:
         table = self._table()
         if self._spec.label_time not in table.columns:
             return None
-        return to_utc(table[self._spec.label_time].max().execute(), zone_of(self._place))
+        newest = self._engine.run(table.aggregate(moment=table[self._spec.label_time].max()))
+        return to_utc(newest.iat[0, 0], zone_of(self._place))
 
     def mark(self) -> str:
         """What the labels' files look like; '' for a table."""
@@ -96,7 +97,7 @@ class Labels:
                 raise DataError(f"{place.shown} has no column '{name}'; its columns are: {', '.join(table.columns)}")
         if labels.label_time is not None:
             table = self._engine.with_time(table, labels.label_time, place)
-            check_time(table, labels.label_time, place.shown)
+            check_time(self._engine, table, labels.label_time, place.shown)
         return table
 
     def _labelled(
@@ -139,8 +140,9 @@ class Labels:
     ) -> tuple[pd.DataFrame, pd.Series, Any]:
         """Rows with their labels, when each became known, and the labels' table where this engine holds it."""
         labels, place = self._spec, self._place
+        within = None
         if labels.place is None:
-            table, key = self._log.rows_of_time(frame), self._log.spec.id
+            (table, within), key = self._log.rows_of_time(frame), self._log.spec.id
         else:
             table, key = self._table(), labels.id
         assert key is not None
@@ -149,10 +151,10 @@ class Labels:
         keyed = table.select(*wanted, **{KEY: canonical_id(table[key], place.shown)})
         ids = frame[KEY].dropna().unique().tolist()
         parts = [
-            keyed.filter(keyed[KEY].isin(ids[start : start + _CHUNK])).to_pandas()
+            self._engine.run(keyed.filter(keyed[KEY].isin(ids[start : start + _CHUNK])), within)
             for start in range(0, len(ids), _CHUNK)
         ]
-        found = pd.concat(parts, ignore_index=True) if parts else keyed.limit(0).to_pandas()
+        found = pd.concat(parts, ignore_index=True) if parts else self._engine.run(keyed.limit(0), within)
         renamed = {labels.label: "monitor_label"} | ({label_time: "monitor_time"} if label_time else {})
         found = found.rename(columns=renamed)
         if "monitor_time" not in found:
@@ -186,7 +188,7 @@ class Labels:
         )
         keyed = recent.select(**{KEY: canonical_id(recent[labels.id], place.shown)})
         known = self._log.table.select(**{KEY: self._log.key()})
-        return whole(keyed.anti_join(known, KEY).count().execute())
+        return whole(self._engine.run(keyed.anti_join(known, KEY).count().as_table()).iat[0, 0])
 
     def _with_rare_classes(self, frame: pd.DataFrame, window: Window, as_of: datetime, rows: int) -> pd.DataFrame:
         """The sample with up to `_ENOUGH_OF_CLASS` rows of each class that has fewer in it; where one engine holds log and labels."""
@@ -194,7 +196,7 @@ class Labels:
         if self._engine is not self._log.engine:
             return frame
         table = self._table()
-        often = table.filter(table[labels.label].notnull())[labels.label].value_counts(name="often").to_pandas()
+        often = self._engine.run(table.filter(table[labels.label].notnull())[labels.label].value_counts(name="often"))
         labelled = int(frame[labels.label].notna().sum())
         rare = often[often["often"] / often["often"].sum() * labelled < _ENOUGH_OF_CLASS][labels.label]
         if len(often) > _MOST_CLASSES or rare.empty:

@@ -1,12 +1,28 @@
-"""Tables of Delta Lake and Iceberg in folders: which of the files there are the table's today."""
+"""Tables of Delta Lake and Iceberg in folders: which of the files there are the table's today, and which were at an earlier time."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError, UsageError
+
+KINDS = ("delta", "iceberg")
+
+
+def describes(kind: str, name: str, root: str | None = None) -> bool:
+    """Whether a file of that name says what belongs to a table. root: the folder of the table, None: any."""
+    folder, last = name.rpartition("/")[::2]
+    if kind == "delta":
+        return f"{folder}/".find("/_delta_log/") >= 0 if root is None else folder.startswith(f"{root}/_delta_log")
+    is_metadata = last.endswith((".metadata.json", ".avro"))
+    return is_metadata and (folder.endswith("/metadata") if root is None else folder == f"{root}/metadata")
 
 
 def kind_of(folder: Path) -> str | None:
@@ -16,34 +32,67 @@ def kind_of(folder: Path) -> str | None:
     return "iceberg" if any((folder / "metadata").glob("*.metadata.json")) else None
 
 
-def files_of(folder: Path, shown: str) -> list[Path]:
-    """The files that hold the rows of a table now. Raises DataError where rows in them are deleted or renamed in ways that are not read here, UsageError without the library that reads it."""
+@dataclass(frozen=True)
+class Version:
+    """A version of a table that can still be read. number: Delta Lake's version, Iceberg's snapshot."""
+
+    number: int
+    written: datetime
+
+
+def version_at(folder: Path, shown: str, moment: datetime) -> Version | None:
+    """The version of a table that was the newest at a moment, or the oldest that there is where its history does not reach that far; None for no table, and for one that has not changed since."""
+    kind = kind_of(folder)
+    if kind is None:
+        return None
+    versions: list[Version] = sorted(
+        _read(_VERSIONS[kind], folder, shown, kind), key=lambda each: (each.written, each.number)
+    )
+    if not versions or versions[-1].written <= moment:
+        return None
+    before = [each for each in versions if each.written <= moment]
+    for each in [*before[-1:], *versions[len(before) :]]:
+        if all(file.is_file() for file in files_of(folder, shown, each.number)):  # else they were vacuumed
+            return each
+    return None
+
+
+def files_of(folder: Path, shown: str, version: int | None = None) -> list[Path]:
+    """The files that hold the rows of a table now, or in a version of it. Raises DataError where rows in them are deleted or renamed in ways that are not read here, UsageError without the library that reads it."""
+    found = listed(folder, shown, version)
+    return [Path(unquote(urlsplit(each).path) if "://" in each else each) for each in found]
+
+
+def listed(folder: Path, shown: str, version: int | None = None) -> list[str]:
+    """The same as the table itself names them. folder: needs not hold more than what describes the table."""
     kind = kind_of(folder)
     assert kind is not None
-    readers: dict[str, Callable[[Path, str], list[str]]] = {"delta": _delta, "iceberg": _iceberg}
+    return _read(_FILES[kind], folder, shown, kind, version)
+
+
+def _read(how: Callable[..., list[Any]], folder: Path, shown: str, kind: str, *more: Any) -> list[Any]:
     try:
-        found = readers[kind](folder, shown)
+        return how(folder, shown, *more)
     except ImportError:
         raise UsageError(
             f"{shown} is a table of {_NAMES[kind]}: install the extra that reads it (production-monitor[{kind}])"
         ) from None
-    return [Path(unquote(urlsplit(each).path) if "://" in each else each) for each in found]
 
 
 _NAMES = {"delta": "Delta Lake", "iceberg": "Iceberg"}
 
 
-def _delta(folder: Path, shown: str) -> list[str]:
+def _delta(folder: Path, shown: str, version: int | None) -> list[str]:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     try:
-        table = DeltaTable(str(folder))
+        table = DeltaTable(str(folder), version=version)
         features = set(table.protocol().reader_features or ())
         properties = table.metadata().configuration
         found = table.file_uris()
     except DeltaError as error:
-        raise DataError(f"{shown}: the table of Delta Lake cannot be read: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{shown}: the table of Delta Lake cannot be read: {first_line(error)}") from None
     if properties.get("delta.columnMapping.mode", "none") != "none":
         raise DataError(
             f"{shown}: the table maps the names of its columns (delta.columnMapping), which is not read here: let Spark read it (`engine: spark`)"
@@ -55,6 +104,17 @@ def _delta(folder: Path, shown: str) -> list[str]:
     return found
 
 
+def _delta_versions(folder: Path, shown: str) -> list[Version]:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        told = DeltaTable(str(folder)).history()
+    except DeltaError as error:
+        raise DataError(f"{shown}: the table of Delta Lake cannot be read: {first_line(error)}") from None
+    return [Version(each["version"], datetime.fromtimestamp(each["timestamp"] / 1e3, UTC)) for each in told]
+
+
 def _has_deletion_vectors(folder: Path) -> bool:
     """Whether the log of a table speaks of any: in its commits as text, in checkpoints not told, so taken for yes."""
     log = folder / "_delta_log"
@@ -63,17 +123,37 @@ def _has_deletion_vectors(folder: Path) -> bool:
     )
 
 
-def _iceberg(folder: Path, shown: str) -> list[str]:
+def _iceberg(folder: Path, shown: str, version: int | None) -> list[str]:
     from pyiceberg.exceptions import NotInstalledError, ValidationError
-    from pyiceberg.table import StaticTable
 
-    newest = max((folder / "metadata").glob("*.metadata.json"), key=lambda each: (each.stat().st_mtime_ns, each.name))
     try:
-        tasks = list(StaticTable.from_metadata(str(newest)).scan().plan_files())
+        tasks = list(_iceberg_table(folder).scan(snapshot_id=version).plan_files())
     except (ValidationError, NotInstalledError, ValueError, OSError) as error:
-        raise DataError(f"{shown}: the table of Iceberg cannot be read: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{shown}: the table of Iceberg cannot be read: {first_line(error)}") from None
     if any(task.delete_files for task in tasks):
         raise DataError(
             f"{shown}: rows of the table are deleted by files of their own, which are not read here: compact it (rewrite_data_files), or let Spark read it (`engine: spark`)"
         )
     return [task.file.file_path for task in tasks]
+
+
+def _iceberg_versions(folder: Path, _shown: str) -> list[Version]:
+    known = {each.snapshot_id for each in _iceberg_table(folder).metadata.snapshot_log}
+    return [
+        Version(each.snapshot_id, datetime.fromtimestamp(each.timestamp_ms / 1e3, UTC))
+        for each in _iceberg_table(folder).metadata.snapshots
+        if each.snapshot_id in known
+    ]
+
+
+def _iceberg_table(folder: Path) -> Any:
+    from pyiceberg.table import StaticTable
+
+    newest = max((folder / "metadata").glob("*.metadata.json"), key=lambda each: (each.stat().st_mtime_ns, each.name))
+    endpoint, region = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL", "AWS_REGION"))
+    told = {"s3.endpoint": endpoint, "s3.region": region}  # manifests are read from where the table says they are
+    return StaticTable.from_metadata(str(newest), {name: value for name, value in told.items() if value})
+
+
+_FILES: dict[str, Callable[[Path, str, int | None], list[str]]] = {"delta": _delta, "iceberg": _iceberg}
+_VERSIONS: dict[str, Callable[[Path, str], list[Version]]] = {"delta": _delta_versions, "iceberg": _iceberg_versions}

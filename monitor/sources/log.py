@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,8 +19,10 @@ from monitor.domain.clock import CLOCK_TOLERANCE, PLAUSIBLE_FROM
 from monitor.domain.grid import Window
 from monitor.domain.hidden import hide
 from monitor.errors import DataError
+from monitor.sources import lakes
 from monitor.sources.engines import engine_of
-from monitor.sources.engines.base import Within, whole
+from monitor.sources.engines.base import Engine, Within, whole
+from monitor.sources.footers import Rows
 from monitor.sources.labels import Labels
 from monitor.sources.parquet import IDS_TOLD_APART, Bounds, Found, PlainFiles
 from monitor.sources.sample import KEY, RANK, Hashing, share_below
@@ -49,7 +52,7 @@ class Log:
     def __init__(self, spec: LogSpec) -> None:
         self.spec = spec
         self.engine = engine_of(spec.place)
-        self.table = self.engine.with_time(self.engine.table(spec.place), spec.event_time, spec.place)
+        self.table = self.engine.with_time(readable(self.engine, spec.place), spec.event_time, spec.place)
         self._check()
 
     @cached_property
@@ -93,14 +96,14 @@ class Log:
 
         oldest, newest = self._first(None), self._newest(None)
         # Counted only where there are some: an index or the files' statistics tell the ends.
-        for count, end, wrong in (
-            (early, oldest, oldest is not None and oldest < plausible.start),
-            (late, newest, newest is not None and newest >= plausible.end),
+        for count, rows, end, wrong in (
+            (early, Rows.BEFORE, oldest, oldest is not None and oldest < plausible.start),
+            (late, Rows.AFTER, newest, newest is not None and newest >= plausible.end),
         ):
             if wrong:
-                number += whole(self.frame(count.__name__, count, plausible, None).iat[0, 0])
+                number += whole(self.frame(count.__name__, count, plausible, None, rows=rows).iat[0, 0])
                 example = f"{end:%Y-%m-%d %H:%M}"
-        nowhere = whole(self.frame("undated", undated, plausible, None).iat[0, 0])
+        nowhere = whole(self.frame("undated", undated, plausible, None, rows=Rows.UNDATED).iat[0, 0])
         number, example = number + nowhere, example or ("no time" if nowhere else "")
         return Misdated(number, example)
 
@@ -114,7 +117,7 @@ class Log:
             return later.aggregate(moment=later[self.spec.event_time].min())
 
         since = Window(after or PLAUSIBLE_FROM, after or PLAUSIBLE_FROM)
-        return self._to_utc(self.frame(f"first {after is None}", first, since, None).iat[0, 0])
+        return self._to_utc(self.frame(f"first {after is None}", first, since, None, rows=Rows.FIRST).iat[0, 0])
 
     def _newest(self, before: datetime | None) -> datetime | None:
         def newest(within: Within) -> Any:
@@ -126,11 +129,11 @@ class Log:
             return earlier.aggregate(moment=earlier[self.spec.event_time].max())
 
         until = Window(before or PLAUSIBLE_FROM, before or PLAUSIBLE_FROM)
-        return self._to_utc(self.frame(f"newest {before is None}", newest, until, None).iat[0, 0])
+        return self._to_utc(self.frame(f"newest {before is None}", newest, until, None, rows=Rows.LAST).iat[0, 0])
 
     def rows(self) -> int:
         """How many rows the log has."""
-        return whole(self.table.count().execute())
+        return whole(self.engine.run(self.table.count().as_table()).iat[0, 0])
 
     def row_count(self, window: Window, as_of: datetime | None = None) -> int:
         """How many rows a window has, of those that were logged by `as_of`."""
@@ -225,7 +228,7 @@ class Log:
     def _read_plainly(self, window: Window, as_of: datetime | None, limit: int) -> Found | None:
         """The same from plain Parquet files, past the engine; None where there are others, or where it will have to say what is wrong with them."""
         spec = self.spec
-        paths = [] if spec.id is None else self.engine.plain_files(spec.place)
+        paths = [] if spec.id is None else self.engine.plain_files(spec.place, self._within(window, as_of))
         if not paths:
             return None
         assert spec.id is not None
@@ -346,15 +349,20 @@ class Log:
         window: Window,
         as_of: datetime | None,
         share: float = 1.0,
+        rows: Rows = Rows.WINDOW,
     ) -> pd.DataFrame:
-        """The result of an expression of a window's rows. what: names it. share: of the smallest hashes."""
+        """The result of an expression of a window's rows, or of others (`rows`). what: names it. share: of the smallest hashes."""
         key = (what, self.spec, tuple(self.types.items()))
-        return self.engine.frame(key, expression, self._within(window, as_of, share))
+        return self.engine.frame(key, expression, self._within(window, as_of, share, rows))
 
-    def _within(self, window: Window, as_of: datetime | None, share: float) -> Within:
+    def _within(self, window: Window, as_of: datetime | None, share: float = 1.0, rows: Rows = Rows.WINDOW) -> Within:
         time, logged_at = self.spec.event_time, self.spec.logged_at
         known = None if as_of is None or logged_at is None else self.text(logged_at, as_of)
-        return Within(self.text(time, window.start), self.text(time, window.end), known, self._hashing.bound(share))
+        labels = None if self.spec.labels is None else self.spec.labels.place
+        if labels is not None and labels.path == self.spec.place.path:
+            rows = Rows.ALL  # rows of other times hold the labels
+        bound = self._hashing.bound(share)
+        return Within(self.text(time, window.start), self.text(time, window.end), known, bound, rows, time)
 
     def text(self, name: str, moment: datetime) -> str:
         """A moment as a column's engine compares it."""
@@ -378,11 +386,13 @@ class Log:
         times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
         return pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
 
-    def rows_of_time(self, frame: pd.DataFrame) -> Any:
-        """The log's own rows of the time that the rows of `frame` are of."""
-        times, name = self.event_times(frame), self.spec.event_time
-        first, last = (self.text(name, moment.to_pydatetime()) for moment in (times.min(), times.max()))
-        return self.table.filter(self.compared(name, first, ">="), self.compared(name, last, "<="))
+    def rows_of_time(self, frame: pd.DataFrame) -> tuple[Any, Within]:
+        """The log's own rows of the time that the rows of `frame` are of, and which those are."""
+        times = self.event_times(frame)
+        first, last = (moment.to_pydatetime() for moment in (times.min(), times.max()))
+        within = self._within(Window(first, last + timedelta(microseconds=1)), None)
+        time = self.spec.event_time
+        return self.table.filter(self.compared(time, within.start, ">="), self.compared(time, within.end, "<")), within
 
     def _check(self) -> None:
         spec = self.spec
@@ -392,7 +402,7 @@ class Log:
                 f"source column '{spec.event_time}' not found in {spec.place.shown}; its time columns are: {', '.join(times) or 'none'}; "
                 f"its columns: {', '.join(self.types)}"
             )
-        check_time(self.table, spec.event_time, spec.place.shown)
+        check_time(self.engine, self.table, spec.event_time, spec.place.shown)
         for name in (spec.id, spec.logged_at):
             if name is not None and name not in self.types:
                 raise DataError(
@@ -441,6 +451,24 @@ class Log:
         return to_utc(moment, self._zone)
 
 
+def log_at(spec: LogSpec, window: Window, as_of: datetime) -> tuple[Log, str]:
+    """A log to read a window of as it was at `as_of`, as far as the history of its table tells that; and what is to be said of it, '' where there is nothing."""
+    path = spec.place.own_path
+    if spec.logged_at is not None or path is None or "://" in path:
+        return Log(spec), ""
+    version = lakes.version_at(Path(path), spec.place.shown, as_of)
+    if version is None:
+        return Log(spec), ""
+    log = Log(replace(spec, place=replace(spec.place, version=version.number)))
+    if version.written <= as_of:
+        return log, ""
+    said = f"the history of the table begins on {version.written:%Y-%m-%d %H:%M} UTC, after {as_of:%Y-%m-%d %H:%M}, as of which the window is read"
+    # Of a table that was filled with old rows piece by piece, the oldest version may hold none of the window's.
+    if log.row_count(window):
+        return log, f"{said}: its oldest version was read"
+    return Log(spec), f"{said}, and its oldest version has no row of the window: its newest was read"
+
+
 def _latest() -> datetime:
     """No event is as late as this, whatever clock the service goes by."""
     return datetime.now(UTC) + CLOCK_TOLERANCE
@@ -453,21 +481,37 @@ def read_frame(
     if start is not None and end is not None and event_time is not None:
         log = Log(LogSpec(place, event_time, sample_rows=rows))
         return log.sample(Window(start, end)).drop(columns=[KEY, RANK])
-    table = engine_of(place).table(place)
-    frame: pd.DataFrame = table.limit(rows).to_pandas()
-    return frame
+    engine = engine_of(place)
+    return engine.run(readable(engine, place).limit(rows))
 
 
 def rows_of(place: Place) -> int:
     """How many rows a place has."""
-    table = engine_of(place).table(place)
-    return whole(table.count().execute())
+    engine = engine_of(place)
+    return whole(engine.run(engine.table(place).count().as_table()).iat[0, 0])
 
 
 def describe_place(place: Place) -> dict[str, str]:
     """The columns and types of a place."""
-    table = engine_of(place).table(place)
-    return {name: str(kind) for name, kind in table.schema().items()}
+    return {name: str(kind) for name, kind in readable(engine_of(place), place).schema().items()}
+
+
+def left_out_of(place: Place) -> dict[str, str]:
+    """The columns of a place that are not read, since nobody can test what they hold, and what that is."""
+    engine = engine_of(place)
+    return engine.left_out(place, engine.table(place))
+
+
+def readable(engine: Engine, place: Place) -> Any:
+    """The table of a place, without the columns that nobody can test; amounts of money and other decimals are numbers."""
+    table = engine.table(place)
+    left_out = engine.left_out(place, table)
+    decimals = {
+        name: engine.number(table[name])
+        for name, kind in table.schema().items()
+        if kind.is_decimal() and kind.scale != 0
+    }
+    return table.drop(*(name for name in left_out if name in table.columns)).mutate(**decimals)
 
 
 def _is_missing(column: Any, knows_nan: bool) -> Any:

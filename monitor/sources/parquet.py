@@ -1,7 +1,7 @@
 """Parquet files on this machine, read column by column on all cores: the counts and the sample of a window in one pass.
 
 It gives what DuckDB gives of the same files, sooner: DuckDB shares out row groups among the cores, of which files often have but one.
-It serves columns of plain sorts and ids that are whole numbers; all else is left to DuckDB.
+It serves columns of plain sorts and ids that are whole numbers or text; all else is left to DuckDB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
-from monitor.sources.sample import PRIME, ranks, share_below
+from monitor.sources.sample import NO_ID, PRIME, ranks, share_below, text_ranks
 
 # About so many bytes of columns are read at a time.
 _BATCH = 8_000_000
@@ -48,7 +48,7 @@ class Found:
 
     sample: pd.DataFrame
     keys: pd.Series
-    ranks: np.ndarray
+    ranks: pd.Series
     rows: int
     missing: dict[str, int]
     first: int | None
@@ -115,7 +115,8 @@ class PlainFiles:
         kinds = {name: _plain(schema.field(name).type) for name in names}
         if any(first.schema.column(place).physical_type == "INT96" for place in range(len(first.schema))):
             return None  # times of old, which DuckDB cuts to microseconds
-        if None in kinds.values() or not pa.types.is_signed_integer(kinds[identity]):
+        is_served = pa.types.is_signed_integer(kinds[identity]) or kinds[identity] == pa.string()
+        if None in kinds.values() or not is_served:
             return None
         return cls(metadata, kinds, identity) if all(pa.types.is_timestamp(kinds[name]) for name in times) else None
 
@@ -130,11 +131,11 @@ class PlainFiles:
             ]
             rows = sum(part.rows for part in parts)
             share = share_below(limit, rows)
-            for below in (int(share * PRIME), PRIME + 1) if share < 1 else (PRIME + 1,):
-                ids = list(threads.map(partial(self._ids, seed=seed, below=below), parts))
+            for below in (share, 1.0) if share < 1 else (1.0,):
+                ids = list(threads.map(partial(self._ids, seed=seed, share=below), parts))
                 if sum(len(each.rows) for each in ids) >= limit:  # repeated ids have the same hash
                     break
-            chosen = _chosen(ids, limit)
+            chosen = _chosen(ids, limit, np.int64 if self._has_numbers else object)
             rows_of = {number: own["row"].to_numpy() for number, own in chosen.groupby("part")}
             work = [
                 (part, names, rows_of.get(number, np.zeros(0, dtype=np.int64)))
@@ -142,7 +143,12 @@ class PlainFiles:
                 for names in self._batches(part)
             ]
             read = [column for some in threads.map(lambda each: self._columns(*each), work) for column in some]
-        known = pa.array(chosen["id"].to_numpy(), mask=chosen["rank"].to_numpy() == PRIME)
+        ranked = chosen["rank"].to_numpy()
+        known = pa.array(
+            chosen["id"].to_numpy(),
+            pa.int64() if self._has_numbers else pa.string(),
+            mask=ranked == (PRIME if self._has_numbers else NO_ID),
+        )
         columns: dict[str, list[pa.Array]] = {name: [] for name in self._kinds}
         missing = dict.fromkeys(self._kinds, 0)
         for name, values, number in read:
@@ -151,8 +157,9 @@ class PlainFiles:
         columns[self._identity] = [known.cast(self._kinds[self._identity])]
         missing[self._identity] = sum(each.missing for each in ids)
         table = pa.table({name: pa.chunked_array(each, self._kinds[name]) for name, each in columns.items()})
+        hashes = pa.array(ranked, pa.int64() if self._has_numbers else pa.string()).to_pandas()
         return Found(
-            table.to_pandas(date_as_object=False), known.cast(pa.string()).to_pandas(), chosen["rank"].to_numpy(), rows, missing,
+            table.to_pandas(date_as_object=False), known.cast(pa.string()).to_pandas(), hashes, rows, missing,
             min((part.first for part in parts), default=None), max((part.last for part in parts), default=None),
             self._duplicates(parts, ids),
         )  # fmt: skip
@@ -198,18 +205,26 @@ class PlainFiles:
         first, last = (pd.Timestamp(each).to_datetime64().astype("datetime64[us]") for each in (known.min, known.max))
         return int(first.astype(int)), int(last.astype(int))
 
-    def _ids(self, part: _Part, seed: int, below: int) -> _Ids:
-        """What the ids of a part's rows say."""
-        column = part.of(self._read(part.file, part.group, [self._identity]).column(0)).cast(pa.int64())
+    def _ids(self, part: _Part, seed: int, share: float) -> _Ids:
+        """What the ids of a part's rows say. share: of the smallest hashes."""
+        column = part.of(self._read(part.file, part.group, [self._identity]).column(0))
         missing = column.null_count
+        if not self._has_numbers:
+            small, hashes = text_ranks(column.cast(pa.string()), seed, share)
+            return _Ids(small, column.take(pa.array(small)).to_numpy(), hashes, missing, None)
+        column = column.cast(pa.int64())
         ids = (column.fill_null(0) if missing else column).to_numpy()
         hashes = ranks(ids, seed)
         if missing:  # they come last
             hashes[column.is_null().to_numpy()] = PRIME
-        small = np.flatnonzero(hashes < below)
+        small = np.flatnonzero(hashes < (int(share * PRIME) if share < 1 else PRIME + 1))
         grow = not missing and bool((ids[1:] > ids[:-1]).all())
         span = (int(ids[0]), int(ids[-1])) if grow else None
         return _Ids(small, ids[small], hashes[small], missing, span)
+
+    @property
+    def _has_numbers(self) -> bool:
+        return bool(pa.types.is_integer(self._kinds[self._identity]))
 
     def _duplicates(self, parts: Sequence[_Part], ids: Sequence[_Ids]) -> int | None:
         """How many ids came before."""
@@ -219,8 +234,9 @@ class PlainFiles:
         if sum(part.rows for part in parts) > IDS_TOLD_APART:
             return None
         columns = (part.of(self._read(part.file, part.group, [self._identity]).column(0)) for part in parts)
-        known = np.concatenate([column.drop_null().cast(pa.int64()).to_numpy() for column in columns])
-        return len(known) - len(np.unique(known))
+        kind = pa.int64() if self._has_numbers else pa.string()
+        known = pa.chunked_array([chunk for column in columns for chunk in column.drop_null().cast(kind).chunks], kind)
+        return len(known) - int(pc.count_distinct(known).as_py())
 
     def _columns(self, part: _Part, names: list[str], rows: np.ndarray) -> list[tuple[str, pa.ChunkedArray, int]]:
         """Some columns of a part: their values in `rows`, places among the part's rows, and how many of all its rows are missing."""
@@ -258,21 +274,20 @@ class PlainFiles:
         return table
 
 
-def _chosen(ids: Sequence[_Ids], limit: int) -> pd.DataFrame:
-    """Of the ids with small hashes the `limit` smallest by (rank, id): part, row within it, id and rank; in the order of parts and rows."""
+def _chosen(ids: Sequence[_Ids], limit: int, kind: type) -> pd.DataFrame:
+    """Of the ids with small hashes the `limit` smallest by (rank, id): part, row within it, id and rank; in the order of parts and rows. kind: of ids and ranks."""
+    nothing = np.zeros(0, dtype=np.int64)
     columns = {
         "part": np.repeat(np.arange(len(ids)), [len(each.rows) for each in ids]),
-        "row": np.concatenate([np.zeros(0, dtype=np.int64), *(each.rows for each in ids)]),
-        "id": np.concatenate([np.zeros(0, dtype=np.int64), *(each.ids for each in ids)]),
-        "rank": np.concatenate([np.zeros(0, dtype=np.int64), *(each.ranks for each in ids)]),
+        "row": np.concatenate([nothing, *(each.rows for each in ids)]),
+        "id": np.concatenate([nothing.astype(kind), *(each.ids for each in ids)]),
+        "rank": np.concatenate([nothing.astype(kind), *(each.ranks for each in ids)]),
     }
-    frame, rank = pd.DataFrame(columns), columns["rank"]
+    frame = pd.DataFrame(columns)
     if len(frame) <= limit:
         return frame
-    last = np.partition(rank, limit - 1)[limit - 1]
-    sure = np.flatnonzero(rank < last)
-    tied = sorted(np.flatnonzero(rank == last), key=lambda place: str(columns["id"][place]))
-    return frame.iloc[np.sort([*sure, *tied[: limit - len(sure)]])]
+    in_order = frame.assign(id=frame["id"].astype(str)).sort_values(["rank", "id"], kind="stable").index[:limit]
+    return frame.loc[np.sort(in_order)]
 
 
 def _microseconds(times: pa.ChunkedArray) -> np.ndarray:

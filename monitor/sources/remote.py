@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
@@ -12,12 +15,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pyarrow as pa
 import pyarrow.fs as arrow_fs
+import pyarrow.parquet as parquet
 import requests
 
 from monitor.cache_folder import cache_folder
 from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError, UsageError
+from monitor.sources import lakes
+from monitor.sources.footers import Footer
 
 # Schemes by what opens them; credentials come from where the makers' own tools look for them.
 _OBJECT_STORES = ("s3", "gs", "gcs", "abfs", "abfss")
@@ -25,6 +32,9 @@ _WEB = ("http", "https")
 SCHEMES = (*_OBJECT_STORES, *_WEB)
 _MOST_BYTES = 20 * 2**30
 _TIMEOUT_S = 60
+# Files that are fetched at the same time.
+_AT_ONCE = 8
+_FOOTER = b"monitor"
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,9 @@ class Remote:
         except (OSError, ValueError) as error:
             raise SourceUnreachableError(f"{self._shown} cannot be listed: {first_line(error)[:200]}") from None
         root = self._root()
-        visible = [each for each in found if not is_hidden(each.name.removeprefix(root))]
+        visible = self._of_table(found, root.rstrip("/"))
+        if visible is None:
+            visible = [each for each in self._named(found) if not is_hidden(each.name.removeprefix(root))]
         if not visible:
             raise SourceUnreachableError(f"no file is at {self._shown}")
         return sorted(visible, key=lambda each: each.name)
@@ -77,9 +89,31 @@ class Remote:
         if about.type == arrow_fs.FileType.File:
             return [_remote_file(about)]
         selector = arrow_fs.FileSelector(root, recursive=True, allow_not_found=False)
-        found = [_remote_file(each) for each in store.get_file_info(selector) if each.type == arrow_fs.FileType.File]
-        is_pattern = root != self._path.rstrip("/")
+        return [_remote_file(each) for each in store.get_file_info(selector) if each.type == arrow_fs.FileType.File]
+
+    def _named(self, found: list[RemoteFile]) -> list[RemoteFile]:
+        """Of all files at the root those that the address names."""
+        is_pattern = self._root().rstrip("/") != self._path.rstrip("/")
         return [each for each in found if not is_pattern or fnmatchcase(each.name, self._path.replace("**/", "*"))]
+
+    def _of_table(self, found: list[RemoteFile], root: str) -> list[RemoteFile] | None:
+        """The files of a table's newest version; None where the address is no table of Delta Lake or Iceberg. Raises DataError where it is within one, or holds one."""
+        about = {kind: [each for each in found if lakes.describes(kind, each.name)] for kind in lakes.KINDS}
+        kind = next((kind for kind, files in about.items() if files), None)
+        if kind is None:
+            return None
+        if root != self._path.rstrip("/") or not all(lakes.describes(kind, each.name, root) for each in about[kind]):
+            raise DataError(
+                f"{self._shown} holds, or lies in, a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table"
+            )
+        self.copies(about[kind])
+        by_name = {each.name: each for each in found}
+        folder, scheme = self.copy_of(RemoteFile(root, 0, "", 0.0)), self._address.partition("://")[0]
+        names = (
+            each.removeprefix(str(folder)) if kind == "delta" else each.partition(f"{scheme}://{root}")[2]
+            for each in lakes.listed(folder, self._shown)
+        )
+        return [by_name[f"{root}{name}"] for name in names]
 
     def _fetch(self, name: str, target: Path) -> None:
         with target.open("wb") as written:
@@ -96,28 +130,140 @@ class Remote:
         size = sum(each.size for each in wanted)
         if size > _MOST_BYTES:
             raise DataError(
-                f"{self._shown} holds {size / 2**30:,.0f} GB, and {_MOST_BYTES / 2**30:.0f} GB are kept on this machine: name fewer files by a pattern, or let Spark read them (`engine: spark`)"
+                f"{self._shown}: {size / 2**30:,.0f} GB are to be read at once, and {_MOST_BYTES / 2**30:.0f} GB are kept on this machine: name fewer files by a pattern, or let Spark read them (`engine: spark`)"
             )
-        folder = cache_folder() / "remote" / hashlib.sha256(self._address.encode()).hexdigest()[:16]
-        found = []
-        for each in wanted:
-            kept = folder / urlsplit(each.name).path.strip("/")
-            known = kept.with_name(f".{kept.name}.mark")
-            if not kept.exists() or not known.exists() or known.read_text() != each.mark:
-                kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                part = kept.with_name(f".{kept.name}.{os.getpid()}")
-                try:
-                    self._fetch(each.name, part)
-                except (OSError, ValueError) as error:
-                    part.unlink(missing_ok=True)
-                    raise SourceUnreachableError(
-                        f"{self._shown}: {each.name} cannot be fetched: {first_line(error)[:200]}"
-                    ) from None
-                os.utime(part, (each.written, each.written))
-                part.replace(kept)
-                known.write_text(each.mark)
-            found.append(str(kept))
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            new = list(threads.map(lambda each: self._made(each, self.copy_of(each), self._fetch), wanted))
+        if any(new):
+            self._make_room({str(self.copy_of(each)) for each in wanted})
+        return [str(self.copy_of(each)) for each in wanted]
+
+    def copy_of(self, file: RemoteFile) -> Path:
+        """Where the copy of a file is, or would be."""
+        return self._folder("files") / urlsplit(file.name).path.strip("/")
+
+    def skeletons(self, wanted: list[RemoteFile]) -> list[Path]:
+        """Files of Parquet without rows, with the columns of some files and what their footers say (`footer_of_skeleton`); a torn file's is empty."""
+        folder = self._folder("footers")
+        paths = [folder / urlsplit(each.name).path.strip("/") for each in wanted]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            list(threads.map(lambda each, path: self._made(each, path, self._fetch_footer), wanted, paths))
+        return paths
+
+    def _folder(self, what: str) -> Path:
+        return cache_folder() / "remote" / hashlib.sha256(self._address.encode()).hexdigest()[:16] / what
+
+    def _made(self, file: RemoteFile, path: Path, fetch: Callable[[str, Path], None]) -> bool:
+        """See to it that what is made of a file lies at a path; whether it had to be made."""
+        known = path.with_name(f".{path.name}.mark")
+        if path.exists() and known.exists() and known.read_text() == file.mark:
+            os.utime(known)
+            return False
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            fetch(file.name, part)
+        except (OSError, ValueError) as error:
+            part.unlink(missing_ok=True)
+            raise SourceUnreachableError(
+                f"{self._shown}: {file.name} cannot be fetched: {first_line(error)[:200]}"
+            ) from None
+        os.utime(part, (file.written, file.written))
+        part.replace(path)
+        known.write_text(file.mark)
+        return True
+
+    def _fetch_footer(self, name: str, target: Path) -> None:
+        if self._files is None:
+            whole = target.with_name(f"{target.name}.whole")
+            self._fetch(name, whole)
+            try:
+                _write_skeleton(whole, target)
+            finally:
+                whole.unlink()
+            return
+        with self._files.open_input_file(name) as opened:
+            _write_skeleton(opened, target)
+
+    def _make_room(self, needed: set[str]) -> None:
+        """Remove the copies that were not asked for longest, where all of this address take too much room."""
+        copies = {
+            mark: mark.with_name(mark.name.removeprefix(".").removesuffix(".mark"))
+            for mark in self._folder("files").rglob(".*.mark")
+        }
+        sizes = {mark: copy.stat().st_size for mark, copy in copies.items() if copy.exists()}
+        size = sum(sizes.values())
+        for mark in sorted(sizes, key=lambda each: each.stat().st_mtime):
+            if size <= _MOST_BYTES:
+                break
+            if str(copies[mark]) not in needed:
+                copies[mark].unlink(missing_ok=True)
+                size -= sizes[mark]
+
+
+class RemoteParquet:
+    """Files of Parquet elsewhere, whose footers are known: footers by the paths of their copies, which are fetched when they are needed. torn: what cannot be read, and when it was written."""
+
+    def __init__(self, remote: Remote, listed: list[RemoteFile]) -> None:
+        self._remote = remote
+        self.footers: dict[str, Footer] = {}
+        self.torn: list[tuple[str, float]] = []
+        self._by_copy: dict[str, RemoteFile] = {}
+        self._skeletons: dict[str, str] = {}
+        for file, skeleton in zip(listed, remote.skeletons(listed), strict=True):
+            if not file.size:
+                continue
+            footer = _footer_of_skeleton(skeleton)
+            if footer is None:
+                self.torn.append((f"{Path(file.name).name}: the file is no whole Parquet", file.written))
+                continue
+            copy = str(remote.copy_of(file))
+            self.footers[copy], self._by_copy[copy] = footer, file
+            self._skeletons[copy] = str(skeleton)
+
+    @classmethod
+    def open(cls, path: str, shown: str) -> RemoteParquet | None:
+        """The files of an address by their footers alone; None where some are not named as Parquet. Raises DataError where none is whole."""
+        remote = Remote(path, shown)
+        listed = remote.listed()
+        if not all(Path(urlsplit(each.name).path).suffix in (".parquet", ".pq") for each in listed):
+            return None
+        found = cls(remote, listed)
+        if not found.footers:
+            raise DataError(f"{shown}: {found.torn[0][0] if found.torn else 'all files are empty'}")
         return found
+
+    def newest(self) -> str:
+        """The copy of the file that was written last, of those that have rows."""
+        filled = [copy for copy, footer in self.footers.items() if footer.rows] or list(self.footers)
+        return max(filled, key=lambda copy: (self._by_copy[copy].written, copy))
+
+    def skeletons(self, copies: Sequence[str]) -> list[str]:
+        """Files on this machine that have the columns of some of those elsewhere, and no rows."""
+        return [self._skeletons[copy] for copy in copies]
+
+    def fetch(self, copies: Sequence[str]) -> None:
+        """See to it that some copies are there."""
+        self._remote.copies([self._by_copy[copy] for copy in copies])
+
+
+def _write_skeleton(source: Any, target: Path) -> None:
+    """A file of Parquet without rows, with the columns of another and what its footer says; an empty one where that is torn."""
+    try:
+        opened = parquet.ParquetFile(source)
+        schema, metadata = opened.schema_arrow, opened.metadata
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        target.touch()
+        return
+    is_old = any(metadata.schema.column(place).physical_type == "INT96" for place in range(len(metadata.schema)))
+    told = {**(schema.metadata or {}), _FOOTER: Footer.of(metadata).to_text().encode()}
+    parquet.write_table(schema.with_metadata(told).empty_table(), target, use_deprecated_int96_timestamps=is_old)
+
+
+def _footer_of_skeleton(path: Path) -> Footer | None:
+    if not path.stat().st_size:
+        return None
+    return Footer.from_text((parquet.read_schema(path).metadata or {})[_FOOTER])
 
 
 def _object_store(address: str) -> tuple[Any, str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import ibis
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import DataError
 from monitor.sources.spec import LogSpec
@@ -22,6 +25,9 @@ KEY, RANK = "monitor_canonical_id", "monitor_rank"
 # No step of the arithmetic with it leaves 64 bits.
 PRIME = 2_147_483_647
 _AT_ONCE = 131_072
+# The hash of rows without an id where ids are text: behind every hexadecimal digit.
+NO_ID = "g"
+_own = threading.local()
 
 
 def coefficients(seed: int) -> list[int]:
@@ -52,6 +58,26 @@ def ranks(ids: np.ndarray, seed: int) -> np.ndarray:
         mixed += d
         np.remainder(mixed, PRIME, out=found[start : start + _AT_ONCE])
     return found
+
+
+def text_ranks(ids: pa.ChunkedArray, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of ids that are text the rows whose hash is among the smallest `share` of all, and their hashes, as engines are asked for them; both of shape (rows,)."""
+    if not hasattr(_own, "connection"):
+        _own.connection = duckdb.connect(config={"threads": 1})
+    table = pa.table({"row": pa.array(np.arange(len(ids))), "id": ids})
+    _own.connection.register("ids", table)
+    asked = f"SELECT row, rank FROM (SELECT row, coalesce(md5($seed || id), '{NO_ID}') AS rank FROM ids) WHERE rank < $bound ORDER BY row"  # noqa: S608 - a constant
+    try:
+        values = {"seed": f"{seed}:", "bound": text_bound(share)}
+        found = _own.connection.sql(asked, params=values).to_arrow_table()
+    finally:
+        _own.connection.unregister("ids")
+    return found.column("row").to_numpy(), found.column("rank").to_pandas().to_numpy(object)
+
+
+def text_bound(share: float) -> str:
+    """Below what a share of all hashes of text lies; of the share 1 all rows, those without id too."""
+    return f"{int(share * 2**32):08x}" if share < 1 else "h"
 
 
 @ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
@@ -93,7 +119,7 @@ class Hashing:
         """Below what a share of all hashes lies; of the share 1 all rows, those without id too."""
         if self.has_numbers:
             return str(int(share * PRIME) if share < 1 else PRIME + 1)
-        return f"{int(share * 2**32):08x}" if share < 1 else "h"
+        return text_bound(share)
 
     def below(self, rows: Any, bound: str) -> Any:
         """Rows whose hash lies below a bound, with it in place of what it is worked out from (`source`). Rows without id come last."""
@@ -101,7 +127,7 @@ class Hashing:
         if self.has_numbers:
             ranked, limit = self.engine.ranked(rows, RANK, self.spec.seed), limit.cast("int64")
         else:
-            ranked = rows.mutate(**{RANK: self.engine.md5(rows[RANK]).fill_null("g")})  # behind every hexadecimal digit
+            ranked = rows.mutate(**{RANK: self.engine.md5(rows[RANK]).fill_null(NO_ID)})
         return ranked.filter(ranked[RANK] < limit)
 
 

@@ -14,7 +14,7 @@ class ReadSpec:
 
     format: of records (`sources.formats`). encoding, separator, compression: of text files. decimal, thousands: the marks within numbers of CSV files.
     na: more words for a missing value. date_format: formats of strptime, or `seconds`, `milliseconds`, `microseconds`, `nanoseconds` since 1970.
-    names: of the inputs, or of the columns of CSV files, where they carry none.
+    names: of the inputs, or of the columns of CSV files, where they carry none. text: columns that stay text, whatever they hold. open: objects within objects that are opened, too.
     time_of: columns whose text makes the time, in their order; time_path: or the format of the part of a file's path that does. It is then the column `event_time`.
     """
 
@@ -27,6 +27,8 @@ class ReadSpec:
     na: tuple[str, ...] = ()
     date_format: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
     time_of: tuple[str, ...] = ()
     time_path: str | None = None
 
@@ -45,6 +47,7 @@ class Place:
     """Files, a table or a query; secrets filled in. `shown` names it in messages, without user and password.
 
     engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables. read: how files are read. expressions: columns of files that SQL makes of others, by name.
+    version: of a table of Delta Lake or Iceberg, None: the newest.
     """
 
     shown: str
@@ -57,6 +60,7 @@ class Place:
     engine: str | None = None
     read: ReadSpec = ReadSpec()
     expressions: tuple[tuple[str, str], ...] = ()
+    version: int | None = None
 
     @property
     def is_asked(self) -> bool:

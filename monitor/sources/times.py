@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from monitor.errors import DataError
 from monitor.sources.spec import Place
+
+if TYPE_CHECKING:
+    from monitor.sources.engines.base import Engine
 
 _FROM_TEXT = "SELECT * REPLACE (strptime(NAME, '%m/%d/%Y') AS NAME) FROM log"
 _FROM_NUMBER = "SELECT * REPLACE (to_timestamp(NAME) AS NAME) FROM log (seconds since 1970; of milliseconds epoch_ms)"
@@ -37,13 +40,13 @@ def to_utc(moment: Any, zone: ZoneInfo) -> datetime | None:
         return plain.replace(tzinfo=UTC)
 
 
-def check_time(table: Any, name: str, shown: str) -> None:
+def check_time(engine: Engine, table: Any, name: str, shown: str) -> None:
     """Raise DataError where a column holds no times."""
     kind = table.schema()[name]
     if not (kind.is_timestamp() or kind.is_date()):
         others = [each for each, other in table.schema().items() if other.is_timestamp() or other.is_date()]
-        examples = table.filter(table[name].notnull()).limit(1)[name].to_pandas() if kind.is_string() else []
-        example = f", such as '{str(examples[0])[:40]}'" if len(examples) else ""
+        first = engine.run(table.filter(table[name].notnull()).select(name).limit(1)) if kind.is_string() else None
+        example = f", such as '{str(first.iat[0, 0])[:40]}'" if first is not None and len(first) else ""
         how = _FROM_TEXT if kind.is_string() else _FROM_NUMBER
         raise DataError(
             f"the time column '{name}' of {shown} is {'text' if kind.is_string() else kind}{example}, not a time: write it as a timestamp (ISO 8601), "

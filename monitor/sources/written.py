@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from monitor.errors import DataError
-from monitor.sources.engines.duckdb import DuckDB, quoted_name
+from monitor.sources.engines.duckdb import DuckDB
+from monitor.sources.engines.unpacked import quoted_name
 from monitor.sources.files import find_files, is_parquet
 from monitor.sources.formats import FORMATS
 from monitor.sources.records.columns import ABSENT, FIRST_S, LAST_S
@@ -81,7 +82,7 @@ def readings(place: Place, name: str) -> list[Reading]:
     kind, column = table.schema()[name], quoted_name(name)
     if kind.is_timestamp() or kind.is_date():
         return []
-    con, rows = engine.connection.con, quoted_name(table.get_name())
+    con, rows = engine.whole(table)
     found = _fitting(con, rows, column, column, _candidates(kind, column))
     return [Reading(each.how, each.sql, _example(con, rows, column, each.sql)) for each in found]
 
@@ -178,7 +179,7 @@ def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
         return read, []
     engine = DuckDB(place)
     table = engine.table(place)
-    con, rows = engine.connection.con, quoted_name(table.get_name())
+    con, rows = engine.whole(table)
     either: dict[str, list[tuple[str, str]]] = {}
     for name, kind in table.schema().items():
         if not kind.is_string():

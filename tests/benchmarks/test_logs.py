@@ -5,12 +5,15 @@ make bench-logs
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,6 +83,74 @@ def test_a_window_of_a_growing_file_costs_the_same_all_year(tmp_path: Path, monk
         pieces = len(list((tmp_path / "cache").rglob("*.parquet")))
         print(f"| {hours:,} | {path.stat().st_size / 1e6:.0f} MB | {found[hours]:.3f} | {pieces} |")
     assert found[LOOKED_AT[-1]] < 3 * found[LOOKED_AT[0]]
+
+
+def test_a_round_over_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moto = pytest.importorskip("moto.server", reason="constraints-moto.txt is not installed")
+    import boto3
+    from werkzeug.serving import make_server
+
+    asked: list[str] = []
+    app = moto.DomainDispatcherApplication(moto.create_backend_app)
+
+    def counted(environment: Any, start: Any) -> Any:
+        asked.append(environment["REQUEST_METHOD"])
+        return app(environment, start)
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = make_server("127.0.0.1", 0, counted, threaded=True)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{running.server_port}"
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_ENDPOINT_URL": address,
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
+    client.create_bucket(Bucket="logs")
+    place = Place("s3://logs/days", path="s3://logs/days")
+    print(
+        "\na file a day in a bucket (moto on this machine); one more day comes, then a round looks at it and reads its window"
+    )
+    print("| days | first contact | requests | a round with a new day | requests | files fetched |")
+    print("|---|---|---|---|---|---|")
+    for days in (30, 300, 999):
+        existing = int(client.list_objects_v2(Bucket="logs").get("KeyCount", 0))
+        for day in range(existing, days):
+            put_day(client, day)
+        asked.clear()
+        begun = time.perf_counter()
+        Log(LogSpec(place, "event_time", "id")).extent()
+        first, requests = time.perf_counter() - begun, len(asked)
+        put_day(client, days)
+        asked.clear()
+        before = len(list((tmp_path / "cache").rglob("files/**/*.parquet")))
+        begun = time.perf_counter()
+        log = Log(LogSpec(place, "event_time", "id"))
+        assert log.extent().newest is not None
+        window = Window(START + timedelta(days=days), START + timedelta(days=days + 1))
+        assert log.read(window)[1].rows == ROWS_AN_HOUR
+        seconds_a_round = time.perf_counter() - begun
+        fetched = len(list((tmp_path / "cache").rglob("files/**/*.parquet"))) - before
+        print(f"| {days} | {first:.2f} s | {requests} | {seconds_a_round:.2f} s | {len(asked)} | {fetched} |")
+    running.shutdown()
+
+
+def put_day(client: Any, number: int) -> None:
+    """A day's file."""
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(ROWS_AN_HOUR) + number * ROWS_AN_HOUR,
+            "event_time": pd.Timestamp(START).tz_convert(None)
+            + pd.to_timedelta(number * 86_400 + np.arange(ROWS_AN_HOUR) * 60, unit="s").as_unit("us"),
+            "x": np.random.default_rng(number).normal(size=ROWS_AN_HOUR),
+        }
+    )
+    day = f"{START + timedelta(days=number):%Y-%m-%d}"
+    client.put_object(Bucket="logs", Key=f"days/date={day}/part.parquet", Body=frame.to_parquet(index=False))
 
 
 def test_a_sample_of_mysql_beside_order_by_rand(empty_mariadb: str) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from monitor.errors import SourceUnreachableError, UsageError
+from monitor.domain.grid import Window
+from monitor.errors import DataError, SourceUnreachableError, UsageError
 from monitor.sources.log import Log
 from monitor.sources.spec import LogSpec, Place
 from tests.conftest import logged
@@ -109,6 +113,63 @@ def test_each_file_is_fetched_once_and_again_when_it_changes(bucket: Any, s3: tu
     }
     bucket.delete_object(Bucket="logs", Key="churn/date=2026-01-09/part.parquet")
     assert log_of("s3://logs/churn").rows() == len(FRAME)
+
+
+def test_a_window_of_a_day_opens_the_files_of_that_day_alone(bucket: Any, s3: tuple[str, list[str]]) -> None:
+    for day in range(8, 28):
+        later = FRAME.assign(event_time=FRAME["event_time"] + pd.Timedelta(days=day), id=FRAME["id"] + day * 1_000_000)
+        bucket.put_object(Bucket="logs", Key=f"many/{day}/part.parquet", Body=later.head(50).to_parquet(index=False))
+    day = later.head(50)["event_time"].min().floor("D").tz_localize("UTC").to_pydatetime()
+    log = log_of("s3://logs/many")
+    assert log.extent().newest == later.head(50)["event_time"].max().tz_localize("UTC")
+    assert log.misdated().rows == 0
+    frame, counts = log.read(Window(day, day + timedelta(days=1)))
+    assert counts.rows == len(frame) == len(log.sample(Window(day, day + timedelta(days=1)))) > 0
+    assert log.row_count(Window(day - timedelta(days=90), day - timedelta(days=89))) == 0
+    copies = Path(os.environ["XDG_CACHE_HOME"]) / "production-monitor" / "remote"
+    fetched = {path.parent.name for path in copies.rglob("files/**/*.parquet")}
+    assert {"8", "27"} <= fetched  # that of the first event, too
+    assert len(fetched) <= 3  # and maybe one whose values were looked at
+    assert log.rows() == 20 * 50
+    assert len(list(copies.rglob("files/**/*.parquet"))) == 20
+
+
+def test_tables_in_a_bucket_have_the_rows_of_their_newest_version(bucket: Any, tmp_path: Path) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    sql = pytest.importorskip("pyiceberg.catalog.sql")
+    rows = pa.Table.from_pandas(
+        FRAME.assign(event_time=FRAME["event_time"].astype("datetime64[us]")), preserve_index=False
+    )
+    for part, mode in ((rows.slice(0, 100), "append"), (rows.slice(50, 300), "overwrite"), (rows.slice(350), "append")):
+        deltalake.write_deltalake(str(tmp_path / "table"), part, mode=mode)
+    for file in (tmp_path / "table").rglob("*.*"):
+        bucket.put_object(
+            Bucket="logs", Key=f"lake/table/{file.relative_to(tmp_path / 'table')}", Body=file.read_bytes()
+        )
+    log = log_of("s3://logs/lake/table")
+    assert log.rows() == len(FRAME) - 50
+    with pytest.raises(DataError, match="name the folder of the table"):
+        log_of("s3://logs/lake/table/*.parquet")
+    with pytest.raises(DataError, match="name the folder of the table"):
+        log_of("s3://logs/lake")
+    catalog = sql.SqlCatalog(
+        "test",
+        uri=f"sqlite:///{tmp_path / 'catalog.db'}",
+        warehouse="s3://logs/house",
+        **{"s3.endpoint": os.environ["AWS_ENDPOINT_URL"], "s3.region": "us-east-1"},
+    )
+    catalog.create_namespace("ml")
+    table = catalog.create_table("ml.log", schema=rows.schema)
+    table.append(rows.slice(0, 100))
+    table.overwrite(rows.slice(0, 200))
+    assert log_of(table.location()).rows() == 200
+
+
+def test_a_torn_file_in_a_bucket_is_counted_and_stops_nothing(bucket: Any) -> None:
+    bucket.put_object(Bucket="logs", Key="churn/date=2026-01-08/part.parquet", Body=b"PAR1 torn")
+    log = log_of("s3://logs/churn")
+    assert log.rows() == len(FRAME)
+    assert [said for _, said in log.bad_records] == ["part.parquet: the file is no whole Parquet"]
 
 
 def test_what_is_not_there_and_who_does_not_answer_is_told(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:

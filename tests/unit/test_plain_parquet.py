@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from monitor.domain.grid import Window
 from monitor.sources import log as logs
 from monitor.sources.log import Log
-from monitor.sources.sample import PRIME, coefficients, ranks
+from monitor.sources.sample import KEY, PRIME, RANK, coefficients, ranks
 from monitor.sources.spec import LogSpec, Place
 
 WINDOW = Window(datetime(2025, 1, 2, tzinfo=UTC), datetime(2025, 1, 4, tzinfo=UTC))
@@ -78,6 +79,26 @@ def test_the_same_as_by_duckdb(tmp_path: Path, unit: str, zone: str | None, grou
     pd.testing.assert_frame_equal(*both(log_of(tmp_path / "log.parquet"), elsewhere))
 
 
+@pytest.mark.parametrize("groups", [None, 400])
+def test_ids_of_text_are_ranked_as_duckdb_ranks_them(tmp_path: Path, groups: int | None) -> None:
+    frame = logged()
+    frame["id"] = [str(uuid.UUID(int=int(number) % 2**128)) for number in frame["id"]]
+    frame.loc[1_000:1_030, "id"] = None
+    frame.loc[1_100:1_110, "id"] = "ü"
+    frame.to_parquet(tmp_path / "log.parquet", index=False, row_group_size=groups)
+    for rows in (200, 100_000):
+        log = log_of(tmp_path / "log.parquet", sample_rows=rows)
+        for as_of in (None, NOON):
+            ours, theirs = both(log, as_of=as_of)
+            assert ours.dtypes.equals(theirs.dtypes)
+            for name in ("id", KEY, RANK):  # of rows that share an id any may be the sample's
+                pd.testing.assert_series_equal(ours[name], theirs[name])
+            known = ours["id"].notna() & (ours["id"] != "ü")
+            pd.testing.assert_frame_equal(ours[known], theirs[known])
+    elsewhere = Window(datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 1, 4, tzinfo=UTC))
+    pd.testing.assert_frame_equal(*both(log_of(tmp_path / "log.parquet"), elsewhere))
+
+
 def test_several_files(tmp_path: Path) -> None:
     for number, part in enumerate(np.array_split(np.arange(3_000), 3)):
         logged().iloc[part].to_parquet(tmp_path / f"{number}.parquet", index=False)
@@ -100,7 +121,6 @@ def test_what_is_left_to_duckdb(tmp_path: Path) -> None:
     zoned = frame["event_time"].dt.as_unit("ns").dt.tz_localize("Europe/Berlin")
     for changed in (
         frame.assign(event_time=zoned),
-        frame.assign(id=frame["id"].astype(str)),
         frame.assign(text=[[1, 2]] * len(frame)),
     ):
         changed.to_parquet(tmp_path / "log.parquet", index=False)

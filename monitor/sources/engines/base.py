@@ -13,6 +13,7 @@ import pandas as pd
 
 from monitor.domain.text import first_line
 from monitor.errors import DataError
+from monitor.sources.footers import Rows
 from monitor.sources.sample import PRIME, coefficients, md5
 from monitor.sources.spec import Place
 from monitor.sources.times import naive
@@ -20,12 +21,29 @@ from monitor.sources.times import naive
 
 @dataclass(frozen=True)
 class Within:
-    """The rows of a window that were logged by `as_of`, and the bound of the hashes that are read: as text that the engine takes."""
+    """The rows of a window that were logged by `as_of`, and the bound of the hashes that are read: as text that the engine takes.
+
+    rows, time: which rows of the log the statement is about, by that column; an engine may leave out all others.
+    """
 
     start: str
     end: str
     as_of: str | None
     bound: str
+    rows: Rows = Rows.ALL
+    time: str = ""
+
+
+_LEFT_OUT = {
+    "is_binary": "binary",
+    "is_array": "a list",
+    "is_map": "a map",
+    "is_struct": "an object",
+    "is_json": "an object",
+    "is_interval": "a span of time",
+    "is_unknown": "of a type that is not known here",
+    "is_geospatial": "a shape",
+}
 
 
 class Engine(ABC):
@@ -60,6 +78,18 @@ class Engine(ABC):
             raise DataError(
                 f"{place.shown}: the {what} cannot be read: {first_line(error)}; its tables are: {known}"
             ) from None
+
+    def left_out(self, _place: Place, table: Any) -> dict[str, str]:
+        """The columns of a place that nobody can test, with what they are; those of `table` are not to be read."""
+        return {
+            name: words
+            for name, kind in table.schema().items()
+            if (words := next((words for is_one, words in _LEFT_OUT.items() if getattr(kind, is_one)()), None))
+        }
+
+    def number(self, decimal: Any) -> Any:
+        """A column of decimals as one of numbers."""
+        return decimal.cast("float64")
 
     def serves(self, other: Place) -> bool:
         """Whether the same connection reads another place, too."""
@@ -100,7 +130,11 @@ class Engine(ABC):
 
     def frame(self, _what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
         """The rows of an expression. what: names it, among those of the same columns."""
-        found: pd.DataFrame = expression(within).to_pandas()
+        return self.run(expression(within))
+
+    def run(self, expression: Any, _within: Within | None = None) -> pd.DataFrame:
+        """The rows of an expression of tables that were opened here. within: the rows of the log that it is about, where it is not about all."""
+        found: pd.DataFrame = expression.to_pandas()
         return found
 
     def mark(self, _place: Place) -> str:
@@ -115,8 +149,8 @@ class Engine(ABC):
         """What of a place could not be read: the time of the row beside it, as the column of that name has it (in seconds since 1970 where there is none), and what it is."""
         return []
 
-    def plain_files(self, _place: Place) -> list[str]:
-        """The Parquet files of a place, where it is such files on this machine; else none."""
+    def plain_files(self, _place: Place, _within: Within) -> list[str]:
+        """The Parquet files of a place that hold the rows of a window, where it is such files on this machine; else none."""
         return []
 
 

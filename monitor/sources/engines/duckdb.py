@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 import re
 import tempfile
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import ibis
-import numpy as np
 import pandas as pd
 
-from monitor.domain.text import first_line
 from monitor.errors import DataError
 from monitor.sources import files
 from monitor.sources.engines.base import Engine, Within
-from monitor.sources.records.kept import BadRecords, kept, refuse_nothing, times_beside
+from monitor.sources.engines.unpacked import quoted_name
+from monitor.sources.engines.views import OpenedFiles, open_files
+from monitor.sources.records.kept import times_beside
 from monitor.sources.spec import Place
 
 _MEMORY = "1GB"
 _MOST_TABLES = _MOST_STATEMENTS = 100
 _own = threading.local()
 # Files by connection and place, and queries of them.
-_opened: dict[tuple[int, Place], _Opened] = {}
-_queries: dict[tuple[int, Place], tuple[_Opened, Any]] = {}
+_opened: dict[tuple[int, Place], OpenedFiles] = {}
+_queries: dict[tuple[int, Place], tuple[OpenedFiles, Any]] = {}
 atexit.register(_opened.clear)  # DuckDB complains of what outlives it
 atexit.register(_queries.clear)
 # Statements by what they do: to make one takes longer than to read a small window.
@@ -41,6 +38,11 @@ class DuckDB(Engine):
     """The DuckDB of this thread, which never fetches anything from anywhere; of text files it reads what is kept of them as Parquet."""
 
     joins_labels = True
+
+    def __init__(self, place: Place) -> None:
+        """As `Engine`."""
+        super().__init__(place)
+        self._of_place: dict[Place, OpenedFiles] = {}
 
     def connect(self, _place: Place) -> Any:
         """One connection a thread."""
@@ -58,7 +60,7 @@ class DuckDB(Engine):
 
         Files that look as they did when this connection opened them last are not opened again.
         """
-        opened = self._opened(place)
+        opened = self._open(place)
         if not place.is_asked:
             return opened.table
         key = (id(self.connection), place)
@@ -68,19 +70,25 @@ class DuckDB(Engine):
             _queries[key] = (opened, _asked(self.connection, opened.table, place))
         return _queries[key][1]
 
-    def _opened(self, place: Place) -> _Opened:
+    def _open(self, place: Place) -> OpenedFiles:
         assert place.path is not None
-        key, mark = (
-            (id(self.connection), replace(place, query=None, expressions=())),
-            files.fingerprint(place.path, place.shown),
-        )
+        key = (id(self.connection), replace(place, query=None, expressions=()))
+        mark = files.fingerprint(place.path, place.shown, place.version)
         known = _opened.get(key)
-        there = known is not None and all(os.path.exists(file) for file in known.kept)
-        if known is None or not there or known.connection is not self.connection or known.mark != mark:
+        if known is None or known.connection is not self.connection or known.mark != mark or not known.are_there():
             if len(_opened) >= _MOST_TABLES:
                 _opened.clear()
-            known = _opened[key] = _open(self.connection, place, mark)
+            known = _opened[key] = open_files(self.connection, place, mark)
+        self._of_place[place] = known
         return known
+
+    def _opened(self, place: Place) -> OpenedFiles:
+        """The files as this engine opened them last."""
+        return self._of_place.get(place) or self._open(place)
+
+    def left_out(self, place: Place, table: Any) -> dict[str, str]:
+        """Of files, also what was left out when they were opened."""
+        return {**({} if place.is_asked else self._opened(place).left_out), **super().left_out(place, table)}
 
     def serves(self, other: Place) -> bool:
         """All files of this machine."""
@@ -88,23 +96,46 @@ class DuckDB(Engine):
 
     def frame(self, what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
         """The rows of an expression, by a statement that is made once."""
-        statement = _statement((what, within.as_of is None), expression, within)
-        values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
+        return self._rows(_statement((what, within.as_of is None), expression, within), within)
+
+    def run(self, expression: Any, within: Within | None = None) -> pd.DataFrame:
+        """The same of an expression that is asked once."""
+        return self._rows(str(ibis.to_sql(expression, dialect="duckdb")), within, has_parameters=False)
+
+    def whole(self, table: Any) -> tuple[Any, str]:
+        """DuckDB's own connection, and how its SQL names a table that was opened here, with all its rows."""
+        for known in self._named_in(table.get_name()):
+            known.view_of_all()
+        return self.connection.con, quoted_name(table.get_name())
+
+    def _named_in(self, statement: str) -> list[OpenedFiles]:
+        return [each for each in _opened.values() if each.connection is self.connection and each.name in statement]
+
+    def _rows(self, statement: str, within: Within | None, *, has_parameters: bool = True) -> pd.DataFrame:
+        values = {}
+        if within is not None and has_parameters:
+            values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
+        for known in self._named_in(statement):
+            view = re.compile(rf"\b{known.name}\b")
+            if within is not None and known.place.path == self.place.path and view.search(statement):
+                statement = view.sub(known.view_of(within, statement if has_parameters else None), statement)
+            else:  # also where a query is made of it
+                known.view_of_all()
         table = self.connection.con.sql(statement, params=values).to_arrow_table()
         found: pd.DataFrame = table.to_pandas(date_as_object=False)
         return found
 
     def mark(self, place: Place) -> str:
         """Names, sizes and times of writing."""
-        return files.fingerprint(place.path or "", place.shown)
+        return files.fingerprint(place.path or "", place.shown, place.version)
 
     def rows_by_statistics(self, place: Place) -> int:
         """By the footers of Parquet files."""
-        return sum(files.rows_of(file) for file in self.plain_files(place))
+        return 0 if place.is_asked else self._opened(place).rows()
 
-    def plain_files(self, place: Place) -> list[str]:
+    def plain_files(self, place: Place, within: Within) -> list[str]:
         """Those of a path that are Parquet, and what others are kept as."""
-        return [] if place.is_asked else list(self._opened(place).files)
+        return [] if place.is_asked else self._opened(place).fetched(within)
 
     def bad_records(self, place: Place, time: str) -> list[tuple[Any, str]]:
         """What of the files could not be read, with the time of the row next to it."""
@@ -122,60 +153,6 @@ def _statement(key: Hashable, expression: Callable[[Within], Any], within: Withi
         text = str(ibis.to_sql(expression(places), dialect="duckdb"))
         _statements[key] = re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text)
     return _statements[key]
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """Files as a table. mark: what they looked like. files: those of Parquet, as they are or as they were kept (`kept`). bad: what could not be read."""
-
-    connection: Any
-    mark: str
-    table: Any
-    files: tuple[str, ...]
-    bad: tuple[BadRecords, ...]
-    kept: tuple[str, ...] = ()
-
-
-def _open(connection: Any, place: Place, mark: str) -> _Opened:
-    assert place.path is not None
-    found = files.find_files(place.path, place.shown)
-    of_parquet = [file for file in found if files.is_parquet(file)]
-    # Named by the path, so that statements which were made for it before still serve.
-    name = f"at_{hashlib.sha256(repr((place.path, place.read)).encode()).hexdigest()[:16]}"
-    if of_parquet and place.read.format is None and not place.read.makes_time:
-        if len(of_parquet) < len(found):
-            other = next(file for file in found if file not in of_parquet)
-            raise DataError(f"{place.shown} holds files of different formats: {of_parquet[0]} and {other}")
-        return _open_parquet(connection, found, place, name, mark)
-    known = kept(place.path, found, place.read, place.shown)
-    refuse_nothing(known, place.shown)
-    files.refuse_case_twins(known.columns, place.shown)
-    columns = ", ".join(
-        quoted_name(each) if kind is not None else f"CAST(NULL AS VARCHAR) AS {quoted_name(each)}"
-        for each, kind in known.columns.items()
-    )
-    listed = ", ".join("'{}'".format(each.replace("'", "''")) for each in known.pieces)
-    asked = f"SELECT {columns} FROM read_parquet([{listed}], union_by_name=true)"  # noqa: S608 - names of columns and files
-    connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {asked}")
-    return _Opened(connection, mark, connection.table(name), known.pieces, known.bad, known.pieces)
-
-
-def _open_parquet(connection: Any, found: list[str], place: Place, name: str, mark: str) -> _Opened:
-    """Parquet files as they are; those that are torn are left out and counted."""
-    partitioned = any("=" in part for part in Path(found[0]).parts)
-    bad: list[BadRecords] = []
-    while True:
-        files.refuse_case_twins(files.parquet_names(found[0]), place.shown)
-        read = partial(connection.read_parquet, found, union_by_name=True, hive_partitioning=partitioned)
-        try:
-            return _Opened(connection, mark, _read(connection, read, name), tuple(found), tuple(bad))
-        except Exception as error:
-            torn = {file: why for file in found if (why := files.torn(file)) is not None}
-            bad += [BadRecords("", np.zeros(1, np.int64), [why], os.path.getmtime(file)) for file, why in torn.items()]
-            found = [file for file in found if file not in torn]
-            if not torn or not found:
-                why = first_line(error) if not bad else bad[0].said[0]
-                raise DataError(f"{place.shown} cannot be read as parquet: {why}") from None
 
 
 def _asked(connection: Any, table: Any, place: Place) -> Any:
@@ -204,21 +181,3 @@ def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:
         raise DataError(
             f"{shown}: the query cannot be read: {str(error).splitlines()[0]}; it asks for the files as the table `log`, whose columns are: {columns}"
         ) from None
-
-
-def _read(connection: Any, read: Callable[..., Any], name: str) -> Any:
-    table = read(table_name=name)
-    # ibis does not know DuckDB's zoned times in nanoseconds: they are cut to microseconds.
-    unknown = [each for each, column in table.schema().items() if "TIMESTAMPTZ_NS" in str(column)]
-    if unknown:
-        read(table_name=f"{name}_ns")
-        quoted = [quoted_name(each) for each in unknown]
-        cut = ", ".join(f"CAST({each} AS TIMESTAMPTZ) AS {each}" for each in quoted)
-        connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * REPLACE ({cut}) FROM {name}_ns")  # noqa: S608 - names of columns
-        table = connection.table(name)
-    return table
-
-
-def quoted_name(name: str) -> str:
-    """The name of a column or table as DuckDB's SQL has it."""
-    return '"{}"'.format(name.replace('"', '""'))

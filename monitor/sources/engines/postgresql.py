@@ -6,12 +6,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import ibis
+import ibis.expr.datatypes as dt
 
 from monitor.domain.text import first_line
 from monitor.errors import SourceUnreachableError
 from monitor.sources.engines.base import Engine
 from monitor.sources.spec import Place
 
+_MONEY = dt.Decimal(19, 4)
 _READ_TIMEOUT_MS = 10 * 60 * 1000
 
 
@@ -36,3 +38,7 @@ class PostgreSQL(Engine):
         except Exception as error:
             raise SourceUnreachableError(f"{place.shown} cannot be reached: {first_line(error)}") from None
         return connection
+
+    def number(self, decimal: Any) -> Any:
+        """Money is no number before it is a decimal."""
+        return super().number(decimal.cast("decimal(38, 4)") if decimal.type() == _MONEY else decimal)

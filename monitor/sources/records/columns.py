@@ -71,8 +71,10 @@ class Typed:
     unfit: np.ndarray
 
 
-def decide(values: pa.Array | list[Any], read: ReadSpec) -> Decision | None:
+def decide(values: pa.Array | list[Any], read: ReadSpec, name: str = "") -> Decision | None:
     """How a column is read, by the values that are there; None if there are none. values: text of a CSV file, or what JSON holds."""
+    if name in read.text:
+        return Decision(Kind.TEXT)
     values = values[:_DECIDED_BY]
     if isinstance(values, list):
         there = [value for value in values if value is not None]
@@ -134,13 +136,15 @@ def json_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def opened(records: Sequence[dict[str, Any]], names: dict[str, None]) -> dict[str, list[Any]]:
+def opened(
+    records: Sequence[dict[str, Any]], names: dict[str, None], wanted: Sequence[str] = ()
+) -> dict[str, list[Any]]:
     """The values of records by column, of shape (records,). What lies in an object, or in text that is one, has a column of its own: `inputs.amount`;
-    numbers in a list of always the same length as `scores.0`, …. names: the columns that are known, to which new ones are added; beyond 2,000 none is.
+    numbers in a list of always the same length as `scores.0`, …. names: the columns that are known, to which new ones are added; beyond 2,000 none is. wanted: objects within objects that are opened, too.
     """
     found: dict[str, list[Any]] = {}
     for name, values in _by_name(records).items():
-        for inner, column in _inside(name, values).items():
+        for inner, column in _inside(name, values, wanted).items():
             if inner in names or len(names) < _MOST_COLUMNS:
                 names[inner] = None
                 found[inner] = column
@@ -157,7 +161,7 @@ def _by_name(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [record.get(name) for record in records] for name in keys}
 
 
-def _inside(name: str, values: list[Any]) -> dict[str, list[Any]]:
+def _inside(name: str, values: list[Any], wanted: Sequence[str]) -> dict[str, list[Any]]:
     """A column, or in its place those of what lies in it."""
     kinds = set(map(type, values))
     if str in kinds and any(isinstance(each, str) and each[:1] == "{" and each[-1:] == "}" for each in values):
@@ -167,7 +171,7 @@ def _inside(name: str, values: list[Any]) -> dict[str, list[Any]]:
         return {name: values}
     found: dict[str, list[Any]] = {}
     for place, value in enumerate(values):
-        for inner, each in _parts(name, value):
+        for inner, each in _parts(name, value, wanted):
             column = found.setdefault(inner, [])
             column.extend([None] * (place - len(column)))
             column.append(each)
@@ -178,10 +182,12 @@ def _inside(name: str, values: list[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _parts(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+def _parts(name: str, value: Any, wanted: Sequence[str], depth: int = 0) -> Iterable[tuple[str, Any]]:
     """A value by column: what an object holds, and numbers in a list, there or within it."""
-    if isinstance(value, dict) and value:
-        return [part for key, inner in value.items() for part in _numbers_in(f"{name}.{key}", inner)]
+    if depth and name in wanted and isinstance(value, str):
+        value = object_in(value)
+    if isinstance(value, dict) and value and (depth == 0 or name in wanted):
+        return [part for key, inner in value.items() for part in _parts(f"{name}.{key}", inner, wanted, depth + 1)]
     return _numbers_in(name, value)
 
 

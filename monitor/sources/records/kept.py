@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -306,11 +306,11 @@ class _Reader:
             ]
             rows, unread = self._decoded(file, records)
             bad = sorted(bad + unread)
-            columns, number = typing.opened(rows, self._manifest.columns), len(rows)
+            columns, number = typing.opened(rows, self._manifest.columns, self._read_spec.open), len(rows)
         elif batch.records:
-            columns = typing.opened(batch.records, self._manifest.columns)
+            columns = typing.opened(batch.records, self._manifest.columns, self._read_spec.open)
         else:
-            columns = _open_texts(columns, self._manifest.columns)
+            columns = _open_texts(columns, self._manifest.columns, self._read_spec.open)
         if self._read_spec.makes_time:
             columns[MADE_TIME] = _made_time(columns, self._read_spec, file, number)
         columns |= {name: pa.array([value] * number, pa.string()) for name, value in _of_path(file).items() if number}
@@ -365,7 +365,7 @@ class _Reader:
         found: dict[str, pa.Array] = {}
         bad = []
         for name, values in columns.items():
-            decision = self._manifest.decisions.get(name) or typing.decide(values, self._read_spec)
+            decision = self._manifest.decisions.get(name) or typing.decide(values, self._read_spec, name)
             if decision is None:
                 continue
             self._manifest.decisions[name] = decision
@@ -398,13 +398,13 @@ class _Reader:
         self._tables, self._bad, self._rows, self._others = [], [], 0, set()
 
 
-def _open_texts(columns: dict[str, Any], names: dict[str, None]) -> dict[str, Any]:
+def _open_texts(columns: dict[str, Any], names: dict[str, None], wanted: Sequence[str]) -> dict[str, Any]:
     """Columns of text, of which those that hold objects of JSON are opened."""
     found: dict[str, Any] = {}
     for name, values in columns.items():
         first = next((each for each in values.slice(0, 100).to_pylist() if each), "")
         if first[:1] == "{" and first[-1:] == "}" and isinstance(typing.object_in(first), dict):
-            found |= typing.opened([{name: each or None} for each in values.to_pylist()], names)
+            found |= typing.opened([{name: each or None} for each in values.to_pylist()], names, wanted)
         else:
             found[name] = values
     return found
