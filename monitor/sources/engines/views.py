@@ -179,7 +179,7 @@ def _unpacked(connection: Any, look: Sequence[str], peeked: str, read: ReadSpec)
 
     has = set(connection.con.sql(f"SELECT * FROM {rows}").columns)  # noqa: S608 - names of files
     texts = [each for each, kind in types.items() if kind.id == "varchar" and each in has]
-    asked = ", ".join(f"count(*) FILTER ({quoted_name(each)}[1] = '{{')" for each in texts)
+    asked = ", ".join(f"count(*) FILTER (CAST({quoted_name(each)} AS VARCHAR)[1] = '{{')" for each in texts)
     counted = connection.con.sql(f"SELECT {asked} FROM {rows}").fetchall()[0] if texts else ()  # noqa: S608 - names of columns
     objects = {each for each, number in zip(texts, counted, strict=True) if number}
     return {name: str(kind) for name, kind in types.items()}, unpacked(types, objects, peek, read.open)
