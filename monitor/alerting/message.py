@@ -18,6 +18,7 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from monitor.domain.checks import Kind, Severity
+from monitor.domain.matter import that_matter
 from monitor.domain.text import printable
 from monitor.errors import UsageError
 
@@ -29,7 +30,6 @@ _ENDED = {
 _HEALTHY = "The windows since were healthy."
 # Said before the reason, where the reason alone does not say what it means.
 _MEANS = {Kind.BLIND.value: "cannot tell how the model is doing"}
-_MOST_COLUMNS = 3
 # Of more alerts in one message each has a line, and of very many the rest is counted.
 IN_FULL, _IN_A_LINE = 10, 40
 TEMPLATES = {
@@ -148,11 +148,7 @@ def title(told: Sequence[Facts]) -> str:
 
 def _changed(facts: Facts) -> list[Mapping[str, Any]]:
     """The findings that tell of the columns that matter most, one each."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for each in facts.findings:
-        if each["column"]:
-            found.setdefault(each["column"], each)
-    return list(found.values())[:_MOST_COLUMNS]
+    return that_matter([each for each in facts.findings if each["column"]])
 
 
 def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
@@ -217,7 +213,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
             else ""
         )
         lines.append(f"{each['explanation']}{share}")
-    origins = {each.get("origin") for each in changed} - {"", None}
+    origins = {each.get("origin") for each in changed} - {"", "unknown", None}
     if origins and not facts.is_over:
         lines.append(
             "It looks like the pipeline: repair it before retraining."

@@ -52,7 +52,7 @@ def evaluate(
             metrics += check.metrics(question, own)
             answers += own
     settled, findings = settle(question, answers)
-    findings = explained(reference, question.window.frame, question.of_column, question.times, findings)
+    findings = explained(question, findings)
     return Evaluation(
         metrics,
         settled,

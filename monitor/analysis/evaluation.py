@@ -12,6 +12,7 @@ import pandas as pd
 from monitor.analysis.figures import Figures
 from monitor.analysis.schema import Sort
 from monitor.domain.checks import Check, Finding, MetricValue, Severity, Verdict, WindowCounts, as_row
+from monitor.domain.matter import that_matter
 from monitor.errors import RaisedFindingError, UsageError
 
 Table = Literal["metrics", "checks", "findings"]
@@ -100,7 +101,8 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<li><b>{finding.severity}</b> {_escaped(finding.explanation)}</li>" for finding in self.findings[:10]
+            f"<li><b>{finding.severity}</b> {_escaped(finding.explanation)}</li>"
+            for finding in that_matter(self.findings)
         )
         return f"<p><b>{self.severity}</b>, {self.counts.rows} rows, {len(self.checks)} checks</p><ul>{rows or '<li>nothing was found</li>'}</ul>"
 

@@ -14,6 +14,7 @@ import pandas as pd
 from monitor.analysis import estimation
 from monitor.analysis.archive import arrow_bytes
 from monitor.analysis.calibration import Tested, null_distributions, overdispersion
+from monitor.analysis.correction import days
 from monitor.analysis.figures import performance_figures
 from monitor.analysis.performance import (
     HIGHER_IS_BETTER,
@@ -37,6 +38,7 @@ from monitor.errors import DataError, UsageError
 
 TASKS = ("binary", "multiclass", "regression")
 _IMPORTANCE_ROWS = 5_000
+_TIME_KNOTS = 2_001
 # Segments of a column that are kept apart, of how many rows at least.
 _SEGMENTS, _SEGMENT_ROWS = 20, 100
 # A value is there or it is missing.
@@ -74,10 +76,20 @@ def fit(
         if sorts[name] != "numerical" or not values.between(0, 1).all():
             raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
     columns = replace(columns, positive=_positive(rows, columns, task))
-    bare = Reference(lambda: rows, columns, task, seed, version, ReferenceSummary(len(rows), sorts, times is not None))
+    summary = ReferenceSummary(len(rows), sorts, times is not None, [] if times is None else _knots(times))
+    bare = Reference(lambda: rows, columns, task, seed, version, summary)
     described = _with(bare, **_description(bare))
     tested = _with(described, **_null_distributions(described, np.flatnonzero(of_production)))
     return _with_performance(tested)
+
+
+def _knots(times: pd.Series) -> list[float]:
+    """Event times in days at places evenly spread over rows in their order; none where not all are known."""
+    known = days(times)
+    if not len(known) or not np.isfinite(known).all():
+        return []
+    places = np.linspace(0, len(known) - 1, min(len(known), _TIME_KNOTS)).astype(int)
+    return [round(float(each), 6) for each in known[places]]
 
 
 def _positive(rows: pd.DataFrame, columns: Columns, task: str) -> Any:

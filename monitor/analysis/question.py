@@ -16,6 +16,7 @@ from structlog import get_logger
 from monitor.analysis import drift
 from monitor.analysis.correction import Recent, Stretch, days
 from monitor.analysis.drift import DEFAULT_METHODS
+from monitor.analysis.evidence import Honest
 from monitor.analysis.performance import DEFAULT_HARM, Measured, Outcomes, measure, outcomes, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
@@ -169,6 +170,11 @@ class Question:
         """The rows' event times in UTC; None where there is no such column."""
         name = self.reference.columns.event_time
         return utc_times(self.frame[name]) if name is not None and name in self.frame else None
+
+    @cached_property
+    def honest(self) -> Honest:
+        """Stretches of the reference and of production before the window that are as long as it."""
+        return Honest(self.reference, self.times, self.recent)
 
     def of_column(self, name: str) -> Summary | None:
         """The summary of one of the window's columns."""

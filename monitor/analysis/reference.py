@@ -23,7 +23,7 @@ from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "11"
+ANALYSIS_VERSION = "12"
 Pair = tuple[float, float | None]
 # Features of these types are inputs of the surrogate models.
 ENCODED = ("numerical", "categorical", "boolean", "time")
@@ -33,7 +33,7 @@ ENCODED = ("numerical", "categorical", "boolean", "time")
 class ReferenceSummary:
     """What is worked out of a reference's rows when it is fitted, as plain values.
 
-    rows: how many there are. sorts: each column's type of values. times_before_event: whether columns of times hold how long before the event they were. longest_run: by feature, how many rows in a row hold the same value.
+    rows: how many there are. sorts: each column's type of values. times_before_event: whether columns of times hold how long before the event they were. time_knots: event times in days, at places evenly spread over its rows, which are in the order of time. longest_run: by feature, how many rows in a row hold the same value.
     codes: by categorical feature, the number of each value, as surrogate models take it. segment_values: by segment column, the values kept apart.
     relations: the models of `Relations`; derived: by metric and column, knots and counts. null, overdispersion: see `calibration`.
     labelled: whether there are labels enough to judge by. baseline: value and error by metric; segments: the same by column and value.
@@ -44,6 +44,7 @@ class ReferenceSummary:
     rows: int
     sorts: dict[str, Sort]
     times_before_event: bool = False
+    time_knots: list[float] = field(default_factory=list)
     longest_run: dict[str, int] = field(default_factory=dict)
     codes: dict[str, dict[str, int]] = field(default_factory=dict)
     segment_values: dict[str, list[str]] = field(default_factory=dict)
@@ -123,6 +124,14 @@ class Reference:
     def frame(self) -> pd.DataFrame:
         """The rows."""
         return self.read_rows()
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """The rows' event times in days, about, in order, shape (rows,); of shape (0,) where they are not known."""
+        knots = self.summary.time_knots
+        if not knots:
+            return np.zeros(0)
+        return np.interp(np.arange(self.rows), np.linspace(0, self.rows - 1, len(knots)), knots)
 
     @property
     def sorts(self) -> dict[str, Sort]:

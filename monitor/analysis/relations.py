@@ -143,13 +143,16 @@ class Relations:
         return found
 
     def broken(self, name: str, there: Floats, here: Floats) -> str:
-        """In words, with which other column `name` goes together least as it did; `correlations` of reference and window."""
+        """In words, with which other column `name` goes together least as it did, '' where none can be told; `correlations` of reference and window."""
         places = self._places(1)
         own = places[self.names.index(name)]
+        # What is constant in the window has no correlation: that is no change of one.
         change = [np.nan_to_num(np.abs(here[own, other] - there[own, other])) * (other != own) for other in places]
         most = int(np.argmax([each.max() for each in change]))
         row, column = np.unravel_index(change[most].argmax(), change[most].shape)
         pair = [each[own, places[most]][row, column] for each in (there, here)]
+        if not np.isfinite(pair).all():  # one of the two is constant, here or there
+            return ""
         return f"its correlation with {quoted(self.names[most])} went from {pair[0]:.2f} to {pair[1]:.2f}"
 
     def correlations(self, frame: pd.DataFrame) -> Floats:

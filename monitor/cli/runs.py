@@ -50,6 +50,7 @@ def list_runs(
 def show_run(
     run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
     metrics: Annotated[bool, typer.Option("--metrics", help="Print every metric value too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List all findings, not the three that matter.")] = False,
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
@@ -59,7 +60,7 @@ def show_run(
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     found = shared.one(database.read(runs.find, run), "run", run)
     if not json:
-        shared.say(database.read(describe_run, found))
+        shared.say(database.read(describe_run, found, everything))
     if json or metrics:
         values = database.read(results.values, found.id)
         rows = [
@@ -109,8 +110,8 @@ def sample(
     shared.say(f"{len(frame)} rows written to {output}")
 
 
-def describe_run(session: Session, run: Run) -> str:
-    """A run in words."""
+def describe_run(session: Session, run: Run, everything: bool = False) -> str:
+    """A run in words, with the findings that matter, or with all."""
     from monitor.storage import results
 
     lines = [
@@ -124,8 +125,11 @@ def describe_run(session: Session, run: Run) -> str:
         lines.append(
             f"  {run.rows} rows, {run.sampled} sampled{labelled}; attempts {run.claims}, failures {run.failures}"
         )
-    for finding, _ in results.findings(session, [run.id])[run.id]:
-        lines.append(f"  {finding.severity:8} {finding.explanation}")
+    found = results.findings(session, [run.id])[run.id]
+    shown = found if everything else results.that_matter(found)
+    lines += [f"  {finding.severity:8} {finding.explanation}" for finding, _ in shown]
+    if len(found) > len(shown):
+        lines.append(f"  {len(found) - len(shown)} more findings, which matter less: --all lists them")
     unclear: dict[str, list[str]] = {}
     for stored in results.checks(session, [run.id])[run.id]:
         if stored.check.verdict in ("too_little_data", "could_not_check"):

@@ -267,7 +267,7 @@ class Finding(Check):
     """A check that is `changed`, with its severity, cause and an explanation in words.
 
     share: of the rows that are affected. since: when the change began, where it began within the window. origin: `pipeline` or `world`, as
-    it looks; '' where that cannot be told. cost: what it is likely to cost the model, in units of the reference's harm metric.
+    it looks; `unknown` where too little speaks for a fault; '' where it is not asked. cost: what it is likely to cost the model, in units of the reference's harm metric.
     follows: the column whose change explains this one.
     """
 

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from monitor.domain import matter
 from monitor.domain.checks import Check, CheckKey, Finding, MetricValue
 from monitor.domain.ids import key_hash
 from monitor.storage.listing import in_parts
@@ -214,6 +215,18 @@ def findings(session: Session, run_ids: Sequence[int]) -> dict[int, list[tuple[F
         for finding, series in session.execute(query.order_by(FindingRow.run_id, FindingRow.rank)):
             result[finding.run_id].append((finding, series))
     return result
+
+
+def that_matter(
+    found: Sequence[tuple[FindingRow, MetricSeries]],
+) -> list[tuple[FindingRow, MetricSeries]]:
+    """The few findings of a run that matter to a person."""
+    return matter.that_matter(
+        found,
+        lambda each: {
+            "severity": each[0].severity, "cause": each[0].cause, "cost": each[0].cost, "column": each[1].column, "segment": each[1].segment,
+        },
+    )  # fmt: skip
 
 
 def values(session: Session, run_id: int) -> list[tuple[MetricValueRow, MetricSeries]]:

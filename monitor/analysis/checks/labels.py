@@ -9,7 +9,7 @@ from monitor.analysis import drift
 from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, fault, too_little_data, unanswered_cost
 from monitor.analysis.checks.completeness import CountedShare
 from monitor.analysis.checks.range import unseen
-from monitor.analysis.diagnosis import cause_of
+from monitor.analysis.kinds import other_level
 from monitor.analysis.performance import truth_of
 from monitor.analysis.question import Question
 from monitor.analysis.schema import canonical_text
@@ -207,9 +207,9 @@ class LabelDrift(BaseCheck):
         _, value = question.drift_score(name, before, after)
         bins = reference.bins(name)
         single = p_values([Counted(bins, bins.counts(after), reference.counts(name))])[0]
-        text = (
-            f"{quoted(name)} itself is distributed otherwise (score {value or 0.0:.3g}): {cause_of(before, after).text}"
-        )
+        # A label is in no unit, and never stuck: it has another level.
+        level = other_level(before, after)
+        text = f"{quoted(name)} itself is distributed otherwise (score {value or 0.0:.3g}): {level.text}"
         yield Answer(
             Finding(
                 self.name, name, value=value, kind=self.kind, p_value=min(_LABEL_TESTS * single, 1.0), rows=rows,

@@ -15,6 +15,7 @@ from monitor.analysis.checks.base import (
     could_not_check,
     fault,
 )
+from monitor.analysis.evidence import Claim, calendar_field, is_ordinary, ordinary
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Categories, Numbers, Summary
 from monitor.domain.checks import Kind
@@ -100,11 +101,19 @@ class StuckValue(BaseCheck):
                 continue
             # The order of time matters: what stays the same for long anyway (a month, a rare flag) is not stuck.
             stuck = present.distinct == 1 and before.distinct > 1 and present.count >= max(MIN_ROWS, 3 * longest[name])
+            stuck = stuck and not _is_usual(question, name, before)
             value = "" if not stuck else present.low if isinstance(present, Numbers) else present.tally.index[0]
             yield fault(
                 question, self.name, name, float(present.distinct), present.count, "stuck value", f"{quoted(name)} is stuck at {shown(value)}",
                 certain=stuck, share=1.0 if stuck else 0.0,
             )  # fmt: skip
+
+
+def _is_usual(question: Question, name: str, before: Summary) -> bool:
+    """Whether one value in all rows is what a column of the calendar has, or what stretches of the same length had before."""
+    if calendar_field(question.window.frame[name], question.times, before):
+        return True
+    return is_ordinary(ordinary(Claim("stuck value", 1.0), name, before, question.honest.parts))
 
 
 def _both(question: Question) -> Iterator[tuple[str, Summary | None, Summary]]:

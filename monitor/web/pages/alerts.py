@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from monitor.domain.ids import one
 from monitor.domain.matchers import equal, parsed
+from monitor.domain.matter import that_matter
 from monitor.services import by_hand
 from monitor.services.context import Context
 from monitor.services.describe_alert import explained
@@ -61,8 +62,10 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
     row = None if found.monitor_id is None else monitors.by_id(session, found.monitor_id)
     matchers = [equal(name, labels[name]) for name in _FIXED if labels.get(name)]
     data_run = None if run is None else runs.look_zero(session, run.monitor_id, "data", run.window)
+    findings = [] if run is None else explained(session, run, found.kind)
+    shown = that_matter(findings)
     return {
-        "alert": found, "row": row, "run": run, "data_run": data_run, "findings": [] if run is None else explained(session, run, found.kind),
+        "alert": found, "row": row, "run": run, "data_run": data_run, "findings": shown, "rest": [each for each in findings if each not in shown],
         "events": alerts.events(session, found.id), "deliveries": alerts.deliveries(session, found.id), "quiet": why_quiet(session, context, found),
         "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)), "matchers": matchers, "labels": labels,
     }  # fmt: skip

@@ -75,11 +75,12 @@ def _read(session: Session, run: str) -> dict[str, Any]:
         }
         for finding, series in findings
     ]  # fmt: skip
+    first = {finding.rank for finding, _ in results.that_matter(findings)}
     others = [column for column in plots if column not in {series.column for _, series in findings}]
     unclear = [each for each in checks if each.check.verdict in ("too_little_data", "could_not_check")]
     looks, values = runs.of_window(session, found), results.values(session, found.id)
     return {
-        "run": found, "row": row, "told": told, "others": others, "metrics": [each for each in values if not each[1].column],
+        "run": found, "row": row, "told": [each for each in told if each["finding"].rank in first], "rest": [each for each in told if each["finding"].rank not in first], "others": others, "metrics": [each for each in values if not each[1].column],
         "columns": values, "unclear": unclear, "has_report": results.has_snapshot(session, found.id), "looks": looks,
         "quantiles": {column: [quantiles(plot, side) for side in ("reference", "window")] for column, plot in plots.items() if "edges" in plot},
         "plots": {column: _drawn(plots[column]) for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]},

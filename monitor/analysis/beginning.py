@@ -1,0 +1,79 @@
+"""When a change of a column began: the rows one after the other that hold it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from monitor.analysis.summary import Numbers, Summary
+
+Floats = np.ndarray
+# Rows are told where they are so much likelier changed than not (natural logarithm), and begin after so many of the window's rows.
+_LEAST_GAIN, _EDGE = 10.0, 0.02
+_LEVELS = 50
+
+
+@dataclass(frozen=True)
+class Run:
+    """Rows one after the other in which a column is changed. rows: their places in the window, shape (rows of the run,). began, ended: their first and last time.
+
+    is_first: whether it begins with the window.
+    """
+
+    rows: np.ndarray
+    began: datetime
+    ended: datetime
+    is_first: bool
+
+
+def run_of_change(values: pd.Series, times: pd.Series | None, before: Summary) -> Run | None:
+    """The run of rows that are likelier in the window than in the reference, by the sum of the logarithms of that; None where there are too few to tell, or no rows outside of it."""
+    if times is None or not len(values):
+        return None
+    order = np.argsort(times.to_numpy(), kind="stable")
+    here, there = _binned(values, before)
+    counts = np.bincount(here, minlength=len(there)).astype(float)
+    ratio = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(there))) - np.log(
+        (there + 0.5) / (there.sum() + 0.5 * len(there))
+    )
+    gain = np.cumsum(np.append(0.0, ratio[here][order]))
+    end = int((gain - np.minimum.accumulate(gain)).argmax())
+    start = int(gain[: end + 1].argmin())
+    inside = gain[end] - gain[start]
+    if inside < _LEAST_GAIN or end - start > 0.97 * len(here) or gain[-1] - inside > 0:
+        return None
+    began, ended = (pd.Timestamp(times.iloc[order[place]]).to_pydatetime() for place in (start, end - 1))
+    return Run(order[start:end], began, ended, start < _EDGE * len(here))
+
+
+def _binned(values: pd.Series, before: Summary) -> tuple[np.ndarray, Floats]:
+    """The bin of each row, shape (rows,), and how many of the reference's rows are in each, shape (bins,): of equal shares of it, the window's most frequent value and what is missing apart."""
+    missing = values.isna().to_numpy()
+    if isinstance(before, Numbers):
+        edges = np.unique([before.quantile(share) for share in np.linspace(0, 1, 21)])
+        numbers = np.where(missing, np.nan, values.to_numpy(dtype=float))
+        codes = np.searchsorted(edges, numbers, "right")
+        number = len(edges) + 1
+        there = np.append(
+            np.bincount(np.searchsorted(edges, before.values, "right"), minlength=number),
+            [0.0, before.rows - before.count],
+        ).astype(float)
+        top = values.mode()
+        if len(top):
+            codes[numbers == top.iloc[0]] = number
+            low, high = (np.searchsorted(before.values, top.iloc[0], side) for side in ("left", "right"))
+            there[np.searchsorted(edges, top.iloc[0], "right")] -= high - low
+            there[number] = high - low
+    else:
+        names = before.tally.index[:_LEVELS]
+        number = len(names)
+        codes = names.get_indexer(pd.Index(values.to_numpy(dtype=object)))
+        codes[codes < 0] = number
+        there = np.array(
+            [*before.tally.iloc[:number], before.tally.iloc[number:].sum(), before.rows - before.count], dtype=float
+        )
+    codes[missing] = number + 1
+    return codes, there

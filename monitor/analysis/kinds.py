@@ -1,0 +1,305 @@
+"""What kind of change a column shows: each is tried on the window's own values; undone, the column must look like the reference again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from monitor.analysis.evidence import Claim
+from monitor.analysis.relations import MOST_ROWS, digits
+from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.domain.text import shown
+
+Floats = np.ndarray
+# Ratios between units that are mixed up: powers of ten and a thousand, time, length, weight, volume.
+_UNITS = sorted(
+    {10.0**power for power in range(-6, 7) if power}
+    | {factor**sign for sign in (1, -1) for factor in (2.54, 30.48, 0.3048, 1.609344, 0.45359237, 28.349523, 3.785411784, 60.0, 3600.0, 24.0, 86400.0, 1024.0)}
+)  # fmt: skip
+_PLACEHOLDERS = {-9999.0, -999.0, -99.0, -9.0, -1.0, 0.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, 9999999.0, -273.15}
+_PLACEHOLDER_TEXTS = {"", "?", "-", "na", "n/a", "nan", "none", "null", "unknown", "missing", "undefined", "other", "-1", "-999", "999"}  # fmt: skip
+# What must be left of the distance to the reference, once a change is undone, for it to be the cause.
+_UNDONE = 0.35
+# How far beyond chance values in which a unit is undone may be from those that had it before; which share of the reference it must have taken out of range.
+_LIKE, _TAKEN_OUT = 0.1, 0.1
+_MIN_SHARE = 0.01
+# Different values of a quantity, or of anything in a unit, at least; rows that have more decimals, or lie out of range.
+_FEWEST_OF_QUANTITY, _FEWEST_LEVELS, _FEWEST_FINER, _FEWEST_APART = 20, 5, 8, 3
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What happened to a column. share: of the rows. is_fault: whether it is of a kind that faults of the pipeline make; the evidence tells whether it is one.
+
+    values: those that the affected rows hold. factor: of a unit. undone: whether a simple inverse gives the reference's shape again.
+    may_grow: whether it may as well be a category of which there are more rows. follows: the column whose change explains it.
+    """
+
+    name: str
+    text: str
+    share: float | None = None
+    is_fault: bool = False
+    may_grow: bool = False
+    follows: str | None = None
+    values: tuple[Any, ...] = ()
+    factor: float = 1.0
+    undone: bool = False
+
+    @property
+    def claim(self) -> Claim:
+        """What it says that can be held against evidence."""
+        return Claim(self.name, 1.0 if self.share is None else self.share, self.values, self.factor, self.undone)
+
+
+def cause_of(before: Summary, after: Summary, rewritten: bool = False, has_unit: bool = True) -> Cause:
+    """The kind of change of a column. rewritten: whether its numbers have other decimals than they had. has_unit: whether they may be in some unit."""
+    if isinstance(before, Numbers) and isinstance(after, Numbers):
+        return cause_of_numbers(before, after, rewritten, has_unit)
+    assert isinstance(before, Categories)
+    assert isinstance(after, Categories)
+    return cause_of_categories(before, after)
+
+
+def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool, has_unit: bool = True) -> Cause:
+    """The kind of change of a numerical column."""
+    before, after = _thinned(before), _thinned(after)
+    gap = distance(before, after)
+    found = _repeated(before, after, gap) or (_unit(before, after, gap) if has_unit else None)
+    if found is not None:
+        return found
+    return _rewritten(before, after) if digits_changed else moved(before, after)
+
+
+def _rewritten(before: Numbers, after: Numbers) -> Cause:
+    """The kind of change of numbers that have other decimals than they had: those with more were worked out anew, and moved; those with fewer are rounded."""
+    there, here = (digits(pd.Series(each.values)) for each in (before, after))
+    finer = here > np.quantile(there, 0.999)
+    some = Numbers(after.values[finer], int(finer.sum()))
+    if some.count >= max(_FEWEST_FINER, _MIN_SHARE * after.count):
+        cause = moved(before, some)
+        if distance(before, some) > _noise(before, some.count):
+            share = some.count / after.count
+            return replace(
+                cause,
+                text=f"{cause.text}, in the {share:.1%} of the rows that have more decimals than any had",
+                share=share,
+            )
+        return Cause("more decimals", "its numbers have more decimals than they had", some.count / after.count)
+    if here.mean() >= there.mean() or _goes_beyond_rounding(before, after):
+        return moved(before, after)
+    return Cause("rounding", "its numbers have fewer decimals than they had", is_fault=True)
+
+
+def _goes_beyond_rounding(before: Numbers, after: Numbers) -> bool:
+    """Whether quantiles moved by more than the last decimal of the numbers that are written coarsest."""
+    coarsest = np.nanquantile(digits(pd.Series(after.values)), 0.05)
+    step = 10.0**-coarsest
+    gaps = [abs(after.quantile(share) - before.quantile(share)) for share in (0.1, 0.25, 0.5, 0.75, 0.9)]
+    return bool(max(gaps) > max(0.6 * step, 0.1 * before.std))
+
+
+def _thinned(values: Numbers) -> Numbers:
+    """The same distribution in some thousand values, which are sorted again for each unit that is tried."""
+    if values.count <= MOST_ROWS:
+        return values
+    return Numbers(values.values[np.linspace(0, values.count - 1, MOST_ROWS).astype(int)], values.rows)
+
+
+def cause_of_categories(before: Categories, after: Categories) -> Cause:
+    """The kind of change of a column of categories."""
+    names = before.tally.index.union(after.tally.index, sort=False)
+    there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
+    change = here - there
+    up, down = change.idxmax(), change.idxmin()
+    more, less = (shown(name) for name in (up, down))
+    noise = 3 * float(np.sqrt(there[down] * (1 - there[down]) / after.count)) + 1 / after.count
+    if there[up] == 0 and here[down] <= 0.1 * there[down] and abs(here[up] - there[down] + here[down]) <= noise:
+        return Cause("renamed category", f"'{less}' vanished while '{more}' came at the same share ({here[up]:.1%})", float(here[up]), True, values=(up,), undone=True)  # fmt: skip
+    if there[up] == 0:
+        text = f"'{more}' is new, in {here[up]:.1%} of the rows"
+        if str(up).strip().lower() in _PLACEHOLDER_TEXTS:
+            return Cause("placeholder value", text, float(here[up]), True, values=(up,), undone=True)
+        return Cause("new category", text, float(here[up]), True, values=(up,))
+    if abs(here[up] - there[down]) <= noise and abs(here[down] - there[up]) <= noise and len(names) > 2:
+        return Cause(
+            "category swap", f"'{more}' and '{less}' changed places", float(here[up] + here[down]), True, undone=True
+        )
+    share = float(change[up] / (1 - there[up])) if there[up] < 1 else 0.0
+    rest = there.drop(up) * (1 - share)
+    # Rows came to one category from all others (it is stuck), or from one other alone.
+    from_all = float((here.drop(up) - rest).abs().sum()) / 2
+    from_one = float(change.drop([up, down]).abs().sum()) / 2 + abs(float(change[up] + change[down]))
+    if share >= 0.03 and len(names) > 2 and from_one < from_all and from_one <= 0.15 * float(change[up]) + noise:
+        text = f"'{less}' turned into '{more}' in {change[up]:.1%} of the rows, or the other way round in some"
+        return Cause("category swap", text, float(change[up]), True)
+    if share >= 0.03 and from_all <= 0.1 * float(change[up]) + noise / 2:
+        return Cause(
+            "stuck value", f"'{more}' in {share:.1%} of the rows where other values were", share, True, may_grow=True, values=(up,)
+        )  # fmt: skip
+    if here[down] == 0 and there[down] >= _MIN_SHARE:
+        return Cause(
+            "vanished category", f"'{less}' is gone, it was {there[down]:.1%} of the rows", float(there[down]), True
+        )
+    return shares_moved(before, after)
+
+
+def other_level(before: Summary, after: Summary) -> Cause:
+    """A change that is no fault of any kind: where numbers lie, or which shares categories have."""
+    if isinstance(before, Numbers) and isinstance(after, Numbers):
+        return moved(before, after)
+    assert isinstance(before, Categories)
+    assert isinstance(after, Categories)
+    return shares_moved(before, after)
+
+
+def shares_moved(before: Categories, after: Categories) -> Cause:
+    """The category that grew most, and the one that shrank most."""
+    names = before.tally.index.union(after.tally.index, sort=False)
+    there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
+    change = here - there
+    up, down = change.idxmax(), change.idxmin()
+    text = f"'{shown(up)}' {there[up]:.1%} -> {here[up]:.1%}, '{shown(down)}' {there[down]:.1%} -> {here[down]:.1%}"
+    return Cause("shares of categories", text, float(change.clip(lower=0).sum()))
+
+
+def distance(before: Numbers, after: Numbers) -> float:
+    """The Kolmogorov-Smirnov distance."""
+    knots = np.concatenate([before.knots, after.knots])
+    return float(
+        max(np.abs(_share(before, knots, side) - _share(after, knots, side)).max() for side in ("left", "right"))
+    )
+
+
+def _share(values: Numbers, knots: Floats, side: Any) -> Floats:
+    return np.searchsorted(values.values, knots, side) / values.count
+
+
+def _noise(before: Numbers, count: int) -> float:
+    """What chance makes of the Kolmogorov-Smirnov distance in one of a hundred cases."""
+    return 1.63 * float(np.sqrt(1 / before.count + 1 / max(count, 1)))
+
+
+def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
+    """One value that comes far oftener than it did: stuck, or standing for what is missing."""
+    different, counts = after.unique
+    low, high = (np.searchsorted(before.values, different, side) for side in ("left", "right"))
+    excess = counts / after.count - (high - low) / before.count
+    place = int(excess.argmax())
+    value, share = float(different[place]), float(excess[place])
+    if share < _MIN_SHARE or share < 0.5 * gap:
+        return None
+    if len(excess) > 1:
+        other = int(np.argpartition(excess, -2)[-2])
+        chance = float(np.sqrt(counts[other])) / after.count
+        if share < 3 * excess[other] and excess[other] > 2.8 * chance:  # numbers that are rounded repeat all alike
+            return None
+    rest, usual_rest = (Numbers(each.values[each.values != value], each.rows) for each in (after, before))
+    if rest.count > 30 and usual_rest.count:
+        left = distance(usual_rest, rest)
+        if left > max(_UNDONE * gap, _noise(usual_rest, rest.count)):
+            return None
+    usual = (high[place] - low[place]) / before.count
+    outside = not before.low <= value <= before.high
+    if outside and share * after.count < 0.9 * after.outside(before.low, before.high):
+        return None  # one of many that were never seen
+    if outside or (value in _PLACEHOLDERS and usual < 0.001):
+        return Cause(
+            "placeholder value",
+            f"{value:g} in {share:.1%} of the rows",
+            share,
+            True,
+            values=(value,),
+            undone=share < 0.97,
+        )
+    return Cause(
+        "stuck value", f"{value:g} in {share:.1%} of the rows where other values were", share, True, values=(value,)
+    )
+
+
+def _unit(before: Numbers, after: Numbers, gap: float) -> Cause | None:
+    """A round factor which, undone in all rows or in those out of range, gives the reference's values again."""
+    if before.distinct < _FEWEST_LEVELS:
+        return None
+    # A count that grows by 60 % is no count of miles, and what may be negative is no length, weight or time.
+    is_quantity = before.low >= 0 and before.distinct >= _FEWEST_OF_QUANTITY and bool((before.values % 1 != 0).any())
+    units = _UNITS if is_quantity else [each for each in _UNITS if abs(np.log10(each)) >= 1]
+    left, factor = min((distance(before, Numbers(after.values / each, after.rows)), each) for each in units)
+    share = 1.0
+    if gap <= _noise(before, after.count) or left > max(0.1 * gap, min(_noise(before, after.count), 0.7 * gap)):
+        found = _unit_of_some(before, after, gap, units)
+        if found is None:
+            return None
+        factor, share = found
+    text = f"x {factor:g} in {share:.1%} of the rows, as if in another unit"
+    return Cause("unit change", text, share, True, factor=factor, undone=True)
+
+
+def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[float]) -> tuple[float, float] | None:
+    """The factor of the rows out of range, and their share: undone, they are like those of the reference which it would have taken out of it."""
+    low, high = before.quantile(0.005), before.quantile(0.995)
+    apart = (after.values < low) | (after.values > high)
+    number = int(apart.sum())
+    usual = 0.01 * after.count
+    if number < max(_FEWEST_APART, usual + 3 * usual**0.5):
+        return None
+    tried = []
+    for factor in units:
+        beyond = (before.values * factor < low) | (before.values * factor > high)
+        if beyond.mean() >= _TAKEN_OUT:
+            origin = Numbers(before.values[beyond], int(beyond.sum()))
+            mended = Numbers(after.values[apart] / factor, number)
+            tried.append((distance(origin, mended) - _noise(origin, number), factor))
+    if not tried or min(tried)[0] > _LIKE:
+        return None
+    factor = min(tried)[1]
+    whole = Numbers(np.sort(np.where(apart, after.values / factor, after.values)), after.rows)
+    if distance(before, whole) > max(0.7 * gap, _noise(before, after.count)):
+        return None
+    return factor, number / after.count
+
+
+def moved(before: Numbers, after: Numbers) -> Cause:
+    middle = before.quantile(0.5), after.quantile(0.5)
+    width = [each.quantile(0.75) - each.quantile(0.25) for each in (before, after)]
+    unit = width[0] or before.std or 1.0
+    middles = f"median {middle[0]:.4g} -> {middle[1]:.4g}"
+    ranges = f"5 to 95 % {_range(before)} -> {_range(after)}"
+    stretch = after.std / before.std if before.std > 0 else 1.0
+    if abs(middle[1] - middle[0]) <= 0.02 * unit and abs(stretch - 1) <= 0.02:
+        return Cause("distribution", f"{middles}, {ranges}")
+    # What moves in some rows alone moves one tail, what is stretched moves both, to either side.
+    low, high = (after.quantile(share) - before.quantile(share) for share in (0.01, 0.99))
+    if low * high >= 0 or min(abs(low), abs(high)) <= 0.1 * max(abs(low), abs(high)):
+        return Cause("shift", f"{middles}, {ranges}")
+    return Cause("scale", f"middle half {width[0]:.4g} -> {width[1]:.4g} wide, {ranges}")
+
+
+def _range(values: Numbers) -> str:
+    return f"[{values.quantile(0.05):.4g}, {values.quantile(0.95):.4g}]"
+
+
+def swapped(pairs: Mapping[str, tuple[Summary, Summary]]) -> Iterator[tuple[str, str]]:
+    """Pairs of changed columns each of which looks as the other did. pairs: reference and window, by column."""
+    names = list(pairs)
+    for place, one in enumerate(names):
+        for other in names[place + 1 :]:
+            if all(_takes_after(pairs[each], pairs[against]) for each, against in ((one, other), (other, one))):
+                yield one, other
+
+
+def _takes_after(own: tuple[Summary, Summary], other: tuple[Summary, Summary]) -> bool:
+    (before, after), (wanted, _) = own, other
+    if isinstance(before, Numbers) and isinstance(after, Numbers) and isinstance(wanted, Numbers):
+        return distance(wanted, after) <= max(
+            0.25 * distance(before, after), min(_noise(wanted, after.count), 0.5 * distance(before, after))
+        )
+    if isinstance(before, Categories) and isinstance(after, Categories) and isinstance(wanted, Categories):
+        away, near = (
+            np.abs(np.subtract(*(side / side.sum() for side in each.beside(after)))).sum() for each in (before, wanted)
+        )
+        return bool(near <= 0.25 * away)
+    return False
