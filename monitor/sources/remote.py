@@ -280,8 +280,33 @@ def _object_store(address: str) -> tuple[Any, str]:
         if region is None and endpoint is None:
             region = arrow_fs.resolve_s3_region(parts.netloc)
         return arrow_fs.S3FileSystem(endpoint_override=endpoint, region=region), f"{parts.netloc}{parts.path}"
+    if parts.scheme in ("abfs", "abfss") and parts.username and not parts.password:
+        azure = _azure(parts.hostname or "")
+        if azure is not None:
+            return azure, f"{parts.username}{parts.path}"
     opened, path = arrow_fs.FileSystem.from_uri(address.replace("gcs://", "gs://", 1))
     return opened, path
+
+
+def _azure(host: str) -> Any:
+    """Azure's blob storage by the key of an account, from AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY, as Azure's own tools take them; None where neither is there, and its usual credentials serve."""
+    told = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
+    given = dict(part.split("=", 1) for part in told.split(";") if "=" in part)
+    account, key = (
+        given.get("AccountName", host.partition(".")[0]),
+        given.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY"),
+    )
+    if not key:
+        return None
+    endpoint = urlsplit(given.get("BlobEndpoint", ""))
+    options: dict[str, Any] = {}
+    if endpoint.netloc:  # a server of one's own
+        options = {
+            f"{kind}_storage_{part}": value
+            for kind in ("blob", "dfs")
+            for part, value in (("authority", endpoint.netloc), ("scheme", endpoint.scheme))
+        }
+    return arrow_fs.AzureFileSystem(account, account_key=key, **options)
 
 
 def _remote_file(about: Any) -> RemoteFile:

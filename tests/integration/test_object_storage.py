@@ -17,6 +17,7 @@ import pytest
 
 from monitor.domain.grid import Window
 from monitor.errors import DataError, SourceUnreachableError, UsageError
+from monitor.sources import remote
 from monitor.sources.log import Log
 from monitor.sources.spec import LogSpec, Place
 from tests.conftest import logged
@@ -179,6 +180,21 @@ def test_what_is_not_there_and_who_does_not_answer_is_told(bucket: Any, monkeypa
         log_of("s3://absent/churn")
     with pytest.raises(UsageError, match="not from ftp://"):
         log_of("ftp://host/file.csv")
+
+
+def test_the_key_of_an_azure_account_is_taken_from_where_its_tools_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "abfss://logs@account.dfs.core.windows.net/churn"
+    key = "a2V5" * 11
+    for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AZURE_STORAGE_KEY", key)
+    opened, path = remote._object_store(address)
+    assert (type(opened).__name__, path) == ("AzureFileSystem", "logs/churn")
+    monkeypatch.delenv("AZURE_STORAGE_KEY")
+    own = f"AccountName=other;AccountKey={key};BlobEndpoint=http://127.0.0.1:1/other"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", own)
+    with pytest.raises(SourceUnreachableError, match="abfss://logs"):
+        remote.Remote(address, address).listed()
 
 
 def test_a_file_on_the_web_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
