@@ -72,7 +72,11 @@ def explained(question: Question, findings: list[Finding]) -> list[Finding]:
             and each.column not in began
         ):
             before = reference.of_column(each.column)
-            run = None if before is None else run_of_change(window[each.column], question.times, before)
+            run = (
+                None
+                if before is None or not before.count
+                else run_of_change(window[each.column], question.times, before)
+            )
             began[each.column] = _began(run)
     result = [_with_cause(finding, causes, evidence, began) for finding in findings]
     if reference.relations is None or not any(each.metric == "relation_score" for each in findings):

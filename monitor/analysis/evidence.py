@@ -153,7 +153,7 @@ def goes_with(flags: Floats, frame: pd.DataFrame, reference: pd.DataFrame, own: 
     names = [name for name in frame if name != own and name in reference and frame[name].dtype.kind not in "fM"]
     for name in names[:_COLUMNS]:
         levels = frame[name]
-        if levels.nunique() > _LEVELS:
+        if not 0 < levels.nunique() <= _LEVELS:
             continue
         inside = pd.Series(flags).groupby(canonical_text(levels).to_numpy()).agg(["sum", "size"])
         best = inside["sum"].idxmax()

@@ -129,3 +129,11 @@ def test_three_findings_matter_one_a_column_and_one_of_those_that_share_a_cause(
     assert [each["column"] for each in that_matter(found[2:8])] == ["b"]
     assert len(that_matter([finding(str(number)) for number in range(9)])) == MOST
     assert that_matter([]) == []
+
+
+def test_columns_that_hold_nothing_say_nothing(reference: Reference) -> None:
+    frame = logged(7, "2025-03-03", seed=1, rows_a_day=200)
+    nothing = frame.assign(channel=None, amount=frame["amount"].mask(frame.index < 300, -1.0), rides=np.inf)
+    assert evaluate(reference, nothing).findings
+    empty = Reference.fit(logged(60, "2024-01-01").assign(rides=np.inf), COLUMNS, "regression")
+    assert evaluate(empty, nothing).findings
