@@ -39,14 +39,20 @@ def run_of_change(values: pd.Series, times: pd.Series | None, before: Summary) -
     ratio = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(there))) - np.log(
         (there + 0.5) / (there.sum() + 0.5 * len(there))
     )
-    gain = np.cumsum(np.append(0.0, ratio[here][order]))
-    end = int((gain - np.minimum.accumulate(gain)).argmax())
-    start = int(gain[: end + 1].argmin())
-    inside = gain[end] - gain[start]
-    if inside < _LEAST_GAIN or end - start > 0.97 * len(here) or gain[-1] - inside > 0:
+    score = ratio[here][order]
+    start, end = best_run(score)
+    inside = score[start:end].sum()
+    if inside < _LEAST_GAIN or end - start > 0.97 * len(here) or score.sum() - inside > 0:
         return None
     began, ended = (pd.Timestamp(times.iloc[order[place]]).to_pydatetime() for place in (start, end - 1))
     return Run(order[start:end], began, ended, start < _EDGE * len(here))
+
+
+def best_run(score: Floats) -> tuple[int, int]:
+    """The rows one after the other whose scores add up to most, as the first and the one after the last. score: shape (rows,)."""
+    gain = np.cumsum(np.append(0.0, score))
+    end = int((gain - np.minimum.accumulate(gain)).argmax())
+    return int(gain[: end + 1].argmin()), end
 
 
 def _binned(values: pd.Series, before: Summary) -> tuple[np.ndarray, Floats]:

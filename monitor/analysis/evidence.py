@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from monitor.analysis.beginning import best_run
 from monitor.analysis.correction import Recent, days
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits
@@ -136,10 +137,7 @@ def run_of(flags: Floats) -> tuple[int, int] | None:
     number = int(flags.sum())
     if number < _FEWEST_AFFECTED or number >= 0.97 * len(flags):
         return None
-    gain = np.cumsum(np.append(0.0, np.where(flags, 1.0, -1.0)))
-    lowest = np.minimum.accumulate(gain)
-    end = int((gain - lowest).argmax())
-    start = int(gain[: end + 1].argmin())
+    start, end = best_run(np.where(flags, 1.0, -1.0))
     inside = int(flags[start:end].sum())
     is_run = inside >= _IN_RUN * number and inside >= _OF_RUN * (end - start) and end - start < 0.97 * len(flags)
     return (start, end) if is_run else None
@@ -244,32 +242,32 @@ def is_impossible(claim: Claim, values: pd.Series, before: Summary, honest: Sequ
     return False
 
 
-# Fields of a calendar, with how many different values a column of it has at least.
+# Fields of a calendar: in words, how many different values a column of it has at least, and between which they lie (counted from 0 or 1).
 _CALENDAR = {
-    "hour": ("hour of the day", 12),
-    "dayofweek": ("day of the week", 5),
-    "day": ("day of the month", 15),
-    "month": ("month", 6),
-    "quarter": ("quarter", 3),
-    "year": ("year", 1),
+    "hour": ("hour of the day", 12, (0, 24)),
+    "dayofweek": ("day of the week", 5, (0, 7)),
+    "day": ("day of the month", 15, (1, 31)),
+    "month": ("month", 6, (0, 12)),
+    "quarter": ("quarter", 3, (0, 4)),
+    "year": ("year", 1, (1900, 2200)),
 }
 
 
-def calendar_field(values: pd.Series, times: pd.Series | None, before: Summary, zone: str = "UTC") -> str:
+def calendar_field(values: pd.Series, times: pd.Series | None, before: Summary) -> str:
     """Which field of the calendar a column is, '' for none: it holds that of the rows' own times (counted from 0 or 1, or by names), and in the reference as many values."""
     if times is None or times.isna().all():
         return ""
-    local = times.dt.tz_convert(zone)
+    local = times.dt.tz_convert("UTC")
     known = values.notna().to_numpy() & local.notna().to_numpy()
     if known.sum() < _FEWEST_ROWS:
         return ""
-    for field, (words, least) in _CALENDAR.items():
+    for field, (words, least, bounds) in _CALENDAR.items():
         if before.distinct < least:
             continue
         real = getattr(local.dt, field).to_numpy()[known]
         if isinstance(before, Numbers):
             off = values.to_numpy(dtype=float)[known] - real
-            if abs(np.median(off)) <= 1 and np.mean(off == np.median(off)) >= 0.97 and _fits(field, before):
+            if abs(np.median(off)) <= 1 and np.mean(off == np.median(off)) >= 0.97 and _fits(bounds, before):
                 return words
         elif field in ("dayofweek", "month"):
             names = local.dt.day_name() if field == "dayofweek" else local.dt.month_name()
@@ -279,16 +277,6 @@ def calendar_field(values: pd.Series, times: pd.Series | None, before: Summary, 
     return ""
 
 
-_RANGES = {
-    "hour": (0, 24),
-    "dayofweek": (0, 7),
-    "day": (1, 31),
-    "month": (0, 12),
-    "quarter": (0, 4),
-    "year": (1900, 2200),
-}
-
-
-def _fits(field: str, before: Numbers) -> bool:
-    low, high = _RANGES[field]
+def _fits(bounds: tuple[int, int], before: Numbers) -> bool:
+    low, high = bounds
     return before.low >= low and before.high <= high and bool((before.unique[0] % 1 == 0).all())
