@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ import pytest
 from monitor.domain.grid import Window
 from monitor.sources.log import Log
 from monitor.sources.spec import LogSpec, Place
+from tests.s3 import environment_of, serving
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOURS, ROWS_AN_HOUR = 8_760, 100
@@ -86,57 +86,40 @@ def test_a_window_of_a_growing_file_costs_the_same_all_year(tmp_path: Path, monk
 
 
 def test_a_round_over_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moto = pytest.importorskip("moto.server", reason="constraints-moto.txt is not installed")
-    import boto3
-    from werkzeug.serving import make_server
-
-    asked: list[str] = []
-    app = moto.DomainDispatcherApplication(moto.create_backend_app)
-
-    def counted(environment: Any, start: Any) -> Any:
-        asked.append(environment["REQUEST_METHOD"])
-        return app(environment, start)
-
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = make_server("127.0.0.1", 0, counted, threaded=True)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{running.server_port}"
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_ENDPOINT_URL": address,
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
-    client.create_bucket(Bucket="logs")
-    place = Place("s3://logs/days", path="s3://logs/days")
-    print(
-        "\na file a day in a bucket (moto on this machine); one more day comes, then a round looks at it and reads its window"
-    )
-    print("| days | first contact | requests | a round with a new day | requests | files fetched |")
-    print("|---|---|---|---|---|---|")
-    for days in (30, 300, 999):
-        existing = int(client.list_objects_v2(Bucket="logs").get("KeyCount", 0))
-        for day in range(existing, days):
-            put_day(client, day)
-        asked.clear()
-        begun = time.perf_counter()
-        Log(LogSpec(place, "event_time", "id")).extent()
-        first, requests = time.perf_counter() - begun, len(asked)
-        put_day(client, days)
-        asked.clear()
-        before = len(list((tmp_path / "cache").rglob("files/**/*.parquet")))
-        begun = time.perf_counter()
-        log = Log(LogSpec(place, "event_time", "id"))
-        assert log.extent().newest is not None
-        window = Window(START + timedelta(days=days), START + timedelta(days=days + 1))
-        assert log.read(window)[1].rows == ROWS_AN_HOUR
-        seconds_a_round = time.perf_counter() - begun
-        fetched = len(list((tmp_path / "cache").rglob("files/**/*.parquet"))) - before
-        print(f"| {days} | {first:.2f} s | {requests} | {seconds_a_round:.2f} s | {len(asked)} | {fetched} |")
-    running.shutdown()
+    with serving() as (address, asked):
+        for name, value in environment_of(address).items():
+            monkeypatch.setenv(name, value)
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
+        client.create_bucket(Bucket="logs")
+        place = Place("s3://logs/days", path="s3://logs/days")
+        print(
+            "\na file a day in a bucket (moto on this machine); one more day comes, then a round looks at it and reads its window"
+        )
+        print("| days | first contact | requests | a round with a new day | requests | files fetched |")
+        print("|---|---|---|---|---|---|")
+        for days in (30, 300, 999):
+            existing = int(client.list_objects_v2(Bucket="logs").get("KeyCount", 0))
+            for day in range(existing, days):
+                put_day(client, day)
+            asked.clear()
+            begun = time.perf_counter()
+            Log(LogSpec(place, "event_time", "id")).extent()
+            first, requests = time.perf_counter() - begun, len(asked)
+            put_day(client, days)
+            asked.clear()
+            before = len(list((tmp_path / "cache").rglob("files/**/*.parquet")))
+            begun = time.perf_counter()
+            log = Log(LogSpec(place, "event_time", "id"))
+            assert log.extent().newest is not None
+            window = Window(START + timedelta(days=days), START + timedelta(days=days + 1))
+            assert log.read(window)[1].rows == ROWS_AN_HOUR
+            seconds_a_round = time.perf_counter() - begun
+            fetched = len(list((tmp_path / "cache").rglob("files/**/*.parquet"))) - before
+            print(f"| {days} | {first:.2f} s | {requests} | {seconds_a_round:.2f} s | {len(asked)} | {fetched} |")
 
 
 def put_day(client: Any, number: int) -> None:

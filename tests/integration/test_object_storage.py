@@ -21,6 +21,7 @@ from monitor.sources import remote
 from monitor.sources.log import Log
 from monitor.sources.spec import LogSpec, Place
 from tests.conftest import logged
+from tests.s3 import environment_of, serving
 
 FRAME = logged(days=6, start="2026-01-02")
 
@@ -28,20 +29,8 @@ FRAME = logged(days=6, start="2026-01-02")
 @pytest.fixture(scope="module")
 def s3() -> Iterator[tuple[str, list[str]]]:
     """The address of a server of S3, and the requests that it was asked."""
-    server = pytest.importorskip("moto.server", reason="constraints-moto.txt is not installed")
-    from werkzeug.serving import make_server
-
-    asked: list[str] = []
-    app = server.DomainDispatcherApplication(server.create_backend_app)
-
-    def counted(environment: Any, start: Any) -> Any:
-        asked.append(f"{environment['REQUEST_METHOD']} {environment['PATH_INFO']}")
-        return app(environment, start)
-
-    running = make_server("127.0.0.1", 0, counted, threaded=True)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}", asked
-    running.shutdown()
+    with serving() as found:
+        yield found
 
 
 @pytest.fixture
@@ -50,12 +39,7 @@ def bucket(s3: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path:
     import boto3
 
     address, _ = s3
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_ENDPOINT_URL": address,
-        "AWS_REGION": "us-east-1",
-    }.items():
+    for name, value in environment_of(address).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
