@@ -46,6 +46,6 @@ def listed(names: Sequence[object]) -> str:
     return ", ".join(map(quoted, names[:_LISTED])) + more
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources import lakes
 from monitor.sources.remote import Remote, is_hidden
@@ -49,7 +50,7 @@ def torn(file: str) -> str | None:
     try:
         parquet.read_metadata(file)
     except (OSError, ValueError) as error:
-        return f"{Path(file).name}: the file is no whole Parquet: {str(error).splitlines()[0][:80]}"
+        return f"{Path(file).name}: the file is no whole Parquet: {first_line(error)[:80]}"
     return None
 
 

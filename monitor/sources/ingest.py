@@ -16,10 +16,9 @@ import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from structlog import get_logger
 
-from monitor.domain.text import listed, quoted
+from monitor.domain.text import first_line, listed, quoted
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources.dead_letters import set_aside
-from monitor.sources.ingest_types import first_line
 
 log = get_logger()
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from monitor.domain.text import quoted
+from monitor.domain.text import first_line, quoted
 from monitor.errors import DataError
-from monitor.sources.ingest_types import decoded_bytes, first_line, kept_type
+from monitor.sources.ingest_types import decoded_bytes, kept_type
 
 Form = Literal["json", "ndjson", "arrow"]
 MOST_ROWS = 1_000_000

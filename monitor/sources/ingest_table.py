@@ -16,9 +16,9 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError, UsageError
 from monitor.sources.ingest import ColumnBound, Taken
-from monitor.sources.ingest_types import first_line
 from monitor.sources.spec import Place
 
 _AT_ONCE = 500

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from monitor.domain.text import quoted
+from monitor.domain.text import first_line, quoted
 from monitor.errors import DataError
 
 # Every value of a column counts as a number of 64 bits: that is how it is kept.
@@ -121,9 +119,3 @@ def _total(lengths: pa.Array | None) -> int:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    said: list[Any] = str(error).splitlines()
-    return said[0] if said else type(error).__name__

@@ -506,12 +506,11 @@ def readable(engine: Engine, place: Place) -> Any:
     """The table of a place, without the columns that nobody can test; amounts of money and other decimals are numbers."""
     table = engine.table(place)
     left_out = engine.left_out(place, table)
-    decimals = {
-        name: engine.number(table[name])
+    return table.select(
+        engine.number(table[name]).name(name) if kind.is_decimal() and kind.scale != 0 else table[name]
         for name, kind in table.schema().items()
-        if kind.is_decimal() and kind.scale != 0
-    }
-    return table.drop(*(name for name in left_out if name in table.columns)).mutate(**decimals)
+        if name not in left_out  # named one by one: a statement that is used again does not name what was left out once
+    )
 
 
 def _is_missing(column: Any, knows_nan: bool) -> Any:

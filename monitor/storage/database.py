@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from structlog import get_logger
 
 from monitor.domain.clock import boot_time_s
+from monitor.domain.text import first_line
 from monitor.errors import DatabaseUnreachableError, SchemaVersionError, UsageError
 
 T = TypeVar("T")
@@ -98,7 +99,9 @@ class Database:
             except (OperationalError, InterfaceError) as error:
                 # A server that answered before is being started again; one that never did is misspelt.
                 if not (_passing(error) or (self._answered and _refused(error))) or attempt == _ATTEMPTS - 1:
-                    raise DatabaseUnreachableError(_UNREACHABLE.format(self.shown, first_line(error))) from error
+                    raise DatabaseUnreachableError(
+                        _UNREACHABLE.format(self.shown, first_line(error.orig or error))
+                    ) from error
                 time.sleep(min(0.05 * 2**attempt, 2) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
             else:
                 self._answered = True
@@ -403,8 +406,3 @@ def _refused(error: DBAPIError) -> bool:
 def _said(error: DBAPIError) -> tuple[object, str]:
     """The driver's first argument, which is MariaDB's code, and its message in lower case."""
     return error.orig.args[0] if error.orig is not None and error.orig.args else None, str(error.orig).lower()
-
-
-def first_line(error: DBAPIError) -> str:
-    """What the database said, in one line."""
-    return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Collection
 
 from monitor.domain.metrics import hint
+from monitor.domain.text import first_line
 from monitor.errors import UsageError
 
 _DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
@@ -37,7 +38,7 @@ def check_query(sql: str, dialect: str, views: Collection[str]) -> None:
     try:
         statements = [each for each in parse(sql, dialect=_DIALECTS.get(dialect, "mysql")) if each is not None]
     except SqlglotError as error:
-        raise UsageError(f"the query cannot be read: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"the query cannot be read: {first_line(error)}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise UsageError("the query was refused: write one SELECT")
     query = statements[0]

@@ -25,8 +25,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.types import TypeEngine
 
 from monitor.domain.checks import Severity
+from monitor.domain.text import first_line
 from monitor.errors import DatabaseUnreachableError, UsageError
-from monitor.storage.database import Database, first_line
+from monitor.storage.database import Database
 from monitor.storage.query_guard import check_query, sqlite_guard
 from monitor.storage.tables import MetricSeries, MetricValueRow, MonitorRow, Run
 from monitor.storage.types import Long, Moment
@@ -249,10 +250,10 @@ class ReportDatabase:
                 yield connection
         except (OperationalError, InterfaceError) as error:
             raise DatabaseUnreachableError(
-                f"the report database {self._database.shown} cannot be read: {first_line(error)}"
+                f"the report database {self._database.shown} cannot be read: {first_line(error.orig or error)}"
             ) from error
         except DBAPIError as error:
-            raise UsageError(f"the query was refused: {first_line(error)}") from None
+            raise UsageError(f"the query was refused: {first_line(error.orig or error)}") from None
 
 
 def is_current() -> ColumnElement[bool]:

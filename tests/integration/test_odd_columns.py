@@ -80,6 +80,14 @@ def test_objects_are_opened_and_what_nobody_can_test_is_left_out(tmp_path: Path)
     assert Log(LogSpec(deeper, "event_time", "id")).read(WINDOW)[0]["inputs.deep.age"].between(144, 287).all()
 
 
+def test_a_column_that_holds_nothing_is_missing_and_may_go(tmp_path: Path) -> None:
+    spec = LogSpec(Place("log", path=str(tmp_path / "log.parquet")), "event_time", "id")
+    for name in ("nothing", "nothing_else"):
+        parquet.write_table(odd().append_column(name, pa.nulls(ROWS)), tmp_path / "log.parquet")
+        counts = Log(spec).counts(WINDOW)
+        assert counts.rows == counts.missing[name] == 144
+
+
 def test_objects_of_json_lines_are_opened_deeper_where_that_is_said(tmp_path: Path) -> None:
     lines = [
         json.dumps({"id": number, "event_time": str(moment), "inputs": {"deep": {"age": number}, "x": 1.5}})

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 import random
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
+import sqlglot
+from sqlalchemy import text
 
 from monitor.analysis.evaluate import evaluate
 from monitor.analysis.reference import Reference
 from monitor.config.model import RecordFormat
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Window
+from monitor.sources.engines import engine_of
 from monitor.sources.formats import FORMATS
 from monitor.sources.log import Log
 from monitor.sources.records.kept import first_records
 from monitor.sources.spec import LogSpec, Place, ReadSpec
 from monitor.sources.written import recognised
+from monitor.storage.database import Database
 
 ROWS = 2_400
 WHOLE = Window(
@@ -460,3 +468,64 @@ def test_malformed_records_of_each_format_stop_nothing(tmp_path: Path, name: str
     assert counts.rows >= ROWS
     assert len(log.bad_records) > 0
     assert set(TABLE["age"]) <= set(frame["age"].dropna())
+
+
+def query_for(engine: str) -> str:
+    """The query that the documents give for calls in a database."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "from-model-servers.md").read_text()
+    found = re.search(rf"```{engine}\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def assert_the_tables_rows(log: Log) -> None:
+    found = log.sample(WHOLE)[["request_id", "event_time", *NAMES, "prediction"]]
+    expected = TABLE.rename(columns={"id": "request_id"}).sort_values("request_id", ignore_index=True)
+    found["event_time"] = pd.to_datetime(found["event_time"], utc=True).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+def test_the_documents_query_reads_calls_from_postgresql(empty_postgresql: str) -> None:
+    with Database(empty_postgresql).engine.begin() as connection:
+        connection.execute(
+            text("CREATE TABLE calls (id text, called_at timestamptz, status int, request jsonb, response jsonb)")
+        )
+        connection.execute(
+            text("INSERT INTO calls VALUES (:id, :called_at, :status, CAST(:request AS jsonb), CAST(:response AS jsonb))"),
+            [
+                {
+                    "id": identity, "called_at": time, "status": 200,
+                    "request": json.dumps({"dataframe_records": rows}), "response": json.dumps({"predictions": answers}),
+                }
+                for identity, time, rows, answers in calls()
+            ],
+        )  # fmt: skip
+        connection.execute(text("INSERT INTO calls VALUES ('failed', now(), 500, '{}', '{}')"))
+    place = Place("calls", url=empty_postgresql, query=query_for("postgresql"))
+    assert_the_tables_rows(Log(LogSpec(place, "event_time", "request_id", sample_rows=ROWS)))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("pyspark") is None or shutil.which("java") is None, reason="needs PySpark and Java"
+)
+@pytest.mark.long
+def test_the_documents_query_reads_calls_from_databricks() -> None:
+    place = Place("calls", engine="spark", query=query_for("databricks"))
+    connection = engine_of(place).connection
+    table = pd.DataFrame(
+        [
+            {
+                "databricks_request_id": identity, "request_time": pd.Timestamp(time), "status_code": 200,
+                "request": json.dumps({"dataframe_records": rows}), "response": json.dumps({"predictions": answers}),
+            }
+            for identity, time, rows, answers in calls()
+        ]
+    )  # fmt: skip
+    failed = table.head(1).assign(databricks_request_id="failed", status_code=500, request=None)
+    connection.create_view("churn_payload", ibis.memtable(pd.concat([table, failed])), overwrite=True)
+    assert_the_tables_rows(Log(LogSpec(place, "event_time", "request_id", sample_rows=ROWS)))
+
+
+def test_the_documents_query_for_bigquery_is_of_its_dialect() -> None:
+    parsed = sqlglot.parse_one(query_for("bigquery"), dialect="bigquery")
+    assert parsed.named_selects == ["request_id", "event_time", "model_version", *NAMES, "prediction"]

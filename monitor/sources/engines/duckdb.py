@@ -14,6 +14,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError
 from monitor.sources import files
 from monitor.sources.engines.base import Engine, Within
@@ -179,5 +180,5 @@ def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:
     except Exception as error:
         columns = ", ".join(table.columns)
         raise DataError(
-            f"{shown}: the query cannot be read: {str(error).splitlines()[0]}; it asks for the files as the table `log`, whose columns are: {columns}"
+            f"{shown}: the query cannot be read: {first_line(error)}; it asks for the files as the table `log`, whose columns are: {columns}"
         ) from None

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as parquet
 
+from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError, UsageError
 from monitor.sources.engines.base import Engine, Within
 from monitor.sources.files import format_of
@@ -49,9 +50,7 @@ class Spark(Engine):
                 session.sparkContext.setLogLevel("ERROR")
             return ibis.pyspark.connect(session)
         except (PySparkException, OSError, RuntimeError) as error:
-            raise SourceUnreachableError(
-                f"{place.shown}: Spark cannot be reached: {str(error).splitlines()[0]}"
-            ) from None
+            raise SourceUnreachableError(f"{place.shown}: Spark cannot be reached: {first_line(error)}") from None
 
     def table(self, place: Place) -> Any:
         """The files, table or query as an ibis table. Raises DataError if it is not there."""
@@ -65,7 +64,7 @@ class Spark(Engine):
             name = f"at_{hashlib.sha256(place.path.encode()).hexdigest()[:16]}"
             return _open_files(self.connection, place.path, name)
         except PySparkException as error:
-            raise DataError(f"{place.shown} cannot be read by Spark: {str(error).splitlines()[0]}") from None
+            raise DataError(f"{place.shown} cannot be read by Spark: {first_line(error)}") from None
 
     def with_time(self, table: Any, name: str, place: Place) -> Any:
         """Times of JSON are text."""

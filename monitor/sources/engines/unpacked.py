@@ -80,6 +80,8 @@ def _parts(
         yield name, sql, _LEFT_OUT[kind.id]
     elif kind.id == "decimal" and dict(kind.children)["scale"]:
         yield name, f"CAST({sql} AS DOUBLE)", None
+    elif kind.id == "null":  # a column that holds nothing, as one of text files does
+        yield name, "CAST(NULL AS VARCHAR)", None
     elif str(kind) == "TIMESTAMPTZ_NS":  # which ibis does not know
         yield name, f"CAST({sql} AS TIMESTAMPTZ)", None
     else:

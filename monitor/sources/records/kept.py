@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from monitor.cache_folder import cache_folder
+from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources.files import SETTLED_S, is_parquet
 from monitor.sources.formats import format_named
@@ -292,7 +293,7 @@ class _Reader:
             for part in parquet.ParquetFile(file).iter_batches(20_000):
                 self._take(file, Batch(records=_plain(part)))
         except (OSError, pa.ArrowException) as error:
-            why = str(error).splitlines()[0][:80]
+            why = first_line(error)[:80]
             self._bad.append((self._rows, f"{_named(file)}: the file is no whole Parquet: {why}"))
 
     def _take(self, file: str, batch: Batch) -> None:
