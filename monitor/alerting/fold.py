@@ -2,10 +2,12 @@
 
 A result is bad (a finding of the kind pages), good (none does, some check could be made, and so could each check that
 opened the alert and is still asked), or none. Bad ones count towards `for`, good ones towards `keep_firing_for`; windows that overlap count once.
+Where `keep_firing_for` is not written, an alert resolves once so many good windows in a row are unlikely by chance, had the spell of bad windows gone on.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -14,15 +16,22 @@ from typing import Any, Literal
 from monitor.domain.checks import CheckKey, Severity
 from monitor.domain.grid import Window
 
+# Good windows that resolve an alert by themselves, at least; and how likely so many in a row may be by chance while a spell goes on.
+_FEWEST_GOOD, _CHANCE = 2, 1 / 50
+# Bad and good windows that a spell is credited with before any is seen: most spells have hardly a good one.
+_BAD_BEFORE, _GOOD_BEFORE = 2.0, 0.25
+# A spell is forgotten after so many times the good windows that resolve its alert.
+_FORGOTTEN = 3
+
 EventKind = Literal["pending", "firing", "escalated", "resolved", "cleared", "downgraded", "retracted"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How many disjoint windows make an alert fire and resolve; how many in a row propose a retraining (0: never)."""
+    """How many disjoint windows make an alert fire and resolve (None: learnt from the spell); how many in a row propose a retraining (0: never)."""
 
     for_windows: int = 1
-    keep_firing_for: int = 2
+    keep_firing_for: int | None = 2
     retrain_for: int = 0
 
 
@@ -71,7 +80,7 @@ class State:
     """Where the fold stands after some results. `phase` is idle, pending or firing.
 
     first_window and opened_as_of are the alert's identity, as it stood when it was opened; since is its first bad window
-    as it is known now.
+    as it is known now. spell_bad, spell_good: disjoint bad windows of the spell, and good ones between them; quiet: good ones since its last bad one. A spell may outlast an alert.
     """
 
     phase: str = "idle"
@@ -89,6 +98,9 @@ class State:
     retrain: int = 0
     retrain_until: datetime | None = None
     epoch: str = ""
+    spell_bad: int = 0
+    spell_good: int = 0
+    quiet: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -134,7 +146,18 @@ class Incident:
 def step(state: State, result: Result) -> Step:
     """Take one more result, of a window no earlier than those before it."""
     if result.epoch != state.epoch:
-        state = replace(state, epoch=result.epoch, bad=0, good=0, counted_until=None, retrain=0, retrain_until=None)
+        state = replace(
+            state,
+            epoch=result.epoch,
+            bad=0,
+            good=0,
+            counted_until=None,
+            retrain=0,
+            retrain_until=None,
+            spell_bad=0,
+            spell_good=0,
+            quiet=0,
+        )
     if result.bad:
         return _bad(state, result)
     if _is_good(state, result):
@@ -185,6 +208,9 @@ def _bad(state: State, result: Result) -> Step:
         summary=result.summary,
         retrain=state.retrain + 1 if retrains else state.retrain if result.retrains else 0,
         retrain_until=result.window.end if retrains else state.retrain_until,
+        spell_bad=state.spell_bad + counts,
+        spell_good=state.spell_good + state.quiet,
+        quiet=0,
     )
     events: tuple[Event, ...] = ()
     if state.phase == "pending":
@@ -202,21 +228,35 @@ def _bad(state: State, result: Result) -> Step:
 def _good(state: State, result: Result) -> Step:
     rule = result.rule
     state = replace(state, retrain=0, retrain_until=None)
+    counts = (state.phase == "firing" and state.good == 0) or _new_window(state.counted_until, result)
+    if counts and state.spell_bad:
+        state = replace(state, counted_until=result.window.end, quiet=state.quiet + 1)
     if state.phase == "idle":
-        return Step(state)
+        return Step(State(epoch=state.epoch) if state.quiet > _FORGOTTEN * _good_ones_needed(state) else state)
     if state.phase == "pending":
-        return Step(State(epoch=state.epoch), (_event("cleared", state, result),))
-    first = state.good == 0
-    counts = first or _new_window(state.counted_until, result)
-    after = replace(
-        state,
-        bad=0,
-        good=state.good + 1 if counts else state.good,
-        counted_until=result.window.end if counts else state.counted_until,
-    )
-    if after.good >= rule.keep_firing_for:
-        return Step(State(epoch=state.epoch), (_event("resolved", after, result),))
+        return Step(_idle(state), (_event("cleared", state, result),))
+    after = replace(state, bad=0, good=state.good + counts)
+    needed = _good_ones_needed(after) if rule.keep_firing_for is None else rule.keep_firing_for
+    if after.good >= needed:
+        return Step(_idle(after), (_event("resolved", after, result),))
     return Step(after)
+
+
+def _good_ones_needed(state: State) -> int:
+    """How many good windows in a row tell the end of a spell: so many that they would hardly come by chance if windows stayed bad as often as they were in it."""
+    bad, good = state.spell_bad + _BAD_BEFORE, state.spell_good + _GOOD_BEFORE
+    return max(_FEWEST_GOOD, math.ceil(math.log(_CHANCE) / math.log(good / (bad + good))))
+
+
+def _idle(state: State) -> State:
+    """No alert any more, but the spell is remembered."""
+    return State(
+        epoch=state.epoch,
+        counted_until=state.counted_until,
+        spell_bad=state.spell_bad,
+        spell_good=state.spell_good,
+        quiet=state.quiet,
+    )
 
 
 def _event(kind: EventKind, state: State, result: Result) -> Event:

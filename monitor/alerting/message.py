@@ -58,7 +58,7 @@ class Facts:
     """What is known of an alert when it is told.
 
     findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`. predictions: made since it fires.
-    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it.
+    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired.
     retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the monitor's.
     """
 
@@ -91,6 +91,8 @@ class Facts:
     earlier: str = ""
     ended_by: str = ""
     retraining: str = ""
+    ended_at: datetime | None = None
+    is_first: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -195,9 +197,12 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     )
     first = [facts.summary if alone else _first_of_several(facts)]
     if facts.state == "resolved":
+        length = _length((facts.ended_at or facts.happened_at) - facts.since)
         first.append(
-            f"It fired since {_moment(facts.since, zone)}{windows}, {_length(facts.happened_at - facts.since)} in all. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}"
+            f"It fired since {_moment(facts.since, zone)}{windows}, {length} in all. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}"
         )
+        if facts.is_first:
+            first.append("It was found only when it was over, so no earlier message told of it.")
     elif facts.state == "retracted":
         first.append(facts.ended_by or "Later data say otherwise: what was announced did not happen.")
     if facts.description:

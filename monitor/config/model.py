@@ -523,8 +523,9 @@ class Alerts(Entry):
     for_windows: int | Length = Field(
         1, alias="for", description="Bad windows in a row until it fires; or a length of time."
     )
-    keep_firing_for: int | Length = Field(
-        2, description="Healthy windows in a row until it resolves; or a length of time."
+    keep_firing_for: int | Length | None = Field(
+        None,
+        description="Healthy windows in a row until it resolves; or a length of time. Left out: two, and more where bad windows came with healthy ones between.",
     )
     channels: list[str] = Field([], description="Who hears of every alert of this monitor.")
     notify_max_age: Length = Field(Duration(7, "d"), description="Older changes are recorded and page nobody.")

@@ -37,7 +37,7 @@ def few_facts_of(
         window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
         run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
         events=[event.uuid], link=context.link_to("alerts", alert.uuid), timezone=config.windows.timezone if config else "UTC", labels_due=due,
-        ended_by=str(event.detail.get("reason", "")).replace("_", " "),
+        ended_by=str(event.detail.get("reason", "")).replace("_", " "), ended_at=alert.ended_at,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ fires when its silence ends, and of which a channel was not told, is told then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 
@@ -135,11 +135,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Telling:
-    """An event that is told. again: it was told before."""
+    """An event that is told. again: it was told before. is_first: of an alert that has ended, nobody was told while it fired."""
 
     event: AlertEvent
     one: Addressed
     again: bool = False
+    is_first: bool = False
 
 
 @dataclass
@@ -149,11 +150,19 @@ class Letters:
     events: dict[tuple[str, str], dict[int, Telling]] = field(default_factory=dict)
     destinations: dict[tuple[str, str], Destination] = field(default_factory=dict)
 
-    def add(self, destination: Destination, event: AlertEvent, one: Addressed, *, again: bool = False) -> None:
+    def add(
+        self,
+        destination: Destination,
+        event: AlertEvent,
+        one: Addressed,
+        *,
+        again: bool = False,
+        is_first: bool = False,
+    ) -> None:
         """Tell an event there."""
         key = destination.channel, destination.group_key
         self.destinations[key] = destination
-        self.events.setdefault(key, {}).setdefault(event.id, Telling(event, one, again))
+        self.events.setdefault(key, {}).setdefault(event.id, Telling(event, one, again, is_first))
 
 
 def dispatch_alerts(context: Context) -> int:
@@ -167,11 +176,14 @@ def _dispatch(session: Session, context: Context) -> int:
     outbox.lock_dispatch(session)
     happened = alerts.undispatched(session, _AT_ONCE)
     letters, this = Letters(), Round(session, context, [alert for _, alert in happened])
+    began = {alert.id for event, alert in happened if event.kind in alerts.BURNING}
+    over = {alert.id for event, alert in happened if event.kind in ("resolved", "retracted")}
     for event, alert in happened:
         event.dispatched = True
         one = this.addressed[alert.id]
         if this.now - event.happened_at <= _max_age(one.config):
-            _tell(this, letters, event, one)
+            is_over = alert.id in began & over and alert.state != "firing"
+            _tell(this, letters, event, one, is_over=is_over)
     for one in this.firing:
         _remind(session, this, letters, one)
     for key, events in letters.events.items():
@@ -210,8 +222,11 @@ def _max_age(config: MonitorConfig | None) -> timedelta:
     return config.alerts.notify_max_age.approximate() if config is not None else _SELF_MAX_AGE
 
 
-def _tell(this: Round, letters: Letters, event: AlertEvent, one: Addressed) -> None:
-    """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever mutes it."""
+def _tell(this: Round, letters: Letters, event: AlertEvent, one: Addressed, *, is_over: bool) -> None:
+    """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever mutes it.
+
+    is_over: the alert began and ended since the last round. Where nobody was told of it, one message says both.
+    """
     context = this.context
     for destination in this.destinations(one):
         told = this.told(destination.channel, one) is not None
@@ -220,6 +235,10 @@ def _tell(this: Round, letters: Letters, event: AlertEvent, one: Addressed) -> N
         if event.kind == "acknowledged":  # of these PagerDuty alone keeps account
             if told and _type_of(context, destination.channel) == "pagerduty":
                 letters.add(destination, event, one)
+            continue
+        if is_over and not told:
+            if event.kind == "resolved" and not this.mutes(one, destination):
+                letters.add(destination, event, one, is_first=True)
             continue
         if (event.kind in _ENDS and told) or (event.kind not in _ENDS and not this.mutes(one, destination)):
             letters.add(destination, event, one)
@@ -311,8 +330,11 @@ def _write(session: Session, this: Round, to: Destination, told: list[Telling]) 
         ),
     )
     facts = [
-        (describe_alert.facts_of if place < message.IN_FULL else describe_alert.few_facts_of)(
-            session, context, each.event, each.one.alert, each.one.config, each.one.labels, again=each.again
+        replace(
+            (describe_alert.facts_of if place < message.IN_FULL else describe_alert.few_facts_of)(
+                session, context, each.event, each.one.alert, each.one.config, each.one.labels, again=each.again
+            ),
+            is_first=each.is_first,
         )
         for place, each in enumerate(told)
     ]

@@ -152,7 +152,7 @@ class _Judge:
         least = None if policy is None or self.of.subject else policy.least(self.of.kind.value)
         rule = Rule(
             config.in_windows(config.alerts.for_windows),
-            config.in_windows(config.alerts.keep_firing_for),
+            None if config.alerts.keep_firing_for is None else config.in_windows(config.alerts.keep_firing_for),
             config.in_windows(policy.for_windows) if policy is not None and least is not None else 0,
         )
         retrains = result.bad and least is not None and Severity(result.severity) >= least
@@ -218,11 +218,17 @@ class _Judge:
                 alert, self.state.severity, alert.since, self.state.columns, self.state.bad_windows, self.state.summary
             )
 
-    def _transition(self, alert: Alert, kind: EventKind, at: datetime, run_id: int | None) -> None:
+    def _transition(
+        self, alert: Alert, kind: EventKind, at: datetime, run_id: int | None, ended: datetime | None = None
+    ) -> None:
+        """Bring an alert to another state at `at`. ended: when it ended, where that was before."""
         if kind == "firing":
             alert.state, alert.ended_at, alert.fired_at = "firing", None, alert.fired_at or at
         elif kind in ("resolved", "cleared", "retracted"):
-            alert.state, alert.ended_at = "retracted" if kind == "retracted" else "resolved", at
+            # What had ended and is retracted has not ended anew.
+            if kind != "retracted" or alert.ended_at is None:
+                alert.ended_at = ended or at
+            alert.state = "retracted" if kind == "retracted" else "resolved"
         quiet = kind in ("pending", "cleared")
         alerts.add_event(self.session, alert, kind, at, self.now, run_id=run_id, dispatched=quiet)
         log.info(
@@ -288,7 +294,8 @@ class _Judge:
                 if incident.resolved is None:  # the identity that stays, for the events to come
                     self.state = replace(self.state, first_window=alert.first_window, opened_as_of=alert.opened_as_of)
             for event in events:
-                self._transition(alert, event, run.as_of, run.id)
+                ended = incident.resolved.as_of if incident is not None and incident.resolved is not None else None
+                self._transition(alert, event, run.as_of, run.id, ended)
 
     def _match_pending(self, run: Run) -> None:
         """What was only pending is folded anew."""

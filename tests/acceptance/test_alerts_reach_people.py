@@ -61,6 +61,27 @@ def test_eight_weekly_models_that_end_at_one_make_one_message(project: Project, 
     jsonschema.validate(message, json.loads((SCHEMAS / "webhook.schema.json").read_text()))
 
 
+def test_an_alert_that_is_found_when_it_is_over_makes_one_message_that_says_so(
+    project: Project, receiver: Receiver
+) -> None:
+    service = Service(project, {"churn": {}, "late": {}}, channels=ops(receiver), grouping={"group_wait": "0s"})
+    for what in ("firing", "escalated", "resolved"):
+        service.event("churn", "performance", what)
+    for what in ("firing", "retracted"):
+        service.event("late", "performance", what)
+    service.after(seconds=1)
+    assert told(receiver) == [("alert.resolved", ["churn"])]
+    (message,) = bodies(receiver)
+    assert message["title"].startswith("[RESOLVED] churn: ")
+    assert "It was found only when it was over" in message["text"]
+    service.event("churn", "performance", "firing")
+    service.after(seconds=1)
+    service.event("churn", "performance", "resolved")
+    service.after(seconds=1)
+    assert [each["type"] for each in bodies(receiver)[1:]] == ["alert.firing", "alert.resolved"]
+    assert "found only when" not in bodies(receiver)[-1]["text"]
+
+
 def test_what_still_fires_is_told_again_and_nothing_after_it_was_taken_on(project: Project, receiver: Receiver) -> None:
     service = Service(
         project, {"churn": {}}, channels=ops(receiver), grouping={"group_wait": "0s", "repeat_interval": "12h"}

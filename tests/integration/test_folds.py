@@ -156,6 +156,24 @@ def test_another_look_at_labels_takes_back_the_alert_of_the_labels_alone(monitor
     assert [tuple(row) for row in found] == [("", "firing"), ("labels", "retracted")]
 
 
+def test_an_alert_that_had_ended_keeps_when_it_ended_whatever_is_found_later(monitored: Monitored) -> None:
+    ends = "SELECT date(ended_at), state FROM alerts WHERE fired_at IS NOT NULL"
+    for day, letter in enumerate("gggg"):
+        monitored.ended("data", day, [(MISSING, letter)])
+    monitored.judged()
+    for day in (0, 1):
+        monitored.ended("data", day, [(MISSING, "b")], look=6, late=30 * DAY)
+    monitored.judged()
+    # Found a month later, it ended with the first healthy window.
+    assert [tuple(row) for row in rows_of(monitored.database, ends)] == [("2025-01-09", "resolved")]
+    for day in (0, 1):
+        monitored.ended("data", day, [(MISSING, "g")], look=7, late=40 * DAY)
+    monitored.judged()
+    assert [tuple(row) for row in rows_of(monitored.database, ends)] == [("2025-01-09", "retracted")]
+    [told] = rows_of(monitored.database, "SELECT date(happened_at) FROM alert_events WHERE kind = 'retracted'")
+    assert tuple(told) == ("2025-02-16",)
+
+
 def test_without_labels_in_the_configuration_their_alerts_are_closed_and_others_stay(monitored: Monitored) -> None:
     for day in range(2):
         monitored.ended("data", day, [(MISSING, "b")])

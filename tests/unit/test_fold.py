@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,36 @@ def test_a_bad_window_clears_the_count_of_good_ones() -> None:
 
 def test_overlapping_windows_count_once() -> None:
     assert events("bbbbbbbb", Rule(for_windows=2), length=7) == [(0, "pending"), (7, "firing")]
+
+
+LEARNT = Rule(keep_firing_for=None)
+
+
+def test_a_spell_with_healthy_windows_in_it_is_held_together_once_it_has_shown_them() -> None:
+    assert events("bgg", LEARNT) == [(0, "firing"), (2, "resolved")]
+    assert events("bbbbbgg", LEARNT) == [(0, "firing"), (6, "resolved")]
+    # Four bad of eight windows: four good ones in a row would still come by chance in one of 34 cases.
+    assert events("bgbgbggbgggggg", LEARNT) == [(0, "firing"), (12, "resolved")]
+    # It was resolved too early once, and not again.
+    assert events("bggbggbggbggbggggggg", LEARNT) == [(0, "firing"), (2, "resolved"), (3, "firing"), (19, "resolved")]
+
+
+def test_a_spell_is_forgotten_after_a_long_time_of_healthy_windows() -> None:
+    spell = "bgbgbgbgg"
+    again = events(spell + "g" * 40 + "bgg", LEARNT)
+    assert again[-2:] == [(49, "firing"), (51, "resolved")]
+
+
+def test_a_spell_pages_less_often_than_with_two_healthy_windows_and_what_is_chance_as_often() -> None:
+    random = np.random.default_rng(5)
+    fired = {LEARNT: 0, Rule(): 0}
+    for _ in range(100):
+        spell = "".join(random.choice(["b", "g"], p=[0.6, 0.4], size=16))
+        for rule in fired:
+            fired[rule] += sum(kind == "firing" for _, kind in events(f"ggb{spell}b{'g' * 30}", rule))
+    assert fired[LEARNT] <= 0.75 * fired[Rule()]
+    lone = ("g" * 29 + "b") * 10
+    assert events(lone, LEARNT) == events(lone, Rule())
 
 
 def answered(
