@@ -14,7 +14,7 @@ from monitor.analysis.figures import figures_of
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import tidy, utc_times
-from monitor.analysis.verdict import ranked, settle
+from monitor.analysis.verdict import ranked, settle, with_causes_of_loss
 from monitor.domain.checks import Checks, MetricValue, WindowCounts
 from monitor.domain.names import check_names
 from monitor.errors import UsageError
@@ -52,11 +52,11 @@ def evaluate(
             metrics += check.metrics(question, own)
             answers += own
     settled, findings = settle(question, answers)
-    findings = explained(question, findings)
+    findings = ranked(reference, explained(question, findings))
     return Evaluation(
         metrics,
         settled,
-        ranked(reference, findings),
+        with_causes_of_loss(question, findings),
         question.counts,
         reference.version,
         question.labelled,

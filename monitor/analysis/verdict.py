@@ -45,25 +45,29 @@ def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], 
         checks.append(_as_check(each))
     if question.checks.asks(Kind.ESTIMATED_PERFORMANCE) and not _performance_is_known(checks):
         findings = _weighted_drift(question, findings)
-    cost = 0.0
     if question.rows and question.checks.asks(Kind.QUALITY):
         joint = limited(_joint(question, findings), question.checks)
         checks.append(_as_check(joint))
         findings += [joint] if joint.verdict is Verdict.CHANGED else []
-        cost = joint.value or 0.0
-    return checks, [_with_cause_of_loss(question, each, cost) for each in findings]
+    return checks, findings
 
 
 def _as_check(finding: Finding) -> Check:
     return Check(**{name: getattr(finding, name) for name in _CHECK_FIELDS})
 
 
+def _costs(findings: Sequence[Finding]) -> dict[str, float]:
+    """What findings of whole columns are likely to cost the model, by column: the largest of each."""
+    found: dict[str, float] = {}
+    for each in findings:
+        if each.segment is None and each.column is not None and (each.cost or 0.0) > 0:
+            found[each.column] = max(found.get(each.column, 0.0), each.cost or 0.0)
+    return found
+
+
 def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a bound."""
-    by_column: dict[str, float] = {}
-    for each in findings:
-        if each.kind is Kind.QUALITY and each.segment is None and each.column is not None and (each.cost or 0.0) > 0:
-            by_column[each.column] = max(by_column.get(each.column, 0.0), each.cost or 0.0)
+    by_column = _costs([each for each in findings if each.kind is Kind.QUALITY])
     cost, metric = sum(by_column.values()), question.reference.harm_metric
     limit = question.harm_limits.get(metric or "")
     beyond = limit is not None and len(by_column) > 1 and cost > limit
@@ -75,26 +79,54 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     )  # fmt: skip
 
 
+def with_causes_of_loss(question: Question, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, those of realised loss with what it comes from. findings: with the causes of what changed."""
+    metric = question.reference.harm_metric
+    lost = next((_lost(question, each) for each in findings if each.metric == metric and _is_of_model(each)), 0.0)
+    costs = _costs([each for each in findings if each.kind is Kind.QUALITY or each.origin == "pipeline"])
+    faults = min(sum(costs.values()) / lost, 1.0) if lost > 0 else 0.0
+    return [_with_cause_of_loss(question, each, faults) if _is_of_model(each) else each for each in findings]
+
+
+def _is_of_model(finding: Finding) -> bool:
+    """Whether it is of the realised performance of the whole model."""
+    return finding.kind is Kind.PERFORMANCE and finding.segment is None and finding.column is None
+
+
+def _lost(question: Question, finding: Finding) -> float:
+    """How much worse the model is than it was, by the finding's metric; 0 where it is not, or nobody knows."""
+    before = question.reference.baseline.get(finding.metric)
+    return (
+        0.0 if before is None or finding.value is None else max(loss(finding.metric, before.value, finding.value), 0.0)
+    )
+
+
 def _with_cause_of_loss(question: Question, finding: Finding, faults: float) -> Finding:
-    """A finding of realised loss with its cause: faults of the data (`faults`: what they cost), rows of a harder kind, or other outcomes of the same inputs."""
-    metric, baseline = finding.metric, question.reference.baseline
-    if finding.kind is not Kind.PERFORMANCE or finding.segment is not None or finding.column is not None:
+    """A finding of realised loss with its cause: faults of the data, rows of a harder kind, or other outcomes of the same inputs. faults: the share of the loss that they are likely to have cost at most."""
+    lost, name, text = _lost(question, finding), f"estimated_{finding.metric}", finding.explanation
+    if lost <= 0:
         return finding
-    if metric not in baseline or finding.value is None or loss(metric, baseline[metric].value, finding.value) <= 0:
-        return finding
-    lost, name = loss(metric, baseline[metric].value, finding.value), f"estimated_{metric}"
-    if metric == question.reference.harm_metric and faults >= _EXPLAINED * lost:
-        text = f"; faults in the data are likely to have cost up to {faults:.3g} of it"
-        return replace(finding, cause="data faults", explanation=finding.explanation + text, origin="pipeline")
+    if faults > _UNEXPLAINED:
+        text += f"; faults in the data are likely to have cost up to {faults * lost:.3g} of it"
+        if faults >= _EXPLAINED:
+            return replace(finding, cause="data faults", explanation=text, origin="pipeline")
+        limit = question.harm_limits.get(finding.metric)
+        if limit is not None and (1 - faults) * lost <= limit:
+            text += ", and what is left is no harm"
+            return replace(finding, cause="data faults", explanation=text, origin="unknown")
+    baseline = question.reference.baseline
     if name not in question.foreseen or name not in baseline:
-        return finding
-    foreseen = loss(metric, baseline[name].value, question.foreseen[name].value) / lost
+        return replace(finding, explanation=text)
+    foreseen = loss(finding.metric, baseline[name].value, question.foreseen[name].value) / lost
     if foreseen >= _EXPLAINED:
-        text = "; rows of this kind are harder: that was to be expected of them without their labels"
-        return replace(finding, cause="population shift", explanation=finding.explanation + text)
-    share = "none" if foreseen <= _UNEXPLAINED else f"only {foreseen:.0%}"
-    text = f"; {share} of it was to be expected of these rows: the same inputs now have other outcomes (concept drift)"
-    return replace(finding, cause="concept drift", explanation=finding.explanation + text)
+        text += "; rows of this kind are harder: that was to be expected of them without their labels"
+        return replace(finding, cause="population shift", explanation=text)
+    share, rest = ("none" if foreseen <= _UNEXPLAINED else f"only {foreseen:.0%}"), max(foreseen, 0.0) + faults
+    if faults > _UNEXPLAINED and rest >= _EXPLAINED:
+        text += f"; {share} of it was to be expected of these rows: too little is left to tell of concept drift"
+        return replace(finding, cause="data faults", explanation=text, origin="unknown")
+    text += f"; {share} of it was to be expected of these rows: the same inputs now have other outcomes (concept drift)"
+    return replace(finding, cause="concept drift", explanation=text)
 
 
 def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:

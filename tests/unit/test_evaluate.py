@@ -433,6 +433,25 @@ def test_what_a_loss_comes_from_is_told(reference: Reference) -> None:
     assert "to be expected" in found.explanation
 
 
+def test_what_faults_explain_is_no_concept_drift(reference: Reference) -> None:
+    """The labels follow the rows as before; what the model answers does not, since a column that it leans on is broken."""
+    frame = logged(4000, seed=21).head(1500)
+    random = np.random.default_rng(3)
+    for rows in (1.0, 0.5):
+        broken = random.random(1500) < rows
+        guessed = np.where(broken, 0.5 + random.normal(0, 0.01, 1500), frame["probability"])
+        for value in (None, -999.0):
+            faulty = frame.assign(income=frame["income"].where(~broken, value), probability=guessed)
+            found = evaluate(reference, faulty)["roc_auc"]
+            assert found.cause == "data faults", found.explanation
+            assert "faults in the data are likely to have cost" in found.explanation
+    shuffled = frame.assign(
+        label=random.permutation(frame["label"]), income=frame["income"].where(random.random(1500) > 0.05)
+    )
+    found = evaluate(reference, shuffled)["roc_auc"]
+    assert found.cause == "concept drift", found.explanation
+
+
 def test_labels_that_are_distributed_otherwise_are_a_label_shift_once_nearly_all_are_there(
     reference: Reference,
 ) -> None:
