@@ -33,7 +33,8 @@ from monitor.storage.tables import (
 # The metric that stands for a model's performance: the first of these that has values.
 PERFORMANCE = ("roc_auc", "mae", "accuracy", "f1", "rmse", "average_precision")
 SPARK_WINDOWS = 30
-# How many ids one query names.
+# Verdicts of checks whose values tell nothing.
+_UNDECIDED = (Verdict.TOO_LITTLE_DATA.value, Verdict.COULD_NOT_CHECK.value)
 Point = tuple[datetime, float]
 
 
@@ -167,13 +168,19 @@ def spark(session: Session, monitor_id: int) -> Spark:
 
 
 def _newest(session: Session, series: Sequence[int], kind: str) -> list[Point]:
-    """The newest values of some series that a kind of runs has found, one a window."""
+    """The newest values of some series that a kind of runs has found, one a window; without those that stand on too little to tell."""
     found: dict[datetime, tuple[int, float]] = {}
     for number in series:
         query = (
             select(MetricValueRow.window_start, MetricValueRow.run_id, MetricValueRow.value)
             .join(Run, Run.id == MetricValueRow.run_id)
-            .where(MetricValueRow.series_id == number, MetricValueRow.value.is_not(None), Run.kind == kind)
+            .outerjoin(CheckRow, and_(CheckRow.run_id == Run.id, CheckRow.series_id == number))
+            .where(
+                MetricValueRow.series_id == number,
+                MetricValueRow.value.is_not(None),
+                Run.kind == kind,
+                or_(CheckRow.verdict.is_(None), CheckRow.verdict.not_in(_UNDECIDED)),
+            )
             .order_by(MetricValueRow.window_start.desc(), MetricValueRow.run_id.desc())
             .limit(2 * SPARK_WINDOWS)
         )
@@ -248,7 +255,7 @@ def _state(start: datetime, end: datetime, runs: dict[str, Run], checked: set[in
 
 @dataclass(frozen=True)
 class Value:
-    """A metric of a window, with its interval and the limits that it was held against."""
+    """A metric of a window, with its interval and the limits that it was held against. verdict: of its check, None where it has none."""
 
     start: datetime
     value: float | None
@@ -258,6 +265,12 @@ class Value:
     threshold_upper: float | None
     model_version: str
     run: str
+    verdict: str | None = None
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether it stands on enough to tell anything."""
+        return self.verdict not in _UNDECIDED
 
 
 def history(
@@ -268,7 +281,7 @@ def history(
     query: Any = (
         select(
             MetricValueRow.window_start, MetricValueRow.value, MetricValueRow.lower, MetricValueRow.upper, CheckRow.threshold_lower, CheckRow.threshold_upper,
-            MetricSeries.model_version, Run.uuid,
+            MetricSeries.model_version, Run.uuid, CheckRow.verdict,
         )
         .join(MetricSeries, MetricSeries.id == MetricValueRow.series_id)
         .join(Run, Run.id == MetricValueRow.run_id)

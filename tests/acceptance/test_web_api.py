@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import random
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -401,3 +402,18 @@ def test_the_api_answers_nothing_that_is_not_documented(own_history: Project, ex
             ask()
     print(f"answers by status: {answers}")
     assert {200, 400, 404} <= set(answers)
+
+
+def test_values_on_too_few_rows_are_not_drawn_and_the_page_says_so(project: Project) -> None:
+    frame = logged()
+    sparse = frame["event_time"] >= "2025-01-16"
+    project.log(frame[~sparse | (frame.index % 25 == 0)])
+    project.labels(frame)
+    project.run()
+    with served(project) as site:
+        page = site.get("/monitors/churn").text
+        drawn = json.loads(re.search(r'id="drawn">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+        stored = site.get("/api/v1/monitors/churn/metrics/roc_auc").json()["points"]
+    assert "2 values are not drawn: too few rows to tell" in page  # realised and estimated, of 12 rows
+    starts = {point["window_start"][:10] for point in stored} - {start[:10] for start in drawn["performance"]["realised"]["x"]}
+    assert starts == {"2025-01-16"}

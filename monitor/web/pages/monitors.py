@@ -63,19 +63,24 @@ def _read(
     estimated = (
         overview.history(session, row.id, f"estimated_{chosen}", begins, ends, segment=segment) if chosen else []
     )
+    lines = {"realised": realised, "estimated": estimated}
+    not_drawn = sum(each.value is not None and not each.can_tell for line in lines.values() for each in line)
     windows = overview.windows(session, row.id, begins, ends)
     impact = overview.impacts(session, row.id, begins, ends, segment)
     happened = overview.marks(session, row, begins, ends)
     state = monitors.source_state(session, row.id)
     standing = next(iter(overview.fleet(session, row.id)), None)
     drawn = {
-        "performance": {"metric": chosen, "realised": _lines(realised), "estimated": _lines(estimated)},
+        "performance": {
+            "metric": chosen,
+            **{name: _lines([each for each in line if each.can_tell]) for name, line in lines.items()},
+        },
         "volume": {"x": [each.start.isoformat() for each in windows], "y": [each.rows for each in windows]},
         "drift": _heat(impact),
         "marks": [{"at": each.at.isoformat(), "kind": each.kind, "text": each.text, "link": each.link} for each in happened],
     }  # fmt: skip
     return {
-        "row": row, "entry": entry, "standing": standing, "windows": windows, "impact": impact, "marks": happened, "drawn": drawn, "metrics": names, "metric": chosen,
+        "row": row, "entry": entry, "standing": standing, "windows": windows, "impact": impact, "marks": happened, "drawn": drawn, "metrics": names, "metric": chosen, "not_drawn": not_drawn,
         "segments": overview.segments(session, row.id), "segment": segment, "start": f"{begins:%Y-%m-%d}", "end": f"{ends:%Y-%m-%d}", "source": state,
         "alerts": alerts.by_severity(session, row.id), "request": retraining.not_ended(session, row.model_name),
     }  # fmt: skip
