@@ -29,7 +29,7 @@ test: lint
 test-fast: lint
 	$(BIN)/pytest -n 2 --dist worksteal -m "not long" tests/unit
 
-# What `make test` leaves out: random kills, whole data sets, every size of a page, many examples.
+# What `make test` leaves out: random kills, whole data sets, every size of a page, many examples, and whatever takes seven seconds or more.
 test-long: .venv/.installed
 	$(BIN)/pytest -n 2 --dist worksteal -m long --timeout 1200
 

@@ -16,6 +16,7 @@ from tests.history import history
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 
 
+@pytest.mark.long
 def test_healthy_windows_are_evaluated_and_raise_nothing(project: Project) -> None:
     outcome = project.run()
     assert (outcome.finished, outcome.failed, outcome.unreachable) == (8, 0, [])

@@ -352,6 +352,7 @@ def test_mail_arrives_at_a_real_smtp_server(project: Project) -> None:
     assert "oncall@example.org" in mail
 
 
+@pytest.mark.long
 def test_a_mail_carries_a_picture_of_what_changed_most(project: Project) -> None:
     frame = logged(1200, days=20)
     frame.loc[frame["event_time"] >= "2025-01-11", "income"] *= 100

@@ -49,6 +49,7 @@ def test_history_is_told_and_nothing_is_stored_or_sent(
     assert receiver.received == []
 
 
+@pytest.mark.long
 def test_a_change_is_tried(project: Project, monitor_command: Command) -> None:
     project.write()
     done = monitor_command("backtest", "--set", "checks.thresholds={roc_auc: {lower: 0.99}}", cwd=project.folder)

@@ -24,6 +24,7 @@ def findings(project: Project, column: str | None = None) -> set[str]:
     return {metric for metric, name in rows if column is None or name == column}
 
 
+@pytest.mark.long
 def test_a_missing_file_fails_no_run_and_the_next_round_goes_on(project: Project, monitor_command: Command) -> None:
     project.write()
     (project.folder / "log.parquet").rename(project.folder / "away.parquet")
@@ -37,6 +38,7 @@ def test_a_missing_file_fails_no_run_and_the_next_round_goes_on(project: Project
     assert project.query("SELECT kind, subject, state FROM alerts") == [("self", "source:churn", "resolved")]
 
 
+@pytest.mark.long
 def test_a_source_that_goes_away_while_runs_wait_charges_none(project: Project) -> None:
     from monitor.daemon import Daemon
 
@@ -101,6 +103,7 @@ def test_ids_that_are_missing_or_repeated_are_findings(project: Project) -> None
     assert all(known >= 295 for _, known in labelled)
 
 
+@pytest.mark.long
 def test_a_prediction_column_that_is_absent_fails_the_runs_with_the_reason(
     project: Project, monitor_command: Command
 ) -> None:
@@ -163,6 +166,7 @@ def test_infinite_values_are_counted_and_nothing_infinite_is_stored(project: Pro
     assert project.query("SELECT count(*) FROM metric_values WHERE value > 1e300 OR value < -1e300") == [(0,)]
 
 
+@pytest.mark.long
 def test_labels_of_unknown_ids_and_labels_before_their_prediction_are_findings(project: Project) -> None:
     frame = logged()
     labels = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
@@ -198,6 +202,7 @@ def test_a_database_file_that_cannot_be_written_is_named(project: Project, monit
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.long
 def test_a_full_disk_loses_nothing_and_the_run_is_stored_when_there_is_room(project: Project) -> None:
     """SQLite says 'database or disk is full' when its page limit is reached: the same error as a full disk gives."""
     from sqlalchemy import event
@@ -246,6 +251,7 @@ def test_a_receiver_that_is_down_is_seen_at_once_and_hears_of_it_later(
     assert project.query("SELECT status, attempts FROM notifications") == [("delivered", 1)]
 
 
+@pytest.mark.long
 def test_a_damaged_file_is_named_and_the_monitor_goes_on_without_it(project: Project, monitor_command: Command) -> None:
     shutil.copy(project.folder / "log.parquet", project.folder / "whole.parquet")
     (project.folder / "log.parquet").write_bytes(b"PAR1 this is no parquet file PAR1")

@@ -83,6 +83,7 @@ def test_one_window_ad_hoc_is_never_judged_and_another_look_is(project: Project,
     assert [row[0] for row in project.query("SELECT state FROM alerts")] != ["firing"]
 
 
+@pytest.mark.long
 def test_fail_on_tells_by_the_exit_code(project: Project, monitor_command: Command) -> None:
     project.write()
     assert monitor_command("run", "--fail-on", "warning", cwd=project.folder).returncode == 0
@@ -187,6 +188,7 @@ def test_doctor_names_what_is_wrong_and_a_stray_monitor_py(
     assert receiver.received == []
 
 
+@pytest.mark.long
 def test_logs_are_json_without_secrets_or_rows(project: Project, receiver: Receiver, monitor_command: Command) -> None:
     frame = logged()
     frame["label"] = np.random.default_rng(0).integers(0, 2, len(frame))
@@ -216,6 +218,7 @@ def test_logs_are_json_without_secrets_or_rows(project: Project, receiver: Recei
     assert "c2VjcmV0" not in done.stderr
 
 
+@pytest.mark.long
 def test_init_is_told_what_names_do_not_say(tmp_path: Path, monitor_command: Command) -> None:
     odd = {"id": "ref", "event_time": "when", "probability": "p1", "prediction": "said", "label": "bad"}
     frame = logged().rename(columns=odd)
@@ -244,6 +247,7 @@ def test_init_is_told_what_names_do_not_say(tmp_path: Path, monitor_command: Com
     assert monitor_command("validate", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", "parquet", "hive"])
 def test_columns_that_are_no_inputs_are_left_out_and_told(tmp_path: Path, monitor_command: Command, form: str) -> None:
     frame = logged().assign(trace_id="abc", position=range(7, 7 + 1200))
@@ -267,6 +271,7 @@ def test_columns_that_are_no_inputs_are_left_out_and_told(tmp_path: Path, monito
     assert monitor_command("validate", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [3, pytest.param(120, marks=pytest.mark.long)])
 def test_a_young_log_is_the_reference_so_far_and_everybody_says_what_is_waited_for(
     tmp_path: Path, monitor_command: Command, rows: int
@@ -302,6 +307,7 @@ def test_names_that_say_it_are_recognised() -> None:
     assert guess_columns({"credit_score": "int64"}).probability is None
 
 
+@pytest.mark.long
 def test_init_finds_out_how_times_are_written_or_asks_for_it(tmp_path: Path, monitor_command: Command) -> None:
     frame = logged(start="2026-01-02")
     milliseconds = frame["event_time"].astype("datetime64[ms]").astype("int64")
@@ -323,6 +329,7 @@ def test_init_finds_out_how_times_are_written_or_asks_for_it(tmp_path: Path, mon
     assert 'read: {date_format: "%d/%m/%Y"}' in (tmp_path / "days.yaml").read_text()
 
 
+@pytest.mark.long
 def test_a_model_whose_log_is_in_mysql_is_watched_from_init_to_status(
     project: Project, empty_mariadb: str, monitor_command: Command
 ) -> None:
@@ -345,6 +352,7 @@ def test_a_model_whose_log_is_in_mysql_is_watched_from_init_to_status(
     ]
 
 
+@pytest.mark.long
 def test_init_reads_a_table_and_keeps_the_password_out_of_the_file(
     tmp_path: Path, empty_postgresql: str, monitor_command: Command
 ) -> None:
@@ -382,6 +390,7 @@ def test_init_reads_a_table_and_keeps_the_password_out_of_the_file(
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_init_adds_an_entry_and_touches_no_other(project: Project, monitor_command: Command) -> None:
     project.write()
     before = "# a comment of mine\n" + project.path.read_text() + "\nchannels: {}  # none yet\n"
@@ -400,6 +409,7 @@ def test_init_adds_an_entry_and_touches_no_other(project: Project, monitor_comma
     assert monitor_command("init", "second", "--predictions", "log.parquet", cwd=project.folder).returncode == 2
 
 
+@pytest.mark.long
 def test_init_without_a_reference_proposes_the_oldest_labelled_stretch(
     project: Project, monitor_command: Command
 ) -> None:
@@ -420,6 +430,7 @@ def test_init_without_a_reference_proposes_the_oldest_labelled_stretch(
     assert monitor_command("run", "-c", "new.yaml", cwd=project.folder).returncode == 0
 
 
+@pytest.mark.long
 def test_init_and_validate_ask_for_the_positive_class_where_it_is_not_certain(
     project: Project, monitor_command: Command
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
 from monitor.daemon import Daemon
 from monitor.domain.clock import ReplayClock
@@ -42,6 +43,7 @@ def test_a_changed_grid_begins_an_epoch_and_windows_tile(project: Project, monit
     assert "no difference" in monitor_command("config", "diff", cwd=project.folder).stdout
 
 
+@pytest.mark.long
 def test_a_renamed_monitor_keeps_its_history_and_a_removed_one_is_retired(project: Project) -> None:
     frame = logged()
     bad = frame["event_time"] > "2025-01-11"

@@ -65,6 +65,7 @@ def known_until(project: Project, predictions: pd.DataFrame, labels: pd.DataFram
     labels[labels["label_time"] < moment].to_parquet(project.folder / "labels.parquet", index=False)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(7200 if LONG else 300)
 def test_working_day_by_day_replaying_and_catching_up_leave_the_same_history(tmp_path: Path, shared_data: Path) -> None:
     daily, predictions, labels = hotel(tmp_path / "daily", shared_data)

@@ -307,6 +307,7 @@ def test_the_service_lives_on_after_a_bomb(sending: Project) -> None:
         assert site.post(PATH, json=[row(1)]).status_code == 202
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", TIMES)
 def test_times_of_every_kind_are_taken_or_refused_in_words(either: Project, when: str) -> None:
     with served(either) as site:

@@ -257,6 +257,7 @@ LAUNCHERS = {
 ADDRESS = {"airflow": "url", "databricks": "host", "github": "api", "webhook": "url"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_daemon_that_is_killed_between_any_two_steps_of_a_launch_starts_nothing_twice(
     project: Project, serve: Callable[[Any], Api], monkeypatch: pytest.MonkeyPatch, name: str

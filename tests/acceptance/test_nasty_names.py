@@ -150,6 +150,7 @@ def test_in_prometheus_labels(project: Project) -> None:
         assert done.returncode in (0, 3), done.stderr  # 3: it would name a metric otherwise
 
 
+@pytest.mark.long
 def test_in_terminals(project: Project) -> None:
     service = told_of(project, {"type": "file", "path": "told.jsonl"})
     alert = service.event("m0", "performance")
@@ -219,6 +220,7 @@ def test_in_pages(project: Project) -> None:
         assert link is not None
 
 
+@pytest.mark.long
 def test_in_saved_reports(tmp_path: Path) -> None:
     if chromium() is None:
         pytest.skip("needs Chromium (Debian: apt install chromium)")

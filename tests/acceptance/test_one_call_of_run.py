@@ -20,6 +20,7 @@ def with_another(project: Project, **entry: object) -> None:
     project.values["monitors"]["other"] = copy.deepcopy(project.monitor) | {"model": {"name": "other"}} | entry
 
 
+@pytest.mark.long
 def test_an_absent_source_stops_its_own_monitor_alone(project: Project, monitor_command: Command) -> None:
     with_another(project, source={"path": "nowhere/*.parquet"})
     project.write()
@@ -33,6 +34,7 @@ def test_an_absent_source_stops_its_own_monitor_alone(project: Project, monitor_
     assert "monitor: churn" not in done.stderr
 
 
+@pytest.mark.long
 def test_labels_that_are_away_keep_no_other_monitor_from_being_judged(
     project: Project, monitor_command: Command
 ) -> None:
@@ -45,6 +47,7 @@ def test_labels_that_are_away_keep_no_other_monitor_from_being_judged(
     assert project.query("SELECT count(*) FROM runs WHERE status = 'failed'") == [(0,)]
 
 
+@pytest.mark.long
 def test_the_exit_code_tells_of_this_call_and_no_failure_of_long_ago(
     project: Project, monitor_command: Command
 ) -> None:

@@ -56,6 +56,7 @@ def stored(folder: Path) -> pd.DataFrame:
         return pd.read_sql(VALUES, connection)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(DAYS))
 def test_init_writes_what_validate_accepts_unchanged(
     tmp_path: Path, shared_data: Path, monitor_command: Command, name: str
@@ -66,6 +67,7 @@ def test_init_writes_what_validate_accepts_unchanged(
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "metric"),
     [("california_housing", "roc_auc"), pytest.param("car_loan", "roc_auc", marks=pytest.mark.long)],

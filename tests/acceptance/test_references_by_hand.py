@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Callable
 
 import pandas as pd
+import pytest
 
 from tests.conftest import Project, logged
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.long
 def test_references_are_promoted_updated_rolled_back_and_compared(project: Project, monitor_command: Command) -> None:
     def monitor(*arguments: str, code: int = 0) -> str:
         done = monitor_command(*arguments, cwd=project.folder)

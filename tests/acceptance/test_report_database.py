@@ -64,6 +64,7 @@ def copied(source: Database, url: str) -> str:
     return url
 
 
+@pytest.mark.long
 def test_views_frames_and_the_ten_questions(story: Database, empty_postgresql: str, empty_mariadb: str) -> None:
     check(str(story.url))
     check(copied(story, empty_postgresql))

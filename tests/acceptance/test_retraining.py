@@ -46,6 +46,7 @@ def decayed(project: Project, launcher: dict[str, object], **policy: object) -> 
     project.values["launchers"] = {"train": launcher}
 
 
+@pytest.mark.long
 def test_a_command_retrains_once_and_its_reference_is_in_force_from_then_on(
     project: Project, monitor_command: Command
 ) -> None:
@@ -186,6 +187,7 @@ def states(project: Project) -> list[str]:
     return [state for (state,) in project.query(query)]
 
 
+@pytest.mark.long
 def test_a_candidate_that_is_better_on_the_same_rows_is_promoted(project: Project) -> None:
     turned(project, "1 - log['probability']")
     project.replay()
@@ -214,6 +216,7 @@ def test_a_candidate_of_which_too_few_rows_are_known_is_compared_until_its_time_
     assert states(project)[-2:] == ["verifying", "expired"]
 
 
+@pytest.mark.long
 def test_a_request_waits_for_approval_and_the_message_names_the_command(
     project: Project, monitor_command: Command
 ) -> None:

@@ -131,6 +131,7 @@ def _has_runs(project: Project) -> bool:
     return project.query("SELECT count(*) FROM sqlite_master WHERE name = 'runs'") == [(1,)]
 
 
+@pytest.mark.long
 def test_serve_works_delivers_and_stops_cleanly_on_sigterm(project: Project, receiver: Receiver) -> None:
     decayed(project)
     project.values["channels"] = {"ops": {"type": "webhook", "url": receiver.url, "allow_private": True}}

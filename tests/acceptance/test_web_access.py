@@ -310,6 +310,7 @@ def test_tricks_with_paths_find_nothing(own: Served) -> None:
         assert "monitors:" not in answer.text
 
 
+@pytest.mark.long
 def test_bodies_that_are_broken_too_large_or_bombs_are_refused_in_words(own: Served) -> None:
     silences = "/api/v1/silences"
     json_type = {"content-type": "application/json"}

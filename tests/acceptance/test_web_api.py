@@ -64,6 +64,7 @@ def test_a_cursor_that_is_none_of_ours_is_refused(site: Served, digits: str) -> 
             assert answer.status_code == 400, answer.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", TIMES)
 def test_a_time_that_no_calendar_has_is_refused_in_the_pages_and_the_api(site: Served, when: str) -> None:
     asked = {"params": {"start": when, "end": when}}
@@ -203,6 +204,7 @@ def test_a_model_without_a_log_sends_what_it_predicts_and_is_watched(empty: Proj
     assert empty.query("SELECT sum(r.rows) FROM runs r WHERE kind = 'data'") == [(1200,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_what_is_sent_may_be_kept_in_tables(project: Project, kind: str, request: pytest.FixtureRequest) -> None:
     url = f"sqlite:///{project.folder}/sent.db" if kind == "sqlite" else request.getfixturevalue("empty_postgresql")
@@ -368,6 +370,7 @@ def test_health_and_metrics(site: Served) -> None:
     assert 'monitor_alerts_firing{kind="performance",severity="critical"} 1.0' in answer.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("examples", [12, pytest.param(200, marks=pytest.mark.long)])
 def test_the_api_answers_nothing_that_is_not_documented(own_history: Project, examples: int) -> None:
     from hypothesis import HealthCheck, Phase, given, settings
@@ -415,5 +418,7 @@ def test_values_on_too_few_rows_are_not_drawn_and_the_page_says_so(project: Proj
         drawn = json.loads(re.search(r'id="drawn">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
         stored = site.get("/api/v1/monitors/churn/metrics/roc_auc").json()["points"]
     assert "2 values are not drawn: too few rows to tell" in page  # realised and estimated, of 12 rows
-    starts = {point["window_start"][:10] for point in stored} - {start[:10] for start in drawn["performance"]["realised"]["x"]}
+    starts = {point["window_start"][:10] for point in stored} - {
+        start[:10] for start in drawn["performance"]["realised"]["x"]
+    }
     assert starts == {"2025-01-16"}

@@ -60,6 +60,7 @@ def tab(browser: Any, site: Served) -> Iterator[Watched]:
     opened.context.close()
 
 
+@pytest.mark.long
 def test_from_an_alert_to_its_cause_and_back_to_taking_it_on(tab: Watched) -> None:
     page = tab.page
     page.goto("/")
@@ -138,6 +139,7 @@ def test_names_are_shown_as_text_and_sensitive_values_nowhere(tab: Watched) -> N
     assert "sandbox" in report.headers["content-security-policy"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [

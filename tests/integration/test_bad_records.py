@@ -81,6 +81,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("form", ["csv", "json"])
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))])
@@ -120,6 +121,7 @@ def written_lines(form: str, rows: int = ROWS) -> list[bytes]:
     return [b"id,timestamp,amount,city,flag", *(csv_line(each).encode() for each in plain)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_file_that_is_being_written_is_read_up_to_its_last_whole_record(tmp_path: Path, form: str) -> None:
     data, path = b"\n".join(written_lines(form)) + b"\n", tmp_path / "log.txt"

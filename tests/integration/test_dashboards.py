@@ -94,6 +94,7 @@ def composed() -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.long
 def test_grafana_reads_the_views_and_nothing_beneath_them(composed: str, project: Project) -> None:
     url = composed
     project.values["database"] = url

@@ -66,6 +66,7 @@ def answers(log: Log) -> list[Any]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("manner", MANNERS)
 def test_what_is_read_is_the_same_as_of_all_files(manner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "log", manner)

@@ -110,6 +110,7 @@ def test_offsets_are_committed_only_after_rows_are_stored(
     assert all(row["at"] is not None for row in rows_in(tmp_path / "log"))  # that of the message
 
 
+@pytest.mark.long
 def test_the_command_takes_labels_and_says_what_is_wrong(tmp_path: Path, brokers: tuple[str, Any]) -> None:
     servers, producer = brokers
     project(tmp_path)

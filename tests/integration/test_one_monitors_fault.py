@@ -68,6 +68,7 @@ STEPS = {
 FAULTS = "SELECT subject, state FROM alerts WHERE kind = 'self' AND subject LIKE 'fault:%'"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", STEPS)
 def test_the_monitors_behind_one_that_fails_have_their_turn_and_an_alert_names_it_until_it_goes_well(
     project: Project, service: Service, step: str, monkeypatch: pytest.MonkeyPatch

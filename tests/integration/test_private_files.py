@@ -17,6 +17,7 @@ from tests.conftest import Project
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.long
 def test_database_cache_and_samples_are_private_and_a_channels_file_is_not(
     project: Project, monitor_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -310,6 +310,7 @@ def test_the_registry_and_the_configuration_name_the_same_and_each_is_tried() ->
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_format_gives_the_rows_and_the_evaluation_of_the_plain_table(tmp_path: Path, writer: str) -> None:
     name, write = WRITERS[writer]
@@ -372,6 +373,7 @@ ODD: dict[str, tuple[str, list[Row], int, int]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ODD)
 def test_what_is_no_prediction_is_counted_and_stops_nothing(tmp_path: Path, case: str) -> None:
     name, records, rows, bad = ODD[case]
@@ -440,6 +442,7 @@ def broken(record: Row, chance: random.Random) -> bytes:
     return json.dumps(found).encode()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))])
 @pytest.mark.parametrize("name", ["sagemaker", "databricks", "azureml", "kserve", "seldon", "vertex", "bentoml"])
 def test_malformed_records_of_each_format_stop_nothing(tmp_path: Path, name: str, seed: int) -> None:

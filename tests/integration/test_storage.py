@@ -97,6 +97,7 @@ def test_a_schema_that_was_left_half_made_is_made_anew_and_one_with_data_is_not(
     assert half.read(lambda session: session.execute(text("SELECT count(*) FROM monitors")).scalar()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [3, pytest.param(10, marks=pytest.mark.long)])
 def test_many_at_once_migrate_an_empty_database_once(tmp_path: Path, database_url: str, number: int) -> None:
     (tmp_path / "monitor.yaml").write_text(f"database: {database_url}\n")
@@ -404,6 +405,7 @@ STATES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STATES, min_size=8, max_size=8))
 def test_the_view_and_the_pages_tell_the_same_states(database: Database, fleet: list[dict[str, Any]]) -> None:

@@ -46,6 +46,7 @@ WRITTEN: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", pytest.param("parquet", marks=pytest.mark.long)])
 @pytest.mark.parametrize("how", WRITTEN)
 def test_times_are_read_as_they_were_meant(tmp_path: Path, how: str, form: str) -> None:

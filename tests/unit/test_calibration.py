@@ -50,6 +50,7 @@ def test_another_rate_is_a_look_up_and_sizes_between_are_interpolated() -> None:
     assert found[10] == found[100] < found[300] < found[1000]
 
 
+@pytest.mark.long
 def test_healthy_windows_alarm_no_oftener_than_asked_for() -> None:
     """Ties, a rare flag, skewed amounts, a text column of hundreds of values, columns that go together, a small reference."""
     random = np.random.default_rng(5)

@@ -274,6 +274,7 @@ def test_a_class_that_the_model_does_not_know_pages(of_classes: Reference, share
     assert evaluate(of_classes, multiclass(1000, 8))["new_category_share", "label"].verdict == "fine"  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", [0.25, 0.1, 0.05])
 def test_few_rows_and_equal_scores_page_nobody(step: float) -> None:
     def log(rows: int, seed: int) -> pd.DataFrame:
@@ -317,6 +318,7 @@ def test_intervals_stay_within_what_the_metric_can_be(of_numbers: Reference) -> 
             assert each.lower >= 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", ["{", '{"a": 1}', "{share:>300000}", "%s", "a|b", "\x00", "\ud800", "x" * 100_000])
 def test_values_and_names_of_the_log_are_data(value: str) -> None:
     columns = Columns(prediction="prediction", label="label")

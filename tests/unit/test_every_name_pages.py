@@ -55,6 +55,7 @@ def window(task: str, rows: int = 600) -> pd.DataFrame:
 LIMITS = [(task, metric) for task in TASKS for metric in thresholds_for(task) if metric not in OF_RUNS]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("task", "metric"), LIMITS)
 def test_a_limit_on_each_metric_pages(references: dict[str, Reference], task: str, metric: str) -> None:
     checks = Checks(thresholds={metric: {"upper": -1e9, "severity": "critical"}})

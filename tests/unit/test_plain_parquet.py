@@ -57,6 +57,7 @@ def both(log: Log, window: Window = WINDOW, as_of: datetime | None = None) -> tu
     return sample, log._sample(window, as_of, counts.rows, log.spec.sample_rows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("unit", "zone"), [("us", None), ("ns", None), ("us", "Europe/Berlin")])
 @pytest.mark.parametrize("groups", [None, 400])
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -64,6 +64,7 @@ def evidently(method: str, before: pd.Series, after: pd.Series, sort: Sort) -> f
     return float(next(iter(snapshot.metric_results.values())).value)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     # Evidently's own takes half a minute.
