@@ -229,7 +229,7 @@ def _good(state: State, result: Result) -> Step:
     rule = result.rule
     state = replace(state, retrain=0, retrain_until=None)
     counts = (state.phase == "firing" and state.good == 0) or _new_window(state.counted_until, result)
-    if counts and state.spell_bad:
+    if counts and (state.spell_bad or state.phase != "idle"):
         state = replace(state, counted_until=result.window.end, quiet=state.quiet + 1)
     if state.phase == "idle":
         return Step(State(epoch=state.epoch) if state.quiet > _FORGOTTEN * _good_ones_needed(state) else state)

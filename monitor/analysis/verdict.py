@@ -14,7 +14,7 @@ from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import p_values
-from monitor.domain.checks import Check, Checks, Finding, Kind, Severity, Threshold, Verdict
+from monitor.domain.checks import UNDECIDED, Check, Checks, Finding, Kind, Severity, Threshold, Verdict
 from monitor.domain.text import listed
 
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
@@ -148,7 +148,7 @@ def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
 def limited(finding: Finding, checks: Checks) -> Finding:
     """The finding held against the user's own limit on its metric."""
     threshold = None if finding.kind is Kind.NO_DATA else checks.threshold(finding.metric, finding.column)
-    undecided = finding.verdict in (Verdict.TOO_LITTLE_DATA, Verdict.COULD_NOT_CHECK)
+    undecided = finding.verdict in UNDECIDED
     if threshold is None or finding.value is None or undecided:
         return finding
     held = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)

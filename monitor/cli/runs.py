@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.cli import shared
+from monitor.domain.checks import UNDECIDED
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def describe_run(session: Session, run: Run, everything: bool = False) -> str:
         lines.append(f"  {len(found) - len(shown)} more findings, which matter less: --all lists them")
     unclear: dict[str, list[str]] = {}
     for stored in results.checks(session, [run.id])[run.id]:
-        if stored.check.verdict in ("too_little_data", "could_not_check"):
+        if stored.check.verdict in UNDECIDED:
             name = stored.series.metric + (f" of {stored.series.column}" if stored.series.column else "")
             unclear.setdefault(f"{stored.check.verdict.replace('_', ' ')} ({stored.check.reason})", []).append(name)
     lines += [f"  {why}: {', '.join(names)}" for why, names in unclear.items()]

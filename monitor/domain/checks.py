@@ -25,6 +25,10 @@ class Verdict(StrEnum):
     COULD_NOT_CHECK = "could_not_check"
 
 
+# Verdicts of checks whose values tell nothing.
+UNDECIDED = (Verdict.TOO_LITTLE_DATA.value, Verdict.COULD_NOT_CHECK.value)
+
+
 @total_ordering
 class Severity(Enum):
     """How bad a finding is; ordered, and comparable with its names: `severity >= "warning"`."""

@@ -68,10 +68,12 @@ class TableStore:
             return Taken(len(fresh), len(ids) - len(fresh), new)
         except OperationalError as error:
             if _is_of_rows(error):
-                raise DataError(f"the rows do not fit {self._place.shown}: {_said(error)}") from None
-            raise SourceUnreachableError(f"{self._place.shown} cannot be written: {_said(error)}") from None
+                raise DataError(f"the rows do not fit {self._place.shown}: {first_line(error.orig or error)}") from None
+            raise SourceUnreachableError(
+                f"{self._place.shown} cannot be written: {first_line(error.orig or error)}"
+            ) from None
         except DBAPIError as error:
-            raise DataError(f"the rows do not fit {self._place.shown}: {_said(error)}") from None
+            raise DataError(f"the rows do not fit {self._place.shown}: {first_line(error.orig or error)}") from None
         except (SQLAlchemyError, ValueError) as error:  # the drivers' own: a NUL in a name or a text
             raise DataError(f"the rows do not fit {self._place.shown}: {first_line(error)}") from None
 
@@ -148,11 +150,6 @@ def _is_of_rows(error: OperationalError) -> bool:
     if isinstance(error.orig, sqlite3.OperationalError):
         return error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR
     return str(getattr(error.orig, "sqlstate", "") or "").startswith(_PROGRAM_LIMIT)
-
-
-def _said(error: DBAPIError) -> str:
-    text = str(error.orig).strip()
-    return text.splitlines()[0] if text else type(error.orig).__name__
 
 
 @lru_cache(maxsize=32)

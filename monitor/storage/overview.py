@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from monitor.domain.checks import Kind, Severity, Verdict
+from monitor.domain.checks import UNDECIDED, Kind, Severity, Verdict
 from monitor.domain.monitor_state import PAGING, Latest, MonitorState, OpenAlert, state_of
 from monitor.storage.listing import in_parts
 from monitor.storage.report import is_current
@@ -33,8 +33,6 @@ from monitor.storage.tables import (
 # The metric that stands for a model's performance: the first of these that has values.
 PERFORMANCE = ("roc_auc", "mae", "accuracy", "f1", "rmse", "average_precision")
 SPARK_WINDOWS = 30
-# Verdicts of checks whose values tell nothing.
-_UNDECIDED = (Verdict.TOO_LITTLE_DATA.value, Verdict.COULD_NOT_CHECK.value)
 Point = tuple[datetime, float]
 
 
@@ -179,7 +177,7 @@ def _newest(session: Session, series: Sequence[int], kind: str) -> list[Point]:
                 MetricValueRow.series_id == number,
                 MetricValueRow.value.is_not(None),
                 Run.kind == kind,
-                or_(CheckRow.verdict.is_(None), CheckRow.verdict.not_in(_UNDECIDED)),
+                or_(CheckRow.verdict.is_(None), CheckRow.verdict.not_in(UNDECIDED)),
             )
             .order_by(MetricValueRow.window_start.desc(), MetricValueRow.run_id.desc())
             .limit(2 * SPARK_WINDOWS)
@@ -270,7 +268,7 @@ class Value:
     @property
     def can_tell(self) -> bool:
         """Whether it stands on enough to tell anything."""
-        return self.verdict not in _UNDECIDED
+        return self.verdict not in UNDECIDED
 
 
 def history(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -88,6 +89,16 @@ def test_a_spell_with_healthy_windows_in_it_is_held_together_once_it_has_shown_t
     assert events("bgbgbggbgggggg", LEARNT) == [(0, "firing"), (12, "resolved")]
     # It was resolved too early once, and not again.
     assert events("bggbggbggbggbggggggg", LEARNT) == [(0, "firing"), (2, "resolved"), (3, "firing"), (19, "resolved")]
+
+
+def test_windows_that_overlap_count_once_also_after_the_grid_has_changed_under_an_alert() -> None:
+    rule = Rule(keep_firing_for=2)
+    state, found = step(State(), result(0, "bad", rule=rule)).state, []
+    for day in range(1, 12):
+        taken = step(state, replace(result(day, "good", length=7, rule=rule), epoch="weeks"))
+        state = taken.state
+        found += [(day, event.kind) for event in taken.events]
+    assert found == [(8, "resolved")]
 
 
 def test_a_spell_is_forgotten_after_a_long_time_of_healthy_windows() -> None:

@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery
 from sqlalchemy.orm import Session
 
 from monitor.analysis.plots import plots_of, quantiles, shares
+from monitor.domain.checks import UNDECIDED
 from monitor.domain.ids import one
 from monitor.errors import NotFoundError
 from monitor.storage import monitors, results, runs
@@ -77,7 +78,7 @@ def _read(session: Session, run: str) -> dict[str, Any]:
     ]  # fmt: skip
     first = {finding.rank for finding, _ in results.that_matter(findings)}
     others = [column for column in plots if column not in {series.column for _, series in findings}]
-    unclear = [each for each in checks if each.check.verdict in ("too_little_data", "could_not_check")]
+    unclear = [each for each in checks if each.check.verdict in UNDECIDED]
     looks, values = runs.of_window(session, found), results.values(session, found.id)
     return {
         "run": found, "row": row, "told": [each for each in told if each["finding"].rank in first], "rest": [each for each in told if each["finding"].rank not in first], "others": others, "metrics": [each for each in values if not each[1].column],
