@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -34,7 +35,7 @@ def fingerprint(path: str, shown: str, version: int | None = None) -> str:
     """What the files of a path look like: their names, sizes and times of writing, and whether they may be being written, as one hash."""
     digest = hashlib.sha256()
     if "://" in path:
-        for each in Remote(path, shown).listed():
+        for each in Remote(path, shown, version).listed():
             digest.update(f"{each.name}\0{each.mark}\n".encode())
         return digest.hexdigest()[:32]
     settled = time.time() - SETTLED_S
@@ -75,7 +76,7 @@ def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
     Raises DataError for the folder of a table whose files are not all valid.
     """
     if "://" in path:
-        remote = Remote(path, shown)
+        remote = Remote(path, shown, version)
         files = [Path(each) for each in remote.copies(remote.listed())]
         missing = f"no file is at {shown}"
     elif any(character in path for character in "*?["):
@@ -96,6 +97,13 @@ def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
     if not filled:
         raise DataError(f"{shown}: {'the file is' if len(present) == 1 else 'all files are'} empty")
     return filled
+
+
+def version_at(path: str, shown: str, moment: datetime) -> lakes.Version | None:
+    """As `lakes.version_at`, of a path on this machine or elsewhere."""
+    if "://" in path:
+        return Remote(path, shown).version_at(moment)
+    return lakes.version_at(Path(path), shown, moment)
 
 
 def _in_folder(folder: Path, shown: str) -> list[Path]:

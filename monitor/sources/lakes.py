@@ -40,8 +40,13 @@ class Version:
     written: datetime
 
 
-def version_at(folder: Path, shown: str, moment: datetime) -> Version | None:
-    """The version of a table that was the newest at a moment, or the oldest that there is where its history does not reach that far; None for no table, and for one that has not changed since."""
+def version_at(
+    folder: Path, shown: str, moment: datetime, is_there: Callable[[int], bool] | None = None
+) -> Version | None:
+    """The version of a table that was the newest at a moment, or the oldest that there is where its history does not reach that far; None for no table, and for one that has not changed since.
+
+    is_there: whether all files of a version are; None: as this machine's disk says.
+    """
     kind = kind_of(folder)
     if kind is None:
         return None
@@ -52,7 +57,11 @@ def version_at(folder: Path, shown: str, moment: datetime) -> Version | None:
         return None
     before = [each for each in versions if each.written <= moment]
     for each in [*before[-1:], *versions[len(before) :]]:
-        if all(file.is_file() for file in files_of(folder, shown, each.number)):  # else they were vacuumed
+        if is_there is None:
+            all_there = all(file.is_file() for file in files_of(folder, shown, each.number))
+        else:
+            all_there = is_there(each.number)
+        if all_there:  # else they were vacuumed
             return each
     return None
 

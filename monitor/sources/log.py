@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +18,7 @@ from monitor.domain.clock import CLOCK_TOLERANCE, PLAUSIBLE_FROM
 from monitor.domain.grid import Window
 from monitor.domain.hidden import hide
 from monitor.errors import DataError
-from monitor.sources import lakes
+from monitor.sources import files
 from monitor.sources.engines import engine_of
 from monitor.sources.engines.base import Engine, Within, whole
 from monitor.sources.footers import Rows
@@ -454,9 +453,9 @@ class Log:
 def log_at(spec: LogSpec, window: Window, as_of: datetime) -> tuple[Log, str]:
     """A log to read a window of as it was at `as_of`, as far as the history of its table tells that; and what is to be said of it, '' where there is nothing."""
     path = spec.place.own_path
-    if spec.logged_at is not None or path is None or "://" in path:
+    if spec.logged_at is not None or path is None:
         return Log(spec), ""
-    version = lakes.version_at(Path(path), spec.place.shown, as_of)
+    version = files.version_at(path, spec.place.shown, as_of)
     if version is None:
         return Log(spec), ""
     log = Log(replace(spec, place=replace(spec.place, version=version.number)))

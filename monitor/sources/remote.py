@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -48,14 +49,14 @@ class RemoteFile:
 
 
 class Remote:
-    """A path of object storage or the web, opened. Raises UsageError for a scheme that nothing reads."""
+    """A path of object storage or the web, opened. version: of a table of Delta Lake or Iceberg, None: its newest. Raises UsageError for a scheme that nothing reads."""
 
-    def __init__(self, address: str, shown: str) -> None:
+    def __init__(self, address: str, shown: str, version: int | None = None) -> None:
         scheme = address.partition("://")[0]
         if scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
             raise UsageError(f"{shown}: files are read from this machine and from {known}; not from {scheme}://")
-        self._shown, self._address = shown, address
+        self._shown, self._address, self._version = shown, address, version
         try:
             self._files: Any
             self._path: str
@@ -65,19 +66,36 @@ class Remote:
 
     def listed(self) -> list[RemoteFile]:
         """The files that there are, by name; without those whose names begin with `.` or `_`. Raises SourceUnreachableError if there is none."""
-        try:
-            found = [_on_web(self._address)] if self._files is None else self._in_store(self._files)
-        except FileNotFoundError:
-            found = []
-        except (OSError, ValueError) as error:
-            raise SourceUnreachableError(f"{self._shown} cannot be listed: {first_line(error)[:200]}") from None
-        root = self._root()
+        found, root = self._found(), self._root()
         visible = self._of_table(found, root.rstrip("/"))
         if visible is None:
             visible = [each for each in self._named(found) if not is_hidden(each.name.removeprefix(root))]
         if not visible:
             raise SourceUnreachableError(f"no file is at {self._shown}")
         return sorted(visible, key=lambda each: each.name)
+
+    def version_at(self, moment: datetime) -> lakes.Version | None:
+        """As `lakes.version_at`, of a table elsewhere."""
+        root = self._root().rstrip("/")
+        if root != self._path.rstrip("/") or not self._are_tables([root]):
+            return None
+        found = self._found()
+        folder, by_name = self._described(found), {each.name for each in found}
+        return lakes.version_at(
+            folder,
+            self._shown,
+            moment,
+            lambda number: all(each in by_name for each in self._listed(folder, root, number)),
+        )
+
+    def _found(self) -> list[RemoteFile]:
+        """All files at the root of the address; none where nothing is there."""
+        try:
+            return [_on_web(self._address)] if self._files is None else self._in_store(self._files)
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise SourceUnreachableError(f"{self._shown} cannot be listed: {first_line(error)[:200]}") from None
 
     def _root(self) -> str:
         stars = [place for place, character in enumerate(self._path) if character in "*?["]
@@ -98,22 +116,56 @@ class Remote:
 
     def _of_table(self, found: list[RemoteFile], root: str) -> list[RemoteFile] | None:
         """The files of a table's newest version; None where the address is no table of Delta Lake or Iceberg. Raises DataError where it is within one, or holds one."""
+        if self._kind_of_table(found, root) is None:
+            return None
+        by_name = {each.name: each for each in found}
+        return [by_name[name] for name in self._listed(self._described(found), root, self._version)]
+
+    def _kind_of_table(self, found: list[RemoteFile], root: str) -> str | None:
+        """What kind of table is at the root; None for none. Raises DataError where the address is within one, or holds one."""
         about = {kind: [each for each in found if lakes.describes(kind, each.name)] for kind in lakes.KINDS}
         kind = next((kind for kind, files in about.items() if files), None)
-        if kind is None:
-            return None
-        if root != self._path.rstrip("/") or not all(lakes.describes(kind, each.name, root) for each in about[kind]):
+        is_table = kind is not None and all(lakes.describes(kind, each.name, root) for each in about[kind])
+        if is_table and root == self._path.rstrip("/"):
+            return kind
+        if kind is not None or self._are_tables([str(each) for each in PurePosixPath(root).parents][:-1]):
             raise DataError(
                 f"{self._shown} holds, or lies in, a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table"
             )
-        self.copies(about[kind])
-        by_name = {each.name: each for each in found}
-        folder, scheme = self.copy_of(RemoteFile(root, 0, "", 0.0)), self._address.partition("://")[0]
-        names = (
-            each.removeprefix(str(folder)) if kind == "delta" else each.partition(f"{scheme}://{root}")[2]
-            for each in lakes.listed(folder, self._shown)
+        return None
+
+    def _are_tables(self, folders: list[str]) -> bool:
+        """Whether one of some folders is a table, as far as it may be looked at."""
+        if self._files is None:
+            return False
+        try:
+            logs = self._files.get_file_info([f"{each}/_delta_log" for each in folders])
+            metadata = self._files.get_file_info([f"{each}/metadata" for each in folders])
+            inside = [
+                file
+                for folder in metadata
+                if folder.type == arrow_fs.FileType.Directory
+                for file in self._files.get_file_info(arrow_fs.FileSelector(folder.path))
+            ]
+        except (OSError, ValueError):
+            return False
+        return any(each.type == arrow_fs.FileType.Directory for each in logs) or any(
+            lakes.describes("iceberg", file.path) for file in inside
         )
-        return [by_name[f"{root}{name}"] for name in names]
+
+    def _described(self, found: list[RemoteFile]) -> Path:
+        """The folder of a table's copies on this machine, with what describes the table in it."""
+        self.copies([each for each in found if any(lakes.describes(kind, each.name) for kind in lakes.KINDS)])
+        return self.copy_of(RemoteFile(self._root().rstrip("/"), 0, "", 0.0))
+
+    def _listed(self, folder: Path, root: str, version: int | None) -> list[str]:
+        """The files of a version of a table, by their names within the file system. folder: of its copies."""
+        scheme = self._address.partition("://")[0]
+        ends = (
+            each.removeprefix(str(folder)) if each.startswith(str(folder)) else each.partition(f"{scheme}://{root}")[2]
+            for each in lakes.listed(folder, self._shown, version)
+        )
+        return [f"{root}{each}" for each in ends]
 
     def _fetch(self, name: str, target: Path) -> None:
         with target.open("wb") as written:
@@ -222,9 +274,9 @@ class RemoteParquet:
             self._skeletons[copy] = str(skeleton)
 
     @classmethod
-    def open(cls, path: str, shown: str) -> RemoteParquet | None:
-        """The files of an address by their footers alone; None where some are not named as Parquet. Raises DataError where none is whole."""
-        remote = Remote(path, shown)
+    def open(cls, path: str, shown: str, version: int | None = None) -> RemoteParquet | None:
+        """The files of an address (of a version of its table) by their footers alone; None where some are not named as Parquet. Raises DataError where none is whole."""
+        remote = Remote(path, shown, version)
         listed = remote.listed()
         if not all(Path(urlsplit(each.name).path).suffix in (".parquet", ".pq") for each in listed):
             return None

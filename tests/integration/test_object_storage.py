@@ -7,7 +7,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from monitor.domain.grid import Window
 from monitor.errors import DataError, SourceUnreachableError, UsageError
 from monitor.sources import remote
-from monitor.sources.log import Log
+from monitor.sources.log import Log, log_at
 from monitor.sources.spec import LogSpec, Place
 from tests.conftest import logged
 from tests.s3 import environment_of, serving
@@ -137,6 +137,15 @@ def test_tables_in_a_bucket_have_the_rows_of_their_newest_version(bucket: Any, t
         log_of("s3://logs/lake/table/*.parquet")
     with pytest.raises(DataError, match="name the folder of the table"):
         log_of("s3://logs/lake")
+    with pytest.raises(DataError, match="name the folder of the table"):
+        log_of(f"s3://logs/lake/table/{next((tmp_path / 'table').glob('*.parquet')).name}")
+    # Between the second and the third version, by the commits' own times.
+    second, third = (version["timestamp"] for version in deltalake.DeltaTable(str(tmp_path / "table")).history()[1::-1])
+    between = datetime.fromtimestamp((second + third) / 2e3, UTC)
+    whole = Window(datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
+    for moment, number in ((between, 300), (between + timedelta(days=1), len(FRAME) - 50)):
+        as_it_was, said = log_at(log.spec, whole, moment)
+        assert (as_it_was.rows(), said) == (number, "")
     catalog = sql.SqlCatalog(
         "test",
         uri=f"sqlite:///{tmp_path / 'catalog.db'}",
@@ -147,7 +156,13 @@ def test_tables_in_a_bucket_have_the_rows_of_their_newest_version(bucket: Any, t
     table = catalog.create_table("ml.log", schema=rows.schema)
     table.append(rows.slice(0, 100))
     table.overwrite(rows.slice(0, 200))
-    assert log_of(table.location()).rows() == 200
+    log = log_of(table.location())
+    assert log.rows() == 200
+    moment = datetime.fromtimestamp(table.history()[0].timestamp_ms / 1e3, UTC)
+    as_it_was, said = log_at(log.spec, whole, moment)
+    assert (as_it_was.rows(), said) == (100, "")
+    with pytest.raises(DataError, match="name the folder of the table"):
+        log_of(f"{table.location()}/data/*.parquet")
 
 
 def test_a_torn_file_in_a_bucket_is_counted_and_stops_nothing(bucket: Any) -> None:

@@ -112,7 +112,7 @@ def open_files(connection: Any, place: Place, mark: str) -> OpenedFiles:
     # Named by the path, so that statements which were made for it before still serve.
     name = f"at_{hashlib.sha256(repr((place.path, place.read, place.version)).encode()).hexdigest()[:16]}"
     is_plain = place.read.format is None and not place.read.makes_time
-    remote = RemoteParquet.open(place.path, place.shown) if is_plain and "://" in place.path else None
+    remote = RemoteParquet.open(place.path, place.shown, place.version) if is_plain and "://" in place.path else None
     if remote is not None:
         bad = [_torn(why, when) for why, when in remote.torn]
         newest = remote.newest()
