@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from monitor.analysis.beginning import Run, run_of_change
 from monitor.analysis.evidence import Evidence, calendar_field, evidence_of
 from monitor.analysis.kinds import Cause, cause_of, other_level, swapped
 from monitor.analysis.question import Question
-from monitor.analysis.relations import Relations, few
+from monitor.analysis.relations import Exchange, Relations, few
 from monitor.analysis.summary import Summary, summarise
 from monitor.domain.checks import Finding, Kind
 from monitor.domain.text import quoted, shown
@@ -30,7 +30,9 @@ _BEGINS = ("missing_share", "new_category_share")
 def explained(question: Question, findings: list[Finding]) -> list[Finding]:
     """The findings, those of changed columns with their cause; columns that only moved with a value of which there are more rows follow its column."""
     reference, window = question.reference, question.window.frame
-    changed = dict.fromkeys(each.column for each in findings if _asks_for_cause(each) and each.column is not None)
+    exchanged = _exchanged(question, findings)
+    asked = [each.column for each in findings if _asks_for_cause(each) and each.column is not None]
+    changed = dict.fromkeys([*asked, *exchanged])
     rewritten = {each.column for each in findings if each.metric == "digits_score"}
     pairs = {
         name: (before, after)
@@ -51,6 +53,9 @@ def explained(question: Question, findings: list[Finding]) -> list[Finding]:
         for name, twin in ((one, other), (other, one)):
             text = f"it looks as {quoted(twin)} did, and {quoted(twin)} as it did"
             causes[name] = Cause("swapped columns", text, 1.0, True, undone=True)
+    for name, exchange in exchanged.items():
+        text = f"'{shown(exchange.one)}' and '{shown(exchange.other)}' changed places, by what the other columns say of their rows"
+        causes[name] = Cause("category swap", text, exchange.share, True, undone=True)
     evidence = {name: Evidence() for name in causes}
     for name in [name for name, cause in causes.items() if cause.is_fault]:
         causes[name], evidence[name] = _held(question, name, causes[name], pairs[name])
@@ -83,6 +88,25 @@ def explained(question: Question, findings: list[Finding]) -> list[Finding]:
         return result
     sides = [reference.relations.correlations(few(frame)) for frame in (reference.frame, window)]
     return [_with_pair(reference.relations, finding, *sides) for finding in result]
+
+
+def _exchanged(question: Question, findings: Sequence[Finding]) -> dict[str, Exchange]:
+    """The changed columns two of whose values changed places, by name: those that drifted; or, where none of them did so, the one that shows it best. What goes with such a column closely looks so as well."""
+    reference, window = question.reference, question.window.frame
+    changed = {
+        each.column: None
+        for each in findings
+        if each.metric in ("drift_score", "relation_score") and each.segment is None and each.column in window
+    }
+    relations = reference.relations
+    if relations is None or not set(relations.names) <= set(window) or not changed:
+        return {}
+    found = relations.exchanged([name for name in changed if name is not None], few(reference.frame), few(window))
+    drifted = {
+        name: each for name, each in found.items() if any(_is_of_column(one) and one.column == name for one in findings)
+    }
+    best = sorted(found.items(), key=lambda item: -item[1].certain)[:1]
+    return drifted or dict(best)
 
 
 def _asks_for_cause(finding: Finding) -> bool:
@@ -153,7 +177,7 @@ def _with_cause(
         return replace(
             finding, since=began[name], explanation=f"{finding.explanation}, since {began[name]:%Y-%m-%d %H:%M}"
         )
-    if not _asks_for_cause(finding) or name not in causes:
+    if name not in causes or not (_asks_for_cause(finding) or causes[name].name == "category swap"):
         return finding
     cause, speaks, moment = causes[name], evidence[name], began[name]
     parts = [f"{finding.explanation}: {cause.text}", *([f"since {moment:%Y-%m-%d %H:%M}"] if moment else [])]

@@ -197,6 +197,8 @@ def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
         chance = float(np.sqrt(counts[other])) / after.count
         if share < 3 * excess[other] and excess[other] > 2.8 * chance:  # numbers that are rounded repeat all alike
             return None
+    if _is_moved_mode(before, after, share):
+        return None
     rest, usual_rest = (Numbers(each.values[each.values != value], each.rows) for each in (after, before))
     if rest.count > 30 and usual_rest.count:
         left = distance(usual_rest, rest)
@@ -218,6 +220,16 @@ def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
     return Cause(
         "stuck value", f"{value:g} in {share:.1%} of the rows where other values were", share, True, values=(value,)
     )
+
+
+def _is_moved_mode(before: Numbers, after: Numbers, share: float) -> bool:
+    """Whether a value that comes oftener took its rows from the reference's most frequent value alone: that one was moved with all the others, where a stuck value takes from each in proportion. share: of the rows, by which it comes oftener."""
+    different, counts = before.unique
+    usual = int(counts.max())
+    mode = different[int(counts.argmax())]
+    low, high = (int(np.searchsorted(after.values, mode, side)) for side in ("left", "right"))
+    lost, proportional = usual / before.count - (high - low) / after.count, share * usual / before.count
+    return lost > (proportional + share) / 2
 
 
 def _unit(before: Numbers, after: Numbers, gap: float) -> Cause | None:
@@ -271,9 +283,13 @@ def moved(before: Numbers, after: Numbers) -> Cause:
     stretch = after.std / before.std if before.std > 0 else 1.0
     if abs(middle[1] - middle[0]) <= 0.02 * unit and abs(stretch - 1) <= 0.02:
         return Cause("distribution", f"{middles}, {ranges}")
-    # What moves in some rows alone moves one tail, what is stretched moves both, to either side.
-    low, high = (after.quantile(share) - before.quantile(share) for share in (0.01, 0.99))
-    if low * high >= 0 or min(abs(low), abs(high)) <= 0.1 * max(abs(low), abs(high)):
+    # What moves in some rows alone moves one tail; what is stretched moves both, each by its own distance from the mean.
+    mean = float(before.values.mean())
+    low, high = (
+        (after.quantile(share) - before.quantile(share)) / (abs(before.quantile(share) - mean) or unit)
+        for share in (0.01, 0.99)
+    )
+    if low * high >= 0 or min(abs(low), abs(high)) <= 0.2 * max(abs(low), abs(high)):
         return Cause("shift", f"{middles}, {ranges}")
     return Cause("scale", f"middle half {width[0]:.4g} -> {width[1]:.4g} wide, {ranges}")
 

@@ -7,6 +7,7 @@ one product of matrices.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,9 @@ _STEPS = 8
 _CATEGORIES = 12
 _RIDGE = 3.0
 _MIN_ROWS = 200
+# Values that change places: rows of each at least; standard errors; how far both are mixed at least where no third value tells: values at random are mixed to no more than one; and with
+# which error a third value tells whether all are mixed.
+_FEWEST_EXCHANGED, _CERTAIN, _BEYOND_MIXING, _TELLING = 20, 4.0, 1.1, 0.1
 # What is tested of how columns go together.
 RELATIONS = ("relation_score", "relation_agreement")
 # As many decimals as are told apart.
@@ -93,6 +97,16 @@ class _Term:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """Two values of a column that changed places. share: of the rows. certain: in standard errors."""
+
+    one: str
+    other: str
+    share: float
+    certain: float
+
+
+@dataclass(frozen=True)
 class Relations:
     """The additive models of all columns, each fitted twice: on either half of the reference's rows.
 
@@ -128,11 +142,7 @@ class Relations:
         loosely in the product. Each row is judged by the models of one half, never of its own: of the reference every second row, as `fit`
         took them, and of a window every second row as well.
         """
-        whole = frame.reindex(columns=self.names)
-        inputs, targets, present = self._matrices(whole)
-        said = np.empty_like(targets)
-        for half in (0, 1):
-            said[half::2] = inputs[half::2] @ self.weights[1 - half]
+        targets, said, present = self._held_against(frame)
         found: dict[str, dict[str, Floats]] = {metric: {} for metric in RELATIONS}
         for term, place, there in zip(self.terms, self._places(1), present.T, strict=True):
             real, expected = targets[:, place], said[:, place]
@@ -141,6 +151,33 @@ class Relations:
             distance = (real - expected)[:, 0] if term.knots is not None else ((real - expected) ** 2).sum(axis=1)
             found["relation_score"][term.name] = np.where(there, distance, np.nan)
         return found
+
+    def _held_against(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+        """What columns are and what the others say of them, both of shape (rows, targets); and which values there are, shape (rows, columns)."""
+        inputs, targets, present = self._matrices(frame.reindex(columns=self.names))
+        said = np.empty_like(targets)
+        for half in (0, 1):
+            said[half::2] = inputs[half::2] @ self.weights[1 - half]
+        return targets, said, present
+
+    def exchanged(self, wanted: Sequence[str], before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Exchange]:
+        """Of some columns of categories those two of whose values changed places in some rows: rows of either are, by all other columns, as those of the other were.
+
+        before, after: the reference's rows and the window's.
+        """
+        terms = [
+            (term, place)
+            for term, place in zip(self.terms, self._places(1), strict=True)
+            if term.name in wanted and term.knots is None
+        ]
+        if not terms:
+            return {}
+        sides = [self._held_against(frame)[:2] for frame in (before, after)]
+        found = {
+            term.name: exchange_of(term.names, *((real[:, place], said[:, place]) for real, said in sides))
+            for term, place in terms
+        }
+        return {name: each for name, each in found.items() if each is not None}
 
     def broken(self, name: str, there: Floats, here: Floats) -> str:
         """In words, with which other column `name` goes together least as it did, '' where none can be told; `correlations` of reference and window."""
@@ -207,6 +244,57 @@ class Relations:
             for name, knots, *rest in values["terms"]
         ]
         return cls(terms, np.asarray(values["weights"], dtype=np.float32))
+
+
+def exchange_of(names: Sequence[str], before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> Exchange | None:
+    """The two values of a column that changed places in some rows, None where none did.
+
+    before, after: which value each row has, and how likely it is by the other columns, both of shape (rows, values and one for all others).
+    What breaks the relation altogether mixes all values with each other, two that change places are mixed with each other alone.
+    """
+    rows_of = [[np.flatnonzero(real[:, place] == 1) for place in range(len(names))] for real in (before[0], after[0])]
+    there = [
+        place for place in range(len(names)) if min(len(rows_of[0][place]), len(rows_of[1][place])) >= _FEWEST_EXCHANGED
+    ]
+    best: tuple[float, int, int, float, float] | None = None
+    for one, other in itertools.combinations(there, 2):
+        mixed = []
+        for own, twin in ((one, other), (other, one)):
+            usual, twins, now = (
+                side[1][rows[place], twin] - side[1][rows[place], own]
+                for side, rows, place in (
+                    (before, rows_of[0], own),
+                    (before, rows_of[0], twin),
+                    (after, rows_of[1], own),
+                )
+            )
+            apart = float(twins.mean() - usual.mean())
+            doubt = float(usual.std()) * (1 / len(now) + 1 / len(usual)) ** 0.5
+            mixed.append((float(now.mean() - usual.mean()) / max(apart, 1e-9), apart / max(doubt, 1e-9)))
+        certain = min(share * power for share, power in mixed)
+        if certain > _CERTAIN and (best is None or certain > best[0]):
+            best = certain, one, other, mixed[0][0], mixed[1][0]
+    if best is None:
+        return None
+    certain, one, other, of_one, of_other = best
+    mixed_others = [
+        _mixed(before[1][:, place], rows_of[0][place], after[1][rows_of[1][place], place])
+        for place in there
+        if place not in (one, other)
+    ]
+    telling = [share for share, doubt in mixed_others if doubt < _TELLING]
+    if max(telling, default=0.0) > (of_one + of_other) / 4 or (not telling and of_one + of_other <= _BEYOND_MIXING):
+        return None
+    number = min(of_one, 1.0) * len(rows_of[1][one]) + min(of_other, 1.0) * len(rows_of[1][other])
+    return Exchange(names[one], names[other], float(number / len(after[0])), certain)
+
+
+def _mixed(said: Floats, own: Floats, now: Floats) -> tuple[float, float]:
+    """The share of a value's rows that are as any others, and the error of that. said: how likely the value is in all rows, before; own: the places of its rows; now: how likely it is in its rows of the window."""
+    usual = said[own]
+    apart = max(float(usual.mean() - said.mean()), 1e-9)
+    error = float(usual.std()) * (1 / len(now) + 1 / len(own)) ** 0.5
+    return float(usual.mean() - now.mean()) / apart, error / apart
 
 
 def few(frame: pd.DataFrame) -> pd.DataFrame:

@@ -77,6 +77,45 @@ def test_swapped_columns_are_told(reference: Reference) -> None:
     assert {each.column for each in found if each.cause == "swapped columns"} == {"height", "width"}
 
 
+def with_shops(frame: pd.DataFrame) -> pd.DataFrame:
+    """Three shops of equal size, each with its own level of sales."""
+    shops = np.array(["first", "second", "third"])[np.arange(len(frame)) % 3]
+    levels = pd.Series(shops).map({"first": 0.0, "second": 1.5, "third": 3.0}).to_numpy()
+    random = np.random.default_rng(len(frame))
+    return frame.assign(shop=shops, sales=(levels + random.normal(0, 0.8, len(frame))).round(3))
+
+
+def test_values_that_changed_places_are_told_where_their_shares_stay_the_same() -> None:
+    known = Reference.fit(
+        with_shops(drawn(6_000, 0)), Columns(prediction="prediction", event_time="event_time"), "regression"
+    )
+    window = with_shops(drawn(1_500, 3))
+    affected = np.random.default_rng(1).random(len(window)) < 0.6
+    turned = window["shop"].replace({"first": "second", "second": "first"})
+    found = evaluate(known, window.assign(shop=window["shop"].where(~affected, turned))).findings
+    assert (found[0].column, found[0].cause) == ("shop", "category swap")
+    assert "'first' and 'second' changed places" in found[0].explanation
+    # Values at random are mixed with all others, not with one.
+    random = np.random.default_rng(2).permutation(window["shop"].to_numpy())
+    causes = {each.cause for each in evaluate(known, window.assign(shop=random)).findings}
+    assert "broken relation" in causes
+    assert "category swap" not in causes
+
+
+def test_a_shift_of_many_equal_values_is_no_stuck_value() -> None:
+    frame = drawn(6_000, 0)
+    random = np.random.default_rng(0)
+    fines = np.where(random.random(len(frame)) < 0.6, 0.0, random.gamma(2, 20, len(frame)).round(2))
+    known = Reference.fit(
+        frame.assign(fines=fines), Columns(prediction="prediction", event_time="event_time"), "regression"
+    )
+    window = drawn(1_500, 3).assign(fines=fines[:1_500])
+    found = evaluate(known, some(window, 0.3, "fines", lambda values: values + 40.0)).findings
+    assert (found[0].column, found[0].cause) == ("fines", "shift")
+    found = evaluate(known, some(window, 0.3, "fines", lambda values: 40.0)).findings
+    assert (found[0].column, found[0].cause) == ("fines", "stuck value")
+
+
 def test_a_growing_subpopulation_is_told_with_the_column_that_explains_it(reference: Reference) -> None:
     pool = drawn(12_000, 1)
     old = pool[pool["region"] == "north"].iloc[:900]
