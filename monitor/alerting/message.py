@@ -18,8 +18,8 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from monitor.domain.checks import Kind, Severity
-from monitor.domain.matter import that_matter
-from monitor.domain.text import printable
+from monitor.domain.matter import broken_first, that_matter
+from monitor.domain.text import printable, quoted
 from monitor.errors import UsageError
 
 FIRST_LINE = 110
@@ -153,6 +153,18 @@ def _changed(facts: Facts) -> list[Mapping[str, Any]]:
     return that_matter([each for each in facts.findings if each["column"]])
 
 
+def _whose(facts: Facts, origins: set[Any]) -> str:
+    """Whose the changes are, by the rule that decides whether a model may be trained anew on such data. origins: those that are known."""
+    broken = broken_first(facts.findings)
+    if broken:
+        named = ", ".join(f"{quoted(column)} ({cause})" for column, cause in list(broken.items())[:3])
+        return f"It looks like the pipeline: repair {named} before retraining."
+    if "pipeline" not in origins:
+        return "It looks like the world, not like the pipeline."
+    known = any(each.get("cost") for each in facts.findings)
+    return f"Some of it looks like the pipeline{', but not what costs most' if known else ''}."
+
+
 def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
     """The message below its title."""
     found = [section for facts in told[:IN_FULL] for section in _sections(facts, alone=len(told) == 1)]
@@ -220,11 +232,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
         lines.append(f"{each['explanation']}{share}")
     origins = {each.get("origin") for each in changed} - {"", "unknown", None}
     if origins and not facts.is_over:
-        lines.append(
-            "It looks like the pipeline: repair it before retraining."
-            if "pipeline" in origins
-            else "It looks like the world, not like the pipeline."
-        )
+        lines.append(_whose(facts, origins))
     about = [
         ("model", facts.model), ("version", facts.labels.get("model_version", "")), ("monitor", facts.monitor), ("team", facts.labels.get("team", "")),
         ("firing since", f"{_moment(facts.since, zone)}{windows}" if not facts.is_over else ""),

@@ -27,8 +27,8 @@ _FEWEST_IN_RUN, _MOST_IN_RUN = 30, 0.9
 _BEGINS = ("missing_share", "new_category_share")
 
 
-def explained(question: Question, findings: list[Finding]) -> list[Finding]:
-    """The findings, those of changed columns with their cause; columns that only moved with a value of which there are more rows follow its column."""
+def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding], dict[str, Cause]]:
+    """The findings, those of changed columns with their cause, and the causes by column; columns that only moved with a value of which there are more rows follow its column."""
     reference, window = question.reference, question.window.frame
     exchanged = _exchanged(question, findings)
     asked = [each.column for each in findings if _asks_for_cause(each) and each.column is not None]
@@ -52,10 +52,11 @@ def explained(question: Question, findings: list[Finding]) -> list[Finding]:
     for one, other in swapped({name: pairs[name] for name in drifted[:_FEW] if name is not None}):
         for name, twin in ((one, other), (other, one)):
             text = f"it looks as {quoted(twin)} did, and {quoted(twin)} as it did"
-            causes[name] = Cause("swapped columns", text, 1.0, True, undone=True)
+            causes[name] = Cause("swapped columns", text, 1.0, True, undone=True, pair=(name, twin))
     for name, exchange in exchanged.items():
         text = f"'{shown(exchange.one)}' and '{shown(exchange.other)}' changed places, by what the other columns say of their rows"
-        causes[name] = Cause("category swap", text, exchange.share, True, undone=True)
+        pair = (exchange.one, exchange.other)
+        causes[name] = Cause("category swap", text, exchange.share, True, undone=True, pair=pair)
     evidence = {name: Evidence() for name in causes}
     for name in [name for name, cause in causes.items() if cause.is_fault]:
         causes[name], evidence[name] = _held(question, name, causes[name], pairs[name])
@@ -85,9 +86,9 @@ def explained(question: Question, findings: list[Finding]) -> list[Finding]:
             began[each.column] = _began(run)
     result = [_with_cause(finding, causes, evidence, began) for finding in findings]
     if reference.relations is None or not any(each.metric == "relation_score" for each in findings):
-        return result
+        return result, causes
     sides = [reference.relations.correlations(few(frame)) for frame in (reference.frame, window)]
-    return [_with_pair(reference.relations, finding, *sides) for finding in result]
+    return [_with_pair(reference.relations, finding, *sides) for finding in result], causes
 
 
 def _exchanged(question: Question, findings: Sequence[Finding]) -> dict[str, Exchange]:
@@ -184,12 +185,15 @@ def _with_cause(
     if speaks.together:
         parts.append(f"in the rows with {speaks.together}")
     origin = "world" if not cause.is_fault else "pipeline" if speaks.is_of_pipeline else "unknown"
-    parts.append(
-        "it may be a fault, but too little speaks for it" if origin == "unknown" else f"looks like the {origin}"
-    )
     return replace(
         finding, cause=cause.name, explanation="; ".join(parts), share=cause.share, since=moment, origin=origin, follows=cause.follows,
+        effect=origin_text(origin),
     )  # fmt: skip
+
+
+def origin_text(origin: str) -> str:
+    """Whose change it looks like, in words."""
+    return "; it may be a fault, but too little speaks for it" if origin == "unknown" else f"; looks like the {origin}"
 
 
 def subpopulation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import pandas as pd
@@ -13,8 +14,9 @@ from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import figures_of
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
+from monitor.analysis.repair import with_repairs
 from monitor.analysis.schema import tidy, utc_times
-from monitor.analysis.verdict import ranked, settle, with_causes_of_loss
+from monitor.analysis.verdict import joined, ranked, settle, with_causes_of_loss
 from monitor.domain.checks import Checks, MetricValue, WindowCounts
 from monitor.domain.names import check_names
 from monitor.errors import UsageError
@@ -52,11 +54,13 @@ def evaluate(
             metrics += check.metrics(question, own)
             answers += own
     settled, findings = settle(question, answers)
-    findings = ranked(reference, explained(question, findings))
+    findings, causes = explained(question, findings)
+    settled, findings = joined(question, settled, with_repairs(question, findings, causes))
+    findings = with_causes_of_loss(question, ranked(reference, findings))
     return Evaluation(
         metrics,
         settled,
-        with_causes_of_loss(question, findings),
+        [replace(each, explanation=f"{each.explanation}{each.effect}") for each in findings],
         question.counts,
         reference.version,
         question.labelled,

@@ -102,17 +102,19 @@ def evidence_of(
 ) -> Evidence:
     """What speaks for a claim of a window's column. window: its rows in the reference's types; times: of their events."""
     values = window[name]
-    began, is_sharp, together = None, False, ""
+    began, is_sharp, together, frozen = None, False, "", False
     flags = affected(claim, values, before)
     if flags is not None:
         together = goes_with(flags, window, honest.reference.frame, name)
         order = np.arange(len(flags)) if times is None else np.argsort(times.to_numpy(), kind="stable")
+        if claim.name == "stuck value" and times is not None:
+            frozen = is_frozen(flags[order], honest.reference.summary.longest_run.get(name))
         run = None if times is None else run_of(flags[order])
         if run is not None and times is not None:
             is_sharp = True
             began = pd.Timestamp(times.iloc[order[run[0]]]).to_pydatetime() if run[0] else None
     return Evidence(
-        began, is_sharp, together, claim.undone, is_impossible(claim, values, before, honest.parts), ordinary(claim, name, before, honest.parts)
+        began, is_sharp, together, claim.undone, frozen or is_impossible(claim, values, before, honest.parts), ordinary(claim, name, before, honest.parts)
     )  # fmt: skip
 
 
@@ -130,6 +132,14 @@ def affected(claim: Claim, values: pd.Series, before: Summary) -> Floats | None:
         few = before.values[np.linspace(0, before.count - 1, min(before.count, _MOST_ROWS)).astype(int)]
         return np.asarray(digits(values) < np.nanmedian(digits(pd.Series(few))))
     return None
+
+
+def is_frozen(flags: Floats, longest: int | None) -> bool:
+    """Whether one value comes far oftener in a row than any did in the reference. flags: the rows with it, shape (rows,), in the order of time; longest: how often in a row a value came."""
+    if longest is None or not flags.any():
+        return False
+    gaps = np.flatnonzero(~np.append(flags, False))
+    return int(np.diff(np.append(-1, gaps)).max()) - 1 >= max(_FEWEST_ROWS, 3 * longest)
 
 
 def run_of(flags: Floats) -> tuple[int, int] | None:

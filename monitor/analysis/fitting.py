@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitor.analysis import estimation
+from monitor.analysis import estimation, surrogate
 from monitor.analysis.archive import arrow_bytes
 from monitor.analysis.calibration import Tested, null_distributions, overdispersion
 from monitor.analysis.correction import days
@@ -37,7 +37,6 @@ from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 
 TASKS = ("binary", "multiclass", "regression")
-_IMPORTANCE_ROWS = 5_000
 _TIME_KNOTS = 2_001
 # Segments of a column that are kept apart, of how many rows at least.
 _SEGMENTS, _SEGMENT_ROWS = 20, 100
@@ -227,21 +226,21 @@ def _importances(reference: Reference) -> dict[str, dict[str, float]]:
     if not names:
         return {}
     rows = _complete(frame, columns, task)
-    if len(rows) > _IMPORTANCE_ROWS:
-        rows = rows.sample(_IMPORTANCE_ROWS, random_state=reference.seed)
+    if len(rows) > surrogate.MOST_ROWS:
+        rows = rows.sample(surrogate.MOST_ROWS, random_state=reference.seed)
     data = outcomes(rows, columns, task, reference.summary.classes)
     scores = _scores(data)
     inputs = estimation.encode(rows[names], reference.summary.codes)
-    surrogates = [estimation.gradient_boosting(inputs, each, reference.seed) for each in scores.T]
-    usual = np.column_stack([model.predict(inputs) for model in surrogates])
+    models = surrogate.fitted(inputs, scores, reference.seed)
+    usual = surrogate.predictions(models, inputs)
     before = measure(data)
     random = np.random.default_rng(reference.seed)
     result: dict[str, dict[str, float]] = {metric: {} for metric in before}
     for index, name in enumerate(names):
         shuffled = inputs.copy()
         shuffled[:, index] = random.permutation(shuffled[:, index])
-        moved = np.column_stack([model.predict(shuffled) for model in surrogates]) - usual
-        after = measure(_answering(reference, data, scores + moved))
+        moved = surrogate.predictions(models, shuffled) - usual
+        after = measure(surrogate.answering(reference, data, scores + moved))
         for metric, value in before.items():
             lost = loss(metric, value.value, after[metric].value) if metric in after else 0.0
             result[metric][name] = max(lost, 0.0)
@@ -265,20 +264,6 @@ def _scores(data: Outcomes) -> np.ndarray:
     if data.task == "multiclass":
         return np.asarray(data.prediction[:, None] == np.array(data.classes, dtype=object), dtype=float)
     return data.prediction.reshape(data.rows, 1).astype(float)
-
-
-def _answering(reference: Reference, data: Outcomes, scores: np.ndarray) -> Outcomes:
-    """The same rows, had the model answered with `scores`, shape (rows, answers)."""
-    if data.task == "regression":
-        return replace(data, prediction=scores[:, 0], probability=None)
-    clipped = np.clip(scores, 0, 1)
-    if data.task == "binary":
-        said = (clipped[:, 0] >= reference.columns.decision_threshold).astype(float)
-        return replace(data, prediction=said, probability=None if data.probability is None else clipped[:, 0])
-    said = np.array(data.classes, dtype=object)[clipped.argmax(axis=1)]
-    total = clipped.sum(axis=1, keepdims=True)
-    shares = np.divide(clipped, total, out=np.full_like(clipped, 1 / clipped.shape[1]), where=total > 0)
-    return replace(data, prediction=said, probability=None if data.probability is None else shares)
 
 
 def _unanswered(data: Outcomes, baseline: Mapping[str, Measured]) -> dict[str, float]:

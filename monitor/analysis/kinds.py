@@ -35,7 +35,7 @@ _FEWEST_OF_QUANTITY, _FEWEST_LEVELS, _FEWEST_FINER, _FEWEST_APART = 20, 5, 8, 3
 class Cause:
     """What happened to a column. share: of the rows. is_fault: whether it is of a kind that faults of the pipeline make; the evidence tells whether it is one.
 
-    values: those that the affected rows hold. factor: of a unit. undone: whether a simple inverse gives the reference's shape again.
+    values: those that the affected rows hold. factor: of a unit. pair: the two values, or columns, that changed places; of a new name the old one and the new. undone: whether a simple inverse gives the reference's shape again.
     may_grow: whether it may as well be a category of which there are more rows. follows: the column whose change explains it.
     """
 
@@ -47,6 +47,7 @@ class Cause:
     follows: str | None = None
     values: tuple[Any, ...] = ()
     factor: float = 1.0
+    pair: tuple[Any, Any] | None = None
     undone: bool = False
 
     @property
@@ -118,7 +119,7 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
     more, less = (shown(name) for name in (up, down))
     noise = 3 * float(np.sqrt(there[down] * (1 - there[down]) / after.count)) + 1 / after.count
     if there[up] == 0 and here[down] <= 0.1 * there[down] and abs(here[up] - there[down] + here[down]) <= noise:
-        return Cause("renamed category", f"'{less}' vanished while '{more}' came at the same share ({here[up]:.1%})", float(here[up]), True, values=(up,), undone=True)  # fmt: skip
+        return Cause("renamed category", f"'{less}' vanished while '{more}' came at the same share ({here[up]:.1%})", float(here[up]), True, values=(up,), pair=(down, up), undone=True)  # fmt: skip
     if there[up] == 0:
         text = f"'{more}' is new, in {here[up]:.1%} of the rows"
         if str(up).strip().lower() in _PLACEHOLDER_TEXTS:
@@ -126,7 +127,12 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
         return Cause("new category", text, float(here[up]), True, values=(up,))
     if abs(here[up] - there[down]) <= noise and abs(here[down] - there[up]) <= noise and len(names) > 2:
         return Cause(
-            "category swap", f"'{more}' and '{less}' changed places", float(here[up] + here[down]), True, undone=True
+            "category swap",
+            f"'{more}' and '{less}' changed places",
+            float(here[up] + here[down]),
+            True,
+            pair=(up, down),
+            undone=True,
         )
     share = float(change[up] / (1 - there[up])) if there[up] < 1 else 0.0
     rest = there.drop(up) * (1 - share)

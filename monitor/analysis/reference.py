@@ -19,6 +19,7 @@ from monitor.analysis.performance import Measured, predicted
 from monitor.analysis.relations import DIGITS, Relations
 from monitor.analysis.schema import Sort, canonical_text
 from monitor.analysis.summary import Summary, summarise
+from monitor.analysis.surrogate import Surrogate
 from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
 
@@ -278,6 +279,11 @@ class Reference:
     def estimator(self) -> Estimator:
         """The estimator of performance without labels."""
         return Estimator(self)
+
+    @cached_property
+    def surrogate(self) -> Surrogate | None:
+        """A model of the model; None where too little is known of its answers. Fitted from the seed when it is first asked for."""
+        return Surrogate.of(self)
 
     def save(self, path: str | Path) -> None:
         """Write the archive (a zip of JSON and Arrow, no pickle) to `path`."""

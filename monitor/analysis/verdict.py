@@ -45,11 +45,15 @@ def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], 
         checks.append(_as_check(each))
     if question.checks.asks(Kind.ESTIMATED_PERFORMANCE) and not _performance_is_known(checks):
         findings = _weighted_drift(question, findings)
-    if question.rows and question.checks.asks(Kind.QUALITY):
-        joint = limited(_joint(question, findings), question.checks)
-        checks.append(_as_check(joint))
-        findings += [joint] if joint.verdict is Verdict.CHANGED else []
     return checks, findings
+
+
+def joined(question: Question, checks: list[Check], findings: list[Finding]) -> tuple[list[Check], list[Finding]]:
+    """Both, with what all faults cost together. findings: with the costs of each."""
+    if not question.rows or not question.checks.asks(Kind.QUALITY):
+        return checks, findings
+    joint = limited(_joint(question, findings), question.checks)
+    return [*checks, _as_check(joint)], [*findings, *([joint] if joint.verdict is Verdict.CHANGED else [])]
 
 
 def _as_check(finding: Finding) -> Check:
@@ -67,7 +71,7 @@ def _costs(findings: Sequence[Finding]) -> dict[str, float]:
 
 def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a bound."""
-    by_column = _costs([each for each in findings if each.kind is Kind.QUALITY])
+    by_column = _costs([each for each in findings if each.kind is Kind.QUALITY or each.origin == "pipeline"])
     cost, metric = sum(by_column.values()), question.reference.harm_metric
     limit = question.harm_limits.get(metric or "")
     beyond = limit is not None and len(by_column) > 1 and cost > limit
@@ -152,7 +156,7 @@ def limited(finding: Finding, checks: Checks) -> Finding:
     if threshold is None or finding.value is None or undecided:
         return finding
     held = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
-    if not _breaks(finding, threshold):
+    if not breaks(finding, threshold):
         return held
     over = threshold.upper is not None and finding.value > threshold.upper
     side = f"above your limit {threshold.upper:g}" if over else f"below your limit {threshold.lower:g}"
@@ -161,7 +165,7 @@ def limited(finding: Finding, checks: Checks) -> Finding:
     return replace(held, verdict=Verdict.CHANGED, severity=severity, explanation=text)
 
 
-def _breaks(check: Check, threshold: Threshold) -> bool:
+def breaks(check: Check, threshold: Threshold) -> bool:
     """Whether a limit is broken: by the whole interval, where there is one."""
     assert check.value is not None
     low = check.lower if check.lower is not None else check.value
@@ -253,7 +257,7 @@ def ranked(reference: Reference, findings: list[Finding]) -> list[Finding]:
 
 def _with_cost(importance: dict[str, float], finding: Finding) -> Finding:
     """A finding of drift with what it is likely to cost the model."""
-    if finding.kind is not Kind.DRIFT or finding.column not in importance:
+    if finding.kind is not Kind.DRIFT or finding.column not in importance or finding.cost is not None:
         return finding
     moved = finding.value or 0.0 if finding.share is None else finding.share
     return replace(finding, cost=importance[finding.column] * min(moved, 1.0))

@@ -272,7 +272,7 @@ class Finding(Check):
 
     share: of the rows that are affected. since: when the change began, where it began within the window. origin: `pipeline` or `world`, as
     it looks; `unknown` where too little speaks for a fault; '' where it is not asked. cost: what it is likely to cost the model, in units of the reference's harm metric.
-    follows: the column whose change explains this one.
+    follows: the column whose change explains this one. effect: what follows from it for the model, in words; the explanation ends with it.
     """
 
     severity: Severity = Severity.INFO
@@ -283,6 +283,7 @@ class Finding(Check):
     origin: str = ""
     cost: float | None = None
     follows: str | None = None
+    effect: str = ""
 
     @property
     def pages(self) -> bool:

@@ -34,6 +34,25 @@ def that_matter(found: Sequence[Found], of: Any = lambda each: each) -> list[Fou
     return sorted(chosen, key=lambda one: next(place for place, other in enumerate(found) if other is one))
 
 
+def broken_first(found: Sequence[Found], of: Any = lambda each: each) -> dict[str, str]:
+    """What is to be repaired before a model is trained anew: columns with their cause, the costliest first; empty where no more than half of what the changes are likely to cost looks like the pipeline.
+
+    found, of: as of `that_matter`, with origin.
+    """
+    costs: dict[str, float] = {}
+    causes: dict[str, str] = {}
+    for each in map(of, found):
+        column, cost = _get(each, "column"), _get(each, "cost") or 0.0
+        if not column or cost <= 0:
+            continue
+        costs[column] = max(costs.get(column, 0.0), cost)
+        if _get(each, "origin") == "pipeline":
+            causes.setdefault(column, _get(each, "cause"))
+    if sum(costs[name] for name in causes) <= sum(costs.values()) / 2:
+        return {}
+    return {name: causes[name] for name in sorted(causes, key=lambda name: -costs[name])}
+
+
 def _weight(finding: Any) -> tuple[bool, bool, bool]:
     """The smaller, the more it matters."""
     pages = str(_get(finding, "severity")) in ("warning", "critical")

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.config.model import Retraining
+from monitor.domain.matter import broken_first
 from monitor.services.context import Context
 from monitor.services.describe_alert import explained
 from monitor.storage import alerts, retraining, runs
@@ -64,17 +65,10 @@ def broken_pipeline(session: Session, proposal: RetrainingRequest) -> str:
     found = session.scalar(select(Run).where(Run.uuid == proposal.detail["run"]))
     if found is None:
         return ""
-    told = [each for each in explained(session, found, proposal.detail["kind"]) if each["column"] and each["cost"]]
-    costs: dict[str, float] = {}
-    causes: dict[str, str] = {}
-    for each in told:
-        costs[each["column"]] = max(costs.get(each["column"], 0.0), each["cost"])
-        if each["origin"] == "pipeline":
-            causes.setdefault(each["column"], each["cause"])
-    if sum(costs[name] for name in causes) <= sum(costs.values()) / 2:
+    broken = broken_first(explained(session, found, proposal.detail["kind"]))
+    if not broken:
         return ""
-    broken = sorted(causes, key=lambda name: -costs[name])
-    names = ", ".join(f"{name} ({causes[name]})" for name in broken[:3])
+    names = ", ".join(f"{name} ({cause})" for name, cause in list(broken.items())[:3])
     return f"repair the pipeline first: {names}; a model trained on such data would be worse"
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from monitor.analysis.evaluate import evaluate
 from monitor.analysis.faults import FAULTS, WINDOW_FAULTS
 from monitor.analysis.reference import Reference
+from monitor.analysis.surrogate import answered_anew
 from monitor.domain.checks import Checks
 from monitor.domain.grid import Window
 from monitor.sources.log import Log
@@ -19,8 +20,8 @@ _COLUMNS = 4
 def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Checks) -> pd.DataFrame:
     """One row a fault, strength (share of rows) and column: the share of windows in which it was caught, in the right column, and paged.
 
-    Faults of whole windows have no column. A window in which the unharmed copy is changed already counts only what is found in the faulty column beside that. The model's answers
-    stay those that were logged: what a fault does to them is not in it.
+    Faults of whole windows have no column. A window in which the unharmed copy is changed already counts only what is found in the faulty column beside that. To a
+    fault of one column the model answers as a model of it does (`analysis.surrogate`).
     """
     random = np.random.default_rng(reference.seed)
     importance = reference.importance
@@ -35,6 +36,7 @@ def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Ch
             for fault in (each for each in FAULTS if each.fits(frame[column])):
                 for share in _SHARES:
                     faulty = fault.inject(frame, column, random.random(len(frame)) < share, random)
+                    faulty = answered_anew(reference, frame, faulty)
                     evaluation = evaluate(reference, faulty, checks=checks)
                     named = {finding.column for finding in evaluation.findings}
                     rows.append(

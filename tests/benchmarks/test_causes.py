@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 from monitor import Reference, evaluate
+from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.faults import FAULTS
+from monitor.analysis.performance import DEFAULT_HARM, loss, measure, outcomes
 from monitor.domain.checks import Kind
 from monitor.domain.matter import that_matter
 from tests.benchmarks import detection
@@ -116,7 +118,20 @@ def injected(name: str) -> list[dict[str, Any]]:
                     if (before != after).mean() < share / 4:
                         continue
                     found.append(judged(name, reference, faulty, fault.name, column, share, layout, rows))
+                    found[-1]["lost"] = lost(reference, clean, faulty)
     return found
+
+
+def lost(reference: Reference, clean: pd.DataFrame, faulty: pd.DataFrame) -> float:
+    """How much of the harm that counts a fault has made, by the labels of the rows: 1 where the model is just so much worse."""
+    metric = str(reference.harm_metric)
+    sides = [
+        measure(
+            outcomes(each.assign(label=clean["label"]), reference.columns, reference.task, reference.summary.classes)
+        )[metric].value
+        for each in (clean, faulty)
+    ]
+    return loss(metric, *sides) / DEFAULT_HARM[metric].absolute(reference.baseline[metric].value)
 
 
 def laid_out(
@@ -159,8 +174,15 @@ def judged(
     return {
         "set": name, "fault": fault, "share": share, "layout": layout, "detected": own is not None, "right": is_right,
         "column": first is not None and first.column == column, "cause": "" if first is None else first.cause,
-        "origin": "" if own is None else own.origin, "off": off,
+        "origin": "" if own is None else own.origin, "off": off, "told": told_cost(reference, evaluation, column),
     }  # fmt: skip
+
+
+def told_cost(reference: Reference, evaluation: Evaluation, column: str) -> float:
+    """What a column's fault is said to cost, in units of the harm that counts."""
+    metric = str(reference.harm_metric)
+    costs = [each.cost or 0.0 for each in evaluation.findings if each.column == column and each.segment is None]
+    return max(costs, default=0.0) / DEFAULT_HARM[metric].absolute(reference.baseline[metric].value)
 
 
 def test_faults_are_named_by_what_they_are() -> None:
@@ -177,6 +199,20 @@ def test_faults_are_named_by_what_they_are() -> None:
     begun = seen[seen["off"].notna()]
     told = pd.DataFrame([{"contiguous": len(begun), "within a tenth": (begun["off"] <= 0.1).mean()}])
     note("Contiguous faults: the beginning within a tenth of the window", told)
+    harmed = seen[seen["lost"] >= 1]
+    ratio = harmed["told"] / harmed["lost"]
+    table = (
+        harmed.assign(ratio=ratio, near=ratio.between(0.5, 2))
+        .groupby("fault")
+        .agg(harmful=("ratio", "size"), told=("ratio", "median"), near=("near", "mean"))
+    )
+    note(
+        "Faults that harm: what is said to come back of the loss by labels (median; share within a half and twice)",
+        table.reset_index(),
+    )
+    harmless = seen[seen["lost"] < 0.25]
+    table = pd.DataFrame([{"harmless": len(harmless), "said to harm": (harmless["told"] >= 1).mean()}])
+    note("Faults that cost less than a quarter of the harm that counts", table)
     blamed = seen.pivot_table(
         index="fault", columns="layout", values="origin", aggfunc=lambda each: (each == "pipeline").mean()
     )

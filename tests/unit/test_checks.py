@@ -361,8 +361,8 @@ def test_faults_that_begin_together_are_judged_together() -> None:
     assert {each.severity.value for each in single} == {"info"}
     joint = evaluation["joint_effect"]
     assert joint.severity == "warning"  # type: ignore[union-attr]
-    assert all(
-        f"'{name}'" in joint.explanation for name in sorted(columns, key=lambda each: -fitted.importance[each])[:5]
-    )  # type: ignore[union-attr]
+    costs = {str(each.column): each.cost or 0.0 for each in single}
+    named = sorted(costs, key=lambda each: -costs[each])[:5]
+    assert all(f"'{name}'" in joint.explanation for name in named)  # type: ignore[union-attr]
     alone = evaluate(fitted, drawn(1500).assign(x0=np.nan).drop(columns="label"), checks=Checks(harm=harm))
     assert not alone.pages

@@ -1,0 +1,296 @@
+"""What repairing a fault gives back: it is undone in the window's own rows, and the performance is told again, by labels or without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+from sklearn.neighbors import NearestNeighbors
+
+from monitor.analysis import estimation, surrogate
+from monitor.analysis.checks.base import effect_of
+from monitor.analysis.diagnosis import origin_text
+from monitor.analysis.evidence import affected
+from monitor.analysis.kinds import Cause
+from monitor.analysis.performance import loss, measure, too_little, truth_of, weights_of
+from monitor.analysis.question import Question
+from monitor.analysis.reference import Reference
+from monitor.analysis.relations import few
+from monitor.analysis.summary import Categories, Numbers
+from monitor.analysis.verdict import breaks
+from monitor.domain.checks import Finding, Kind, Severity
+
+Floats = np.ndarray
+# Columns that are repaired in a window, those of the largest importance; and how much of the answers the surrogate must explain for what it says to be told.
+_COLUMNS, _EXPLAINS = 8, 0.5
+# What damages values of whole columns, by the checks that say so; a column that is not there at all cannot be held against what the model was given.
+_DAMAGES = (
+    "missing_share",
+    "new_category_share",
+    "out_of_range_share",
+    "type_mismatch_share",
+    "unique_count",
+    "duplicate_column",
+)
+# Of an exchange of two values all rows are turned back from this share on.
+_ALL_ROWS = 0.8
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A column without its fault. values: shape (rows,). is_exact: whether they are those that there were; else they are drawn from rows of the reference that are alike."""
+
+    values: pd.Series
+    is_exact: bool
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a repair gives back. costs: how much better the model would have done, by metric, empty where that cannot be told. is_exact: as of the repair. by_labels: whether labels say so."""
+
+    costs: Mapping[str, float]
+    is_exact: bool
+    by_labels: bool = False
+
+
+def with_repairs(question: Question, findings: Sequence[Finding], causes: Mapping[str, Cause]) -> list[Finding]:
+    """The findings, those of faults in features with what these are likely to cost the model by what repairing them gives back; as they are where nothing can be told.
+
+    causes: of the columns that changed. Without a repair the cost is that of the feature's importance, in as many rows as are affected.
+    """
+    reference = question.reference
+    importance = reference.importance
+    columns = dict.fromkeys(each.column for each in findings if _is_of_fault(reference, each))
+    wanted = sorted((name for name in columns if name is not None), key=lambda name: -importance.get(name, 0.0))
+    model = reference.surrogate if wanted and importance else None
+    if model is None:
+        return list(findings)
+    if model.explains < _EXPLAINS:
+        text = f", roughly: the features explain only {max(model.explains, 0.0):.0%} of the predictions"
+        return [
+            replace(each, effect=f"{each.effect}{text}") if each.effect and _is_of_fault(reference, each) else each
+            for each in findings
+        ]
+    frame = few(question.window.frame)
+    gains: dict[str | None, Gain] = {}
+    for name in wanted[:_COLUMNS]:
+        repair = repaired(question, frame, name, causes.get(name))
+        if repair is not None:
+            gains[name] = given_back(question, model, frame, repair, name)
+    return [
+        _with_cost(question, each, gains[each.column])
+        if each.segment is None and each.column in gains and gains[each.column].costs
+        else each
+        for each in findings
+    ]
+
+
+def _is_of_fault(reference: Reference, finding: Finding) -> bool:
+    """Whether it is of a fault of a feature that may be undone."""
+    if finding.segment is not None or finding.column not in reference.encoded_features:
+        return False
+    return finding.metric in _DAMAGES or (finding.kind is Kind.DRIFT and finding.origin in ("pipeline", "unknown"))
+
+
+def repaired(question: Question, frame: pd.DataFrame, name: str, cause: Cause | None) -> Repair | None:
+    """A column of some of the window's rows without its fault; None where nothing is known to undo. frame: the rows, in the reference's types."""
+    if name not in frame:
+        return None
+    if cause is not None and cause.is_fault:
+        exact = _undone(question, frame, name, cause)
+        if exact is not None:
+            return Repair(exact, True)
+    if cause is not None and cause.name == "category swap" and cause.pair:
+        # Which rows were turned is not known: as many at random cost about as much.
+        chosen = np.random.default_rng(question.reference.seed).random(len(frame)) < _share_of_pair(frame[name], cause)
+        return Repair(frame[name].where(~chosen, _turned_back(frame[name], cause.pair)), False)
+    damaged = _damaged(question, frame, name, cause)
+    if not damaged.any():
+        return None
+    return Repair(_drawn(question.reference, frame, name, damaged), False)
+
+
+def _undone(question: Question, frame: pd.DataFrame, name: str, cause: Cause) -> pd.Series | None:
+    """The values as they were, by the inverse of what was done to them; None where it has none."""
+    values, before = frame[name], question.reference.of_column(name)
+    if cause.name == "unit change" and before is not None:
+        flags = affected(cause.claim, values, before)
+        return None if flags is None else values.where(~flags, values / cause.factor)
+    if cause.pair and cause.name == "renamed category":
+        old, new = cause.pair
+        return values.replace({new: old})
+    if cause.pair and cause.name == "category swap" and _share_of_pair(values, cause) >= _ALL_ROWS:
+        return _turned_back(values, cause.pair)
+    if cause.pair and cause.name == "swapped columns":
+        return frame[cause.pair[1]]
+    return None
+
+
+def _share_of_pair(values: pd.Series, cause: Cause) -> float:
+    """Of the rows with one of two values that changed places the share in which they did."""
+    return (cause.share or 0.0) / max(float(values.isin(cause.pair or ()).mean()), 1e-9)
+
+
+def _turned_back(values: pd.Series, pair: tuple[Any, Any]) -> pd.Series:
+    one, other = pair
+    return values.replace({one: other, other: one})
+
+
+def _damaged(question: Question, frame: pd.DataFrame, name: str, cause: Cause | None) -> Floats:
+    """Which rows hold a value that says nothing, shape (rows,): one that the fault has put there, one that the reference never held, or none where there were some."""
+    values, before, reference = frame[name], question.reference.of_column(name), question.reference
+    missing: Floats = values.isna().to_numpy()
+    # As many are missing as were: these are no fault.
+    usual = reference.missing(name) / reference.rows
+    order = np.random.default_rng(reference.seed).permutation(np.flatnonzero(missing))
+    damaged = np.zeros(len(values), dtype=bool)
+    damaged[order[: max(len(order) - round(usual * len(values)), 0)]] = True
+    if cause is not None and cause.values:
+        damaged |= values.isin(list(cause.values)).to_numpy()
+    if isinstance(before, Categories):
+        damaged |= ~missing & ~values.isin(before.tally.index).to_numpy()
+    elif isinstance(before, Numbers):
+        numbers = values.to_numpy(dtype=float)
+        damaged |= (numbers < before.low) | (numbers > before.high)
+    summary = question.of_column(name)
+    if summary is not None and summary.distinct == 1 and before is not None and before.distinct > 1:
+        damaged |= ~missing
+    return damaged
+
+
+def _drawn(reference: Reference, frame: pd.DataFrame, name: str, damaged: Floats) -> pd.Series:
+    """A column with values for its damaged rows of those rows of the reference that are most alike in all other features (hot deck)."""
+    others = [each for each in reference.encoded_features if each != name and each in frame]
+    known = few(reference.frame)
+    known = known[known[name].notna()]
+    if not others:
+        chosen = np.random.default_rng(reference.seed).integers(0, len(known), int(damaged.sum()))
+    else:
+        there, here = (estimation.encode(each[others], reference.summary.codes) for each in (known, frame[damaged]))
+        middle, width = np.nanmean(there, axis=0), np.nanstd(there, axis=0)
+        width[width == 0] = 1.0
+        there, here = (np.clip(np.nan_to_num((each - middle) / width), -4, 4) for each in (there, here))
+        chosen = NearestNeighbors(n_neighbors=1).fit(there).kneighbors(here, return_distance=False)[:, 0]
+    values = frame[name].copy()
+    values[damaged] = known[name].to_numpy()[chosen]
+    return values
+
+
+def given_back(question: Question, model: surrogate.Surrogate, frame: pd.DataFrame, repair: Repair, name: str) -> Gain:
+    """How much better the model would have done with a repaired column: by labels where the values are those that there were, else without them.
+
+    The truth is held to follow what the model would have answered, as the reference's labels have it; what it did answer is judged by that.
+    """
+    reference = question.reference
+    codes, names = reference.summary.codes, reference.encoded_features
+    said = surrogate.answers_of(frame, reference)
+    usable = np.isfinite(said).all(axis=1)
+    rows, said = frame[usable], said[usable]
+    if len(rows) < 2:
+        return Gain({}, repair.is_exact)
+    table = rows.reindex(columns=names)
+    before = estimation.encode(table, codes)
+    after = estimation.encode(table.assign(**{name: repair.values[usable]}), codes)
+    would = model.answers_if(said, before, after)
+    if repair.is_exact:
+        told = _by_labels(question, rows, would)
+        if told:
+            return Gain(told, is_exact=True, by_labels=True)
+    return Gain(_without_labels(reference, rows, said, would, after), repair.is_exact)
+
+
+def _by_labels(question: Question, rows: pd.DataFrame, would: Floats) -> dict[str, float]:
+    """The same by the labels of the rows; empty where too few are known."""
+    reference, label = question.reference, question.reference.columns.label
+    if label is None or label not in rows or not question.labelled:
+        return {}
+    there = truth_of(rows[label], reference.columns, reference.task, reference.summary.classes).notna().to_numpy()
+    data = question.outcomes_of(rows[there])
+    if data.rows != there.sum() or too_little(data):
+        return {}
+    better, worse = measure(surrogate.answering(reference, data, would[there])), measure(data)
+    return {metric: loss(metric, better[metric].value, worse[metric].value) for metric in better if metric in worse}
+
+
+def _without_labels(
+    reference: Reference, rows: pd.DataFrame, said: Floats, would: Floats, inputs: Floats
+) -> dict[str, float]:
+    weights = weights_of(rows, reference.columns)
+    weight = None if weights is None else weights.to_numpy()
+    line = reference.summary.calibration
+    if reference.task == "regression":
+        return _of_values(reference, said, would, inputs, weight)
+    if line is None:
+        return {}
+    would = np.clip(would, 0, 1)
+    if reference.task == "binary":
+        chance = estimation.calibrated(would[:, 0], line)
+        threshold = reference.columns.decision_threshold
+        better, worse = (
+            estimation.estimate_binary(each[:, 0], (each[:, 0] >= threshold).astype(float), chance, weight)
+            for each in (would, said)
+        )
+    else:
+        would = surrogate.as_shares(would)
+        chances = np.column_stack([estimation.calibrated(each, line[place]) for place, each in enumerate(would.T)])
+        chances = chances / chances.sum(axis=1, keepdims=True)
+        better, worse = (
+            estimation.estimate_multiclass(each, chances, each.argmax(axis=1), weight) for each in (would, said)
+        )
+    named = {name.removeprefix("estimated_"): name for name in better if name in worse}
+    return {metric: loss(metric, better[name].value, worse[name].value) for metric, name in named.items()}
+
+
+def _of_values(
+    reference: Reference, said: Floats, would: Floats, inputs: Floats, weight: Floats | None
+) -> dict[str, float]:
+    """For regression: the truth lies about what would have been answered as far as the models of the error say, normally; and so far from what was."""
+    models = reference.estimator.loss_models
+    if not models:
+        return {}
+    absolute, squared = (estimation.expected_loss(model, np.column_stack([inputs, would[:, 0]])) for model, _ in models)
+    moved = np.abs(said - would)[:, 0]
+    scale = np.maximum(absolute, 1e-12) * np.sqrt(np.pi / 2)
+    away = moved / scale
+    folded = scale * np.sqrt(2 / np.pi) * np.exp(-(away**2) / 2) + moved * (1 - 2 * ndtr(-away))
+    more = float(np.average(folded - np.maximum(absolute, 1e-12), weights=weight))
+    root, with_fault = (float(np.sqrt(np.average(each, weights=weight))) for each in (squared, squared + moved**2))
+    return {"mae": more, "rmse": with_fault - root}
+
+
+def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
+    """A finding with what its fault costs, by importance where a metric cannot be told without labels: severity, origin and words follow from that.
+
+    A fault that costs nothing is no reason to repair before a model is trained anew. One whose repair, by labels, gives back a loss that counts is one.
+    """
+    metric, costs = question.reference.harm_metric or "", gain.costs
+    if not _is_of_fault(question.reference, finding):
+        return replace(finding, cost=max(costs.get(metric, 0.0), 0.0))
+    share = min(finding.value or 0.0 if finding.share is None else finding.share, 1.0)
+    usual = {
+        name: share * each.get(finding.column or "", 0.0)
+        for name, each in question.reference.summary.importances.items()
+    }
+    found = effect_of(question, usual | {name: max(cost, 0.0) for name, cost in costs.items()})
+    is_drift = finding.kind is Kind.DRIFT
+    proven = is_drift and gain.by_labels and found.severity >= Severity.WARNING
+    origin = "pipeline" if proven else finding.origin
+    limit = question.checks.threshold(finding.metric, finding.column)
+    least = limit.severity if limit is not None and breaks(finding, limit) else Severity.INFO
+    severity = max(found.severity if not is_drift or origin == "pipeline" else Severity.INFO, least)
+    if is_drift:  # of columns that carry much, where performance is out of sight
+        severity = max(severity, finding.severity)
+    if found.severity is Severity.INFO:
+        text = (
+            f"; repairing it is likely to give back next to nothing ({max(costs.get(metric, 0.0), 0.0):.2g} {metric})"
+        )
+    elif gain.is_exact:
+        text = f"{found.text}; repairing it {'gives' if gain.by_labels else 'is likely to give'} that back"
+    else:
+        text = f"{found.text}; the values that these rows had cannot be computed again"
+    text = f"{origin_text(origin)}{text}" if is_drift else text
+    return replace(finding, cost=found.cost, severity=severity, origin=origin, effect=text)

@@ -1,0 +1,138 @@
+"""A model of the model: what it answers by its features, learned from the answers in the reference's rows. Nothing of the user's own model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from monitor.analysis import estimation
+from monitor.analysis.performance import Outcomes, predicted, probabilities
+from monitor.analysis.schema import conform
+
+if TYPE_CHECKING:
+    from monitor.analysis.reference import Reference
+
+Floats = np.ndarray
+MOST_ROWS = 5_000
+# Of fewer rows no model is made.
+_FEWEST_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Models of the answers, one each: the value, the probability of the positive class, or one of each class.
+
+    explains: the share of the answers' variance that they explain in rows that they have not seen. low, high: between which most answers differ from
+    theirs, shape (answers,).
+    """
+
+    models: Sequence[HistGradientBoostingRegressor]
+    explains: float
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(cls, reference: Reference) -> Surrogate | None:
+        """None where the reference has too few rows with an answer, or no feature that tells."""
+        frame, names = reference.frame, reference.encoded_features
+        answers = answers_of(frame, reference)
+        there = np.flatnonzero(np.isfinite(answers).all(axis=1))
+        if not names or len(there) < _FEWEST_ROWS:
+            return None
+        if len(there) > MOST_ROWS:
+            there = np.random.default_rng(reference.seed).choice(there, MOST_ROWS, replace=False)
+        inputs, answers = estimation.encode(frame.iloc[there][names], reference.summary.codes), answers[there]
+        halves = fitted(inputs[::2], answers[::2], reference.seed)
+        left = answers[1::2] - predictions(halves, inputs[1::2])
+        spread = float(((answers[1::2] - answers[1::2].mean(axis=0)) ** 2).sum())
+        explains = 1 - float((left**2).sum()) / spread if spread > 0 else 0.0
+        low, high = np.quantile(left, [0.01, 0.99], axis=0)
+        return cls(fitted(inputs, answers, reference.seed), explains, low, high)
+
+    def answers_if(self, said: Floats, before: Floats, after: Floats) -> Floats:
+        """What would be answered if the features were others, shape (rows, answers): as the surrogate has it, and by as much more or less as it was, within what is usual.
+
+        said: what was answered. before, after: the features as they are, and as they would be, encoded, shape (rows, features).
+        """
+        own = np.clip(said - predictions(self.models, before), self.low, self.high)
+        same = ((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
+        return np.asarray(np.where(same[:, None], said, predictions(self.models, after) + own))
+
+
+def fitted(inputs: Floats, answers: Floats, seed: int) -> list[HistGradientBoostingRegressor]:
+    """A model of each answer. inputs: shape (rows, features); answers: shape (rows, answers)."""
+    return [estimation.gradient_boosting(inputs, each, seed) for each in answers.T]
+
+
+def predictions(models: Sequence[HistGradientBoostingRegressor], inputs: Floats) -> Floats:
+    """What models say, shape (rows, answers)."""
+    return np.asarray(np.column_stack([model.predict(inputs) for model in models]))
+
+
+def answers_of(frame: pd.DataFrame, reference: Reference) -> Floats:
+    """What the model answered as numbers, shape (rows, answers): the value, the probability of the positive class, or one of each class; NaN where it did not."""
+    columns, task = reference.columns, reference.task
+    if columns.probabilities:
+        return np.asarray(probabilities(frame, columns).to_numpy(dtype=float))
+    said = predicted(frame, columns, task)
+    if task != "multiclass":
+        return np.asarray(said.to_numpy(dtype=float).reshape(-1, 1))
+    names = np.array(reference.summary.classes, dtype=object)
+    table = (said.to_numpy(dtype=object)[:, None] == names).astype(float)
+    table[said.isna().to_numpy()] = np.nan
+    return np.asarray(table)
+
+
+def answering(reference: Reference, data: Outcomes, answers: Floats) -> Outcomes:
+    """The same rows, had the model answered otherwise. answers: shape (rows, answers)."""
+    if data.task == "regression":
+        return replace(data, prediction=answers[:, 0], probability=None)
+    clipped = np.clip(answers, 0, 1)
+    if data.task == "binary":
+        said = (clipped[:, 0] >= reference.columns.decision_threshold).astype(float)
+        return replace(data, prediction=said, probability=None if data.probability is None else clipped[:, 0])
+    said = np.array(data.classes, dtype=object)[clipped.argmax(axis=1)]
+    return replace(data, prediction=said, probability=None if data.probability is None else as_shares(clipped))
+
+
+def as_shares(answers: Floats) -> Floats:
+    """Probabilities that add up to one in each row, shape (rows, answers)."""
+    total = answers.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(answers, total, out=np.full_like(answers, 1 / answers.shape[1]), where=total > 0))
+
+
+def answered_anew(reference: Reference, frame: pd.DataFrame, faulty: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a fault, with what the model would have answered to them, as the surrogate has it; as they are where there is none. frame: the same rows without the fault, in a log's own types."""
+    model, columns = reference.surrogate, reference.columns
+    if model is None:
+        return faulty
+    sides = [conform(each, reference.sorts).frame.reindex(columns=list(reference.sorts)) for each in (frame, faulty)]
+    said = answers_of(sides[0], reference)
+    inputs = [estimation.encode(each[reference.encoded_features], reference.summary.codes) for each in sides]
+    would = model.answers_if(said, *inputs)
+    if reference.task == "regression":
+        return faulty.assign(**{str(columns.prediction): would[:, 0]})
+    would = np.clip(would, 0, 1)
+    if reference.task == "multiclass":
+        would = as_shares(would)
+    names = list(columns.probabilities.values())
+    result = faulty.assign(**dict(zip(names, would.T, strict=True))) if names else faulty
+    if columns.prediction is None or columns.prediction not in frame:
+        return result
+    decided = [
+        (each >= columns.decision_threshold).ravel() if each.shape[1] == 1 else each.argmax(axis=1)
+        for each in (said, would)
+    ]
+    # Each decision is written as the model wrote it.
+    written = dict(zip(decided[0].tolist(), frame[columns.prediction], strict=True))
+    moved = decided[0] != decided[1]
+    values = frame[columns.prediction].astype(object)
+    values[moved] = [
+        written.get(each, value) for each, value in zip(decided[1][moved].tolist(), values[moved], strict=True)
+    ]
+    return result.assign(**{columns.prediction: values.infer_objects()})
