@@ -12,6 +12,7 @@ from monitor.analysis.checks import REGISTRY
 from monitor.analysis.diagnosis import explained
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import figures_of
+from monitor.analysis.natural import without_natural
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.repair import with_repairs
@@ -55,7 +56,8 @@ def evaluate(
             answers += own
     settled, findings = settle(question, answers)
     findings, causes = explained(question, findings)
-    settled, findings = joined(question, settled, with_repairs(question, findings, causes))
+    findings = without_natural(question, with_repairs(question, findings, causes))
+    settled, findings = joined(question, settled, findings)
     findings = with_causes_of_loss(question, ranked(reference, findings))
     return Evaluation(
         metrics,

@@ -11,7 +11,7 @@ from scipy.special import erf
 from scipy.stats import rankdata
 
 from monitor.analysis.schema import canonical_text
-from monitor.domain.checks import Harm
+from monitor.domain.checks import DEFAULT_HARM as DEFAULT_HARM
 from monitor.domain.columns import Columns
 from monitor.domain.kinds import Kind
 from monitor.domain.metrics import HIGHER_IS_BETTER as HIGHER_IS_BETTER
@@ -22,8 +22,6 @@ from monitor.errors import DataError
 # Whether a text is the positive class: numbers and booleans, whatever way they are written; and the words of known pairs.
 _PLAIN = {"1": True, "1.0": True, "true": True, "t": True, "0": False, "0.0": False, "false": False, "f": False}
 _WORDS = _PLAIN | {"yes": True, "y": True, "no": False, "n": False, "-1": False}
-# The smallest loss that counts, by the task's default metric.
-DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 # What is measured with labels, by task.
 REALISED = {
     task: tuple(name for name, each in METRICS.items() if each.kind is Kind.PERFORMANCE and task in each.tasks)

@@ -132,6 +132,10 @@ class Harm:
         return self.value * abs(reference) if self.relative else self.value
 
 
+# The smallest loss that counts, by the task's default metric.
+DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
+
+
 @dataclass(frozen=True)
 class Checks:
     """What is asked of a window, and how strictly.
@@ -141,6 +145,7 @@ class Checks:
     thresholds: limits of the user's own, by metric. harm: the smallest loss that counts, by metric.
     segments: some of `Columns.segments`; all if None. only: kinds to check; all if None.
     volume: the least share of the rows that earlier windows of the same calendar position lead to expect; None: no limit.
+    natural: what was taken for a fault before, and was shown by labels to do the model no harm: it pages nobody again.
     drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or `categorical`.
     Raises UsageError for names that can never page: unknown metrics and methods, metrics without an interval in `harm`.
     """
@@ -153,6 +158,7 @@ class Checks:
     only: tuple[str, ...] | None = None
     drift_methods: Mapping[str, str] = field(default_factory=dict)
     volume: float | None = 0.5
+    natural: tuple[Natural, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("false_alarm_rate", "page_confidence"):
@@ -217,6 +223,16 @@ class CheckKey(NamedTuple):
     def of(cls, stored: Sequence[str]) -> CheckKey:
         """The inverse of `to_list`; reads the texts `metric|column|segment` of older databases too."""
         return cls(*stored) if not isinstance(stored, str) else _key_of_text(stored)
+
+
+@dataclass(frozen=True)
+class Natural:
+    """A fault that labels have shown to do the model no harm. key: of its check. value: the largest that was shown so. seen: the start of that window. model_version: of which it is known."""
+
+    key: CheckKey
+    value: float
+    seen: datetime
+    model_version: str = ""
 
 
 def _key_of_text(text: str) -> CheckKey:

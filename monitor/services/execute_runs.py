@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -24,7 +24,7 @@ from monitor.services.earlier_windows import earlier_windows
 from monitor.services.specs import RUN, RunResult, RunSpec
 from monitor.services.workers import Work, WorkerDiedError, Workers
 from monitor.sources.spec import Recent
-from monitor.storage import annotation, monitors, references, results, runs
+from monitor.storage import annotation, monitors, natural, references, results, runs
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
 from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
@@ -265,6 +265,9 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
     labels = config.labels
     revise = taken.window_end + labels.revise_until.approximate() if labels else None
     checks = config.checks.to_checks(_false_alarm_share(config, taken.kind), config.page_confidence())
+    if taken.kind != "performance":
+        ids = [reference_id for reference_id, _ in in_force.values()]
+        checks = replace(checks, natural=natural.known(session, row.id, ids, taken.as_of))
     earlier, a_year_ago = earlier_windows(session, config, row, taken)
     state = monitors.source_state(session, row.id)
     return RunSpec(

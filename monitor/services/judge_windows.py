@@ -17,6 +17,7 @@ from monitor.domain.checks import CheckKey, Kind, Severity, Verdict
 from monitor.domain.folds import FOLDS, Fold
 from monitor.domain.grid import Window
 from monitor.services.context import Context
+from monitor.services.learn_natural import learn_natural
 from monitor.storage import alerts, monitors, references, results, retraining, runs
 from monitor.storage.database import locked
 from monitor.storage.results import Asked
@@ -170,6 +171,8 @@ class _Judge:
             self.stored.as_of, self.stored.window_start, self.stored.look = run.as_of, run.window_start, run.look
         if result is None:
             return
+        if self.of.kind is Kind.PERFORMANCE and not self.of.subject:
+            learn_natural(self.session, self.row, run, is_bad=result.bad, now=self.now)
         if self.last_window is not None and run.window_start <= self.last_window:
             self._refold(run)
             return

@@ -30,6 +30,7 @@ from monitor.domain.checks import (
     Finding,
     Kind,
     MetricValue,
+    Natural,
     Severity,
     Verdict,
     WindowCounts,
@@ -269,15 +270,20 @@ def run(spec: RunSpec) -> RunResult:
         exact = counts
         if of_versions is not None:  # a version that came between two queries is counted in the sample
             exact = of_versions.get(version) or replace(count(part, reference), window_rows=counts.rows)
+        own = checks if not checks.natural else replace(checks, natural=_of_version(checks.natural, version))
         earlier = None if before is None else _by_version(before, spec).get(version)
         if earlier is None or len(earlier) < _FEWEST_ROLLING:
-            evaluation = evaluate(reference, part, recent=known, counts=exact, checks=checks, recent_counts=rows_before)
+            evaluation = evaluate(reference, part, recent=known, counts=exact, checks=own, recent_counts=rows_before)
         else:
-            evaluation = _rolled(reference, earlier, part, known, exact, checks, rows_before)
+            evaluation = _rolled(reference, earlier, part, known, exact, own, rows_before)
         found.append((version, len(part), evaluation))
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
     result = _result(found, counts, sampled, spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes, note=note)
+
+
+def _of_version(known: tuple[Natural, ...], version: str) -> tuple[Natural, ...]:
+    return tuple(each for each in known if each.model_version == version)
 
 
 def counted_before(log: Log, spec: RunSpec) -> list[int]:

@@ -423,6 +423,24 @@ class Annotation(Base):
     removed_at: Mapped[datetime | None]
 
 
+class NaturalRow(Base):
+    """A fault of a window that paged, and that labels showed to do the model no harm, as of a time."""
+
+    __tablename__ = "natural"
+    __table_args__ = (
+        UniqueConstraint("series_id", "reference_id", "window_start"),
+        Index("ix_natural_monitor", "monitor_id", "as_of"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
+    reference_id: Mapped[int] = mapped_column(ForeignKey("reference_versions.id"))
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+    as_of: Mapped[datetime]
+    value: Mapped[float]
+
+
 class Deployment(Base):
     """A version of a model that went into production."""
 

@@ -1,0 +1,74 @@
+"""What pages as a fault and is shown by labels to do the model no harm pages no more, and says why."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from monitor import Reference, evaluate
+from monitor.domain.checks import CheckKey, Checks, Natural, Severity
+from tests.conftest import Project, logged
+
+QUALITY = """
+SELECT runs.window_start, findings.severity, findings.explanation FROM findings JOIN runs ON runs.id = findings.run_id
+JOIN metric_series ON metric_series.id = findings.series_id
+WHERE metric_series.metric = 'missing_share' AND metric_series.column_name = ? ORDER BY runs.window_start
+"""
+
+
+def broken_from(frame: pd.DataFrame, column: str, day: str) -> pd.DataFrame:
+    """The log lacks a column from a day on. The model was given it, and answers as ever."""
+    return frame.assign(**{column: frame[column].where(frame["event_time"] < pd.Timestamp(day), None)})
+
+
+def test_a_fault_without_harm_pages_until_labels_say_so(project: Project) -> None:
+    frame = logged(6_000, days=60)
+    project.log(broken_from(frame, "income", "2025-01-21"))
+    project.labels(frame)
+    project.replay()
+    found = project.query(QUALITY, "income")
+    severities = [severity for _, severity, _ in found]
+    assert severities[0] == "warning"
+    # Labels take a day: at most one window more is looked at before they say that nothing is lost.
+    assert set(severities[2:]) == {"info"}
+    assert "the labels of that time showed that it does the model no harm" in found[-1][2]
+    states = project.query("SELECT state FROM alerts WHERE kind = 'quality' AND subject = ''")
+    assert states == [("resolved",)]
+    told = project.query("SELECT action, detail FROM audit_log WHERE who = 'monitor'")
+    assert told
+    assert all(action == "fault known as natural" and "missing_share of income" in detail for action, detail in told)
+
+
+def test_a_fault_that_harms_is_never_natural(project: Project) -> None:
+    frame = logged(6_000, days=60)
+    project.log(broken_from(frame, "income", "2025-01-21"))
+    flipped = frame["event_time"] >= pd.Timestamp("2025-01-21")
+    project.labels(frame.assign(label=frame["label"].where(~flipped, 1 - frame["label"])))
+    project.replay()
+    assert {severity for _, severity, _ in project.query(QUALITY, "income")} == {"warning"}
+    assert project.query("SELECT count(*) FROM natural") == [(0,)]
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    from monitor import Columns
+
+    columns = Columns(
+        probability="probability", prediction="prediction", label="label", event_time="event_time", id="id"
+    )
+    return Reference.fit(logged(3_000), columns, "binary")
+
+
+@pytest.mark.parametrize(
+    ("share", "limit", "severity"),
+    [(0.3, {}, Severity.INFO), (0.9, {}, Severity.WARNING), (0.3, {"upper": 0.1}, Severity.WARNING)],
+)
+def test_what_is_natural_is_as_large_as_it_was_and_within_the_users_limits(
+    reference: Reference, share: float, limit: dict[str, float], severity: Severity
+) -> None:
+    window = logged(2_000, seed=3).drop(columns="label")
+    window.loc[window.index < share * len(window), "income"] = None
+    known = Natural(CheckKey("missing_share", "income", ""), 0.3, pd.Timestamp("2025-01-01").to_pydatetime())
+    checks = Checks(natural=(known,), thresholds={"missing_share": limit} if limit else {})
+    found = evaluate(reference, window, checks=checks)["missing_share", "income"]
+    assert found.severity == severity  # type: ignore[union-attr]
