@@ -2,6 +2,7 @@
 
 A result is bad (a finding of the kind pages), good (none does, some check could be made, and so could each check that
 opened the alert and is still asked), or none. Bad ones count towards `for`, good ones towards `keep_firing_for`; windows that overlap count once.
+A loss that an estimate shows in several windows, in each too uncertain to page, is certain by all of them together: such a result is bad, too.
 Where `keep_firing_for` is not written, an alert resolves once so many good windows in a row are unlikely by chance, had the spell of bad windows gone on.
 """
 
@@ -20,6 +21,9 @@ from monitor.domain.grid import Window
 _FEWEST_GOOD, _CHANCE = 2, 1 / 50
 # Bad and good windows that a spell is credited with before any is seen: most spells have hardly a good one.
 _BAD_BEFORE, _GOOD_BEFORE = 2.0, 0.25
+# Losses that are uncertain add up to a certain one where a model as good as ever would bring so much evidence in one of a hundred windows (natural logarithm); and
+# how many windows as uncertain as they say are taken for known before any is seen.
+_CERTAIN, _KNOWN_BEFORE, _FARTHEST = math.log(100), 10, 3.0
 # A spell is forgotten after so many times the good windows that resolve its alert.
 _FORGOTTEN = 3
 
@@ -36,12 +40,21 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What an estimate says of the loss of a metric. z: in standard errors, against a model as good as on the reference. beyond: how far it lies beyond the harm that counts, in standard errors; negative within it."""
+
+    metric: str
+    z: float
+    beyond: float
+
+
+@dataclass(frozen=True)
 class Result:
     """What judging takes of a finished run, for one kind of alert.
 
     bad: a finding of this kind pages. asked: the checks of this kind, whatever their
     verdicts. made: those that could be made. paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
-    that the run carries; where the epoch changes the counts start again. retrains: bad enough to count towards a retraining.
+    that the run carries; where the epoch changes the counts start again. retrains: bad enough to count towards a retraining. estimate: of the model's performance, where it was told.
     """
 
     run: str
@@ -58,6 +71,7 @@ class Result:
     rule: Rule = Rule()
     epoch: str = ""
     retrains: bool = False
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,7 @@ class State:
 
     first_window and opened_as_of are the alert's identity, as it stood when it was opened; since is its first bad window
     as it is known now. spell_bad, spell_good: disjoint bad windows of the spell, and good ones between them; quiet: good ones since its last bad one. A spell may outlast an alert.
+    evidence: of a loss by estimates (logarithm of an e-value), of `losing` windows, up to `weighed_until`, which lie `beyond` the harm in sum. told, squares: how many windows had an estimate, and the sum of their squared z.
     """
 
     phase: str = "idle"
@@ -101,6 +116,12 @@ class State:
     spell_bad: int = 0
     spell_good: int = 0
     quiet: int = 0
+    evidence: float = 0.0
+    losing: int = 0
+    beyond: float = 0.0
+    weighed_until: datetime | None = None
+    told: int = 0
+    squares: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -110,7 +131,7 @@ class State:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> State:
         """The inverse of `to_dict`."""
-        times = ("first_window", "opened_as_of", "since", "counted_until", "retrain_until")
+        times = ("first_window", "opened_as_of", "since", "counted_until", "retrain_until", "weighed_until")
         plain: dict[str, Any] = {
             key: datetime.fromisoformat(value) if key in times and value else value for key, value in values.items()
         }
@@ -157,12 +178,46 @@ def step(state: State, result: Result) -> Step:
             spell_bad=0,
             spell_good=0,
             quiet=0,
+            evidence=0.0,
+            losing=0,
+            beyond=0.0,
+            weighed_until=None,
+            told=0,
+            squares=0.0,
         )
+    if result.estimate is not None:
+        state, result = _weighed(state, result, result.estimate)
     if result.bad:
         return _bad(state, result)
     if _is_good(state, result):
         return _good(state, result)
     return Step(state)
+
+
+def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, Result]:
+    """The state with what an estimate adds to the evidence of a loss, and the result, which is bad where that is certain.
+
+    A sequential test by a likelihood ratio that begins anew where it speaks for a model as good as ever (Page, 1954): of a loss of one standard error against none. How uncertain
+    estimates are is learnt from those of all windows that did not page.
+    """
+    if _new_window(state.weighed_until, result):
+        spread = max(((_KNOWN_BEFORE + state.squares) / (_KNOWN_BEFORE + state.told)) ** 0.5, 1.0)
+        evidence = state.evidence + estimate.z / spread - 0.5
+        goes_on = evidence > 0
+        seen = 0 if result.bad else 1
+        state = replace(
+            state,
+            evidence=min(evidence, 2 * _CERTAIN) if goes_on else 0.0,
+            losing=state.losing + 1 if goes_on else 0,
+            beyond=state.beyond + estimate.beyond if goes_on else 0.0,
+            weighed_until=result.window.end,
+            told=state.told + seen,
+            squares=state.squares + seen * min(abs(estimate.z), _FARTHEST) ** 2,
+        )
+    if result.bad or state.losing < 2 or state.evidence < _CERTAIN or state.beyond <= 0:
+        return state, result
+    text = f"{estimate.metric} was worse in the last {state.losing} windows, by more than the harm that counts on average: each is uncertain by itself, together they are not"
+    return state, replace(result, bad=True, severity=Severity.WARNING.value, summary=text)
 
 
 def _is_good(state: State, result: Result) -> bool:
@@ -232,7 +287,7 @@ def _good(state: State, result: Result) -> Step:
     if counts and (state.spell_bad or state.phase != "idle"):
         state = replace(state, counted_until=result.window.end, quiet=state.quiet + 1)
     if state.phase == "idle":
-        return Step(State(epoch=state.epoch) if state.quiet > _FORGOTTEN * _good_ones_needed(state) else state)
+        return Step(_without_spell(state) if state.quiet > _FORGOTTEN * _good_ones_needed(state) else state)
     if state.phase == "pending":
         return Step(_idle(state), (_event("cleared", state, result),))
     after = replace(state, bad=0, good=state.good + counts)
@@ -248,6 +303,11 @@ def _good_ones_needed(state: State) -> int:
     return max(_FEWEST_GOOD, math.ceil(math.log(_CHANCE) / math.log(good / (bad + good))))
 
 
+def _without_spell(state: State) -> State:
+    """No spell any more; what estimates say is remembered."""
+    return replace(_idle(state), counted_until=None, spell_bad=0, spell_good=0, quiet=0)
+
+
 def _idle(state: State) -> State:
     """No alert any more, but the spell is remembered."""
     return State(
@@ -256,6 +316,12 @@ def _idle(state: State) -> State:
         spell_bad=state.spell_bad,
         spell_good=state.spell_good,
         quiet=state.quiet,
+        evidence=state.evidence,
+        losing=state.losing,
+        beyond=state.beyond,
+        weighed_until=state.weighed_until,
+        told=state.told,
+        squares=state.squares,
     )
 
 

@@ -7,11 +7,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
+from statistics import NormalDist
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
-from monitor.alerting.fold import Event, EventKind, Incident, Known, Result, Rule, State, fold, reconcile, step
+from monitor.alerting.fold import (
+    Estimate,
+    Event,
+    EventKind,
+    Incident,
+    Known,
+    Result,
+    Rule,
+    State,
+    fold,
+    reconcile,
+    step,
+)
 from monitor.config.model import MonitorConfig
 from monitor.domain.checks import CheckKey, Kind, Severity, Verdict
 from monitor.domain.folds import FOLDS, Fold
@@ -26,6 +39,8 @@ from monitor.storage.tables import Alert, FindingRow, FoldState, MetricSeries, M
 log = get_logger()
 
 _BATCH = 200
+# A p-value of nothing is no infinite evidence.
+_LEAST_P = 1e-20
 _Found = tuple[dict[int, list[Asked]], dict[int, list[tuple[FindingRow, MetricSeries]]]]
 
 
@@ -136,7 +151,17 @@ class _Judge:
         ]
         checks, findings = self.read.found([run.id for run in taken])
         return {
-            run.id: self._by_rule(run, _result(run, self.of.kind, checks[run.id], findings[run.id], self.read.promoted))
+            run.id: self._by_rule(
+                run,
+                _result(
+                    run,
+                    self.of.kind,
+                    checks[run.id],
+                    findings[run.id],
+                    self.read.promoted,
+                    self._config(run).page_confidence(),
+                ),
+            )
             for run in taken
         }
 
@@ -353,8 +378,9 @@ def _result(
     checks: list[Asked],
     findings: list[tuple[FindingRow, MetricSeries]],
     promoted: dict[str, datetime],
+    confidence: float,
 ) -> Result:
-    """Reduce a run to what the fold of one kind takes; where a promoted version has taken over, to that version's checks."""
+    """Reduce a run to what the fold of one kind takes; where a promoted version has taken over, to that version's checks. confidence: of the intervals."""
     checks = [each for each in checks if each.kind == kind.value]
     findings = [(finding, series) for finding, series in findings if finding.kind == kind.value]
     versions = {each.model_version for each in checks}
@@ -373,8 +399,38 @@ def _result(
         run=run.uuid, window=run.window, look=run.look, as_of=run.as_of, bad=bool(paging),
         asked=frozenset(each.key for each in checks), made=made,
         paging=tuple(_key(series) for _, series in paging), columns=named,
-        severity=worst.severity if worst else "none", summary=worst.explanation if worst else "",
+        severity=worst.severity if worst else "none", summary=worst.explanation if worst else "", estimate=_estimate(checks, confidence),
     )  # fmt: skip
+
+
+def _estimate(checks: list[Asked], confidence: float) -> Estimate | None:
+    """What a window's estimates say of a loss, by that which says most; None where none was told against a limit."""
+    margin = NormalDist().inv_cdf(0.5 + confidence / 2)
+    found = [
+        told
+        for each in checks
+        if each.estimate is not None
+        and not each.key.segment
+        and each.verdict in (Verdict.FINE.value, Verdict.CHANGED.value)
+        and (told := _estimate_of(each.key.metric, *each.estimate, margin=margin)) is not None
+    ]
+    return max(found, key=lambda each: each.z, default=None)
+
+
+def _estimate_of(
+    metric: str, value: float | None, lower: float | None, upper: float | None, lowest: float | None, highest: float | None, p_value: float | None,
+    *, margin: float,
+) -> Estimate | None:  # fmt: skip
+    """An estimate by its check: value and interval, limits of the harm that counts, and p-value of a loss or a gain."""
+    if value is None or lower is None or upper is None or p_value is None or (lowest is None and highest is None):
+        return None
+    error = max(upper - value, value - lower) / margin  # an end may be that of the metric itself
+    if error <= 0:
+        return None
+    beyond = max(limit for limit in (None if lowest is None else lowest - value, None if highest is None else value - highest) if limit is not None) / error  # fmt: skip
+    far = -NormalDist().inv_cdf(max(p_value / 2, _LEAST_P))
+    # Within the harm a loss and a gain of the same size are not told apart: it counts as a gain.
+    return Estimate(metric, far if beyond > 0 else -far, beyond)
 
 
 def _key(series: MetricSeries) -> CheckKey:

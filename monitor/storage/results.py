@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from monitor.domain import matter
-from monitor.domain.checks import Check, CheckKey, Finding, MetricValue
+from monitor.domain.checks import Check, CheckKey, Finding, Kind, MetricValue
 from monitor.domain.ids import key_hash
 from monitor.storage.listing import in_parts
 from monitor.storage.tables import Base, CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
@@ -161,12 +161,13 @@ def checks(session: Session, run_ids: Sequence[int]) -> dict[int, list[StoredChe
 
 @dataclass(frozen=True)
 class Asked:
-    """What judging takes of a stored check."""
+    """What judging takes of a stored check. estimate: value, lower and upper end of its interval, lower and upper limit, p-value, of estimates alone."""
 
     kind: str
     verdict: str
     model_version: str
     key: CheckKey
+    estimate: tuple[float | None, ...] | None = None
 
 
 def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
@@ -174,10 +175,14 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
     result: dict[int, list[Asked]] = {run_id: [] for run_id in run_ids}
     series = MetricSeries
     columns = (CheckRow.run_id, CheckRow.kind, CheckRow.verdict, series.model_version, series.metric, series.column, series.segment)  # fmt: skip
+    numbers = (CheckRow.value, CheckRow.lower, CheckRow.upper, CheckRow.threshold_lower, CheckRow.threshold_upper, CheckRow.p_value)  # fmt: skip
     for part in in_parts(run_ids):
-        query = select(*columns).join(series, series.id == CheckRow.series_id)
-        for run_id, kind, verdict, version, *key in session.execute(query.where(CheckRow.run_id.in_(part))):
-            result[run_id].append(Asked(kind, verdict, version, CheckKey(*key)))
+        query = select(*columns, *numbers).join(series, series.id == CheckRow.series_id)
+        for run_id, kind, verdict, version, metric, column, segment, *told in session.execute(
+            query.where(CheckRow.run_id.in_(part))
+        ):
+            estimate = tuple(told) if kind == Kind.ESTIMATED_PERFORMANCE.value else None
+            result[run_id].append(Asked(kind, verdict, version, CheckKey(metric, column, segment), estimate))
     return result
 
 

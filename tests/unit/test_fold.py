@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.alerting.fold import Known, Result, Rule, State, fold, reconcile, step
+from monitor.alerting.fold import Estimate, Known, Result, Rule, State, fold, reconcile, step
 from monitor.domain.checks import CheckKey
 from monitor.domain.grid import Window
 
@@ -287,3 +287,64 @@ def test_another_look_that_finds_less_harm_downgrades() -> None:
     before = [result(0, "bad", severity="critical")]
     changes = reconcile(known(before), fold([result(0, "bad", look=6)]).incidents)
     assert [events for _, _, events in changes] == [("downgraded",)]
+
+
+def estimated(day: int, z: float, beyond: float | None = None, *, length: int = 1) -> Result:
+    """A window in which nothing pages by itself, with an estimate."""
+    return replace(
+        result(day, "good", length=length),
+        estimate=Estimate("estimated_roc_auc", z, z - 1 if beyond is None else beyond),
+    )
+
+
+def fired(results: list[Result]) -> list[tuple[int, str]]:
+    state, found = State(), []
+    for place, each in enumerate(results):
+        taken = step(State.from_dict(json.loads(json.dumps(state.to_dict()))), each)
+        state = taken.state
+        found += [(place, event.kind) for event in taken.events]
+    return found
+
+
+def test_three_doubtful_windows_are_one_certain_page() -> None:
+    healthy = [0.3, -0.8, 1.1, -0.2, 0.5, -1.4, 0.1, 0.9, -0.6, 0.2]
+    losing = [2.1, 2.2, 2.3, 2.1]
+    history = [estimated(day, z) for day, z in enumerate(healthy + losing)]
+    assert fired(history) == [(12, "firing")]
+    (incident,) = fold(history).incidents
+    assert "worse in the last 3 windows" in fold(history[:13]).state.summary
+    assert (incident.severity, incident.since) == ("warning", START + 12 * DAY)
+    # Two of them, or three within the harm that counts, are not.
+    assert fired(history[:12]) == []
+    assert fired([estimated(day, z, -0.5) for day, z in enumerate(healthy + losing)]) == []
+
+
+def test_evidence_of_a_loss_ends_with_healthy_windows_and_counts_overlapping_ones_once() -> None:
+    losing = [estimated(day, 2.5) for day in range(6)]
+    healthy = [estimated(day, -0.5) for day in range(6, 20)]
+    assert [kind for _, kind in fired(losing + healthy)] == ["firing", "resolved"]
+    # The same rows are seen by each of three windows that overlap.
+    assert fired([estimated(day, 2.2, length=3) for day in range(6)]) == []
+
+
+def test_estimates_that_vary_more_than_they_say_need_more_evidence() -> None:
+    noisy = [2.6, -2.4, 0.2, 2.2, -2.7, -0.3, 2.5, -2.5, 0.1, -2.2, 2.4, -2.6]
+    losing = [2.1, 2.2, 2.3]
+    assert fired([estimated(day, z) for day, z in enumerate(noisy + losing)]) == []
+    assert fired([estimated(day, z) for day, z in enumerate(noisy + losing * 3)]) != []
+
+
+@given(st.lists(st.floats(-4, 4), max_size=60))
+def test_the_state_of_an_estimate_is_bounded_and_survives_being_stored(values: list[float]) -> None:
+    state = State()
+    for day, z in enumerate(values):
+        state = step(State.from_dict(json.loads(json.dumps(state.to_dict()))), estimated(day, z)).state
+        assert 0 <= state.evidence <= 2 * np.log(100) + 1e-9
+
+
+def test_a_model_as_good_as_ever_hardly_ever_pages_by_evidence() -> None:
+    random = np.random.default_rng(3)
+    # The harm that counts is one standard error: estimates are beyond it in one of six windows.
+    z = random.normal(size=20_000)
+    pages = sum(kind == "firing" for _, kind in fired([estimated(day, each) for day, each in enumerate(z)]))
+    assert pages / len(z) < 1 / 200
