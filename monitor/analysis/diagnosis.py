@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-import pandas as pd
 
 from monitor.analysis.beginning import Run, run_of_change
 from monitor.analysis.evidence import Evidence, calendar_field, evidence_of
 from monitor.analysis.kinds import Cause, cause_of, other_level, swapped
 from monitor.analysis.question import Question
 from monitor.analysis.relations import Exchange, Relations, few
+from monitor.analysis.subpopulation import subpopulation
 from monitor.analysis.summary import Summary, summarise
 from monitor.domain.checks import Finding, Kind
 from monitor.domain.text import quoted, shown
@@ -194,59 +194,3 @@ def _with_cause(
 def origin_text(origin: str) -> str:
     """Whose change it looks like, in words."""
     return "; it may be a fault, but too little speaks for it" if origin == "unknown" else f"; looks like the {origin}"
-
-
-def subpopulation(
-    frame: pd.DataFrame, window: pd.DataFrame, sorts: Mapping[str, str], changed: list[str]
-) -> tuple[str, str, float, float] | None:
-    """The column and value of which there are more, if that alone explains at least half of how the other changed columns moved.
-
-    frame, window: the reference's rows and the window's. Returns column, value, and its share before and after.
-    """
-    best: tuple[float, str, str, float, float] | None = None
-    for column in changed:
-        levels = _levels(frame[column], window[column], sorts[column])
-        if levels is None:
-            continue
-        there, here = (pd.Series(side).value_counts(normalize=True) for side in levels)
-        weights = pd.Series(levels[0]).map(here / there).fillna(0.0).to_numpy()
-        if weights.sum() <= 0:
-            continue
-        others = [name for name in changed if name != column]
-        moved = [_moved_by(frame[name], window[name], weights, sorts[name]) for name in others]
-        before, after = (sum(each[side] for each in moved) for side in (0, 1))
-        explained = 1 - after / before if before > 0 else 0.0
-        if best is None or explained > best[0]:
-            change = here.sub(there, fill_value=0)
-            value = change.idxmax()
-            best = explained, column, str(value)[:60], float(there.get(value, 0.0)), float(here.get(value, 0.0))
-    return best[1:] if best is not None and best[0] >= 0.5 else None
-
-
-def _levels(before: pd.Series, after: pd.Series, sort: str) -> tuple[Floats, Floats] | None:
-    if sort == "numerical":
-        edges = np.unique(np.nanquantile(before.to_numpy(dtype=float), [0.2, 0.4, 0.6, 0.8]))
-        texts = np.array(
-            [f"{low:.4g} to {high:.4g}" for low, high in zip([-np.inf, *edges], [*edges, np.inf], strict=True)]
-        )
-        return tuple(
-            texts[np.searchsorted(edges, each.fillna(before.median()).to_numpy(dtype=float), "right")]
-            for each in (before, after)
-        )
-    if sort in ("categorical", "boolean") and before.nunique() <= 50:
-        return before.fillna("missing").to_numpy(), after.fillna("missing").to_numpy()
-    return None
-
-
-def _moved_by(before: pd.Series, after: pd.Series, weights: Floats, sort: str) -> tuple[float, float]:
-    """How far a column is from the reference, and from the reference weighted."""
-    if sort == "numerical":
-        numbers = before.to_numpy(dtype=float)
-        knots = np.unique(np.nanquantile(numbers, np.linspace(0.05, 0.95, 19)))
-        below = (numbers[:, None] <= knots) & np.isfinite(numbers)[:, None]
-        here = (after.to_numpy(dtype=float)[:, None] <= knots).mean(axis=0)
-        return float(np.abs(below.mean(axis=0) - here).max()), float(np.abs(np.average(below, axis=0, weights=weights) - here).max())  # fmt: skip
-    here = after.value_counts(normalize=True)
-    plain = before.value_counts(normalize=True)
-    weighted = pd.Series(weights, before.to_numpy()).groupby(level=0).sum() / weights.sum()
-    return float(plain.sub(here, fill_value=0).abs().sum() / 2), float(weighted.sub(here, fill_value=0).abs().sum() / 2)
