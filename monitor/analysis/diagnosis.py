@@ -87,7 +87,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     result = [_with_cause(finding, causes, evidence, began) for finding in findings]
     if reference.relations is None or not any(each.metric == "relation_score" for each in findings):
         return result, causes
-    sides = [reference.relations.correlations(few(frame)) for frame in (reference.frame, window)]
+    sides = reference.correlations, reference.relations.correlations(few(window))
     return [_with_pair(reference.relations, finding, *sides) for finding in result], causes
 
 
@@ -102,7 +102,7 @@ def _exchanged(question: Question, findings: Sequence[Finding]) -> dict[str, Exc
     relations = reference.relations
     if relations is None or not set(relations.names) <= set(window) or not changed:
         return {}
-    found = relations.exchanged([name for name in changed if name is not None], few(reference.frame), few(window))
+    found = relations.exchanged([name for name in changed if name is not None], reference.held_relations, few(window))
     drifted = {
         name: each for name, each in found.items() if any(_is_of_column(one) and one.column == name for one in findings)
     }
@@ -157,7 +157,7 @@ def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summ
     field = calendar_field(window[name], times, before)
     if field:
         return Cause("calendar", f"it is the {field}, and follows the calendar"), Evidence()
-    evidence = evidence_of(cause.claim, window, times, name, before, question.honest)
+    evidence = evidence_of(cause.claim, window, times, name, before, question.honest, question.levels)
     if not evidence.is_ordinary:
         return cause, evidence
     left = other_level(before, after)

@@ -17,16 +17,12 @@ from monitor.analysis.performance import (
     MIN_CLASS,
     MIN_LABELLED,
     Measured,
-    Outcomes,
-    mean,
     measure,
-    outcomes,
     predicted,
     probabilities,
     truth_of,
-    weights_of,
 )
-from monitor.analysis.schema import canonical_text
+from monitor.analysis.scored import Scored
 from monitor.analysis.summary import Numbers
 from monitor.domain.columns import Columns
 
@@ -76,18 +72,19 @@ class Estimator:
         """How many rows have an answer of the model's that can be used."""
         return len(self._usable(frame))
 
-    def _outcomes(self, frame: pd.DataFrame) -> Outcomes:
-        return outcomes(frame, self.reference.columns, self.reference.task, self.reference.summary.classes)
-
     def _usable(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows that have an answer of the model's that can be used."""
+        return frame[self.is_usable(frame)]
+
+    def is_usable(self, frame: pd.DataFrame) -> Floats:
+        """Which rows have an answer of the model's that can be used, shape (rows,)."""
         columns = self.reference.columns
         usable = np.array(predicted(frame, columns, self.reference.task).notna())
         if columns.probabilities:
             usable &= np.isfinite(probabilities(frame, columns)).all(axis=1).to_numpy()
         if self.reference.task == "regression" and columns.prediction is not None and columns.prediction in frame:
             usable &= ~self.unusable(frame, columns.prediction)
-        return frame[usable]
+        return usable
 
     def unusable(self, frame: pd.DataFrame, name: str) -> Floats:
         """Which rows have no usable answer in a column of what the model said, shape (rows,). frame: in the reference's column types.
@@ -127,40 +124,12 @@ class Estimator:
 
         known: labels of rows of `frame` that came already, missing elsewhere: these are taken as they are.
         """
-        if not self.reference.summary.labelled:
-            return {}
-        if self.reference.task == "regression":
-            return self._estimate_regression(frame, known)
-        line = self.reference.summary.calibration
-        if line is None:
-            return {}
-        said = predicted(frame, self.reference.columns, self.reference.task)
-        table = probabilities(frame, self.reference.columns)
-        usable_rows = table.notna().all(axis=1) & said.notna()
-        if usable_rows.sum() < 2:
-            return {}
-        scores = table[usable_rows].to_numpy()
-        said, weight = said[usable_rows], _weight(frame[usable_rows], self.reference.columns)
-        truth = None if known is None else known[usable_rows]
-        if self.reference.task == "binary":
-            chance = estimation.calibrated(scores[:, 0], line)
-            if truth is not None:
-                flags = truth_of(truth, self.reference.columns, "binary", self.reference.summary.classes).to_numpy()
-                there = ~np.isnan(flags)
-                chance[there] = flags[there]
-            return estimation.estimate_binary(scores[:, 0], said.to_numpy(dtype=float), chance, weight)
-        places = {name: index for index, name in enumerate(self.reference.columns.probabilities)}
-        chances = np.column_stack([estimation.calibrated(scores[:, index], line[index]) for index in places.values()])
-        chances = chances / chances.sum(axis=1, keepdims=True)
-        if truth is not None:
-            texts = canonical_text(truth)
-            there = texts.isin(places).to_numpy()
-            chances[there] = np.eye(len(places))[texts[there].map(places).to_numpy(dtype=int)]
-        inside = said.isin(places).to_numpy()
-        return estimation.estimate_multiclass(
-            scores[inside], chances[inside], said[inside].map(places).to_numpy(dtype=int),
-            None if weight is None else weight[inside],
-        )  # fmt: skip
+        truth = None
+        if known is not None:
+            reference = self.reference
+            labels = truth_of(known, reference.columns, reference.task, reference.summary.classes)
+            truth = labels.to_numpy(dtype=object if reference.task == "multiclass" else float)
+        return Scored.of(self, frame).estimate(np.arange(len(frame)), truth)
 
     def estimate_now(
         self, frame: pd.DataFrame, recent: Recent | None, known: pd.Series | None, window: Stretch
@@ -183,22 +152,28 @@ class Estimator:
         of ripe stretches as a whole.
         """
         ripe, young = recent.stretches()
-        parts = [recent.frame.iloc[each.rows] for each in ripe]
-        realised = [measure(self._outcomes(part)) for part in parts]
+        rows = Scored.of(self, recent.frame)
+        realised = [measure(rows.outcomes(each.rows)) for each in ripe]
         left, early = 1 - known, []
-        for each, part, found in zip(ripe, parts, realised, strict=True):
-            labels = self._early_labels(recent, each, window) if known > 0 and recent.known_at is not None else None
+        for each, found in zip(ripe, realised, strict=True):
+            labels: Floats | None = None
+            if known > 0 and recent.known_at is not None and rows.truth is not None:
+                # The labels that would be known by now, had it been the window.
+                there = recent.known_as_early(each, window)
+                labels = np.asarray(
+                    np.where(there, rows.truth[each.rows], np.nan if rows.truth.dtype == float else None)
+                )
             scale = left if known > 0 and labels is None else 1.0
-            off = _off(found, self.estimate(part, labels))
+            off = _off(found, rows.estimate(each.rows, labels))
             early.append({name: (scale * value, left**0.5 * error) for name, (value, error) in off.items()})
         told: dict[str, list[tuple[float, float, float]]] = {}
         for each, found_off in zip(ripe, early, strict=True):
             for name, pair in found_off.items():
                 told.setdefault(name, []).append((each.middle, *pair))
-        last = list(zip(ripe, parts, early, strict=True))[-correction.ALIKE :]
+        last = list(zip(ripe, early, strict=True))[-correction.ALIKE :]
         for each in young if len(last) >= correction.FEWEST_ALIKE else []:
-            seen = self._difference(recent.frame.iloc[each.rows])
-            alike = [(off, self._difference(part[recent.known_as_early(one, each)])) for one, part, off in last]
+            seen = _difference(rows, each.rows)
+            alike = [(off, _difference(rows, one.rows[recent.known_as_early(one, each)])) for one, off in last]
             for name, (value, error) in seen.items():
                 rest = [off[name][0] - left * some[name][0] for off, some in alike if name in off and name in some]
                 if len(rest) >= correction.FEWEST_ALIKE:
@@ -207,40 +182,9 @@ class Estimator:
                     told.setdefault(name, []).append((each.middle, *pair))
         return told
 
-    def _early_labels(self, recent: Recent, ripe: Stretch, window: Stretch) -> pd.Series:
-        """The labels of a ripe stretch that would be known by now, had it been the window; missing elsewhere."""
-        assert self.reference.columns.label is not None
-        labels: pd.Series = recent.frame[self.reference.columns.label].iloc[ripe.rows]
-        return labels.astype(object).where(recent.known_as_early(ripe, window), None)
 
-    def _difference(self, part: pd.DataFrame) -> dict[str, tuple[float, float]]:
-        return _off(
-            measure(self._outcomes(part)) if len(part) else {},
-            self.estimate(part),
-        )
-
-    def _estimate_regression(self, frame: pd.DataFrame, known: pd.Series | None) -> dict[str, Measured]:
-        usable = self._usable(frame)
-        said = predicted(usable, self.reference.columns, self.reference.task)
-        if not self.loss_models or len(usable) < 2:
-            return {}
-        inputs, errors = self.reference.encoded(usable), np.full(len(usable), np.nan)
-        if known is not None:
-            errors = (
-                (pd.to_numeric(known[usable.index], errors="coerce") - said[usable.index]).abs().to_numpy(dtype=float)
-            )
-        there, weight = np.isfinite(errors), _weight(usable, self.reference.columns)
-        absolute, squared = (
-            mean(
-                np.where(there, errors**power, estimation.expected_loss(model, inputs)),
-                weight,
-                np.where(there, 0.0, noise),
-            )
-            for power, (model, noise) in enumerate(self.loss_models, 1)
-        )
-        root = float(np.sqrt(squared.value))
-        error = None if squared.error is None or root == 0 else squared.error / (2 * root)
-        return {"estimated_mae": absolute, "estimated_rmse": Measured(root, error)}
+def _difference(rows: Scored, places: Floats) -> dict[str, tuple[float, float]]:
+    return _off(measure(rows.outcomes(places)) if len(places) else {}, rows.estimate(places))
 
 
 def absolute_errors(frame: pd.DataFrame, columns: Columns) -> pd.Series:
@@ -278,8 +222,3 @@ def _corrected(plain: Measured, by: Measured) -> Measured:
     return Measured(
         plain.value + by.value, None if plain.error is None else float(np.hypot(plain.error, by.error or 0.0))
     )
-
-
-def _weight(frame: pd.DataFrame, columns: Columns) -> np.ndarray | None:
-    weights = weights_of(frame, columns)
-    return None if weights is None else weights.to_numpy()

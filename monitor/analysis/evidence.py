@@ -7,7 +7,7 @@ again, or it is a state that no honest window is in. Else nobody can tell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -98,14 +98,20 @@ class Honest:
 
 
 def evidence_of(
-    claim: Claim, window: pd.DataFrame, times: pd.Series | None, name: str, before: Summary, honest: Honest
+    claim: Claim,
+    window: pd.DataFrame,
+    times: pd.Series | None,
+    name: str,
+    before: Summary,
+    honest: Honest,
+    levels: Mapping[str, tuple[Floats, pd.Index]],
 ) -> Evidence:
-    """What speaks for a claim of a window's column. window: its rows in the reference's types; times: of their events."""
+    """What speaks for a claim of a window's column. window: its rows in the reference's types; times: of their events; levels: of `levels_of`."""
     values = window[name]
     began, is_sharp, together, frozen = None, False, "", False
     flags = affected(claim, values, before)
     if flags is not None:
-        together = goes_with(flags, window, honest.reference.frame, name)
+        together = goes_with(flags, levels, name)
         order = np.arange(len(flags)) if times is None else np.argsort(times.to_numpy(), kind="stable")
         if claim.name == "stuck value" and times is not None:
             frozen = is_frozen(flags[order], honest.reference.summary.longest_run.get(name))
@@ -153,21 +159,31 @@ def run_of(flags: Floats) -> tuple[int, int] | None:
     return (start, end) if is_run else None
 
 
-def goes_with(flags: Floats, frame: pd.DataFrame, reference: pd.DataFrame, own: str) -> str:
-    """The value of another column whose rows are the affected ones; '' for none."""
+def levels_of(frame: pd.DataFrame, reference: pd.DataFrame) -> dict[str, tuple[Floats, pd.Index]]:
+    """Columns whose values may be held against affected rows: the number of each row's value, -1 where it is missing, shape (rows,), and the values as text."""
+    names = [name for name in frame if name in reference and frame[name].dtype.kind not in "fM"]
+    found = {}
+    for name in names[: _COLUMNS + 1]:
+        codes, texts = pd.factorize(canonical_text(frame[name]))
+        if 0 < len(texts) <= _LEVELS:
+            found[str(name)] = codes, pd.Index(texts)
+    return found
+
+
+def goes_with(flags: Floats, levels: Mapping[str, tuple[Floats, pd.Index]], own: str) -> str:
+    """The value of another column whose rows are the affected ones; '' for none. levels: of `levels_of`."""
     number = int(flags.sum())
     if number < _FEWEST_AFFECTED or number >= 0.97 * len(flags):
         return ""
-    names = [name for name in frame if name != own and name in reference and frame[name].dtype.kind not in "fM"]
-    for name in names[:_COLUMNS]:
-        levels = frame[name]
-        if not 0 < levels.nunique() <= _LEVELS:
+    for name, (codes, texts) in levels.items():
+        if name == own:
             continue
-        inside = pd.Series(flags).groupby(canonical_text(levels).to_numpy()).agg(["sum", "size"])
-        best = inside["sum"].idxmax()
-        has, rows = inside.loc[best]
-        if has >= 0.9 * rows and has >= 0.9 * number:
-            return f"{name} = {best}"
+        there = codes >= 0
+        rows = np.bincount(codes[there], minlength=len(texts))
+        has = np.bincount(codes[there], flags[there], minlength=len(texts))
+        best = int(has.argmax())
+        if has[best] >= 0.9 * rows[best] and has[best] >= 0.9 * number:
+            return f"{name} = {texts[best]}"
     return ""
 
 

@@ -108,9 +108,9 @@ def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:
 
 def probabilities(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """The probability columns as numbers, in the order of the classes; NaN for what is no probability. One that is absent is missing in every row."""
-    table: pd.DataFrame = (
-        frame.reindex(columns=list(columns.probabilities.values())).apply(pd.to_numeric, errors="coerce").astype(float)
-    )
+    table: pd.DataFrame = frame.reindex(columns=list(columns.probabilities.values()))
+    if set(table.dtypes) - {np.dtype(float)}:
+        table = table.apply(pd.to_numeric, errors="coerce").astype(float)
     return table.where((table >= 0) & (table <= 1))
 
 

@@ -16,7 +16,7 @@ from structlog import get_logger
 from monitor.analysis import drift
 from monitor.analysis.correction import Recent, Stretch, days
 from monitor.analysis.drift import DEFAULT_METHODS
-from monitor.analysis.evidence import Honest
+from monitor.analysis.evidence import Honest, levels_of
 from monitor.analysis.performance import DEFAULT_HARM, Measured, Outcomes, measure, outcomes, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
@@ -175,6 +175,11 @@ class Question:
     def honest(self) -> Honest:
         """Stretches of the reference and of production before the window that are as long as it."""
         return Honest(self.reference, self.times, self.recent)
+
+    @cached_property
+    def levels(self) -> dict[str, tuple[Floats, pd.Index]]:
+        """The columns of few values, numbered (`evidence.levels_of`)."""
+        return levels_of(self.window.frame, self.reference.frame)
 
     def of_column(self, name: str) -> Summary | None:
         """The summary of one of the window's columns."""

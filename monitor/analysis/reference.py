@@ -16,7 +16,7 @@ from monitor.analysis.calibration import Null, Tested, independent_tests, temper
 from monitor.analysis.estimator import Estimator
 from monitor.analysis.figures import Figure
 from monitor.analysis.performance import Measured, predicted
-from monitor.analysis.relations import DIGITS, Relations
+from monitor.analysis.relations import DIGITS, Relations, few
 from monitor.analysis.schema import Sort, canonical_text
 from monitor.analysis.summary import Summary, summarise
 from monitor.analysis.surrogate import Surrogate
@@ -26,6 +26,8 @@ from monitor.domain.columns import Columns
 # Part of every version's name: a reference fitted by another analysis is another reference.
 ANALYSIS_VERSION = "12"
 Pair = tuple[float, float | None]
+# Rows among which one alike is looked for.
+_FEW = 2_000
 # Features of these types are inputs of the surrogate models.
 ENCODED = ("numerical", "categorical", "boolean", "time")
 
@@ -279,6 +281,24 @@ class Reference:
     def estimator(self) -> Estimator:
         """The estimator of performance without labels."""
         return Estimator(self)
+
+    @cached_property
+    def few_encoded(self) -> tuple[pd.DataFrame, np.ndarray]:
+        """Some of the rows, evenly spread, and their features as numbers, shape (rows, features)."""
+        rows = self.frame.iloc[np.linspace(0, self.rows - 1, min(self.rows, _FEW)).astype(int)]
+        return rows, estimation.encode(rows[self.encoded_features], self.summary.codes)
+
+    @cached_property
+    def held_relations(self) -> tuple[np.ndarray, np.ndarray]:
+        """What columns of some of the rows are, and what the others say of them (`Relations.held_against`); the models of `relations` must be known."""
+        assert self.relations is not None
+        return self.relations.held_against(few(self.frame))
+
+    @cached_property
+    def correlations(self) -> np.ndarray:
+        """Of ranks and categories of some of the rows (`Relations.correlations`)."""
+        assert self.relations is not None
+        return self.relations.correlations(few(self.frame))
 
     @cached_property
     def surrogate(self) -> Surrogate | None:

@@ -142,7 +142,7 @@ class Relations:
         loosely in the product. Each row is judged by the models of one half, never of its own: of the reference every second row, as `fit`
         took them, and of a window every second row as well.
         """
-        targets, said, present = self._held_against(frame)
+        targets, said, present = self._said(frame)
         found: dict[str, dict[str, Floats]] = {metric: {} for metric in RELATIONS}
         for term, place, there in zip(self.terms, self._places(1), present.T, strict=True):
             real, expected = targets[:, place], said[:, place]
@@ -152,7 +152,7 @@ class Relations:
             found["relation_score"][term.name] = np.where(there, distance, np.nan)
         return found
 
-    def _held_against(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    def _said(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         """What columns are and what the others say of them, both of shape (rows, targets); and which values there are, shape (rows, columns)."""
         inputs, targets, present = self._matrices(frame.reindex(columns=self.names))
         said = np.empty_like(targets)
@@ -160,10 +160,16 @@ class Relations:
             said[half::2] = inputs[half::2] @ self.weights[1 - half]
         return targets, said, present
 
-    def exchanged(self, wanted: Sequence[str], before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Exchange]:
+    def held_against(self, frame: pd.DataFrame) -> tuple[Floats, Floats]:
+        """What columns are and what the others say of them, both of shape (rows, targets)."""
+        return self._said(frame)[:2]
+
+    def exchanged(
+        self, wanted: Sequence[str], before: tuple[Floats, Floats], after: pd.DataFrame
+    ) -> dict[str, Exchange]:
         """Of some columns of categories those two of whose values changed places in some rows: rows of either are, by all other columns, as those of the other were.
 
-        before, after: the reference's rows and the window's.
+        before: `held_against` of the reference's rows. after: the window's rows.
         """
         terms = [
             (term, place)
@@ -172,7 +178,7 @@ class Relations:
         ]
         if not terms:
             return {}
-        sides = [self._held_against(frame)[:2] for frame in (before, after)]
+        sides = before, self.held_against(after)
         found = {
             term.name: exchange_of(term.names, *((real[:, place], said[:, place]) for real, said in sides))
             for term, place in terms

@@ -49,6 +49,22 @@ class Repair:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """So many of a window's rows as tell enough. frame: in the reference's types. inputs: the features, encoded, shape (rows, features). said: what the model answered, shape (rows, answers)."""
+
+    frame: pd.DataFrame
+    inputs: Floats
+    said: Floats
+
+    @classmethod
+    def of(cls, question: Question) -> Rows:
+        """The rows of a question."""
+        reference, frame = question.reference, few(question.window.frame)
+        inputs = estimation.encode(frame.reindex(columns=reference.encoded_features), reference.summary.codes)
+        return cls(frame, inputs, surrogate.answers_of(frame, reference))
+
+
+@dataclass(frozen=True)
 class Gain:
     """What a repair gives back. costs: how much better the model would have done, by metric, empty where that cannot be told. is_exact: as of the repair. by_labels: whether labels say so."""
 
@@ -75,12 +91,12 @@ def with_repairs(question: Question, findings: Sequence[Finding], causes: Mappin
             replace(each, effect=f"{each.effect}{text}") if each.effect and _is_of_fault(reference, each) else each
             for each in findings
         ]
-    frame = few(question.window.frame)
+    rows = Rows.of(question)
     gains: dict[str | None, Gain] = {}
     for name in wanted[:_COLUMNS]:
-        repair = repaired(question, frame, name, causes.get(name))
+        repair = repaired(question, rows, name, causes.get(name))
         if repair is not None:
-            gains[name] = given_back(question, model, frame, repair, name)
+            gains[name] = given_back(question, model, rows, repair, name)
     return [
         _with_cost(question, each, gains[each.column])
         if each.segment is None and each.column in gains and gains[each.column].costs
@@ -96,8 +112,9 @@ def _is_of_fault(reference: Reference, finding: Finding) -> bool:
     return finding.metric in _DAMAGES or (finding.kind is Kind.DRIFT and finding.origin in ("pipeline", "unknown"))
 
 
-def repaired(question: Question, frame: pd.DataFrame, name: str, cause: Cause | None) -> Repair | None:
-    """A column of some of the window's rows without its fault; None where nothing is known to undo. frame: the rows, in the reference's types."""
+def repaired(question: Question, rows: Rows, name: str, cause: Cause | None) -> Repair | None:
+    """A column of some of the window's rows without its fault; None where nothing is known to undo."""
+    frame = rows.frame
     if name not in frame:
         return None
     if cause is not None and cause.is_fault:
@@ -111,7 +128,7 @@ def repaired(question: Question, frame: pd.DataFrame, name: str, cause: Cause | 
     damaged = _damaged(question, frame, name, cause)
     if not damaged.any():
         return None
-    return Repair(_drawn(question.reference, frame, name, damaged), False)
+    return Repair(_drawn(question.reference, rows, name, damaged), False)
 
 
 def _undone(question: Question, frame: pd.DataFrame, name: str, cause: Cause) -> pd.Series | None:
@@ -162,45 +179,44 @@ def _damaged(question: Question, frame: pd.DataFrame, name: str, cause: Cause | 
     return damaged
 
 
-def _drawn(reference: Reference, frame: pd.DataFrame, name: str, damaged: Floats) -> pd.Series:
+def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.Series:
     """A column with values for its damaged rows of those rows of the reference that are most alike in all other features (hot deck)."""
-    others = [each for each in reference.encoded_features if each != name and each in frame]
-    known = few(reference.frame)
-    known = known[known[name].notna()]
-    if not others:
-        chosen = np.random.default_rng(reference.seed).integers(0, len(known), int(damaged.sum()))
-    else:
-        there, here = (estimation.encode(each[others], reference.summary.codes) for each in (known, frame[damaged]))
+    known, there = reference.few_encoded
+    held = known[name].notna().to_numpy()
+    others = [place for place, each in enumerate(reference.encoded_features) if each != name and each in rows.frame]
+    if others:
+        there, here = there[held][:, others], rows.inputs[damaged][:, others]
         middle, width = np.nanmean(there, axis=0), np.nanstd(there, axis=0)
         width[width == 0] = 1.0
         there, here = (np.clip(np.nan_to_num((each - middle) / width), -4, 4) for each in (there, here))
-        chosen = NearestNeighbors(n_neighbors=1).fit(there).kneighbors(here, return_distance=False)[:, 0]
-    values = frame[name].copy()
-    values[damaged] = known[name].to_numpy()[chosen]
+        neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(there)
+        chosen = neighbours.kneighbors(here, return_distance=False)[:, 0]
+    else:
+        chosen = np.random.default_rng(reference.seed).integers(0, int(held.sum()), int(damaged.sum()))
+    values = rows.frame[name].copy()
+    values[damaged] = known[name].to_numpy()[held][chosen]
     return values
 
 
-def given_back(question: Question, model: surrogate.Surrogate, frame: pd.DataFrame, repair: Repair, name: str) -> Gain:
+def given_back(question: Question, model: surrogate.Surrogate, rows: Rows, repair: Repair, name: str) -> Gain:
     """How much better the model would have done with a repaired column: by labels where the values are those that there were, else without them.
 
     The truth is held to follow what the model would have answered, as the reference's labels have it; what it did answer is judged by that.
     """
     reference = question.reference
-    codes, names = reference.summary.codes, reference.encoded_features
-    said = surrogate.answers_of(frame, reference)
-    usable = np.isfinite(said).all(axis=1)
-    rows, said = frame[usable], said[usable]
-    if len(rows) < 2:
+    usable = np.isfinite(rows.said).all(axis=1)
+    if usable.sum() < 2:
         return Gain({}, repair.is_exact)
-    table = rows.reindex(columns=names)
-    before = estimation.encode(table, codes)
-    after = estimation.encode(table.assign(**{name: repair.values[usable]}), codes)
+    before, said, frame = rows.inputs[usable], rows.said[usable], rows.frame[usable]
+    after = before.copy()
+    own = repair.values[usable].to_frame(name)
+    after[:, reference.encoded_features.index(name)] = estimation.encode(own, reference.summary.codes)[:, 0]
     would = model.answers_if(said, before, after)
     if repair.is_exact:
-        told = _by_labels(question, rows, would)
+        told = _by_labels(question, frame, would)
         if told:
             return Gain(told, is_exact=True, by_labels=True)
-    return Gain(_without_labels(reference, rows, said, would, after), repair.is_exact)
+    return Gain(_without_labels(reference, frame, said, would, after), repair.is_exact)
 
 
 def _by_labels(question: Question, rows: pd.DataFrame, would: Floats) -> dict[str, float]:
@@ -284,7 +300,9 @@ def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
     severity = max(found.severity if not is_drift or origin == "pipeline" else Severity.INFO, least)
     if is_drift:  # of columns that carry much, where performance is out of sight
         severity = max(severity, finding.severity)
-    if found.severity is Severity.INFO:
+    if found.severity is Severity.INFO and origin != "pipeline":
+        text = ""
+    elif found.severity is Severity.INFO:
         text = (
             f"; repairing it is likely to give back next to nothing ({max(costs.get(metric, 0.0), 0.0):.2g} {metric})"
         )
@@ -292,5 +310,7 @@ def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
         text = f"{found.text}; repairing it {'gives' if gain.by_labels else 'is likely to give'} that back"
     else:
         text = f"{found.text}; the values that these rows had cannot be computed again"
+    if is_drift and origin == "unknown":
+        text = text.replace("; that is likely", "; if it is one, that is likely")
     text = f"{origin_text(origin)}{text}" if is_drift else text
     return replace(finding, cost=found.cost, severity=severity, origin=origin, effect=text)

@@ -59,9 +59,12 @@ class Surrogate:
 
         said: what was answered. before, after: the features as they are, and as they would be, encoded, shape (rows, features).
         """
-        own = np.clip(said - predictions(self.models, before), self.low, self.high)
-        same = ((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
-        return np.asarray(np.where(same[:, None], said, predictions(self.models, after) + own))
+        changed = ~((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
+        would = said.copy()
+        if changed.any():
+            own = np.clip(said[changed] - predictions(self.models, before[changed]), self.low, self.high)
+            would[changed] = predictions(self.models, after[changed]) + own
+        return would
 
 
 def fitted(inputs: Floats, answers: Floats, seed: int) -> list[HistGradientBoostingRegressor]:
