@@ -17,6 +17,24 @@ _LEVELS = 50
 
 
 @dataclass(frozen=True)
+class Timeline:
+    """The times of a window's rows. order: the places of the rows in the order of time, shape (rows,)."""
+
+    times: pd.Series
+    order: np.ndarray
+
+    @classmethod
+    def of(cls, times: pd.Series) -> Timeline:
+        """times: in UTC; rows without one come last."""
+        return cls(times, np.argsort(times.to_numpy(dtype="datetime64[ns]"), kind="stable"))
+
+    def at(self, place: int) -> datetime:
+        """The time of the row at a place in the order."""
+        moment: datetime = pd.Timestamp(self.times.iloc[self.order[place]]).to_pydatetime()
+        return moment
+
+
+@dataclass(frozen=True)
 class Run:
     """Rows one after the other in which a column is changed. rows: their places in the window, shape (rows of the run,). began, ended: their first and last time.
 
@@ -29,23 +47,21 @@ class Run:
     is_first: bool
 
 
-def run_of_change(values: pd.Series, times: pd.Series | None, before: Summary) -> Run | None:
+def run_of_change(values: pd.Series, timeline: Timeline | None, before: Summary) -> Run | None:
     """The run of rows that are likelier in the window than in the reference, by the sum of the logarithms of that; None where there are too few to tell, or no rows outside of it."""
-    if times is None or not len(values):
+    if timeline is None or not len(values):
         return None
-    order = np.argsort(times.to_numpy(), kind="stable")
     here, there = _binned(values, before)
     counts = np.bincount(here, minlength=len(there)).astype(float)
     ratio = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(there))) - np.log(
         (there + 0.5) / (there.sum() + 0.5 * len(there))
     )
-    score = ratio[here][order]
+    score = ratio[here][timeline.order]
     start, end = best_run(score)
     inside = score[start:end].sum()
     if inside < _LEAST_GAIN or end - start > 0.97 * len(here) or score.sum() - inside > 0:
         return None
-    began, ended = (pd.Timestamp(times.iloc[order[place]]).to_pydatetime() for place in (start, end - 1))
-    return Run(order[start:end], began, ended, start < _EDGE * len(here))
+    return Run(timeline.order[start:end], timeline.at(start), timeline.at(end - 1), start < _EDGE * len(here))
 
 
 def best_run(score: Floats) -> tuple[int, int]:

@@ -43,7 +43,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
         and after.count
     }
     answers = {*reference.predictions, reference.columns.label}
-    runs = {name: run_of_change(window[name], question.times, before) for name, (before, _) in pairs.items()}
+    runs = {name: run_of_change(window[name], question.timeline, before) for name, (before, _) in pairs.items()}
     causes = {
         name: _of_run(question, name, runs[name], before, after, name in rewritten, has_unit=name not in answers)
         for name, (before, after) in pairs.items()
@@ -81,7 +81,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
             run = (
                 None
                 if before is None or not before.count
-                else run_of_change(window[each.column], question.times, before)
+                else run_of_change(window[each.column], question.timeline, before)
             )
             began[each.column] = _began(run)
     result = [_with_cause(finding, causes, evidence, began) for finding in findings]
@@ -153,11 +153,11 @@ def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floa
 def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summary]) -> tuple[Cause, Evidence]:
     """A cause that faults make, held against what honest stretches look like and what speaks for a fault: the cause, or what is left of it."""
     before, after = pair
-    window, times = question.window.frame, question.times
-    field = calendar_field(window[name], times, before)
+    window = question.window.frame
+    field = calendar_field(window[name], question.times, before)
     if field:
         return Cause("calendar", f"it is the {field}, and follows the calendar"), Evidence()
-    evidence = evidence_of(cause.claim, window, times, name, before, question.honest, question.levels)
+    evidence = evidence_of(cause.claim, window, question.timeline, name, before, question.honest, question.levels)
     if not evidence.is_ordinary:
         return cause, evidence
     left = other_level(before, after)

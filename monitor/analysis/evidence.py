@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitor.analysis.beginning import best_run
+from monitor.analysis.beginning import Timeline, best_run
 from monitor.analysis.correction import Recent, days
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits
@@ -100,25 +100,25 @@ class Honest:
 def evidence_of(
     claim: Claim,
     window: pd.DataFrame,
-    times: pd.Series | None,
+    timeline: Timeline | None,
     name: str,
     before: Summary,
     honest: Honest,
     levels: Mapping[str, tuple[Floats, pd.Index]],
 ) -> Evidence:
-    """What speaks for a claim of a window's column. window: its rows in the reference's types; times: of their events; levels: of `levels_of`."""
+    """What speaks for a claim of a window's column. window: its rows in the reference's types; timeline: of their events; levels: of `levels_of`."""
     values = window[name]
     began, is_sharp, together, frozen = None, False, "", False
     flags = affected(claim, values, before)
     if flags is not None:
         together = goes_with(flags, levels, name)
-        order = np.arange(len(flags)) if times is None else np.argsort(times.to_numpy(), kind="stable")
-        if claim.name == "stuck value" and times is not None:
-            frozen = is_frozen(flags[order], honest.reference.summary.longest_run.get(name))
-        run = None if times is None else run_of(flags[order])
-        if run is not None and times is not None:
-            is_sharp = True
-            began = pd.Timestamp(times.iloc[order[run[0]]]).to_pydatetime() if run[0] else None
+    if flags is not None and timeline is not None:
+        ordered = flags[timeline.order]
+        if claim.name == "stuck value":
+            frozen = is_frozen(ordered, honest.reference.summary.longest_run.get(name))
+        run = run_of(ordered)
+        if run is not None:
+            is_sharp, began = True, timeline.at(run[0]) if run[0] else None
     return Evidence(
         began, is_sharp, together, claim.undone, frozen or is_impossible(claim, values, before, honest.parts), ordinary(claim, name, before, honest.parts)
     )  # fmt: skip

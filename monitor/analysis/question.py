@@ -14,6 +14,7 @@ from scipy.stats import norm
 from structlog import get_logger
 
 from monitor.analysis import drift
+from monitor.analysis.beginning import Timeline
 from monitor.analysis.correction import Recent, Stretch, days
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evidence import Honest, levels_of
@@ -170,6 +171,11 @@ class Question:
         """The rows' event times in UTC; None where there is no such column."""
         name = self.reference.columns.event_time
         return utc_times(self.frame[name]) if name is not None and name in self.frame else None
+
+    @cached_property
+    def timeline(self) -> Timeline | None:
+        """The rows in the order of time."""
+        return None if self.times is None else Timeline.of(self.times)
 
     @cached_property
     def honest(self) -> Honest:
