@@ -29,7 +29,8 @@ _BEGINS = ("missing_share", "new_category_share")
 
 def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding], dict[str, Cause]]:
     """The findings, those of changed columns with their cause, and the causes by column; columns that only moved with a value of which there are more rows follow its column."""
-    reference, window = question.reference, question.window.frame
+    reference, excerpt = question.reference, question.excerpt
+    window = excerpt.frame
     exchanged = _exchanged(question, findings)
     asked = [each.column for each in findings if _asks_for_cause(each) and each.column is not None]
     changed = dict.fromkeys([*asked, *exchanged])
@@ -43,7 +44,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
         and after.count
     }
     answers = {*reference.predictions, reference.columns.label}
-    runs = {name: run_of_change(window[name], question.timeline, before) for name, (before, _) in pairs.items()}
+    runs = {name: run_of_change(window[name], excerpt.timeline, before) for name, (before, _) in pairs.items()}
     causes = {
         name: _of_run(question, name, runs[name], before, after, name in rewritten, has_unit=name not in answers)
         for name, (before, after) in pairs.items()
@@ -81,7 +82,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
             run = (
                 None
                 if before is None or not before.count
-                else run_of_change(window[each.column], question.timeline, before)
+                else run_of_change(window[each.column], excerpt.timeline, before)
             )
             began[each.column] = _began(run)
     result = [_with_cause(finding, causes, evidence, began) for finding in findings]
@@ -119,7 +120,7 @@ def _of_run(
     question: Question, name: str, run: Run | None, before: Summary, after: Summary, rewritten: bool, *, has_unit: bool
 ) -> Cause:
     """The kind of change of a column; where it is none that faults make, that of the run of rows in which it lies: among all others it is a mixture of two."""
-    values, whole = question.window.frame[name], cause_of(before, after, rewritten, has_unit)
+    values, whole = question.excerpt.frame[name], cause_of(before, after, rewritten, has_unit)
     if whole.is_fault or run is None or not _FEWEST_IN_RUN <= len(run.rows) <= _MOST_IN_RUN * len(values):
         return whole
     part = summarise(values.iloc[run.rows], question.reference.sorts[name])
@@ -153,11 +154,11 @@ def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floa
 def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summary]) -> tuple[Cause, Evidence]:
     """A cause that faults make, held against what honest stretches look like and what speaks for a fault: the cause, or what is left of it."""
     before, after = pair
-    window = question.window.frame
-    field = calendar_field(window[name], question.times, before)
+    excerpt = question.excerpt
+    field = calendar_field(excerpt.frame[name], excerpt.times, before)
     if field:
         return Cause("calendar", f"it is the {field}, and follows the calendar"), Evidence()
-    evidence = evidence_of(cause.claim, window, question.timeline, name, before, question.honest, question.levels)
+    evidence = evidence_of(cause.claim, excerpt.frame, excerpt.timeline, name, before, question.honest, excerpt.levels)
     if not evidence.is_ordinary:
         return cause, evidence
     left = other_level(before, after)

@@ -159,9 +159,9 @@ def run_of(flags: Floats) -> tuple[int, int] | None:
     return (start, end) if is_run else None
 
 
-def levels_of(frame: pd.DataFrame, reference: pd.DataFrame) -> dict[str, tuple[Floats, pd.Index]]:
+def levels_of(frame: pd.DataFrame) -> dict[str, tuple[Floats, pd.Index]]:
     """Columns whose values may be held against affected rows: the number of each row's value, -1 where it is missing, shape (rows,), and the values as text."""
-    names = [name for name in frame if name in reference and frame[name].dtype.kind not in "fM"]
+    names = [name for name in frame if frame[name].dtype.kind not in "fM"]
     found = {}
     for name in names[: _COLUMNS + 1]:
         codes, texts = pd.factorize(canonical_text(frame[name]))

@@ -30,6 +30,8 @@ log = get_logger()
 Floats = np.ndarray
 # From so many rows on, columns are sorted on all cores: sorting gives Python's lock back.
 _MANY_ROWS = 50_000
+# Rows that causes are told from.
+_EXCERPT = 20_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,24 @@ class Segment:
     def rows_of(self, frame: pd.DataFrame) -> pd.DataFrame | None:
         """Its rows of the window; None where the segment's column is gone."""
         return None if self.inside is None else frame[self.inside]
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Rows of a window that causes are told from. frame: in the reference's column types. times: of their events in UTC, None where there is no such column."""
+
+    frame: pd.DataFrame
+    times: pd.Series | None
+
+    @cached_property
+    def timeline(self) -> Timeline | None:
+        """The rows in the order of time."""
+        return None if self.times is None else Timeline.of(self.times)
+
+    @cached_property
+    def levels(self) -> dict[str, tuple[Floats, pd.Index]]:
+        """The columns of few values, numbered (`evidence.levels_of`)."""
+        return levels_of(self.frame)
 
 
 @dataclass(frozen=True)
@@ -173,19 +193,20 @@ class Question:
         return utc_times(self.frame[name]) if name is not None and name in self.frame else None
 
     @cached_property
-    def timeline(self) -> Timeline | None:
-        """The rows in the order of time."""
-        return None if self.times is None else Timeline.of(self.times)
+    def excerpt(self) -> Excerpt:
+        """The rows that causes are told from: all, or so many as tell enough, evenly spread over the window's time."""
+        frame, times = self.window.frame, self.times
+        if len(frame) > _EXCERPT:
+            places = np.linspace(0, len(frame) - 1, _EXCERPT).astype(int)
+            places = places if times is None else Timeline.of(times).order[places]
+            frame = frame.iloc[places].reset_index(drop=True)
+            times = None if times is None else times.iloc[places].reset_index(drop=True)
+        return Excerpt(frame, times)
 
     @cached_property
     def honest(self) -> Honest:
         """Stretches of the reference and of production before the window that are as long as it."""
         return Honest(self.reference, self.times, self.recent)
-
-    @cached_property
-    def levels(self) -> dict[str, tuple[Floats, pd.Index]]:
-        """The columns of few values, numbered (`evidence.levels_of`)."""
-        return levels_of(self.window.frame, self.reference.frame)
 
     def of_column(self, name: str) -> Summary | None:
         """The summary of one of the window's columns."""
