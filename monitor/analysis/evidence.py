@@ -22,6 +22,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.domain.columns import Columns
 
 Floats = np.ndarray
 # Stretches that are looked at, of how many rows at least and at most; fewer of them say nothing.
@@ -34,6 +35,8 @@ _FEWEST_AFFECTED = 8
 # Values of another column that are held against the affected rows.
 _LEVELS, _COLUMNS = 50, 20
 _NEEDED = 2
+# So many of a stretch's rows hold one value where a column changes slowly.
+_NEARLY_ONE = 0.9
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,29 @@ def stretches(frame: pd.DataFrame, times: Floats, days: float) -> list[pd.DataFr
         if end - first >= _FEWEST_ROWS:
             part = frame.iloc[first:end]
             found.append(part.iloc[:: -(-len(part) // _MOST_ROWS)])
+    return found
+
+
+def slow_columns(frame: pd.DataFrame, columns: Columns, length: float) -> list[str]:
+    """The features that hold nearly one value within most windows of a length, and others in others. frame: rows as they are logged. length: in days; windows begin with the first row's day."""
+    assert columns.event_time is not None
+    times = days(frame[columns.event_time])
+    known = np.isfinite(times)
+    if not known.any():
+        return []
+    windows = np.where(known, (times - np.floor(times[known].min())) // length, -1)
+    numbers, counts = np.unique(windows[known], return_counts=True)
+    chosen = numbers[counts >= _FEWEST_ROWS]
+    chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, 2 * _STRETCHES).astype(int))] if len(chosen) else chosen
+    if len(chosen) < _FEWEST:
+        return []
+    parts = [frame[windows == number] for number in chosen]
+    found = []
+    for name in columns.feature_names([str(each) for each in frame.columns]):
+        tops = [top for part in parts if len(top := part[name].value_counts(normalize=True))]
+        is_slow = len(tops) >= _FEWEST and np.mean([each.iloc[0] >= _NEARLY_ONE for each in tops]) > 0.5
+        if is_slow and len({each.index[0] for each in tops}) >= _FEWEST:
+            found.append(name)
     return found
 
 

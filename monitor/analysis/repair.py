@@ -28,14 +28,7 @@ Floats = np.ndarray
 # Columns that are repaired in a window, those of the largest importance; and how much of the answers the surrogate must explain for what it says to be told.
 _COLUMNS, _EXPLAINS = 8, 0.5
 # What damages values of whole columns, by the checks that say so; a column that is not there at all cannot be held against what the model was given.
-_DAMAGES = (
-    "missing_share",
-    "new_category_share",
-    "out_of_range_share",
-    "type_mismatch_share",
-    "unique_count",
-    "duplicate_column",
-)
+_DAMAGES = ("missing_share", "type_mismatch_share", "unique_count", "duplicate_column")
 # Of an exchange of two values all rows are turned back from this share on.
 _ALL_ROWS = 0.8
 
@@ -106,10 +99,10 @@ def with_repairs(question: Question, findings: Sequence[Finding], causes: Mappin
 
 
 def _is_of_fault(reference: Reference, finding: Finding) -> bool:
-    """Whether it is of a fault of a feature that may be undone."""
+    """Whether it is of a fault of a feature that may be undone. Values that are new to the model, and no fault, stay what they are: how it does on them nobody has seen."""
     if finding.segment is not None or finding.column not in reference.encoded_features:
         return False
-    return finding.metric in _DAMAGES or (finding.kind is Kind.DRIFT and finding.origin in ("pipeline", "unknown"))
+    return finding.metric in _DAMAGES or finding.origin in ("pipeline", "unknown")
 
 
 def repaired(question: Question, rows: Rows, name: str, cause: Cause | None) -> Repair | None:
@@ -285,7 +278,7 @@ def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
     """
     metric, costs = question.reference.harm_metric or "", gain.costs
     if not _is_of_fault(question.reference, finding):
-        return replace(finding, cost=max(costs.get(metric, 0.0), 0.0))
+        return replace(finding, cost=max(costs.get(metric, 0.0), 0.0)) if finding.kind is Kind.DRIFT else finding
     share = min(finding.value or 0.0 if finding.share is None else finding.share, 1.0)
     usual = {
         name: share * each.get(finding.column or "", 0.0)

@@ -245,7 +245,8 @@ def ranked(reference: Reference, findings: list[Finding]) -> list[Finding]:
         if finding.metric == "digits_score":
             echo = echo or finding.column in drifted
         if finding.metric == "relation_score":
-            echo = echo or finding is not first or bool(own - {finding.column})
+            # A column that drifted explains that it goes with others no more.
+            echo = echo or finding is not first or bool(own - {finding.column}) or finding.column in drifted
         echo = echo or finding.column == reference.columns.label
         echo = echo or (finding.segment is not None and finding.column in whole)
         # By how far it moved: few rows that moved far tell more of what is wrong than many that follow them.

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from monitor.analysis import limits
+from monitor.analysis.evidence import slow_columns
 from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import positive_class
-from monitor.analysis.schema import canonical_text
+from monitor.analysis.schema import canonical_text, tidy
 from monitor.config.model import Loaded, MonitorConfig
 from monitor.domain.grid import Window
 from monitor.domain.metrics import hint
 from monitor.domain.names import Mistake, mistakes
+from monitor.domain.text import listed
 from monitor.errors import DataError, MonitorError, SourceUnreachableError
 from monitor.services.apply_configuration import reference_spec
 from monitor.services.context import Context, open_database
@@ -25,8 +27,8 @@ from monitor.sources.log import Log, describe_place, read_frame, rows_of
 from monitor.sources.spec import LogSpec
 
 Keys = tuple[str | int, ...]
-# So many rows of a reference are asked for their labels.
-_LABELS = 20_000
+# So many rows of a reference are looked at.
+_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -138,30 +140,29 @@ def check(spec: CheckSpec) -> Checked:
                 shown = spec.reference.place.shown
                 text = f"reference column '{name}' not found in {shown}; {hint(name, types, 'columns')}"
                 problems.append(Mistake(("reference",), text))
-    labelled = None if problems else _labelled(spec)
-    problems += [] if labelled is None else _positive(spec, labelled)
     if problems:
         return Checked(problems)
-    texts = [_shows(log, spec), "" if labelled is None else _rare(log, spec, labelled)]
+    rows = _reference_rows(spec)
+    is_labelled = spec.config.task == "binary" and spec.reference.columns.label in rows
+    problems += _positive(spec, rows) if is_labelled else []
+    if problems:
+        return Checked(problems)
+    texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _slow(spec, rows)]
     return Checked(problems, "; ".join(text for text in texts if text))
 
 
-def _labelled(spec: CheckSpec) -> pd.DataFrame | None:
-    """Rows of a binary model's reference (a sample of them), with the labels in the column that the model's have; None where it has none."""
+def _reference_rows(spec: CheckSpec) -> pd.DataFrame:
+    """A sample of the reference's rows, with the labels, where they are known, in the column that the model's have."""
     reference, columns = spec.reference, spec.reference.columns
-    if spec.config.task != "binary" or columns.label is None:
-        return None
     if reference.place is not None:
-        frame = read_frame(reference.place, _LABELS)
-    else:
-        assert reference.start is not None
-        assert reference.end is not None
-        if spec.log.labels is None:
-            return None
-        window, as_of = Window(reference.start, reference.end), datetime.max.replace(tzinfo=UTC)
-        frame, _ = Log(replace(spec.log, sample_rows=_LABELS)).sample_with_labels(window, as_of)
-        frame = frame.rename(columns={spec.log.labels.label: columns.label})
-    return frame if columns.label in frame else None
+        return read_frame(reference.place, _ROWS)
+    assert reference.start is not None
+    assert reference.end is not None
+    window, log = Window(reference.start, reference.end), Log(replace(spec.log, sample_rows=_ROWS))
+    if spec.log.labels is None or columns.label is None:
+        return log.sample(window)
+    frame, _ = log.sample_with_labels(window, datetime.max.replace(tzinfo=UTC))
+    return frame.rename(columns={spec.log.labels.label: columns.label})
 
 
 def _positive(spec: CheckSpec, labelled: pd.DataFrame) -> list[Mistake]:
@@ -190,6 +191,19 @@ def _rare(log: Log, spec: CheckSpec, labelled: pd.DataFrame) -> str:
         f"a window holds some {expected:.2g} labels of the rarer class, and {MIN_CLASS} are needed: its performance can never be judged; "
         f"windows {times} times as long could be (windows.length)"
     )
+
+
+def _slow(spec: CheckSpec, rows: pd.DataFrame) -> str:
+    """Which columns hold nearly one value in a window and another in the next, in words; '' for none."""
+    columns = spec.reference.columns
+    if columns.event_time is None or columns.event_time not in rows:
+        return ""
+    length = spec.config.windows.length.approximate().total_seconds() / 86_400
+    names = slow_columns(tidy(rows, columns), columns, length)
+    if not names:
+        return ""
+    verb = "changes slowly: it holds" if len(names) == 1 else "change slowly: they hold"
+    return f"{listed(names)} {verb} nearly one value in windows of this length, and another in later ones, which is never taken for a stuck value"
 
 
 def _windows(log: Log, spec: CheckSpec) -> float | None:

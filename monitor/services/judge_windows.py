@@ -399,11 +399,11 @@ def _result(
         run=run.uuid, window=run.window, look=run.look, as_of=run.as_of, bad=bool(paging),
         asked=frozenset(each.key for each in checks), made=made,
         paging=tuple(_key(series) for _, series in paging), columns=named,
-        severity=worst.severity if worst else "none", summary=worst.explanation if worst else "", estimate=_estimate(checks, confidence),
+        severity=worst.severity if worst else "none", summary=worst.explanation if worst else "", estimate=estimate_of(checks, confidence),
     )  # fmt: skip
 
 
-def _estimate(checks: list[Asked], confidence: float) -> Estimate | None:
+def estimate_of(checks: list[Asked], confidence: float) -> Estimate | None:
     """What a window's estimates say of a loss, by that which says most; None where none was told against a limit."""
     margin = NormalDist().inv_cdf(0.5 + confidence / 2)
     found = [
@@ -412,12 +412,12 @@ def _estimate(checks: list[Asked], confidence: float) -> Estimate | None:
         if each.estimate is not None
         and not each.key.segment
         and each.verdict in (Verdict.FINE.value, Verdict.CHANGED.value)
-        and (told := _estimate_of(each.key.metric, *each.estimate, margin=margin)) is not None
+        and (told := _of_check(each.key.metric, *each.estimate, margin=margin)) is not None
     ]
     return max(found, key=lambda each: each.z, default=None)
 
 
-def _estimate_of(
+def _of_check(
     metric: str, value: float | None, lower: float | None, upper: float | None, lowest: float | None, highest: float | None, p_value: float | None,
     *, margin: float,
 ) -> Estimate | None:  # fmt: skip

@@ -107,6 +107,18 @@ def test_validate_names_every_mistake_and_says_what_can_not_be_told(project: Pro
     assert monitor_command("validate", "--offline", cwd=project.folder).returncode == 0
 
 
+def test_validate_names_columns_that_change_slowly(project: Project, monitor_command: Command) -> None:
+    project.monitor["windows"]["length"] = "1d"
+    reference = logged(3000, seed=7, start="2024-12-01")
+    reference.assign(weekday=reference["event_time"].dt.dayofweek).to_parquet(
+        project.folder / "reference.parquet", index=False
+    )
+    project.write()
+    said = monitor_command("validate", cwd=project.folder)
+    assert said.returncode == 0, said.stderr
+    assert "'weekday' changes slowly: it holds nearly one value in windows of this length" in said.stdout + said.stderr
+
+
 def test_validate_says_that_rare_positives_can_never_be_judged(project: Project, monitor_command: Command) -> None:
     frame = logged(2000, days=20)
     rare = frame.assign(label=(frame.index % 500 == 0).astype(int))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.metrics import roc_auc_score
 
 from monitor import Columns, Reference
+from monitor.alerting.fold import Result, Rule, fold
+from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.faults import FAULTS
+from monitor.domain.checks import Kind, Verdict
+from monitor.domain.grid import Window
+from monitor.services.judge_windows import estimate_of
+from monitor.storage.results import Asked
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SETS = {
@@ -157,3 +164,38 @@ def corrupted(name: str, seed: int, size: int, rounds: int) -> Iterator[Corrupte
                 if (before != after).any():
                     faulty = model.answers(broken)
                     yield Corrupted(fault, share, column, faulty.drop(columns="label"), model.harmed(clean, faulty))
+
+
+def result_of(evaluation: Evaluation, kind: Kind, window: Any, number: int) -> Result:
+    """What judging takes of an evaluation of a calendar window, as of its end."""
+    checks = [each for each in evaluation.checks if each.kind is kind]
+    paging = [each for each in evaluation.findings if each.kind is kind and each.pages]
+    asked = [
+        Asked(kind.value, each.verdict.value, "", each.key, (each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.p_value))
+        for each in checks
+    ]  # fmt: skip
+    made = frozenset(each.key for each in checks if each.verdict in (Verdict.FINE, Verdict.CHANGED))
+    return Result(
+        str(number), Window(window["start"].to_pydatetime(), window["end"].to_pydatetime()), 0, window["end"].to_pydatetime(), bool(paging),
+        frozenset(each.key for each in checks), made, tuple(each.key for each in paging), severity=paging[0].severity.value if paging else "none",
+        rule=Rule(keep_firing_for=None), estimate=estimate_of(asked, 0.99) if kind is Kind.ESTIMATED_PERFORMANCE else None,
+    )  # fmt: skip
+
+
+def alerts_and_spells(results: list[Result], spans: list[tuple[Any, Any]], bad: np.ndarray) -> dict[str, int]:
+    """How many alerts fire, how many of them in spells of bad windows (of which two good ones in a row are the end), how many spells there are, and in how many an alert fires."""
+    spells: list[list[Any]] = []
+    last = -9
+    for place in np.flatnonzero(bad):
+        if place - last > 2:
+            spells.append([spans[place][0], spans[place][1]])
+        spells[-1][1], last = spans[place][1], place
+    incidents = [(each.since, each.until) for each in fold(results).incidents]
+
+    def meet(one: Any, other: Any) -> bool:
+        return bool(one[0] < other[1] and other[0] < one[1])
+
+    return {
+        "fired": len(incidents), "true": sum(any(meet(each, spell) for spell in spells) for each in incidents),
+        "spells": len(spells), "found": sum(any(meet(each, spell) for each in incidents) for spell in spells),
+    }  # fmt: skip

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
@@ -20,7 +21,8 @@ import pandas as pd
 import pytest
 from scipy.stats import beta
 
-from monitor import Reference, evaluate
+from monitor import Checks, Reference, evaluate
+from monitor.domain.checks import Kind
 from tests.benchmarks import detection
 from tests.benchmarks.detection import DATA, SETS, SIZES
 
@@ -131,7 +133,7 @@ def real(name: str) -> list[dict[str, Any]]:
     reference = Reference.fit(reference_rows, detection.columns_of(name), SETS[name])
     whole = log.merge(labels, on="id", how="left")
     metric = "estimated_mae" if SETS[name] == "regression" else "estimated_roc_auc"
-    found = []
+    found, results = [], defaultdict(list)
     for number, window in windows[windows["verdict"] != "none"].iterrows():
         inside = (log["event_time"] >= window["start"]) & (log["event_time"] < window["end"])
         for known, until in (("nothing", None), ("at its start", window["start"]), ("at its end", window["end"])):
@@ -146,7 +148,17 @@ def real(name: str) -> list[dict[str, Any]]:
                     "value": value, "pages": evaluation.pages, "changed": evaluation.changed,
                 }
             )  # fmt: skip
-    return found
+            for kind in (Kind.ESTIMATED_PERFORMANCE, Kind.QUALITY):
+                results[f"{kind}, labels {known}"].append(detection.result_of(evaluation, kind, window, number))
+        evaluation = evaluate(reference, whole[inside], checks=Checks(only=(Kind.PERFORMANCE.value,)))
+        results["performance, all labels"].append(detection.result_of(evaluation, Kind.PERFORMANCE, window, number))
+    bad = windows[windows["verdict"] != "none"]["verdict"].eq("worse").to_numpy()
+    spans = [(each.start, each.end) for each in windows[windows["verdict"] != "none"].itertuples()]
+    months = (spans[-1][1] - spans[0][0]).total_seconds() / 86_400 / 30.4
+    return found + [
+        {"set": name, "alerts": what, "months": months, **detection.alerts_and_spells(each, spans, bad)}
+        for what, each in results.items()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +173,13 @@ def test_real_windows(production: pd.DataFrame) -> None:
     each = judged.pivot_table(index="set", columns=["known", "verdict"], values="pages")
     each.columns = [f"{known}: {verdict}" for known, verdict in each.columns]
     note("Real windows that page, by set", each.reset_index())
+
+
+def test_alerts_of_bad_spells(production: pd.DataFrame) -> None:
+    told = production[production["alerts"].notna()]
+    table = told.groupby("alerts")[["months", "fired", "true", "spells", "found"]].sum().reset_index()
+    table["a month"], table["a spell found"] = table["fired"] / table["months"], table["true"] / table["found"]
+    note("Alerts as they fire and resolve, of spells of worse windows (goal: 1.3 a spell)", table)
 
 
 def test_estimates_against_nannyml(production: pd.DataFrame, tmp_path: Path) -> None:

@@ -138,6 +138,18 @@ def test_the_time_at_which_a_change_began_is_told(reference: Reference) -> None:
     assert not any("since" in each.explanation for each in healthy_until_now)
 
 
+def test_causes_of_very_many_rows_are_told_from_a_part_of_them_over_the_whole_time(reference: Reference) -> None:
+    window = drawn(60_000, 3).sample(frac=1, random_state=0)  # not in the order of time
+    late = window["event_time"] >= window["event_time"].min() + pd.Timedelta(minutes=45_000)
+    window["width"] = window["width"].where(~late, -999.0)
+    found = next(each for each in evaluate(reference, window).findings if each.metric == "drift_score")
+    assert (found.column, found.cause, found.origin) == ("width", "placeholder value", "pipeline")
+    assert found.share == pytest.approx(0.25, abs=0.01)
+    assert abs(found.since - pd.Timestamp("2025-01-01", tz="UTC") - pd.Timedelta(minutes=45_000)) < pd.Timedelta(
+        minutes=100
+    )  # type: ignore[operator]
+
+
 def test_digits_are_those_that_a_number_needs() -> None:
     values = pd.Series([0.25, 4_000, 7, 0, 1 / 3, 0.1 + 0.2, -1.5, 1e300, None])
     assert digits(values)[:8].tolist() == [2, -3, 0, 0, 9, 1, 1, -6]

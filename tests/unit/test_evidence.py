@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from monitor import Columns, Reference, evaluate
-from monitor.analysis.evidence import run_of
+from monitor.analysis.evidence import run_of, slow_columns
 from monitor.domain.checks import Finding
 from monitor.domain.matter import MOST, that_matter
 
@@ -52,6 +52,13 @@ def test_what_changes_by_its_nature_is_nobodys_fault(reference: Reference, days:
         assert calendar <= {"weekday", "month"}
         stuck = [each for each in found if each.cause == "stuck value"]
         assert not stuck
+
+
+def test_columns_that_change_slowly_are_known_for_windows_of_a_length() -> None:
+    frame = logged(200, "2024-01-01")
+    assert slow_columns(frame, COLUMNS, 1.0) == ["weekday", "month", "index"]
+    assert slow_columns(frame, COLUMNS, 7.0) == ["month", "index"]
+    assert slow_columns(frame, COLUMNS, 90.0) == []
 
 
 def test_a_count_that_grows_is_in_no_other_unit(reference: Reference) -> None:
