@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
@@ -67,7 +68,9 @@ class Client:
 
     def deployed(self, model: str, version: str, note: str = "", reference: str = "") -> None:
         """Tell that a version of a model goes into production now. reference: a file of the service's with its reference rows. Raises ClientError."""
-        self._post("deployments", {}, json={"model": model, "version": version, "note": note, "reference": reference})
+        told = {"model": model, "version": version, "note": note, "reference": reference}
+        # With its time, so that a call that is repeated because no answer came tells of the same deployment.
+        self._post("deployments", {}, json={**told, "deployed_at": datetime.now(UTC).isoformat()})
 
     def _send(self, what: str, monitor: str, rows: Rows) -> Ingested:
         path = f"{what}?monitor={quote(monitor)}"

@@ -93,6 +93,9 @@ def _put(
     held = references.in_force(session, row.id, now).get(model_version)
     if only_new and held is not None and held[1] == fitted.version:
         raise UsageError(f"nothing has changed: reference {fitted.version[:8]} is in force")
+    newest = [each for each in references.history(session, row.id) if each[0].model_version == model_version][-1:]
+    if newest and newest[0][1].version == fitted.version and newest[0][0].why == why:  # the same call again
+        return f"{fitted.version[:8]} ({fitted.rows} rows) holds from {newest[0][0].valid_from:%Y-%m-%d %H:%M} UTC on"
     stored = references.store(session, fitted.version, fitted.archive, fitted.rows, why, now)
     valid_from = runs.planned_end(session, row.id) or now
     references.put_in_force(session, row.id, model_version, valid_from, stored.id, who, why, now)

@@ -142,7 +142,18 @@ def test_one_call_tells_of_a_deployment_and_switches_the_reference(project: Proj
             Client(site.url).deployed("churn", "3", reference="../../etc/passwd")
         with pytest.raises(ClientError, match="no monitor watches"):
             Client(site.url).deployed("nobody", "3")
-    assert project.query("SELECT count(*) FROM deployments") == [(1,)]
+        # No answer came in time, and the call is repeated: one deployment, one reference.
+        told = {
+            "model": "churn",
+            "version": "4",
+            "deployed_at": "2025-03-01T12:00:00+00:00",
+            "reference": "next.parquet",
+        }
+        for _ in range(2):
+            assert site.post("/api/v1/deployments", json=told).status_code == 201
+        found = site.get("/api/v1/references", params={"monitor": "churn"}).json()
+        assert [each["why"] for each in found if each["who"] == "web"].count("version 4 was deployed") == 1
+    assert project.query("SELECT version FROM deployments ORDER BY version") == [("2",), ("4",)]
 
 
 def test_a_training_is_completed_by_its_own_token_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
