@@ -47,7 +47,8 @@ class Tested:
         left = self.counts - window
         usable = (window.sum(axis=1) > 0) & (left.sum(axis=1) > 0)
         found = np.ones(draws)
-        found[usable] = self.bins.p_values(window[usable], left[usable])
+        if usable.any():  # of a column with one value in all rows no draw has one on either side
+            found[usable] = self.bins.p_values(window[usable], left[usable])
         return found
 
 

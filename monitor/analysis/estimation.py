@@ -115,7 +115,9 @@ def encode(frame: pd.DataFrame, codes: dict[str, dict[str, int]]) -> Floats:
 
 
 def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradientBoostingRegressor:
-    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch."""
+    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch. A feature without any value, which it does not take, tells nothing."""
+    empty = np.isnan(features).all(axis=0)
+    features = np.where(empty, 0.0, features) if empty.any() else features
     model = HistGradientBoostingRegressor(
         max_iter=80, learning_rate=0.08, min_samples_leaf=30, early_stopping=False, random_state=seed
     )

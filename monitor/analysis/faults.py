@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from monitor.analysis import estimation, surrogate
 from monitor.analysis.evaluate import evaluate
 from monitor.analysis.evaluation import Evaluation
+from monitor.analysis.question import conformed
 from monitor.analysis.reference import Reference
 from monitor.domain.checks import Checks, Kind, Verdict
 
@@ -35,6 +37,38 @@ class Fault:
         changed = values.astype(float if values.dtype.kind in "fiu" else object)
         changed[rows] = self.change(values[rows], values, random)
         return frame.assign(**{column: changed})
+
+
+def answered_anew(reference: Reference, frame: pd.DataFrame, faulty: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a fault, with what the model would have answered to them, as the surrogate has it; as they are where there is none. frame: the same rows without the fault, in a log's own types."""
+    model, columns = reference.surrogate, reference.columns
+    if model is None:
+        return faulty
+    sides = [conformed(each, reference).frame.reindex(columns=list(reference.sorts)) for each in (frame, faulty)]
+    said = surrogate.answers_of(sides[0], reference)
+    inputs = [estimation.encode(each[reference.encoded_features], reference.summary.codes) for each in sides]
+    would = model.answers_if(said, *inputs)
+    if reference.task == "regression":
+        return faulty.assign(**{str(columns.prediction): would[:, 0]})
+    would = np.clip(would, 0, 1)
+    if reference.task == "multiclass":
+        would = surrogate.as_shares(would)
+    names = list(columns.probabilities.values())
+    result = faulty.assign(**dict(zip(names, would.T, strict=True))) if names else faulty
+    if columns.prediction is None or columns.prediction not in frame:
+        return result
+    decided = [
+        (each >= columns.decision_threshold).ravel() if each.shape[1] == 1 else each.argmax(axis=1)
+        for each in (said, would)
+    ]
+    # Each decision is written as the model wrote it.
+    written = dict(zip(decided[0].tolist(), frame[columns.prediction], strict=True))
+    moved = decided[0] != decided[1]
+    values = frame[columns.prediction].astype(object)
+    values[moved] = [
+        written.get(each, value) for each, value in zip(decided[1][moved].tolist(), values[moved], strict=True)
+    ]
+    return result.assign(**{columns.prediction: values.infer_objects()})
 
 
 def _swapped(some: pd.Series, whole: pd.Series, _: Random) -> pd.Series:

@@ -121,7 +121,7 @@ class Question:
     ) -> Question:
         """Read a window once for all checks. frame: tidied (`schema.tidy`). Raises DataError where rows have neither prediction nor probability."""
         frame = frame.reset_index(drop=True)
-        window, columns = _conformed(frame, reference), reference.columns
+        window, columns = conformed(frame, reference), reference.columns
         if len(frame):
             _require_prediction(frame, reference)
         names = tuple(dict.fromkeys([*reference.features, *reference.predictions]))
@@ -352,7 +352,7 @@ def _require_prediction(frame: pd.DataFrame, reference: Reference) -> None:
         )
 
 
-def _conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
+def conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
     """The columns in the reference's types, and the weights of rows."""
     time = reference.columns.event_time
     times = utc_times(frame[time]) if time is not None and time in frame else None
@@ -375,7 +375,7 @@ def _recent(frame: pd.DataFrame, reference: Reference) -> Recent:
     time, known = columns.event_time, columns.label_time or "label_time"
     times = days(frame[time]) if time is not None and time in frame else np.arange(len(frame), dtype=float)
     known_at = days(frame[known]) if known in frame else None
-    return Recent(_conformed(frame, reference).frame, times, known_at)
+    return Recent(conformed(frame, reference).frame, times, known_at)
 
 
 def _summaries(

@@ -121,7 +121,8 @@ def repaired(question: Question, rows: Rows, name: str, cause: Cause | None) -> 
     damaged = _damaged(question, frame, name, cause)
     if not damaged.any():
         return None
-    return Repair(_drawn(question.reference, rows, name, damaged), False)
+    drawn = _drawn(question.reference, rows, name, damaged)
+    return None if drawn is None else Repair(drawn, False)
 
 
 def _undone(question: Question, frame: pd.DataFrame, name: str, cause: Cause) -> pd.Series | None:
@@ -172,14 +173,19 @@ def _damaged(question: Question, frame: pd.DataFrame, name: str, cause: Cause | 
     return damaged
 
 
-def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.Series:
-    """A column with values for its damaged rows of those rows of the reference that are most alike in all other features (hot deck)."""
+def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.Series | None:
+    """A column with values for its damaged rows of those rows of the reference that are most alike in all other features (hot deck); None where hardly any has one."""
     known, there = reference.few_encoded
     held = known[name].notna().to_numpy()
+    if not held.any():
+        return None
     others = [place for place, each in enumerate(reference.encoded_features) if each != name and each in rows.frame]
     if others:
         there, here = there[held][:, others], rows.inputs[damaged][:, others]
-        middle, width = np.nanmean(there, axis=0), np.nanstd(there, axis=0)
+        present = np.isfinite(there)
+        number = np.maximum(present.sum(axis=0), 1)
+        middle = np.where(present, there, 0.0).sum(axis=0) / number
+        width = np.sqrt((np.where(present, there - middle, 0.0) ** 2).sum(axis=0) / number)
         width[width == 0] = 1.0
         there, here = (np.clip(np.nan_to_num((each - middle) / width), -4, 4) for each in (there, here))
         neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(there)

@@ -12,7 +12,6 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import estimation
 from monitor.analysis.performance import Outcomes, predicted, probabilities
-from monitor.analysis.schema import conform
 
 if TYPE_CHECKING:
     from monitor.analysis.reference import Reference
@@ -42,7 +41,7 @@ class Surrogate:
         frame, names = reference.frame, reference.encoded_features
         answers = answers_of(frame, reference)
         there = np.flatnonzero(np.isfinite(answers).all(axis=1))
-        if not names or len(there) < _FEWEST_ROWS:
+        if not names or not answers.shape[1] or len(there) < _FEWEST_ROWS:
             return None
         if len(there) > MOST_ROWS:
             there = np.random.default_rng(reference.seed).choice(there, MOST_ROWS, replace=False)
@@ -107,35 +106,3 @@ def as_shares(answers: Floats) -> Floats:
     """Probabilities that add up to one in each row, shape (rows, answers)."""
     total = answers.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(answers, total, out=np.full_like(answers, 1 / answers.shape[1]), where=total > 0))
-
-
-def answered_anew(reference: Reference, frame: pd.DataFrame, faulty: pd.DataFrame) -> pd.DataFrame:
-    """Rows with a fault, with what the model would have answered to them, as the surrogate has it; as they are where there is none. frame: the same rows without the fault, in a log's own types."""
-    model, columns = reference.surrogate, reference.columns
-    if model is None:
-        return faulty
-    sides = [conform(each, reference.sorts).frame.reindex(columns=list(reference.sorts)) for each in (frame, faulty)]
-    said = answers_of(sides[0], reference)
-    inputs = [estimation.encode(each[reference.encoded_features], reference.summary.codes) for each in sides]
-    would = model.answers_if(said, *inputs)
-    if reference.task == "regression":
-        return faulty.assign(**{str(columns.prediction): would[:, 0]})
-    would = np.clip(would, 0, 1)
-    if reference.task == "multiclass":
-        would = as_shares(would)
-    names = list(columns.probabilities.values())
-    result = faulty.assign(**dict(zip(names, would.T, strict=True))) if names else faulty
-    if columns.prediction is None or columns.prediction not in frame:
-        return result
-    decided = [
-        (each >= columns.decision_threshold).ravel() if each.shape[1] == 1 else each.argmax(axis=1)
-        for each in (said, would)
-    ]
-    # Each decision is written as the model wrote it.
-    written = dict(zip(decided[0].tolist(), frame[columns.prediction], strict=True))
-    moved = decided[0] != decided[1]
-    values = frame[columns.prediction].astype(object)
-    values[moved] = [
-        written.get(each, value) for each, value in zip(decided[1][moved].tolist(), values[moved], strict=True)
-    ]
-    return result.assign(**{columns.prediction: values.infer_objects()})

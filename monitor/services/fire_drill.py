@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis.evaluate import evaluate
-from monitor.analysis.faults import FAULTS, WINDOW_FAULTS
+from monitor.analysis.faults import FAULTS, WINDOW_FAULTS, answered_anew
 from monitor.analysis.reference import Reference
-from monitor.analysis.surrogate import answered_anew
 from monitor.domain.checks import Checks
 from monitor.domain.grid import Window
 from monitor.sources.log import Log

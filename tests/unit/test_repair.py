@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from monitor import Columns, Reference, evaluate
+from monitor.analysis.faults import answered_anew
 from monitor.analysis.performance import loss, measure, outcomes
-from monitor.analysis.surrogate import answered_anew
 from monitor.domain.checks import Finding, Severity
 
 BINARY = Columns(probability="probability", prediction="prediction", label="label", event_time="event_time")
@@ -142,3 +142,25 @@ def test_a_fault_can_be_tried_with_the_answers_that_it_would_bring(known: tuple[
     name = "prediction" if task == "regression" else "probability"
     assert np.abs(tried[name] - real[name]).mean() < 0.15 * np.abs(clean[name] - real[name]).mean()
     assert set(tried["prediction"].map(type)) == set(clean["prediction"].map(type))
+
+
+@pytest.mark.parametrize("odd", ["hardly any value", "one feature", "no prediction", "a column of times"])
+def test_whatever_a_window_is_like_its_faults_have_a_cost(odd: str) -> None:
+    frame = labelled(3_000, 0, "regression")
+    if odd == "hardly any value":
+        frame["rare"] = np.where(frame.index == 7, 1.5, np.nan)
+    elif odd == "one feature":
+        frame = frame.drop(columns=["age", "region"])
+    elif odd == "a column of times":
+        frame["since"] = frame["event_time"] - pd.to_timedelta(np.arange(len(frame)) % 500, unit="h")
+    reference = Reference.fit(frame, NUMBERS, "regression")
+    window = frame.tail(1_000).drop(columns="label").assign(income=np.nan)
+    if odd == "hardly any value":
+        window["rare"] = 1.5
+    elif odd == "no prediction":
+        window.loc[window.index[::10], "prediction"] = np.nan
+    elif odd == "a column of times":
+        window["since"] = pd.NaT
+    costs = [each.cost for each in evaluate(reference, window).findings if each.column == "income" and each.cost]
+    assert costs
+    assert max(costs) < 10
