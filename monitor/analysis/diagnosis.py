@@ -32,7 +32,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     reference, excerpt = question.reference, question.excerpt
     window = excerpt.frame
     exchanged = _exchanged(question, findings)
-    asked = [each.column for each in findings if _asks_for_cause(each) and each.column is not None]
+    asked = [each.column for each in findings if asks_for_cause(each) and each.column is not None]
     changed = dict.fromkeys([*asked, *exchanged])
     rewritten = {each.column for each in findings if each.metric == "digits_score"}
     pairs = {
@@ -111,7 +111,7 @@ def _exchanged(question: Question, findings: Sequence[Finding]) -> dict[str, Exc
     return drifted or dict(best)
 
 
-def _asks_for_cause(finding: Finding) -> bool:
+def asks_for_cause(finding: Finding) -> bool:
     """Whether it says that a whole column changed, and not how."""
     return finding.segment is None and finding.metric in ("drift_score", "out_of_range_share", "digits_score")
 
@@ -179,7 +179,7 @@ def _with_cause(
         return replace(
             finding, since=began[name], explanation=f"{finding.explanation}, since {began[name]:%Y-%m-%d %H:%M}"
         )
-    if name not in causes or not (_asks_for_cause(finding) or causes[name].name == "category swap"):
+    if name not in causes or not (asks_for_cause(finding) or causes[name].name == "category swap"):
         return finding
     cause, speaks, moment = causes[name], evidence[name], began[name]
     parts = [f"{finding.explanation}: {cause.text}", *([f"since {moment:%Y-%m-%d %H:%M}"] if moment else [])]
@@ -188,7 +188,7 @@ def _with_cause(
     origin = "world" if not cause.is_fault else "pipeline" if speaks.is_of_pipeline else "unknown"
     return replace(
         finding, cause=cause.name, explanation="; ".join(parts), share=cause.share, since=moment, origin=origin, follows=cause.follows,
-        effect=origin_text(origin),
+        effect=f"{origin_text(origin)}{finding.effect}",
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from monitor.analysis import estimation, surrogate
 from monitor.analysis.checks.base import effect_of
-from monitor.analysis.diagnosis import origin_text
+from monitor.analysis.diagnosis import asks_for_cause, origin_text
 from monitor.analysis.evidence import affected
 from monitor.analysis.kinds import Cause
 from monitor.analysis.performance import loss, measure, too_little, truth_of, weights_of
@@ -236,6 +236,8 @@ def _without_labels(
 ) -> dict[str, float]:
     weights = weights_of(rows, reference.columns)
     weight = None if weights is None else weights.to_numpy()
+    if weight is not None and weight.sum() <= 0:
+        return {}
     line = reference.summary.calibration
     if reference.task == "regression":
         return _of_values(reference, said, would, inputs, weight)
@@ -311,5 +313,5 @@ def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
         text = f"{found.text}; the values that these rows had cannot be computed again"
     if is_drift and origin == "unknown":
         text = text.replace("; that is likely", "; if it is one, that is likely")
-    text = f"{origin_text(origin)}{text}" if is_drift else text
+    text = f"{origin_text(origin)}{text}" if is_drift or asks_for_cause(finding) else text
     return replace(finding, cost=found.cost, severity=severity, origin=origin, effect=text)

@@ -164,3 +164,13 @@ def test_whatever_a_window_is_like_its_faults_have_a_cost(odd: str) -> None:
     costs = [each.cost for each in evaluate(reference, window).findings if each.column == "income" and each.cost]
     assert costs
     assert max(costs) < 10
+
+
+def test_values_new_to_the_model_keep_the_cost_of_their_importance(known: tuple[Reference, str]) -> None:
+    reference, task = known
+    clean = labelled(1_500, 5, task)
+    window = answered(clean.assign(income=clean["income"] + 60), task).drop(columns="label")
+    found = evaluate(reference, window)["out_of_range_share", "income"]
+    assert isinstance(found, Finding)
+    assert found.cost == pytest.approx((found.value or 0.0) * reference.importance["income"], rel=0.01)
+    assert "looks like the world; that is likely to cost the model" in found.explanation
