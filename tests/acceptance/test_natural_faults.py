@@ -21,6 +21,7 @@ def broken_from(frame: pd.DataFrame, column: str, day: str) -> pd.DataFrame:
     return frame.assign(**{column: frame[column].where(frame["event_time"] < pd.Timestamp(day), None)})
 
 
+@pytest.mark.long
 def test_a_fault_without_harm_pages_until_labels_say_so(project: Project) -> None:
     frame = logged(6_000, days=60)
     project.log(broken_from(frame, "income", "2025-01-21"))
@@ -39,6 +40,7 @@ def test_a_fault_without_harm_pages_until_labels_say_so(project: Project) -> Non
     assert all(action == "fault known as natural" and "missing_share of income" in detail for action, detail in told)
 
 
+@pytest.mark.long
 def test_a_fault_that_harms_is_never_natural(project: Project) -> None:
     frame = logged(6_000, days=60)
     project.log(broken_from(frame, "income", "2025-01-21"))

@@ -345,6 +345,6 @@ def test_the_state_of_an_estimate_is_bounded_and_survives_being_stored(values: l
 def test_a_model_as_good_as_ever_hardly_ever_pages_by_evidence() -> None:
     random = np.random.default_rng(3)
     # The harm that counts is one standard error: estimates are beyond it in one of six windows.
-    z = random.normal(size=20_000)
+    z = random.normal(size=4_000)
     pages = sum(kind == "firing" for _, kind in fired([estimated(day, each) for day, each in enumerate(z)]))
     assert pages / len(z) < 1 / 200

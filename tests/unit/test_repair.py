@@ -144,6 +144,7 @@ def test_a_fault_can_be_tried_with_the_answers_that_it_would_bring(known: tuple[
     assert set(tried["prediction"].map(type)) == set(clean["prediction"].map(type))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("odd", ["hardly any value", "one feature", "no prediction", "a column of times"])
 def test_whatever_a_window_is_like_its_faults_have_a_cost(odd: str) -> None:
     frame = labelled(3_000, 0, "regression")
