@@ -355,8 +355,10 @@ def test_mail_arrives_at_a_real_smtp_server(project: Project) -> None:
 @pytest.mark.long
 def test_a_mail_carries_a_picture_of_what_changed_most(project: Project) -> None:
     frame = logged(1200, days=20)
-    frame.loc[frame["event_time"] >= "2025-01-11", "income"] *= 100
-    project.log(frame)
+    broken = (frame["event_time"] >= "2025-01-11") & (frame["id"] % 2 == 0)
+    frame.loc[broken, "income"] *= 100
+    frame.loc[broken, ["probability", "prediction"]] = [1.0, 1]  # the model was given the broken values
+    project.log(frame.astype({"prediction": int}))
     project.labels(frame)
     with mails() as (url, arrived):
         project.values["channels"] = {"ops": {"type": "apprise", "url": url}}
