@@ -23,7 +23,6 @@ def upgrade():
         sa.Column("series_id", sa.Integer(), nullable=False),
         sa.Column("reference_id", sa.Integer(), nullable=False),
         sa.Column("window_start", Moment(), nullable=False),
-        sa.Column("window_end", Moment(), nullable=False),
         sa.Column("as_of", Moment(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["monitor_id"], ["monitors.id"], name=op.f("fk_natural_monitor_id")),

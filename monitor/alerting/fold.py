@@ -90,12 +90,27 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """What estimates say of a loss over windows. evidence: of one, in so many `losing` windows (logarithm of an e-value), which lie `beyond` the harm in sum.
+
+    until: the end of the last window that was weighed, in ISO form. told, squares: how many windows had an estimate, and the sum of their squared z.
+    """
+
+    evidence: float = 0.0
+    losing: int = 0
+    beyond: float = 0.0
+    until: str = ""
+    told: int = 0
+    squares: float = 0.0
+
+
+@dataclass(frozen=True)
 class State:
     """Where the fold stands after some results. `phase` is idle, pending or firing.
 
     first_window and opened_as_of are the alert's identity, as it stood when it was opened; since is its first bad window
     as it is known now. spell_bad, spell_good: disjoint bad windows of the spell, and good ones between them; quiet: good ones since its last bad one. A spell may outlast an alert.
-    evidence: of a loss by estimates (logarithm of an e-value), of `losing` windows, up to `weighed_until`, which lie `beyond` the harm in sum. told, squares: how many windows had an estimate, and the sum of their squared z.
+    weighed: what estimates say of a loss over windows.
     """
 
     phase: str = "idle"
@@ -116,12 +131,7 @@ class State:
     spell_bad: int = 0
     spell_good: int = 0
     quiet: int = 0
-    evidence: float = 0.0
-    losing: int = 0
-    beyond: float = 0.0
-    weighed_until: datetime | None = None
-    told: int = 0
-    squares: float = 0.0
+    weighed: Weighed = Weighed()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -131,12 +141,13 @@ class State:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> State:
         """The inverse of `to_dict`."""
-        times = ("first_window", "opened_as_of", "since", "counted_until", "retrain_until", "weighed_until")
+        times = ("first_window", "opened_as_of", "since", "counted_until", "retrain_until")
         plain: dict[str, Any] = {
             key: datetime.fromisoformat(value) if key in times and value else value for key, value in values.items()
         }
         plain["opened_by"] = tuple(map(CheckKey.of, values.get("opened_by", ())))
         plain["columns"] = tuple(values.get("columns", ()))
+        plain["weighed"] = Weighed(**values.get("weighed", {}))
         return cls(**plain)
 
 
@@ -178,12 +189,7 @@ def step(state: State, result: Result) -> Step:
             spell_bad=0,
             spell_good=0,
             quiet=0,
-            evidence=0.0,
-            losing=0,
-            beyond=0.0,
-            weighed_until=None,
-            told=0,
-            squares=0.0,
+            weighed=Weighed(),
         )
     if result.estimate is not None:
         state, result = _weighed(state, result, result.estimate)
@@ -200,23 +206,24 @@ def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, R
     A sequential test by a likelihood ratio that begins anew where it speaks for a model as good as ever (Page, 1954): of a loss of one standard error against none. How uncertain
     estimates are is learnt from those of all windows that did not page.
     """
-    if _new_window(state.weighed_until, result):
-        spread = max(((_KNOWN_BEFORE + state.squares) / (_KNOWN_BEFORE + state.told)) ** 0.5, 1.0)
-        evidence = state.evidence + estimate.z / spread - 0.5
+    weighed = state.weighed
+    if _new_window(datetime.fromisoformat(weighed.until) if weighed.until else None, result):
+        spread = max(((_KNOWN_BEFORE + weighed.squares) / (_KNOWN_BEFORE + weighed.told)) ** 0.5, 1.0)
+        evidence = weighed.evidence + estimate.z / spread - 0.5
         goes_on = evidence > 0
         seen = 0 if result.bad else 1
-        state = replace(
-            state,
+        weighed = Weighed(
             evidence=min(evidence, 2 * _CERTAIN) if goes_on else 0.0,
-            losing=state.losing + 1 if goes_on else 0,
-            beyond=state.beyond + estimate.beyond if goes_on else 0.0,
-            weighed_until=result.window.end,
-            told=state.told + seen,
-            squares=state.squares + seen * min(abs(estimate.z), _FARTHEST) ** 2,
+            losing=weighed.losing + 1 if goes_on else 0,
+            beyond=weighed.beyond + estimate.beyond if goes_on else 0.0,
+            until=result.window.end.isoformat(),
+            told=weighed.told + seen,
+            squares=weighed.squares + seen * min(abs(estimate.z), _FARTHEST) ** 2,
         )
-    if result.bad or state.losing < 2 or state.evidence < _CERTAIN or state.beyond <= 0:
+        state = replace(state, weighed=weighed)
+    if result.bad or weighed.losing < 2 or weighed.evidence < _CERTAIN or weighed.beyond <= 0:
         return state, result
-    text = f"{estimate.metric} was worse in the last {state.losing} windows, by more than the harm that counts on average: each is uncertain by itself, together they are not"
+    text = f"{estimate.metric} was worse in the last {weighed.losing} windows, by more than the harm that counts on average: each is uncertain by itself, together they are not"
     return state, replace(result, bad=True, severity=Severity.WARNING.value, summary=text)
 
 
@@ -287,7 +294,8 @@ def _good(state: State, result: Result) -> Step:
     if counts and (state.spell_bad or state.phase != "idle"):
         state = replace(state, counted_until=result.window.end, quiet=state.quiet + 1)
     if state.phase == "idle":
-        return Step(_without_spell(state) if state.quiet > _FORGOTTEN * _good_ones_needed(state) else state)
+        forgotten = state.quiet > _FORGOTTEN * _good_ones_needed(state)
+        return Step(State(epoch=state.epoch, weighed=state.weighed) if forgotten else state)
     if state.phase == "pending":
         return Step(_idle(state), (_event("cleared", state, result),))
     after = replace(state, bad=0, good=state.good + counts)
@@ -303,11 +311,6 @@ def _good_ones_needed(state: State) -> int:
     return max(_FEWEST_GOOD, math.ceil(math.log(_CHANCE) / math.log(good / (bad + good))))
 
 
-def _without_spell(state: State) -> State:
-    """No spell any more; what estimates say is remembered."""
-    return replace(_idle(state), counted_until=None, spell_bad=0, spell_good=0, quiet=0)
-
-
 def _idle(state: State) -> State:
     """No alert any more, but the spell is remembered."""
     return State(
@@ -316,12 +319,7 @@ def _idle(state: State) -> State:
         spell_bad=state.spell_bad,
         spell_good=state.spell_good,
         quiet=state.quiet,
-        evidence=state.evidence,
-        losing=state.losing,
-        beyond=state.beyond,
-        weighed_until=state.weighed_until,
-        told=state.told,
-        squares=state.squares,
+        weighed=state.weighed,
     )
 
 

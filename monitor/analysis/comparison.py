@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, rankdata
 
-from monitor.analysis.performance import DEFAULT_HARM, MIN_CLASS, MIN_LABELLED, is_positive
+from monitor.analysis.performance import MIN_CLASS, MIN_LABELLED, is_positive
 from monitor.analysis.positive import positive_class
 from monitor.analysis.schema import canonical_text
-from monitor.domain.checks import Harm
+from monitor.domain.checks import DEFAULT_HARM, Harm
 from monitor.domain.columns import Columns
 from monitor.errors import DataError, UsageError
 

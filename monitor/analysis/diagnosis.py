@@ -12,7 +12,7 @@ from monitor.analysis.beginning import Run, run_of_change
 from monitor.analysis.evidence import Evidence, calendar_field, evidence_of
 from monitor.analysis.kinds import Cause, cause_of, other_level, swapped
 from monitor.analysis.question import Question
-from monitor.analysis.relations import Exchange, Relations, few
+from monitor.analysis.relations import Exchange, Relations, correlations, few
 from monitor.analysis.subpopulation import subpopulation
 from monitor.analysis.summary import Summary, summarise
 from monitor.domain.checks import Finding, Kind
@@ -88,7 +88,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     result = [_with_cause(finding, causes, evidence, began) for finding in findings]
     if reference.relations is None or not any(each.metric == "relation_score" for each in findings):
         return result, causes
-    sides = reference.correlations, reference.relations.correlations(few(window))
+    sides = [correlations(held[0]) for held in (reference.held_relations, question.held_relations)]
     return [_with_pair(reference.relations, finding, *sides) for finding in result], causes
 
 
@@ -103,7 +103,9 @@ def _exchanged(question: Question, findings: Sequence[Finding]) -> dict[str, Exc
     relations = reference.relations
     if relations is None or not set(relations.names) <= set(window) or not changed:
         return {}
-    found = relations.exchanged([name for name in changed if name is not None], reference.held_relations, few(window))
+    found = relations.exchanged(
+        [name for name in changed if name is not None], reference.held_relations, question.held_relations
+    )
     drifted = {
         name: each for name, each in found.items() if any(_is_of_column(one) and one.column == name for one in findings)
     }

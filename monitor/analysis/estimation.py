@@ -37,6 +37,12 @@ def calibrated(probability: Floats, line: tuple[list[float], list[float]]) -> Fl
     return chance
 
 
+def calibrated_classes(scores: Floats, lines: list[tuple[list[float], list[float]]]) -> Floats:
+    """Probabilities of classes after calibration, each class by its own line, adding up to one; shape (rows, classes), as the scores."""
+    chances = np.column_stack([calibrated(each, line) for each, line in zip(scores.T, lines, strict=True)])
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+
+
 def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None) -> Measured:
     """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties count half.
 

@@ -153,15 +153,17 @@ class Estimator:
         """
         ripe, young = recent.stretches()
         rows = Scored.of(self, recent.frame)
-        realised = [measure(rows.outcomes(each.rows)) for each in ripe]
+        realised = [measure(rows.answers.outcomes(each.rows)) for each in ripe]
         left, early = 1 - known, []
         for each, found in zip(ripe, realised, strict=True):
             labels: Floats | None = None
-            if known > 0 and recent.known_at is not None and rows.truth is not None:
+            if known > 0 and recent.known_at is not None and rows.answers.truth is not None:
                 # The labels that would be known by now, had it been the window.
                 there = recent.known_as_early(each, window)
                 labels = np.asarray(
-                    np.where(there, rows.truth[each.rows], np.nan if rows.truth.dtype == float else None)
+                    np.where(
+                        there, rows.answers.truth[each.rows], np.nan if rows.answers.truth.dtype == float else None
+                    )
                 )
             scale = left if known > 0 and labels is None else 1.0
             off = _off(found, rows.estimate(each.rows, labels))
@@ -184,7 +186,7 @@ class Estimator:
 
 
 def _difference(rows: Scored, places: Floats) -> dict[str, tuple[float, float]]:
-    return _off(measure(rows.outcomes(places)) if len(places) else {}, rows.estimate(places))
+    return _off(measure(rows.answers.outcomes(places)) if len(places) else {}, rows.estimate(places))
 
 
 def absolute_errors(frame: pd.DataFrame, columns: Columns) -> pd.Series:

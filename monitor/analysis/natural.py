@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from monitor.analysis.question import Question
-from monitor.analysis.verdict import breaks
-from monitor.domain.checks import Finding, Kind, Natural, Severity
+from monitor.analysis.verdict import severity_by_limit
+from monitor.domain.checks import Finding, Kind, Natural
 
 # A fault may be so many times as large as the largest that was shown harmless.
 _AS_LARGE = 1.25
@@ -29,7 +29,6 @@ def without_natural(question: Question, findings: Sequence[Finding]) -> list[Fin
 
 
 def _harmless(question: Question, finding: Finding, known: Natural) -> Finding:
-    limit = question.checks.threshold(finding.metric, finding.column)
-    severity = limit.severity if limit is not None and breaks(finding, limit) else Severity.INFO
+    severity = min(severity_by_limit(question, finding), finding.severity)
     text = f"; it was so on {known.seen:%Y-%m-%d}, and the labels of that time showed that it does the model no harm"
-    return replace(finding, severity=min(severity, finding.severity), cost=0.0, effect=text)
+    return replace(finding, severity=severity, cost=0.0, effect=text)

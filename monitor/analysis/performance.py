@@ -11,7 +11,6 @@ from scipy.special import erf
 from scipy.stats import rankdata
 
 from monitor.analysis.schema import canonical_text
-from monitor.domain.checks import DEFAULT_HARM as DEFAULT_HARM
 from monitor.domain.columns import Columns
 from monitor.domain.kinds import Kind
 from monitor.domain.metrics import HIGHER_IS_BETTER as HIGHER_IS_BETTER
@@ -131,29 +130,61 @@ def truth_of(labels: pd.Series, columns: Columns, task: str, classes: Collection
     return is_positive(labels, columns.positive, classes) if task == "binary" else canonical_text(labels)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Rows of a frame with what the model said and what was true, in the task's own form; outcomes are told of any part of them.
+
+    said: numbers, 0 and 1, or text; NaN or None where the model said nothing; shape (rows,). scores: probabilities as logged, shape (rows, classes), None where some are absent.
+    truth: the labels, as `said`; None without a label column. weight: how many rows each stands for; None: one.
+    """
+
+    columns: Columns
+    task: str
+    said: Floats
+    scores: Floats | None
+    truth: Floats | None
+    weight: Floats | None
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Answers:
+        """classes: the reference's, as text."""
+        kind = object if task == "multiclass" else float
+        names = list(columns.probabilities.values())
+        has_label = columns.label is not None and columns.label in frame
+        weights = weights_of(frame, columns)
+        return cls(
+            columns,
+            task,
+            predicted(frame, columns, task).to_numpy(dtype=kind),
+            probabilities(frame, columns).to_numpy() if names and set(names) <= set(frame.columns) else None,
+            truth_of(frame[columns.label], columns, task, classes).to_numpy(dtype=kind) if has_label else None,
+            None if weights is None else weights.to_numpy(),
+        )
+
+    def outcomes(self, places: Floats) -> Outcomes:
+        """The rows of some places with a label and an answer that can be read. Raises DataError without a label column."""
+        if self.truth is None:
+            raise DataError("there is no label column")
+        known = pd.notna(self.truth[places]) & pd.notna(self.said[places])
+        if self.scores is not None:
+            known &= np.isfinite(self.scores[places]).all(axis=1)
+        if self.weight is not None:
+            known &= self.weight[places] > 0
+        chosen = places[known]
+        truth, said = self.truth[chosen], self.said[chosen]
+        weight = None if self.weight is None else self.weight[chosen]
+        scores = None if self.scores is None else self.scores[chosen]
+        if self.task == "regression":
+            return Outcomes(self.task, truth, said, None, weight=weight)
+        if self.task == "binary":
+            return Outcomes(self.task, truth, said, None if scores is None else scores[:, 0], weight=weight)
+        names = tuple(self.columns.probabilities) or tuple(sorted(set(truth) | set(said)))
+        return Outcomes(self.task, truth, said, scores, names, weight)
+
+
 def outcomes(frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Outcomes:
     """The rows of a frame with a label and an answer that can be read. classes: the reference's, as text. Raises DataError without a label column."""
-    if columns.label is None or columns.label not in frame:
-        raise DataError("there is no label column")
-    said, truth = predicted(frame, columns, task), truth_of(frame[columns.label], columns, task, classes)
-    known = truth.notna() & said.notna()
-    table = None
-    if columns.probabilities and set(columns.probabilities.values()) <= set(frame.columns):
-        table = probabilities(frame, columns)
-        known &= np.isfinite(table).all(axis=1)
-    weights = weights_of(frame, columns)
-    if weights is not None:
-        known &= weights > 0
-    weight = None if weights is None else weights[known].to_numpy()
-    truth, said = truth[known], said[known]
-    if task == "regression":
-        return Outcomes(task, truth.to_numpy(dtype=float), said.to_numpy(dtype=float), None, weight=weight)
-    matrix = None if table is None else table.loc[known].to_numpy()
-    if task == "binary":
-        probability = None if matrix is None else matrix[:, 0]
-        return Outcomes(task, truth.to_numpy(dtype=float), said.to_numpy(dtype=float), probability, weight=weight)
-    names = tuple(columns.probabilities) or tuple(sorted(set(truth) | set(said)))
-    return Outcomes(task, truth.to_numpy(dtype=object), said.to_numpy(dtype=object), matrix, names, weight)
+    return Answers.of(frame, columns, task, classes).outcomes(np.arange(len(frame)))
 
 
 def too_little(data: Outcomes) -> str:

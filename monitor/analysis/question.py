@@ -18,12 +18,12 @@ from monitor.analysis.beginning import Timeline
 from monitor.analysis.correction import Recent, Stretch, days
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evidence import Honest, levels_of
-from monitor.analysis.performance import DEFAULT_HARM, Measured, Outcomes, measure, outcomes, truth_of
+from monitor.analysis.performance import Measured, Outcomes, measure, outcomes, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
 from monitor.analysis.schema import Conformed, canonical_text, conform, plain, tidy, utc_times
 from monitor.analysis.summary import Summary, summarise
-from monitor.domain.checks import Checks, Harm, Kind, WindowCounts, segment_text
+from monitor.domain.checks import DEFAULT_HARM, Checks, Harm, Kind, WindowCounts, segment_text
 from monitor.errors import DataError
 
 log = get_logger()
@@ -202,6 +202,12 @@ class Question:
             frame = frame.iloc[places].reset_index(drop=True)
             times = None if times is None else times.iloc[places].reset_index(drop=True)
         return Excerpt(frame, times)
+
+    @cached_property
+    def held_relations(self) -> tuple[Floats, Floats]:
+        """What columns of some of the rows are, and what the others say of them, as `Reference.held_relations`."""
+        assert self.reference.relations is not None
+        return self.reference.relations.held_against(few(self.window.frame))
 
     @cached_property
     def honest(self) -> Honest:

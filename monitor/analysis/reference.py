@@ -295,12 +295,6 @@ class Reference:
         return self.relations.held_against(few(self.frame))
 
     @cached_property
-    def correlations(self) -> np.ndarray:
-        """Of ranks and categories of some of the rows (`Relations.correlations`)."""
-        assert self.relations is not None
-        return self.relations.correlations(few(self.frame))
-
-    @cached_property
     def surrogate(self) -> Surrogate | None:
         """A model of the model; None where too little is known of its answers. Fitted from the seed when it is first asked for."""
         return Surrogate.of(self)

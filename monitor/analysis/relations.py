@@ -165,11 +165,11 @@ class Relations:
         return self._said(frame)[:2]
 
     def exchanged(
-        self, wanted: Sequence[str], before: tuple[Floats, Floats], after: pd.DataFrame
+        self, wanted: Sequence[str], before: tuple[Floats, Floats], after: tuple[Floats, Floats]
     ) -> dict[str, Exchange]:
         """Of some columns of categories those two of whose values changed places in some rows: rows of either are, by all other columns, as those of the other were.
 
-        before: `held_against` of the reference's rows. after: the window's rows.
+        before, after: `held_against` of the reference's rows and of the window's.
         """
         terms = [
             (term, place)
@@ -178,9 +178,8 @@ class Relations:
         ]
         if not terms:
             return {}
-        sides = before, self.held_against(after)
         found = {
-            term.name: exchange_of(term.names, *((real[:, place], said[:, place]) for real, said in sides))
+            term.name: exchange_of(term.names, *((real[:, place], said[:, place]) for real, said in (before, after)))
             for term, place in terms
         }
         return {name: each for name, each in found.items() if each is not None}
@@ -197,11 +196,6 @@ class Relations:
         if not np.isfinite(pair).all():  # one of the two is constant, here or there
             return ""
         return f"its correlation with {quoted(self.names[most])} went from {pair[0]:.2f} to {pair[1]:.2f}"
-
-    def correlations(self, frame: pd.DataFrame) -> Floats:
-        """Of ranks and categories, shape (targets, targets)."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.corrcoef(self._matrices(frame.reindex(columns=self.names))[1], rowvar=False))
 
     def _matrices(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         places = [self._places(side) for side in (0, 1)]
@@ -301,6 +295,12 @@ def _mixed(said: Floats, own: Floats, now: Floats) -> tuple[float, float]:
     apart = max(float(usual.mean() - said.mean()), 1e-9)
     error = float(usual.std()) * (1 / len(now) + 1 / len(own)) ** 0.5
     return float(usual.mean() - now.mean()) / apart, error / apart
+
+
+def correlations(targets: Floats) -> Floats:
+    """Of ranks and categories, shape (targets, targets). targets: what columns are (`Relations.held_against`)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.corrcoef(targets, rowvar=False))
 
 
 def few(frame: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import few
 from monitor.analysis.summary import Categories, Numbers
-from monitor.analysis.verdict import breaks
+from monitor.analysis.verdict import severity_by_limit
 from monitor.domain.checks import Finding, Kind, Severity
 
 Floats = np.ndarray
@@ -111,13 +110,9 @@ def repaired(question: Question, rows: Rows, name: str, cause: Cause | None) -> 
     if name not in frame:
         return None
     if cause is not None and cause.is_fault:
-        exact = _undone(question, frame, name, cause)
-        if exact is not None:
-            return Repair(exact, True)
-    if cause is not None and cause.name == "category swap" and cause.pair:
-        # Which rows were turned is not known: as many at random cost about as much.
-        chosen = np.random.default_rng(question.reference.seed).random(len(frame)) < _share_of_pair(frame[name], cause)
-        return Repair(frame[name].where(~chosen, _turned_back(frame[name], cause.pair)), False)
+        undone = _undone(question, frame, name, cause)
+        if undone is not None:
+            return undone
     damaged = _damaged(question, frame, name, cause)
     if not damaged.any():
         return None
@@ -125,30 +120,26 @@ def repaired(question: Question, rows: Rows, name: str, cause: Cause | None) -> 
     return None if drawn is None else Repair(drawn, False)
 
 
-def _undone(question: Question, frame: pd.DataFrame, name: str, cause: Cause) -> pd.Series | None:
-    """The values as they were, by the inverse of what was done to them; None where it has none."""
+def _undone(question: Question, frame: pd.DataFrame, name: str, cause: Cause) -> Repair | None:
+    """The column by the inverse of what was done to it; None where it has none."""
     values, before = frame[name], question.reference.of_column(name)
     if cause.name == "unit change" and before is not None:
         flags = affected(cause.claim, values, before)
-        return None if flags is None else values.where(~flags, values / cause.factor)
-    if cause.pair and cause.name == "renamed category":
-        old, new = cause.pair
-        return values.replace({new: old})
-    if cause.pair and cause.name == "category swap" and _share_of_pair(values, cause) >= _ALL_ROWS:
-        return _turned_back(values, cause.pair)
-    if cause.pair and cause.name == "swapped columns":
-        return frame[cause.pair[1]]
-    return None
-
-
-def _share_of_pair(values: pd.Series, cause: Cause) -> float:
-    """Of the rows with one of two values that changed places the share in which they did."""
-    return (cause.share or 0.0) / max(float(values.isin(cause.pair or ()).mean()), 1e-9)
-
-
-def _turned_back(values: pd.Series, pair: tuple[Any, Any]) -> pd.Series:
-    one, other = pair
-    return values.replace({one: other, other: one})
+        return None if flags is None else Repair(values.where(~flags, values / cause.factor), True)
+    if cause.pair is None:
+        return None
+    one, other = cause.pair
+    if cause.name == "renamed category":
+        return Repair(values.replace({other: one}), True)
+    if cause.name == "category swap":
+        share = (cause.share or 0.0) / max(float(values.isin(cause.pair).mean()), 1e-9)
+        turned = values.replace({one: other, other: one})
+        if share >= _ALL_ROWS:
+            return Repair(turned, True)
+        # Which rows were turned is not known: as many at random cost about as much.
+        chosen = np.random.default_rng(question.reference.seed).random(len(frame)) < share
+        return Repair(values.where(~chosen, turned), False)
+    return Repair(frame[other], True) if cause.name == "swapped columns" else None
 
 
 def _damaged(question: Question, frame: pd.DataFrame, name: str, cause: Cause | None) -> Floats:
@@ -253,8 +244,7 @@ def _without_labels(
         )
     else:
         would = surrogate.as_shares(would)
-        chances = np.column_stack([estimation.calibrated(each, line[place]) for place, each in enumerate(would.T)])
-        chances = chances / chances.sum(axis=1, keepdims=True)
+        chances = estimation.calibrated_classes(would, line)
         better, worse = (
             estimation.estimate_multiclass(each, chances, each.argmax(axis=1), weight) for each in (would, said)
         )
@@ -296,9 +286,9 @@ def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
     is_drift = finding.kind is Kind.DRIFT
     proven = is_drift and gain.by_labels and found.severity >= Severity.WARNING
     origin = "pipeline" if proven else finding.origin
-    limit = question.checks.threshold(finding.metric, finding.column)
-    least = limit.severity if limit is not None and breaks(finding, limit) else Severity.INFO
-    severity = max(found.severity if not is_drift or origin == "pipeline" else Severity.INFO, least)
+    severity = max(
+        found.severity if not is_drift or origin == "pipeline" else Severity.INFO, severity_by_limit(question, finding)
+    )
     if is_drift:  # of columns that carry much, where performance is out of sight
         severity = max(severity, finding.severity)
     if found.severity is Severity.INFO and origin != "pipeline":

@@ -60,18 +60,19 @@ def _as_check(finding: Finding) -> Check:
     return Check(**{name: getattr(finding, name) for name in _CHECK_FIELDS})
 
 
-def _costs(findings: Sequence[Finding]) -> dict[str, float]:
-    """What findings of whole columns are likely to cost the model, by column: the largest of each."""
+def _costs_of_faults(findings: Sequence[Finding]) -> dict[str, float]:
+    """What faults of whole columns are likely to cost the model, by column: the largest of each."""
     found: dict[str, float] = {}
     for each in findings:
-        if each.segment is None and each.column is not None and (each.cost or 0.0) > 0:
+        is_fault = each.kind is Kind.QUALITY or each.origin == "pipeline"
+        if is_fault and each.segment is None and each.column is not None and (each.cost or 0.0) > 0:
             found[each.column] = max(found.get(each.column, 0.0), each.cost or 0.0)
     return found
 
 
 def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a bound."""
-    by_column = _costs([each for each in findings if each.kind is Kind.QUALITY or each.origin == "pipeline"])
+    by_column = _costs_of_faults(findings)
     cost, metric = sum(by_column.values()), question.reference.harm_metric
     limit = question.harm_limits.get(metric or "")
     beyond = limit is not None and len(by_column) > 1 and cost > limit
@@ -87,7 +88,7 @@ def with_causes_of_loss(question: Question, findings: Sequence[Finding]) -> list
     """The findings, those of realised loss with what it comes from. findings: with the causes of what changed."""
     metric = question.reference.harm_metric
     lost = next((_lost(question, each) for each in findings if each.metric == metric and _is_of_model(each)), 0.0)
-    costs = _costs([each for each in findings if each.kind is Kind.QUALITY or each.origin == "pipeline"])
+    costs = _costs_of_faults(findings)
     faults = min(sum(costs.values()) / lost, 1.0) if lost > 0 else 0.0
     return [_with_cause_of_loss(question, each, faults) if _is_of_model(each) else each for each in findings]
 
@@ -156,7 +157,7 @@ def limited(finding: Finding, checks: Checks) -> Finding:
     if threshold is None or finding.value is None or undecided:
         return finding
     held = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
-    if not breaks(finding, threshold):
+    if not _breaks(finding, threshold):
         return held
     over = threshold.upper is not None and finding.value > threshold.upper
     side = f"above your limit {threshold.upper:g}" if over else f"below your limit {threshold.lower:g}"
@@ -165,7 +166,13 @@ def limited(finding: Finding, checks: Checks) -> Finding:
     return replace(held, verdict=Verdict.CHANGED, severity=severity, explanation=text)
 
 
-def breaks(check: Check, threshold: Threshold) -> bool:
+def severity_by_limit(question: Question, finding: Finding) -> Severity:
+    """What a finding is by the user's own limit on its metric alone: `info` where it breaks none."""
+    limit = question.checks.threshold(finding.metric, finding.column)
+    return limit.severity if limit is not None and _breaks(finding, limit) else Severity.INFO
+
+
+def _breaks(check: Check, threshold: Threshold) -> bool:
     """Whether a limit is broken: by the whole interval, where there is one."""
     assert check.value is not None
     low = check.lower if check.lower is not None else check.value

@@ -93,13 +93,16 @@ def _put(
     held = references.in_force(session, row.id, now).get(model_version)
     if only_new and held is not None and held[1] == fitted.version:
         raise UsageError(f"nothing has changed: reference {fitted.version[:8]} is in force")
-    newest = [each for each in references.history(session, row.id) if each[0].model_version == model_version][-1:]
-    if newest and newest[0][1].version == fitted.version and newest[0][0].why == why:  # the same call again
-        return f"{fitted.version[:8]} ({fitted.rows} rows) holds from {newest[0][0].valid_from:%Y-%m-%d %H:%M} UTC on"
-    stored = references.store(session, fitted.version, fitted.archive, fitted.rows, why, now)
-    valid_from = runs.planned_end(session, row.id) or now
-    references.put_in_force(session, row.id, model_version, valid_from, stored.id, who, why, now)
-    people.record(session, who, "reference changed", name, f"{fitted.version[:8]}: {why}", now)
+    newest = next(
+        (each for each in reversed(references.history(session, row.id)) if each[0].model_version == model_version), None
+    )
+    if newest is not None and newest[1].version == fitted.version and newest[0].why == why:  # the same call again
+        valid_from = newest[0].valid_from
+    else:
+        stored = references.store(session, fitted.version, fitted.archive, fitted.rows, why, now)
+        valid_from = runs.planned_end(session, row.id) or now
+        references.put_in_force(session, row.id, model_version, valid_from, stored.id, who, why, now)
+        people.record(session, who, "reference changed", name, f"{fitted.version[:8]}: {why}", now)
     return f"{fitted.version[:8]} ({fitted.rows} rows) holds from {valid_from:%Y-%m-%d %H:%M} UTC on"
 
 

@@ -33,7 +33,7 @@ from monitor.services.context import Context
 from monitor.services.learn_natural import learn_natural
 from monitor.storage import alerts, monitors, references, results, retraining, runs
 from monitor.storage.database import locked
-from monitor.storage.results import Asked
+from monitor.storage.results import Asked, Numbers
 from monitor.storage.tables import Alert, FindingRow, FoldState, MetricSeries, MonitorRow, Run
 
 log = get_logger()
@@ -412,25 +412,23 @@ def estimate_of(checks: list[Asked], confidence: float) -> Estimate | None:
         if each.estimate is not None
         and not each.key.segment
         and each.verdict in (Verdict.FINE.value, Verdict.CHANGED.value)
-        and (told := _of_check(each.key.metric, *each.estimate, margin=margin)) is not None
+        and (told := _of_check(each.key.metric, each.estimate, margin)) is not None
     ]
     return max(found, key=lambda each: each.z, default=None)
 
 
-def _of_check(
-    metric: str, value: float | None, lower: float | None, upper: float | None, lowest: float | None, highest: float | None, p_value: float | None,
-    *, margin: float,
-) -> Estimate | None:  # fmt: skip
-    """An estimate by its check: value and interval, limits of the harm that counts, and p-value of a loss or a gain."""
-    if value is None or lower is None or upper is None or p_value is None or (lowest is None and highest is None):
+def _of_check(metric: str, told: Numbers, margin: float) -> Estimate | None:
+    """An estimate by the numbers of its check. margin: how many standard errors its interval reaches to either side."""
+    if told.value is None or told.lower is None or told.upper is None or told.p_value is None:
         return None
-    error = max(upper - value, value - lower) / margin  # an end may be that of the metric itself
-    if error <= 0:
+    error = max(told.upper - told.value, told.value - told.lower) / margin  # an end may be that of the metric itself
+    beyond = [told.lowest - told.value] if told.lowest is not None else []
+    beyond += [told.value - told.highest] if told.highest is not None else []
+    if error <= 0 or not beyond:
         return None
-    beyond = max(limit for limit in (None if lowest is None else lowest - value, None if highest is None else value - highest) if limit is not None) / error  # fmt: skip
-    far = -NormalDist().inv_cdf(max(p_value / 2, _LEAST_P))
+    far = -NormalDist().inv_cdf(max(told.p_value / 2, _LEAST_P))
     # Within the harm a loss and a gain of the same size are not told apart: it counts as a gain.
-    return Estimate(metric, far if beyond > 0 else -far, beyond)
+    return Estimate(metric, far if max(beyond) > 0 else -far, max(beyond) / error)
 
 
 def _key(series: MetricSeries) -> CheckKey:

@@ -77,6 +77,7 @@ def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
     """
     if "://" in path:
         remote = Remote(path, shown, version)
+        remote.refuse_within_table()
         files = [Path(each) for each in remote.copies(remote.listed())]
         missing = f"no file is at {shown}"
     elif any(character in path for character in "*?["):
@@ -103,7 +104,12 @@ def version_at(path: str, shown: str, moment: datetime) -> lakes.Version | None:
     """As `lakes.version_at`, of a path on this machine or elsewhere."""
     if "://" in path:
         return Remote(path, shown).version_at(moment)
-    return lakes.version_at(Path(path), shown, moment)
+    folder = Path(path)
+
+    def is_there(number: int) -> bool:
+        return all(file.is_file() for file in lakes.files_of(folder, shown, number))
+
+    return lakes.version_at(folder, shown, moment, is_there)
 
 
 def _in_folder(folder: Path, shown: str) -> list[Path]:

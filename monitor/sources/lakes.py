@@ -40,12 +40,10 @@ class Version:
     written: datetime
 
 
-def version_at(
-    folder: Path, shown: str, moment: datetime, is_there: Callable[[int], bool] | None = None
-) -> Version | None:
+def version_at(folder: Path, shown: str, moment: datetime, is_there: Callable[[int], bool]) -> Version | None:
     """The version of a table that was the newest at a moment, or the oldest that there is where its history does not reach that far; None for no table, and for one that has not changed since.
 
-    is_there: whether all files of a version are; None: as this machine's disk says.
+    is_there: whether all files of a version are: else they were vacuumed.
     """
     kind = kind_of(folder)
     if kind is None:
@@ -57,11 +55,7 @@ def version_at(
         return None
     before = [each for each in versions if each.written <= moment]
     for each in [*before[-1:], *versions[len(before) :]]:
-        if is_there is None:
-            all_there = all(file.is_file() for file in files_of(folder, shown, each.number))
-        else:
-            all_there = is_there(each.number)
-        if all_there:  # else they were vacuumed
+        if is_there(each.number):
             return each
     return None
 

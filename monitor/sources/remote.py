@@ -128,11 +128,19 @@ class Remote:
         is_table = kind is not None and all(lakes.describes(kind, each.name, root) for each in about[kind])
         if is_table and root == self._path.rstrip("/"):
             return kind
-        if kind is not None or self._are_tables([str(each) for each in PurePosixPath(root).parents][:-1]):
-            raise DataError(
-                f"{self._shown} holds, or lies in, a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table"
-            )
+        if kind is not None:
+            raise self._is_no_table()
         return None
+
+    def refuse_within_table(self) -> None:
+        """See to it, before files are opened, that no folder above the address is a table. Raises DataError where one is."""
+        if self._are_tables([str(each) for each in PurePosixPath(self._root()).parents][:-1]):
+            raise self._is_no_table()
+
+    def _is_no_table(self) -> DataError:
+        return DataError(
+            f"{self._shown} holds, or lies in, a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table"
+        )
 
     def _are_tables(self, folders: list[str]) -> bool:
         """Whether one of some folders is a table, as far as it may be looked at."""
@@ -277,6 +285,7 @@ class RemoteParquet:
     def open(cls, path: str, shown: str, version: int | None = None) -> RemoteParquet | None:
         """The files of an address (of a version of its table) by their footers alone; None where some are not named as Parquet. Raises DataError where none is whole."""
         remote = Remote(path, shown, version)
+        remote.refuse_within_table()
         listed = remote.listed()
         if not all(Path(urlsplit(each.name).path).suffix in (".parquet", ".pq") for each in listed):
             return None

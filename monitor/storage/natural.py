@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import DEFAULT_HARM, CheckKey, Natural
@@ -73,8 +73,7 @@ def add(session: Session, run: Run, series: MetricSeries, value: float, as_of: d
         return False
     session.add(
         NaturalRow(
-            monitor_id=run.monitor_id, series_id=series.id, reference_id=run.reference_id, window_start=run.window_start,
-            window_end=run.window_end, as_of=as_of, value=value,
+            monitor_id=run.monitor_id, series_id=series.id, reference_id=run.reference_id, window_start=run.window_start, as_of=as_of, value=value
         )
     )  # fmt: skip
     return True
@@ -82,10 +81,9 @@ def add(session: Session, run: Run, series: MetricSeries, value: float, as_of: d
 
 def remove(session: Session, monitor_id: int, window_start: datetime) -> None:
     """Forget what was shown of a window, whose labels say otherwise now."""
-    for row in session.scalars(
-        select(NaturalRow).where(NaturalRow.monitor_id == monitor_id, NaturalRow.window_start == window_start)
-    ):
-        session.delete(row)
+    session.execute(
+        delete(NaturalRow).where(NaturalRow.monitor_id == monitor_id, NaturalRow.window_start == window_start)
+    )
 
 
 def known(session: Session, monitor_id: int, references: Collection[int], as_of: datetime) -> tuple[Natural, ...]:

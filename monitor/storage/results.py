@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import func, insert, select
@@ -159,15 +159,26 @@ def checks(session: Session, run_ids: Sequence[int]) -> dict[int, list[StoredChe
     return result
 
 
+class Numbers(NamedTuple):
+    """The numbers of a stored check: value, its interval, the limits that it is held against, and its p-value."""
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+    lowest: float | None
+    highest: float | None
+    p_value: float | None
+
+
 @dataclass(frozen=True)
 class Asked:
-    """What judging takes of a stored check. estimate: value, lower and upper end of its interval, lower and upper limit, p-value, of estimates alone."""
+    """What judging takes of a stored check. estimate: its numbers, of estimates of performance alone."""
 
     kind: str
     verdict: str
     model_version: str
     key: CheckKey
-    estimate: tuple[float | None, ...] | None = None
+    estimate: Numbers | None = None
 
 
 def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
@@ -181,7 +192,7 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
         for run_id, kind, verdict, version, metric, column, segment, *told in session.execute(
             query.where(CheckRow.run_id.in_(part))
         ):
-            estimate = tuple(told) if kind == Kind.ESTIMATED_PERFORMANCE.value else None
+            estimate = Numbers(*told) if kind == Kind.ESTIMATED_PERFORMANCE.value else None
             result[run_id].append(Asked(kind, verdict, version, CheckKey(metric, column, segment), estimate))
     return result
 

@@ -436,7 +436,6 @@ class NaturalRow(Base):
     series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
     reference_id: Mapped[int] = mapped_column(ForeignKey("reference_versions.id"))
     window_start: Mapped[datetime]
-    window_end: Mapped[datetime]
     as_of: Mapped[datetime]
     value: Mapped[float]
 

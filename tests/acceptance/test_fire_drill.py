@@ -10,7 +10,7 @@ import pytest
 
 from monitor import Columns, Reference, evaluate
 from monitor.analysis.faults import WINDOW_FAULTS
-from monitor.analysis.performance import DEFAULT_HARM
+from monitor.domain.checks import DEFAULT_HARM
 
 SETS = ("beijing_pm25", "bike_sharing", "california_housing", "car_loan", "diabetes_readmission", "hotel_bookings")
 ROWS = 1_500

@@ -339,7 +339,7 @@ def test_the_state_of_an_estimate_is_bounded_and_survives_being_stored(values: l
     state = State()
     for day, z in enumerate(values):
         state = step(State.from_dict(json.loads(json.dumps(state.to_dict()))), estimated(day, z)).state
-        assert 0 <= state.evidence <= 2 * np.log(100) + 1e-9
+        assert 0 <= state.weighed.evidence <= 2 * np.log(100) + 1e-9
 
 
 def test_a_model_as_good_as_ever_hardly_ever_pages_by_evidence() -> None:
