@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import p_values
 from monitor.domain.checks import UNDECIDED, Check, Checks, Finding, Kind, Severity, Threshold, Verdict
+from monitor.domain.metrics import METRICS
+from monitor.domain.names import Watched, described, why_not_asked
 from monitor.domain.text import listed
 
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
@@ -45,7 +47,19 @@ def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], 
         checks.append(_as_check(each))
     if question.checks.asks(Kind.ESTIMATED_PERFORMANCE) and not _performance_is_known(checks):
         findings = _weighted_drift(question, findings)
-    return checks, findings
+    return [*checks, *_not_asked(question, {(each.metric, each.column) for each in checks})], findings
+
+
+def _not_asked(question: Question, asked: set[tuple[str, str | None]]) -> Iterator[Check]:
+    """Limits of the user's for columns of a type that the metric is not worked out for: they can never page, so it is said."""
+    reference = question.reference
+    watched = Watched(reference.task, types=described(reference.columns, reference.sorts))
+    for name, limit in question.checks.thresholds.items():
+        metric = METRICS[name]
+        for column in limit.columns if question.checks.asks(metric.kind) and question.rows else ():
+            reason = why_not_asked(metric, column, watched)
+            if reason and (name, column) not in asked:
+                yield Check(name, column, kind=metric.kind, verdict=Verdict.COULD_NOT_CHECK, reason=reason)
 
 
 def joined(question: Question, checks: list[Check], findings: list[Finding]) -> tuple[list[Check], list[Finding]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -26,7 +26,7 @@ from monitor.domain.checks import CheckKey, Checks, Harm, Threshold
 from monitor.domain.columns import Columns, name_range
 from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
-from monitor.domain.names import Named, Watched, checked_columns
+from monitor.domain.names import Named, Watched, checked_columns, described
 from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
 
@@ -640,13 +640,14 @@ class MonitorConfig(Entry):
         """The columns as the analysis takes them."""
         return self.columns.to_columns(self.checks.segments)
 
-    def watched(self, columns: list[str] | None = None) -> Watched:
-        """What is known of the model and its data. columns: those of its source, where these are known."""
+    def watched(self, columns: list[str] | None = None, types: Mapping[str, str] | None = None) -> Watched:
+        """What is known of the model and its data. columns: those of its source, types: of the reference's columns, where these are known."""
         parts = self.to_columns()
         if columns is None and parts.features is not None:
             columns = []
         checked = None if columns is None else checked_columns(parts, columns)
-        return Watched(self.task, bool(parts.probabilities), self.labels is not None, checked)
+        known = None if types is None else described(parts, types)
+        return Watched(self.task, bool(parts.probabilities), self.labels is not None, checked, types=known)
 
     def in_windows(self, value: int | Duration) -> int:
         """A number of windows; a length of time is rounded up to windows."""

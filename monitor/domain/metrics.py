@@ -33,6 +33,14 @@ class Level(StrEnum):
     COLUMN = "column"
 
 
+class Part(StrEnum):
+    """What a column is to the model."""
+
+    FEATURE = "feature"
+    PREDICTION = "prediction"
+    LABEL = "label"
+
+
 @dataclass(frozen=True)
 class Metric:
     """What is known of a metric by its name alone.
@@ -41,6 +49,8 @@ class Metric:
     higher_is_better: None where neither direction is better. better_near_zero: whether its loss is how much farther from zero it is.
     has_interval: whether it has a standard error, without which it can be no harm.
     needs_probability, needs_labels: whether it needs the model's probabilities, and labels of production.
+    parts, types: which columns a metric of columns is asked of, by what they are to the model and by the type of their values (empty: any).
+    label_tasks: the tasks in which it is asked of the label.
     """
 
     name: str
@@ -52,6 +62,15 @@ class Metric:
     has_interval: bool = False
     needs_probability: bool = False
     needs_labels: bool = False
+    parts: tuple[Part, ...] = (Part.FEATURE, Part.PREDICTION)
+    types: tuple[str, ...] = ()
+    label_tasks: tuple[str, ...] = ()
+
+    def is_asked_of(self, part: Part, kind: str, task: str) -> bool:
+        """Whether it is asked of a column of the reference. kind: the type of its values, as `sort_of` names it."""
+        if part is Part.LABEL:
+            return task in self.label_tasks
+        return part in self.parts and (not self.types or kind in self.types)
 
     @property
     def is_harm(self) -> bool:
@@ -104,9 +123,12 @@ def _of_window(name: str, kind: Kind, higher_is_better: bool | None = False, *, 
     return Metric(name, kind, higher_is_better=higher_is_better, needs_labels=needs_labels)
 
 
-def _of_column(name: str, kind: Kind, higher_is_better: bool | None = False, *, needs_labels: bool = False) -> Metric:
-    return Metric(name, kind, level=Level.COLUMN, higher_is_better=higher_is_better, needs_labels=needs_labels)
+def _of_column(name: str, kind: Kind, *types: str, label_tasks: tuple[str, ...] = ()) -> Metric:
+    return Metric(name, kind, level=Level.COLUMN, types=types, label_tasks=label_tasks)
 
+
+# The types of values whose distributions are compared.
+_COMPARED = ("numerical", "time", "categorical", "boolean")
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
@@ -123,24 +145,24 @@ METRICS: Mapping[str, Metric] = {
         _of_window("unmatched_label_share", Kind.QUALITY, needs_labels=True),
         _of_window("early_label_share", Kind.QUALITY, needs_labels=True),
         _of_window("labelled_share", Kind.NO_LABELS, True, needs_labels=True),
-        _of_column("unreadable_label_share", Kind.BLIND, needs_labels=True),
+        replace(_of_column("unreadable_label_share", Kind.BLIND, label_tasks=TASKS), parts=(), needs_labels=True),
         _of_window("performance_visibility", Kind.BLIND, True),
         _of_column("missing_share", Kind.QUALITY),
-        _of_column("type_mismatch_share", Kind.QUALITY),
-        _of_column("infinite_share", Kind.QUALITY),
-        _of_column("out_of_range_share", Kind.QUALITY),
-        _of_column("new_category_share", Kind.QUALITY),
-        _of_column("unique_count", Kind.QUALITY, None),
+        _of_column("type_mismatch_share", Kind.QUALITY, label_tasks=TASKS),
+        _of_column("infinite_share", Kind.QUALITY, "numerical"),
+        _of_column("out_of_range_share", Kind.QUALITY, "numerical", "time", label_tasks=("regression",)),
+        _of_column("new_category_share", Kind.QUALITY, "categorical", "boolean", label_tasks=("multiclass",)),
+        replace(_of_column("unique_count", Kind.QUALITY, *_COMPARED), parts=(Part.FEATURE,), higher_is_better=None),
         _of_column("column_missing", Kind.QUALITY),
         _of_window("column_added", Kind.QUALITY),
         _of_column("duplicate_column", Kind.QUALITY),
-        _of_column("unusable_prediction_share", Kind.QUALITY),
-        _of_column("drift_score", Kind.DRIFT),
-        _of_column("relation_score", Kind.DRIFT),
-        _of_column("digits_score", Kind.DRIFT),
-        _of_column("text_score", Kind.DRIFT),
-        _of_column("embedding_score", Kind.DRIFT),
-        _of_column("embeddings_drift", Kind.DRIFT),
+        replace(_of_column("unusable_prediction_share", Kind.QUALITY), parts=(Part.PREDICTION,)),
+        _of_column("drift_score", Kind.DRIFT, *_COMPARED, label_tasks=TASKS),
+        _of_column("relation_score", Kind.DRIFT, "numerical", "categorical", "boolean"),
+        _of_column("digits_score", Kind.DRIFT, "numerical"),
+        _of_column("text_score", Kind.DRIFT, "text", "text_form"),
+        _of_column("embedding_score", Kind.DRIFT, "embedding"),
+        _of_column("embeddings_drift", Kind.DRIFT, "embedding"),
     )
 }
 HIGHER_IS_BETTER = frozenset(name for name, metric in METRICS.items() if metric.higher_is_better)

@@ -11,11 +11,14 @@ from monitor.domain.metrics import (
     DRIFT_METHODS,
     METRICS,
     Level,
+    Metric,
+    Part,
     harm_for,
     hint,
     why_no_harm,
     why_no_threshold,
 )
+from monitor.domain.text import listed, quoted
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 # The drift method of all columns of a kind, beside those of single columns.
 COLUMN_KINDS = ("numerical", "categorical")
+# Types of values in words, where their name does not say it.
+_TYPES = {"text_form": "text", "other": "one that nothing compares", "empty": "unknown: it is empty in the reference"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Watched:
 
     probability: whether the model's probabilities are there. labels: whether labels of production are.
     columns: those that are checked. segments: those whose values are looked at one by one.
+    types: of each column of the reference, what it is to the model and the type of its values.
     """
 
     task: str | None = None
@@ -48,6 +54,7 @@ class Watched:
     labels: bool | None = None
     columns: Collection[str] | None = None
     segments: Collection[str] | None = None
+    types: Mapping[str, tuple[Part, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,15 @@ def checked_columns(columns: Columns, names: list[str]) -> list[str]:
     return list(dict.fromkeys([*columns.feature_names(names), *(name for name in parts if name is not None)]))
 
 
+def described(columns: Columns, types: Mapping[str, str]) -> dict[str, tuple[Part, str]]:
+    """What each column that can page is to the model, and the type of its values. types: of the reference's columns."""
+    predictions = (columns.prediction, *columns.probabilities.values())
+    parts = dict.fromkeys(columns.feature_names(list(types)), Part.FEATURE)
+    parts |= {name: Part.PREDICTION for name in predictions if name is not None}
+    parts |= {} if columns.label is None else {columns.label: Part.LABEL}
+    return {name: (part, types[name]) for name, part in parts.items() if name in types}
+
+
 def mistakes(named: Named, watched: Watched) -> Iterator[Mistake]:
     """The names that can never page, each with what to write in its place."""
     for name in named.harm:
@@ -76,15 +92,22 @@ def mistakes(named: Named, watched: Watched) -> Iterator[Mistake]:
             yield Mistake(
                 ("thresholds", name, "columns"), f"'{name}' is a metric of the whole window: it has no columns"
             )
+        elif not columns and (why := _asked_of_none(METRICS[name], watched)):
+            yield Mistake(("thresholds", name), why)
         else:
             for column in columns:
-                yield from _of_column(column, ("thresholds", name, "columns", column), watched.columns)
+                keys = ("thresholds", name, "columns", column)
+                yield from _of_column(column, keys, watched.columns)
+                if why := why_not_asked(METRICS[name], column, watched):
+                    yield Mistake(keys, why)
     for column, method in named.drift_methods.items():
         if method not in DRIFT_METHODS:
             text = f"there is no drift method '{method}'; {hint(method, DRIFT_METHODS, 'methods')}"
             yield Mistake(("drift_methods", column), text)
         if column not in COLUMN_KINDS:
             yield from _of_column(column, ("drift_methods", column), watched.columns, COLUMN_KINDS)
+            if why := why_not_asked(METRICS["drift_score"], column, watched):
+                yield Mistake(("drift_methods", column), why)
     for index, column in enumerate(named.segments):
         if watched.segments is not None and column not in watched.segments:
             text = f"'{column}' is no segment column; {hint(column, watched.segments, 'segment columns')}"
@@ -107,6 +130,32 @@ def raise_mistakes(named: Named, watched: Watched) -> None:
     found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(named, watched)]
     if found:
         raise UsageError("\n".join(found))
+
+
+def why_not_asked(metric: Metric, column: str, watched: Watched) -> str:
+    """Why a metric is never worked out for a column that is there; '' if it is, or nobody knows."""
+    if metric.level is not Level.COLUMN or column not in (watched.types or {}):
+        return ""
+    assert watched.types is not None
+    part, kind = watched.types[column]
+    if metric.is_asked_of(part, kind, watched.task or ""):
+        return ""
+    what = f"whose type is {_TYPES.get(kind, kind)}" if part in metric.parts else f"which is a {part.value}"
+    others = _asked_columns(metric, watched)
+    rest = f"; it is for: {listed(others)}" if others else ", nor for any other column"
+    return f"'{metric.name}' is not worked out for {quoted(column)}, {what}{rest}"
+
+
+def _asked_columns(metric: Metric, watched: Watched) -> list[str]:
+    types = (watched.types or {}).items()
+    return [name for name, (part, kind) in types if metric.is_asked_of(part, kind, watched.task or "")]
+
+
+def _asked_of_none(metric: Metric, watched: Watched) -> str:
+    if metric.level is not Level.COLUMN or watched.types is None or _asked_columns(metric, watched):
+        return ""
+    wanted = f": none is of the type {' or '.join(metric.types)}" if metric.types else ""
+    return f"'{metric.name}' is not worked out for any column of this model{wanted}"
 
 
 def _of_column(

@@ -12,7 +12,7 @@ from monitor.analysis import limits
 from monitor.analysis.evidence import slow_columns
 from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import positive_class
-from monitor.analysis.schema import canonical_text, tidy
+from monitor.analysis.schema import canonical_text, sort_of, tidy
 from monitor.config.model import Loaded, MonitorConfig
 from monitor.domain.grid import Window
 from monitor.domain.metrics import hint
@@ -123,8 +123,7 @@ def check(spec: CheckSpec) -> Checked:
         for keys, name in spec.named
         if name not in log.types
     ]
-    checks = mistakes(spec.config.checks.named, spec.config.watched(list(log.types)))
-    problems += [replace(each, keys=("checks", *each.keys)) for each in checks]
+    problems += _checks(spec, log)
     labels = spec.log.labels
     if labels is not None and labels.place is not None:
         types = describe_place(labels.place)
@@ -145,6 +144,7 @@ def check(spec: CheckSpec) -> Checked:
     rows = _reference_rows(spec)
     is_labelled = spec.config.task == "binary" and spec.reference.columns.label in rows
     problems += _positive(spec, rows) if is_labelled else []
+    problems += _checks(spec, log, rows)
     if problems:
         return Checked(problems)
     texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _slow(spec, rows)]
@@ -163,6 +163,14 @@ def _reference_rows(spec: CheckSpec) -> pd.DataFrame:
         return log.sample(window)
     frame, _ = log.sample_with_labels(window, datetime.max.replace(tzinfo=UTC))
     return frame.rename(columns={spec.log.labels.label: columns.label})
+
+
+def _checks(spec: CheckSpec, log: Log, rows: pd.DataFrame | None = None) -> list[Mistake]:
+    """Names in `checks` that can never page. rows: of the reference, which tell the columns' types."""
+    frame = None if rows is None else tidy(rows, spec.reference.columns)
+    types = None if frame is None else {str(name): sort_of(frame[name]) for name in frame}
+    found = mistakes(spec.config.checks.named, spec.config.watched(list(log.types), types))
+    return [replace(each, keys=("checks", *each.keys)) for each in found]
 
 
 def _positive(spec: CheckSpec, labelled: pd.DataFrame) -> list[Mistake]:

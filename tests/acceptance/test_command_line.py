@@ -148,6 +148,12 @@ def test_validate_names_columns_in_checks_that_the_source_has_not(project: Proje
             each.startswith(f"monitor.yaml:{line}: churn: ") and each.endswith(f"did you mean '{meant}'?")
             for each in said.stderr.splitlines()
         ), said.stderr
+    project.monitor["checks"] = {"thresholds": {"new_category_share": {"columns": {"income": {"upper": 0.1}}}}}
+    lines = project.write().read_text().splitlines()
+    said = monitor_command("validate", cwd=project.folder)
+    assert said.returncode == 2
+    line = 1 + next(index for index, text in enumerate(lines) if text.strip().startswith("income:"))
+    assert f"monitor.yaml:{line}: churn: 'new_category_share' is not worked out for 'income', whose type is numerical" in said.stderr  # fmt: skip
     project.monitor["checks"] = {"harm": {"roc_auk": 0.02}}
     project.write()
     for command in (("validate", "--offline"), ("run",)):

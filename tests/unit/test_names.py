@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor import Checks, Columns
-from monitor.domain.checks import segment_text
-from monitor.domain.names import Named, Watched, check_names, mistakes
+from monitor import Checks, Columns, Reference, evaluate
+from monitor.domain.checks import Verdict, segment_text
+from monitor.domain.metrics import METRICS, TASKS, Level
+from monitor.domain.names import Named, Watched, check_names, described, mistakes
 from monitor.errors import UsageError
 
 COLUMNS = Columns(prediction="y", label="label", segments=("region",))
@@ -117,3 +120,82 @@ def test_no_two_segments_are_written_alike(one: tuple[str, str], other: tuple[st
 def test_a_segment_is_written_as_people_would() -> None:
     assert segment_text("country", "de=at") == "country=de=at"
     assert segment_text("a=b", "c") == "a\\=b=c"
+
+
+def _of_all_types(task: str, seed: int) -> tuple[pd.DataFrame, Columns]:
+    """Rows with a column of every type, and what they are to a model."""
+    rng, rows = np.random.default_rng(seed), 1200
+    number = rng.normal(size=rows)
+    words = rng.choice(["late", "parcel", "again", "thank", "you", "all", "broken"], (rows, 9))
+    frame = pd.DataFrame(
+        {
+            "number": number,
+            "category": rng.choice(list("abc"), rows),
+            "flag": rng.random(rows) < 0.4,
+            "time": pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.uniform(0, 90, rows), unit="D"),
+            "text": [f"{' '.join(row)} {index}" for index, row in enumerate(words)],
+            "vector": list(rng.normal(size=(rows, 8))),
+            "object": [{"a": index} for index in range(rows)],
+            "empty": [None] * rows,
+        }
+    )
+    chance = 1 / (1 + np.exp(-number))
+    if task == "regression":
+        return frame.assign(p=number, label=number + rng.normal(size=rows)), Columns(prediction="p", label="label")
+    if task == "binary":
+        label = (rng.random(rows) < chance).astype(int)
+        return frame.assign(p=chance, label=label), Columns(probability="p", label="label")
+    label = np.where(rng.random(rows) < chance, "good", rng.choice(["bad", "ugly"], rows))
+    said = np.where(number > 0, "good", rng.choice(["bad", "ugly"], rows))
+    return frame.assign(p=said, label=label), Columns(prediction="p", label="label")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_metric_is_asked_of_the_columns_that_it_says(task: str) -> None:
+    frame, columns = _of_all_types(task, 0)
+    reference = Reference.fit(frame, columns, task)
+    kept = described(columns, reference.sorts)
+    assert {kind for _, kind in kept.values()} >= {"numerical", "categorical", "boolean", "time", "text", "embedding", "other", "empty"}  # fmt: skip
+    checks = evaluate(reference, _of_all_types(task, 1)[0]).checks
+    answered = {(each.metric, each.column) for each in checks if each.verdict is not Verdict.COULD_NOT_CHECK}
+    for metric in METRICS.values():
+        if metric.level is Level.COLUMN:
+            expected = {name for name, (part, kind) in kept.items() if metric.is_asked_of(part, kind, task)}
+            assert {column for name, column in answered if name == metric.name} == expected, metric.name
+
+
+TYPES = {
+    "income": "numerical",
+    "age": "numerical",
+    "region": "categorical",
+    "note": "text",
+    "y": "numerical",
+    "label": "numerical",
+}
+
+
+@pytest.mark.parametrize(
+    ("checks", "text"),
+    [
+        (Checks(thresholds={"new_category_share": {"columns": {"income": {"upper": 0.1}}}}), "checks.thresholds.new_category_share.columns.income: 'new_category_share' is not worked out for 'income', whose type is numerical; it is for: 'region'"),
+        (Checks(thresholds={"missing_share": {"columns": {"label": {"upper": 0.1}}}}), "'missing_share' is not worked out for 'label', which is a label; it is for: 'income', 'age'"),
+        (Checks(thresholds={"unusable_prediction_share": {"columns": {"age": {"upper": 0.1}}}}), "'unusable_prediction_share' is not worked out for 'age', which is a feature; it is for: 'y'"),
+        (Checks(thresholds={"embedding_score": {"upper": 0.1}}), "'embedding_score' is not worked out for any column of this model: none is of the type embedding"),
+        (Checks(drift_methods={"note": "psi"}), "'drift_score' is not worked out for 'note', whose type is text"),
+    ],
+)  # fmt: skip
+def test_a_limit_for_a_column_of_another_type_is_a_mistake_once_types_are_known(checks: Checks, text: str) -> None:
+    watched = Watched("regression", types=described(COLUMNS, TYPES))
+    found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(checks.named, watched)]
+    assert len(found) == 1
+    assert text in found[0]
+    assert not list(mistakes(checks.named, Watched("regression")))
+
+
+def test_a_limit_that_a_new_reference_leaves_without_a_check_is_told_in_every_window() -> None:
+    frame, columns = _of_all_types("regression", 0)
+    limits = {"new_category_share": {"upper": 0.5, "columns": {"text": {"upper": 0.1}}}}
+    checks = evaluate(Reference.fit(frame, columns, "regression"), frame, checks=Checks(thresholds=limits)).checks
+    [told] = [each for each in checks if each.metric == "new_category_share" and each.column == "text"]
+    assert told.verdict is Verdict.COULD_NOT_CHECK
+    assert "whose type is text" in told.reason
