@@ -25,9 +25,15 @@ def init(
     name: Annotated[str, typer.Argument(help="The monitor's name, usually the model's.")],
     predictions: Annotated[
         str,
-        typer.Option(help="Where predictions are logged: files, a folder, a pattern, or a database URL with --table."),
+        typer.Option(
+            help="Where predictions are logged: files, a folder, a pattern, or a database URL with --table or --query."
+        ),
     ],
     table: Annotated[str | None, typer.Option(help="The table of a database URL, SCHEMA.TABLE or TABLE.")] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(help="SQL whose result is the log: of a database, or of files, whose table is called `log`."),
+    ] = None,
     reference: Annotated[str | None, typer.Option(help="Files with the rows that the model was validated on.")] = None,
     reference_until: Annotated[str | None, typer.Option(help="Or: the log up to this day is the reference.")] = None,
     labels: Annotated[str | None, typer.Option(help="Files or a database URL with the truth.")] = None,
@@ -76,7 +82,7 @@ def init(
         raise UsageError(f"'{name}' is no name: letters, digits, dots, dashes and underscores")
     folder = file.resolve().parent
     spec = InspectSpec(
-        _place(predictions, table, folder),
+        _place(predictions, table, folder, query),
         _place(reference, None, folder) if reference else None,
         _day(reference_until),
         _place(labels, labels_table, folder) if labels else None,
@@ -103,24 +109,27 @@ def init(
     _tell(name, file, proposal, secrets)
 
 
-def _place(text: str, table: str | None, folder: Path) -> Place:
+def _place(text: str, table: str | None, folder: Path, query: str | None = None) -> Place:
     from monitor.sources.remote import is_address
     from monitor.sources.spec import Place
 
     if is_address(text):
-        return Place(text, path=text)
+        return Place(text, path=text, query=query)
     if "://" not in text:
         if table is not None:
             raise UsageError("--table goes with a database URL")
-        return Place(text, path=str(folder / Path(text).expanduser()))
-    if table is None:
-        raise UsageError(f"a database URL needs --table: {_PASSWORD.sub('://***@', text)}")
-    schema, _, short = table.rpartition(".")
+        return Place(text, path=str(folder / Path(text).expanduser()), query=query)
+    if (table is None) == (query is None):
+        raise UsageError(f"a database URL needs one of --table and --query: {_PASSWORD.sub('://***@', text)}")
     url = text
     for start in ("sqlite:///", "duckdb:///"):
         if url.startswith(start) and not url.startswith(f"{start}/"):
             url = f"{start}{folder / url.removeprefix(start)}"
-    return Place(f"{text.rsplit('@', 1)[-1]} ({table})", url=url, db_schema=schema or None, table=short)
+    shown = f"{text.rsplit('@', 1)[-1]} ({table or 'a query'})"
+    if table is None:
+        return Place(shown, url=url, query=query)
+    schema, _, short = table.rpartition(".")
+    return Place(shown, url=url, db_schema=schema or None, table=short)
 
 
 def _day(text: str | None) -> datetime | None:
@@ -211,7 +220,8 @@ def _location(place: Place, name: str, suffix: str, secrets: list[str]) -> str:
         secrets.append(variable)
         url = f"${{{variable}}}"
     schema = f", schema: {_text(place.db_schema)}" if place.db_schema else ""
-    return f"{{url: {_text(url)}{schema}, table: {_text(place.table)}}}"
+    rows = f"query: {_text(place.query)}" if place.query is not None else f"table: {_text(place.table)}"
+    return f"{{url: {_text(url)}{schema}, {rows}}}"
 
 
 def _reading(place: Place) -> str:

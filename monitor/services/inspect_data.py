@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -20,11 +21,13 @@ from monitor.domain.columns import Columns, guess_columns
 from monitor.domain.grid import Duration, Grid, Window
 from monitor.domain.metrics import hint
 from monitor.domain.positive import certain_positive, means_same
+from monitor.domain.text import listed
 from monitor.errors import DataError
 from monitor.services.recognise_roles import by_values
 from monitor.sources import files
 from monitor.sources.formats import format_named
 from monitor.sources.log import Log, describe_place, left_out_of, read_frame
+from monitor.sources.records.columns import object_in
 from monitor.sources.spec import MADE_TIME, LabelSpec, LogSpec, Place
 from monitor.sources.written import as_meant, is_kept, recognised, time_of_path
 
@@ -34,6 +37,7 @@ _ROWS_PER_WINDOW, _SHIFT, _FEWEST_WINDOWS = 300, 0.2, 12
 _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
 _SAMPLE = 20_000
+_FEW = 20
 _FEWEST_NUMBERED = 50
 _DAY, _CLOCK = re.compile(r"(?i)(^|_)(date|day|dt)$|Date$"), re.compile(r"(?i)time|clock|hour")
 _INDEX = re.compile(r"(?i)^(unnamed: ?\d+|__index_level_\d+__|level_\d+|column0+)$")
@@ -138,11 +142,11 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     reference = read_frame(spec.reference, _ROWS) if spec.reference is not None else None
     if columns.event_time is None:
         raise DataError(
-            f"no time column was recognised in {spec.predictions.shown}: say which it is by --time; its columns are: {_listed(types)}"
+            f"no time column was recognised in {spec.predictions.shown}: say which it is by --time; its columns are: {_listed(types)}{_calls_in(spec.predictions, sample)}"
         )
     if columns.prediction is None and columns.probability is None:
         raise DataError(
-            f"no prediction was recognised in {spec.predictions.shown}: say which it is by --prediction or --probability; its columns are: {_listed(types)}"
+            f"no prediction was recognised in {spec.predictions.shown}: say which it is by --prediction or --probability; its columns are: {_listed(types)}{_calls_in(spec.predictions, sample)}"
         )
     event_time = columns.event_time
     label_columns, labels = _labels(spec, columns)
@@ -207,6 +211,23 @@ def inspect_data(spec: InspectSpec) -> Proposal:
         spec, columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
         reference_start, reference_end, positive, found, tuple(notes),
     )  # fmt: skip
+
+
+def _calls_in(place: Place, sample: pd.DataFrame) -> str:
+    """What to do with a table whose columns hold whole calls as JSON, in words; '' for any other."""
+    texts = {str(name): sample[name].dropna().head(_FEW) for name in sample}
+    names = [name for name, values in texts.items() if len(values) and all(map(_is_object, values))]
+    if place.path is not None or not names:
+        return ""
+    verb = "holds" if len(names) == 1 else "hold"
+    return (
+        f"; {listed(names)} {verb} JSON: a query can make one row of each prediction, give it by --query in place of --table "
+        "(examples are in docs/how-to/from-model-servers.md)"
+    )
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, str) and isinstance(object_in(value), dict))
 
 
 def _as_written(spec: InspectSpec, notes: list[str]) -> InspectSpec:

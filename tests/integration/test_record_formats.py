@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib.util
 import json
 import random
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlglot
+import yaml
 from sqlalchemy import text
 
 from monitor.analysis.evaluate import evaluate
@@ -526,6 +529,30 @@ def test_the_documents_query_reads_calls_from_databricks() -> None:
     )  # fmt: skip
     failed = table.head(1).assign(databricks_request_id="failed", status_code=500, request=None)
     connection.create_view("churn_payload", ibis.memtable(pd.concat([table, failed])), overwrite=True)
+    assert_the_tables_rows(Log(LogSpec(place, "event_time", "request_id", sample_rows=ROWS)))
+
+
+def test_init_says_how_calls_in_a_database_are_read_and_takes_the_query(
+    tmp_path: Path, monitor_command: Callable[..., Any]
+) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "calls.db")) as connection, connection:
+        connection.execute("CREATE TABLE calls (id, called_at, status, request, response)")
+        for identity, time, rows, answers in calls():
+            bodies = json.dumps({"dataframe_records": rows}), json.dumps({"predictions": answers})
+            connection.execute("INSERT INTO calls VALUES (?, ?, 200, ?, ?)", (identity, time, *bodies))
+        connection.execute("INSERT INTO calls VALUES ('failed', '2026-01-01', 500, '{}', '{}')")
+    asked = ("init", "churn", "--predictions", "sqlite:///calls.db")
+    refused = monitor_command(*asked, "--table", "calls", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "'request', 'response' hold JSON: a query can make one row of each prediction" in refused.stderr
+    for neither in ((), ("--table", "calls", "--query", "SELECT 1")):
+        assert "needs one of --table and --query" in monitor_command(*asked, *neither, cwd=tmp_path).stderr
+    query = query_for("sqlite")
+    made = monitor_command(*asked, "--query", query, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    source = yaml.safe_load((tmp_path / "monitor.yaml").read_text())["monitors"]["churn"]["source"]
+    assert source["query"] == query
+    place = Place("calls", url=source["url"], query=source["query"])
     assert_the_tables_rows(Log(LogSpec(place, "event_time", "request_id", sample_rows=ROWS)))
 
 
