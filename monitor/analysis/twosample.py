@@ -18,8 +18,9 @@ from monitor.analysis.summary import Numbers, Summary
 Floats = np.ndarray
 # Categories that both sides together hold more seldom than so are taken together: chi-square wants no rarer ones.
 _RARE = 10
-# As how many independent tests the splits of a distribution count.
-_SPLITS = 4
+# Sums that are less skewed are taken for normal.
+_SYMMETRIC = 1e-6
+_MOSTLY_TIED = 0.95
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,14 @@ def _of_numbers(window: Floats, reference: Floats) -> list[Floats]:
     middle = here + there - both / 2
     place = middle / whole - 0.5
     bins = np.maximum((both > 0).sum(axis=1), 1)
+    # As many independent tests as the splits of so many values count, simulated for 2 to 2,000 of them.
+    splits = np.maximum(np.log(bins) ** 2 / 3, 1)
     return [
         kolmogorov((root + 0.12 + 0.11 / root) * gap),
-        anderson_darling(_darling(window, reference)),
+        anderson_darling(_darling(window, reference), _largest_weight(both / whole)),
         _of_scores(window, both, place),
         _of_scores(window, both, place**2),
-        np.minimum(_SPLITS * np.exp(-_likelihood_ratio(here, there, n, m).max(axis=1)), 1.0),
+        np.minimum(splits * np.exp(-_likelihood_ratio(here, there, n, m).max(axis=1)), 1.0),
         np.minimum(bins * np.exp(-_likelihood_ratio(window, reference, n, m).max(axis=1)), 1.0),
     ]
 
@@ -174,16 +177,40 @@ def _darling(window: Floats, reference: Floats) -> Floats:
 
 
 def _of_scores(window: Floats, both: Floats, score: Floats) -> Floats:
-    """Two-sided p-value of a linear rank statistic, its variance that of drawing without replacement."""
+    """Two-sided p-value of a linear rank statistic, with the variance and the skewness of drawing without replacement."""
     n, whole = window.sum(axis=1), both.sum(axis=1)
-    mean = (both * score).sum(axis=1) / whole
-    variance = n * (whole - n) / (whole - 1) * ((both * (score - mean[:, None]) ** 2).sum(axis=1) / whole)
-    distance = np.abs((window * score).sum(axis=1) - n * mean)
-    return np.asarray(erfc(np.divide(distance, np.sqrt(2 * variance), out=np.zeros_like(distance), where=variance > 0)))
+    apart = score - ((both * score).sum(axis=1) / whole)[:, None]
+    second, third = ((both * apart**power).sum(axis=1) / whole for power in (2, 3))
+    return np.asarray(erfc(np.abs(_deviates((window * apart).sum(axis=1), n, whole, second, third)) / np.sqrt(2)))
 
 
-def anderson_darling(value: Floats) -> Floats:
-    """How often the Anderson-Darling statistic is at least so large, as both samples grow: Marsaglia and Marsaglia (2004) up to 3, its leading tail beyond."""
+def _deviates(sums: Floats, n: Floats, whole: Floats, second: Floats, third: Floats) -> Floats:
+    """Sums of `n` of `whole` centred numbers, drawn without replacement, as normal deviates. second, third: the moments of all numbers.
+
+    Of a few rare values sums are skewed, and the normal curve would make far too much of one of them (Wilson and Hilferty, 1931).
+    """
+    variance = n * (whole - n) / np.maximum(whole - 1, 1) * second
+    cubes = n * (whole - n) * (whole - 2 * n) / np.maximum((whole - 1) * (whole - 2), 1) * third
+    known = variance > 0
+    plain = np.divide(sums, np.sqrt(variance), out=np.zeros_like(second), where=known)
+    skewness = np.divide(cubes, variance**1.5, out=np.zeros_like(second), where=known)
+    skewed = np.abs(skewness) > _SYMMETRIC
+    by = np.where(skewed, skewness, 1.0)
+    unskewed = 6 / by * (np.cbrt(np.maximum(1 + by * plain / 2, 0)) - 1) + by / 6
+    return np.asarray(np.where(skewed, unskewed, plain))
+
+
+def _largest_weight(shares: Floats) -> Floats:
+    """At most so large is the greatest weight of the chi-squares that the Anderson-Darling statistic is a sum of: 1/2 without ties, 1 for two values. shares: of each value, shape (draws, values)."""
+    return np.asarray(np.minimum(0.5 + np.sqrt((shares**3).sum(axis=1)), 1.0))
+
+
+def anderson_darling(value: Floats, weight: Floats | float = 0.5) -> Floats:
+    """How often the Anderson-Darling statistic is at least so large, as both samples grow. weight: see `_largest_weight`.
+
+    Without ties Marsaglia and Marsaglia (2004) up to 3, its leading tail beyond; with ties the tail is that of the greatest weight
+    (Zolotarev, 1961), which is longer. Where nearly all values are equal it is the square of Wilcoxon's statistic, which says it better: 1.
+    """
     small = np.clip(value, 1e-3, 3.0)
     low = np.exp(-1.2337141 / small) / np.sqrt(small) * (
         2.00012 + (0.247105 - (0.0649821 - (0.0347962 - (0.0116720 - 0.00168691 * small) * small) * small) * small) * small
@@ -196,7 +223,11 @@ def anderson_darling(value: Floats) -> Floats:
     # The sum's largest part, times what the others add (the mean of their exponential, and its first correction).
     large = np.maximum(value, 3.0)
     tail = np.sqrt(3) * erfc(np.sqrt(large)) * (1 + 11 / 36 / large)
-    return np.asarray(np.where(value > 3.0, tail, 1 - np.where(small < 2, low, high)))
+    untied = np.where(value > 3.0, tail, 1 - np.where(small < 2, low, high))
+    tied = (np.sqrt(3) + (1 - np.sqrt(3)) * (2 * np.asarray(weight) - 1)) * erfc(
+        np.sqrt(np.maximum(value, 0) / 2 / weight)
+    )
+    return np.asarray(np.where(np.asarray(weight) > _MOSTLY_TIED, 1.0, np.clip(tied, untied, 1.0)))
 
 
 def _of_categories(window: Floats, reference: Floats) -> list[Floats]:
@@ -209,15 +240,16 @@ def _of_categories(window: Floats, reference: Floats) -> list[Floats]:
     rare = both.max(axis=0) < _RARE
     rare[-1] = True
     window, both = (np.column_stack([side[:, ~rare], side[:, rare].sum(axis=1)]) for side in (window, both))
-    expected = both * (n / whole)[:, None]
-    variance = expected * (m / whole)[:, None] * (1 - both / whole[:, None]) * (whole / (whole - 1))[:, None]
-    distance = np.abs(window - expected)
     # What both sides together hold hardly ever tells nothing; a fault of the kind is counted among unseen values.
-    often = both >= _RARE
-    squares = np.divide(distance**2, expected * (m / whole)[:, None], out=np.zeros_like(both), where=often)
+    often, share = both >= _RARE, both / whole[:, None]
+    expected, second = share * n[:, None], share * (1 - share)
+    # Half a row less: counts are whole.
+    distance = window - expected
+    steps = np.sign(distance) * np.maximum(np.abs(distance) - 0.5, 0)
+    moments = n[:, None], whole[:, None], second, second * (1 - 2 * share)
+    squares, largest = (np.where(often, _deviates(sums, *moments) ** 2, 0.0) for sums in (distance, steps))
     freedom = np.maximum(often.sum(axis=1) - 1, 1)
-    # Half a row less: counts are whole, and the normal curve would make too much of a few of them.
-    steps = np.maximum(distance - 0.5, 0)
-    steps = np.divide(steps, np.sqrt(2 * variance), out=np.zeros_like(both), where=often & (variance > 0))
-    largest = erfc(steps.max(axis=1)) * np.maximum(often.sum(axis=1), 1)
-    return [chdtrc(freedom, squares.sum(axis=1)), np.minimum(largest, 1.0)]
+    return [
+        chdtrc(freedom, (squares * (1 - share)).sum(axis=1)),
+        np.minimum(erfc(np.sqrt(largest.max(axis=1) / 2)) * np.maximum(often.sum(axis=1), 1), 1.0),
+    ]
