@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from monitor.analysis.beginning import Run, run_of_change
-from monitor.analysis.evidence import Evidence, calendar_field, evidence_of
+from monitor.analysis.evidence import Evidence, evidence_of
 from monitor.analysis.kinds import Cause, cause_of, other_level, swapped
 from monitor.analysis.question import Question
 from monitor.analysis.relations import Exchange, Relations, correlations, few
@@ -157,9 +157,9 @@ def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summ
     """A cause that faults make, held against what honest stretches look like and what speaks for a fault: the cause, or what is left of it."""
     before, after = pair
     excerpt = question.excerpt
-    field = calendar_field(excerpt.frame[name], excerpt.times, before)
-    if field:
-        return Cause("calendar", f"it is the {field}, and follows the calendar"), Evidence()
+    field = question.calendar_field(name)
+    if field is not None:
+        return Cause("calendar", f"it is the {field.words}, and follows the calendar"), Evidence()
     evidence = evidence_of(cause.claim, excerpt.frame, excerpt.timeline, name, before, question.honest, excerpt.levels)
     if not evidence.is_ordinary:
         return cause, evidence

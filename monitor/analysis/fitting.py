@@ -13,6 +13,7 @@ import pandas as pd
 
 from monitor.analysis import estimation, surrogate
 from monitor.analysis.archive import arrow_bytes
+from monitor.analysis.calendar_fields import calendar_fields
 from monitor.analysis.calibration import Tested, null_distributions, overdispersion
 from monitor.analysis.correction import days
 from monitor.analysis.figures import performance_figures
@@ -77,9 +78,14 @@ def fit(
     columns = replace(columns, positive=_positive(rows, columns, task))
     summary = ReferenceSummary(len(rows), sorts, times is not None, [] if times is None else _knots(times))
     bare = Reference(lambda: rows, columns, task, seed, version, summary)
-    described = _with(bare, **_description(bare))
+    described = _with(bare, **_description(bare), calendar=None if times is None else _calendar(bare, times))
     tested = _with(described, **_null_distributions(described, np.flatnonzero(of_production)))
     return _with_performance(tested)
+
+
+def _calendar(reference: Reference, times: pd.Series) -> dict[str, list[Any]]:
+    found = calendar_fields(reference.frame, times, {name: reference.of_column(name) for name in reference.features})
+    return {name: [field.name, field.offset] for name, field in found.items()}
 
 
 def _knots(times: pd.Series) -> list[float]:

@@ -15,6 +15,7 @@ from structlog import get_logger
 
 from monitor.analysis import drift
 from monitor.analysis.beginning import Timeline
+from monitor.analysis.calendar_fields import CalendarField, calendar_field, follows, on_calendar
 from monitor.analysis.correction import Recent, Stretch, days
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evidence import Honest, levels_of
@@ -217,6 +218,30 @@ class Question:
     def of_column(self, name: str) -> Summary | None:
         """The summary of one of the window's columns."""
         return self.summaries.get(name)
+
+    def calendar_field(self, name: str) -> CalendarField | None:
+        """The field of the calendar that a column of the window holds, as its values in the reference do; None if it holds none."""
+        before, times = self.reference.of_column(name), self.times
+        if before is None or times is None or name not in self.window.frame:
+            return None
+        known = self.reference.summary.calendar
+        if known is None:
+            return calendar_field(self.window.frame[name], times, before)
+        field = CalendarField(*known[name]) if name in known else None
+        return field if field is not None and follows(self.window.frame[name], times, field) else None
+
+    def off_calendar(self, name: str) -> pd.Series | None:
+        """Of a column of the window that follows the calendar, the values that are not what the calendar says; None for any other column."""
+        field = self.calendar_field(name)
+        if field is None or self.times is None:
+            return None
+        values = self.window.frame[name]
+        return values[~on_calendar(values, self.times, field)]
+
+    def follows_calendar(self, name: str) -> str:
+        """That a column follows the calendar, as it is known to in the reference, in words; '' where it does not, or nothing is known."""
+        field = self.calendar_field(name) if self.reference.summary.calendar else None
+        return "" if field is None else f"it is the {field.words}, and follows the calendar"
 
     def missing(self, name: str) -> int:
         """How many of a column's values are missing in the sample."""

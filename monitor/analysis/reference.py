@@ -24,7 +24,7 @@ from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
-ANALYSIS_VERSION = "12"
+ANALYSIS_VERSION = "13"
 Pair = tuple[float, float | None]
 # Rows among which one alike is looked for.
 _FEW = 2_000
@@ -39,6 +39,7 @@ class ReferenceSummary:
     rows: how many there are. sorts: each column's type of values. times_before_event: whether columns of times hold how long before the event they were. time_knots: event times in days, at places evenly spread over its rows, which are in the order of time. longest_run: by feature, how many rows in a row hold the same value.
     codes: by categorical feature, the number of each value, as surrogate models take it. segment_values: by segment column, the values kept apart.
     relations: the models of `Relations`; derived: by metric and column, knots and counts. null, overdispersion: see `calibration`.
+    calendar: by feature that holds a field of the calendar, its name and offset (`CalendarField`); None where no times are known.
     labelled: whether there are labels enough to judge by. baseline: value and error by metric; segments: the same by column and value.
     calibration: of probabilities. importances: by metric and feature, what the metric would lose if the feature's values came at random.
     unanswered: by metric, what it would lose if the model answered nothing. classes: of the labels, as text.
@@ -49,6 +50,7 @@ class ReferenceSummary:
     times_before_event: bool = False
     time_knots: list[float] = field(default_factory=list)
     longest_run: dict[str, int] = field(default_factory=dict)
+    calendar: dict[str, list[Any]] | None = None
     codes: dict[str, dict[str, int]] = field(default_factory=dict)
     segment_values: dict[str, list[str]] = field(default_factory=dict)
     relations: dict[str, Any] | None = None

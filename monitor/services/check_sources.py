@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from monitor.analysis import limits
+from monitor.analysis.calendar_fields import calendar_fields
 from monitor.analysis.evidence import slow_columns
 from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import positive_class
-from monitor.analysis.schema import canonical_text, sort_of, tidy
+from monitor.analysis.schema import canonical_text, conform, sort_of, tidy, utc_times
+from monitor.analysis.summary import summarise
 from monitor.config.model import Loaded, MonitorConfig
 from monitor.domain.grid import Window
 from monitor.domain.metrics import hint
@@ -147,7 +149,7 @@ def check(spec: CheckSpec) -> Checked:
     problems += _checks(spec, log, rows)
     if problems:
         return Checked(problems)
-    texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _slow(spec, rows)]
+    texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _moving(spec, rows)]
     return Checked(problems, "; ".join(text for text in texts if text))
 
 
@@ -201,17 +203,28 @@ def _rare(log: Log, spec: CheckSpec, labelled: pd.DataFrame) -> str:
     )
 
 
-def _slow(spec: CheckSpec, rows: pd.DataFrame) -> str:
-    """Which columns hold nearly one value in a window and another in the next, in words; '' for none."""
+def _moving(spec: CheckSpec, rows: pd.DataFrame) -> str:
+    """Which columns follow the calendar, and which hold nearly one value in a window and another in the next, in words; '' for none."""
     columns = spec.reference.columns
     if columns.event_time is None or columns.event_time not in rows:
         return ""
-    length = spec.config.windows.length.approximate().total_seconds() / 86_400
-    names = slow_columns(tidy(rows, columns), columns, length)
-    if not names:
-        return ""
-    verb = "changes slowly: it holds" if len(names) == 1 else "change slowly: they hold"
-    return f"{listed(names)} {verb} nearly one value in windows of this length, and another in later ones, which is never taken for a stuck value"
+    frame, length = tidy(rows, columns), spec.config.windows.length.approximate().total_seconds() / 86_400
+    times = utc_times(frame[columns.event_time])
+    sorts = {name: sort_of(frame[name]) for name in columns.feature_names(list(frame))}
+    typed = conform(frame[list(sorts)], sorts, times).frame
+    summaries = {name: summarise(typed[name], sort) for name, sort in sorts.items()}
+    followed = list(calendar_fields(typed, times, summaries))
+    slow = [name for name in slow_columns(frame, columns, length) if name not in followed]
+    texts = []
+    if followed:
+        verb = "follows the calendar and is" if len(followed) == 1 else "follow the calendar and are"
+        texts.append(f"{listed(followed)} {verb} compared with it")
+    if slow:
+        verb = "changes slowly: it holds" if len(slow) == 1 else "change slowly: they hold"
+        texts.append(
+            f"{listed(slow)} {verb} nearly one value in windows of this length, and another in later ones, which is never taken for a stuck value"
+        )
+    return "; ".join(texts)
 
 
 def _windows(log: Log, spec: CheckSpec) -> float | None:

@@ -110,13 +110,15 @@ def test_validate_names_every_mistake_and_says_what_can_not_be_told(project: Pro
 def test_validate_names_columns_that_change_slowly(project: Project, monitor_command: Command) -> None:
     project.monitor["windows"]["length"] = "1d"
     reference = logged(3000, seed=7, start="2024-12-01")
-    reference.assign(weekday=reference["event_time"].dt.dayofweek).to_parquet(
+    days = reference["event_time"].dt
+    reference.assign(weekday=days.dayofweek, index=days.dayofyear % 13 * 1.7).to_parquet(
         project.folder / "reference.parquet", index=False
     )
     project.write()
     said = monitor_command("validate", cwd=project.folder)
     assert said.returncode == 0, said.stderr
-    assert "'weekday' changes slowly: it holds nearly one value in windows of this length" in said.stdout + said.stderr
+    assert "'weekday' follows the calendar and is compared with it" in said.stdout + said.stderr
+    assert "'index' changes slowly: it holds nearly one value in windows of this length" in said.stdout + said.stderr
 
 
 def test_validate_says_that_rare_positives_can_never_be_judged(project: Project, monitor_command: Command) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from monitor import Columns, Reference, evaluate
 from monitor.analysis.evidence import run_of, slow_columns
-from monitor.domain.checks import Finding
+from monitor.domain.checks import Finding, Verdict
 from monitor.domain.matter import MOST, that_matter
 
 COLUMNS = Columns(prediction="prediction", event_time="event_time")
@@ -48,10 +48,31 @@ def test_what_changes_by_its_nature_is_nobodys_fault(reference: Reference, days:
         found = evaluate(reference, logged(days, start, seed=1, rows_a_day=max(60, 300 // days))).findings
         accused = [each.explanation for each in found if each.origin == "pipeline"]
         assert not accused
-        calendar = {each.column for each in found if each.cause == "calendar"}
-        assert calendar <= {"weekday", "month"}
+        assert not {each.column for each in found if each.metric == "drift_score"} & {"weekday", "month"}
         stuck = [each for each in found if each.cause == "stuck value"]
         assert not stuck
+
+
+def test_a_column_of_the_calendar_is_compared_with_the_calendar() -> None:
+    first = logged(90, "2024-01-01").assign(named=lambda frame: frame["event_time"].dt.day_name())
+    reference = Reference.fit(first, COLUMNS, "regression")
+    days = {"weekday": ["dayofweek", 0], "named": ["dayofweek", 0], "month": ["month", 0]}
+    assert reference.summary.calendar == days
+    assert Reference.from_bytes(reference.to_bytes()).summary.calendar == days
+    day = logged(1, "2024-06-03").assign(named="Monday")
+    answers = {each.column: each for each in evaluate(reference, day).checks if each.metric == "drift_score"}
+    for name in ("weekday", "named"):
+        assert answers[name].verdict is Verdict.FINE
+        assert answers[name].reason == "it is the day of the week, and follows the calendar"
+    # Another day than that of the rows: it no longer follows the calendar.
+    found = evaluate(reference, day.assign(weekday=4)).findings
+    assert "weekday" in {each.column for each in found if each.metric == "drift_score"}
+    # A month that the reference has not is no fault; a number that is no month is one, however few rows hold it.
+    long = logged(1, "2024-06-03", rows_a_day=2_000).assign(named="Monday")
+    assert not [each for each in evaluate(reference, long).findings if each.column == "month"]
+    long.loc[:39, "month"] = -999
+    [stray] = [each for each in evaluate(reference, long).findings if each.column == "month"]
+    assert (stray.metric, stray.value) == ("out_of_range_share", 0.02)
 
 
 def test_columns_that_change_slowly_are_known_for_windows_of_a_length() -> None:

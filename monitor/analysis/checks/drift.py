@@ -18,7 +18,7 @@ OF_OWN_CHECK = ("text", "text_form", "embedding")
 
 
 class DriftScore(BaseCheck):
-    """Two-sample tests decide, a distance tells how far."""
+    """Two-sample tests decide, a distance tells how far. What follows the calendar, as it does in the reference, has not drifted."""
 
     name, kind = "drift_score", Kind.DRIFT
 
@@ -36,7 +36,9 @@ class DriftScore(BaseCheck):
         after = compared[1]
         method, value = question.drift_scores[name]
         verdict, reason, counted = Verdict.FINE, "", None
-        if value is None:
+        if follows := question.follows_calendar(name):
+            reason = follows
+        elif value is None:
             verdict = Verdict.COULD_NOT_CHECK
             reason = f"the distance to the reference ({method}) could not be worked out"
         elif after.count < drift.MIN_VALUES:
@@ -61,6 +63,10 @@ class DriftScore(BaseCheck):
                     continue
                 if part.empty:
                     yield empty_segment(self, name, segment.name)
+                    continue
+                if follows := question.follows_calendar(name):
+                    finding = Finding(self.name, name, segment.name, kind=self.kind, rows=len(part), reason=follows)
+                    yield Answer(finding)
                     continue
                 codes = bins.codes(part[name])
                 after = np.bincount(codes[codes >= 0], minlength=bins.number).astype(float)

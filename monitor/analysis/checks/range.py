@@ -15,7 +15,7 @@ from monitor.analysis.checks.base import (
     could_not_check,
     fault,
 )
-from monitor.analysis.evidence import Claim, calendar_field, is_ordinary, ordinary
+from monitor.analysis.evidence import Claim, is_ordinary, ordinary
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Categories, Numbers, Summary
 from monitor.domain.checks import Kind
@@ -43,7 +43,7 @@ class InfiniteShare(BaseCheck):
 
 
 class OutOfRange(BaseCheck):
-    """Numbers below the reference's smallest or above its largest; how many are usual follows from order statistics."""
+    """Numbers below the reference's smallest or above its largest; how many are usual follows from order statistics. A month that follows the calendar is never one."""
 
     name, kind = "out_of_range_share", Kind.QUALITY
 
@@ -55,6 +55,8 @@ class OutOfRange(BaseCheck):
                     yield could_not_check(self, name)
                     continue
                 outside = present.outside(before.low, before.high)
+                if outside and (rest := question.off_calendar(name)) is not None:
+                    outside = int((rest.lt(before.low) | rest.gt(before.high)).sum())
                 share = outside / present.count if present.count else 0.0
                 text = f"{quoted(name)}: {share:.1%} of the values lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
                 if outside:
@@ -76,6 +78,8 @@ class NewCategory(BaseCheck):
                     yield could_not_check(self, name)
                     continue
                 new = present.tally[~present.tally.index.isin(before.tally.index)]
+                if len(new) and (rest := question.off_calendar(name)) is not None:
+                    new = new[new.index.isin(rest)]
                 number, once = int(new.sum()), float((before.tally == 1).sum())
                 share = number / present.count if present.count else 0.0
                 examples = ", ".join(quoted(value) for value in new.index[:3])
@@ -111,7 +115,7 @@ class StuckValue(BaseCheck):
 
 def _is_usual(question: Question, name: str, before: Summary) -> bool:
     """Whether one value in all rows is what a column of the calendar has, or what stretches of the same length had before."""
-    if calendar_field(question.window.frame[name], question.times, before):
+    if question.calendar_field(name) is not None:
         return True
     return is_ordinary(ordinary(Claim("stuck value", 1.0), name, before, question.honest.parts))
 

@@ -28,6 +28,9 @@ class _Derived(BaseCheck):
         for name in dict.fromkeys(
             name for each in self.derived_from for name in question.reference.derived.get(each, {})
         ):
+            if follows := question.follows_calendar(name):
+                yield Answer(Finding(self.name, name, kind=self.kind, rows=question.rows, reason=follows))
+                continue
             tested = list(self._of_column(question, name))
             yield from tested or [self._untested(question, name)]
 
