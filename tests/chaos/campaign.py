@@ -283,7 +283,12 @@ class Campaign:
         self.done[what] += 1
 
     def _wait_for_end(self, site: Site) -> None:
+        """Until all is done. Raises AssertionError where nothing comes about for ten minutes."""
+        seen: tuple[int, ...] = ()
+        deadline = time.monotonic() + 600
+
         def over() -> bool:
+            nonlocal seen, deadline
             for process in [each for each in site.processes if each.poll() is not None]:
                 site.processes.remove(process)
                 self._start(site)
@@ -294,9 +299,15 @@ class Campaign:
             events = len(rows_of(database, HISTORY["events"]))
             waiting = rows_of(database, "SELECT uuid FROM notifications WHERE status IN ('pending', 'sending')")
             waiting += rows_of(database, "SELECT uuid FROM alert_events WHERE NOT dispatched")
+            if seen != (seen := (ended, events, len(waiting))):
+                deadline = time.monotonic() + 600
             return ended >= len(self.expected["runs"]) and events >= len(self.expected["events"]) and not waiting
 
-        wait_until(over, 600)
+        while not over():
+            assert time.monotonic() < deadline, (
+                f"{site.name}: nothing came about in ten minutes, at {seen} runs, events and messages that wait"
+            )
+            time.sleep(0.2)
 
     def _stop(self, site: Site) -> None:
         for process in site.processes:

@@ -21,7 +21,7 @@ def test_daemons_killed_stopped_and_cut_off_at_random_leave_what_undisturbed_wor
     servers.require(servers.PostgreSQL)
     servers.require(servers.MariaDB)
     seed = os.environ.get("MONITOR_CHAOS_SEED")
-    monitors, windows, kills = (20, 20, 200) if LONG else (2, 4, 20)
+    monitors, windows, kills = (12, 10, 200) if LONG else (2, 4, 20)
     Campaign(
         tmp_path, shared_data, monitors=monitors, windows=windows, kills=kills, outages=[600, 60, 10] if LONG else [],
         seed=None if seed is None else int(seed),
