@@ -167,7 +167,8 @@ def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
 def limited(finding: Finding, checks: Checks) -> Finding:
     """The finding held against the user's own limit on its metric."""
     threshold = None if finding.kind is Kind.NO_DATA else checks.threshold(finding.metric, finding.column)
-    undecided = finding.verdict in UNDECIDED
+    # A doubtful estimate has an interval, and a limit that lies outside of it is broken all the same.
+    undecided = finding.verdict in UNDECIDED and (finding.lower is None or finding.verdict is Verdict.TOO_LITTLE_DATA)
     if threshold is None or finding.value is None or undecided:
         return finding
     held = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
@@ -217,10 +218,10 @@ def _detection_limit(reference: Reference, check: Check, limit: float) -> str | 
 
 
 def _performance_is_known(checks: Sequence[Check]) -> bool:
-    """Whether performance could be told in this window, realised or estimated."""
+    """Whether performance could be told in this window, realised or estimated; or will be, since labels have come of late, by which an estimate is doubtful."""
     return any(
         check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
-        and check.verdict in (Verdict.FINE, Verdict.CHANGED)
+        and (check.verdict not in UNDECIDED or (check.verdict is Verdict.COULD_NOT_CHECK and check.lower is not None))
         for check in checks
     )
 

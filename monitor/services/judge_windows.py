@@ -404,14 +404,14 @@ def _result(
 
 
 def estimate_of(checks: list[Asked], confidence: float) -> Estimate | None:
-    """What a window's estimates say of a loss, by that which says most; None where none was told against a limit."""
+    """What a window's estimates say of a loss, by that which says most; None where none was told against a limit. One that is too doubtful to be judged alone counts, too: by its wide interval."""
     margin = NormalDist().inv_cdf(0.5 + confidence / 2)
     found = [
         told
         for each in checks
         if each.estimate is not None
         and not each.key.segment
-        and each.verdict in (Verdict.FINE.value, Verdict.CHANGED.value)
+        and each.verdict != Verdict.TOO_LITTLE_DATA.value
         and (told := _of_check(each.key.metric, each.estimate, margin)) is not None
     ]
     return max(found, key=lambda each: each.z, default=None)

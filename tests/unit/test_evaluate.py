@@ -16,6 +16,7 @@ from sklearn import metrics as sklearn_metrics
 from monitor import Checks, Columns, MonitorError, Reference, Severity, WindowCounts, evaluate
 from monitor.analysis.estimation import expected_roc_auc
 from monitor.analysis.performance import Outcomes, measure, outcomes, roc_auc
+from monitor.domain.checks import Verdict
 from monitor.errors import DataError
 from tests.conftest import logged
 
@@ -243,6 +244,31 @@ def test_errors_of_late_correct_the_estimated_error() -> None:
     assert blind < 0.5 * real
     assert refreshed == pytest.approx(real, rel=0.1)
     assert told == pytest.approx(real, rel=1e-9)
+
+
+def test_an_estimate_that_labels_of_late_contradict_by_turns_is_no_answer() -> None:
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({"id": range(9000), "x": random.normal(size=9000)})
+    frame["event_time"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(frame.index, unit="min")
+    frame = frame.assign(prediction=frame["x"], label=frame["x"] + random.normal(size=9000))
+    columns = Columns(prediction="prediction", label="label", id="id", event_time="event_time")
+    reference = Reference.fit(frame.head(3000), columns, "regression")
+    # Errors are half and three times those of the reference, by turns that nobody can foresee.
+    later = frame.tail(6000).reset_index(drop=True)
+    factor = np.repeat(random.choice([0.5, 3.0], 40), 150)
+    later["label"] = later["prediction"] + factor * (later["label"] - later["prediction"])
+    recent, window = later.head(5000), later.tail(1000).drop(columns="label")
+    [told] = [each for each in evaluate(reference, window, recent=recent).checks if each.metric == "estimated_mae"]
+    assert told.verdict is Verdict.COULD_NOT_CHECK
+    assert "it may be wrong by" in told.reason
+    assert told.lower is not None
+    checks = Checks(thresholds={"estimated_mae": {"lower": 1e6}})
+    broken = evaluate(reference, window, recent=recent, checks=checks)
+    assert "estimated_mae" in {each.metric for each in broken.findings if each.pages}
+    steady = evaluate(reference, window, recent=frame.iloc[3000:8000])
+    assert steady["estimated_mae"].value == pytest.approx(reference.baseline["mae"].value, rel=0.1)
+    [fine] = [each for each in steady.checks if each.metric == "estimated_mae"]
+    assert fine.verdict is Verdict.FINE
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

@@ -15,6 +15,8 @@ from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
 # How wide an interval pages on an estimate that recent labels have corrected, against that of other values.
 _OF_CORRECTED = 0.5
+# A correction whose error is so many times the harm says nothing of harm.
+_DOUBTFUL = 2
 
 
 class _Side(NamedTuple):
@@ -53,13 +55,20 @@ class _AgainstReference(BaseCheck):
             least = lost - question.margin * error * (1.0 if corrected is None else _OF_CORRECTED)
             severity = Severity.CRITICAL if least > limit else Severity.WARNING if least > 0 else Severity.INFO
         text = _text(metric, sides, lost, error, question.margin, limit, segment)
+        verdict, reason = Verdict.FINE, ""
         if corrected is not None:
-            text += _correction_text(corrected, limit)
+            text += f"; {corrected.value:+.2g} of it by what labels of late say of the estimate"
+            doubt = question.margin * (corrected.error or 0.0)
+            if limit is not None and (corrected.error or 0.0) > _DOUBTFUL * limit:
+                text += ", which has varied so much that it is little to be trusted"
+                if severity is Severity.INFO:
+                    reason = f"labels of late were off from this estimate by changing amounts: it may be wrong by {doubt:.2g} either way, and harm is {limit:.2g}; wait for labels"
+                    verdict = Verdict.COULD_NOT_CHECK
         default = question.reference.harm_metric
         return Answer(
             Finding(
                 metric, None, segment, value.value, lower, upper,
-                kind=self.kind, p_value=_p_value(lost, error), rows=rows,
+                kind=self.kind, verdict=verdict, reason=reason, p_value=_p_value(lost, error), rows=rows,
                 threshold_lower=lowest, threshold_upper=highest,
                 severity=severity, cause="performance", explanation=text, cost=lost if metric.removeprefix("estimated_") == default else None,
             )
@@ -197,13 +206,6 @@ def _p_value(lost: float, error: float | None) -> float | None:
     if error == 0:
         return 1.0 if lost == 0 else 0.0
     return float(2 * norm.sf(abs(lost) / error))
-
-
-def _correction_text(by: Measured, limit: float | None) -> str:
-    text = f"; {by.value:+.2g} of it by what labels of late say of the estimate"
-    if limit is not None and (by.error or 0.0) > 2 * limit:
-        text += ", which has varied so much that it is little to be trusted"
-    return text
 
 
 def _text(
