@@ -18,7 +18,7 @@ from monitor.sources.engines import engine_of
 from monitor.sources.engines.base import Engine, Within, whole
 from monitor.sources.sample import KEY, RANK, canonical_id
 from monitor.sources.spec import Place
-from monitor.sources.times import check_time, naive, to_utc, zone_of
+from monitor.sources.times import check_time, in_utc, naive, to_utc, zone_of
 
 if TYPE_CHECKING:
     from monitor.sources.log import Log
@@ -130,7 +130,7 @@ class Labels:
                 f"the log has no label column '{labels.label}'; its columns are: {', '.join(map(str, frame.columns))}"
             )
         if labels.label_time is not None and labels.label_time in frame:
-            known = pd.to_datetime(frame[labels.label_time].map(lambda moment: to_utc(moment, zone)), utc=True)
+            known = in_utc(frame[labels.label_time], zone)
         else:
             known = event_times + timedelta(seconds=labels.delay_s)
         return known.where(frame[labels.label].notna())
@@ -151,8 +151,7 @@ class Labels:
         keyed = table.select(*wanted, **{KEY: canonical_id(table[key], place.shown)})
         ids = frame[KEY].dropna().unique().tolist()
         parts = [
-            self._engine.run(keyed.filter(keyed[KEY].isin(ids[start : start + _CHUNK])), within)
-            for start in range(0, len(ids), _CHUNK)
+            self._engine.of_ids(keyed, KEY, ids[start : start + _CHUNK], within) for start in range(0, len(ids), _CHUNK)
         ]
         found = pd.concat(parts, ignore_index=True) if parts else self._engine.run(keyed.limit(0), within)
         renamed = {labels.label: "monitor_label"} | ({label_time: "monitor_time"} if label_time else {})
@@ -160,7 +159,7 @@ class Labels:
         if "monitor_time" not in found:
             found["monitor_time"] = pd.NaT
         zone = zone_of(place)
-        found["monitor_time"] = pd.to_datetime(found["monitor_time"].map(lambda moment: to_utc(moment, zone)), utc=True)
+        found["monitor_time"] = in_utc(found["monitor_time"], zone)
         if as_of is not None:  # of a label that was corrected, the version known then
             found = found[~(found["monitor_time"] > pd.Timestamp(as_of))]
         version: Any = "first" if as_of is None else "last"

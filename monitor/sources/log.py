@@ -26,7 +26,7 @@ from monitor.sources.labels import Labels
 from monitor.sources.parquet import IDS_TOLD_APART, Bounds, Found, PlainFiles
 from monitor.sources.sample import KEY, RANK, Hashing, share_below
 from monitor.sources.spec import LogSpec, Place
-from monitor.sources.times import check_time, naive, to_utc, zone_of
+from monitor.sources.times import check_time, in_utc, naive, to_utc, zone_of
 
 
 @dataclass(frozen=True)
@@ -382,8 +382,7 @@ class Log:
 
     def event_times(self, frame: pd.DataFrame) -> pd.Series:
         """The times of rows, in UTC; shape (rows,)."""
-        times = pd.to_datetime(frame[self.spec.event_time]).map(self._to_utc)
-        return pd.Series(pd.to_datetime(times, utc=True), index=frame.index)
+        return in_utc(pd.to_datetime(frame[self.spec.event_time]), self._zone)
 
     def rows_of_time(self, frame: pd.DataFrame) -> tuple[Any, Within]:
         """The log's own rows of the time that the rows of `frame` are of, and which those are."""

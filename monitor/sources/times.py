@@ -40,6 +40,19 @@ def to_utc(moment: Any, zone: ZoneInfo) -> datetime | None:
         return plain.replace(tzinfo=UTC)
 
 
+def in_utc(times: pd.Series, zone: ZoneInfo) -> pd.Series:
+    """The same of a column, of shape (rows,)."""
+    if isinstance(times.dtype, pd.DatetimeTZDtype):
+        return _of_microseconds(times.dt.tz_convert("UTC"))
+    if zone.key == "UTC" and times.dtype.kind == "M":
+        return _of_microseconds(times.dt.tz_localize("UTC"))
+    return pd.to_datetime(times.map(lambda moment: to_utc(moment, zone)), utc=True)
+
+
+def _of_microseconds(times: pd.Series) -> pd.Series:
+    return times.dt.floor("us").astype("datetime64[us, UTC]")
+
+
 def check_time(engine: Engine, table: Any, name: str, shown: str) -> None:
     """Raise DataError where a column holds no times."""
     kind = table.schema()[name]

@@ -137,6 +137,10 @@ class Engine(ABC):
         found: pd.DataFrame = expression.to_pandas()
         return found
 
+    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: Within | None) -> pd.DataFrame:
+        """The rows of a table that have one of some ids. within: as in `run`."""
+        return self.run(table.filter(table[id_column].isin(ids)), within)
+
     def mark(self, _place: Place) -> str:
         """What a place looks like, so that a change is seen; '' where that cannot be told cheaply."""
         return ""

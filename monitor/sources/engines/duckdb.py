@@ -97,11 +97,21 @@ class DuckDB(Engine):
 
     def frame(self, what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
         """The rows of an expression, by a statement that is made once."""
-        return self._rows(_statement((what, within.as_of is None), expression, within), within)
+        statement = _statement((what, within.as_of is None), expression, within)
+        values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
+        return self._rows(statement, within, values, kept=statement)
 
     def run(self, expression: Any, within: Within | None = None) -> pd.DataFrame:
         """The same of an expression that is asked once."""
-        return self._rows(str(ibis.to_sql(expression, dialect="duckdb")), within, has_parameters=False)
+        return self._rows(str(ibis.to_sql(expression, dialect="duckdb")), within, {})
+
+    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: Within | None) -> pd.DataFrame:
+        """By a statement that is made once, the ids its parameter: as many literals would take longer to write than to look for."""
+        key = ("of ids", table.op())
+        if key not in _statements:
+            _remember(key, str(ibis.to_sql(table, dialect="duckdb")))
+        statement = f"SELECT * FROM ({_statements[key]}) WHERE {quoted_name(id_column)} IN (SELECT unnest($ids))"  # noqa: S608 - names of columns
+        return self._rows(statement, within, {"ids": ids})
 
     def whole(self, table: Any) -> tuple[Any, str]:
         """DuckDB's own connection, and how its SQL names a table that was opened here, with all its rows."""
@@ -112,14 +122,14 @@ class DuckDB(Engine):
     def _named_in(self, statement: str) -> list[OpenedFiles]:
         return [each for each in _opened.values() if each.connection is self.connection and each.name in statement]
 
-    def _rows(self, statement: str, within: Within | None, *, has_parameters: bool = True) -> pd.DataFrame:
-        values = {}
-        if within is not None and has_parameters:
-            values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
+    def _rows(
+        self, statement: str, within: Within | None, values: dict[str, Any], kept: str | None = None
+    ) -> pd.DataFrame:
+        """The rows of a statement. values: of its parameters. kept: a statement that comes again, whose view of the files is kept."""
         for known in self._named_in(statement):
             view = re.compile(rf"\b{known.name}\b")
             if within is not None and known.place.path == self.place.path and view.search(statement):
-                statement = view.sub(known.view_of(within, statement if has_parameters else None), statement)
+                statement = view.sub(known.view_of(within, kept), statement)
             else:  # also where a query is made of it
                 known.view_of_all()
         table = self.connection.con.sql(statement, params=values).to_arrow_table()
@@ -148,12 +158,16 @@ class DuckDB(Engine):
 
 def _statement(key: Hashable, expression: Callable[[Within], Any], within: Within) -> str:
     if key not in _statements:
-        if len(_statements) >= _MOST_STATEMENTS:
-            _statements.clear()
         places = Within("$start", "$end", within.as_of and "$as_of", "$bound")
         text = str(ibis.to_sql(expression(places), dialect="duckdb"))
-        _statements[key] = re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text)
+        _remember(key, re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text))
     return _statements[key]
+
+
+def _remember(key: Hashable, statement: str) -> None:
+    if len(_statements) >= _MOST_STATEMENTS:
+        _statements.clear()
+    _statements[key] = statement
 
 
 def _asked(connection: Any, table: Any, place: Place) -> Any:
