@@ -96,7 +96,7 @@ class Daemon:
     ) -> None:
         """workers: those of somebody who uses them before and after, and closes them; without, the daemon has its own."""
         self.context = Context(loaded, open_database(loaded), clock or SystemClock(), only=only, catches_up=catches_up)
-        self.workers = workers or Workers()
+        self.workers = workers or Workers(at_once=loaded.configuration.workers.processes)
         self._own_workers = workers is None
         cluster = loaded.configuration.workers.dask
         self.executor = Executor(self.context, self.workers if cluster is None else DaskWorkers(cluster))

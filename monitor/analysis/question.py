@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
 from monitor.analysis.schema import Conformed, canonical_text, conform, plain, tidy, utc_times
 from monitor.analysis.summary import Summary, summarise
+from monitor.cores import cores
 from monitor.domain.checks import DEFAULT_HARM, Checks, Harm, Kind, WindowCounts, segment_text
 from monitor.errors import DataError
 
@@ -423,7 +423,7 @@ def _summaries(
 
     if len(window) < _MANY_ROWS:
         return {name: summarise(*column) for name, column in zip(present, columns, strict=True)}, derived()
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         later = threads.submit(derived)
         summaries = dict(zip(present, threads.map(lambda column: summarise(*column), columns), strict=True))
         return summaries, later.result()

@@ -957,7 +957,9 @@ Launcher = Annotated[
 class Workers(Entry):
     """The processes that evaluate windows."""
 
-    processes: int = Field(2, ge=1, description="How many runs are in work at once.")
+    processes: int = Field(
+        2, ge=1, description="How many runs are in work at once; they share the cores of the machine."
+    )
     timeout: Length = Field(
         Duration(1, "h"), description="A run that takes longer is ended, and the attempt has failed."
     )

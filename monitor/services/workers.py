@@ -21,11 +21,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from monitor.cores import cores_of_each, use_cores
 from monitor.errors import CacheError, DataError, MonitorError, SourceUnreachableError, WorkersUnreachableError
 
 _PRELOAD = ["monitor.services.work", "monitor.services.warm_up"]
 _ENVIRONMENT = {
-    # One thread a worker: as many workers as cores do the sharing.
+    # One thread of OpenMP a worker: its server must not have any when it forks.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -120,10 +121,11 @@ class _Worker:
 class Workers:
     """Starts work in processes of this machine; one that has done its work waits for the next."""
 
-    def __init__(self, *, warm: bool = True) -> None:
-        """warm: the forkserver imports everything that an evaluation needs; of no use to commands that only look at data."""
+    def __init__(self, *, warm: bool = True, at_once: int = 1) -> None:
+        """warm: the forkserver imports everything that an evaluation needs; of no use to commands that only look at data. at_once: how many work at once, and share the cores."""
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD if warm else [])
+        self._cores = cores_of_each(at_once)
         self._called: set[Work] = set()
         self._resting: list[_Worker] = []
 
@@ -149,7 +151,7 @@ class Workers:
         for pause_s in (*_TRY_AGAIN_AFTER_S, None):
             try:
                 ours, theirs = self._context.Pipe()
-                process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+                process = self._context.Process(target=_work, args=(theirs, self._cores), daemon=True)
                 with _start_lock, _plain_main(), _environment():
                     process.start()
                 theirs.close()
@@ -245,8 +247,9 @@ def _plain_main() -> Iterator[None]:
             main.__file__ = file
 
 
-def _work(pipe: Connection) -> None:
+def _work(pipe: Connection, own_cores: int) -> None:
     """What a worker does: one piece of work after the other, until it has grown too large."""
+    use_cores(own_cores)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")  # what a window kills is its worker, which the daemon sees

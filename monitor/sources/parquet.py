@@ -6,7 +6,6 @@ It serves columns of plain sorts and ids that are whole numbers or text; all els
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
+from monitor.cores import cores
 from monitor.sources.sample import NO_ID, PRIME, ranks, share_below, text_ranks
 
 # About so many bytes of columns are read at a time.
@@ -123,7 +123,7 @@ class PlainFiles:
     def read(self, bounds: Sequence[Bounds], seed: int, limit: int) -> Found:
         """Counts of the rows within all bounds, and of those at most `limit` with the smallest (rank, id)."""
         groups = [(file, group) for file, each in self._metadata.items() for group in range(each.num_row_groups)]
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(cores()) as threads:
             parts = [
                 part
                 for part in threads.map(lambda each: self._part(each[0], each[1], bounds), groups)

@@ -1,11 +1,12 @@
-"""NannyML's estimates of every real window (CBPE or DLE), run by a Python that has NannyML: `python nannyml_estimates.py DATA OUT`.
+"""NannyML's estimates of every real window (CBPE or DLE), run by a Python that has NannyML: `python nannyml_estimates.py DATA OUT [SET …]`.
 
-Writes a Parquet file with set, window (the row of windows.parquet), estimate and alert. No product code.
+Writes a Parquet file with set, window (the row of windows.parquet), estimate, alert, and the CPU seconds of the estimate and of the drift of all columns. No product code.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -41,18 +42,24 @@ def estimates(folder: Path) -> pd.DataFrame:
         estimator = nannyml.DLE(feature_column_names=features, **options)
     estimator.fit(reference.reset_index(drop=True))
     estimator.chunker = CountBasedChunker(chunk_number=1)
+    drift = nannyml.UnivariateDriftCalculator(column_names=[*features, "prediction"], chunk_number=1)
+    drift.fit(reference.reset_index(drop=True))
     rows = []
     for number, window in windows.iterrows():
         inside = (production["event_time"] >= window["start"]) & (production["event_time"] < window["end"])
         if window["verdict"] != "none" and inside.sum() > 1:
-            found = estimator.estimate(production[inside].reset_index(drop=True)).filter(period="analysis").to_df()
+            rows_inside, begun = production[inside].reset_index(drop=True), time.process_time()
+            drift.calculate(rows_inside)
+            found = estimator.estimate(rows_inside).filter(period="analysis").to_df()
+            cpu = time.process_time() - begun
             alert = bool(found[metric, "alert"].any())
-            rows.append((folder.name, number, float(found[metric, "value"].mean()), alert))
-    return pd.DataFrame(rows, columns=["set", "window", "estimate", "alert"])
+            rows.append((folder.name, number, float(found[metric, "value"].mean()), alert, cpu))
+    return pd.DataFrame(rows, columns=["set", "window", "estimate", "alert", "cpu"])
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     pd.set_option("future.infer_string", False)  # NannyML does not know pandas' newer texts
-    data, out = map(Path, sys.argv[1:])
-    pd.concat([estimates(folder) for folder in sorted(data.iterdir()) if folder.is_dir()]).to_parquet(out)
+    data, out, *names = map(Path, sys.argv[1:])
+    folders = [data / name for name in names] or [each for each in sorted(data.iterdir()) if each.is_dir()]
+    pd.concat([estimates(folder) for folder in folders]).to_parquet(out)

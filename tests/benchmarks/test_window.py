@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests import servers
+from tests import replay_projects, servers
 from tests.benchmarks.peers import before_and_after, evidently_definition, production_frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,14 +98,8 @@ def test_from_the_file_to_the_scores(kind: str, of: str, rows: int, goal: int) -
     )
 
 
-def test_drift_against_nannyml(tmp_path: Path) -> None:
-    """NannyML wants other libraries than we do: it gets an environment of its own."""
-    python = tmp_path / "nannyml" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "nannyml")], check=True)
-    pip = [str(python), "-m", "pip", "install", "-q", "nannyml", "statsmodels"]
-    if subprocess.run(pip, check=False).returncode:
-        pytest.skip("NannyML cannot be installed")
-    ours, theirs = run("our_drift", 200_000, 50), run("nannyml_drift", 200_000, 50, python=str(python))
+def test_drift_against_nannyml(nannyml_python: str) -> None:
+    ours, theirs = run("our_drift", 200_000, 50), run("nannyml_drift", 200_000, 50, python=nannyml_python)
     note(
         f"{WINDOW}: drift alone, beside NannyML",
         spread(ours),
@@ -194,6 +188,59 @@ def windows_a_minute(folder: Path, number: int) -> float:
         began = time.perf_counter()
         outcome = daemon.run_until_idle()
         return outcome.finished / (time.perf_counter() - began) * 60
+
+
+@pytest.fixture(scope="session")
+def nannyml_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has NannyML: it wants other libraries than we do, and gets an environment of its own."""
+    folder = tmp_path_factory.mktemp("nannyml")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    if subprocess.run(
+        [f"{folder}/bin/python", "-m", "pip", "install", "-q", "nannyml", "statsmodels"], check=False
+    ).returncode:
+        pytest.skip("NannyML cannot be installed")
+    return f"{folder}/bin/python"
+
+
+@pytest.mark.skipif(not replay_projects.DATA.is_dir(), reason=f"needs the data sets in {replay_projects.DATA}")
+@pytest.mark.parametrize("name", replay_projects.SETS)
+def test_whole_runs_over_real_data(name: str, tmp_path: Path, nannyml_python: str) -> None:
+    """All windows of a set, from files to stored results, by two workers; the same windows by Evidently's presets and by NannyML, each within one process."""
+    ours, presets = (_real_runs(what, name, tmp_path / what) for what in ("ours", "evidently"))
+    script = Path(__file__).with_name("nannyml_estimates.py")
+    command = [nannyml_python, str(script), str(replay_projects.DATA), str(tmp_path / "estimates.parquet"), name]
+    subprocess.run(command, check=True, env=os.environ | {"NML_DISABLE_USAGE_LOGGING": "1"})
+    theirs = float(pd.read_parquet(tmp_path / "estimates.parquet")["cpu"].mean())
+    rate = {state: 60 * ours[state]["runs"] / ours[state]["seconds"] for state in ("cold", "warm")}
+    cpu, loop = ours["warm"]["cpu"] / ours["warm"]["runs"], presets["cpu"] / presets["runs"]
+    note(
+        f"{name}: runs a minute, of files to stored results, two workers, cold / warm",
+        f"{rate['cold']:.0f} / {rate['warm']:.0f}",
+        f"a loop over three presets {60 * presets['runs'] / presets['seconds']:.1f}",
+        f"{rate['warm'] / (60 * presets['runs'] / presets['seconds']):.0f} x",
+        "300",
+    )
+    note(
+        f"{name}: CPU seconds a run, warm, children included",
+        f"{cpu:.2f}",
+        f"three presets {loop:.2f}; NannyML's drift and estimate {theirs:.2f}",
+        f"1/{loop / cpu:.0f}; 1/{theirs / cpu:.1f}",
+        "1/30",
+    )
+    shares = ours["shares"]
+    text = ", ".join(f"{stage} {seconds / sum(shares.values()):.0%}" for stage, seconds in shares.items())
+    judged = sum(shares[stage] for stage in ("statistics", "causes", "estimate"))
+    note(f"{name}: where it goes", text, "", f"causes {shares['causes'] / judged:.0%} of evaluating", "half at most")
+
+
+def _real_runs(what: str, name: str, folder: Path) -> dict[str, Any]:
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.real_runs", what, name, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def test_the_sample_of_many_rows(tmp_path: Path) -> None:

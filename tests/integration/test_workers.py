@@ -7,10 +7,14 @@ import signal
 import threading
 import time
 
+import pyarrow as pa
 import pytest
 
+from monitor.cores import cores
 from monitor.errors import WorkersUnreachableError
 from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
+from monitor.sources.engines.duckdb import DuckDB
+from monitor.sources.spec import Place
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +99,19 @@ def test_a_machine_that_starts_no_process_is_said_to(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("monitor.services.workers._TRY_AGAIN_AFTER_S", (0.0,))
     with pytest.raises(WorkersUnreachableError, match="No space left on device"):
         workers.call("operator:neg", 1)
+
+
+def test_workers_share_the_cores_of_the_machine() -> None:
+    everything = len(os.sched_getaffinity(0))
+    for at_once in (1, everything, 4 * everything):
+        workers = Workers(warm=False, at_once=at_once)
+        expected = max(1, everything // at_once)
+        assert workers.call("tests.integration.test_workers:threads_of", "") == (expected, expected, expected)
+        workers.close()
+
+
+def threads_of(_spec: str) -> tuple[int, int, int]:
+    """How many threads our own pools, Arrow and DuckDB use here."""
+    place = Place("log", path="log.parquet")
+    [(threads,)] = DuckDB(place).connect(place).con.sql("SELECT current_setting('threads')").fetchall()
+    return cores(), pa.cpu_count(), threads

@@ -14,6 +14,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
+from monitor.cores import cores
 from monitor.domain.text import first_line
 from monitor.errors import DataError
 from monitor.sources import files
@@ -50,6 +51,7 @@ class DuckDB(Engine):
         if not hasattr(_own, "connection"):
             connection = ibis.duckdb.connect(autoinstall_known_extensions=False, autoload_known_extensions=False)
             connection.raw_sql("SET TimeZone = 'UTC'")
+            connection.raw_sql(f"SET threads = {cores()}")
             connection.raw_sql(f"SET memory_limit = '{_MEMORY}'")
             connection.raw_sql(f"SET temp_directory = '{tempfile.gettempdir()}/production-monitor-duckdb'")
             connection.raw_sql("SET enable_external_file_cache = false")

@@ -1,0 +1,27 @@
+"""How many cores a process uses: all that it may run on, or those that a worker was given by its daemon."""
+
+from __future__ import annotations
+
+import os
+
+_given: int | None = None
+
+
+def cores() -> int:
+    """So many threads are of use."""
+    return _given or len(os.sched_getaffinity(0))
+
+
+def cores_of_each(processes: int) -> int:
+    """How many cores each of so many processes has to itself, one at least."""
+    return max(1, cores() // processes)
+
+
+def use_cores(number: int) -> None:
+    """Use so many from now on. Libraries that are imported learn of it; OpenMP has one thread in workers, whose server must not have started any when they fork."""
+    global _given
+    _given = number
+    import pyarrow as pa
+
+    pa.set_cpu_count(number)
+    pa.set_io_thread_count(number)
