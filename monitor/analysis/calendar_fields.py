@@ -13,6 +13,7 @@ from monitor.analysis.summary import Numbers, Summary
 _FEWEST_ROWS = 20
 # So many rows hold the field of their own time.
 _FOLLOWS = 0.97
+_FEW, _LIKELY = 500, 0.8
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,16 @@ def calendar_field(
     values: of the column's type in the reference. times: of the rows' events, in UTC. before: of the column in the reference. of_reference: whether
     these are the reference's own rows; of a window, whose hours or days are few, the reference must hold as many values as the field has.
     """
+    # Nearly no column is one: that shows in a few rows.
+    few = np.unique(np.linspace(0, len(values) - 1, min(len(values), _FEW)).astype(int))
+    some = values.iloc[few], times.iloc[few]
     for name, field in _FIELDS.items():
         least = min(field.distinct, 2) if of_reference else field.distinct
         if before.distinct < least or not _may_hold(before, name, field):
             continue
-        offsets = range(-1, 2) if isinstance(before, Numbers) else range(1)
-        for offset in offsets:
+        for offset in range(-1, 2) if isinstance(before, Numbers) else range(1):
             found = CalendarField(name, offset)
-            if follows(values, times, found):
+            if _share(*some, found) > _LIKELY and follows(values, times, found):
                 return found
     return None
 
@@ -83,8 +86,13 @@ def calendar_fields(
 
 def follows(values: pd.Series, times: pd.Series, field: CalendarField) -> bool:
     """Whether nearly all values are that field of their rows' times."""
+    return _share(values, times, field) >= _FOLLOWS
+
+
+def _share(values: pd.Series, times: pd.Series, field: CalendarField) -> float:
+    """How many of the values that are there are that field of their rows' times; 0 of too few."""
     known = int((values.notna().to_numpy() & times.notna().to_numpy()).sum())
-    return known >= _FEWEST_ROWS and int(on_calendar(values, times, field).sum()) >= _FOLLOWS * known
+    return float(on_calendar(values, times, field).sum() / known) if known >= _FEWEST_ROWS else 0.0
 
 
 def on_calendar(values: pd.Series, times: pd.Series, field: CalendarField) -> np.ndarray:

@@ -11,8 +11,8 @@ from scipy.stats import norm
 
 from monitor.analysis.twosample import Bins, Floats
 
-# Windows drawn for each size; thresholds between sizes are interpolated.
-_SIZES = (200, 1_000, 5_000, 20_000)
+# Windows drawn for each size; thresholds between sizes are interpolated, and beyond the largest they hardly change.
+_SIZES = (200, 1_000, 5_000)
 _DRAWS = 200
 # The smallest of the drawn p-values by which their tail is told: single ones share their own luck.
 _IN_TAIL = (5, 20)
@@ -40,15 +40,15 @@ class Tested:
 
     def p_values(self, rows: Floats) -> Floats:
         """Of drawn windows, shape (draws, rows), against the rows that are left; shape (draws,)."""
-        draws = len(rows)
-        drawn = self.codes[rows[:, : self.most]]
-        places = np.arange(draws)[:, None] * self.bins.number + drawn
-        window = np.bincount(places[drawn >= 0], minlength=draws * self.bins.number).reshape(draws, -1).astype(float)
-        left = self.counts - window
-        usable = (window.sum(axis=1) > 0) & (left.sum(axis=1) > 0)
+        draws, number = len(rows), self.bins.number + 1
+        # Rows without a bin are counted first, and left out.
+        places = (self.codes + 1)[rows[:, : self.most]] + np.arange(draws)[:, None] * number
+        window = np.bincount(places.ravel(), minlength=draws * number).reshape(draws, -1)[:, 1:].astype(float)
+        both = self.counts[None, :]
+        usable = (window.sum(axis=1) > 0) & ((both - window).sum(axis=1) > 0)
         found = np.ones(draws)
         if usable.any():  # of a column with one value in all rows no draw has one on either side
-            found[usable] = self.bins.p_values(window[usable], left[usable])
+            found[usable] = self.bins.p_values(window[usable], both)
         return found
 
 
@@ -60,8 +60,10 @@ def null_distributions(tested: Sequence[Tested], rows: int, seed: int) -> dict[s
     """
     random = np.random.default_rng(seed)
     found = {}
-    for size in [size for size in _SIZES if 2 * size <= rows] or [rows // 2]:
-        drawn = np.stack([random.permutation(rows)[:size] for _ in range(_DRAWS)])
+    sizes = [size for size in _SIZES if 2 * size <= rows] or [rows // 2]
+    widest = np.stack([random.permutation(rows)[: sizes[-1]] for _ in range(_DRAWS)])
+    for size in sizes:
+        drawn = widest[:, :size]
         smallest = np.minimum.reduce([each.p_values(drawn) for each in tested]) if tested else np.ones(_DRAWS)
         found[str(size)] = [float(f"{each:.4g}") for each in np.sort(smallest)]
     return found

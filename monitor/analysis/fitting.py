@@ -39,6 +39,8 @@ from monitor.errors import DataError, UsageError
 
 TASKS = ("binary", "multiclass", "regression")
 _TIME_KNOTS = 2_001
+# So many rows tell how windows vary, and how columns go together.
+_TELLING = 40_000
 # Segments of a column that are kept apart, of how many rows at least.
 _SEGMENTS, _SEGMENT_ROWS = 20, 100
 # A value is there or it is missing.
@@ -132,9 +134,11 @@ def _description(reference: Reference) -> dict[str, Any]:
 def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, Any]:
     """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in all of it.
 
-    healthy: the places of rows of healthy production, in the order of time.
+    healthy: the places of rows of healthy production, in the order of time. All is told from so many rows as tell enough, evenly spread.
     """
-    frame, sorts = reference.frame, reference.sorts
+    places = np.unique(np.linspace(0, reference.rows - 1, min(reference.rows, _TELLING)).astype(int))
+    frame, sorts = reference.frame.iloc[places].reset_index(drop=True), reference.sorts
+    healthy = np.flatnonzero(np.isin(places, healthy))
     checked = [*reference.features, *reference.predictions]
     names = [name for name in checked if (summary := reference.of_column(name)) is not None and summary.count]
     values = {name: Tested(reference.bins(name), reference.bins(name).codes(frame[name])) for name in names}
@@ -343,7 +347,10 @@ def _kept(frame: pd.DataFrame, columns: Columns) -> list[str]:
 def _longest_run(values: pd.Series) -> int:
     """How many rows in a row, in the order of time, hold the same value: a month is the same for weeks."""
     present = values.dropna()
-    return int((present != present.shift()).cumsum().value_counts().max()) if len(present) else 0
+    if present.empty:
+        return 0
+    begins = np.flatnonzero((present != present.shift()).to_numpy(dtype=bool))
+    return int(np.diff(np.append(begins, len(present))).max())
 
 
 def _version(frame: pd.DataFrame, healthy: pd.DataFrame | None, columns: Columns, task: str, seed: int) -> str:

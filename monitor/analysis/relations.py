@@ -216,13 +216,18 @@ class Relations:
         return places
 
     def _solved(self, inputs: Floats, targets: Floats) -> Floats:
+        """The weights from all other columns to each, by one inverse of which each column's own part is taken out (block inversion)."""
         gram = inputs.T.astype(float) @ inputs + _RIDGE * np.eye(inputs.shape[1])
         moments = inputs.T.astype(float) @ targets
+        inverse = np.linalg.inv(gram)
         weights = np.zeros((inputs.shape[1], targets.shape[1]), dtype=np.float32)
-        everything = np.arange(inputs.shape[1])
         for own, target in zip(self._places(0), self._places(1), strict=True):
-            others = np.delete(everything, own)
-            weights[others, target] = np.linalg.solve(gram[np.ix_(others, others)], moments[others, target])
+            wanted = moments[:, target].copy()
+            wanted[own] = 0.0
+            found = inverse @ wanted
+            found -= inverse[:, own] @ np.linalg.solve(inverse[own, own], found[own])
+            found[own] = 0.0
+            weights[:, target] = found
         return weights
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Two-sample tests of one column, from counts over the reference's bins: for one window, or for hundreds of drawn ones at once.
 
-Each takes counts of shape (draws, bins) of the window's side and of the reference's, and gives p-values of shape (draws,).
+Each takes the counts of the window's side, of shape (draws, bins), and those of both sides together, of the same shape or, where they are the same
+for all draws, (1, bins); and gives p-values of shape (draws,).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -92,9 +93,9 @@ class Bins:
         places = self.names.get_indexer(pd.Index(different))
         return np.bincount(np.where(places < 0, len(self.names), places), often, minlength=self.number)
 
-    def p_values(self, window: Floats, reference: Floats) -> Floats:
+    def p_values(self, window: Floats, both: Floats) -> Floats:
         """The smallest p-value of the tests that suit the column, for each draw; not corrected for their number."""
-        tests = _of_numbers(window, reference) if self.knots is not None else _of_categories(window, reference)
+        tests = _of_numbers(window, both) if self.knots is not None else _of_categories(window, both)
         smallest: Floats = np.minimum.reduce(tests)
         return smallest
 
@@ -118,62 +119,70 @@ def p_values(columns: Sequence[Counted]) -> list[float]:
         for row, place in enumerate(numbers):
             for side, counts in enumerate((columns[place].window, columns[place].reference)):
                 sides[side, row, : len(counts)] = counts
-        found[numbers] = np.minimum.reduce(_of_numbers(*sides))
+        found[numbers] = np.minimum.reduce(_of_numbers(sides[0], sides[0] + sides[1]))
     for place, each in enumerate(columns):
         if each.bins.knots is None and np.count_nonzero(each.window + each.reference) > 1:
-            found[place] = each.bins.p_values(each.window[None, :], each.reference[None, :])[0]
+            found[place] = each.bins.p_values(each.window[None, :], (each.window + each.reference)[None, :])[0]
     return [float(each) for each in found]
 
 
-def _of_numbers(window: Floats, reference: Floats) -> list[Floats]:
+def _of_numbers(window: Floats, both: Floats) -> list[Floats]:
     """Shape: Kolmogorov-Smirnov (Stephens, 1970) and Anderson-Darling with ties (Scholz and Stephens, 1987). Place: Wilcoxon. Scale: Mood.
 
     Tails: the split where the shares on either side differ most (Berk and Jones, 1979). Repeated values: the bin that differs most.
     """
-    n, m = window.sum(axis=1), reference.sum(axis=1)
-    both, whole = window + reference, (n + m)[:, None]
-    here, there = (np.cumsum(side, axis=1) for side in (window, reference))
-    root = np.sqrt(n * m / (n + m))
-    gap = np.abs(here / n[:, None] - there / m[:, None]).max(axis=1)
-    middle = here + there - both / 2
-    place = middle / whole - 0.5
+    counts = window.astype(np.intp), both.astype(np.intp)
+    here, until = (np.cumsum(each, axis=1) for each in counts)
+    n, whole = here[:, -1], until[:, -1]
+    m = whole - n
+    root = np.sqrt(n * m / whole)
+    # The window's share below each value, less that of the reference.
+    gap = np.abs(here * (1 / n + 1 / m)[:, None] - until / m[:, None]).max(axis=1)
+    middle = until - both / 2
+    place = middle / whole[:, None] - 0.5
     bins = np.maximum((both > 0).sum(axis=1), 1)
     # As many independent tests as the splits of so many values count, simulated for 2 to 2,000 of them.
     splits = np.maximum(np.log(bins) ** 2 / 3, 1)
     return [
         kolmogorov((root + 0.12 + 0.11 / root) * gap),
-        anderson_darling(_darling(window, reference), _largest_weight(both / whole)),
+        anderson_darling(_darling(window, here, both, middle), _largest_weight(both / whole[:, None])),
         _of_scores(window, both, place),
         _of_scores(window, both, place**2),
-        np.minimum(splits * np.exp(-_likelihood_ratio(here, there, n, m).max(axis=1)), 1.0),
-        np.minimum(bins * np.exp(-_likelihood_ratio(window, reference, n, m).max(axis=1)), 1.0),
+        np.minimum(splits * np.exp(-_likelihood_ratio(here, until, n, whole).max(axis=1)), 1.0),
+        np.minimum(bins * np.exp(-_likelihood_ratio(*counts, n, whole).max(axis=1)), 1.0),
     ]
 
 
-def _likelihood_ratio(window: Floats, reference: Floats, n: Floats, m: Floats) -> Floats:
-    """Half the likelihood-ratio statistic of each count against its complement, shape as the counts.
+def _likelihood_ratio(window: Floats, both: Floats, n: Floats, whole: Floats) -> Floats:
+    """Half the likelihood-ratio statistic of each count against its complement, shape as the window's counts; all whole numbers.
 
-    Its exponential bounds the tail however small the expected counts are (Chernoff), as the normal curve does not.
+    Its exponential bounds the tail however small the expected counts are (Chernoff), as the normal curve does not. A sum of x log x, which
+    are looked up.
     """
-    share = (window + reference) / (n + m)[:, None]
-    parts = [
-        xlogy(count, np.divide(count, expected, out=np.ones_like(share), where=expected > 0))
-        for side, whole in ((window, n[:, None]), (reference, m[:, None]))
-        for count, expected in ((side, whole * share), (whole - side, whole * (1 - share)))
-    ]
-    return np.asarray(np.maximum(sum(parts), 0.0))
+    known = _log_powers(int(whole.max()))
+    n, whole = n[:, None], whole[:, None]
+    left = both - window
+    of_both = known[both] + known[whole - both] - known[whole] + known[n] + known[whole - n]
+    of_sides = known[window] + known[n - window] + known[left] + known[whole - n - left]
+    return np.asarray(np.maximum(of_sides - of_both, 0.0))
 
 
-def _darling(window: Floats, reference: Floats) -> Floats:
-    """The Anderson-Darling statistic of two samples, with the ranks of ties in their middle."""
-    n, m = window.sum(axis=1), reference.sum(axis=1)
-    both, whole = window + reference, (n + m)[:, None]
-    middle = np.cumsum(both, axis=1) - both / 2
+@lru_cache(maxsize=8)
+def _log_powers(largest: int) -> Floats:
+    """x log x of 0 to `largest`."""
+    numbers = np.arange(largest + 1, dtype=float)
+    return np.asarray(xlogy(numbers, numbers))
+
+
+def _darling(window: Floats, here: Floats, both: Floats, middle: Floats) -> Floats:
+    """The Anderson-Darling statistic of two samples, with the ranks of ties in their middle. here: sums of the window's counts; middle: of both sides' counts, to the middle of each."""
+    n, whole = window.sum(axis=1), both.sum(axis=1)[:, None]
     spread = middle * (whole - middle) - whole * both / 4
     weight = np.divide(both, spread, out=np.zeros_like(both), where=spread > 0)
-    apart = whole * (np.cumsum(window, axis=1) - window / 2) - n[:, None] * middle
+    apart = whole * (here - window / 2) - n[:, None] * middle
     squares = (weight * apart**2).sum(axis=1)
-    return np.asarray((n + m - 1) / (n + m) ** 2 * (squares / n + squares / m))
+    total = whole[:, 0]
+    return np.asarray((total - 1) / total**2 * squares * (1 / n + 1 / (total - n)))
 
 
 def _of_scores(window: Floats, both: Floats, score: Floats) -> Floats:
@@ -181,7 +190,8 @@ def _of_scores(window: Floats, both: Floats, score: Floats) -> Floats:
     n, whole = window.sum(axis=1), both.sum(axis=1)
     apart = score - ((both * score).sum(axis=1) / whole)[:, None]
     second, third = ((both * apart**power).sum(axis=1) / whole for power in (2, 3))
-    return np.asarray(erfc(np.abs(_deviates((window * apart).sum(axis=1), n, whole, second, third)) / np.sqrt(2)))
+    sums = window @ apart[0] if len(apart) == 1 else (window * apart).sum(axis=1)
+    return np.asarray(erfc(np.abs(_deviates(sums, n, whole, second, third)) / np.sqrt(2)))
 
 
 def _deviates(sums: Floats, n: Floats, whole: Floats, second: Floats, third: Floats) -> Floats:
@@ -192,8 +202,8 @@ def _deviates(sums: Floats, n: Floats, whole: Floats, second: Floats, third: Flo
     variance = n * (whole - n) / np.maximum(whole - 1, 1) * second
     cubes = n * (whole - n) * (whole - 2 * n) / np.maximum((whole - 1) * (whole - 2), 1) * third
     known = variance > 0
-    plain = np.divide(sums, np.sqrt(variance), out=np.zeros_like(second), where=known)
-    skewness = np.divide(cubes, variance**1.5, out=np.zeros_like(second), where=known)
+    plain = np.divide(sums, np.sqrt(variance), out=np.zeros_like(sums), where=known)
+    skewness = np.divide(cubes, variance**1.5, out=np.zeros_like(sums), where=known)
     skewed = np.abs(skewness) > _SYMMETRIC
     by = np.where(skewed, skewness, 1.0)
     unskewed = 6 / by * (np.cbrt(np.maximum(1 + by * plain / 2, 0)) - 1) + by / 6
@@ -230,13 +240,12 @@ def anderson_darling(value: Floats, weight: Floats | float = 0.5) -> Floats:
     return np.asarray(np.where(np.asarray(weight) > _MOSTLY_TIED, 1.0, np.clip(tied, untied, 1.0)))
 
 
-def _of_categories(window: Floats, reference: Floats) -> list[Floats]:
+def _of_categories(window: Floats, both: Floats) -> list[Floats]:
     """Shares of all categories together by chi-square, those that are rare taken together; and the one that changed most.
 
     What the reference never held is of the rare ones: of many seldom categories each side holds some that the other has not.
     """
-    n, m = window.sum(axis=1), reference.sum(axis=1)
-    both, whole = window + reference, n + m
+    n, whole = window.sum(axis=1), both.sum(axis=1)
     rare = both.max(axis=0) < _RARE
     rare[-1] = True
     window, both = (np.column_stack([side[:, ~rare], side[:, rare].sum(axis=1)]) for side in (window, both))
