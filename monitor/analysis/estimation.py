@@ -23,6 +23,7 @@ from monitor.analysis.performance import (
 )
 
 Floats = np.ndarray
+_FEATURES_A_SPLIT = 100
 
 
 def calibrate(probability: Floats, truth: Floats) -> tuple[list[float], list[float]]:
@@ -121,12 +122,13 @@ def encode(frame: pd.DataFrame, codes: dict[str, dict[str, int]]) -> Floats:
 
 
 def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradientBoostingRegressor:
-    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch. A feature without any value, which it does not take, tells nothing."""
+    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch. A feature without any value, which it does not take, tells nothing. Of very many features each split looks at some."""
     empty = np.isnan(features).all(axis=0)
     features = np.where(empty, 0.0, features) if empty.any() else features
     model = HistGradientBoostingRegressor(
-        max_iter=80, learning_rate=0.08, min_samples_leaf=30, early_stopping=False, random_state=seed
-    )
+        max_iter=80, learning_rate=0.08, min_samples_leaf=30, early_stopping=False, random_state=seed,
+        max_features=min(1.0, _FEATURES_A_SPLIT / max(features.shape[1], 1)),
+    )  # fmt: skip
     return model.fit(features, values)
 
 

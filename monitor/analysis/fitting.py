@@ -41,6 +41,8 @@ TASKS = ("binary", "multiclass", "regression")
 _TIME_KNOTS = 2_001
 # So many rows tell how windows vary, and how columns go together.
 _TELLING = 40_000
+# Of so many values in all the importance of features is told, and of so many rows at least.
+_SHUFFLED, _FEWEST_SHUFFLED = 250_000, 1_000
 # Segments of a column that are kept apart, of how many rows at least.
 _SEGMENTS, _SEGMENT_ROWS = 20, 100
 # A value is there or it is missing.
@@ -242,9 +244,15 @@ def _importances(reference: Reference) -> dict[str, dict[str, float]]:
     scores = _scores(data)
     inputs = estimation.encode(rows[names], reference.summary.codes)
     models = surrogate.fitted(inputs, scores, reference.seed)
+    random = np.random.default_rng(reference.seed)
+    # Of very many features each is looked at on fewer rows.
+    most = max(_FEWEST_SHUFFLED, _SHUFFLED // len(names))
+    if len(inputs) > most:
+        chosen = np.sort(random.permutation(len(inputs))[:most])
+        inputs, scores = inputs[chosen], scores[chosen]
+        data = outcomes(rows.iloc[chosen], columns, task, reference.summary.classes)
     usual = surrogate.predictions(models, inputs)
     before = measure(data)
-    random = np.random.default_rng(reference.seed)
     result: dict[str, dict[str, float]] = {metric: {} for metric in before}
     for index, name in enumerate(names):
         shuffled = inputs.copy()

@@ -140,6 +140,8 @@ def canonical_text(values: pd.Series) -> pd.Series:
         codes, different = pd.factorize(pd.to_numeric(values, errors="coerce").astype(float))
         texts = np.array([*map(_number_text, different), None], dtype=object)
         return pd.Series(texts[codes], values.index, dtype=object)
+    if isinstance(values.dtype, pd.StringDtype) and values.dtype.storage == "pyarrow":  # it holds text and nothing else
+        return pd.Series(values.to_numpy(dtype=object, na_value=None), values.index, dtype=object, name=values.name)
     text = values.astype(object)
     if pd.api.types.infer_dtype(text, skipna=True) != "string":
         text = text.map(_one_text, na_action="ignore").astype(object)
