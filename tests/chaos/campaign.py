@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 from typing import Any
 
 import pandas as pd
@@ -59,6 +59,7 @@ class Site:
     url: str
     proxy: Proxy | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    outage: Timer | None = None
 
     @property
     def through(self) -> str:
@@ -202,6 +203,9 @@ class Campaign:
             while sum(self.done[what] for what in ("daemon killed", "worker killed", "server killed")) < self.kills:
                 time.sleep(self.random.uniform(1.2, 2.4))
                 self._disturb()
+            for site in self.sites:
+                if site.outage is not None:
+                    site.outage.join()
             print(f"chaos: all faults done after {time.monotonic() - began:.0f} s", flush=True)
             for site in self.sites:
                 self._wait_for_end(site)
@@ -240,7 +244,7 @@ class Campaign:
             site.processes.append(subprocess.Popen(command, cwd=site.folder, env=environment, stdout=log, stderr=log))
 
     def _disturb(self) -> None:
-        site = self.random.choice(self.sites)
+        site = self.random.choice([each for each in self.sites if each.outage is None or not each.outage.is_alive()])
         for process in [each for each in site.processes if each.poll() is not None]:
             site.processes.remove(process)  # it could not start while its database was away
             self._start(site)
@@ -269,8 +273,12 @@ class Campaign:
         elif what == "server killed":
             assert site.server is not None
             site.server.kill()
-            time.sleep(self.outages.pop(0) if self.outages else self.random.uniform(0, 3))
-            site.server.start()
+            if self.outages:  # the other sites are disturbed meanwhile
+                site.outage = Timer(self.outages.pop(0), site.server.start)
+                site.outage.start()
+            else:
+                time.sleep(self.random.uniform(0, 3))
+                site.server.start()
         elif what == "network away":
             assert site.proxy is not None
             site.proxy.close()
