@@ -22,6 +22,7 @@ _RARE = 10
 # Sums that are less skewed are taken for normal.
 _SYMMETRIC = 1e-6
 _MOSTLY_TIED = 0.95
+_LOOKED_UP_BITS = 20
 
 
 @dataclass(frozen=True)
@@ -157,20 +158,25 @@ def _likelihood_ratio(window: Floats, both: Floats, n: Floats, whole: Floats) ->
     """Half the likelihood-ratio statistic of each count against its complement, shape as the window's counts; all whole numbers.
 
     Its exponential bounds the tail however small the expected counts are (Chernoff), as the normal curve does not. A sum of x log x, which
-    are looked up.
+    are looked up where there are not very many rows.
     """
-    known = _log_powers(int(whole.max()))
+    bits = int(whole.max()).bit_length()
+    known = _log_powers(bits) if bits <= _LOOKED_UP_BITS else None
+
+    def at(counts: Floats) -> Floats:
+        return np.asarray(xlogy(counts, counts)) if known is None else known[counts]
+
     n, whole = n[:, None], whole[:, None]
     left = both - window
-    of_both = known[both] + known[whole - both] - known[whole] + known[n] + known[whole - n]
-    of_sides = known[window] + known[n - window] + known[left] + known[whole - n - left]
+    of_both = at(both) + at(whole - both) - at(whole) + at(n) + at(whole - n)
+    of_sides = at(window) + at(n - window) + at(left) + at(whole - n - left)
     return np.asarray(np.maximum(of_sides - of_both, 0.0))
 
 
-@lru_cache(maxsize=8)
-def _log_powers(largest: int) -> Floats:
-    """x log x of 0 to `largest`."""
-    numbers = np.arange(largest + 1, dtype=float)
+@lru_cache(maxsize=4)
+def _log_powers(bits: int) -> Floats:
+    """x log x of all numbers of so many bits."""
+    numbers = np.arange(1 << bits, dtype=float)
     return np.asarray(xlogy(numbers, numbers))
 
 
