@@ -219,16 +219,25 @@ class Question:
         """The summary of one of the window's columns."""
         return self.summaries.get(name)
 
+    @cached_property
+    def followed(self) -> dict[str, CalendarField]:
+        """The columns that follow the calendar in the window, as they are known to in the reference, and which field of it."""
+        frame, times = self.window.frame, self.times
+        known = {name: CalendarField(*each) for name, each in (self.reference.summary.calendar or {}).items()}
+        return {
+            name: field
+            for name, field in known.items()
+            if times is not None and name in frame and follows(frame[name], times, field)
+        }
+
     def calendar_field(self, name: str) -> CalendarField | None:
         """The field of the calendar that a column of the window holds, as its values in the reference do; None if it holds none."""
-        before, times = self.reference.of_column(name), self.times
-        if before is None or times is None or name not in self.window.frame:
+        if self.reference.summary.calendar is not None:
+            return self.followed.get(name)
+        before = self.reference.of_column(name)
+        if before is None or self.times is None or name not in self.window.frame:
             return None
-        known = self.reference.summary.calendar
-        if known is None:
-            return calendar_field(self.window.frame[name], times, before)
-        field = CalendarField(*known[name]) if name in known else None
-        return field if field is not None and follows(self.window.frame[name], times, field) else None
+        return calendar_field(self.window.frame[name], self.times, before)
 
     def off_calendar(self, name: str) -> pd.Series | None:
         """Of a column of the window that follows the calendar, the values that are not what the calendar says; None for any other column."""
@@ -240,7 +249,7 @@ class Question:
 
     def follows_calendar(self, name: str) -> str:
         """That a column follows the calendar, as it is known to in the reference, in words; '' where it does not, or nothing is known."""
-        field = self.calendar_field(name) if self.reference.summary.calendar else None
+        field = self.followed.get(name)
         return "" if field is None else f"it is the {field.words}, and follows the calendar"
 
     def missing(self, name: str) -> int:

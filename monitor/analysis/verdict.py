@@ -167,9 +167,7 @@ def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
 def limited(finding: Finding, checks: Checks) -> Finding:
     """The finding held against the user's own limit on its metric."""
     threshold = None if finding.kind is Kind.NO_DATA else checks.threshold(finding.metric, finding.column)
-    # A doubtful estimate has an interval, and a limit that lies outside of it is broken all the same.
-    undecided = finding.verdict in UNDECIDED and (finding.lower is None or finding.verdict is Verdict.TOO_LITTLE_DATA)
-    if threshold is None or finding.value is None or undecided:
+    if threshold is None or finding.value is None or _is_undecided(finding):
         return finding
     held = replace(finding, threshold_lower=threshold.lower, threshold_upper=threshold.upper)
     if not _breaks(finding, threshold):
@@ -185,6 +183,11 @@ def severity_by_limit(question: Question, finding: Finding) -> Severity:
     """What a finding is by the user's own limit on its metric alone: `info` where it breaks none."""
     limit = question.checks.threshold(finding.metric, finding.column)
     return limit.severity if limit is not None and _breaks(finding, limit) else Severity.INFO
+
+
+def _is_undecided(check: Check) -> bool:
+    """Whether its value tells nothing. That of a doubtful estimate does: it has an interval, and a limit outside of that is broken all the same."""
+    return check.verdict in UNDECIDED and (check.lower is None or check.verdict is Verdict.TOO_LITTLE_DATA)
 
 
 def _breaks(check: Check, threshold: Threshold) -> bool:
@@ -220,9 +223,7 @@ def _detection_limit(reference: Reference, check: Check, limit: float) -> str | 
 def _performance_is_known(checks: Sequence[Check]) -> bool:
     """Whether performance could be told in this window, realised or estimated; or will be, since labels have come of late, by which an estimate is doubtful."""
     return any(
-        check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
-        and (check.verdict not in UNDECIDED or (check.verdict is Verdict.COULD_NOT_CHECK and check.lower is not None))
-        for check in checks
+        check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE) and not _is_undecided(check) for check in checks
     )
 
 

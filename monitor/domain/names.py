@@ -67,17 +67,19 @@ class Mistake:
 
 def checked_columns(columns: Columns, names: list[str]) -> list[str]:
     """The columns that can page, of a log with the columns `names`: features, predictions and the label."""
-    parts = (columns.prediction, *columns.probabilities.values(), columns.label)
-    return list(dict.fromkeys([*columns.feature_names(names), *(name for name in parts if name is not None)]))
+    return list(_parts(columns, names))
 
 
 def described(columns: Columns, types: Mapping[str, str]) -> dict[str, tuple[Part, str]]:
     """What each column that can page is to the model, and the type of its values. types: of the reference's columns."""
+    return {name: (part, types[name]) for name, part in _parts(columns, list(types)).items() if name in types}
+
+
+def _parts(columns: Columns, names: list[str]) -> dict[str, Part]:
     predictions = (columns.prediction, *columns.probabilities.values())
-    parts = dict.fromkeys(columns.feature_names(list(types)), Part.FEATURE)
+    parts = dict.fromkeys(columns.feature_names(names), Part.FEATURE)
     parts |= {name: Part.PREDICTION for name in predictions if name is not None}
-    parts |= {} if columns.label is None else {columns.label: Part.LABEL}
-    return {name: (part, types[name]) for name, part in parts.items() if name in types}
+    return parts | ({} if columns.label is None else {columns.label: Part.LABEL})
 
 
 def mistakes(named: Named, watched: Watched) -> Iterator[Mistake]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from monitor.analysis.calendar_fields import calendar_fields
 from monitor.analysis.evidence import slow_columns
 from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import positive_class
-from monitor.analysis.schema import canonical_text, conform, sort_of, tidy, utc_times
+from monitor.analysis.schema import Sort, canonical_text, conform, sort_of, tidy, utc_times
 from monitor.analysis.summary import summarise
 from monitor.config.model import Loaded, MonitorConfig
 from monitor.domain.grid import Window
@@ -146,10 +147,12 @@ def check(spec: CheckSpec) -> Checked:
     rows = _reference_rows(spec)
     is_labelled = spec.config.task == "binary" and spec.reference.columns.label in rows
     problems += _positive(spec, rows) if is_labelled else []
-    problems += _checks(spec, log, rows)
+    frame = tidy(rows, spec.reference.columns)
+    sorts = {str(name): sort_of(frame[name]) for name in frame}
+    problems += _checks(spec, log, sorts)
     if problems:
         return Checked(problems)
-    texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _moving(spec, rows)]
+    texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _moving(spec, frame, sorts)]
     return Checked(problems, "; ".join(text for text in texts if text))
 
 
@@ -167,11 +170,9 @@ def _reference_rows(spec: CheckSpec) -> pd.DataFrame:
     return frame.rename(columns={spec.log.labels.label: columns.label})
 
 
-def _checks(spec: CheckSpec, log: Log, rows: pd.DataFrame | None = None) -> list[Mistake]:
-    """Names in `checks` that can never page. rows: of the reference, which tell the columns' types."""
-    frame = None if rows is None else tidy(rows, spec.reference.columns)
-    types = None if frame is None else {str(name): sort_of(frame[name]) for name in frame}
-    found = mistakes(spec.config.checks.named, spec.config.watched(list(log.types), types))
+def _checks(spec: CheckSpec, log: Log, sorts: Mapping[str, Sort] | None = None) -> list[Mistake]:
+    """Names in `checks` that can never page. sorts: the types of the reference's columns, where they are known."""
+    found = mistakes(spec.config.checks.named, spec.config.watched(list(log.types), sorts))
     return [replace(each, keys=("checks", *each.keys)) for each in found]
 
 
@@ -203,16 +204,16 @@ def _rare(log: Log, spec: CheckSpec, labelled: pd.DataFrame) -> str:
     )
 
 
-def _moving(spec: CheckSpec, rows: pd.DataFrame) -> str:
-    """Which columns follow the calendar, and which hold nearly one value in a window and another in the next, in words; '' for none."""
+def _moving(spec: CheckSpec, frame: pd.DataFrame, sorts: Mapping[str, Sort]) -> str:
+    """Which columns follow the calendar, and which hold nearly one value in a window and another in the next, in words; '' for none. frame: rows of the reference; sorts: their types."""
     columns = spec.reference.columns
-    if columns.event_time is None or columns.event_time not in rows:
+    if columns.event_time is None or columns.event_time not in frame:
         return ""
-    frame, length = tidy(rows, columns), spec.config.windows.length.approximate().total_seconds() / 86_400
+    length = spec.config.windows.length.approximate().total_seconds() / 86_400
     times = utc_times(frame[columns.event_time])
-    sorts = {name: sort_of(frame[name]) for name in columns.feature_names(list(frame))}
-    typed = conform(frame[list(sorts)], sorts, times).frame
-    summaries = {name: summarise(typed[name], sort) for name, sort in sorts.items()}
+    features = {name: sorts[name] for name in columns.feature_names(list(frame))}
+    typed = conform(frame[list(features)], features, times).frame
+    summaries = {name: summarise(typed[name], sort) for name, sort in features.items()}
     followed = list(calendar_fields(typed, times, summaries))
     slow = [name for name in slow_columns(frame, columns, length) if name not in followed]
     texts = []

@@ -163,7 +163,7 @@ def answers(draw: st.DrawFn) -> list[tuple[set[CheckKey], set[CheckKey], set[Che
 
 
 @given(answers(), st.integers(1, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_an_alert_ends_when_all_that_opened_it_and_is_still_asked_answers(
     windows: list[tuple[set[CheckKey], set[CheckKey], set[CheckKey]]], needed: int
 ) -> None:

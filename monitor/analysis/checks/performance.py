@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from scipy.stats import norm
@@ -55,24 +56,14 @@ class _AgainstReference(BaseCheck):
             least = lost - question.margin * error * (1.0 if corrected is None else _OF_CORRECTED)
             severity = Severity.CRITICAL if least > limit else Severity.WARNING if least > 0 else Severity.INFO
         text = _text(metric, sides, lost, error, question.margin, limit, segment)
-        verdict, reason = Verdict.FINE, ""
-        if corrected is not None:
-            text += f"; {corrected.value:+.2g} of it by what labels of late say of the estimate"
-            doubt = question.margin * (corrected.error or 0.0)
-            if limit is not None and (corrected.error or 0.0) > _DOUBTFUL * limit:
-                text += ", which has varied so much that it is little to be trusted"
-                if severity is Severity.INFO:
-                    reason = f"labels of late were off from this estimate by changing amounts: it may be wrong by {doubt:.2g} either way, and harm is {limit:.2g}; wait for labels"
-                    verdict = Verdict.COULD_NOT_CHECK
         default = question.reference.harm_metric
-        return Answer(
-            Finding(
-                metric, None, segment, value.value, lower, upper,
-                kind=self.kind, verdict=verdict, reason=reason, p_value=_p_value(lost, error), rows=rows,
-                threshold_lower=lowest, threshold_upper=highest,
-                severity=severity, cause="performance", explanation=text, cost=lost if metric.removeprefix("estimated_") == default else None,
-            )
+        finding = Finding(
+            metric, None, segment, value.value, lower, upper,
+            kind=self.kind, p_value=_p_value(lost, error), rows=rows,
+            threshold_lower=lowest, threshold_upper=highest,
+            severity=severity, cause="performance", explanation=text, cost=lost if metric.removeprefix("estimated_") == default else None,
         )  # fmt: skip
+        return Answer(finding if corrected is None else _with_correction(finding, corrected, limit, question.margin))
 
 
 class EstimatedPerformance(_AgainstReference):
@@ -197,6 +188,19 @@ def values_of(question: Question, values: Mapping[str, Measured], segment: str |
     """Measured values as metric values with their intervals."""
     for name, value in values.items():
         yield MetricValue(name, None, segment, value.value, *interval(question, name, value))
+
+
+def _with_correction(finding: Finding, by: Measured, limit: float | None, margin: float) -> Finding:
+    """An estimate, with what labels of late say of it: no answer where that is more doubtful than harm is large, and nobody is paged."""
+    text = f"{finding.explanation}; {by.value:+.2g} of it by what labels of late say of the estimate"
+    error = by.error or 0.0
+    if limit is None or error <= _DOUBTFUL * limit:
+        return replace(finding, explanation=text)
+    finding = replace(finding, explanation=f"{text}, which has varied so much that it is little to be trusted")
+    if finding.severity is not Severity.INFO:
+        return finding
+    reason = f"labels of late were off from this estimate by changing amounts: it may be wrong by {margin * error:.2g} either way, and harm is {limit:.2g}; wait for labels"
+    return replace(finding, verdict=Verdict.COULD_NOT_CHECK, reason=reason)
 
 
 def _p_value(lost: float, error: float | None) -> float | None:

@@ -34,6 +34,7 @@ atexit.register(_opened.clear)  # DuckDB complains of what outlives it
 atexit.register(_queries.clear)
 # Statements by what they do: to make one takes longer than to read a small window.
 _statements: dict[Hashable, str] = {}
+atexit.register(_statements.clear)  # their keys hold tables
 
 
 class DuckDB(Engine):
@@ -99,7 +100,8 @@ class DuckDB(Engine):
 
     def frame(self, what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
         """The rows of an expression, by a statement that is made once."""
-        statement = _statement((what, within.as_of is None), expression, within)
+        key = (what, within.as_of is None)
+        statement = _statement(key, lambda: _with_parameters(expression, within))
         values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
         return self._rows(statement, within, values, kept=statement)
 
@@ -109,10 +111,8 @@ class DuckDB(Engine):
 
     def of_ids(self, table: Any, id_column: str, ids: list[Any], within: Within | None) -> pd.DataFrame:
         """By a statement that is made once, the ids its parameter: as many literals would take longer to write than to look for."""
-        key = ("of ids", table.op())
-        if key not in _statements:
-            _remember(key, str(ibis.to_sql(table, dialect="duckdb")))
-        statement = f"SELECT * FROM ({_statements[key]}) WHERE {quoted_name(id_column)} IN (SELECT unnest($ids))"  # noqa: S608 - names of columns
+        rows = _statement(("of ids", table.op()), lambda: str(ibis.to_sql(table, dialect="duckdb")))
+        statement = f"SELECT * FROM ({rows}) WHERE {quoted_name(id_column)} IN (SELECT unnest($ids))"  # noqa: S608 - names of columns
         return self._rows(statement, within, {"ids": ids})
 
     def whole(self, table: Any) -> tuple[Any, str]:
@@ -158,18 +158,18 @@ class DuckDB(Engine):
         return found
 
 
-def _statement(key: Hashable, expression: Callable[[Within], Any], within: Within) -> str:
+def _statement(key: Hashable, make: Callable[[], str]) -> str:
     if key not in _statements:
-        places = Within("$start", "$end", within.as_of and "$as_of", "$bound")
-        text = str(ibis.to_sql(expression(places), dialect="duckdb"))
-        _remember(key, re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text))
+        if len(_statements) >= _MOST_STATEMENTS:
+            _statements.clear()
+        _statements[key] = make()
     return _statements[key]
 
 
-def _remember(key: Hashable, statement: str) -> None:
-    if len(_statements) >= _MOST_STATEMENTS:
-        _statements.clear()
-    _statements[key] = statement
+def _with_parameters(expression: Callable[[Within], Any], within: Within) -> str:
+    places = Within("$start", "$end", within.as_of and "$as_of", "$bound")
+    text = str(ibis.to_sql(expression(places), dialect="duckdb"))
+    return re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text)
 
 
 def _asked(connection: Any, table: Any, place: Place) -> Any:
