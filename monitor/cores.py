@@ -9,7 +9,8 @@ _given: int | None = None
 
 def cores() -> int:
     """So many threads are of use."""
-    return _given or len(os.sched_getaffinity(0))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return _given or usable or 1
 
 
 def cores_of_each(processes: int) -> int:
