@@ -19,10 +19,12 @@ def cores_of_each(processes: int) -> int:
 
 
 def use_cores(number: int) -> None:
-    """Use so many from now on. Libraries that are imported learn of it; OpenMP has one thread in workers, whose server must not have started any when they fork."""
+    """Use so many from now on. Libraries that are imported learn of it; OpenMP has one thread in workers, whose server must not have started any when they fork.
+
+    Arrow's threads for input and output stay as they are: they wait, and with a single one of them reads hang at times.
+    """
     global _given
     _given = number
     import pyarrow as pa
 
     pa.set_cpu_count(number)
-    pa.set_io_thread_count(number)

@@ -59,10 +59,13 @@ def temporary() -> Iterator[Path]:
 def daemon(
     project: Project, *before: str, arguments: tuple[str, ...] = ("serve",), **environment: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A daemon in a process of its own, and the mark of its processes; none is left. before: a command that starts it."""
+    """A daemon in a process of its own, and the mark of its processes; none is left. before: a command that starts it.
+
+    Of a test that fails meanwhile, the error tells where each process stood and what they logged.
+    """
     project.write()
     mark = uuid.uuid4().hex
-    values = os.environ | {"MONITOR_TEST_MARK": mark} | environment
+    values = os.environ | {"MONITOR_TEST_MARK": mark, "PYTHONFAULTHANDLER": "1"} | environment
     with open(project.folder / "log", "ab") as log:
         process = subprocess.Popen(
             [*before, MONITOR, *arguments],
@@ -74,6 +77,13 @@ def daemon(
         )
     try:
         yield process, mark
+    except BaseException as error:
+        for pid in marked(mark):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGABRT)
+        time.sleep(1)
+        error.add_note(f"the daemon ended with {process.poll()}; the end of its log:\n{said(project)[-8000:]}")
+        raise
     finally:
         process.send_signal(signal.SIGCONT)
         process.terminate()

@@ -107,6 +107,8 @@ def test_workers_share_the_cores_of_the_machine() -> None:
         workers = Workers(warm=False, at_once=at_once)
         expected = max(1, everything // at_once)
         assert workers.call("tests.integration.test_workers:threads_of", "") == (expected, expected, expected)
+        # With a single thread for input and output, Arrow's reads wait for themselves at times.
+        assert workers.call("tests.integration.test_workers:threads_that_wait", "") > 1
         workers.close()
 
 
@@ -115,3 +117,8 @@ def threads_of(_spec: str) -> tuple[int, int, int]:
     place = Place("log", path="log.parquet")
     [(threads,)] = DuckDB(place).connect(place).con.sql("SELECT current_setting('threads')").fetchall()
     return cores(), pa.cpu_count(), threads
+
+
+def threads_that_wait(_spec: str) -> int:
+    """How many threads Arrow has for input and output."""
+    return pa.io_thread_count()
