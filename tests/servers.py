@@ -43,7 +43,13 @@ class Server(ABC):
         self.folder = Path(tempfile.mkdtemp(prefix=f"monitor-{self.name}-"))
         self.data = self.folder / "data"
         self.port = free_port()
-        self.environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
+        # MariaDB removes the temporary tables that it finds when it starts, those of the other servers with them.
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+        }
         self._prefix: list[str] = []
         if os.getuid() == 0:  # both servers refuse to be run by root
             shutil.chown(self.folder, self.user, self.user)
