@@ -20,6 +20,7 @@ from monitor.storage import people
 from monitor.storage.database import Database
 from monitor.web.access import hashed
 from monitor.web.server import WebServer
+from monitor.web.site import Site
 from tests.conftest import Project, logged
 from tests.processes import wait_until
 
@@ -63,6 +64,7 @@ class Served:
     url: str
     database: Database
     context: Context
+    site: Site
 
     def get(self, path: str, **more: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=60, allow_redirects=False, **more)
@@ -106,7 +108,7 @@ def served(project: Project, users: Sequence[str] = (), **web: Any) -> Iterator[
     server = WebServer(context, workers, Web(port=0, **web))
     with server:
         wait_until(lambda: answers(server.url), 20)
-        yield Served(server.url, context.database, context)
+        yield Served(server.url, context.database, context, server.site)
         context.stopping.set()
     workers.close()
 

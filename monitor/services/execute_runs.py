@@ -350,6 +350,7 @@ def _store(session: Session, context: Context, claim: Claim, result: RunResult) 
     taken.reference_id = session.query(ReferenceVersion.id).filter_by(version=result.reference).scalar()
     monitors.to_be_judged(session, taken.monitor_id)
     results.store(session, taken, Results(result.metrics, result.checks, result.findings, result.snapshot))
+    runs.count_ended(session, taken.kind, taken.status)
     return True
 
 

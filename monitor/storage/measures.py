@@ -9,13 +9,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from monitor.storage.runs import oldest_waiting
-from monitor.storage.tables import Alert, Notification, RetrainingRequest, Run
+from monitor.storage.tables import Alert, Notification, RetrainingRequest, Run, RunCount
 
 
 def ended(session: Session) -> list[tuple[str, str, int]]:
-    """Kind, status and number of the runs that have ended."""
-    query: Any = select(Run.kind, Run.status, func.count()).where(Run.status.not_in(("pending", "running")))
-    return [tuple(row) for row in session.execute(query.group_by(Run.kind, Run.status))]
+    """Kind, status and number of the runs that have ended, also of those that were pruned since."""
+    query: Any = select(RunCount.kind, RunCount.status, RunCount.number).order_by(RunCount.kind, RunCount.status)
+    return [tuple(row) for row in session.execute(query)]
 
 
 def durations(session: Session, now: datetime) -> list[tuple[str, float, float]]:

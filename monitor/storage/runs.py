@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +18,9 @@ from monitor.domain.looks import FIRST_BY_HAND
 from monitor.storage.database import database_now
 from monitor.storage.listing import begins
 from monitor.storage.monitors import to_be_judged
-from monitor.storage.tables import FoldState, MonitorRow, Run
+from monitor.storage.tables import FoldState, MonitorRow, Run, RunCount
 
+KINDS = ("data", "performance", "adhoc")
 ENDED = ("done", "failed", "skipped", "cancelled")
 # After so many leases lost in a row a run is claimed only by a daemon that has nothing else in work.
 LOSSES_UNTIL_ALONE = 3
@@ -65,6 +67,9 @@ def add(session: Session, runs: Sequence[Run]) -> None:
     """Add new runs. One behind the place that a fold has reached is remembered there: it is folded in when it has ended."""
     session.add_all(runs)
     session.flush()
+    for (kind, status), number in Counter((run.kind, run.status) for run in runs).items():
+        if status in ENDED:
+            count_ended(session, kind, status, number)
     judged: dict[tuple[int, str], list[Run]] = {}
     for run in runs:
         if run.judged:
@@ -81,6 +86,15 @@ def add(session: Session, runs: Sequence[Run]) -> None:
         ]
         if behind:
             fold.late = [*(fold.late or []), *behind]
+
+
+def count_ended(session: Session, kind: str, status: str, number: int = 1) -> None:
+    """Count runs that have ended. The row stays locked until the transaction ends: to be called at the end of long ones."""
+    same = (RunCount.kind == kind, RunCount.status == status)
+    counted = update(RunCount).where(*same).values(number=RunCount.number + number)
+    if session.execute(counted).rowcount == 0:  # type: ignore[attr-defined]
+        session.add(RunCount(kind=kind, status=status, number=number))
+        session.flush()
 
 
 def _of_window(monitor_id: int, kind: str, window: Window) -> ColumnElement[bool]:
@@ -218,6 +232,7 @@ def fail(
     if final or run.failures >= max_attempts:
         run.status, run.finished_at = "failed", now
         to_be_judged(session, run.monitor_id)
+        count_ended(session, run.kind, run.status)
     else:
         run.status, run.owner = "pending", ""
         run.available_at = now + delay * 2 ** (run.failures - 1)
@@ -238,9 +253,12 @@ def first_start(session: Session, monitor_id: int) -> datetime | None:
 
 def cancel(session: Session, monitor_id: int, reason: str, now: datetime) -> None:
     """Cancel what has not ended; a result that is on its way finds its run no longer its own."""
-    unfinished = (Run.monitor_id == monitor_id, Run.status.in_(("pending", "running")))
     values = {"status": "cancelled", "reason": reason, "finished_at": now, "lease_until": None, "owner": ""}
-    session.execute(update(Run).where(*unfinished).values(**values))
+    for kind in KINDS:
+        unfinished = (Run.monitor_id == monitor_id, Run.kind == kind, Run.status.in_(("pending", "running")))
+        cancelled = session.execute(update(Run).where(*unfinished).values(**values)).rowcount  # type: ignore[attr-defined]
+        if cancelled:
+            count_ended(session, kind, "cancelled", cancelled)
 
 
 def carry(session: Session, monitor_id: int, configuration_id: int) -> None:

@@ -162,6 +162,7 @@ class Run(OfWindow, Base):
         Index("ix_runs_claim", "status", "losses", "as_of", "id"),
         Index("ix_runs_fold", "monitor_id", "kind", "as_of", "window_start", "look"),
         Index("ix_runs_ended", "monitor_id", "status", "finished_at"),
+        Index("ix_runs_finished", "finished_at"),
     )
     id: Mapped[int] = mapped_column(Long(), primary_key=True)
     uuid: Mapped[str] = mapped_column(Name(36), unique=True)
@@ -193,6 +194,15 @@ class Run(OfWindow, Base):
     severity: Mapped[str] = mapped_column(Name(16), default="")
     reference_id: Mapped[int | None] = mapped_column(ForeignKey("reference_versions.id"))
     software_version: Mapped[str] = mapped_column(Name(64), default="")
+
+
+class RunCount(Base):
+    """How many runs of a kind have ended with a status, those that were pruned with them."""
+
+    __tablename__ = "run_counts"
+    kind: Mapped[str] = mapped_column(Name(16), primary_key=True)
+    status: Mapped[str] = mapped_column(Name(16), primary_key=True)
+    number: Mapped[int] = mapped_column(Long())
 
 
 class Snapshot(Base):

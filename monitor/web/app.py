@@ -19,7 +19,6 @@ from sqlalchemy.exc import DataError as Unstorable
 from structlog import get_logger
 
 import monitor
-from monitor.config.model import Web
 from monitor.errors import (
     ConflictError,
     DatabaseUnreachableError,
@@ -29,8 +28,6 @@ from monitor.errors import (
     SourceUnreachableError,
     UsageError,
 )
-from monitor.services.context import Context
-from monitor.services.workers import Workers
 from monitor.web import access, health, pages
 from monitor.web.api import ROUTER
 from monitor.web.connections import Limits
@@ -53,11 +50,11 @@ def schema() -> dict[str, Any]:
     return Litestar([ROUTER], openapi_config=_OPENAPI, logging_config=None).openapi_schema.to_schema()
 
 
-def create_app(context: Context, workers: Workers, web: Web) -> ASGIApp:
-    """The ASGI application of a service. workers: make reports and compare references."""
+def create_app(site: Site) -> ASGIApp:
+    """The ASGI application of a service."""
     import plotly
 
-    site = Site(context, workers, web)
+    web = site.web
     plots = create_static_files_router(
         "/static/plotly", [f"{next(iter(plotly.__path__))}/package_data"], include_in_schema=False, name="plotly"
     )
@@ -80,7 +77,7 @@ def create_app(context: Context, workers: Workers, web: Web) -> ASGIApp:
         openapi_config=_OPENAPI,
         logging_config=None,
     )
-    return Limits(access.Access(app, context, web), web.root_path, web.connections_per_client)
+    return Limits(access.Access(app, site.context, web), web.root_path, web.connections_per_client)
 
 
 def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:

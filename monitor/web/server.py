@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import socket
-from threading import Thread
+from contextlib import suppress
+from threading import Event, Thread
 from types import TracebackType
 
 import uvicorn
 from structlog import get_logger
 
 from monitor.config.model import MonitorConfig, Web
-from monitor.errors import UsageError
+from monitor.errors import MonitorError, UsageError
 from monitor.services.context import Context
 from monitor.services.workers import Workers
-from monitor.storage import people
+from monitor.storage import measures, people
 from monitor.web import connections
 from monitor.web.app import create_app
+from monitor.web.site import Site
 
 log = get_logger()
 _AGAIN_S, _AGAIN_AT_MOST_S = 5.0, 60.0
+_DRAW_EVERY_S = 5.0
 
 
 class WebServer:
     """Serves pages and API while the context is entered; a server that fails is started again."""
 
     def __init__(self, context: Context, workers: Workers, web: Web) -> None:
-        self._context, self._workers, self._web = context, workers, web
+        self._context, self._web = context, web
+        self.site = Site(context, workers, web)
         self._server: uvicorn.Server | None = None
         self._thread = Thread(target=self._serve, name="web", daemon=True)
-        self._ends = False
+        self._drawing = Thread(target=self._draw_ahead, name="draw", daemon=True)
+        self._ends = Event()
         self.url = ""
 
     def __enter__(self) -> WebServer:
@@ -38,9 +43,21 @@ class WebServer:
                 "a token; or leave `web.host` at 127.0.0.1 without `web.login`, or set `web: off`"
             )
         self._thread.start()
+        self._drawing.start()
         if any(_takes_rows(each) for each in self._context.configuration.monitors.values()):
             Thread(target=self._open_stores, name="stores", daemon=True).start()
         return self
+
+    def _draw_ahead(self) -> None:
+        """Draw the plots of monitors whose runs have ended, so that nobody who asks for a page waits for hundreds of them."""
+        drawn: object = None
+        while not self._ends.is_set() and not self._context.stopping.is_set():
+            with suppress(MonitorError):  # the database is away: whoever asks for a page is told
+                ended = self.site.read(measures.ended)
+                if ended != drawn:
+                    self.site.read(self.site.fleet)
+                    drawn = ended
+            self._ends.wait(_DRAW_EVERY_S)
 
     def _open_stores(self) -> None:
         from monitor.services.ingest import open_stores  # brings Arrow, which a daemon that takes no rows does without
@@ -50,19 +67,20 @@ class WebServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ends = True
+        self._ends.set()
         if self._server is not None:
             self._server.should_exit = True
         self._thread.join(timeout=10)
+        self._drawing.join(timeout=10)
 
     def _serve(self) -> None:
         pause = _AGAIN_S
-        while not self._ends and not self._context.stopping.is_set():
+        while not self._ends.is_set() and not self._context.stopping.is_set():
             try:
                 self._serve_once()
             except (Exception, SystemExit) as error:  # uvicorn exits where it cannot start
                 log.error("web_failed", error=f"{type(error).__name__}: {error}", again_in_s=pause)
-            self._context.stopping.wait(0 if self._ends else pause)
+            self._context.stopping.wait(0 if self._ends.is_set() else pause)
             pause = min(2 * pause, _AGAIN_AT_MOST_S)
 
     def _serve_once(self) -> None:
@@ -70,7 +88,7 @@ class WebServer:
             host, port = bound.getsockname()[:2]
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}{self._web.root_path}"
             config = uvicorn.Config(
-                create_app(self._context, self._workers, self._web), log_config=None, access_log=False, server_header=False, lifespan="off",
+                create_app(self.site), log_config=None, access_log=False, server_header=False, lifespan="off",
                 proxy_headers=bool(self._web.trusted_proxies), forwarded_allow_ips=self._web.trusted_proxies, timeout_graceful_shutdown=5,
                 timeout_keep_alive=30, ws="none", http=connections.protocol(self._web.connections_per_client, self._web.trusted_proxies),
             )  # fmt: skip

@@ -24,6 +24,7 @@ from monitor.client import Ingested
 from monitor.services.apply_configuration import apply_configuration
 from monitor.sources import ingest
 from monitor.sources.ingest import ParquetStore
+from monitor.storage.tables import Run
 from tests.conftest import Project, logged
 from tests.nasty import TIMES
 from tests.processes import wait_until
@@ -367,6 +368,15 @@ def test_a_process_that_dies_while_it_takes_rows_keeps_each_once(
     wait_until(lambda: not list(folder.glob("*.half")), 5)
 
 
+def test_plots_of_the_fleet_are_drawn_before_anybody_asks(history: Project) -> None:
+    with served(history) as site:
+        wait_until(lambda: site.site.known, 20)
+        ended, spark, lines = next(iter(site.site.known.values()))
+        assert ended is not None
+        assert spark.realised
+        assert lines.realised in site.get("/").text
+
+
 def test_health_and_metrics(site: Served) -> None:
     assert site.get("/healthz").json() == {"status": "ok"}
     assert site.get("/readyz").json() == {"status": "ok"}
@@ -381,6 +391,8 @@ def test_health_and_metrics(site: Served) -> None:
     ):
         assert f"# HELP {name}" in answer.text
     assert 'monitor_alerts_firing{kind="performance",severity="critical"} 1.0' in answer.text
+    done = site.database.read(lambda session: session.query(Run).filter_by(kind="data", status="done").count())
+    assert f'monitor_runs_total{{kind="data",status="done"}} {done:.1f}' in answer.text
 
 
 @pytest.mark.long

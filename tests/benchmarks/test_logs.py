@@ -136,6 +136,7 @@ def put_day(client: Any, number: int) -> None:
     client.put_object(Bucket="logs", Key=f"days/date={day}/part.parquet", Body=frame.to_parquet(index=False))
 
 
+@pytest.mark.timeout(3600)
 def test_a_sample_of_mysql_beside_order_by_rand(empty_mariadb: str) -> None:
     from sqlalchemy import text
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from monitor.domain.checks import Check, Finding, Kind, MetricValue, Verdict
 from monitor.domain.grid import Window
 from monitor.errors import DatabaseUnreachableError, SchemaVersionError
-from monitor.storage import alerts, monitors, outbox, overview, results, retention, retraining, runs, windows
+from monitor.storage import alerts, measures, monitors, outbox, overview, results, retention, retraining, runs, windows
 from monitor.storage.database import Database
 from monitor.storage.results import Results
 from monitor.storage.runs import Claim
@@ -201,6 +201,32 @@ def test_failures_end_a_run_at_their_bound_with_the_reason(database: Database) -
     assert database.read(lambda session: session.query(Run).one().reason) == "reason 3"
 
 
+def test_runs_that_end_are_counted_and_pruning_takes_nothing_back(database: Database) -> None:
+    run_ids = database.transact(add_runs, 5)
+    skipped = Window(NOW - 2 * timedelta(days=1), NOW - timedelta(days=1))
+
+    def fail(session: Session) -> None:
+        claimed = runs.claim(session, "one", MINUTE, NOW + timedelta(days=9), alone=True)
+        assert claimed is not None
+        claim = Claim(claimed.id, "one", claimed.claims)
+        assert runs.fail(session, claim, NOW, "the source is odd", 3, MINUTE, final=True) == "failed"
+        assert runs.fail(session, claim, NOW, "once more", 3, MINUTE, final=True) is None
+
+    def end(session: Session) -> None:
+        row = monitors.by_name(session, "churn")
+        assert row is not None
+        runs.add(session, [runs.new(row, "data", skipped, 0, NOW, NOW, status="skipped")])
+        runs.cancel(session, row.id, "the monitor is gone", NOW)
+        runs.cancel(session, row.id, "the monitor is gone", NOW)
+
+    for unit in (fail, fail, end):
+        database.transact(unit)
+    expected = [("data", "cancelled", 3), ("data", "failed", 2), ("data", "skipped", 1)]
+    assert database.read(measures.ended) == expected
+    database.transact(retention.drop_runs, run_ids)
+    assert database.read(measures.ended) == expected
+
+
 def test_metric_values_of_names_that_differ_in_case_are_two_series_and_nan_is_null(database: Database) -> None:
     ids = database.transact(add_runs, 1)
 
@@ -325,6 +351,7 @@ def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database
     database.require_current()
     row = database.read(lambda session: session.query(Run).one())
     assert (row.judged, row.as_of) == (True, NOW)
+    assert database.read(measures.ended) == [("data", "done", 1)]
     assert [each.as_of for each in database.read(windows.of_monitor, 1)] == [NOW]  # its labels are still awaited
     counts = {
         view: database.read(
