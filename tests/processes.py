@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def marked(mark: str) -> list[int]:
@@ -32,6 +35,22 @@ def is_worker(pid: int) -> bool:
         return Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
     except OSError:
         return False
+
+
+def cpu_seconds(root: int, *, only: bool = False) -> float:
+    """CPU seconds of a process and of all that come from it, ended ones included. only: of the process alone."""
+    parents, spent = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        pid = int(stat.parent.name)
+        parents[pid], spent[pid] = int(fields[1]), sum(map(int, fields[11 : 13 if only else 15])) / _TICKS
+    counted = {root}
+    while not only and (more := {pid for pid, parent in parents.items() if parent in counted} - counted):
+        counted |= more
+    return sum(spent.get(pid, 0.0) for pid in counted)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from monitor.domain import phrases
 from monitor.domain.checks import CheckKey, Severity
 from monitor.domain.grid import Window
 
@@ -223,7 +224,7 @@ def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, R
         state = replace(state, weighed=weighed)
     if result.bad or weighed.losing < 2 or weighed.evidence < _CERTAIN or weighed.beyond <= 0:
         return state, result
-    text = f"{estimate.metric} was worse in the last {weighed.losing} windows, by more than the harm that counts on average: each is uncertain by itself, together they are not"
+    text = phrases.sentences(*phrases.worse_together(estimate.metric, weighed.losing))
     return state, replace(result, bad=True, severity=Severity.WARNING.value, summary=text)
 
 

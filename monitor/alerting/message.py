@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
+from monitor.domain import phrases
 from monitor.domain.checks import Kind, Severity
 from monitor.domain.matter import broken_first, that_matter
 from monitor.domain.text import printable, quoted
@@ -24,12 +25,12 @@ from monitor.errors import UsageError
 
 FIRST_LINE = 110
 _ENDED = {
-    Kind.SELF.value: "It is right again.",
-    Kind.BLIND.value: "The windows since say how the model is doing.",
+    Kind.SELF.value: "The problem is gone.",
+    Kind.BLIND.value: "Performance is known again.",
 }
-_HEALTHY = "The windows since were healthy."
+_HEALTHY = "The windows since then are healthy."
 # Said before the reason, where the reason alone does not say what it means.
-_MEANS = {Kind.BLIND.value: "cannot tell how the model is doing"}
+_MEANS = {Kind.BLIND.value: "performance is unknown"}
 # Of more alerts in one message each has a line, and of very many the rest is counted.
 IN_FULL, _IN_A_LINE = 10, 40
 TEMPLATES = {
@@ -140,10 +141,12 @@ def title(told: Sequence[Facts]) -> str:
     name = facts.model or facts.monitor or "the service"
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
     others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    short = re.split(r" \(|; ", facts.summary, maxsplit=1)[0]
-    means = f"{_MEANS[facts.kind]}: " if facts.kind in _MEANS else ""
+    short = re.split(r" \(|; ", phrases.first_sentence(facts.summary), maxsplit=1)[0]
+    means = _MEANS.get(facts.kind, "")
+    means = f"{means}: " if means and means not in short.lower() else ""
     line = f"[{head}] {name}{others}: {means}{short}"
-    for cause in [f"; {each['column']}: {each['cause']}" for each in _changed(facts) if each["cause"]]:
+    causes = [each for each in _changed(facts) if each["cause"] and quoted(each["column"]) not in short]
+    for cause in [f"; {each['column']}: {each['cause']}" for each in causes]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
 
@@ -157,12 +160,11 @@ def _whose(facts: Facts, origins: set[Any]) -> str:
     """Whose the changes are, by the rule that decides whether a model may be trained anew on such data. origins: those that are known."""
     broken = broken_first(facts.findings)
     if broken:
-        named = ", ".join(f"{quoted(column)} ({cause})" for column, cause in list(broken.items())[:3])
-        return f"It looks like the pipeline: repair {named} before retraining."
+        return phrases.sentence(phrases.repair_first(list(broken.items())[:3]))
     if "pipeline" not in origins:
-        return "It looks like the world, not like the pipeline."
+        return phrases.sentence(phrases.real_change())
     known = any(each.get("cost") for each in facts.findings)
-    return f"Some of it looks like the pipeline{', but not what costs most' if known else ''}."
+    return phrases.sentence(phrases.partly_pipeline(costs_known=known))
 
 
 def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
@@ -173,7 +175,7 @@ def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime
         found.append(
             _in_lines(
                 [f"{each.severity} {each.monitor}: {each.summary}" for each in inside],
-                "Explained by this, and not told apart",
+                "Also affected, without a message of their own",
             )
         )
     if again_at is not None and any(not facts.is_over for facts in told):
@@ -181,7 +183,7 @@ def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime
         found.append(
             Section(
                 "",
-                [f"This is told again at {_moment(again_at, zone)} unless somebody takes it on, or when it changes."],
+                [f"You will be reminded at {_moment(again_at, zone)}, unless somebody acknowledges the alert."],
             )
         )
     return [section for section in found if section.lines]
@@ -211,12 +213,12 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     if facts.state == "resolved":
         length = _length((facts.ended_at or facts.happened_at) - facts.since)
         first.append(
-            f"It fired since {_moment(facts.since, zone)}{windows}, {length} in all. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}"
+            f"It was firing since {_moment(facts.since, zone)}{windows}: {length}. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}"
         )
         if facts.is_first:
-            first.append("It was found only when it was over, so no earlier message told of it.")
+            first.append("It was found only after it had ended, so there was no earlier message.")
     elif facts.state == "retracted":
-        first.append(facts.ended_by or "Later data say otherwise: what was announced did not happen.")
+        first.append(facts.ended_by or "Later data show that this alert was wrong.")
     if facts.description:
         first.append(facts.description)
     changed = _changed(facts)
@@ -224,34 +226,30 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     lines = []
     for each in changed:
         cost = each.get("cost")
-        share = (
-            f" ({cost / whole:.0%} of what the changes are likely to cost)"
-            if whole and cost and len(changed) > 1
-            else ""
-        )
-        lines.append(f"{each['explanation']}{share}")
+        share = phrases.sentence(phrases.share_of_cost(cost / whole)) if whole and cost and len(changed) > 1 else ""
+        text = phrases.sentences(each["explanation"], share)
+        lines += [text] if text != first[0] else []
     origins = {each.get("origin") for each in changed} - {"", "unknown", None}
-    if origins and not facts.is_over:
-        lines.append(_whose(facts, origins))
+    advice = _whose(facts, origins) if origins else ""
     about = [
         ("model", facts.model), ("version", facts.labels.get("model_version", "")), ("monitor", facts.monitor), ("team", facts.labels.get("team", "")),
         ("firing since", f"{_moment(facts.since, zone)}{windows}" if not facts.is_over else ""),
         ("last healthy window", _moment(facts.last_healthy, zone) if facts.last_healthy else ""), ("window", facts.window),
         ("predictions since then", f"{facts.predictions:,}" if facts.predictions else ""),
-        ("labels will tell", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id),
+        ("labels are expected", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id),
     ]  # fmt: skip
     short = facts.alert_id[:8]
     steps = [] if facts.is_over else [
-        f"runbook: {facts.runbook_url}" if facts.runbook_url else "", facts.retraining, f"look: monitor alerts show {short}",
-        f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "", f"take it on: monitor alerts ack {short} --note '…'",
+        advice, f"runbook: {facts.runbook_url}" if facts.runbook_url else "", facts.retraining, f"details: monitor alerts show {short}",
+        f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "", f"acknowledge: monitor alerts ack {short} --note '…'",
     ]  # fmt: skip
     return [
         Section("", first),
         Section("What changed", lines),
+        Section("Next step", [*(step for step in steps if step), *([facts.link] if facts.link else [])]),
         Section("About", [f"{name}: {value}" for name, value in about if value]),
         Section("In the 48 hours before", list(facts.before)),
         Section("Seen before", [facts.earlier] if facts.earlier else []),
-        Section("What to do", [*(step for step in steps if step), *([facts.link] if facts.link else [])]),
     ]
 
 

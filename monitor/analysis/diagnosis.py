@@ -15,8 +15,8 @@ from monitor.analysis.question import Question
 from monitor.analysis.relations import Exchange, Relations, correlations, few
 from monitor.analysis.subpopulation import subpopulation
 from monitor.analysis.summary import Summary, summarise
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind
-from monitor.domain.text import quoted, shown
 
 Floats = np.ndarray
 # Columns that are held against each other.
@@ -52,10 +52,11 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     drifted = [each.column for each in findings if _is_of_column(each) and each.column in pairs]
     for one, other in swapped({name: pairs[name] for name in drifted[:_FEW] if name is not None}):
         for name, twin in ((one, other), (other, one)):
-            text = f"it looks as {quoted(twin)} did, and {quoted(twin)} as it did"
-            causes[name] = Cause("swapped columns", text, 1.0, True, undone=True, pair=(name, twin))
+            causes[name] = Cause(
+                "swapped columns", phrases.swapped_columns(twin), 1.0, True, undone=True, pair=(name, twin)
+            )
     for name, exchange in exchanged.items():
-        text = f"'{shown(exchange.one)}' and '{shown(exchange.other)}' changed places, by what the other columns say of their rows"
+        text = phrases.swapped_values(exchange.one, exchange.other, by_others=True)
         pair = (exchange.one, exchange.other)
         causes[name] = Cause("category swap", text, exchange.share, True, undone=True, pair=pair)
     evidence = {name: Evidence() for name in causes}
@@ -66,7 +67,7 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     world = [name for name in drifted if name is not None and (not causes[name].is_fault or name in grows)][:_FEW]
     grown = subpopulation(few(reference.frame), few(window), reference.sorts, world) if len(world) >= 3 else None
     if grown is not None:
-        text = f"there are more rows with {shown(grown[0])} = {shown(grown[1])} ({grown[2]:.1%} -> {grown[3]:.1%}), which explains most of it"
+        text = phrases.more_of(*grown)
         share = grown[3] - grown[2]
         causes |= {name: Cause("subpopulation shift", text, share, follows=grown[0]) for name in world}
     began = {name: evidence[name].began or _began(runs[name]) for name in causes}
@@ -132,7 +133,7 @@ def _of_run(
     if not cause.is_fault:
         return whole
     share = len(run.rows) / len(values)
-    text = f"in {share:.1%} of the rows, from {run.began:%Y-%m-%d %H:%M} to {run.ended:%Y-%m-%d %H:%M}: {cause.text}"
+    text = phrases.in_period(share, run.began, run.ended, cause.text)
     return replace(cause, text=text, share=share * (1.0 if cause.share is None else cause.share))
 
 
@@ -150,7 +151,7 @@ def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floa
     if finding.metric != "relation_score" or finding.column is None:
         return finding
     broken = relations.broken(finding.column, there, here)
-    return replace(finding, explanation=f"{finding.explanation}: {broken}") if broken else finding
+    return replace(finding, explanation=phrases.sentences(finding.explanation, broken)) if broken else finding
 
 
 def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summary]) -> tuple[Cause, Evidence]:
@@ -159,13 +160,14 @@ def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summ
     excerpt = question.excerpt
     field = question.calendar_field(name)
     if field is not None:
-        return Cause("calendar", f"it is the {field.words}, and follows the calendar"), Evidence()
+        return Cause("calendar", phrases.calendar(field.words)), Evidence()
     evidence = evidence_of(cause.claim, excerpt.frame, excerpt.timeline, name, before, question.honest, excerpt.levels)
     if not evidence.is_ordinary:
         return cause, evidence
     left = other_level(before, after)
-    text = f"{left.text}; stretches of the same length looked so before, in {evidence.ordinary:.0%} of those that are known"
-    return replace(left, name="changes slowly", text=text), evidence
+    return replace(
+        left, name="changes slowly", text=f"{left.text}; {phrases.ordinary(evidence.ordinary or 0.0)}"
+    ), evidence
 
 
 def _with_cause(
@@ -177,23 +179,20 @@ def _with_cause(
     name = finding.column
     if name is None or finding.segment is not None or name not in began:
         return finding
-    if finding.metric in _BEGINS and began[name] is not None:
-        return replace(
-            finding, since=began[name], explanation=f"{finding.explanation}, since {began[name]:%Y-%m-%d %H:%M}"
-        )
+    moment = began[name]
+    if finding.metric in _BEGINS and moment is not None:
+        return replace(finding, since=moment, explanation=phrases.sentences(finding.explanation, phrases.since(moment)))
     if name not in causes or not (asks_for_cause(finding) or causes[name].name == "category swap"):
         return finding
-    cause, speaks, moment = causes[name], evidence[name], began[name]
-    parts = [f"{finding.explanation}: {cause.text}", *([f"since {moment:%Y-%m-%d %H:%M}"] if moment else [])]
-    if speaks.together:
-        parts.append(f"in the rows with {speaks.together}")
+    cause, speaks = causes[name], evidence[name]
+    joined = phrases.of_cause if finding.metric == "drift_score" else phrases.sentences
+    text = phrases.sentences(
+        joined(finding.explanation, cause.text),
+        phrases.since(moment) if moment else "",
+        phrases.together(speaks.together) if speaks.together else "",
+    )
     origin = "world" if not cause.is_fault else "pipeline" if speaks.is_of_pipeline else "unknown"
     return replace(
-        finding, cause=cause.name, explanation="; ".join(parts), share=cause.share, since=moment, origin=origin, follows=cause.follows,
-        effect=f"{origin_text(origin)}{finding.effect}",
+        finding, cause=cause.name, explanation=text, share=cause.share, since=moment, origin=origin, follows=cause.follows,
+        effect=phrases.sentences(phrases.origin(origin), finding.effect),
     )  # fmt: skip
-
-
-def origin_text(origin: str) -> str:
-    """Whose change it looks like, in words."""
-    return "; it may be a fault, but too little speaks for it" if origin == "unknown" else f"; looks like the {origin}"

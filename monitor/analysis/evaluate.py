@@ -18,6 +18,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.repair import with_repairs
 from monitor.analysis.schema import tidy, utc_times
 from monitor.analysis.verdict import joined, ranked, settle, with_causes_of_loss
+from monitor.domain import phrases
 from monitor.domain.checks import Checks, MetricValue, WindowCounts
 from monitor.domain.names import check_names
 from monitor.errors import UsageError
@@ -62,7 +63,7 @@ def evaluate(
     return Evaluation(
         metrics,
         settled,
-        [replace(each, explanation=f"{each.explanation}{each.effect}") for each in findings],
+        [replace(each, explanation=phrases.sentences(each.explanation, each.effect)) for each in findings],
         question.counts,
         reference.version,
         question.labelled,

@@ -12,7 +12,8 @@ import pandas as pd
 from monitor.analysis.evidence import Claim
 from monitor.analysis.relations import MOST_ROWS, digits
 from monitor.analysis.summary import Categories, Numbers, Summary
-from monitor.domain.text import shown
+from monitor.domain import phrases
+from monitor.domain.text import quoted
 
 Floats = np.ndarray
 # Ratios between units that are mixed up: powers of ten and a thousand, time, length, weight, volume.
@@ -86,13 +87,13 @@ def _rewritten(before: Numbers, after: Numbers) -> Cause:
             share = some.count / after.count
             return replace(
                 cause,
-                text=f"{cause.text}, in the {share:.1%} of the rows that have more decimals than any had",
+                text=f"{phrases.more_decimals(share)}, and among these {cause.text}",
                 share=share,
             )
-        return Cause("more decimals", "its numbers have more decimals than they had", some.count / after.count)
+        return Cause("more decimals", phrases.more_decimals(), some.count / after.count)
     if here.mean() >= there.mean() or _goes_beyond_rounding(before, after):
         return moved(before, after)
-    return Cause("rounding", "its numbers have fewer decimals than they had", is_fault=True)
+    return Cause("rounding", phrases.fewer_decimals(), is_fault=True)
 
 
 def _goes_beyond_rounding(before: Numbers, after: Numbers) -> bool:
@@ -116,19 +117,18 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
     there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
     change = here - there
     up, down = change.idxmax(), change.idxmin()
-    more, less = (shown(name) for name in (up, down))
     noise = 3 * float(np.sqrt(there[down] * (1 - there[down]) / after.count)) + 1 / after.count
     if there[up] == 0 and here[down] <= 0.1 * there[down] and abs(here[up] - there[down] + here[down]) <= noise:
-        return Cause("renamed category", f"'{less}' vanished while '{more}' came at the same share ({here[up]:.1%})", float(here[up]), True, values=(up,), pair=(down, up), undone=True)  # fmt: skip
+        return Cause("renamed category", phrases.renamed(down, up, here[up]), float(here[up]), True, values=(up,), pair=(down, up), undone=True)  # fmt: skip
     if there[up] == 0:
-        text = f"'{more}' is new, in {here[up]:.1%} of the rows"
+        text = phrases.new_value(up, here[up])
         if str(up).strip().lower() in _PLACEHOLDER_TEXTS:
             return Cause("placeholder value", text, float(here[up]), True, values=(up,), undone=True)
         return Cause("new category", text, float(here[up]), True, values=(up,))
     if abs(here[up] - there[down]) <= noise and abs(here[down] - there[up]) <= noise and len(names) > 2:
         return Cause(
             "category swap",
-            f"'{more}' and '{less}' changed places",
+            phrases.swapped_values(up, down),
             float(here[up] + here[down]),
             True,
             pair=(up, down),
@@ -140,16 +140,13 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
     from_all = float((here.drop(up) - rest).abs().sum()) / 2
     from_one = float(change.drop([up, down]).abs().sum()) / 2 + abs(float(change[up] + change[down]))
     if share >= 0.03 and len(names) > 2 and from_one < from_all and from_one <= 0.15 * float(change[up]) + noise:
-        text = f"'{less}' turned into '{more}' in {change[up]:.1%} of the rows, or the other way round in some"
-        return Cause("category swap", text, float(change[up]), True)
+        return Cause("category swap", phrases.became(down, up, change[up]), float(change[up]), True)
     if share >= 0.03 and from_all <= 0.1 * float(change[up]) + noise / 2:
         return Cause(
-            "stuck value", f"'{more}' in {share:.1%} of the rows where other values were", share, True, may_grow=True, values=(up,)
+            "stuck value", phrases.stuck(quoted(up), share), share, True, may_grow=True, values=(up,)
         )  # fmt: skip
     if here[down] == 0 and there[down] >= _MIN_SHARE:
-        return Cause(
-            "vanished category", f"'{less}' is gone, it was {there[down]:.1%} of the rows", float(there[down]), True
-        )
+        return Cause("vanished category", phrases.gone(down, there[down]), float(there[down]), True)
     return shares_moved(before, after)
 
 
@@ -168,7 +165,7 @@ def shares_moved(before: Categories, after: Categories) -> Cause:
     there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
     change = here - there
     up, down = change.idxmax(), change.idxmin()
-    text = f"'{shown(up)}' {there[up]:.1%} -> {here[up]:.1%}, '{shown(down)}' {there[down]:.1%} -> {here[down]:.1%}"
+    text = phrases.shares((up, there[up], here[up]), (down, there[down], here[down]))
     return Cause("shares of categories", text, float(change.clip(lower=0).sum()))
 
 
@@ -217,15 +214,13 @@ def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
     if outside or (value in _PLACEHOLDERS and usual < 0.001):
         return Cause(
             "placeholder value",
-            f"{value:g} in {share:.1%} of the rows",
+            phrases.placeholder(f"{value:g}", share),
             share,
             True,
             values=(value,),
             undone=share < 0.97,
         )
-    return Cause(
-        "stuck value", f"{value:g} in {share:.1%} of the rows where other values were", share, True, values=(value,)
-    )
+    return Cause("stuck value", phrases.stuck(f"{value:g}", share), share, True, values=(value,))
 
 
 def _is_moved_mode(before: Numbers, after: Numbers, share: float) -> bool:
@@ -252,8 +247,7 @@ def _unit(before: Numbers, after: Numbers, gap: float) -> Cause | None:
         if found is None:
             return None
         factor, share = found
-    text = f"x {factor:g} in {share:.1%} of the rows, as if in another unit"
-    return Cause("unit change", text, share, True, factor=factor, undone=True)
+    return Cause("unit change", phrases.unit_change(factor, share), share, True, factor=factor, undone=True)
 
 
 def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[float]) -> tuple[float, float] | None:
@@ -284,11 +278,12 @@ def moved(before: Numbers, after: Numbers) -> Cause:
     middle = before.quantile(0.5), after.quantile(0.5)
     width = [each.quantile(0.75) - each.quantile(0.25) for each in (before, after)]
     unit = width[0] or before.std or 1.0
-    middles = f"median {middle[0]:.4g} -> {middle[1]:.4g}"
-    ranges = f"5 to 95 % {_range(before)} -> {_range(after)}"
+    there, here = (
+        (at, each.quantile(0.05), each.quantile(0.95)) for at, each in zip(middle, (before, after), strict=True)
+    )
     stretch = after.std / before.std if before.std > 0 else 1.0
     if abs(middle[1] - middle[0]) <= 0.02 * unit and abs(stretch - 1) <= 0.02:
-        return Cause("distribution", f"{middles}, {ranges}")
+        return Cause("distribution", phrases.level(there, here))
     # What moves in some rows alone moves one tail; what is stretched moves both, each by its own distance from the mean.
     mean = float(before.values.mean())
     low, high = (
@@ -296,12 +291,8 @@ def moved(before: Numbers, after: Numbers) -> Cause:
         for share in (0.01, 0.99)
     )
     if low * high >= 0 or min(abs(low), abs(high)) <= 0.2 * max(abs(low), abs(high)):
-        return Cause("shift", f"{middles}, {ranges}")
-    return Cause("scale", f"middle half {width[0]:.4g} -> {width[1]:.4g} wide, {ranges}")
-
-
-def _range(values: Numbers) -> str:
-    return f"[{values.quantile(0.05):.4g}, {values.quantile(0.95):.4g}]"
+        return Cause("shift", phrases.level(there, here))
+    return Cause("scale", phrases.level(there, here, (width[0], width[1])))
 
 
 def swapped(pairs: Mapping[str, tuple[Summary, Summary]]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from monitor.analysis.question import Question
 from monitor.analysis.verdict import severity_by_limit
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Natural
 
 # A fault may be so many times as large as the largest that was shown harmless.
@@ -30,5 +31,4 @@ def without_natural(question: Question, findings: Sequence[Finding]) -> list[Fin
 
 def _harmless(question: Question, finding: Finding, known: Natural) -> Finding:
     severity = min(severity_by_limit(question, finding), finding.severity)
-    text = f"; it was so on {known.seen:%Y-%m-%d}, and the labels of that time showed that it does the model no harm"
-    return replace(finding, severity=severity, cost=0.0, effect=text)
+    return replace(finding, severity=severity, cost=0.0, effect=phrases.known_as_harmless(known.seen))

@@ -18,7 +18,7 @@ import pandas as pd
 from monitor.analysis.schema import Sort
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import Bins
-from monitor.domain.text import quoted
+from monitor.domain import phrases
 
 Floats = np.ndarray
 # Rows of a window that are looked at; columns that take part; steps of a number's function; categories that are told apart.
@@ -195,7 +195,7 @@ class Relations:
         pair = [each[own, places[most]][row, column] for each in (there, here)]
         if not np.isfinite(pair).all():  # one of the two is constant, here or there
             return ""
-        return f"its correlation with {quoted(self.names[most])} went from {pair[0]:.2f} to {pair[1]:.2f}"
+        return phrases.correlation(self.names[most], float(pair[0]), float(pair[1]))
 
     def _matrices(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         places = [self._places(side) for side in (0, 1)]

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from monitor.analysis import estimation, surrogate
 from monitor.analysis.checks.base import effect_of
-from monitor.analysis.diagnosis import asks_for_cause, origin_text
+from monitor.analysis.diagnosis import asks_for_cause
 from monitor.analysis.evidence import affected
 from monitor.analysis.kinds import Cause
 from monitor.analysis.performance import loss, measure, too_little, truth_of, weights_of
@@ -21,6 +21,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import few
 from monitor.analysis.summary import Categories, Numbers
 from monitor.analysis.verdict import severity_by_limit
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Severity
 
 Floats = np.ndarray
@@ -78,9 +79,11 @@ def with_repairs(question: Question, findings: Sequence[Finding], causes: Mappin
     if model is None:
         return list(findings)
     if model.explains < _EXPLAINS:
-        text = f", roughly: the features explain only {max(model.explains, 0.0):.0%} of the predictions"
+        rough = phrases.rough_cost(max(model.explains, 0.0))
         return [
-            replace(each, effect=f"{each.effect}{text}") if each.effect and _is_of_fault(reference, each) else each
+            replace(each, effect=phrases.sentences(each.effect, rough))
+            if each.effect and _is_of_fault(reference, each)
+            else each
             for each in findings
         ]
     rows = Rows.of(question)
@@ -294,14 +297,10 @@ def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
     if found.severity is Severity.INFO and origin != "pipeline":
         text = ""
     elif found.severity is Severity.INFO:
-        text = (
-            f"; repairing it is likely to give back next to nothing ({max(costs.get(metric, 0.0), 0.0):.2g} {metric})"
-        )
-    elif gain.is_exact:
-        text = f"{found.text}; repairing it {'gives' if gain.by_labels else 'is likely to give'} that back"
+        text = phrases.repair_gives_nothing(max(costs.get(metric, 0.0), 0.0), metric)
     else:
-        text = f"{found.text}; the values that these rows had cannot be computed again"
-    if is_drift and origin == "unknown":
-        text = text.replace("; that is likely", "; if it is one, that is likely")
-    text = f"{origin_text(origin)}{text}" if is_drift or asks_for_cause(finding) else text
+        repair = phrases.repair_gives_back(certain=gain.by_labels) if gain.is_exact else phrases.cannot_be_repaired()
+        text = phrases.sentences(phrases.costs(found.beyond, if_fault=is_drift and origin == "unknown"), repair)
+    if is_drift or asks_for_cause(finding):
+        text = phrases.sentences(phrases.origin(origin), text)
     return replace(finding, cost=found.cost, severity=severity, origin=origin, effect=text)

@@ -14,10 +14,10 @@ from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import p_values
+from monitor.domain import phrases
 from monitor.domain.checks import UNDECIDED, Check, Checks, Finding, Kind, Severity, Threshold, Verdict
 from monitor.domain.metrics import METRICS
 from monitor.domain.names import Watched, described, why_not_asked
-from monitor.domain.text import listed
 
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
 _OF_PERFORMANCE = {True: 0.6, False: 0.1}
@@ -91,7 +91,7 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     limit = question.harm_limits.get(metric or "")
     beyond = limit is not None and len(by_column) > 1 and cost > limit
     worst = sorted(by_column, key=lambda name: -by_column[name])
-    text = f"faults in {len(worst)} columns at once ({listed(worst)}) are likely to cost the model up to {cost:.3g} {metric} together"
+    text = phrases.joint_cost(worst, cost, metric or "")
     return Finding(
         "joint_effect", value=cost, kind=Kind.QUALITY, rows=question.rows, verdict=Verdict.CHANGED if beyond else Verdict.FINE,
         severity=Severity.WARNING if beyond else Severity.INFO, cause="several faults", origin="pipeline", cost=cost, explanation=text,
@@ -126,26 +126,25 @@ def _with_cause_of_loss(question: Question, finding: Finding, faults: float) -> 
     if lost <= 0:
         return finding
     if faults > _UNEXPLAINED:
-        text += f"; faults in the data are likely to have cost up to {faults * lost:.3g} of it"
-        if faults >= _EXPLAINED:
-            return replace(finding, cause="data faults", explanation=text, origin="pipeline")
         limit = question.harm_limits.get(finding.metric)
-        if limit is not None and (1 - faults) * lost <= limit:
-            text += ", and what is left is no harm"
-            return replace(finding, cause="data faults", explanation=text, origin="unknown")
+        rest_is_allowed = faults < _EXPLAINED and limit is not None and (1 - faults) * lost <= limit
+        explains = phrases.faults_explain(faults * lost, rest_is_allowed=rest_is_allowed)
+        text = phrases.sentences(text, explains)
+        if faults >= _EXPLAINED or rest_is_allowed:
+            origin = "unknown" if rest_is_allowed else "pipeline"
+            return replace(finding, cause="data faults", explanation=text, origin=origin)
     baseline = question.reference.baseline
     if name not in question.foreseen or name not in baseline:
         return replace(finding, explanation=text)
     foreseen = loss(finding.metric, baseline[name].value, question.foreseen[name].value) / lost
     if foreseen >= _EXPLAINED:
-        text += "; rows of this kind are harder: that was to be expected of them without their labels"
+        text = phrases.sentences(text, phrases.harder_rows())
         return replace(finding, cause="population shift", explanation=text)
-    share, rest = ("none" if foreseen <= _UNEXPLAINED else f"only {foreseen:.0%}"), max(foreseen, 0.0) + faults
-    if faults > _UNEXPLAINED and rest >= _EXPLAINED:
-        text += f"; {share} of it was to be expected of these rows: too little is left to tell of concept drift"
+    if faults > _UNEXPLAINED and max(foreseen, 0.0) + faults >= _EXPLAINED:
+        text = phrases.sentences(text, phrases.too_little_left())
         return replace(finding, cause="data faults", explanation=text, origin="unknown")
-    text += f"; {share} of it was to be expected of these rows: the same inputs now have other outcomes (concept drift)"
-    return replace(finding, cause="concept drift", explanation=text)
+    drift = phrases.concept_drift(None if foreseen <= _UNEXPLAINED else foreseen)
+    return replace(finding, cause="concept drift", explanation=phrases.sentences(text, drift))
 
 
 def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
@@ -173,8 +172,10 @@ def limited(finding: Finding, checks: Checks) -> Finding:
     if not _breaks(finding, threshold):
         return held
     over = threshold.upper is not None and finding.value > threshold.upper
-    side = f"above your limit {threshold.upper:g}" if over else f"below your limit {threshold.lower:g}"
-    text = f"{finding.explanation} ({finding.metric} {finding.value:.3g} is {side})"
+    limit = threshold.upper if over else threshold.lower
+    assert limit is not None
+    broken = phrases.limit_broken(finding.metric, finding.value, limit, over=over)
+    text = phrases.sentences(finding.explanation, broken)
     severity = max(finding.severity, threshold.severity)
     return replace(held, verdict=Verdict.CHANGED, severity=severity, explanation=text)
 
@@ -242,8 +243,8 @@ def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding
     if share < _HEAVY_DRIFT:
         return findings
     worst = drifted[max(drifted, key=lambda name: weights[name or ""])]
-    text = f"; the columns that drifted carry {share:.0%} of the model's weight, and its performance cannot be told"
-    warned = replace(worst, severity=Severity.WARNING, explanation=worst.explanation + text)
+    text = phrases.sentences(worst.explanation, phrases.unseen_performance(share))
+    warned = replace(worst, severity=Severity.WARNING, explanation=text)
     return [warned if each is worst else each for each in findings]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from monitor.alerting import message
 from monitor.config.model import MonitorConfig
+from monitor.domain import phrases
 from monitor.domain.checks import Kind
 from monitor.domain.ids import natural_id
 from monitor.services.context import Context
@@ -106,7 +107,7 @@ def _before(session: Session, context: Context, alert: Alert, model: str) -> lis
         above = monitors.by_name(session, name)
         if above is not None:
             found += [
-                (each.since, f"{name}, which it consumes: {each.summary}")
+                (each.since, f"{name}, which it consumes: {phrases.first_sentence(each.summary)}")
                 for each in alerts.begun_between(session, above.id, start, end)
             ]
     return [f"{moment:%Y-%m-%d %H:%M} UTC: {text}" for moment, text in sorted(found)]
@@ -118,10 +119,9 @@ def _earlier(session: Session, alert: Alert) -> str:
     if last is None:
         return ""
     mark = alerts.last_event(session, last.id, ("feedback",))
-    marked = f"; it was marked {mark.detail['verdict']}" if mark is not None else ""
-    return (
-        f"{', '.join(sorted(set(last.columns) & set(alert.columns)))} on {last.since:%Y-%m-%d}: {last.summary}{marked}"
-    )
+    named = ", ".join(sorted(set(last.columns) & set(alert.columns)))
+    told = f"{named} on {last.since:%Y-%m-%d}: {phrases.first_sentence(last.summary)}"
+    return phrases.sentences(told, f"it was marked {mark.detail['verdict']}" if mark is not None else "")
 
 
 def _retraining(session: Session, context: Context, model: str, config: MonitorConfig | None) -> str:

@@ -23,6 +23,7 @@ from monitor.analysis.snapshot.store import pack, to_html, unpack
 from monitor.analysis.summary import Numbers
 from monitor.analysis.verdict import limited
 from monitor.cache_folder import cache_folder
+from monitor.domain import phrases
 from monitor.domain.checks import (
     FEWEST_WINDOWS,
     Check,
@@ -481,7 +482,14 @@ def _result(
 
 def _blind(check: Check) -> Finding:
     """That nobody can tell how the model is: no verdict on the model, but after some windows an alert."""
-    return Finding(**{**vars(check), "severity": Severity.WARNING, "cause": "cannot tell", "explanation": check.reason})
+    return Finding(
+        **{
+            **vars(check),
+            "severity": Severity.WARNING,
+            "cause": "cannot tell",
+            "explanation": phrases.sentence(check.reason),
+        }
+    )
 
 
 def _labels_check(labelled: int, rows: int, version: str, checks: Checks) -> tuple[Check, Finding | None]:
@@ -497,7 +505,7 @@ def _labels_check(labelled: int, rows: int, version: str, checks: Checks) -> tup
             model_version=version,
             severity=Severity.WARNING if missing else Severity.INFO,
             cause="no labels",
-            explanation=f"{labelled or 'none'} of the {rows} predictions {'have' if labelled > 1 else 'has'} a label, though they are due",
+            explanation=phrases.sentence(phrases.few_labels(labelled, rows)),
         ),
         checks,
     )

@@ -26,11 +26,11 @@ from sqlalchemy import text
 from monitor.daemon import Daemon
 from tests import replay_projects
 from tests.conftest import Project
+from tests.processes import cpu_seconds
 from tests.replay_projects import DATA
 
 # Windows of which the shares are told, and that the presets are made of.
 _SOME = 12
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def ours(name: str, folder: Path) -> dict[str, Any]:
@@ -51,27 +51,15 @@ def _worked(project: Project, *, ready: bool) -> tuple[dict[str, float], float]:
     with Daemon(project.loaded()) as daemon:
         if ready:
             daemon.ready()
-        began, cpu, own = time.perf_counter(), _cpu_of_all(), time.process_time()
+        began, cpu, own = time.perf_counter(), cpu_seconds(os.getpid()), time.process_time()
         outcome = daemon.run_until_idle()
         assert not outcome.failed
-        found = {"runs": outcome.finished, "seconds": time.perf_counter() - began, "cpu": _cpu_of_all() - cpu}
+        found = {
+            "runs": outcome.finished,
+            "seconds": time.perf_counter() - began,
+            "cpu": cpu_seconds(os.getpid()) - cpu,
+        }
         return found, (time.process_time() - own) / outcome.finished
-
-
-def _cpu_of_all() -> float:
-    """CPU seconds of this process and of all that come from it, ended ones included."""
-    parents, spent = {}, {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        pid = int(stat.parent.name)
-        parents[pid], spent[pid] = int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
-    mine = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
-        mine |= more
-    return sum(spent[pid] for pid in mine)
 
 
 def _shares(project: Project, name: str, daemon_cpu: float) -> dict[str, float]:

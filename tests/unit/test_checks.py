@@ -14,6 +14,7 @@ import pytest
 from monitor import Checks, Columns, Evaluation, Reference, evaluate
 from monitor.analysis.checks import REGISTRY
 from monitor.domain.checks import Kind, Verdict
+from monitor.domain.phrases import metric_name
 from monitor.errors import DataError
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -172,7 +173,7 @@ def test_a_fault_pages_by_the_default_metric_whatever_harm_the_user_names(
     evaluation = evaluate(reference, binary(1000, 3).drop(columns="label").assign(x=np.nan), checks=Checks(harm=harm))
     assert evaluation.findings[0].key == ("missing_share", "x", "")
     assert evaluation.pages
-    assert all(metric in evaluation.findings[0].explanation for metric in ("roc_auc", *harm))
+    assert all(metric_name(metric) in evaluation.findings[0].explanation for metric in ("roc_auc", *harm))
 
 
 def test_a_fault_of_a_multiclass_model_pages(of_classes: Reference) -> None:

@@ -46,20 +46,20 @@ def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Se
 @pytest.mark.parametrize(
     ("column", "cause", "text", "change"),
     [
-        ("height", "unit change", "x 0.01", lambda f, _: f.assign(height=f["height"] / 100)),
-        ("height", "unit change", "x 0.393701", lambda f, _: f.assign(height=f["height"] / 2.54)),
-        ("income", "unit change", "x 1000", lambda f, _: some(f, 0.1, "income", lambda values: values * 1_000)),
-        ("width", "placeholder value", "-999 in", lambda f, _: some(f, 0.1, "width", lambda values: -999.0)),
-        ("width", "stuck value", "31.5 in", lambda f, _: some(f, 0.3, "width", lambda values: 31.5)),
+        ("height", "unit change", "100 times smaller", lambda f, _: f.assign(height=f["height"] / 100)),
+        ("height", "unit change", "2.54 times smaller", lambda f, _: f.assign(height=f["height"] / 2.54)),
+        ("income", "unit change", "1000 times as large", lambda f, _: some(f, 0.1, "income", lambda values: values * 1_000)),
+        ("width", "placeholder value", "of the values are -999", lambda f, _: some(f, 0.1, "width", lambda values: -999.0)),
+        ("width", "stuck value", "the value 31.5 took", lambda f, _: some(f, 0.3, "width", lambda values: 31.5)),
         ("width", "rounding", "decimals", lambda f, _: f.assign(width=f["width"].round(1))),
         ("width", "shift", "median", lambda f, _: f.assign(width=(f["width"] + 2).round(3))),
-        ("width", "scale", "wide", lambda f, _: f.assign(width=((f["width"] - 30) * 1.6 + 30).round(3))),
-        ("plan", "renamed category", "'max' vanished while 'premium'", lambda f, _: f.assign(plan=f["plan"].replace("max", "premium"))),
+        ("width", "scale", "he interquartile range rose", lambda f, _: f.assign(width=((f["width"] - 30) * 1.6 + 30).round(3))),
+        ("plan", "renamed category", "'max' is gone, and 'premium' is new", lambda f, _: f.assign(plan=f["plan"].replace("max", "premium"))),
         ("plan", "category swap", "changed places", lambda f, _: f.assign(plan=f["plan"].replace({"basic": "max", "max": "basic"}))),
-        ("plan", "new category", "the reference has not: 'gold'", lambda f, _: some(f, 0.1, "plan", lambda values: "gold")),
-        ("plan", "placeholder value", "'unknown' is new", lambda f, _: some(f, 0.1, "plan", lambda values: "unknown")),
-        ("plan", "stuck value", "'plus' in", lambda f, _: some(f, 0.4, "plan", lambda values: "plus")),
-        ("region", "broken relation", "its correlation with", lambda f, g: f.assign(region=g.permutation(f["region"].to_numpy()))),
+        ("plan", "new category", "the reference does not have: 'gold'", lambda f, _: some(f, 0.1, "plan", lambda values: "gold")),
+        ("plan", "placeholder value", "'unknown' is a new value", lambda f, _: some(f, 0.1, "plan", lambda values: "unknown")),
+        ("plan", "stuck value", "the value 'plus' took", lambda f, _: some(f, 0.4, "plan", lambda values: "plus")),
+        ("region", "broken relation", "Its correlation with", lambda f, g: f.assign(region=g.permutation(f["region"].to_numpy()))),
     ],
 )  # fmt: skip
 def test_a_fault_is_called_by_its_name(
@@ -132,10 +132,10 @@ def test_the_time_at_which_a_change_began_is_told(reference: Reference) -> None:
     finding = next(
         each for each in evaluate(reference, frame).findings if each.column == "width" and each.metric == "drift_score"
     )
-    told = finding.explanation.split("since ")[1][:16]
+    told = finding.explanation.split("began at ")[1][:16]
     assert abs(pd.Timestamp(told) - frame["event_time"][600]) < pd.Timedelta("30min")
     healthy_until_now = evaluate(reference, drawn(1_500, 1).assign(width=lambda f: f["width"] + 5)).findings
-    assert not any("since" in each.explanation for each in healthy_until_now)
+    assert not any("began" in each.explanation for each in healthy_until_now)
 
 
 def test_causes_of_very_many_rows_are_told_from_a_part_of_them_over_the_whole_time(reference: Reference) -> None:

@@ -43,7 +43,7 @@ def test_drift_is_found_and_pages_nobody(reference: Reference) -> None:
     assert not evaluation.pages
     drift = evaluation["drift_score", "noise"]
     assert (drift.metric, drift.column) == ("drift_score", "noise")
-    assert "x 100, as if in another unit" in evaluation.findings[-1].explanation or "x 100" in str(
+    assert "100 times as large" in evaluation.findings[-1].explanation or "100 times as large" in str(
         [f.explanation for f in evaluation.findings]
     )
 
@@ -54,7 +54,7 @@ def test_a_worse_model_is_critical_and_the_explanation_says_by_how_much(referenc
     evaluation = evaluate(reference, frame)
     assert evaluation.severity >= "critical"
     assert evaluation.findings[0].metric == "roc_auc"
-    with pytest.raises(MonitorError, match="roc_auc 0.5"):
+    with pytest.raises(MonitorError, match=r"ROC AUC is 0\.5"):
         evaluation.raise_for("warning")
 
 
@@ -456,7 +456,7 @@ def test_what_a_loss_comes_from_is_told(reference: Reference) -> None:
     hard = frame[frame["income"].between(46, 54)].head(1500)
     found = evaluate(reference, hard, checks=Checks(only=("performance",)))["roc_auc"]
     assert found.cause == "population shift"
-    assert "to be expected" in found.explanation
+    assert "the estimate without labels expected" in found.explanation
 
 
 def test_what_faults_explain_is_no_concept_drift(reference: Reference) -> None:
@@ -470,7 +470,7 @@ def test_what_faults_explain_is_no_concept_drift(reference: Reference) -> None:
             faulty = frame.assign(income=frame["income"].where(~broken, value), probability=guessed)
             found = evaluate(reference, faulty)["roc_auc"]
             assert found.cause == "data faults", found.explanation
-            assert "faults in the data are likely to have cost" in found.explanation
+            assert "Faults in the data probably explain" in found.explanation
     shuffled = frame.assign(
         label=random.permutation(frame["label"]), income=frame["income"].where(random.random(1500) > 0.05)
     )

@@ -113,7 +113,7 @@ def test_a_check_that_is_added_pages_and_resolves(
     frames = [window("regression").drop(columns="label") for _ in range(4)]
     frames[1] = frames[1].assign(x=frames[1]["x"] + 5)
     evaluations = [evaluate(references["regression"], frame, checks=Checks(only=("quality",))) for frame in frames]
-    assert "'x' is too heavy" in [finding.explanation for finding in evaluations[1].findings]
+    assert "'x' is too heavy." in [finding.explanation for finding in evaluations[1].findings]
     assert folded(evaluations, "quality") == ["1 firing", "3 resolved"]
 
 

@@ -128,7 +128,7 @@ def test_what_little_speaks_for_is_not_called_a_fault(reference: Reference) -> N
     finding = of(reference, frame.assign(channel=frame["channel"].mask(new, "partner")), "channel")
     assert finding is not None
     assert (finding.cause, finding.origin) == ("new category", "unknown")
-    assert "too little speaks for it" in finding.explanation
+    assert "too little evidence" in finding.explanation
 
 
 def test_a_run_holds_the_affected_rows() -> None:

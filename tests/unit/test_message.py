@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.alerting.message import FIRST_LINE, Facts, Inside, body, written
+from monitor.domain import phrases
 from monitor.errors import UsageError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -22,7 +23,27 @@ LABELS = {
     "model_monitor": "churn-eu",
     "team": "growth",
 }
-LOSS = "roc_auc 0.71, reference 0.83: 0.12 worse (0.08 to 0.16), harm is 0.02; only 20% of it was to be expected of these rows: the truth depends on them otherwise than it did"
+BEGAN = datetime(2025, 3, 5, 10, tzinfo=UTC)
+WORSE = phrases.performance("roc_auc", None, 0.71, 0.83)
+LOSS = phrases.sentences(WORSE, phrases.uncertainty(0.08, 0.16, 0.02), phrases.concept_drift(0.2))
+UNIT = phrases.sentences(
+    phrases.of_cause(phrases.drifted("income"), phrases.unit_change(100, 0.2)),
+    phrases.since(BEGAN),
+    phrases.origin("pipeline"),
+)
+NEW = phrases.sentences(
+    phrases.of_cause(phrases.drifted("region"), phrases.new_value("north-west", 0.04)), phrases.origin("pipeline")
+)
+OLDER = phrases.sentences(
+    phrases.of_cause(phrases.drifted("age"), phrases.level((41, 20, 60), (43, 25, 65))), phrases.origin("world")
+)
+MISSING = phrases.sentences(
+    phrases.missing("income", 0.31, 0.02), phrases.costs([(0.04, "roc_auc")]), phrases.cannot_be_repaired()
+)
+ESTIMATED = phrases.sentences(
+    phrases.performance("estimated_roc_auc", None, 0.79, 0.83), phrases.uncertainty(0.01, 0.07, 0.02), phrases.corrected(-0.03, doubtful=False)
+)  # fmt: skip
+BLIND = "no label has come and the probabilities are constant, so performance can be neither measured nor estimated. Labels (labels.path) or probabilities (columns.probability) would help"
 
 
 def found(kind: str, column: str, cause: str, text: str, origin: str, cost: float | None) -> dict:
@@ -43,28 +64,28 @@ FACTS = Facts(
     labels=LABELS, summary=LOSS, since=SINCE, happened_at=datetime(2025, 3, 17, tzinfo=UTC), bad_windows=2, columns=["income", "region", "age", "plan"],
     findings=[
         {"kind": "performance", "severity": "critical", "metric": "roc_auc", "column": "", "cause": "concept drift", "origin": "", "cost": None, "explanation": LOSS},
-        found("drift", "income", "unit change", "'income' drifted (score 3.1): x 100 in 20.0% of the rows, as if in another unit; since 2025-03-05 10:00; looks like the pipeline", "pipeline", 0.06),
-        found("drift", "region", "new category", "'region' drifted (score 0.2): 'north-west' is new, in 4.0% of the rows; looks like the pipeline", "pipeline", 0.02),
-        found("drift", "age", "shift", "'age' drifted (score 0.1): median 41 -> 43; looks like the world", "world", 0.01),
-        found("drift", "plan", "shift", "'plan' drifted", "world", 0.001),
+        found("drift", "income", "unit change", UNIT, "pipeline", 0.06),
+        found("drift", "region", "new category", NEW, "pipeline", 0.02),
+        found("drift", "age", "shift", OLDER, "world", 0.01),
+        found("drift", "plan", "shift", phrases.sentences(phrases.drifted("plan")), "world", 0.001),
     ],
     window="2025-03-10 00:00 to 2025-03-17 00:00 UTC", run_id="9b1d0000-0000-5000-8000-000000000002", runbook_url="https://wiki.example.org/churn", description="Who is about to leave us.",
     events=["e"], link="https://monitor.example.org/alerts/3f2a7c1e", timezone="Europe/Berlin", last_healthy=SINCE, predictions=48_210,
     before=["2025-03-02 21:10 UTC: version 4 of churn was deployed: new features"],
-    earlier="income on 2024-11-04: estimated_roc_auc fell; it was marked real", retraining="retraining 77aa0000 is awaiting approval: monitor retraining show 77aa0000",
+    earlier="income on 2024-11-04: estimated ROC AUC fell; it was marked real", retraining="retraining 77aa0000 is awaiting approval: monitor retraining show 77aa0000",
 )  # fmt: skip
 QUIET = {"findings": [], "columns": [], "before": [], "earlier": "", "retraining": "", "description": ""}
 KINDS = {
     "performance": FACTS,
-    "estimated_performance": replace(FACTS, kind="estimated_performance", severity="warning", summary="estimated_roc_auc 0.79, reference 0.83: 0.04 worse (0.01 to 0.07), harm is 0.02; -0.03 of it by what labels of late say of the estimate", findings=FACTS.findings[1:], labels_due=datetime(2025, 3, 24, tzinfo=UTC)),
-    "quality": replace(FACTS, kind="quality", severity="warning", summary="'income': 31.0% missing, 2.0% in the reference; that is likely to cost the model 0.04 roc_auc", findings=[found("quality", "income", "missing values", "'income': 31.0% missing, 2.0% in the reference; that is likely to cost the model 0.04 roc_auc", "pipeline", 0.04)]),
+    "estimated_performance": replace(FACTS, kind="estimated_performance", severity="warning", summary=ESTIMATED, findings=FACTS.findings[1:], labels_due=datetime(2025, 3, 24, tzinfo=UTC)),
+    "quality": replace(FACTS, kind="quality", severity="warning", summary=MISSING, findings=[found("quality", "income", "missing values", MISSING, "pipeline", 0.04)]),
     "drift": replace(FACTS, kind="drift", severity="warning", summary=FACTS.findings[1]["explanation"], findings=[FACTS.findings[1]]),
-    "no_data": replace(FACTS, kind="no_data", severity="warning", summary="the window has no rows: nothing was logged", predictions=None, **QUIET),
-    "no_labels": replace(FACTS, kind="no_labels", severity="warning", summary="none of the 812 predictions has a label, though they are due", **QUIET),
-    "blind": replace(FACTS, kind="blind", severity="warning", summary="no label has come and the probabilities are constant, so that performance can be neither realised nor estimated; labels (labels.path) or probabilities (columns.probability) would help", **QUIET),
+    "no_data": replace(FACTS, kind="no_data", severity="warning", summary=phrases.sentence(phrases.no_rows()), predictions=None, **QUIET),
+    "no_labels": replace(FACTS, kind="no_labels", severity="warning", summary=phrases.sentence(phrases.few_labels(0, 812)), **QUIET),
+    "blind": replace(FACTS, kind="blind", severity="warning", summary=phrases.sentence(BLIND), **QUIET),
     "self": replace(FACTS, kind="self", severity="warning", monitor="", model="", labels={"model_version": "", "model_monitor": ""}, summary="a notification to ops could not be delivered and was given up", window="", run_id="", runbook_url="", timezone="UTC", last_healthy=None, predictions=None, **QUIET),
-    "resolved": replace(FACTS, event="resolved", state="resolved", summary="roc_auc 0.71, reference 0.83: 0.12 worse", happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
-    "retracted": replace(FACTS, event="retracted", state="retracted", summary="roc_auc 0.71, reference 0.83: 0.12 worse", happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
+    "resolved": replace(FACTS, event="resolved", state="resolved", summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
+    "retracted": replace(FACTS, event="retracted", state="retracted", summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
 }  # fmt: skip
 
 
@@ -106,7 +127,7 @@ def test_of_very_many_alerts_some_are_told_in_full_others_in_a_line_and_the_rest
     told = [replace(FACTS, alert_id=f"{number:08d}", summary=f"summary {number}") for number in range(200)]
     message = written(told)
     assert "(and 199 more)" in message.title
-    assert message.text.count("look: monitor alerts show") == 10
+    assert message.text.count("details: monitor alerts show") == 10
     assert "summary 49" in message.text
     assert "summary 50" not in message.text
     assert "… and 150 more" in message.text

@@ -103,8 +103,8 @@ def test_what_a_fault_costs_is_told_before_labels_come(known: tuple[Reference, s
         # A model made of trees answers to 100 incomes as to the largest that it has seen: the loss is told too small.
         assert 0.4 * real <= found.cost <= 1.6 * real, (found.cost, real)
         by_labels = frame is faulty and fault in ("unit", "swap")
-        back = f"repairing it {'gives' if by_labels else 'is likely to give'} that back"
-        assert (back if fault in ("unit", "swap") else "cannot be computed again") in found.explanation
+        back = f"Repairing it {'gives' if by_labels else 'would probably give'} that back"
+        assert (back if fault in ("unit", "swap") else "cannot be restored") in found.explanation
         # That two regions change places may be the world's doing, until labels say what turning them back gives.
         certain = fault != "swap" or by_labels
         assert (found.origin, found.severity >= Severity.WARNING) == ("pipeline" if certain else "unknown", certain)
@@ -116,7 +116,7 @@ def test_a_fault_of_the_log_alone_costs_nothing(known: tuple[Reference, str]) ->
     logged = part(clean, "income", lambda values: values * 100)
     found = worst_of(reference, logged, "income")
     assert (found.cause, found.origin, found.severity) == ("unit change", "pipeline", Severity.INFO)
-    assert "give back next to nothing" in found.explanation
+    assert "gain almost nothing" in found.explanation
     assert not evaluate(reference, logged).pages
 
 
@@ -130,7 +130,7 @@ def test_where_features_do_not_tell_the_predictions_that_is_said() -> None:
     reference = Reference.fit(frame, NUMBERS, "regression")
     window = frame.tail(1_500).drop(columns="label").assign(income=np.nan)
     found = worst_of(reference, window, "income")
-    assert "roughly: the features explain only" in found.explanation
+    assert "rough figure: the features explain only" in found.explanation
 
 
 def test_a_fault_can_be_tried_with_the_answers_that_it_would_bring(known: tuple[Reference, str]) -> None:
@@ -174,4 +174,4 @@ def test_values_new_to_the_model_keep_the_cost_of_their_importance(known: tuple[
     found = evaluate(reference, window)["out_of_range_share", "income"]
     assert isinstance(found, Finding)
     assert found.cost == pytest.approx((found.value or 0.0) * reference.importance["income"], rel=0.01)
-    assert "looks like the world; that is likely to cost the model" in found.explanation
+    assert "a real change, not the pipeline. It probably costs the model" in found.explanation

@@ -58,7 +58,7 @@ def test_sensitive_text_is_watched_by_its_form_and_nothing_else_is_kept(texts: l
     answered = {each.column: each for each in evaluation.checks if each.metric == "text_score"}
     assert answered["remark"].verdict is verdict
     told = [each.explanation for each in evaluation.findings if each.metric == "text_score"]
-    assert all("only the form of its texts is kept" in each for each in told)
+    assert all("Only the form of the texts of a sensitive column is kept" in each for each in told)
     json.dumps([vars(each) for each in evaluation.findings], default=str)
 
 

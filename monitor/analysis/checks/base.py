@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from monitor.analysis.question import Question
 from monitor.analysis.twosample import Counted
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
 # Below these a change is no fault, however unlikely: a single stray value must not ring.
@@ -89,7 +90,12 @@ class Effect:
 
     cost: float | None
     severity: Severity
-    text: str
+    beyond: tuple[tuple[float, str], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return phrases.costs(self.beyond) if self.beyond else ""
 
 
 def effect(question: Question, column: str | None, share: float) -> Effect:
@@ -102,12 +108,12 @@ def effect_of(question: Question, costs: Mapping[str, float]) -> Effect:
     """What follows from likely losses, by metric: a warning where one of the default metric or of the user's exceeds the harm."""
     limits, default = question.harm_limits, question.reference.harm_metric
     if default is None or not limits:
-        return Effect(None, Severity.INFO, "")
-    beyond = [f"{costs[name]:.3g} {name}" for name, limit in limits.items() if costs.get(name, 0.0) > limit]
+        return Effect(None, Severity.INFO)
+    beyond = tuple((costs[name], name) for name, limit in limits.items() if costs.get(name, 0.0) > limit)
     cost = costs.get(default, 0.0)
     if not beyond:
-        return Effect(cost, Severity.INFO, "")
-    return Effect(cost, Severity.WARNING, f"; that is likely to cost the model {' and '.join(beyond)}")
+        return Effect(cost, Severity.INFO)
+    return Effect(cost, Severity.WARNING, beyond)
 
 
 def unanswered_cost(question: Question, share: float) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from scipy.stats import fisher_exact
@@ -18,8 +18,8 @@ from monitor.analysis.checks.base import (
     fault,
 )
 from monitor.analysis.question import Question
+from monitor.domain import phrases
 from monitor.domain.checks import Kind, segment_text
-from monitor.domain.text import quoted, shown
 
 
 class MissingShare(BaseCheck):
@@ -67,10 +67,9 @@ class MissingShare(BaseCheck):
     ) -> Answer:
         """missing, usual: values that are missing, and rows, in the window and in the reference. of: the segment's column and value."""
         (number, rows), (before, reference_rows) = missing, usual
-        where, segment = ("", None) if of is None else (f" where {shown(of[0])} = {shown(of[1])}", segment_text(*of))
+        segment = None if of is None else segment_text(*of)
         share, before_share = (number / rows if rows else 0.0), before / reference_rows
-        text = f"{quoted(name)}: {share:.1%} missing{where}, {before_share:.1%} in the reference"
-        cause = "missing values"
+        text, cause = phrases.missing(name, share, before_share, of), "missing values"
         if rows < MIN_ROWS:
             too_little = f"{rows} rows; {MIN_ROWS} are needed"
             return fault(
@@ -79,8 +78,6 @@ class MissingShare(BaseCheck):
         excess, p_value = share - before_share, 1.0
         if abs(excess) >= MIN_FAULTY_SHARE and abs(excess) * rows >= MIN_FAULTY_ROWS:
             p_value = float(fisher_exact([[number, rows - number], [before, reference_rows - before]]).pvalue)
-        if number == rows and before_share < 1:
-            text = f"{quoted(name)} is missing in every row{where}"
         return fault(
             question, self.name, name, share, rows, cause, text, p_value=p_value, share=max(excess, 0.0), segment=segment
         )  # fmt: skip
@@ -90,7 +87,7 @@ class CountedShare(BaseCheck):
     """A share of rows or labels that is counted over the whole window."""
 
     kind = Kind.QUALITY
-    text: str
+    text: Callable[[int], str]
 
     def number(self, question: Question) -> int:
         """How many there are."""
@@ -103,14 +100,14 @@ class CountedShare(BaseCheck):
             number = self.number(question)
             cause = self.name.removesuffix("_share").replace("_", " ")
             yield fault(
-                question, self.name, None, number / rows, rows, cause, f"{number} {self.text}", certain=number > 0, share=number / rows
+                question, self.name, None, number / rows, rows, cause, self.text(number), certain=number > 0, share=number / rows
             )  # fmt: skip
 
 
 class DuplicateIds(CountedShare):
     """Rows whose id came before."""
 
-    name, text = "duplicate_id_share", "rows have an id that came before"
+    name, text = "duplicate_id_share", staticmethod(phrases.repeated_ids)
 
     def number(self, question: Question) -> int:
         """How many there are."""
@@ -120,7 +117,7 @@ class DuplicateIds(CountedShare):
 class NullIds(CountedShare):
     """Rows without an id."""
 
-    name, text = "null_id_share", "rows have no id"
+    name, text = "null_id_share", staticmethod(phrases.no_ids)
 
     def number(self, question: Question) -> int:
         """How many there are."""
@@ -137,7 +134,7 @@ class BadRecords(BaseCheck):
         counts = question.counts
         number = counts.bad_records
         share = number / (counts.rows + number)
-        text = f"{number} {'record' if number == 1 else 'records'} could not be read ({share:.2%} of the window): {shown(counts.bad_record)}"
+        text = phrases.bad_records(number, share, counts.bad_record)
         yield fault(
             question, self.name, None, float(number), counts.rows, "records that cannot be read", text, certain=number > 0, share=share
         )  # fmt: skip

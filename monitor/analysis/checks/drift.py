@@ -10,8 +10,8 @@ from monitor.analysis import drift
 from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, empty_segment
 from monitor.analysis.question import Question
 from monitor.analysis.twosample import Counted
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Verdict
-from monitor.domain.text import quoted, shown
 
 # Columns of these types have a check of their own.
 OF_OWN_CHECK = ("text", "text_form", "embedding")
@@ -48,7 +48,7 @@ class DriftScore(BaseCheck):
             counted = Counted(bins, bins.counts(after), reference.counts(name))
         finding = Finding(
             self.name, name, value=value, kind=self.kind, rows=after.count, verdict=verdict, reason=reason, cause="distribution",
-            explanation="" if value is None else f"{quoted(name)} drifted (score {value:.3g})",
+            explanation="" if value is None else phrases.drifted(name),
         )  # fmt: skip
         return Answer(finding, counted, self.name, after.count)
 
@@ -83,7 +83,7 @@ class DriftScore(BaseCheck):
                 distance = (
                     np.abs(np.cumsum(difference)).max() if bins.knots is not None else np.abs(difference).sum() / 2
                 )
-                text = f"{quoted(name)} drifted where {shown(segment.column)} = {shown(segment.value)} (score {distance:.3g})"
+                text = phrases.drifted(name, segment.key)
                 finding = Finding(
                     self.name, name, segment.name, float(distance), kind=self.kind, rows=number, cause="distribution", explanation=text
                 )  # fmt: skip

@@ -15,8 +15,8 @@ from monitor.analysis.question import Question
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.analysis.twosample import Counted, p_values
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
-from monitor.domain.text import quoted
 
 # Of so many unreadable labels the rest no longer speaks for all; of so many times the reference's range no honest label lies outside it.
 MOST_UNREADABLE, _ABSURD = 0.05, 10.0
@@ -27,7 +27,7 @@ _RIPE_SHARE, _LABEL_TESTS = 0.9, 6
 class UnmatchedLabels(CountedShare):
     """Labels whose id no prediction has."""
 
-    name, text = "unmatched_label_share", "labels have an id that no prediction has"
+    name, text = "unmatched_label_share", staticmethod(phrases.unmatched_labels)
 
     def asked(self, question: Question) -> bool:
         """Where there are labels."""
@@ -41,7 +41,7 @@ class UnmatchedLabels(CountedShare):
 class EarlyLabels(CountedShare):
     """Labels known before their prediction was made: leakage."""
 
-    name, text = "early_label_share", "labels were known before their prediction was made"
+    name, text = "early_label_share", staticmethod(phrases.early_labels)
 
     def asked(self, question: Question) -> bool:
         """Where there are labels."""
@@ -112,8 +112,8 @@ class LabelOutOfRange(BaseCheck):
         outside = present.outside(before.low, before.high)
         width = _ABSURD * (before.high - before.low)
         absurd = present.outside(before.low - width, before.high + width)
-        text = f"labels in {quoted(name)}: {outside} of {present.count} lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
-        text += f" ({present.low:.4g} to {present.high:.4g})" if outside else ""
+        reach = (present.low, present.high) if outside else None
+        text = phrases.labels_out_of_range(name, outside, present.count, (before.low, before.high), reach)
         answer = unseen(
             question, self.name, name, outside, present.count, (2.0, before.count - 1.0), "out of range", text
         )
@@ -138,8 +138,7 @@ class LabelNewClass(BaseCheck):
         texts = canonical_text(question.window.frame[name]).dropna()
         new = texts[~texts.isin(classes)].value_counts()
         number, share = int(new.sum()), float(new.sum()) / max(len(texts), 1)
-        text = f"labels in {quoted(name)}: {share:.1%} are of classes that the reference has not"
-        text += f": {', '.join(quoted(each) for each in new.index[:3])}" if number else ""
+        text = phrases.labels_of_new_classes(name, share, new.index[:3])
         chance = (1.0, float(question.reference.rows))
         yield unseen(
             question,
@@ -166,10 +165,8 @@ def unreadable_text(question: Question) -> str:
         return ""
     truth = truth_of(question.window.frame[label], reference.columns, reference.task, reference.summary.classes)
     examples = question.frame[label][truth.isna()].dropna().astype(str).unique()[:3]
-    expected = ", ".join(map(quoted, reference.summary.classes[:3])) or "numbers"
-    return (
-        f"{question.unreadable_labels} of {question.labelled} labels in {quoted(label)} cannot be read: they are "
-        f"{', '.join(map(quoted, examples))}, the reference's are {expected}"
+    return phrases.unreadable_labels(
+        label, question.unreadable_labels, question.labelled or 0, examples, reference.summary.classes[:3]
     )
 
 
@@ -208,14 +205,22 @@ class LabelDrift(BaseCheck):
         bins = reference.bins(name)
         single = p_values([Counted(bins, bins.counts(after), reference.counts(name))])[0]
         # A label is in no unit, and never stuck: it has another level.
-        level = other_level(before, after)
-        text = f"{quoted(name)} itself is distributed otherwise (score {value or 0.0:.3g}): {level.text}"
+        text = phrases.label_shift(name, self._moved(question, before, after))
         yield Answer(
             Finding(
                 self.name, name, value=value, kind=self.kind, p_value=min(_LABEL_TESTS * single, 1.0), rows=rows,
                 cause="label shift", explanation=text, origin="world",
             )
         )  # fmt: skip
+
+    @staticmethod
+    def _moved(question: Question, before: Summary, after: Summary) -> str:
+        reference = question.reference
+        if reference.task != "binary":
+            return other_level(before, after).text
+        labels = reference.frame[reference.columns.label]
+        usual = truth_of(labels, reference.columns, reference.task, reference.summary.classes).mean()
+        return phrases.positives(float(usual), float(question.outcomes.label.mean()))
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
         """None beside the check's own value."""

@@ -12,6 +12,7 @@ from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, emp
 from monitor.analysis.checks.labels import MOST_UNREADABLE, unreadable_share, unreadable_text
 from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, harm_limits, loss, too_little
 from monitor.analysis.question import Question
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
 # How wide an interval pages on an estimate that recent labels have corrected, against that of other values.
@@ -163,7 +164,7 @@ class Performance(_AgainstReference):
                 )  # fmt: skip
             elif metric not in baseline:
                 # Nothing to compare it with; a limit of the user's still holds.
-                text = f"{metric} {value.value:.3g}; the reference has none"
+                text = phrases.no_reference(metric, value.value)
                 limits = interval(question, metric, value)
                 yield Answer(
                     Finding(
@@ -192,14 +193,13 @@ def values_of(question: Question, values: Mapping[str, Measured], segment: str |
 
 def _with_correction(finding: Finding, by: Measured, limit: float | None, margin: float) -> Finding:
     """An estimate, with what labels of late say of it: no answer where that is more doubtful than harm is large, and nobody is paged."""
-    text = f"{finding.explanation}; {by.value:+.2g} of it by what labels of late say of the estimate"
     error = by.error or 0.0
-    if limit is None or error <= _DOUBTFUL * limit:
-        return replace(finding, explanation=text)
-    finding = replace(finding, explanation=f"{text}, which has varied so much that it is little to be trusted")
-    if finding.severity is not Severity.INFO:
+    doubtful = limit is not None and error > _DOUBTFUL * limit
+    text = phrases.sentences(finding.explanation, phrases.corrected(by.value, doubtful=doubtful))
+    finding = replace(finding, explanation=text)
+    if limit is None or not doubtful or finding.severity is not Severity.INFO:
         return finding
-    reason = f"labels of late were off from this estimate by changing amounts: it may be wrong by {margin * error:.2g} either way, and harm is {limit:.2g}; wait for labels"
+    reason = phrases.doubtful_estimate(margin * error, limit)
     return replace(finding, verdict=Verdict.COULD_NOT_CHECK, reason=reason)
 
 
@@ -215,12 +215,7 @@ def _p_value(lost: float, error: float | None) -> float | None:
 def _text(
     metric: str, sides: _Side, lost: float, error: float | None, margin: float, limit: float | None, segment: str | None
 ) -> str:
-    value, before = sides
-    name = metric if segment is None else f"{metric} of {segment}"
-    direction = "worse" if lost > 0 else "better"
-    text = f"{name} {value.value:.3g}, reference {before.value:.3g}: {abs(lost):.2g} {direction}"
-    if error is not None:
-        text += f" ({lost - margin * error:.2g} to {lost + margin * error:.2g})"
-    if limit is not None:
-        text += f", harm is {limit:.2g}"
-    return text
+    text = phrases.performance(metric, segment, sides.value.value, sides.before.value)
+    if error is None:
+        return phrases.sentences(f"{text}{phrases.allowed(limit)}")
+    return phrases.sentences(text, phrases.uncertainty(lost - margin * error, lost + margin * error, limit))

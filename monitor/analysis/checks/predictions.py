@@ -18,8 +18,8 @@ from monitor.analysis.checks.base import (
     unanswered_cost,
 )
 from monitor.analysis.question import Question
+from monitor.domain import phrases
 from monitor.domain.checks import Kind
-from monitor.domain.text import quoted
 
 Floats = np.ndarray
 
@@ -67,7 +67,5 @@ class UnusablePredictions(BaseCheck):
     def _text(self, question: Question, name: str, bad: Floats) -> str:
         values = question.frame[name][bad]
         missing = int(values.isna().sum())
-        parts = [f"{missing} missing"] if missing else []
         examples = values.dropna().astype(str).value_counts().index[:2]
-        parts += [f"{len(values) - missing} such as {', '.join(map(quoted, examples))}"] if len(examples) else []
-        return f"the model gave no usable answer in {bad.mean():.1%} of the rows ({quoted(name)}: {', '.join(parts) or 'none'})"
+        return phrases.unusable_predictions(name, float(bad.mean()), len(values) - missing, missing, examples)

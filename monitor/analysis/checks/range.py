@@ -18,8 +18,8 @@ from monitor.analysis.checks.base import (
 from monitor.analysis.evidence import Claim, is_ordinary, ordinary
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.domain import phrases
 from monitor.domain.checks import Kind
-from monitor.domain.text import quoted, shown
 
 
 class InfiniteShare(BaseCheck):
@@ -36,7 +36,7 @@ class InfiniteShare(BaseCheck):
                 yield could_not_check(self, name)
                 continue
             infinite = question.window.infinite.get(name, 0)
-            share, text = infinite / question.rows, f"{quoted(name)}: {infinite} infinite values, taken as missing"
+            share, text = infinite / question.rows, phrases.infinite(name, infinite)
             yield fault(
                 question, self.name, name, share, question.rows, "infinite values", text, certain=infinite > 0, share=share
             )  # fmt: skip
@@ -58,9 +58,8 @@ class OutOfRange(BaseCheck):
                 if outside and (rest := question.off_calendar(name)) is not None:
                     outside = int((rest.lt(before.low) | rest.gt(before.high)).sum())
                 share = outside / present.count if present.count else 0.0
-                text = f"{quoted(name)}: {share:.1%} of the values lie outside the reference's range {before.low:.4g} to {before.high:.4g}"
-                if outside:
-                    text += f" ({present.low:.4g} to {present.high:.4g})"
+                reach = (present.low, present.high) if outside else None
+                text = phrases.out_of_range(name, share, (before.low, before.high), reach)
                 chance = (2.0, before.count - 1.0)
                 yield unseen(question, self.name, name, outside, present.count, chance, "out of range", text)
 
@@ -82,9 +81,7 @@ class NewCategory(BaseCheck):
                     new = new[new.index.isin(rest)]
                 number, once = int(new.sum()), float((before.tally == 1).sum())
                 share = number / present.count if present.count else 0.0
-                examples = ", ".join(quoted(value) for value in new.index[:3])
-                text = f"{quoted(name)}: {share:.1%} of the values are categories that the reference has not"
-                text += f": {examples}" if examples else ""
+                text = phrases.new_categories(name, share, new.index[:3])
                 chance = (once + 1, before.count - once)
                 yield unseen(question, self.name, name, number, present.count, chance, "new category", text)
 
@@ -108,7 +105,7 @@ class StuckValue(BaseCheck):
             stuck = stuck and not _is_usual(question, name, before)
             value = "" if not stuck else present.low if isinstance(present, Numbers) else present.tally.index[0]
             yield fault(
-                question, self.name, name, float(present.distinct), present.count, "stuck value", f"{quoted(name)} is stuck at {shown(value)}",
+                question, self.name, name, float(present.distinct), present.count, "stuck value", phrases.one_value(name, value),
                 certain=stuck, share=1.0 if stuck else 0.0,
             )  # fmt: skip
 

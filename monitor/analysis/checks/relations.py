@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -11,17 +11,17 @@ from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, too
 from monitor.analysis.question import Question
 from monitor.analysis.relations import RELATIONS
 from monitor.analysis.twosample import Counted
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue
-from monitor.domain.text import quoted
 
 
 class _Derived(BaseCheck):
-    """A two-sample test of something derived from each column. cause: of the finding; text: its words before and after the column's name."""
+    """A two-sample test of something derived from each column. cause: of the finding; text: its words, by the column's name."""
 
     kind = Kind.DRIFT
     derived_from: tuple[str, ...]
     cause: str
-    text: tuple[str, str]
+    text: Callable[[str], str]
 
     def answers(self, question: Question) -> Iterator[Answer]:
         """One a column and kind of number derived from it; those of one column are settled as one."""
@@ -54,7 +54,7 @@ class _Derived(BaseCheck):
             distance = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
             finding = Finding(
                 self.name, name, value=distance, kind=self.kind, rows=int(after.sum()), cause=self.cause,
-                explanation=f"{self.text[0]}{quoted(name)}{self.text[1]}",
+                explanation=self.text(name),
             )  # fmt: skip
             yield Answer(finding, Counted(bins, after, before), derived)
 
@@ -67,11 +67,11 @@ class RelationScore(_Derived):
     """How far each column is from what the other columns say of it."""
 
     name, derived_from = "relation_score", RELATIONS
-    cause, text = "broken relation", ("", " does not go together with the other columns as it did")
+    cause, text = "broken relation", staticmethod(phrases.relation)
 
 
 class DigitsScore(_Derived):
     """How many decimals a column's numbers have."""
 
     name, derived_from = "digits_score", ("digits_score",)
-    cause, text = "rounding", ("the numbers of ", " have more or fewer decimals than they had")
+    cause, text = "rounding", staticmethod(phrases.other_decimals)

@@ -8,8 +8,8 @@ from typing import Any
 from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, could_not_check, fault, too_little_data
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Numbers, Summary
+from monitor.domain import phrases
 from monitor.domain.checks import Kind
-from monitor.domain.text import listed, quoted
 
 
 class ColumnMissing(BaseCheck):
@@ -21,7 +21,7 @@ class ColumnMissing(BaseCheck):
         """One a column: 1 where it is gone."""
         for name in question.names:
             gone = name not in question.frame.columns
-            text = f"column {quoted(name)} is gone"
+            text = phrases.column_gone(name)
             yield fault(
                 question, self.name, name, float(gone), question.counts.rows, "vanished column", text, certain=gone, share=float(gone)
             )  # fmt: skip
@@ -39,7 +39,7 @@ class ColumnAdded(BaseCheck):
             return
         known = set(question.reference.sorts) | set(columns.parts) | set(columns.sensitive)
         new = [name for name in map(str, question.frame.columns) if name not in known]
-        text = f"{listed(new)} {'is' if len(new) == 1 else 'are'} new: the reference has no such column"
+        text = phrases.columns_new(new)
         yield fault(
             question, self.name, None, float(len(new)), question.counts.rows, "new column", text, certain=bool(new)
         )  # fmt: skip
@@ -58,7 +58,7 @@ class TypeMismatch(BaseCheck):
                 continue
             mismatched = question.window.mismatched.get(name, 0)
             share = mismatched / question.rows
-            text = f"{quoted(name)}: {share:.1%} of the values are not {question.reference.sorts[name]} as in the reference"
+            text = phrases.other_type(name, share, question.reference.sorts[name])
             yield fault(
                 question, self.name, name, share, question.rows, "type change", text, certain=mismatched > 0, share=share
             )  # fmt: skip
@@ -85,7 +85,7 @@ class DuplicateColumn(BaseCheck):
             twin = next((other for other in alike if self._is_new_twin(question, name, other)), None)
             if twin is None:
                 alike.append(name)
-            text = "" if twin is None else f"{quoted(name)} holds the same values as {quoted(twin)}"
+            text = "" if twin is None else phrases.same_values(name, twin)
             same = float(twin is not None)
             yield fault(
                 question, self.name, name, same, len(window), "duplicate column", text, certain=twin is not None, share=same

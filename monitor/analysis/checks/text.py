@@ -12,6 +12,7 @@ from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, too
 from monitor.analysis.checks.drift import OF_OWN_CHECK
 from monitor.analysis.domain_classifier import Separation
 from monitor.analysis.question import Question
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind
 from monitor.domain.hidden import FORM
 from monitor.domain.text import quoted
@@ -72,22 +73,20 @@ class TextScore(_Separated):
 
     def text(self, name: str, separated: Separation, before: pd.Series, after: pd.Series) -> str:
         """How well both sides can be told apart, how long the texts are, and how many of their words are new."""
-        told = f"the texts in {quoted(name)} can be told from the reference's (ROC AUC {separated.area:.2f}): "
+        differs = phrases.texts_differ(name, separated.area)
         if _is_hidden(before):
             forms = [
                 dict(zip(FORM, np.median(np.vstack(each.to_list()), axis=0), strict=True)) for each in (before, after)
             ]
             characters, words = ([10 ** each[part] for each in forms] for part in ("length", "words"))
-            return (
-                f"{told}median length {characters[0]:.0f} -> {characters[1]:.0f} characters, {words[0]:.0f} -> {words[1]:.0f} words; "
-                "of a sensitive column only the form of its texts is kept"
+            return phrases.sentences(
+                differs, phrases.lengths((characters[0], characters[1]), (words[0], words[1])), phrases.form_alone()
             )
         known = domain_classifier.words_of(before.iloc[::2])
         unseen = [domain_classifier.unseen_share(each, known) for each in (before.iloc[1::2], after)]
         words = [each.str.split().str.len().median() for each in (before, after)]
-        return (
-            f"{told}words never seen "
-            f"{unseen[0]:.1%} -> {unseen[1]:.1%}, median length {words[0]:.0f} -> {words[1]:.0f} words"
+        return phrases.sentences(
+            differs, phrases.unseen_words(unseen[0], unseen[1]), phrases.lengths(None, (words[0], words[1]))
         )
 
 
@@ -106,10 +105,7 @@ class EmbeddingScore(_Separated):
         there, here = (np.vstack(each.to_list()) for each in (before, after))
         spread = there.std(axis=0)
         moved = np.abs(here.mean(axis=0) - there.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        return (
-            f"the vectors in {quoted(name)} can be told from the reference's (ROC AUC {separated.area:.2f}): the middle of their "
-            f"{there.shape[1]} dimensions moved by {np.median(moved):.2g} standard deviations (median)"
-        )
+        return phrases.vectors_differ(name, separated.area, there.shape[1], float(np.median(moved)))
 
 
 class EmbeddingsDrift(BaseCheck):

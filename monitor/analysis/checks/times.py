@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check
 from monitor.analysis.question import Question
+from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Severity, Verdict
-from monitor.domain.text import shown
 
 
 class MisdatedRows(BaseCheck):
@@ -25,7 +25,6 @@ class MisdatedRows(BaseCheck):
             Finding(
                 self.name, value=float(number), kind=self.kind, rows=question.counts.rows, cause="wrong times", origin="pipeline" if number else "",
                 verdict=Verdict.CHANGED if number else Verdict.FINE, severity=Severity.INFO,
-                explanation=f"{number} rows of the log have no time, or are dated before 1971 or later than it is, such as {shown(question.counts.misdated_example)}: "
-                "no window holds them",
+                explanation=phrases.misdated(number, question.counts.misdated_example),
             )
         )  # fmt: skip

@@ -22,7 +22,7 @@ class PerformanceVisibility(BaseCheck):
         yield Answer(
             Finding(
                 self.name, value=visible, kind=self.kind, rows=question.rows, verdict=verdict, reason=reason,
-                cause="performance is out of sight", explanation=reason,
+                cause="performance is unknown", explanation=reason,
             )
         )  # fmt: skip
 
@@ -31,13 +31,11 @@ class PerformanceVisibility(BaseCheck):
         if not reference.summary.labelled:
             return (
                 Verdict.COULD_NOT_CHECK,
-                "whether the model is worse cannot be told: the reference has no labels, or too few; add labels to the reference",
+                "performance is unknown: the reference has no labels, or too few; add labels to the reference",
             )
         if question.rows < MIN_LABELLED:
             return Verdict.TOO_LITTLE_DATA, f"{question.rows} rows; {MIN_LABELLED} are needed"
         if question.usable_rows < MIN_LABELLED:
-            text = (
-                f"performance cannot be told: {question.usable_rows} of {question.rows} rows have a usable prediction"
-            )
+            text = f"performance is unknown: {question.usable_rows} of {question.rows} rows have a usable prediction"
             return Verdict.COULD_NOT_CHECK, text
         return Verdict.FINE, ""

@@ -9,6 +9,7 @@ from scipy.stats import t
 
 from monitor.analysis.checks.base import MIN_ROWS, Answer, BaseCheck, could_not_check
 from monitor.analysis.question import Question
+from monitor.domain import phrases
 from monitor.domain.checks import FEWEST_WINDOWS, Finding, Kind, MetricValue, Severity, Verdict
 
 # How unlikely a fall must be by how much they vary.
@@ -36,7 +37,7 @@ class NoData(BaseCheck):
                 verdict=Verdict.FINE if rows else Verdict.CHANGED,
                 severity=Severity.INFO if rows else Severity.WARNING,
                 cause="no data",
-                explanation="the window has no rows: nothing was logged",
+                explanation=phrases.no_rows(),
             )
         )
 
@@ -94,8 +95,7 @@ class VolumeShare(BaseCheck):
                 self.name, value=share, kind=self.kind, rows=rows, threshold_lower=least,
                 verdict=Verdict.CHANGED if fell else Verdict.FINE, severity=Severity.WARNING if fell else Severity.INFO,
                 cause="fall in traffic", origin="pipeline" if fell else "", share=max(1 - share, 0.0),
-                explanation=f"{rows} rows, where {expected:.0f} are expected by {len(before)} earlier windows at this calendar position "
-                f"({before.min():.0f} to {before.max():.0f})",
+                explanation=phrases.few_rows(rows, expected, len(before), float(before.min()), float(before.max())),
             )
         )  # fmt: skip
 

@@ -1,0 +1,547 @@
+"""The sentences that people read about a window: one function a kind of finding, one fact a sentence, in the words of the field.
+
+Names and values of the log come in as data and are quoted. Shares are between 0 and 1. Docs/reference/glossary.md explains the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from monitor.domain.metrics import METRICS
+from monitor.domain.text import listed, quoted, shown
+
+# Metrics as people write them; the others are written as they are in the configuration.
+METRIC_NAMES = {
+    "roc_auc": "ROC AUC", "pr_auc": "PR AUC", "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1",
+    "log_loss": "log loss", "brier_score": "Brier score", "calibration_error": "calibration error", "tnr": "true negative rate",
+    "fpr": "false positive rate", "fnr": "false negative rate", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "mean_error": "mean error",
+    "r2_score": "R²", "abs_max_error": "largest absolute error",
+}  # fmt: skip
+# Of metrics that have the unit of the label a change is also told in percent.
+_IN_UNITS = ("mae", "rmse")
+
+
+def sentence(text: str) -> str:
+    """A clause as a sentence: a capital first, a full stop last."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '…')) else '.'}" if text else ""
+
+
+def sentences(*texts: str) -> str:
+    """Clauses as sentences, those that are empty left out."""
+    return " ".join(sentence(text) for text in texts if text)
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence without its full stop. Full stops within quotes end none."""
+    inside = False
+    for place, character in enumerate(text):
+        if character == "'" and (place == 0 or inside or not text[place - 1].isalnum()):
+            inside = not inside
+        if not inside and character == "." and text[place + 1 : place + 2] in ("", " ") and text[:place]:
+            return text[:place]
+    return text
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people write it."""
+    of = metric.removeprefix("estimated_")
+    name = METRIC_NAMES.get(of, of.replace("_", " "))
+    return name if of == metric else f"estimated {name}"
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{share:.1%}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with so many digits that count, written out: 12,300 and 0.0123."""
+    return f"{float(f'{value:.{digits}g}'):,.12g}"
+
+
+def amount(cost: float, metric: str) -> str:
+    """So much of a metric."""
+    return f"{number(cost, 2)} {metric_name(metric)}"
+
+
+def from_to(before: str, after: str, *, rose: bool) -> str:
+    """How a value moved."""
+    return f"{'rose' if rose else 'fell'} from {before} to {after}"
+
+
+# -- performance ---------------------------------------------------------------------------------------------------
+
+
+def performance(metric: str, segment: str | None, value: float, before: float) -> str:
+    """A metric of the model beside the reference's."""
+    where = "" if segment is None else f" where {segment}"
+    change = value - before
+    if abs(change) < 0.0005 * max(abs(before), abs(value), 1e-12):
+        return f"{metric_name(metric)}{where} is {number(value)}, as in the reference"
+    share = ""
+    if metric.removeprefix("estimated_") in _IN_UNITS and before:
+        share = f" ({abs(change / before):.0%})"
+    return f"{metric_name(metric)}{where} is {number(value)}, {'up' if change > 0 else 'down'} {number(abs(change), 2)}{share} from {number(before)} in the reference"
+
+
+def uncertainty(lowest: float, highest: float, limit: float | None) -> str:
+    """Between which losses the true one lies, and the one from which on somebody is told. Losses above zero are worse."""
+    if lowest >= 0:
+        between = f"it is worse by {number(lowest, 2)} to {number(highest, 2)}"
+    elif highest <= 0:
+        between = f"it is better by {number(-highest, 2)} to {number(-lowest, 2)}"
+    else:
+        between = f"it lies between {number(-lowest, 2)} better and {number(highest, 2)} worse"
+    return f"allowing for chance, {between}{allowed(limit)}"
+
+
+def allowed(limit: float | None) -> str:
+    """The loss from which on somebody is told."""
+    return "" if limit is None else f"; the limit is {number(limit, 2)}"
+
+
+def no_reference(metric: str, value: float) -> str:
+    """A metric that the reference has no value of."""
+    return f"{metric_name(metric)} is {number(value)}; the reference has no value to compare it with"
+
+
+def corrected(by: float, *, doubtful: bool) -> str:
+    """An estimate that recent labels have corrected."""
+    text = f"the estimate includes a correction of {by:+.2g} from recent labels"
+    return f"{text}, which varies so much that it is not reliable" if doubtful else text
+
+
+def doubtful_estimate(error: float, limit: float) -> str:
+    """Why nothing is said of an estimate that recent labels contradict."""
+    return f"recent labels differed from the estimate by changing amounts: it may be wrong by {number(error, 2)} either way, and the limit is {number(limit, 2)}; wait for labels"
+
+
+def worse_together(metric: str, windows: int) -> tuple[str, str]:
+    """That windows each of which is uncertain show a loss together."""
+    return (
+        f"{metric_name(metric)} was worse in the last {windows} windows, on average by more than the limit",
+        "each window alone is uncertain; together they are not",
+    )
+
+
+def faults_explain(lost: float, *, rest_is_allowed: bool = False) -> str:
+    """That faults in the data are behind a loss, or a part of it."""
+    rest = "; the rest is below the limit" if rest_is_allowed else ""
+    return f"faults in the data probably explain up to {number(lost, 2)} of the loss{rest}"
+
+
+def harder_rows() -> str:
+    """That a loss was to be seen in the rows themselves."""
+    return "likely cause: these rows are harder to predict, and the estimate without labels expected the loss"
+
+
+def concept_drift(share: float | None) -> str:
+    """That a loss was not to be seen in the rows. share: the part of it that was; None for none."""
+    expected = "none" if share is None else f"only {share:.0%}"
+    return f"likely cause: concept drift. The same inputs now have other outcomes; the estimate without labels expected {expected} of the loss"
+
+
+def too_little_left() -> str:
+    """That faults of the data hide whether there is concept drift."""
+    return "too little of it is left to tell whether there is concept drift"
+
+
+def costs(parts: Iterable[tuple[float, str]], *, if_fault: bool = False) -> str:
+    """What a fault costs the model: amount and metric of each."""
+    told = " and ".join(amount(cost, metric) for cost, metric in parts)
+    return f"{'if it is a fault, it' if if_fault else 'it'} probably costs the model {told}"
+
+
+def joint_cost(columns: Sequence[str], cost: float, metric: str) -> str:
+    """What faults of several columns cost together."""
+    return f"faults in {len(columns)} columns at once ({listed(columns)}) together probably cost the model up to {amount(cost, metric)}"
+
+
+def repair_gives_back(*, certain: bool) -> str:
+    """That a repair gives the loss back."""
+    return "repairing it gives that back" if certain else "repairing it would probably give that back"
+
+
+def repair_gives_nothing(cost: float, metric: str) -> str:
+    """That a repair is of little use."""
+    return f"repairing it would gain almost nothing ({amount(cost, metric)})"
+
+
+def cannot_be_repaired() -> str:
+    """That the values are lost."""
+    return "the original values cannot be restored"
+
+
+def rough_cost(explained: float) -> str:
+    """That a cost is uncertain."""
+    return f"this is a rough figure: the features explain only {explained:.0%} of the predictions"
+
+
+def known_as_harmless(seen: datetime) -> str:
+    """That labels have shown a change to do no harm."""
+    return f"the same was seen on {seen:%Y-%m-%d}, and labels then showed no harm to the model"
+
+
+def unseen_performance(share: float) -> str:
+    """That drift counts for more where performance is unknown."""
+    return f"the columns that drifted carry {share:.0%} of the feature importance, and performance is unknown"
+
+
+def origin(name: str) -> str:
+    """Where a change comes from: pipeline, world or unknown."""
+    return {
+        "pipeline": "likely origin: the data pipeline",
+        "world": "likely origin: a real change, not the pipeline",
+        "unknown": "it may be a fault of the pipeline, but there is too little evidence",
+    }[name]
+
+
+def limit_broken(metric: str, value: float, limit: float, *, over: bool) -> str:
+    """That a limit of the user's is broken."""
+    return f"the value of {metric} is {number(value)}, {'above' if over else 'below'} your limit {limit:g}"
+
+
+# -- what changed in a column --------------------------------------------------------------------------------------
+
+
+def drifted(column: str, segment: tuple[str, str] | None = None) -> str:
+    """That a column drifted. segment: the column and value of the rows that are meant."""
+    where = "" if segment is None else f" where {shown(segment[0])} = {shown(segment[1])}"
+    return f"{quoted(column)} drifted{where}"
+
+
+def of_cause(text: str, cause: str) -> str:
+    """What a column's finding says, with how the column changed. text: a clause, or sentences."""
+    head = first_sentence(text)
+    return sentences(f"{head}: {cause}", text[len(head) :].lstrip(". "))
+
+
+def since(moment: datetime) -> str:
+    """When a change began."""
+    return f"it began at {moment:%Y-%m-%d %H:%M} UTC"
+
+
+def together(rows: str) -> str:
+    """Which rows are affected."""
+    return f"only rows with {rows} are affected"
+
+
+def in_period(share: float, began: datetime, ended: datetime, text: str) -> str:
+    """A change in some rows that follow one another."""
+    return f"in {percent(share)} of the rows, from {began:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M} UTC, {text}"
+
+
+def unit_change(factor: float, share: float) -> str:
+    """Values in another unit."""
+    size = f"{factor:g} times as large as" if factor > 1 else f"{1 / factor:g} times smaller than"
+    return f"{percent(share)} of the values are {size} before, as after a change of unit"
+
+
+def stuck(value: str, share: float) -> str:
+    """One value in place of others."""
+    return f"the value {value} took the place of others in {percent(share)} of the rows"
+
+
+def placeholder(value: str, share: float) -> str:
+    """A value that stands for none."""
+    return f"{percent(share)} of the values are {value}, which looks like a placeholder"
+
+
+def renamed(less: str, more: str, share: float) -> str:
+    """A category under another name."""
+    return f"{quoted(less)} is gone, and {quoted(more)} is new with the same share ({percent(share)} of the rows)"
+
+
+def new_value(value: str, share: float) -> str:
+    """A category that is new."""
+    return f"{quoted(value)} is a new value, in {percent(share)} of the rows"
+
+
+def swapped_values(one: str, other: str, *, by_others: bool = False) -> str:
+    """Two categories in each other's place."""
+    return f"{quoted(one)} and {quoted(other)} changed places{', as the other columns of their rows show' if by_others else ''}"
+
+
+def became(less: str, more: str, share: float) -> str:
+    """A category that took the place of another one."""
+    return f"{quoted(less)} became {quoted(more)} in {percent(share)} of the rows"
+
+
+def gone(value: str, share: float) -> str:
+    """A category that is no longer there."""
+    return f"{quoted(value)} is gone; it was in {percent(share)} of the rows"
+
+
+def shares(rises: tuple[str, float, float], falls: tuple[str, float, float]) -> str:
+    """The category that grew most and the one that shrank most: name, share before, share now."""
+    parts = [
+        f"{quoted(name)} {from_to(percent(before), percent(after), rose=rose)}"
+        for rose, (name, before, after) in ((True, rises), (False, falls))
+    ]
+    return f"{parts[0]} of the rows, {parts[1]}"
+
+
+def level(before: tuple[float, float, float], after: tuple[float, float, float], middle_half: tuple[float, float] | None = None) -> str:  # fmt: skip
+    """Where numbers lie: median, 5th and 95th percentile, before and after. middle_half: the interquartile range before and after, of values that spread."""
+    ranges = f"90% of the values are between {number(after[1], 4)} and {number(after[2], 4)}, before between {number(before[1], 4)} and {number(before[2], 4)}"
+    if middle_half is not None:
+        narrow, wide = middle_half
+        return f"the interquartile range {from_to(f'{number(narrow, 4)}', f'{number(wide, 4)}', rose=wide > narrow)}; {ranges}"
+    if f"{number(before[0], 4)}" == f"{number(after[0], 4)}":
+        return f"the median is still {number(after[0], 4)}; {ranges}"
+    return f"the median {from_to(f'{number(before[0], 4)}', f'{number(after[0], 4)}', rose=after[0] > before[0])}; {ranges}"
+
+
+def more_of(column: str, value: str, before: float, after: float) -> str:
+    """Rows of a kind of which there are more now."""
+    return f"rows with {shown(column)} = {shown(value)} {from_to(percent(before), percent(after), rose=True)}, which explains most of it"
+
+
+def swapped_columns(twin: str) -> str:
+    """Two columns in each other's place."""
+    return f"it now looks as {quoted(twin)} did before, and {quoted(twin)} looks as it did: the two columns seem to be swapped"
+
+
+def fewer_decimals() -> str:
+    """Numbers that were rounded."""
+    return "its numbers have fewer decimals than before"
+
+
+def more_decimals(share: float | None = None) -> str:
+    """Numbers that were worked out anew."""
+    return (
+        "its numbers have more decimals than before"
+        if share is None
+        else f"{percent(share)} of its numbers have more decimals than any before"
+    )
+
+
+def other_decimals(column: str) -> str:
+    """Numbers that are written in another way."""
+    return f"the number of decimals in {quoted(column)} changed"
+
+
+def calendar(field: str) -> str:
+    """A column that follows the calendar."""
+    return f"it is the {field}, and follows the calendar"
+
+
+def ordinary(share: float) -> str:
+    """That such periods are usual."""
+    return f"{share:.0%} of the earlier periods of this length looked like it"
+
+
+def relation(column: str) -> str:
+    """A column that the others no longer explain."""
+    return f"{quoted(column)} no longer goes with the other columns as before"
+
+
+def correlation(other: str, before: float, after: float) -> str:
+    """The relation that changed most."""
+    return f"its correlation with {quoted(other)} went from {before:.2f} to {after:.2f}"
+
+
+# -- quality -------------------------------------------------------------------------------------------------------
+
+
+def missing(column: str, share: float, before: float, segment: tuple[str, str] | None = None) -> str:
+    """Missing values."""
+    where = "" if segment is None else f" where {shown(segment[0])} = {shown(segment[1])}"
+    if share == 1:
+        return f"{quoted(column)} is missing in every row{where}"
+    return (
+        f"{quoted(column)} is missing in {percent(share)} of the rows{where}; in the reference it was {percent(before)}"
+    )
+
+
+def repeated_ids(number: int) -> str:
+    """Rows that came before."""
+    return f"{number} rows have the id of an earlier row"
+
+
+def no_ids(number: int) -> str:
+    """Rows without an id."""
+    return f"{number} rows have no id"
+
+
+def bad_records(number: int, share: float, example: str) -> str:
+    """Records that could not be read."""
+    return f"{number} {'record' if number == 1 else 'records'} could not be read ({share:.2%} of the window), such as: {shown(example)}"
+
+
+def infinite(column: str, number: int) -> str:
+    """Infinite values."""
+    return f"{quoted(column)} has {number} infinite values; they count as missing"
+
+
+def _bounds(low: float, high: float) -> str:
+    return f"{number(low, 4)} to {number(high, 4)}"
+
+
+def out_of_range(column: str, share: float, usual: tuple[float, float], present: tuple[float, float] | None) -> str:
+    """Numbers beyond the reference's. present: the smallest and largest now."""
+    now = "" if present is None else f"; now they reach from {_bounds(*present)}"
+    return f"{percent(share)} of the values of {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){now}"
+
+
+def new_categories(column: str, share: float, examples: Sequence[object]) -> str:
+    """Categories that the reference does not have."""
+    named = f": {', '.join(map(quoted, examples))}" if len(examples) else ""
+    return f"{percent(share)} of the values of {quoted(column)} are categories that the reference does not have{named}"
+
+
+def one_value(column: str, value: object) -> str:
+    """A column with the same value in all rows."""
+    return f"{quoted(column)} is {shown(value)} in every row, where it varied before"
+
+
+def column_gone(column: str) -> str:
+    """A column that is not in the log."""
+    return f"column {quoted(column)} is missing from the log"
+
+
+def columns_new(columns: Sequence[str]) -> str:
+    """Columns that the reference does not have."""
+    return f"{listed(columns)} {'is a new column' if len(columns) == 1 else 'are new columns'}; the reference does not have {'it' if len(columns) == 1 else 'them'}"
+
+
+def other_type(column: str, share: float, kind: str) -> str:
+    """Values that are not of the column's type."""
+    return f"{percent(share)} of the values of {quoted(column)} are not {kind}, as they are in the reference"
+
+
+def same_values(column: str, twin: str) -> str:
+    """Two columns that are equal."""
+    return f"{quoted(column)} has the same values as {quoted(twin)} in every row; in the reference it does not"
+
+
+def unusable_predictions(column: str, share: float, number: int, absent: int, examples: Sequence[object]) -> str:
+    """Rows without a usable answer. number: of rows that have an answer which is of no use. absent: of rows without one."""
+    parts = [f"{absent} missing"] if absent else []
+    parts += [f"{number} such as {', '.join(map(quoted, examples))}"] if len(examples) else []
+    return f"the model gave no usable answer in {percent(share)} of the rows ({quoted(column)}: {', '.join(parts) or 'none'})"
+
+
+# -- labels --------------------------------------------------------------------------------------------------------
+
+
+def unmatched_labels(number: int) -> str:
+    """Labels of nothing."""
+    return f"{number} labels have an id that no prediction has"
+
+
+def early_labels(number: int) -> str:
+    """Leakage."""
+    return f"{number} labels were known before their prediction was made (leakage)"
+
+
+def labels_out_of_range(column: str, number: int, rows: int, usual: tuple[float, float], present: tuple[float, float] | None) -> str:  # fmt: skip
+    """Labels beyond the reference's."""
+    now = "" if present is None else f"; now they reach from {_bounds(*present)}"
+    return (
+        f"{number} of {rows} labels in {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){now}"
+    )
+
+
+def labels_of_new_classes(column: str, share: float, examples: Sequence[object]) -> str:
+    """Classes that the reference does not have."""
+    named = f": {', '.join(map(quoted, examples))}" if len(examples) else ""
+    return f"{percent(share)} of the labels in {quoted(column)} are of classes that the reference does not have{named}"
+
+
+def unreadable_labels(column: str, number: int, rows: int, examples: Sequence[object], expected: Sequence[object]) -> str:  # fmt: skip
+    """Labels that cannot be read."""
+    usual = ", ".join(map(quoted, expected)) or "numbers"
+    return f"{number} of {rows} labels in {quoted(column)} cannot be read: they are {', '.join(map(quoted, examples))}; the reference has {usual}"
+
+
+def label_shift(column: str, text: str) -> str:
+    """Labels that are distributed in another way."""
+    return f"the labels in {quoted(column)} changed: {text}"
+
+
+def positives(before: float, after: float) -> str:
+    """The share of positive labels."""
+    return f"positives {from_to(percent(before), percent(after), rose=after > before)}"
+
+
+def few_labels(labelled: int, rows: int) -> str:
+    """Labels that did not come."""
+    return f"{labelled or 'none'} of the {rows} predictions {'have' if labelled > 1 else 'has'} a label, though labels are due"
+
+
+# -- texts and vectors ---------------------------------------------------------------------------------------------
+
+
+def texts_differ(column: str, area: float) -> str:
+    """Texts that a classifier tells from the reference's."""
+    return f"the texts in {quoted(column)} differ from those of the reference (a classifier tells them apart with ROC AUC {area:.2f})"
+
+
+def lengths(characters: tuple[float, float] | None, words: tuple[float, float]) -> str:
+    """How long texts are, before and now."""
+    in_characters = "" if characters is None else f"{characters[0]:.0f} characters before and {characters[1]:.0f} now, "
+    return f"their median length is {in_characters}{words[0]:.0f} words before and {words[1]:.0f} now"
+
+
+def unseen_words(before: float, after: float) -> str:
+    """Words that were never seen."""
+    return f"words never seen before {from_to(percent(before), percent(after), rose=after > before)} of all words"
+
+
+def form_alone() -> str:
+    """What is kept of sensitive texts."""
+    return "only the form of the texts of a sensitive column is kept"
+
+
+def vectors_differ(column: str, area: float, dimensions: int, moved: float) -> str:
+    """Vectors that a classifier tells from the reference's."""
+    return (
+        f"the vectors in {quoted(column)} differ from those of the reference (a classifier tells them apart with ROC AUC {area:.2f}). "
+        f"The mean of their {dimensions} dimensions moved by {moved:.2g} standard deviations (median)"
+    )
+
+
+# -- the window as a whole -----------------------------------------------------------------------------------------
+
+
+def no_rows() -> str:
+    """Nothing was logged."""
+    return "the window has no rows: nothing was logged"
+
+
+def few_rows(rows: int, expected: float, windows: int, least: float, most: float) -> str:
+    """Fewer rows than usual."""
+    return f"{rows} rows came, where about {expected:.0f} were expected ({windows} comparable earlier windows had {least:.0f} to {most:.0f})"
+
+
+def misdated(number: int, example: str) -> str:
+    """Rows without a usable time."""
+    return f"{number} rows of the log have no time, or one before 1971 or in the future, such as {shown(example)}. No window holds them"
+
+
+# -- messages ------------------------------------------------------------------------------------------------------
+
+
+def share_of_cost(share: float) -> str:
+    """A column's part of what all changes cost."""
+    return f"this is {share:.0%} of the likely cost"
+
+
+def repair_first(broken: Sequence[tuple[str, str]]) -> str:
+    """What is to be repaired before retraining: columns and causes."""
+    return f"repair the data pipeline before retraining: {', '.join(f'{quoted(column)} ({cause})' for column, cause in broken)}"
+
+
+def real_change() -> str:
+    """That nothing is to be repaired."""
+    return "nothing points to the data pipeline: this looks like a real change"
+
+
+def partly_pipeline(*, costs_known: bool) -> str:
+    """That something is broken, but not what matters."""
+    return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}"
+
+
+assert METRIC_NAMES.keys() <= METRICS.keys()
