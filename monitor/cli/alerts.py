@@ -19,7 +19,7 @@ def list_alerts(
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
-    """Alerts that fire, newest first."""
+    """Firing alerts, newest first."""
     from monitor.storage import alerts
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
@@ -80,7 +80,7 @@ def show_alert(
         f"alert {found['id']}\n  {found['kind']}, {found['state']}, {found['severity']}; since {found['since']:%Y-%m-%d %H:%M} UTC{ended}; {found['bad_windows']} bad windows\n  {found['summary']}"
     )
     if found["quiet"]:
-        shared.say(f"  not told now: {found['quiet']}")
+        shared.say(f"  no message is sent now: {found['quiet']}")
     shared.say("timeline")
     for event in found["timeline"]:
         said = [str(event["detail"][key]) for key in ("verdict", "by", "note", "until") if event["detail"].get(key)]
@@ -104,12 +104,13 @@ def acknowledge(
     note: Annotated[str, typer.Option(help="What is being done.")] = "",
     for_: Annotated[str | None, typer.Option("--for", help="How long: 4h, 2d; until it resolves if left out.")] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="Only for this column or segment; it speaks again when another is in it.")
+        list[str] | None,
+        typer.Option(help="Only for this column or segment; the alert is sent again when another one is affected."),
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who; the name of this account if left out.")] = None,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Take an alert on: it is not told again. It resolves by itself when windows are healthy."""
+    """Acknowledge an alert: no more reminders. It still resolves when windows are healthy again."""
     from monitor.domain.grid import Duration
     from monitor.services import by_hand
 
@@ -125,7 +126,7 @@ def unacknowledge(
     alert: Annotated[str, typer.Argument(help="The alert's id, or its beginning.")],
     config: shared.ConfigOption = None,
 ) -> None:
-    """Give an alert back: it is told again."""
+    """Undo an acknowledgement: reminders are sent again."""
     from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))

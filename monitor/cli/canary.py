@@ -20,7 +20,7 @@ def canary(
     channel: Annotated[str | None, typer.Option(help="A channel that the message is sent to as well.")] = None,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Let a synthetic model whose data drift on purpose go through everything, beside the report database, and see that its alert comes out."""
+    """Test the whole way from log to alert with a synthetic model whose data drift, beside the report database."""
     from monitor.alerting.channels import open_channel
     from monitor.demo.canary import fly
     from monitor.domain.ids import natural_id

@@ -19,7 +19,7 @@ def migrate(config: shared.ConfigOption = None) -> None:
 
 
 def doctor(config: shared.ConfigOption = None) -> None:
-    """Look for what would keep the service from working, and say what to do about it."""
+    """Find problems that keep the service from working, and how to solve them."""
     from monitor.services.diagnose import diagnose
 
     found = diagnose(config)

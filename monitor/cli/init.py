@@ -36,26 +36,26 @@ def init(
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Files with the rows that the model was validated on.")] = None,
     reference_until: Annotated[str | None, typer.Option(help="Or: the log up to this day is the reference.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Files or a database URL with the truth.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Files or a database URL with the labels.")] = None,
     labels_table: Annotated[str | None, typer.Option(help="The table of the labels' database.")] = None,
-    positive: Annotated[str | None, typer.Option(help="The class that the probability speaks of.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The positive class, which the probability is of.")] = None,
     time_format: Annotated[
         str | None,
         typer.Option(
-            help="How times are written where files hold text or numbers, if that cannot be told: '%m/%d/%Y' (strptime), seconds, milliseconds, microseconds or nanoseconds since 1970."
+            help="How times are written in files, if that is not clear: '%m/%d/%Y' (strptime), seconds, milliseconds, microseconds or nanoseconds since 1970."
         ),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="The column of the predictions' times, if it is not recognised.")
+        str | None, typer.Option(help="The column with the time of each prediction, if it is not recognised.")
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option("--id", help="The column of their ids, by which labels are joined.")
+        str | None, typer.Option("--id", help="The column with the id of each prediction, by which labels are joined.")
     ] = None,
     prediction: Annotated[str | None, typer.Option(help="The column of the predicted class or value.")] = None,
     probability: Annotated[
         str | None, typer.Option(help="The column of the probability of the positive class.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column of the truth.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column with the label.")] = None,
     names: Annotated[
         str | None,
         typer.Option(
@@ -63,13 +63,13 @@ def init(
         ),
     ] = None,
     segment: Annotated[
-        list[str] | None, typer.Option(help="A column whose values are looked at one by one; repeatable.")
+        list[str] | None, typer.Option(help="A column whose values are segments, each checked by itself; repeatable.")
     ] = None,
     file: Annotated[Path, typer.Option("--file", help="The configuration to write or to add to.")] = Path(
         "monitor.yaml"
     ),
 ) -> None:
-    """Look at the data and write a monitor for it."""
+    """Read a log and write a monitor for it."""
     from dataclasses import replace
 
     from monitor.services.inspect_data import InspectSpec, Roles

@@ -24,11 +24,11 @@ def annotate(
     name: Annotated[str, typer.Argument(help="The monitor.")],
     interval: Annotated[str, typer.Argument(help="START/END, dates or times (UTC).")],
     verdict: Annotated[Verdict, typer.Option("--as", help="expected, faulty or healthy.")],
-    note: Annotated[str, typer.Option(help="What it was: a sale, an outage, a release.")] = "",
-    remove: Annotated[bool, typer.Option("--remove", help="Take such an annotation back.")] = False,
+    note: Annotated[str, typer.Option(help="The reason: a sale, an outage, a release.")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Remove such an annotation.")] = False,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Mark an interval: rows of faulty ones leave rolling references, corrections of the estimate and training data; on healthy ones the reference is calibrated from the next window on. Nothing is judged again by itself."""
+    """Mark an interval as expected, faulty or healthy. Faulty rows are left out of rolling references, estimates and training data; healthy ones calibrate the reference from the next window on. Existing results stay as they are."""
     from monitor.storage import annotation
 
     span = shared.window(interval)
@@ -65,7 +65,7 @@ def deployed(
     ] = None,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Tell of a deployment: it is named in alerts that begin within two days of it."""
+    """Record a deployment. Alerts that begin within two days of it name it."""
     from monitor.services.change_references import switch
     from monitor.services.context import Context
     from monitor.services.workers import Workers

@@ -10,7 +10,7 @@ from monitor.cli import shared
 
 
 def prune(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
     config: shared.ConfigOption = None,
 ) -> None:
     """Remove what `retention` no longer keeps; the daemon does the same every hour."""

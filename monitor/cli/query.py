@@ -20,7 +20,7 @@ def query(
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
-    """Ask the report database: read-only, on every kind of database."""
+    """Query the report database, read-only."""
     from monitor.services.context import database_url
     from monitor.storage.report import ReportDatabase
 

@@ -20,7 +20,7 @@ def list_references(
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
-    """Which reference holds for which monitor and model version, from which window on, by whom and why."""
+    """The reference of each monitor and model version: since which window, by whom and why."""
     from monitor.storage import monitors, references
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
@@ -67,10 +67,10 @@ def promote(
     file: Annotated[str | None, typer.Option("--from", help="A file with the rows, labels among them.")] = None,
     interval: Annotated[str | None, typer.Option("--window", help="Or: START/END, that interval of the log.")] = None,
     model_version: Annotated[str, typer.Option(help="For this model version alone.")] = "",
-    why: Annotated[str, typer.Option(help="What to remember of it.")] = "promoted by hand",
+    why: Annotated[str, typer.Option(help="A note.")] = "promoted by hand",
     config: shared.ConfigOption = None,
 ) -> None:
-    """Make a new reference that holds from the next window on."""
+    """Make a new reference, in force from the next window on."""
     from monitor.errors import UsageError
     from monitor.services.change_references import promote as promoted
     from monitor.services.workers import Workers
@@ -84,7 +84,7 @@ def promote(
 
 @app.command("update")
 def update(name: Annotated[str, typer.Argument(help="The monitor.")], config: shared.ConfigOption = None) -> None:
-    """Take what the configuration's reference holds now, from the next window on: changed content is never taken silently."""
+    """Use the present content of the configured reference from the next window on. Changed content is never used silently."""
     from monitor.services.change_references import update as updated
     from monitor.services.workers import Workers
 

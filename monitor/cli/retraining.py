@@ -38,7 +38,7 @@ def show_request(
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
-    """The story of a request."""
+    """The timeline of a request."""
     from monitor.services.launch_retraining import described, not_to_train_on
     from monitor.storage import retraining
     from monitor.storage.tables import MonitorRow
@@ -130,7 +130,7 @@ def approve(
     request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")],
     config: shared.ConfigOption = None,
 ) -> None:
-    """Let a request start that waits for approval."""
+    """Approve a request that waits for approval."""
     from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
@@ -144,12 +144,12 @@ def complete_request(
     model_version: Annotated[str, typer.Option(help="The new model version.")] = "",
     reference: Annotated[str, typer.Option(help="The file with the new model's reference rows, to be promoted.")] = "",
     candidate: Annotated[
-        str, typer.Option(help="The file with what the new model says of labelled rows: it must prove better first.")
+        str, typer.Option(help="The file with the new model's predictions of labelled rows: it must be better first.")
     ] = "",
-    text: Annotated[str, typer.Option(help="What to remember of it.")] = "",
+    text: Annotated[str, typer.Option(help="A note.")] = "",
     config: shared.ConfigOption = None,
 ) -> None:
-    """Say how a training ended, where its launcher cannot."""
+    """Record how a training ended, where its launcher cannot tell."""
     from monitor.retraining.request import Outcome
     from monitor.services.context import Context
     from monitor.services.launch_retraining import complete
@@ -177,7 +177,7 @@ def cancel(
     request: Annotated[str, typer.Argument(help="The request's id, or its beginning.")],
     config: shared.ConfigOption = None,
 ) -> None:
-    """Give a request up; a training that runs already is not stopped by it."""
+    """Cancel a request; a training that already runs is not stopped."""
     from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))

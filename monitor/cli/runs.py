@@ -87,7 +87,7 @@ def sample(
     output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
     config: shared.ConfigOption = None,
 ) -> None:
-    """The very rows that a run looked at, read again from the source, with the labels that it knew."""
+    """The rows that a run evaluated, read again from the source, with the labels known then."""
     from monitor.services.context import Context
     from monitor.services.execute_runs import run_spec
     from monitor.services.specs import SAMPLE
@@ -117,7 +117,7 @@ def describe_run(session: Session, run: Run, everything: bool = False) -> str:
 
     lines = [
         f"run {run.uuid}: {run.status}{f', severity {run.severity}' if run.severity else ''}",
-        f"  {run.kind} run of {run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC, look {run.look}, as of {run.as_of:%Y-%m-%d %H:%M} UTC",
+        f"  {run.kind} run of {run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC, {'first result' if run.look == 0 else 'updated result'}, as of {run.as_of:%Y-%m-%d %H:%M} UTC",
     ]
     if run.reason:
         lines.append(f"  {run.reason}")

@@ -21,7 +21,7 @@ def add(
     by: Annotated[str | None, typer.Option(help="Who; the name of this account if left out.")] = None,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Mute the alerts whose labels match. What still fires when it ends is told then."""
+    """Mute the alerts whose labels match. Those that still fire when the silence ends are sent then."""
     from monitor.domain.grid import Duration
     from monitor.services import by_hand
     from monitor.services.context import Context

@@ -10,9 +10,7 @@ from monitor.cli import shared
 
 
 def validate(
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Look at the configuration alone, not at sources.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Check only the configuration, not the sources.")] = False,
     config: shared.ConfigOption = None,
 ) -> None:
     """Check the configuration, and that sources answer and columns exist. Names file and line of every mistake."""

@@ -29,9 +29,9 @@ SEVERITIES = ("info", "warning", "critical")
 
 def run(
     name: Annotated[str | None, typer.Argument(help="One monitor; all without it.")] = None,
-    window: Annotated[str | None, typer.Option(help="One window START/END (UTC), ad hoc and never judged.")] = None,
+    window: Annotated[str | None, typer.Option(help="One window START/END (UTC), ad hoc: it changes no alert.")] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="With --window: another look at a planned window, judged.")
+        bool, typer.Option("--again", help="With --window: evaluate a planned window again, and update alerts.")
     ] = False,
     replay: Annotated[
         bool,
@@ -42,11 +42,11 @@ def run(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            help="Exit with 4 if the latest windows hold a finding at or above this severity, with 5 if that cannot be told."
+            help="Exit with 4 if the latest windows hold a finding at or above this severity, with 5 if that is unknown."
         ),
     ] = None,
     wait: Annotated[
-        str, typer.Option("--wait", help="How long notifications that a receiver has put off are waited for.")
+        str, typer.Option("--wait", help="How long to wait for notifications that a receiver has put off.")
     ] = "60s",
     config: shared.ConfigOption = None,
     log_format: shared.LogFormatOption = "console",
@@ -163,21 +163,17 @@ def _by_hand(
 
 def backfill(
     name: Annotated[str, typer.Argument(help="The monitor.")],
-    start: Annotated[
-        str, typer.Option("--from", help="The first window that is looked at again starts here or later (UTC).")
-    ],
-    end: Annotated[str, typer.Option("--to", help="The last one ends here or earlier.")],
+    start: Annotated[str, typer.Option("--from", help="The first window starts here or later (UTC).")],
+    end: Annotated[str, typer.Option("--to", help="The last window ends here or earlier (UTC).")],
     rejudge: Annotated[
-        bool, typer.Option("--rejudge", help="Judge what is found: alerts may open, change or be retracted, and page.")
+        bool, typer.Option("--rejudge", help="Update alerts: they may open, change or be retracted, and page.")
     ] = False,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Say what would be found; store and judge nothing.")
-    ] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Print what would be found; store nothing.")] = False,
     config: shared.ConfigOption = None,
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "",
 ) -> None:
-    """Another look at a range of windows, after an upstream repair: stored and shown, but judged only with --rejudge."""
+    """Evaluate a range of windows again, after an upstream repair. The results are stored and shown; alerts change only with --rejudge."""
     from monitor.services.execute_runs import plan_again
 
     _log(log_format, log_level)
@@ -207,7 +203,7 @@ def _preview(loaded: Loaded, name: str, span: Window) -> int:
         workers.close()
     if not looked:
         _planned([], name, span)
-    shared.say(f"{changed} of {looked} runs would say otherwise; nothing was stored")
+    shared.say(f"{changed} of {looked} runs would give another result; nothing was stored")
     return 0
 
 
@@ -332,7 +328,7 @@ def warn_without_channels(daemon: Daemon) -> None:
     ):
         get_logger().warning(
             "no_channel_for_self_alerts",
-            advice="name a channel in alerts.channels or routes, or nobody hears when the service itself is ill",
+            advice="name a channel in alerts.channels or routes: without one nobody is notified of problems of the service itself",
         )
 
 

@@ -1,6 +1,6 @@
 """The sentences that people read about a window: one function a kind of finding, one fact a sentence, in the words of the field.
 
-Names and values of the log come in as data and are quoted. Shares are between 0 and 1. Docs/reference/glossary.md explains the words.
+Names and values of the log come in as data and are quoted. Shares are between 0 and 1. docs/reference/glossary.md explains the words.
 """
 
 from __future__ import annotations
