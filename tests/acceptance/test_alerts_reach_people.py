@@ -345,11 +345,20 @@ def mails() -> Iterator[tuple[str, list[str]]]:
 def test_mail_arrives_at_a_real_smtp_server(project: Project) -> None:
     with mails() as (url, arrived):
         service = Service(project, {"churn": {}}, channels={"ops": url}, grouping={"group_wait": "0s"})
-        service.event("churn", "performance", summary="roc_auc fell")
+        service.event("churn", "performance", summary="roc_auc fell & <b>region</b>'s drift")
         service.after(seconds=1)
-    (mail,) = arrived
-    assert "Subject: [CRITICAL] churn: roc_auc fell" in mail
-    assert "oncall@example.org" in mail
+    mail = message_from_string(arrived[0])
+    assert mail["Subject"] == "[CRITICAL] churn: roc_auc fell & <b>region</b>'s drift"
+    assert mail["To"] == "oncall@example.org"
+    parts = {part.get_content_type(): part.get_payload(decode=True) for part in mail.walk() if not part.is_multipart()}
+    plain, page = (parts[kind].decode() for kind in ("text/plain", "text/html"))  # type: ignore[union-attr]
+    assert mail["Subject"] not in plain.splitlines()[0]
+    for form in (plain, page):
+        assert form.count("roc_auc fell") == 1
+    assert "\n- acknowledge: monitor alerts ack" in plain.replace("\n - ", "\n- ")
+    assert "<li>acknowledge: monitor alerts ack" in page
+    assert "<b>region</b>" in plain
+    assert "&lt;b&gt;region&lt;/b&gt;" in page
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from certifi import where as usual_authorities
+from markupsafe import escape
 
 from monitor.alerting.channels.process import end
 from monitor.errors import DeliveryError
@@ -31,7 +32,7 @@ class AppriseSender:
         self._url, self._picture, self._timeout_s, self._network = url, picture, timeout_s, network
 
     def send(self, notification_id: str, body: bytes) -> str:
-        """Hand title and text to Apprise. Raises DeliveryError where it says that it failed, or does not end in time."""
+        """Hand the message to Apprise in both forms, each without the title, which services show by themselves. Raises DeliveryError where it says that it failed, or does not end in time."""
         del notification_id
         message = json.loads(body)
         kind = {"critical": "failure", "warning": "warning"}.get(message["alert"]["severity"], "info")
@@ -46,7 +47,10 @@ class AppriseSender:
                 folder,
                 {
                     "title": _calling_nobody(message["title"]),
-                    "body": _calling_nobody(message["text"]),
+                    "text": _calling_nobody(message["text"].removeprefix(message["title"]).lstrip("\n")),
+                    "html": _calling_nobody(
+                        message["html"].removeprefix(f"<h2>{escape(message['title'])}</h2>").lstrip()
+                    ),
                     "type": kind,
                     "attach": attached,
                 },

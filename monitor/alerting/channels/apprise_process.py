@@ -13,6 +13,12 @@ import apprise
 
 _UNKNOWN = "Apprise does not know this kind of URL; see its documentation for the service's form"
 
+# Services that send e-mail, which shows HTML; Apprise adds a plain part.
+_MAIL = {
+    "NotifyEmail", "NotifyMailgun", "NotifyOffice365", "NotifyPostmark", "NotifyResend", "NotifySES", "NotifySendGrid",
+    "NotifySMTP2Go", "NotifySparkPost",
+}  # fmt: skip
+
 
 class _LastLog(logging.Handler):
     """Apprise tells the reason of a failure only in its log."""
@@ -35,11 +41,16 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"text": "", "error": _UNKNOWN, "permanent": True}
     if message is None:
         return {"text": "the address has a form that Apprise knows", "error": "", "permanent": False}
+    form = apprise.NotifyFormat.TEXT
+    for service in sender:
+        if type(service).__name__ in _MAIL:
+            form = apprise.NotifyFormat.HTML
+            service.inline = True  # the picture stands in the message
     delivered = sender.notify(
         title=message["title"],
-        body=message["body"],
+        body=message["html" if form == apprise.NotifyFormat.HTML else "text"],
         # Said to be text, it is escaped for each service; unsaid, `<!channel>` calls everybody and markup is markup.
-        body_format=apprise.NotifyFormat.TEXT,
+        body_format=form,
         notify_type=message["type"],
         attach=message["attach"],
     )
