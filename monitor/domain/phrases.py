@@ -60,6 +60,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{float(f'{value:.{digits}g}'):,.12g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """How many there are: 1 row, 2 rows."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def amount(cost: float, metric: str) -> str:
     """So much of a metric."""
     return f"{number(cost, 2)} {metric_name(metric)}"
@@ -357,22 +362,22 @@ def missing(column: str, share: float, before: float, segment: tuple[str, str] |
 
 def repeated_ids(number: int) -> str:
     """Rows that came before."""
-    return f"{number} rows have the id of an earlier row"
+    return f"{counted(number, 'row')} with the id of an earlier row"
 
 
 def no_ids(number: int) -> str:
     """Rows without an id."""
-    return f"{number} rows have no id"
+    return f"{counted(number, 'row')} without an id"
 
 
 def bad_records(number: int, share: float, example: str) -> str:
     """Records that could not be read."""
-    return f"{number} {'record' if number == 1 else 'records'} could not be read ({share:.2%} of the window), such as: {shown(example)}"
+    return f"{counted(number, 'record')} could not be read ({share:.2%} of the window), such as: {shown(example)}"
 
 
 def infinite(column: str, number: int) -> str:
     """Infinite values."""
-    return f"{quoted(column)} has {number} infinite values; they count as missing"
+    return f"{quoted(column)} has {counted(number, 'infinite value')}, counted as missing"
 
 
 def _bounds(low: float, high: float) -> str:
@@ -428,12 +433,12 @@ def unusable_predictions(column: str, share: float, number: int, absent: int, ex
 
 def unmatched_labels(number: int) -> str:
     """Labels of nothing."""
-    return f"{number} labels have an id that no prediction has"
+    return f"{counted(number, 'label')} with an id that no prediction has"
 
 
 def early_labels(number: int) -> str:
     """Leakage."""
-    return f"{number} labels were known before their prediction was made (leakage)"
+    return f"{counted(number, 'label')} known before the prediction was made (leakage)"
 
 
 def labels_out_of_range(column: str, number: int, rows: int, usual: tuple[float, float], present: tuple[float, float] | None) -> str:  # fmt: skip
@@ -513,12 +518,12 @@ def no_rows() -> str:
 
 def few_rows(rows: int, expected: float, windows: int, least: float, most: float) -> str:
     """Fewer rows than usual."""
-    return f"{rows} rows came, where about {expected:.0f} were expected ({windows} comparable earlier windows had {least:.0f} to {most:.0f})"
+    return f"{counted(rows, 'row')} came, where about {expected:.0f} were expected ({windows} comparable earlier windows had {least:.0f} to {most:.0f})"
 
 
 def misdated(number: int, example: str) -> str:
     """Rows without a usable time."""
-    return f"{number} rows of the log have no time, or one before 1971 or in the future, such as {shown(example)}. No window holds them"
+    return f"{counted(number, 'row')} of the log without a time, or with one before 1971 or in the future, such as {shown(example)}. No window holds them"
 
 
 # -- messages ------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_an
     assert bodies[0]["timestamp"] < bodies[1]["timestamp"] < bodies[2]["timestamp"]
     assert bodies[0]["labels"]["alertname"] == "ModelPerformance"
     assert len(bodies[0]["title"]) <= 110
-    assert bodies[0]["title"].startswith("[CRITICAL] churn: roc_auc 0.")
+    assert bodies[0]["title"].startswith("[CRITICAL] churn: ROC AUC is 0.")
 
 
 def test_drift_without_harm_is_stored_and_pages_nobody(project: Project, receiver: Receiver) -> None:
@@ -118,6 +118,6 @@ def test_a_limit_on_the_share_of_labels_pages_when_too_few_came(project: Project
     alerts = project.query("SELECT kind, severity, first_window FROM alerts WHERE fired_at IS NOT NULL AND kind = 'no_labels'")  # fmt: skip
     assert alerts == [("no_labels", "critical", "2025-01-11 00:00:00.000000")]
     texts = project.query(
-        "SELECT explanation FROM findings WHERE explanation LIKE '%labelled_share 0.5 is below your limit 0.8%'"
+        "SELECT explanation FROM findings WHERE explanation LIKE '%labelled_share is 0.5, below your limit 0.8%'"
     )
     assert len(texts) > 1

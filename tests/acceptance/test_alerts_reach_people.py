@@ -73,7 +73,7 @@ def test_an_alert_that_is_found_when_it_is_over_makes_one_message_that_says_so(
     assert told(receiver) == [("alert.resolved", ["churn"])]
     (message,) = bodies(receiver)
     assert message["title"].startswith("[RESOLVED] churn: ")
-    assert "It was found only when it was over" in message["text"]
+    assert "It was found only after it had ended" in message["text"]
     service.event("churn", "performance", "firing")
     service.after(seconds=1)
     service.event("churn", "performance", "resolved")
@@ -180,7 +180,7 @@ def test_what_a_stale_source_or_a_loss_explains_is_told_inside_its_message(
     (message,) = bodies(receiver)
     assert [each["alert"]["kind"] for each in message["alerts"]] == ["performance"]
     assert {each["summary"] for each in message["explained"]} == {"income drifted", "estimated_roc_auc fell"}
-    assert "Explained by this" in message["text"]
+    assert "Also affected" in message["text"]
     jsonschema.validate(message, json.loads((SCHEMAS / "webhook.schema.json").read_text()))
     service.event("churn", "performance", "resolved")
     service.after(seconds=1)

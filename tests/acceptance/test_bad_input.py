@@ -126,7 +126,7 @@ def test_features_that_vanish_come_or_change_their_type_are_findings_of_the_othe
     assert "column_missing" in findings(project, "noise")
     assert "column_added" in findings(project, "")
     [told] = project.query("SELECT DISTINCT explanation FROM findings WHERE cause = 'new column'")
-    assert "'extra' is new" in told[0]
+    assert "'extra' is a new column" in told[0]
     assert "type_mismatch_share" in findings(project, "income")
     checked = project.query(
         "SELECT DISTINCT verdict FROM checks JOIN metric_series s ON s.id = series_id WHERE metric = 'drift_score' AND column_name = 'region'"

@@ -45,7 +45,7 @@ def test_listings_show_and_report_speak_of_what_was_done(project: Project, monit
     assert len(listed) == 8
     worst = next(each for each in listed if each["severity"] == "critical")
     shown = monitor_command("runs", "show", worst["id"][:8], "--metrics", cwd=project.folder).stdout
-    assert "roc_auc 0." in shown
+    assert "ROC AUC is 0." in shown
     alert = json.loads(monitor_command("alerts", "list", "--json", cwd=project.folder).stdout)[0]
     assert (alert["kind"], alert["state"]) == ("performance", "firing")
     assert (

@@ -39,4 +39,4 @@ def test_the_fourth_day_of_a_monitor_that_has_a_twentieth_of_the_rows_is_a_fall(
     assert verdicts == [unknown, unknown, unknown, "changed", "fine", unknown], "Saturday is not like the days before"
     found = project.query("SELECT severity, explanation FROM monitor_findings WHERE metric = 'volume_share'")
     assert [severity for severity, _ in found] == ["warning"]
-    assert found[0][1].startswith("16 rows, where 295 are expected by 3 earlier windows")
+    assert found[0][1].startswith("16 rows came, where about 295 were expected (3 comparable earlier windows")

@@ -442,7 +442,7 @@ def test_values_on_too_few_rows_are_not_drawn_and_the_page_says_so(project: Proj
         page = site.get("/monitors/churn").text
         drawn = json.loads(re.search(r'id="drawn">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
         stored = site.get("/api/v1/monitors/churn/metrics/roc_auc").json()["points"]
-    assert "2 values are not drawn: too few rows to tell" in page  # realised and estimated, of 12 rows
+    assert "2 values are not drawn: too few rows" in page  # realised and estimated, of 12 rows
     starts = {point["window_start"][:10] for point in stored} - {
         start[:10] for start in drawn["performance"]["realised"]["x"]
     }

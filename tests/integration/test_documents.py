@@ -65,7 +65,7 @@ def test_the_readmes_python_runs_and_finds_the_harm(project: Project) -> None:
     done = subprocess.run(
         [sys.executable, "-c", block[1]], cwd=project.folder, capture_output=True, text=True, check=False
     )
-    assert "critical: roc_auc 0" in done.stderr
+    assert "critical: ROC AUC is 0" in done.stderr
 
 
 def test_compose_and_unit_have_the_form_of_their_kind() -> None:

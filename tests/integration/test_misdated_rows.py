@@ -67,7 +67,7 @@ def test_a_row_of_2199_plans_no_empty_windows_and_is_told(project: Project) -> N
     assert found == [
         (
             "info",
-            "1 rows of the log have no time, or are dated before 1971 or later than it is, such as 2199-01-01 00:00: no window holds them",
+            "1 row of the log without a time, or with one before 1971 or in the future, such as 2199-01-01 00:00. No window holds them.",
         )
     ]
     assert project.query("SELECT count(*) FROM alerts WHERE kind = 'no_data'") == [(0,)]

@@ -51,7 +51,18 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "misdated": [(12, "1970-01-01")], "share_of_cost": [(0.66,)], "repair_first": [([("income", "unit change")],)], "real_change": [()],
     "partly_pipeline": [(True,), (False,)],
 }  # fmt: skip
-_PARTS = {"sentence", "sentences", "first_sentence", "metric_name", "percent", "number", "amount", "from_to", "allowed"}
+_PARTS = {
+    "sentence",
+    "sentences",
+    "first_sentence",
+    "metric_name",
+    "percent",
+    "number",
+    "counted",
+    "amount",
+    "from_to",
+    "allowed",
+}
 
 
 def said(name: str) -> list[str]:
