@@ -13,12 +13,13 @@ from monitor.analysis.figures import Figures
 from monitor.analysis.schema import Sort
 from monitor.domain.checks import Check, Finding, MetricValue, Severity, Verdict, WindowCounts, as_row
 from monitor.domain.matter import that_matter
+from monitor.domain.phrases import counted, first_sentence
 from monitor.errors import RaisedFindingError, UsageError
 
 Table = Literal["metrics", "checks", "findings"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What was found in one window.
 
@@ -33,8 +34,16 @@ class Evaluation:
     counts: WindowCounts
     reference_version: str
     labelled: int | None = None
-    figures: Figures | None = field(default=None, repr=False, compare=False)
-    sorts: dict[str, Sort] = field(default_factory=dict, repr=False, compare=False)
+    figures: Figures | None = field(default=None, compare=False)
+    sorts: dict[str, Sort] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        worst = f": {first_sentence(self.findings[0].explanation)}" if self.findings else ""
+        about = [
+            "healthy" if self.severity < Severity.WARNING else self.severity.value, counted(self.counts.rows, "row"),
+            counted(len(self.checks), "check"), counted(len(self.findings), "finding"),
+        ]  # fmt: skip
+        return f"Evaluation({', '.join(about)}{worst})"
 
     @cached_property
     def snapshot(self) -> Any:
@@ -110,7 +119,7 @@ class Evaluation:
         """Raise a MonitorError whose text is the explanation, if a finding is at or above `severity`."""
         worst = [finding for finding in self.findings if finding.severity >= severity]
         if worst:
-            raise RaisedFindingError("; ".join(f"{finding.severity}: {finding.explanation}" for finding in worst))
+            raise RaisedFindingError(" ".join(f"{finding.severity}: {finding.explanation}" for finding in worst))
 
 
 def _escaped(text: str) -> str:

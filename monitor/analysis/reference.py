@@ -22,6 +22,7 @@ from monitor.analysis.summary import Summary, summarise
 from monitor.analysis.surrogate import Surrogate
 from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
+from monitor.domain.phrases import counted, metric_name, number
 
 # Part of every version's name: a reference fitted by another analysis is another reference.
 ANALYSIS_VERSION = "13"
@@ -77,7 +78,7 @@ class ReferenceSummary:
         return cls(**{each.name: values[each.name] for each in fields(cls)})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reference:
     """What production is compared with. Made by `Reference.fit`; never changed afterwards.
 
@@ -92,12 +93,19 @@ class Reference:
     seed: int
     version: str
     summary: ReferenceSummary
-    _summaries: dict[str, Summary | None] = field(default_factory=dict, repr=False)
-    _bins: dict[str, Bins] = field(default_factory=dict, repr=False)
-    _counts: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
-    _segments: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, repr=False)
-    _segment_counts: dict[tuple[str, str], dict[str, tuple[Bins, np.ndarray]]] = field(default_factory=dict, repr=False)
-    _tests: dict[int, float] = field(default_factory=dict, repr=False)
+    _summaries: dict[str, Summary | None] = field(default_factory=dict)
+    _bins: dict[str, Bins] = field(default_factory=dict)
+    _counts: dict[str, np.ndarray] = field(default_factory=dict)
+    _segments: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    _segment_counts: dict[tuple[str, str], dict[str, tuple[Bins, np.ndarray]]] = field(default_factory=dict)
+    _tests: dict[int, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        summary, metric = self.summary, self.summary.harm_metric
+        known = summary.baseline.get(metric or "")
+        performance = "no labels" if known is None or metric is None else f"{metric_name(metric)} {number(known[0])}"
+        columns = counted(len(summary.sorts), "column")
+        return f"Reference({self.task}, {counted(summary.rows, 'row')}, {columns}, {performance}, version {self.version[:8]})"
 
     @classmethod
     def fit(

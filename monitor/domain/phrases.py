@@ -79,8 +79,8 @@ def from_to(before: str, after: str, *, rose: bool) -> str:
 
 
 def performance(metric: str, segment: str | None, value: float, before: float) -> str:
-    """A metric of the model beside the reference's."""
-    where = "" if segment is None else f" where {segment}"
+    """A metric of the model beside the reference's. segment: COLUMN=VALUE."""
+    where = "" if segment is None else f" where {segment.replace('=', ' = ', 1)}"
     change = value - before
     if abs(change) < 0.0005 * max(abs(before), abs(value), 1e-12):
         return f"{metric_name(metric)}{where} is {number(value)}, as in the reference"
@@ -289,7 +289,8 @@ def shares(rises: tuple[str, float, float], falls: tuple[str, float, float]) -> 
 
 def level(before: tuple[float, float, float], after: tuple[float, float, float], middle_half: tuple[float, float] | None = None) -> str:  # fmt: skip
     """Where numbers lie: median, 5th and 95th percentile, before and after. middle_half: the interquartile range before and after, of values that spread."""
-    ranges = f"90% of the values are between {number(after[1], 4)} and {number(after[2], 4)}, before between {number(before[1], 4)} and {number(before[2], 4)}"
+    now, usual = (f"between {number(low, 4)} and {number(high, 4)}" for _, low, high in (after, before))
+    ranges = f"90% of the values are {now}, {'as before' if now == usual else f'before {usual}'}"
     if middle_half is not None:
         narrow, wide = middle_half
         return f"the interquartile range {from_to(f'{number(narrow, 4)}', f'{number(wide, 4)}', rose=wide > narrow)}; {ranges}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
 from monitor.services.workers import Workers
 from monitor.storage import alerts, annotation, daemons, monitors, references, runs
 from monitor.storage.database import database_now
-from monitor.storage.tables import Alert, ConfigurationVersion, MonitorRow, ReferenceInForce
+from monitor.storage.tables import Alert, Annotation, ConfigurationVersion, MonitorRow
 
 log = get_logger()
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -155,9 +156,11 @@ def fits_side_by_side() -> SideBySide:
 
 def _without_reference(session: Session, context: Context) -> list[tuple[str, int, MonitorConfig, str]]:
     """The monitors that lack a reference: name, number, entry, and what the reference is to be made from."""
+    rows = {row.active_name: row for row in monitors.active(session)}
+    marked, reasons = annotation.by_monitor(session, "healthy"), references.reasons(session)
     found = []
     for name, config in context.configuration.monitors.items():
-        row = monitors.by_name(session, name)
+        row = rows.get(name)
         if (
             row is None
             or context.only not in (None, name)
@@ -166,9 +169,9 @@ def _without_reference(session: Session, context: Context) -> list[tuple[str, in
         ):
             continue
         with context.fences.around(row.id, "reference"):
-            entry = with_healthy(session, name, config)
+            entry = _with_marked(config, marked.get(row.id, []))
             origin = reference_origin(entry)
-            if lacks_reference(session, name, origin):
+            if not _is_made(origin, reasons.get(row.id, [])):
                 found.append((name, row.id, entry, origin))
     return found
 
@@ -176,7 +179,10 @@ def _without_reference(session: Session, context: Context) -> list[tuple[str, in
 def with_healthy(session: Session, name: str, config: MonitorConfig) -> MonitorConfig:
     """A monitor's entry with the intervals that people have marked healthy among those that its reference is calibrated on."""
     row = monitors.by_name(session, name)
-    marked = [] if row is None else annotation.of_monitor(session, row.id, "healthy")
+    return _with_marked(config, [] if row is None else annotation.of_monitor(session, row.id, "healthy"))
+
+
+def _with_marked(config: MonitorConfig, marked: Sequence[Annotation]) -> MonitorConfig:
     if not marked:
         return config
     intervals = [*config.reference.calibrate_on, *(Interval(start=each.starts_at, end=each.ends_at) for each in marked)]
@@ -186,7 +192,7 @@ def with_healthy(session: Session, name: str, config: MonitorConfig) -> MonitorC
 def lacks_reference(session: Session, name: str, origin: str) -> bool:
     """Whether a monitor has no reference made from this entry yet."""
     row = monitors.by_name(session, name)
-    return row is not None and not any(_is_of(entry, origin) for entry, _ in references.history(session, row.id))
+    return row is not None and not _is_made(origin, [entry.why for entry, _ in references.history(session, row.id)])
 
 
 def reference_spec(context: Context, config: MonitorConfig) -> ReferenceSpec:
@@ -232,5 +238,6 @@ def reference_origin(config: MonitorConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _is_of(entry: ReferenceInForce, origin: str) -> bool:
-    return f"configuration {origin}" in entry.why
+def _is_made(origin: str, reasons: Iterable[str]) -> bool:
+    """Whether one of a monitor's references was made from this entry. reasons: why each was put in force."""
+    return any(f"configuration {origin}" in why for why in reasons)

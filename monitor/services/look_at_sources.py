@@ -62,6 +62,7 @@ def _wanted(
     session: Session, context: Context, at_least_every: timedelta, without: Collection[int]
 ) -> list[tuple[int, LookSpec, datetime]]:
     now = context.clock.now()
+    states, wanting = monitors.source_states(session), windows.wanting_look(session, now)
     found = []
     for row in monitors.active(session):
         config = context.config_of(session, row)
@@ -73,9 +74,9 @@ def _wanted(
         ):
             continue
         with context.fences.around(row.id, "look"):
-            state = monitors.source_state(session, row.id)
+            state = states[row.id]
             stale = state.looked_at is None or bool(state.error) or now - state.looked_at >= at_least_every
-            if stale or windows.wants_look(session, row.id, now):
+            if stale or row.id in wanting:
                 found.append((row.id, _look_spec(session, context, row, config, state, now), now))
     return found
 

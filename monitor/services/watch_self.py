@@ -14,7 +14,10 @@ from monitor.services.apply_configuration import ALIVE_WITHIN
 from monitor.services.context import Context
 from monitor.services.set_aside import dead_letters_of
 from monitor.storage import alerts, daemons, monitors, outbox, references, retraining, runs
-from monitor.storage.tables import Alert, MonitorRow
+from monitor.storage.tables import Alert, MonitorRow, SourceState
+
+# The active monitors with what was last seen of their sources.
+Watched = list[tuple[MonitorRow, SourceState]]
 
 log = get_logger()
 _REFERENCE_TAKES = timedelta(minutes=10)
@@ -52,13 +55,15 @@ def watch_self(context: Context) -> int:
 
 def _watch(session: Session, context: Context) -> int:
     now: datetime = context.clock.now()
+    states = monitors.source_states(session)
+    watched = [(row, states[row.id]) for row in monitors.active(session)]
     troubles = {
         trouble.subject: trouble
         for trouble in [
-            *_troubles(session, context, now),
-            *_stale(session, context, now),
+            *_troubles(session, context, watched, now),
+            *_stale(session, context, watched, now),
             *_idle(session, context, now),
-            *_faults(session, context),
+            *_faults(context, watched),
         ]
     }
     changed = 0
@@ -88,25 +93,24 @@ def _watch(session: Session, context: Context) -> int:
     return changed
 
 
-def _stale(session: Session, context: Context, now: datetime) -> list[Trouble]:
+def _stale(session: Session, context: Context, watched: Watched, now: datetime) -> list[Trouble]:
     """Sources and labels in which nothing new has come for too long; `run` and replays look at logs that ended, and go by what is configured alone."""
     found: list[Trouble] = []
-    for row in monitors.active(session):
+    for row, state in watched:
         with context.fences.around(row.id, "watch"):
-            found += _stale_of(session, context, row, now)
+            found += _stale_of(session, context, row, state, now)
     return found
 
 
-def _stale_of(session: Session, context: Context, row: MonitorRow, now: datetime) -> list[Trouble]:
+def _stale_of(session: Session, context: Context, row: MonitorRow, state: SourceState, now: datetime) -> list[Trouble]:
     config = context.config_of(session, row)
     if config is None:
         return []
-    state = monitors.source_state(session, row.id)
     gaps = state.gaps or {}
-    watched = [("source", "event", config.source.freshness, state.newest_event)]
+    newest_by_source = [("source", "event", config.source.freshness, state.newest_event)]
     if config.labels is not None:
-        watched.append(("labels", "label", config.labels.freshness, state.newest_label))
-    for what, newest_what, freshness, newest in watched:
+        newest_by_source.append(("labels", "label", config.labels.freshness, state.newest_label))
+    for what, newest_what, freshness, newest in newest_by_source:
         if newest is None or (freshness is None and context.catches_up):
             continue
         every = (config.windows.every or config.windows.length).approximate()
@@ -123,9 +127,9 @@ def _stale_of(session: Session, context: Context, row: MonitorRow, now: datetime
     return []
 
 
-def _faults(session: Session, context: Context) -> list[Trouble]:
+def _faults(context: Context, watched: Watched) -> list[Trouble]:
     """Monitors with which a step of this daemon went wrong in a way that nobody foresaw."""
-    names = {row.id: row.name for row in monitors.active(session)}
+    names = {row.id: row.name for row, _ in watched}
     return [
         Trouble(
             "fault",
@@ -190,13 +194,13 @@ def _hours(length: timedelta) -> str:
     )
 
 
-def _troubles(session: Session, context: Context, now: datetime) -> list[Trouble]:
+def _troubles(session: Session, context: Context, watched: Watched, now: datetime) -> list[Trouble]:
     found = []
-    for row in monitors.active(session):
-        state = monitors.source_state(session, row.id)
+    with_reference, with_failed = references.reasons(session), runs.with_failed(session)
+    for row, state in watched:
         if state.failing_since is not None:
             found.append(Trouble("source", row.name, f"the source of {row.name} cannot be read: {state.error}", row.id))
-        if not references.history(session, row.id) and now - row.created_at > _REFERENCE_TAKES:
+        if row.id not in with_reference and now - row.created_at > _REFERENCE_TAKES:
             found.append(
                 Trouble(
                     "reference",
@@ -205,7 +209,7 @@ def _troubles(session: Session, context: Context, now: datetime) -> list[Trouble
                     row.id,
                 )
             )
-        last = runs.last_ended(session, row.id)
+        last = runs.last_ended(session, row.id) if row.id in with_failed else None
         if last is not None and last.status == "failed":
             found.append(
                 Trouble(

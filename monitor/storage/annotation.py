@@ -46,6 +46,15 @@ def of_monitor(session: Session, monitor_id: int, verdict: str | None = None) ->
     return list(session.scalars(query.order_by(Annotation.starts_at)))
 
 
+def by_monitor(session: Session, verdict: str) -> dict[int, list[Annotation]]:
+    """Those of all monitors with a verdict, by the monitors' numbers, oldest first."""
+    found: dict[int, list[Annotation]] = {}
+    query = select(Annotation).where(Annotation.verdict == verdict, Annotation.removed_at.is_(None))
+    for row in session.scalars(query.order_by(Annotation.starts_at)):
+        found.setdefault(row.monitor_id, []).append(row)
+    return found
+
+
 def without(rows: Iterable[Annotation], windows: Iterable[Window]) -> list[Window]:
     """The windows that lie in none of these intervals, not even in part."""
     spans = [(row.starts_at, row.ends_at) for row in rows]

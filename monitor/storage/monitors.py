@@ -135,6 +135,11 @@ def source_state(session: Session, monitor_id: int) -> SourceState:
     return session.get_one(SourceState, monitor_id)
 
 
+def source_states(session: Session) -> dict[int, SourceState]:
+    """The same of all monitors, by their numbers."""
+    return {state.monitor_id: state for state in session.scalars(select(SourceState))}
+
+
 def source_errors(session: Session, ids: Collection[int]) -> list[str]:
     """Why the sources of these monitors could not be read, each with its monitor."""
     query = select(MonitorRow.name, SourceState.error).join(SourceState).where(MonitorRow.id.in_(ids))

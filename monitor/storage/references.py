@@ -65,6 +65,14 @@ def history(session: Session, monitor_id: int) -> list[tuple[ReferenceInForce, R
     return [(row, version) for row, version in session.execute(query)]
 
 
+def reasons(session: Session) -> dict[int, list[str]]:
+    """Of each monitor that has references, why each of them was put in force."""
+    found: dict[int, list[str]] = {}
+    for monitor_id, why in session.execute(select(ReferenceInForce.monitor_id, ReferenceInForce.why)):
+        found.setdefault(monitor_id, []).append(why)
+    return found
+
+
 def in_force(session: Session, monitor_id: int, window_start: datetime) -> dict[str, tuple[int, str]]:
     """For a window: by model version ('' for any other) the id and version of the reference that holds.
 

@@ -502,6 +502,11 @@ def last_windows(session: Session, monitor_id: int, number: int) -> list[Run]:
     return [current(session, run) for run in session.scalars(query.order_by(Run.window_start.desc()).limit(number))]
 
 
+def with_failed(session: Session) -> set[int]:
+    """The monitors that have a failed run."""
+    return set(session.scalars(select(Run.monitor_id).where(Run.status == "failed").distinct()))
+
+
 def last_ended(session: Session, monitor_id: int) -> Run | None:
     """The planned run that ended last, done or failed."""
     ended = []

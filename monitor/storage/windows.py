@@ -25,17 +25,15 @@ def of_monitor(session: Session, monitor_id: int) -> list[OpenWindow]:
     return list(session.scalars(query.order_by(OpenWindow.window_start, OpenWindow.window_end)))
 
 
-def wants_look(session: Session, monitor_id: int, now: datetime) -> bool:
-    """Whether a window was never looked at, or is to be counted again by now (as it can be once its data run has ended)."""
+def wanting_look(session: Session, now: datetime) -> set[int]:
+    """The monitors of which a window was never looked at, or is to be counted again by now (as it can be once its data run has ended)."""
     never_seen = OpenWindow.labels_open & OpenWindow.label_mark.is_(None)
     in_the_way = exists().where(
         Run.monitor_id == OpenWindow.monitor_id, Run.kind == "data", Run.window_start == OpenWindow.window_start,
         Run.window_end == OpenWindow.window_end, Run.look == 0, Run.status.in_(("pending", "running")),
     )  # fmt: skip
-    query = select(OpenWindow.monitor_id).where(
-        OpenWindow.monitor_id == monitor_id, or_(never_seen, (OpenWindow.recount_at <= now) & ~in_the_way)
-    )
-    return session.scalar(query.limit(1)) is not None
+    query = select(OpenWindow.monitor_id).where(or_(never_seen, (OpenWindow.recount_at <= now) & ~in_the_way))
+    return set(session.scalars(query.distinct()))
 
 
 def times_of(row: OpenWindow) -> LabelTimes | None:

@@ -136,12 +136,12 @@ def test_a_window_is_counted_again_only_when_its_data_run_has_ended(database: Da
 
     database.transact(opened)
     later = NOW + MINUTE
-    assert not database.read(windows.wants_look, 1, later)
+    assert database.read(windows.wanting_look, later) == set()
     run = database.transact(runs.claim, "one", MINUTE, NOW, alone=True)
     assert run is not None
-    assert not database.read(windows.wants_look, 1, later)
+    assert database.read(windows.wanting_look, later) == set()
     database.transact(runs.fail, Claim(run.id, run.owner, run.claims), NOW, "broken", 1, MINUTE, final=True)
-    assert database.read(windows.wants_look, 1, later)
+    assert database.read(windows.wanting_look, later) == {1}
 
 
 def test_claims_by_many_at_once_are_exclusive(database: Database) -> None:

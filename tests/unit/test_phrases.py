@@ -21,7 +21,7 @@ MOMENT = datetime(2025, 3, 5, 10, tzinfo=UTC)
 LATER = datetime(2025, 3, 6, 18, tzinfo=UTC)
 # Arguments of every function whose result people read; several where it says several things.
 SAMPLES: dict[str, list[tuple[Any, ...]]] = {
-    "performance": [("roc_auc", None, 0.71, 0.83), ("mae", "region = north", 344.0, 290.0), ("estimated_mae", None, 290.0, 290.0)],
+    "performance": [("roc_auc", None, 0.71, 0.83), ("mae", "region=north", 344.0, 290.0), ("estimated_mae", None, 290.0, 290.0)],
     "uncertainty": [(0.08, 0.16, 0.02), (-0.16, -0.08, None), (-0.02, 0.03, 0.02)],
     "no_reference": [("mape", 0.3)], "corrected": [(-0.03, False), (0.2, True)], "doubtful_estimate": [(0.1, 0.02)],
     "worse_together": [("estimated_mae", 3)], "faults_explain": [(0.05, False), (0.05, True)], "harder_rows": [()], "concept_drift": [(None,), (0.2,)],
@@ -34,7 +34,7 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "unit_change": [(100.0, 0.2), (0.001, 1.0)], "stuck": [("5", 0.3)], "placeholder": [("-999", 0.2)], "renamed": [("US", "USA", 0.12)],
     "new_value": [("north-west", 0.04)], "swapped_values": [("a", "b", False), ("a", "b", True)], "became": [("a", "b", 0.1)],
     "gone": [("a", 0.1)], "shares": [(("a", 0.03, 0.09), ("b", 0.5, 0.4))],
-    "level": [((41, 20, 60), (43, 25, 65)), ((41, 20, 60), (41, 10, 80)), ((41, 20, 60), (41, 10, 80), (12.0, 20.0))],
+    "level": [((41, 20, 60), (43, 25, 65)), ((0, 0, 0), (0, 0, 0)), ((41, 20, 60), (41, 10, 80)), ((41, 20, 60), (41, 10, 80), (12.0, 20.0))],
     "more_of": [("plan", "b", 0.03, 0.09)], "swapped_columns": [("age",)], "fewer_decimals": [()], "more_decimals": [(), (0.2,)],
     "other_decimals": [("income",)], "calendar": [("hour of the day",)], "ordinary": [(0.4,)], "relation": [("income",)],
     "correlation": [("age", 0.8, 0.12)], "missing": [("income", 0.31, 0.02), ("income", 1.0, 0.02, ("region", "north"))],
