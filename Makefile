@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-long lint bench bench-logs bench-detection bench-causes bench-database bench-web replay replay-compare chaos soak fuzz docs pins clean
+.PHONY: demo test test-fast test-long lint bench bench-logs bench-scale bench-detection bench-causes bench-database bench-web replay replay-compare chaos soak fuzz docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -51,6 +51,10 @@ bench-causes: .venv/.installed
 # 20 million metric values on PostgreSQL, 5 million on SQLite (MONITOR_BENCH_MILLIONS takes another number).
 bench-database: .venv/.installed
 	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_report_database.py
+
+# What a run costs as daemons are added: 1,000 monitors by 24 hourly windows on one PostgreSQL (MONITOR_BENCH_MONITORS, MONITOR_BENCH_HOURS take other numbers; an hour and a half each).
+bench-scale: .venv/.installed
+	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_scale_out.py
 
 # Ingestion, rows a second; page times with 500 monitors and 5 million metric values.
 bench-web: .venv/.installed

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from statistics import NormalDist
+from typing import Any
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
@@ -67,6 +68,7 @@ def _judge_monitor(session: Session, context: Context, monitor_id: int) -> list[
         return []
     read = _Read(session, row)
     numbers = [_judge(context, read, each) for each in FOLDS]
+    read.flush()
     for before, names in read.done_before.items():
         alerts.drop_checkpoints(session, row.id, names, before=before)
     row.unjudged = max(numbers) >= _BATCH
@@ -82,6 +84,17 @@ class _Read:
         self.done_before: dict[datetime, list[str]] = defaultdict(list)
         self._runs: dict[tuple[str, runs.Place | None], list[Run]] = {}
         self._found: dict[tuple[int, ...], _Found] = {}
+        self._checkpoints: dict[tuple[str, Window], dict[str, Any]] = {}
+
+    def keep(self, of: Fold, window: Window, state: State) -> None:
+        """Keep the state of a fold before a window, with the others by `flush`."""
+        self._checkpoints[of.name, window] = state.to_dict()
+
+    def flush(self) -> None:
+        """Store the states that are kept."""
+        alerts.put_checkpoints(self.session, self.row.id, self._checkpoints)
+        self._checkpoints.clear()
+        self.session.flush()
 
     def to_judge(self, fold: Fold) -> list[Run]:
         """The next runs that a fold takes."""
@@ -223,7 +236,7 @@ class _Judge:
             self.read.done_before[min(last, self.stored.as_of - back)].append(self.of.name)
 
     def _checkpoint(self, window: Window, state: State) -> None:
-        alerts.put_checkpoint(self.session, self.row.id, self.of, window, state.to_dict())
+        self.read.keep(self.of, window, state)
 
     def _alert(self, first_window: datetime, opened_as_of: datetime) -> Alert:
         kind, subject = self.of.kind.value, self.of.subject
@@ -283,6 +296,7 @@ class _Judge:
 
     def _refold(self, run: Run) -> None:
         """Fold again from a run's window, by the looks that are current now, and match what comes out with the alerts that have fired."""
+        self.read.flush()
         point = alerts.checkpoint(self.session, self.row.id, self.of, run.window_start)
         start = run.window_start if point is not None else None
         place = _place(self.stored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -121,13 +121,23 @@ def close(session: Session, alert: Alert, reason: str, text: str, now: datetime)
         drop_checkpoints(session, alert.monitor_id, [name])
 
 
-def put_checkpoint(session: Session, monitor_id: int, fold: Fold, window: Window, state: dict[str, Any]) -> None:
-    """Keep the state of a fold before a window."""
-    session.merge(
-        FoldCheckpoint(
-            monitor_id=monitor_id, kind=fold.name, window_start=window.start, window_end=window.end, state=state
-        )
+def put_checkpoints(session: Session, monitor_id: int, states: Mapping[tuple[str, Window], dict[str, Any]]) -> None:
+    """Keep the states of folds before windows, by the fold's name and the window."""
+    if not states:
+        return
+    earliest = min(window.start for _, window in states)
+    query = select(FoldCheckpoint).where(
+        FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.window_start >= earliest
     )
+    kept = {(row.kind, Window(row.window_start, row.window_end)): row for row in session.scalars(query)}
+    for (name, window), state in states.items():
+        if (name, window) in kept:
+            kept[name, window].state = state
+        else:
+            start, end = window.start, window.end
+            session.add(
+                FoldCheckpoint(monitor_id=monitor_id, kind=name, window_start=start, window_end=end, state=state)
+            )
 
 
 def checkpoint(session: Session, monitor_id: int, fold: Fold, start: datetime) -> FoldCheckpoint | None:
