@@ -55,6 +55,7 @@ _WINDOW: dict[str, TypeEngine[Any]] = {
     "run": _TEXT,
     "look": Integer(),
     "as_of": _TIME,
+    "is_current": Integer(),
 }
 VIEWS: dict[str, dict[str, TypeEngine[Any]]] = {
     "monitor_runs": {

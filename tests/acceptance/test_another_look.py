@@ -33,6 +33,10 @@ def test_rows_that_come_after_the_run_are_counted_again_and_the_window_is_looked
     assert project.query(RUNS) == [("data", 5, "2025-01-01", "done", 300)]
     [(reason,)] = project.query("SELECT reason FROM runs WHERE look = 5")
     assert reason == ""
+    for view in ("metrics", "checks", "findings"):
+        looks = project.query(f"SELECT DISTINCT look, is_current FROM monitor_{view} WHERE window_start < '2025-01-02'")
+        assert set(looks) <= {(0, 0), (5, 1)}, view
+        assert view == "findings" or len(looks) == 2
     assert project.query("SELECT r.rows FROM runs r WHERE look = 0 ORDER BY window_start") == [
         (300 - late.sum(),),
         (300,),

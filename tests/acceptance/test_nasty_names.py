@@ -95,7 +95,21 @@ def test_in_mail(project: Project, form: str) -> None:
         for kind, body in bodies.items():
             page = Tags(body) if kind == "text/html" else None
             if page is not None:
-                assert page.tags <= {"html", "head", "body", "br", "p", "div", "span", "h1", "h2", "h3", "b"}, page.tags
+                assert page.tags <= {
+                    "html",
+                    "head",
+                    "body",
+                    "br",
+                    "p",
+                    "div",
+                    "span",
+                    "h1",
+                    "h2",
+                    "h3",
+                    "b",
+                    "ul",
+                    "li",
+                }, page.tags
             text = body if page is None else page.text.replace("\xa0", " ")
             assert [name for name in MARKUP if name not in text] == [], kind
             assert not obeyed_by_terminals(text.replace("\u200b", "").replace("\r\n", "\n")), kind

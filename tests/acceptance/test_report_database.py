@@ -79,6 +79,12 @@ def check(url: str) -> None:
         assert described is not None
         assert set(columns) <= set(re.findall(r"`(\w+)`", described[1])), view
 
+    for view in ("monitor_metrics", "monitor_checks", "monitor_findings"):
+        both = reports.query(
+            f"SELECT v.is_current, r.is_current AS of_run FROM {view} v JOIN monitor_runs r ON r.run = v.run"
+        )
+        assert (both["is_current"] == both["of_run"]).all(), view
+
     history = reports.metric_history("churn", "roc_auc")
     assert list(history["window_start"].dt.strftime("%m-%d")) == [
         f"{day:%m-%d}" for day in pd.date_range("2025-01-01", periods=8, freq="5D")

@@ -115,6 +115,22 @@ def test_a_retraining_is_approved(tab: Watched) -> None:
     tab.is_clean()
 
 
+# Texts of more than 24 letters in a column that holds less than twelve of them in a line.
+NARROW = """() => {
+    const found = [], walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT)
+    while (walker.nextNode()) {
+        const text = walker.currentNode.textContent.trim()
+        let box = walker.currentNode.parentElement
+        if (text.length <= 24 || box.closest("script, style, svg, .hidden, details:not([open])")) continue
+        while (getComputedStyle(box).display === "inline") box = box.parentElement
+        const style = getComputedStyle(box), size = parseFloat(style.fontSize)
+        const width = box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)
+        if (width > 0 && width < 12 * 0.5 * size) found.push(`${Math.round(width)} px: ${text.slice(0, 40)}`)
+    }
+    return found
+}"""
+
+
 def all_pages(site: Served) -> list[str]:
     ids = site.ids()
     return [
@@ -163,6 +179,8 @@ def test_every_page_is_usable_by_everybody(browser: Any, site: Served, scheme: s
                 faults.append((path, fault["id"], [node["html"][:120] for node in fault["nodes"]][:3]))
         wide = tab.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width + 1, f"{path} is {wide} px wide at {width}"
+        narrow = tab.page.evaluate(NARROW)
+        assert not narrow, f"{path} has text in columns of less than 12 letters at {width}: {narrow}"
     tab.context.close()
     assert faults == []
 

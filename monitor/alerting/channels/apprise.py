@@ -47,9 +47,11 @@ class AppriseSender:
                 folder,
                 {
                     "title": _calling_nobody(message["title"]),
-                    "text": _calling_nobody(message["text"].removeprefix(message["title"]).lstrip("\n")),
+                    "text": _calling_nobody(
+                        message["text"].removeprefix(message["title"]).lstrip("\n") or message["title"]
+                    ),
                     "html": _calling_nobody(
-                        message["html"].removeprefix(f"<h2>{escape(message['title'])}</h2>").lstrip()
+                        message.get("html", "").removeprefix(f"<h2>{escape(message['title'])}</h2>").lstrip()
                     ),
                     "type": kind,
                     "attach": attached,

@@ -8,6 +8,7 @@ import math
 import signal
 import sys
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import apprise
 
@@ -42,8 +43,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if message is None:
         return {"text": "the address has a form that Apprise knows", "error": "", "permanent": False}
     form = apprise.NotifyFormat.TEXT
+    wants_text = parse_qs(urlsplit(request["url"]).query).get("format") == ["text"]
     for service in sender:
-        if type(service).__name__ in _MAIL:
+        if message["html"] and not wants_text and type(service).__name__ in _MAIL:
             form = apprise.NotifyFormat.HTML
             service.inline = True  # the picture stands in the message
     delivered = sender.notify(
