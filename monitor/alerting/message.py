@@ -59,7 +59,7 @@ class Facts:
     """What is known of an alert when it is told.
 
     findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`. predictions: made since it fires.
-    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired.
+    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired. now: what the metric is since it ended.
     retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the monitor's.
     """
 
@@ -94,6 +94,7 @@ class Facts:
     retraining: str = ""
     ended_at: datetime | None = None
     is_first: bool = False
+    now: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -141,11 +142,13 @@ def title(told: Sequence[Facts]) -> str:
     name = facts.model or facts.monitor or "the service"
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
     others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    short = re.split(r" \(|; ", phrases.first_sentence(facts.summary), maxsplit=1)[0]
+    headline = facts.now if facts.state == "resolved" and facts.now else phrases.first_sentence(facts.summary)
+    short = re.split(r" \(|; ", headline, maxsplit=1)[0]
     means = _MEANS.get(facts.kind, "")
     means = f"{means}: " if means and means not in short.lower() else ""
     line = f"[{head}] {name}{others}: {means}{short}"
-    causes = [each for each in _changed(facts) if each["cause"] and quoted(each["column"]) not in short]
+    over = facts.state == "resolved" and facts.now
+    causes = [each for each in _changed(facts) if each["cause"] and quoted(each["column"]) not in short and not over]
     for cause in [f"; {each['column']}: {each['cause']}" for each in causes]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
@@ -212,11 +215,13 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     first = [facts.summary if alone else _first_of_several(facts)]
     if facts.state == "resolved":
         length = _length((facts.ended_at or facts.happened_at) - facts.since)
-        first.append(
-            f"It was firing since {_moment(facts.since, zone)}{windows}: {length}. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}"
-        )
-        if facts.is_first:
-            first.append("It was found only after it had ended, so there was no earlier message.")
+        over = [
+            phrases.sentence(facts.now),
+            f"It was firing since {_moment(facts.since, zone)}{windows}: {length}. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}",
+            "It was found only after it had ended, so there was no earlier message." if facts.is_first else "",
+        ]
+        over = [each for each in over if each]
+        first = [*over, f"When it fired: {facts.summary}"] if alone else [*first, *over]
     elif facts.state == "retracted":
         first.append(facts.ended_by or "Later data show that this alert was wrong.")
     if facts.description:
@@ -228,7 +233,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
         cost = each.get("cost")
         share = phrases.sentence(phrases.share_of_cost(cost / whole)) if whole and cost and len(changed) > 1 else ""
         text = phrases.sentences(each["explanation"], share)
-        lines += [text] if text != first[0] else []
+        lines += [text] if text != facts.summary else []
     origins = {each.get("origin") for each in changed} - {"", "unknown", None}
     advice = _whose(facts, origins) if origins else ""
     about = [

@@ -527,6 +527,13 @@ def misdated(number: int, example: str) -> str:
     return f"{counted(number, 'row')} of the log without a time, or with one before 1971 or in the future, such as {shown(example)}. No window holds them"
 
 
+def now(metric: str, column: str, segment: str, value: float) -> str:
+    """What a metric is now. column, segment: '' for the whole."""
+    name = metric_name(metric) if not column else f"{metric} of {quoted(column)}"
+    where = f" where {segment.replace('=', ' = ', 1)}" if segment else ""
+    return f"{name}{where} is {number(value)} now"
+
+
 # -- messages ------------------------------------------------------------------------------------------------------
 
 

@@ -50,6 +50,7 @@ def facts_of(
     if few.is_over:
         burning = alerts.last_event(session, alert.id, alerts.BURNING)
         cause = None if burning is None else alerts.run_of(session, burning)
+        few = replace(few, now=_now(session, alert, cause, alerts.run_of(session, event)))
     else:
         cause = _run(session, event, alert, again=again)
     monitor_id = alert.monitor_id
@@ -60,6 +61,17 @@ def facts_of(
         before=_before(session, context, alert, labels["model"]), earlier=_earlier(session, alert),
         retraining=_retraining(session, context, labels["model"], config),
     )  # fmt: skip
+
+
+def _now(session: Session, alert: Alert, worst: Run | None, last: Run | None) -> str:
+    """What the metric that an alert was about is in the run that ended it. worst: the last run in which it was bad."""
+    if worst is None or last is None or last.id == worst.id:
+        return ""
+    for finding, series in results.findings(session, [worst.id])[worst.id]:
+        if finding.kind == alert.kind:
+            value = results.value_of(session, last, series.id)
+            return "" if value is None else phrases.now(series.metric, series.column, series.segment, value)
+    return ""
 
 
 def _run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> Run | None:

@@ -317,6 +317,12 @@ def values_between(
     return [value for value in session.scalars(query) if value is not None]
 
 
+def value_of(session: Session, run: Run, series_id: int) -> float | None:
+    """A run's value of a series; None if it has none."""
+    key = (MetricValueRow.series_id == series_id, MetricValueRow.window_start == run.window_start, MetricValueRow.run_id == run.id)  # fmt: skip
+    return session.scalar(select(MetricValueRow.value).where(*key))
+
+
 def last_value(session: Session, monitor_id: int, metric: str) -> MetricValueRow | None:
     """The newest value of a metric of the whole model."""
     query = (

@@ -85,6 +85,13 @@ def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_an
     assert bodies[0]["labels"]["alertname"] == "ModelPerformance"
     assert len(bodies[0]["title"]) <= 110
     assert bodies[0]["title"].startswith("[CRITICAL] churn: ROC AUC is 0.")
+    last = bodies[-1]
+    (value,) = project.query(
+        "SELECT value FROM monitor_metrics WHERE metric = 'roc_auc' AND kind = 'performance' AND run = ?",
+        last["alert"]["run"],
+    )[0]
+    assert last["title"] == f"[RESOLVED] churn: ROC AUC is {value:.3g} now"
+    assert last["text"].splitlines()[2] == f"ROC AUC is {value:.3g} now."
 
 
 def test_drift_without_harm_is_stored_and_pages_nobody(project: Project, receiver: Receiver) -> None:

@@ -84,7 +84,7 @@ KINDS = {
     "no_labels": replace(FACTS, kind="no_labels", severity="warning", summary=phrases.sentence(phrases.few_labels(0, 812)), **QUIET),
     "blind": replace(FACTS, kind="blind", severity="warning", summary=phrases.sentence(BLIND), **QUIET),
     "self": replace(FACTS, kind="self", severity="warning", monitor="", model="", labels={"model_version": "", "model_monitor": ""}, summary="a notification to ops could not be delivered and was given up", window="", run_id="", runbook_url="", timezone="UTC", last_healthy=None, predictions=None, **QUIET),
-    "resolved": replace(FACTS, event="resolved", state="resolved", summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
+    "resolved": replace(FACTS, event="resolved", state="resolved", now=phrases.now("roc_auc", "", "", 0.84), summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
     "retracted": replace(FACTS, event="retracted", state="retracted", summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
 }  # fmt: skip
 
