@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,8 +111,13 @@ def say(text: object, *, err: bool = False) -> None:
     typer.echo(printable(str(text)), err=err)
 
 
+# Columns whose cells are never wrapped; so wide others must be; and how wide a table is where there is no terminal.
+_WHOLE = ("id", "since", "window", "as_of", "state", "severity", "kind")
+_READABLE, _WIDE = 24, 200
+
+
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, empty: str) -> None:
-    """Print rows as a table or as JSON."""
+    """Print rows as JSON or as a table; where that is too wide for the terminal, each row as lines of its own."""
     if as_json:
         typer.echo(printable_json(json.dumps(list(rows), default=_plain, ensure_ascii=False, indent=2)))
         return
@@ -122,18 +128,32 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, 
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(
-            _cell(name.replace("_", " ")),
-            overflow="fold",
-            no_wrap=name in ("id", "since", "window", "as_of", "state", "severity", "kind"),
-        )
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in columns), style=_style(row))
     console = Console()
-    console = console if console.is_terminal else Console(width=200)
-    console.print(table)
+    console = console if console.is_terminal else Console(width=int(os.environ.get("COLUMNS") or _WIDE))
+    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
+    headings = [_cell(name.replace("_", " ")) for name in columns]
+    if sum(map(_needed, columns, zip(headings, *cells, strict=True))) + 3 * len(columns) <= console.width:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name, heading in zip(columns, headings, strict=True):
+            table.add_column(heading, overflow="fold", no_wrap=name in _WHOLE)
+        for row, line in zip(rows, cells, strict=True):
+            table.add_row(*line, style=_style(row))
+        console.print(table)
+        return
+    for row, line in zip(rows, cells, strict=True):  # a record of lines each
+        record = Table(box=None, show_header=False, pad_edge=False)
+        record.add_column(no_wrap=True, style="dim")
+        record.add_column(overflow="fold")
+        for heading, cell in zip(headings, line, strict=True):
+            if cell:
+                record.add_row(heading, cell, style=_style(row))
+        console.print(record, "")
+
+
+def _needed(name: str, cells: Sequence[str]) -> int:
+    """How many characters wide a column of a table must be to be read: what is not wrapped whole, text so wide that words stay whole."""
+    longest = max(map(len, cells))
+    return longest if name in _WHOLE else min(longest, _READABLE)
 
 
 def _style(row: dict[str, Any]) -> str:
