@@ -15,6 +15,8 @@ from monitor.domain.text import shown
 from monitor.errors import DataError
 
 Plot = Mapping[str, Any]
+# The key of a snapshot's metadata under which the counts for its plots are.
+PLOTS = "plots"
 REFERENCE, WINDOW = "#5b6b7b", "#d1495b"
 _MOST, _WORDS = 12, 24
 
@@ -25,7 +27,14 @@ def plots_of(snapshot: bytes) -> dict[str, dict[str, Any]]:
         metadata = json.loads(unpacked(snapshot))["metadata"]
     except DataError:
         return {}
-    return {column: json.loads(plot) for column, plot in metadata.get("plots", {}).items()}
+    return plots_in(metadata)
+
+
+def plots_in(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The plots of a snapshot's metadata, as JSON; in snapshots of the first versions each column's was JSON by itself."""
+    kept = metadata.get(PLOTS, "{}")
+    found: dict[str, Any] = json.loads(kept) if isinstance(kept, str) else kept
+    return {column: json.loads(plot) if isinstance(plot, str) else plot for column, plot in found.items()}
 
 
 def unpacked(snapshot: bytes) -> str:

@@ -17,11 +17,10 @@ from evidently.core.metric_types import CountValue, MeanStdValue, Metric, Metric
 from evidently.core.report import Snapshot
 
 from monitor.analysis.figures import Figure, Figures
+from monitor.analysis.plots import PLOTS
 from monitor.analysis.schema import Sort
 from monitor.analysis.snapshot.stattests import registered
 
-# The key of a snapshot's metadata under which the counts for its plots are.
-PLOTS = "plots"
 _TITLES = {
     "MeanError": "Mean Error", "MAE": "Mean Absolute Error", "RMSE": "RMSE", "MAPE": "Mean Absolute Percentage Error", "R2Score": "R2 Score",
     "AbsMaxError": "Absolute Max Error",
@@ -55,8 +54,9 @@ def make_report(figures: Figures, sorts: dict[str, Sort]) -> Snapshot:
     metrics += [_missing(column, figures) for column in figures.missing]
     metrics += [_performance(name, *values) for name, values in figures.performance.items()]
     nothing = Dataset.from_pandas(pd.DataFrame({"": [0.0]}), DataDefinition())
-    plots = {column: json.dumps(plot) for column, plot in figures.plots.items()}
-    report = Report(metrics, include_tests=False, metadata={PLOTS: plots} if plots else None)
+    # Text, since Evidently's own service takes no more of metadata.
+    plots = {PLOTS: json.dumps(figures.plots)} if figures.plots else None
+    report = Report(metrics, include_tests=False, metadata=plots)
     # Evidently writes local time without its zone; the run tells when it was.
     return report.run(nothing, None, timestamp=datetime.now(UTC).replace(tzinfo=None))
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from typing import Any
 
 import zstandard
 
-from monitor.analysis.plots import middles, shares, unpacked
-from monitor.analysis.snapshot.report import PLOTS
+from monitor.analysis.plots import middles, plots_in, shares, unpacked
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -32,7 +30,7 @@ def unpack(data: bytes) -> Snapshot:
 def to_html(snapshot: Snapshot) -> str:
     """The report as one page that needs nothing from elsewhere, with the plots drawn from the counts that it holds, what drifted most first."""
     model = snapshot.to_snapshot_model()
-    plots: dict[str, str] = dict(model.metadata.get(PLOTS, {}))
+    plots = plots_in(model.metadata)
     of_all, by_drift, of_columns = [], [], []
     for result in model.metric_results.values():
         column = result.metric_value_location.metric.params.get("column")
@@ -40,7 +38,7 @@ def to_html(snapshot: Snapshot) -> str:
             of_all += result.get_widgets()
         elif isinstance(result, SingleValue) and column in plots:
             counters = [widget.copy(update={"size": 1}) for widget in result.get_widgets()]
-            by_drift.append((result.value, [*counters, _widget(column, json.loads(plots[column]))]))
+            by_drift.append((result.value, [*counters, _widget(column, plots[column])]))
         else:
             of_columns += result.get_widgets()
     ranked = [widget for _, widgets in sorted(by_drift, key=lambda each: -each[0]) for widget in widgets]
