@@ -32,7 +32,7 @@ def test_a_fault_without_harm_pages_until_labels_say_so(project: Project) -> Non
     assert severities[0] == "warning"
     # Labels take a day: at most one window more is looked at before they say that nothing is lost.
     assert set(severities[2:]) == {"info"}
-    assert "the labels of that time showed that it does the model no harm" in found[-1][2]
+    assert "labels then showed no harm to the model" in found[-1][2]
     states = project.query("SELECT state FROM alerts WHERE kind = 'quality' AND subject = ''")
     assert states == [("resolved",)]
     told = project.query("SELECT action, detail FROM audit_log WHERE who = 'monitor'")
