@@ -207,13 +207,16 @@ def limit_broken(metric: str, value: float, limit: float, *, over: bool) -> str:
     return f"the value of {metric} is {number(value)}, {'above' if over else 'below'} your limit {limit:g}"
 
 
+def _where(segment: tuple[str, str] | None) -> str:
+    return "" if segment is None else f" where {shown(segment[0])} = {shown(segment[1])}"
+
+
 # -- what changed in a column --------------------------------------------------------------------------------------
 
 
 def drifted(column: str, segment: tuple[str, str] | None = None) -> str:
     """That a column drifted. segment: the column and value of the rows that are meant."""
-    where = "" if segment is None else f" where {shown(segment[0])} = {shown(segment[1])}"
-    return f"{quoted(column)} drifted{where}"
+    return f"{quoted(column)} drifted{_where(segment)}"
 
 
 def of_cause(text: str, cause: str) -> str:
@@ -353,12 +356,9 @@ def correlation(other: str, before: float, after: float) -> str:
 
 def missing(column: str, share: float, before: float, segment: tuple[str, str] | None = None) -> str:
     """Missing values."""
-    where = "" if segment is None else f" where {shown(segment[0])} = {shown(segment[1])}"
     if share == 1:
-        return f"{quoted(column)} is missing in every row{where}"
-    return (
-        f"{quoted(column)} is missing in {percent(share)} of the rows{where}; in the reference it was {percent(before)}"
-    )
+        return f"{quoted(column)} is missing in every row{_where(segment)}"
+    return f"{quoted(column)} is missing in {percent(share)} of the rows{_where(segment)}; in the reference it was {percent(before)}"
 
 
 def repeated_ids(number: int) -> str:
@@ -385,10 +385,13 @@ def _bounds(low: float, high: float) -> str:
     return f"{number(low, 4)} to {number(high, 4)}"
 
 
+def _reach(present: tuple[float, float] | None) -> str:
+    return "" if present is None else f"; now they reach from {_bounds(*present)}"
+
+
 def out_of_range(column: str, share: float, usual: tuple[float, float], present: tuple[float, float] | None) -> str:
     """Numbers beyond the reference's. present: the smallest and largest now."""
-    now = "" if present is None else f"; now they reach from {_bounds(*present)}"
-    return f"{percent(share)} of the values of {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){now}"
+    return f"{percent(share)} of the values of {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){_reach(present)}"
 
 
 def new_categories(column: str, share: float, examples: Sequence[object]) -> str:
@@ -444,10 +447,7 @@ def early_labels(number: int) -> str:
 
 def labels_out_of_range(column: str, number: int, rows: int, usual: tuple[float, float], present: tuple[float, float] | None) -> str:  # fmt: skip
     """Labels beyond the reference's."""
-    now = "" if present is None else f"; now they reach from {_bounds(*present)}"
-    return (
-        f"{number} of {rows} labels in {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){now}"
-    )
+    return f"{number} of {rows} labels in {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){_reach(present)}"
 
 
 def labels_of_new_classes(column: str, share: float, examples: Sequence[object]) -> str:
