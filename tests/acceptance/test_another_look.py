@@ -83,7 +83,7 @@ def test_a_backfill_is_stored_and_judged_only_when_told(project: Project, monito
     told = monitor_command("backfill", "churn", *span, "--preview", cwd=project.folder)
     assert told.returncode == 0, told.stderr
     assert "performance 2025-01-06/2025-01-11  critical -> none" in told.stdout
-    assert "2 of 6 runs would say otherwise; nothing was stored" in told.stdout
+    assert "2 of 6 runs would give another result; nothing was stored" in told.stdout
     assert project.query("SELECT 1 FROM runs WHERE look > 0") == []
     told = monitor_command("backfill", "churn", *span, cwd=project.folder)
     assert told.returncode == 0, told.stderr
