@@ -224,7 +224,7 @@ def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, R
         state = replace(state, weighed=weighed)
     if result.bad or weighed.losing < 2 or weighed.evidence < _CERTAIN or weighed.beyond <= 0:
         return state, result
-    text = phrases.sentences(*phrases.worse_together(estimate.metric, weighed.losing))
+    text = phrases.sentence(phrases.worse_together(estimate.metric, weighed.losing))
     return state, replace(result, bad=True, severity=Severity.WARNING.value, summary=text)
 
 

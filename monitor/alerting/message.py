@@ -59,7 +59,7 @@ class Facts:
     """What is known of an alert when it is told.
 
     findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`. predictions: made since it fires.
-    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired. now: what the metric is since it ended.
+    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired. now: what the metric is since it resolved.
     retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the monitor's.
     """
 
@@ -142,13 +142,14 @@ def title(told: Sequence[Facts]) -> str:
     name = facts.model or facts.monitor or "the service"
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
     others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    headline = facts.now if facts.state == "resolved" and facts.now else phrases.first_sentence(facts.summary)
+    headline = facts.now or phrases.first_sentence(facts.summary)
     short = re.split(r" \(|; ", headline, maxsplit=1)[0]
     means = _MEANS.get(facts.kind, "")
     means = f"{means}: " if means and means not in short.lower() else ""
     line = f"[{head}] {name}{others}: {means}{short}"
-    over = facts.state == "resolved" and facts.now
-    causes = [each for each in _changed(facts) if each["cause"] and quoted(each["column"]) not in short and not over]
+    causes = [
+        each for each in _changed(facts) if each["cause"] and quoted(each["column"]) not in short and not facts.now
+    ]
     for cause in [f"; {each['column']}: {each['cause']}" for each in causes]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from monitor.domain.metrics import METRICS
 from monitor.domain.text import listed, quoted, shown
 
 # Metrics as people write them; the others are written as they are in the configuration.
@@ -80,14 +79,18 @@ def from_to(before: str, after: str, *, rose: bool) -> str:
 
 def performance(metric: str, segment: str | None, value: float, before: float) -> str:
     """A metric of the model beside the reference's. segment: COLUMN=VALUE."""
-    where = "" if segment is None else f" where {segment.replace('=', ' = ', 1)}"
+    name = _of_segment(metric_name(metric), segment or "")
     change = value - before
     if abs(change) < 0.0005 * max(abs(before), abs(value), 1e-12):
-        return f"{metric_name(metric)}{where} is {number(value)}, as in the reference"
+        return f"{name} is {number(value)}, as in the reference"
     share = ""
     if metric.removeprefix("estimated_") in _IN_UNITS and before:
         share = f" ({abs(change / before):.0%})"
-    return f"{metric_name(metric)}{where} is {number(value)}, {'up' if change > 0 else 'down'} {number(abs(change), 2)}{share} from {number(before)} in the reference"
+    return f"{name} is {number(value)}, {'up' if change > 0 else 'down'} {number(abs(change), 2)}{share} from {number(before)} in the reference"
+
+
+def _of_segment(name: str, segment: str) -> str:
+    return f"{name} where {segment.replace('=', ' = ', 1)}" if segment else name
 
 
 def uncertainty(lowest: float, highest: float, limit: float | None) -> str:
@@ -122,12 +125,9 @@ def doubtful_estimate(error: float, limit: float) -> str:
     return f"recent labels differed from the estimate by changing amounts: it may be wrong by {number(error, 2)} either way, and the limit is {number(limit, 2)}; wait for labels"
 
 
-def worse_together(metric: str, windows: int) -> tuple[str, str]:
+def worse_together(metric: str, windows: int) -> str:
     """That windows each of which is uncertain show a loss together."""
-    return (
-        f"{metric_name(metric)} was worse in the last {windows} windows, on average by more than the limit",
-        "each window alone is uncertain; together they are not",
-    )
+    return f"{metric_name(metric)} was worse in the last {windows} windows, on average by more than the limit. Each window alone is uncertain; together they are not"
 
 
 def faults_explain(lost: float, *, rest_is_allowed: bool = False) -> str:
@@ -530,8 +530,7 @@ def misdated(number: int, example: str) -> str:
 def now(metric: str, column: str, segment: str, value: float) -> str:
     """What a metric is now. column, segment: '' for the whole."""
     name = metric_name(metric) if not column else f"{metric} of {quoted(column)}"
-    where = f" where {segment.replace('=', ' = ', 1)}" if segment else ""
-    return f"{name}{where} is {number(value)} now"
+    return f"{_of_segment(name, segment)} is {number(value)} now"
 
 
 # -- messages ------------------------------------------------------------------------------------------------------
@@ -555,6 +554,3 @@ def real_change() -> str:
 def partly_pipeline(*, costs_known: bool) -> str:
     """That something is broken, but not what matters."""
     return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}"
-
-
-assert METRIC_NAMES.keys() <= METRICS.keys()

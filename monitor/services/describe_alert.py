@@ -50,7 +50,8 @@ def facts_of(
     if few.is_over:
         burning = alerts.last_event(session, alert.id, alerts.BURNING)
         cause = None if burning is None else alerts.run_of(session, burning)
-        few = replace(few, now=_now(session, alert, cause, alerts.run_of(session, event)))
+        if few.state == "resolved":
+            few = replace(few, now=_now(session, alert, cause, alerts.run_of(session, event)))
     else:
         cause = _run(session, event, alert, again=again)
     monitor_id = alert.monitor_id

@@ -196,7 +196,7 @@ def _hours(length: timedelta) -> str:
 
 def _troubles(session: Session, context: Context, watched: Watched, now: datetime) -> list[Trouble]:
     found = []
-    with_reference, with_failed = references.reasons(session), runs.with_failed(session)
+    with_reference, with_failed = references.monitors_with_any(session), runs.with_failed(session)
     for row, state in watched:
         if state.failing_since is not None:
             found.append(Trouble("source", row.name, f"the source of {row.name} cannot be read: {state.error}", row.id))

@@ -65,6 +65,11 @@ def history(session: Session, monitor_id: int) -> list[tuple[ReferenceInForce, R
     return [(row, version) for row, version in session.execute(query)]
 
 
+def monitors_with_any(session: Session) -> set[int]:
+    """The monitors that have had a reference."""
+    return set(session.scalars(select(ReferenceInForce.monitor_id).distinct()))
+
+
 def reasons(session: Session) -> dict[int, list[str]]:
     """Of each monitor that has references, why each of them was put in force."""
     found: dict[int, list[str]] = {}

@@ -71,14 +71,14 @@ def said(name: str) -> list[str]:
     found = []
     for sample in SAMPLES[name]:
         plain, named = sample[: len(sample) - len(keywords)], sample[len(sample) - len(keywords) :]
-        result = function(*plain, **dict(zip(keywords, named, strict=True)))
-        found.append(phrases.sentences(*(result if isinstance(result, tuple) else (result,))))
+        found.append(phrases.sentence(function(*plain, **dict(zip(keywords, named, strict=True)))))
     return found
 
 
 def test_every_sentence_has_a_sample() -> None:
     functions = {name for name, each in vars(phrases).items() if inspect.isfunction(each) and each.__module__ == phrases.__name__ and name[0] != "_"}  # fmt: skip
     assert functions - _PARTS == SAMPLES.keys()
+    assert phrases.METRIC_NAMES.keys() <= METRICS.keys()
 
 
 def test_sentences_read_as_they_did() -> None:
