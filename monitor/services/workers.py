@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ _start_lock = threading.Lock()
 _GROWTH_MB = 1024
 _MOST_RESTING = 16
 _TRY_AGAIN_AFTER_S = (0.1, 0.3, 1.0)
+# What a worker answers as soon as it has read its work, how long that may take, and how many are started for one piece.
+_TAKEN = "taken"
+_TAKEN_WITHIN_S = 20.0
+_MOST_STARTED = 3
 _KEPT_ERRORS: tuple[type[MonitorError], ...] = (SourceUnreachableError, DataError, CacheError)
 
 
@@ -111,6 +116,15 @@ class _Worker:
     process: Any
     pipe: Connection
 
+    def takes(self, request: tuple[str, Any, int | None]) -> bool:
+        """Give it work. False, and it is ended, if it was killed before: no run is charged for what never began."""
+        with contextlib.suppress(OSError, EOFError):
+            self.pipe.send(request)
+            if self.pipe.poll(_TAKEN_WITHIN_S):
+                return bool(self.pipe.recv() == _TAKEN)
+        self.end()
+        return False
+
     def end(self) -> None:
         if self.process.is_alive():
             self.process.kill()
@@ -135,16 +149,14 @@ class Workers:
         memory_mb: so much address space it may take beyond what it starts with. Raises WorkersUnreachableError.
         """
         request = (function, spec, memory_mb)
-        while (rested := self._rested()) is not None:
-            try:
-                rested.pipe.send(request)
-            except OSError:  # it was killed while it rested
-                rested.end()
-            else:
-                return Work(rested, self, timeout_s)
-        worker = self._started()
-        worker.pipe.send(request)
-        return Work(worker, self, timeout_s)
+        while (worker := self._rested()) is not None:
+            if worker.takes(request):
+                return Work(worker, self, timeout_s)
+        for _ in range(_MOST_STARTED):
+            worker = self._started()
+            if worker.takes(request):
+                return Work(worker, self, timeout_s)
+        raise WorkersUnreachableError("each new worker process was ended before it took its work")
 
     def _started(self) -> _Worker:
         """A new worker; a fork server that was killed is started anew. Raises WorkersUnreachableError."""
@@ -257,7 +269,9 @@ def _work(pipe: Connection, own_cores: int) -> None:
     largest = _pages()[1] + _GROWTH_MB * 2**20
     with contextlib.suppress(EOFError, OSError):
         while True:
-            outcome = outcome_of(*pipe.recv())
+            request = pipe.recv_bytes()
+            pipe.send(_TAKEN)
+            outcome = outcome_of(*ForkingPickler.loads(request))
             stays = _pages()[1] < largest
             pipe.send((*outcome, stays))
             if not stays:

@@ -40,6 +40,17 @@ def test_a_worker_waits_for_the_next_work_unless_it_was_killed_meanwhile(workers
     third.wait()
 
 
+def test_a_worker_that_is_killed_before_it_takes_its_work_costs_the_work_nothing(workers: Workers) -> None:
+    first = workers.start("time:sleep", 0.0)
+    pid = first.pid
+    first.wait()
+    os.kill(pid, signal.SIGSTOP)  # work that is sent now is never begun
+    threading.Timer(0.5, os.kill, (pid, signal.SIGKILL)).start()
+    again = workers.start("math:sqrt", 9.0)
+    assert again.pid != pid
+    assert again.wait() == 3.0
+
+
 def test_an_error_comes_back_with_its_words(workers: Workers) -> None:
     with pytest.raises(WorkFailedError, match="ValueError: "):
         workers.call("math:sqrt", -1.0)
