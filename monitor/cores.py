@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from contextlib import AbstractContextManager
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
 
 _given: int | None = None
 
@@ -28,3 +33,15 @@ def use_cores(number: int) -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(number)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Within it OpenMP uses one thread: of work as small as ours its threads spend most of their time waiting for each other."""
+    limited: AbstractContextManager[Any] = _threads().limit(limits=1, user_api="openmp")
+    return limited
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """To find the libraries that have threads takes longer than a prediction."""
+    return ThreadpoolController()

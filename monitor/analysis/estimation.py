@@ -21,6 +21,7 @@ from monitor.analysis.performance import (
     of_probabilities,
     pr_auc,
 )
+from monitor.cores import one_thread
 
 Floats = np.ndarray
 _FEATURES_A_SPLIT = 100
@@ -121,17 +122,26 @@ def encode(frame: pd.DataFrame, codes: dict[str, dict[str, int]]) -> Floats:
     return np.column_stack(columns) if columns else np.zeros((len(frame), 0))
 
 
-def gradient_boosting(features: Floats, values: Floats, seed: int) -> HistGradientBoostingRegressor:
+class GradientBoosting:
     """A small gradient boosting regressor, the same from the same seed; missing values are its own branch. A feature without any value, which it does not take, tells nothing. Of very many features each split looks at some."""
-    empty = np.isnan(features).all(axis=0)
-    features = np.where(empty, 0.0, features) if empty.any() else features
-    model = HistGradientBoostingRegressor(
-        max_iter=80, learning_rate=0.08, min_samples_leaf=30, early_stopping=False, random_state=seed,
-        max_features=min(1.0, _FEATURES_A_SPLIT / max(features.shape[1], 1)),
-    )  # fmt: skip
-    return model.fit(features, values)
+
+    def __init__(self, features: Floats, values: Floats, seed: int) -> None:
+        """features: shape (rows, features); values: shape (rows,)."""
+        empty = np.isnan(features).all(axis=0)
+        features = np.where(empty, 0.0, features) if empty.any() else features
+        model = HistGradientBoostingRegressor(
+            max_iter=80, learning_rate=0.08, min_samples_leaf=30, early_stopping=False, random_state=seed,
+            max_features=min(1.0, _FEATURES_A_SPLIT / max(features.shape[1], 1)),
+        )  # fmt: skip
+        with one_thread():
+            self._model = model.fit(features, values)
+
+    def predict(self, features: Floats) -> Floats:
+        """What it says, shape (rows,)."""
+        with one_thread():
+            return np.asarray(self._model.predict(features))
 
 
-def expected_loss(model: HistGradientBoostingRegressor, features: Floats) -> Floats:
+def expected_loss(model: GradientBoosting, features: Floats) -> Floats:
     """DLE: the loss that its model expects of each row."""
     return np.asarray(np.clip(model.predict(features), 0, None))

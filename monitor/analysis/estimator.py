@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import correction, estimation
 from monitor.analysis.correction import Recent, Stretch
@@ -41,7 +40,7 @@ class Estimator:
     reference: Reference
 
     @cached_property
-    def loss_models(self) -> tuple[tuple[HistGradientBoostingRegressor, float], ...]:
+    def loss_models(self) -> tuple[tuple[estimation.GradientBoosting, float], ...]:
         """For regression with labels: the models of the absolute and of the squared error, each with the variance that it leaves; fitted from the seed."""
         if self.reference.task != "regression" or not self.reference.summary.labelled:
             return ()
@@ -51,7 +50,7 @@ class Estimator:
             return ()
         inputs, losses = self.reference.encoded(self.reference.frame[known]), errors[known].to_numpy()
         models = [
-            (each, estimation.gradient_boosting(inputs, each, self.reference.seed)) for each in (losses, losses**2)
+            (each, estimation.GradientBoosting(inputs, each, self.reference.seed)) for each in (losses, losses**2)
         ]
         return tuple((model, float(np.var(each - model.predict(inputs)))) for each, model in models)
 

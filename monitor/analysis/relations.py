@@ -308,9 +308,9 @@ def correlations(targets: Floats) -> Floats:
         return np.asarray(np.corrcoef(targets, rowvar=False))
 
 
-def few(frame: pd.DataFrame) -> pd.DataFrame:
+def few(frame: pd.DataFrame, most: int = MOST_ROWS) -> pd.DataFrame:
     """So many of its rows as tell enough, evenly spread."""
-    return frame.iloc[np.linspace(0, len(frame) - 1, min(len(frame), MOST_ROWS)).astype(int)]
+    return frame.iloc[np.linspace(0, len(frame) - 1, min(len(frame), most)).astype(int)]
 
 
 def digits(values: pd.Series) -> Floats:

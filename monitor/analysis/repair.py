@@ -21,12 +21,15 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import few
 from monitor.analysis.summary import Categories, Numbers
 from monitor.analysis.verdict import severity_by_limit
+from monitor.cores import one_thread
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Severity
 
 Floats = np.ndarray
 # Columns that are repaired in a window, those of the largest importance; and how much of the answers the surrogate must explain for what it says to be told.
 _COLUMNS, _EXPLAINS = 8, 0.5
+# Rows in which it is repaired: what it costs is a mean over them, and their answers are most of what a repair takes.
+_ROWS = 5_000
 # What damages values of whole columns, by the checks that say so; a column that is not there at all cannot be held against what the model was given.
 _DAMAGES = ("missing_share", "type_mismatch_share", "unique_count", "duplicate_column")
 # Of an exchange of two values all rows are turned back from this share on.
@@ -52,7 +55,7 @@ class Rows:
     @classmethod
     def of(cls, question: Question) -> Rows:
         """The rows of a question."""
-        reference, frame = question.reference, few(question.window.frame)
+        reference, frame = question.reference, few(question.window.frame, _ROWS)
         inputs = estimation.encode(frame.reindex(columns=reference.encoded_features), reference.summary.codes)
         return cls(frame, inputs, surrogate.answers_of(frame, reference))
 
@@ -87,17 +90,16 @@ def with_repairs(question: Question, findings: Sequence[Finding], causes: Mappin
             for each in findings
         ]
     rows = Rows.of(question)
-    gains: dict[str | None, Gain] = {}
-    for name in wanted[:_COLUMNS]:
-        repair = repaired(question, rows, name, causes.get(name))
-        if repair is not None:
-            gains[name] = given_back(question, model, rows, repair, name)
-    return [
-        _with_cost(question, each, gains[each.column])
-        if each.segment is None and each.column in gains and gains[each.column].costs
-        else each
-        for each in findings
-    ]
+    tried = {name: repaired(question, rows, name, causes.get(name)) for name in wanted[:_COLUMNS]}
+    repairs = {name: repair for name, repair in tried.items() if repair is not None}
+    gains = given_back(question, model, rows, repairs)
+    return [_with_gain(question, each, gains) for each in findings]
+
+
+def _with_gain(question: Question, finding: Finding, gains: Mapping[str, Gain]) -> Finding:
+    """A finding with what its fault costs, where repairing its column tells that."""
+    gain = gains.get(finding.column or "") if finding.segment is None else None
+    return _with_cost(question, finding, gain) if gain is not None and gain.costs else finding
 
 
 def _is_of_fault(reference: Reference, finding: Finding) -> bool:
@@ -183,7 +185,8 @@ def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.S
         width[width == 0] = 1.0
         there, here = (np.clip(np.nan_to_num((each - middle) / width), -4, 4) for each in (there, here))
         neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(there)
-        chosen = neighbours.kneighbors(here, return_distance=False)[:, 0]
+        with one_thread():
+            chosen = neighbours.kneighbors(here, return_distance=False)[:, 0]
     else:
         chosen = np.random.default_rng(reference.seed).integers(0, int(held.sum()), int(damaged.sum()))
     values = rows.frame[name].copy()
@@ -191,25 +194,31 @@ def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.S
     return values
 
 
-def given_back(question: Question, model: surrogate.Surrogate, rows: Rows, repair: Repair, name: str) -> Gain:
-    """How much better the model would have done with a repaired column: by labels where the values are those that there were, else without them.
+def given_back(
+    question: Question, model: surrogate.Surrogate, rows: Rows, repairs: Mapping[str, Repair]
+) -> dict[str, Gain]:
+    """How much better the model would have done with each column repaired: by labels where the values are those that there were, else without them.
 
     The truth is held to follow what the model would have answered, as the reference's labels have it; what it did answer is judged by that.
     """
     reference = question.reference
     usable = np.isfinite(rows.said).all(axis=1)
     if usable.sum() < 2:
-        return Gain({}, repair.is_exact)
+        return {name: Gain({}, repair.is_exact) for name, repair in repairs.items()}
     before, said, frame = rows.inputs[usable], rows.said[usable], rows.frame[usable]
-    after = before.copy()
-    own = repair.values[usable].to_frame(name)
-    after[:, reference.encoded_features.index(name)] = estimation.encode(own, reference.summary.codes)[:, 0]
-    would = model.answers_if(said, before, after)
-    if repair.is_exact:
-        told = _by_labels(question, frame, would)
-        if told:
-            return Gain(told, is_exact=True, by_labels=True)
-    return Gain(_without_labels(reference, frame, said, would, after), repair.is_exact)
+    afters = []
+    for name, repair in repairs.items():
+        own = repair.values[usable].to_frame(name)
+        after = before.copy()
+        after[:, reference.encoded_features.index(name)] = estimation.encode(own, reference.summary.codes)[:, 0]
+        afters.append(after)
+    answers = model.answers_if(said, before, *afters) if afters else []
+    gains = {}
+    for (name, repair), after, would in zip(repairs.items(), afters, answers, strict=True):
+        by_labels = _by_labels(question, frame, would) if repair.is_exact else {}
+        costs = by_labels or _without_labels(reference, frame, said, would, after)
+        gains[name] = Gain(costs, repair.is_exact, by_labels=bool(by_labels))
+    return gains
 
 
 def _by_labels(question: Question, rows: pd.DataFrame, would: Floats) -> dict[str, float]:

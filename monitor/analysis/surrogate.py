@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from monitor.analysis import estimation
 from monitor.analysis.performance import Outcomes, predicted, probabilities
@@ -30,7 +29,7 @@ class Surrogate:
     theirs, shape (answers,).
     """
 
-    models: Sequence[HistGradientBoostingRegressor]
+    models: Sequence[estimation.GradientBoosting]
     explains: float
     low: Floats
     high: Floats
@@ -53,25 +52,33 @@ class Surrogate:
         low, high = np.quantile(left, [0.01, 0.99], axis=0)
         return cls(fitted(inputs, answers, reference.seed), explains, low, high)
 
-    def answers_if(self, said: Floats, before: Floats, after: Floats) -> Floats:
-        """What would be answered if the features were others, shape (rows, answers): as the surrogate has it, and by as much more or less as it was, within what is usual.
+    def answers_if(self, said: Floats, before: Floats, *afters: Floats) -> list[Floats]:
+        """What would be answered if the features were others, for each such case, shape (rows, answers): as the surrogate has it, and by as much more or less as it was, within what is usual.
 
-        said: what was answered. before, after: the features as they are, and as they would be, encoded, shape (rows, features).
+        said: what was answered. before, afters: the features as they are, and as they would be, encoded, shape (rows, features). All rows are predicted at
+        once: what a prediction costs hardly depends on how many there are, where there are few.
         """
-        changed = ~((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
-        would = said.copy()
-        if changed.any():
-            own = np.clip(said[changed] - predictions(self.models, before[changed]), self.low, self.high)
-            would[changed] = predictions(self.models, after[changed]) + own
-        return would
+        changed = [~((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1) for after in afters]
+        some = np.logical_or.reduce(changed)
+        result = [said.copy() for _ in afters]
+        if not some.any():
+            return result
+        inputs = [before[some], *(after[rows] for after, rows in zip(afters, changed, strict=True))]
+        usual, *others = np.split(
+            predictions(self.models, np.vstack(inputs)), np.cumsum([len(each) for each in inputs])[:-1]
+        )
+        own = np.clip(said[some] - usual, self.low, self.high)
+        for would, rows, predicted_now in zip(result, changed, others, strict=True):
+            would[rows] = predicted_now + own[rows[some]]
+        return result
 
 
-def fitted(inputs: Floats, answers: Floats, seed: int) -> list[HistGradientBoostingRegressor]:
+def fitted(inputs: Floats, answers: Floats, seed: int) -> list[estimation.GradientBoosting]:
     """A model of each answer. inputs: shape (rows, features); answers: shape (rows, answers)."""
-    return [estimation.gradient_boosting(inputs, each, seed) for each in answers.T]
+    return [estimation.GradientBoosting(inputs, each, seed) for each in answers.T]
 
 
-def predictions(models: Sequence[HistGradientBoostingRegressor], inputs: Floats) -> Floats:
+def predictions(models: Sequence[estimation.GradientBoosting], inputs: Floats) -> Floats:
     """What models say, shape (rows, answers)."""
     return np.asarray(np.column_stack([model.predict(inputs) for model in models]))
 
