@@ -275,6 +275,11 @@ def wide(rows: int, columns: int) -> Callable[[], Any]:
 def many(rows: int, _: int) -> Callable[[], Any]:
     """A whole run by default settings on a folder of Parquet files of a million rows each."""
     folder = _folder()
+    return _run_on(str(folder), _many_files(folder, rows).head(20_000), folder)
+
+
+def _many_files(folder: Path, rows: int) -> pd.DataFrame:
+    """Write Parquet files of a million rows each, 800 microseconds from one to the next; the last file's rows."""
     random = np.random.default_rng(1)
     for start in range(0, rows, 1_000_000):
         number = np.arange(start, start + 1_000_000)
@@ -283,7 +288,32 @@ def many(rows: int, _: int) -> Callable[[], Any]:
             "datetime64[us]"
         )
         frame.to_parquet(folder / f"{start:012d}.parquet", index=False)
-    return _run_on(str(folder), frame.head(20_000), folder)
+    return frame
+
+
+def _hour_of_many(rows: int, engine: str | None) -> Callable[[], Any]:
+    """Counts and sample of the last whole hour of a folder of files of a million rows each, read by Spark or here; the log stays open."""
+    from datetime import UTC, datetime, timedelta
+
+    from monitor.domain.grid import Window
+    from monitor.sources.log import Log
+    from monitor.sources.spec import LogSpec, Place
+
+    folder = _folder()
+    _many_files(folder, rows)
+    hours = int(rows * 800e-6 // 3600)
+    start = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(hours=max(hours - 1, 0))
+    place = Place("log", str(folder), engine=engine, url="local[2]" if engine else None)
+    log = Log(LogSpec(place, "event_time", "id"))
+    return lambda: log.read(Window(start, start + timedelta(hours=1)))
+
+
+def hour_of_many(rows: int, _: int) -> Callable[[], Any]:
+    return _hour_of_many(rows, None)
+
+
+def hour_of_many_by_spark(rows: int, _: int) -> Callable[[], Any]:
+    return _hour_of_many(rows, "spark")
 
 
 def _run_on(path: str, before: pd.DataFrame, folder: Path) -> Callable[[], Any]:
@@ -305,6 +335,16 @@ def _run_on(path: str, before: pd.DataFrame, folder: Path) -> Callable[[], Any]:
         {"": str(folder / "r.reference")}, Checks(), "",
     )  # fmt: skip
     return lambda: run(spec)
+
+
+def windows_in_a_worker(number: int) -> float:
+    """Evaluate so many windows of 5,000 rows and 20 columns, a fifth shifted, in a worker process; CPU seconds a window."""
+    work = our_checks(5_000, 20)
+    work()
+    began = time.process_time()
+    for _ in range(number):
+        work()
+    return (time.process_time() - began) / number
 
 
 def measured(work: Callable[[], Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from monitor.services.workers import Workers
 from tests import replay_projects, servers
 from tests.benchmarks.peers import before_and_after, evidently_definition, production_frame
 
@@ -319,6 +320,39 @@ def test_a_window_of_very_many_rows() -> None:
     rows = int(float(os.environ.get("MONITOR_BENCH_MANY", "1e8")))
     ours = run("many", rows, 1, 1)
     note(f"a folder of {rows:,} rows, whole run", spread(ours), "", f"{ours['megabytes']:.0f} MB", "1 GB")
+
+
+def test_an_hour_of_very_many_rows_by_spark() -> None:
+    pytest.importorskip("pyspark")
+    rows = int(float(os.environ.get("MONITOR_BENCH_MANY", "1e8")))
+    ours, spark = run("hour_of_many", rows, 1, 3), run("hour_of_many_by_spark", rows, 1, 3)
+    note(
+        f"counts and sample of an hour of a folder of {rows:,} rows: Spark, local[2]",
+        spread(spark),
+        f"the same files read here {spread(ours)}",
+        f"{times(ours, spark):.1f} x",
+        "pruned",
+    )
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a window costs with one, two and eight workers at once, whatever the number of cores."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    spent = {}
+    for number in (1, 2, 8):
+        workers = Workers(at_once=number)
+        works = [workers.start("tests.benchmarks.peers:windows_in_a_worker", 16) for _ in range(number)]
+        spent[number] = [work.wait() for work in works]
+        workers.close()
+    alone = median(spent[1])
+    for number in (2, 8):
+        note(
+            f"CPU seconds a window of 20 columns x 5,000 rows, {number} workers at once",
+            f"{median(spent[number]):.3g} s ({min(spent[number]):.3g} to {max(spent[number]):.3g})",
+            f"one worker {alone:.3g} s",
+            f"{median(spent[number]) / alone:.2f} x",
+            "no more than alone",
+        )
 
 
 def test_growth() -> None:
