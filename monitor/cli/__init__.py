@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from monitor.cli import (
     alerts,
@@ -33,8 +35,32 @@ from monitor.cli import (
 from monitor.domain.private_files import keep_private
 from monitor.errors import MonitorError
 
+BEGIN, WORK, LOOK, ANSWER, OPERATE = (
+    "Begin", "Work", "Look at results", "Say what you know, act on what you see", "Operate the service",
+)  # fmt: skip
+
+
+class Grouped(TyperGroup):
+    """The commands of `monitor --help`, under the heading of each one's panel."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write them."""
+        named = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        width = formatter.width - max(len(name) for name, _ in named) - 4
+        for panel in (BEGIN, WORK, LOOK, ANSWER, OPERATE):
+            with formatter.section(panel):
+                formatter.write_dl(
+                    [
+                        (name, each.get_short_help_str(width))
+                        for name, each in named
+                        if getattr(each, "rich_help_panel", None) == panel
+                    ]
+                )
+
+
 app = typer.Typer(
     name="monitor",
+    cls=Grouped,
     help="Production monitoring for machine-learning models: drift and performance reports, alerts, retraining requests.",
     no_args_is_help=True,
     add_completion=False,
@@ -60,28 +86,27 @@ def _common(
     del version
 
 
-app.command("demo")(work.demo)
-app.command("init")(init.init)
-app.command("validate")(validate.validate)
-app.command("run")(work.run)
-app.command("serve")(work.serve)
-app.command("backtest")(backtest.backtest)
-app.command("backfill")(work.backfill)
-app.command("status")(status.status)
-app.command("report")(runs.report)
-app.command("query")(query.query)
-app.command("canary")(canary.canary)
-app.command("annotate")(notes.annotate)
-app.command("deployed")(notes.deployed)
-app.command("ingest")(ingest.ingest)
-app.command("prune")(prune.prune)
-app.command("migrate")(doctor.migrate)
-app.command("doctor")(doctor.doctor)
-for noun in (runs, alerts, silences, channels, notifications, references, retraining, config):
-    app.add_typer(noun.app, name=noun.__name__.rsplit(".", 1)[-1])
-
-app.add_typer(people.users, name="users")
-app.add_typer(people.tokens, name="tokens")
+COMMANDS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    BEGIN: {"demo": work.demo, "init": init.init, "validate": validate.validate, "backtest": backtest.backtest},
+    WORK: {
+        "run": work.run, "serve": work.serve, "backfill": work.backfill, "ingest": ingest.ingest, "canary": canary.canary,
+    },
+    LOOK: {"status": status.status, "report": runs.report, "query": query.query},
+    ANSWER: {"annotate": notes.annotate, "deployed": notes.deployed},
+    OPERATE: {"doctor": doctor.doctor, "migrate": doctor.migrate, "prune": prune.prune},
+}  # fmt: skip
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+for panel, nouns in {
+    LOOK: {"runs": runs.app, "alerts": alerts.app},
+    ANSWER: {"silences": silences.app, "references": references.app, "retraining": retraining.app},
+    OPERATE: {
+        "config": config.app, "channels": channels.app, "notifications": notifications.app, "users": people.users, "tokens": people.tokens,
+    },
+}.items():  # fmt: skip
+    for name, noun in nouns.items():
+        app.add_typer(noun, name=name, rich_help_panel=panel)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import typer
 
 from monitor.cli import shared
 
-app = typer.Typer(help="Alerts: what fires and what has fired.", no_args_is_help=True)
+app = typer.Typer(help="List, show and acknowledge alerts.", no_args_is_help=True)
 
 
 @app.command("list")

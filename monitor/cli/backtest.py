@@ -35,7 +35,7 @@ def backtest(
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
-    """Replay history with the current configuration: alerts, pages a month, estimates beside what labels showed. Nothing is stored or sent."""
+    """Try the configuration on the log's own history. Prints alerts, pages a month, and estimates beside what labels showed. Stores and sends nothing."""
     from monitor import logs
     from monitor.config.load import find, load
     from monitor.daemon import Daemon

@@ -20,7 +20,7 @@ def canary(
     channel: Annotated[str | None, typer.Option(help="A channel that the message is sent to as well.")] = None,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Test the whole way from log to alert with a synthetic model whose data drift, beside the report database."""
+    """Test the way from log to alert with a synthetic model. Its data drift; the report database is not touched."""
     from monitor.alerting.channels import open_channel
     from monitor.demo.canary import fly
     from monitor.domain.ids import natural_id

@@ -13,7 +13,7 @@ from monitor.errors import UsageError
 if TYPE_CHECKING:
     from monitor.config.model import AnyChannel
 
-app = typer.Typer(help="Channels: where notifications go.", no_args_is_help=True)
+app = typer.Typer(help="List and test where notifications go.", no_args_is_help=True)
 
 
 @app.command("test")

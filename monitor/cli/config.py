@@ -9,7 +9,7 @@ import typer
 
 from monitor.cli import shared
 
-app = typer.Typer(help="The configuration.", no_args_is_help=True)
+app = typer.Typer(help="Show the configuration, its schema and its changes.", no_args_is_help=True)
 
 
 @app.command("schema")

@@ -19,7 +19,7 @@ def migrate(config: shared.ConfigOption = None) -> None:
 
 
 def doctor(config: shared.ConfigOption = None) -> None:
-    """Find problems that keep the service from working, and how to solve them."""
+    """Find what keeps the service from working. Says how to solve each problem."""
     from monitor.services.diagnose import diagnose
 
     found = diagnose(config)

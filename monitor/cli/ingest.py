@@ -32,7 +32,7 @@ def ingest(
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "",
 ) -> None:
-    """Consume a topic of Kafka into a monitor's store; offsets are committed only after rows are stored."""
+    """Consume a Kafka topic into a monitor's store. Offsets are committed only after rows are stored."""
     from monitor.config import secrets
     from monitor.domain.grid import Duration
     from monitor.logs import configure

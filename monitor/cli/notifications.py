@@ -8,7 +8,7 @@ import typer
 
 from monitor.cli import shared
 
-app = typer.Typer(help="Notifications: what was sent to whom.", no_args_is_help=True)
+app = typer.Typer(help="List what was sent to whom, and send it again.", no_args_is_help=True)
 
 
 @app.command("list")

@@ -12,8 +12,8 @@ import typer
 from monitor.cli import shared
 from monitor.errors import UsageError
 
-users = typer.Typer(help="Users: who may log in to the web page.", no_args_is_help=True)
-tokens = typer.Typer(help="Tokens: how programs use the API.", no_args_is_help=True)
+users = typer.Typer(help="Manage who may log in to the web page.", no_args_is_help=True)
+tokens = typer.Typer(help="Manage the tokens by which programs use the API.", no_args_is_help=True)
 _SHORTEST = 12
 
 

@@ -13,7 +13,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Remove what `retention` no longer keeps; the daemon does the same every hour."""
+    """Remove what `retention` no longer keeps. The daemon does the same every hour."""
     from monitor.services.context import Context
     from monitor.services.prune import prune as remove
 

@@ -11,7 +11,7 @@ from monitor.cli import shared
 if TYPE_CHECKING:
     from monitor.services.context import Context
 
-app = typer.Typer(help="References: what production is compared with.", no_args_is_help=True)
+app = typer.Typer(help="Show and change what production is compared with.", no_args_is_help=True)
 
 
 @app.command("list")

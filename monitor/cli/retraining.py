@@ -9,7 +9,7 @@ import typer
 from monitor.cli import shared
 from monitor.errors import UsageError
 
-app = typer.Typer(help="Retraining requests.", no_args_is_help=True)
+app = typer.Typer(help="Show, approve and complete retraining requests.", no_args_is_help=True)
 
 
 @app.command("list")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from monitor.storage.tables import Run
 
-app = typer.Typer(help="Runs: the evaluations of windows.", no_args_is_help=True)
+app = typer.Typer(help="List and show runs, the evaluations of windows.", no_args_is_help=True)
 
 
 @app.command("list")

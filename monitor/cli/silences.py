@@ -9,7 +9,7 @@ import typer
 
 from monitor.cli import shared
 
-app = typer.Typer(help="Silences: what is muted, and until when.", no_args_is_help=True)
+app = typer.Typer(help="Mute alerts for a while.", no_args_is_help=True)
 
 
 @app.command("add")

@@ -11,7 +11,7 @@ _SEVERITIES = ("none", "info", "warning", "critical")
 
 
 def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
-    """One row a monitor: its state (critical, warning, cannot_tell, no_data, waiting, healthy), last windows, open alerts; and what is wrong with the service itself."""
+    """Show the state of each monitor and of the service. States are critical, warning, cannot_tell, no_data, waiting and healthy; each row has the last windows and the open alerts."""
     from monitor.services.plan_runs import first_windows
     from monitor.services.set_aside import dead_letters_of
 

@@ -13,7 +13,7 @@ def validate(
     offline: Annotated[bool, typer.Option("--offline", help="Check only the configuration, not the sources.")] = False,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Check the configuration, and that sources answer and columns exist. Names file and line of every mistake."""
+    """Check the configuration, the sources and the columns. Names file and line of every mistake."""
     loaded = shared.load_configuration(config)
     notes: list[str] = []
     problems: list[str] = []

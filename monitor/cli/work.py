@@ -52,7 +52,7 @@ def run(
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "",
 ) -> None:
-    """Work through all due windows up to the newest event: evaluate, judge, deliver; then stop."""
+    """Evaluate all windows that are due, then stop. Works up to the newest event of each log; judges and delivers as the daemon does."""
     from monitor.domain.grid import Duration
 
     _log(log_format, log_level)
@@ -270,7 +270,7 @@ def serve(
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "info",
 ) -> None:
-    """The daemon and the web page: evaluates windows when they are due, until SIGTERM or SIGINT."""
+    """Run the daemon and the web page. Evaluates windows when they are due, until SIGTERM or SIGINT."""
     from contextlib import nullcontext
 
     from monitor import logs
@@ -357,7 +357,7 @@ def progress_bar() -> Any:
 def demo(
     folder: Annotated[Path, typer.Option(help="Where it works; made anew each time.")] = Path("monitor-demo"),
 ) -> None:
-    """A real model on real data: weeks replayed in a minute, with a fault, a decay, alerts, and a retraining that ends well."""
+    """Watch a real model decay and be retrained, in a minute. Replays weeks of real data with a fault, a decay and alerts."""
     from monitor.demo.story import tell
 
     raise typer.Exit(tell(folder))

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import psycopg
 import pytest
+import typer
 import yaml
 
+from monitor.cli import app
 from monitor.domain.columns import guess_columns
 from monitor.storage.database import Database
 from tests.conftest import Project, Receiver, logged, status
@@ -26,6 +28,14 @@ def test_help_answers_in_under_a_second(tmp_path: Path, monitor_process: Command
     started = time.monotonic()
     assert "init" in monitor_process("--help", cwd=tmp_path).stdout
     assert time.monotonic() - started < 1
+
+
+def test_help_lists_every_command_in_a_group_and_cuts_no_line(tmp_path: Path, monitor_command: Command) -> None:
+    shown = monitor_command("--help", cwd=tmp_path).stdout.split("Begin:")[1]
+    listed = [line.split()[0] for line in shown.splitlines() if line.startswith("  ")]
+    known = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert sorted(listed) == sorted(known)
+    assert "..." not in shown
 
 
 def test_commands_that_only_read_create_no_database(project: Project, monitor_command: Command) -> None:
