@@ -54,9 +54,11 @@ def backtest(
     with TemporaryDirectory(prefix="monitor-backtest-") as folder:
         url = f"sqlite:///{folder}/backtest.db"
         with Daemon(_quiet(loaded, url), clock=ReplayClock(BEGINNING), only=name) as daemon:
-            outcome = daemon.replay()
+            with shared.progress_bar("reading the log and its reference") as daemon.progress:
+                outcome = daemon.replay()
             if drill:
-                drills = {each: _drilled(daemon.context, each, ReportDatabase(url)) for each in names}
+                with shared.doing("putting faults into healthy windows"):
+                    drills = {each: _drilled(daemon.context, each, ReportDatabase(url)) for each in names}
         problems = [*outcome.unreachable, *outcome.problems]
         found = [service.backtest(ReportDatabase(url), each) for each in names]
     if html is not None:

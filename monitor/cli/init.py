@@ -92,7 +92,8 @@ def init(
         tuple(each.strip() for each in (names or "").split(",") if each.strip()),
     )
     workers = Workers(warm=False)
-    proposal: Proposal = workers.call(INSPECT, spec)
+    with shared.doing(f"reading {spec.predictions.shown}"):
+        proposal: Proposal = workers.call(INSPECT, spec)
     area = None if proposal.positive is None else proposal.positive.roc_auc
     if area is not None and area < 0.5 and positive is None:
         other = next((each.name for each in proposal.candidates if each != proposal.positive), None)
@@ -101,7 +102,8 @@ def init(
         )
         if other is not None and sys.stdin.isatty() and typer.confirm(question, default=True):
             spec = replace(spec, positive=other)
-            proposal = workers.call(INSPECT, spec)
+            with shared.doing(f"reading {spec.predictions.shown} again"):
+                proposal = workers.call(INSPECT, spec)
         else:
             shared.say(f"! {question} Then: --positive {other}", err=True)
     entry, secrets = _entry(name, proposal.spec, proposal)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,6 +111,36 @@ def window(text: str, what: str = "--window takes START/END, such as 2012-03-01/
 def say(text: object, *, err: bool = False) -> None:
     """Print text, in which names and values of the log may stand, on standard output or error."""
     typer.echo(printable(str(text)), err=err)
+
+
+@contextmanager
+def doing(text: str) -> Iterator[None]:
+    """Show what a command is doing, on a terminal's standard error; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status(escape(printable(text))):
+        yield
+
+
+@contextmanager
+def progress_bar(first: str) -> Iterator[Callable[[int, int, datetime], None] | None]:
+    """A bar of runs on a terminal's standard error; elsewhere the log's lines tell the same. first: what is done before there are runs."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda done, still_open, now: bar.update(
+            task, completed=done, total=done + still_open, description=f"runs, {now:%Y-%m-%d}"
+        )
 
 
 # Columns whose cells are never wrapped; so wide others must be; and how wide a table is where there is no terminal.

@@ -21,7 +21,8 @@ def validate(
     if not offline:
         from monitor.services.check_sources import check_sources
 
-        problems, unreachable, notes = check_sources(loaded)
+        with shared.doing("reading the sources and their references"):
+            problems, unreachable, notes = check_sources(loaded)
         code = 3 if unreachable and not problems else 2
         problems += unreachable
     for note in notes:

@@ -13,7 +13,7 @@ from monitor.cli import shared
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from threading import Event
 
     from monitor.config.model import Loaded, Web
@@ -95,7 +95,7 @@ def _run_all(loaded: Loaded, name: str | None, *, replay: bool, wait_s: float = 
     from monitor.services.plan_runs import first_windows
 
     with (
-        progress_bar() as progress,
+        shared.progress_bar("reading the log and its reference") as progress,
         Daemon(loaded, clock=ReplayClock(BEGINNING) if replay else None, only=name, progress=progress) as daemon,
     ):
         stop_on_signals(daemon.stopping)
@@ -330,28 +330,6 @@ def warn_without_channels(daemon: Daemon) -> None:
             "no_channel_for_self_alerts",
             advice="name a channel in alerts.channels or routes: without one nobody is notified of problems of the service itself",
         )
-
-
-def progress_bar() -> Any:
-    """A progress bar on a terminal; elsewhere the log's lines tell the same."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def shown() -> Iterator[Any]:
-        if not sys.stderr.isatty():
-            yield None
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("runs", total=None)
-            yield lambda done, still_open, now: bar.update(
-                task, completed=done, total=done + still_open, description=f"runs, {now:%Y-%m-%d}"
-            )
-
-    return shown()
 
 
 def demo(

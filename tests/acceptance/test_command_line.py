@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +40,30 @@ def test_help_lists_every_command_in_a_group_and_cuts_no_line(tmp_path: Path, mo
     known = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert sorted(listed) == sorted(known)
     assert "..." not in shown
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["init", "again", "--predictions", "log.parquet", "--reference", "reference.parquet"], "reading log.parquet"),
+        (["validate"], "reading the sources"),
+        (["backtest"], "reading the log and its reference"),
+    ],
+)  # fmt: skip
+def test_a_terminal_shows_what_a_command_is_doing(command: list[str], shown: str, project: Project) -> None:
+    project.write()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "monitor", *command], cwd=project.folder, stdout=subprocess.DEVNULL, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        told = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while more := os.read(ours, 1_000):
+                told += more
+    os.close(ours)
+    assert process.returncode == 0, told
+    assert shown in told.decode()
 
 
 def test_commands_that_only_read_create_no_database(project: Project, monitor_command: Command) -> None:
