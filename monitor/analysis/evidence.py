@@ -22,6 +22,7 @@ from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits
 from monitor.analysis.schema import canonical_text
 from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.analysis.units import Unit
 from monitor.domain.columns import Columns
 
 Floats = np.ndarray
@@ -69,12 +70,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a cause says of a column. name: of the cause. values: those that the affected rows hold. factor: of a unit. share: of the rows."""
+    """What a cause says of a column. name: of the cause. values: those that the affected rows hold. unit: the one they are in now. share: of the rows."""
 
     name: str
     share: float
     values: tuple[Any, ...] = ()
-    factor: float = 1.0
+    unit: Unit | None = None
     undone: bool = False
 
 
@@ -260,9 +261,8 @@ def _looks_so(claim: Claim, before: Summary, values: pd.Series) -> bool:
             np.bincount((each[np.isfinite(each)] + 6).astype(int), minlength=16) for each in (digits(values), usual)
         )
         return bool(np.abs(here / here.sum() - there / there.sum()).sum() / 2 >= 0.5 * share)
-    if claim.name == "unit change":
-        middle, usual_middle = float(np.median(values.to_numpy(dtype=float))), before.quantile(0.5)
-        return middle * usual_middle > 0 and abs(np.log(middle / usual_middle)) >= 0.5 * abs(np.log(claim.factor))
+    if claim.unit is not None:
+        return claim.unit.explains(before.quantile(0.5), float(np.median(values.to_numpy(dtype=float))))
     return False
 
 

@@ -12,15 +12,11 @@ import pandas as pd
 from monitor.analysis.evidence import Claim
 from monitor.analysis.relations import MOST_ROWS, digits
 from monitor.analysis.summary import Categories, Numbers, Summary
+from monitor.analysis.units import Unit, units_of
 from monitor.domain import phrases
 from monitor.domain.text import quoted
 
 Floats = np.ndarray
-# Ratios between units that are mixed up: powers of ten and a thousand, time, length, weight, volume.
-_UNITS = sorted(
-    {10.0**power for power in range(-6, 7) if power}
-    | {factor**sign for sign in (1, -1) for factor in (2.54, 30.48, 0.3048, 1.609344, 0.45359237, 28.349523, 3.785411784, 60.0, 3600.0, 24.0, 86400.0, 1024.0)}
-)  # fmt: skip
 _PLACEHOLDERS = {-9999.0, -999.0, -99.0, -9.0, -1.0, 0.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, 9999999.0, -273.15}
 _PLACEHOLDER_TEXTS = {"", "?", "-", "na", "n/a", "nan", "none", "null", "unknown", "missing", "undefined", "other", "-1", "-999", "999"}  # fmt: skip
 # What must be left of the distance to the reference, once a change is undone, for it to be the cause.
@@ -28,15 +24,15 @@ _UNDONE = 0.35
 # How far beyond chance values in which a unit is undone may be from those that had it before; which share of the reference it must have taken out of range.
 _LIKE, _TAKEN_OUT = 0.1, 0.1
 _MIN_SHARE = 0.01
-# Different values of a quantity, or of anything in a unit, at least; rows that have more decimals, or lie out of range.
-_FEWEST_OF_QUANTITY, _FEWEST_LEVELS, _FEWEST_FINER, _FEWEST_APART = 20, 5, 8, 3
+# Rows that have more decimals, or lie out of range, at least.
+_FEWEST_FINER, _FEWEST_APART = 8, 3
 
 
 @dataclass(frozen=True)
 class Cause:
     """What happened to a column. share: of the rows. is_fault: whether it is of a kind that faults of the pipeline make; the evidence tells whether it is one.
 
-    values: those that the affected rows hold. factor: of a unit. pair: the two values, or columns, that changed places; of a new name the old one and the new. undone: whether a simple inverse gives the reference's shape again.
+    values: those that the affected rows hold. unit: the one they are in now. pair: the two values, or columns, that changed places; of a new name the old one and the new. undone: whether a simple inverse gives the reference's shape again.
     may_grow: whether it may as well be a category of which there are more rows. follows: the column whose change explains it.
     """
 
@@ -47,14 +43,14 @@ class Cause:
     may_grow: bool = False
     follows: str | None = None
     values: tuple[Any, ...] = ()
-    factor: float = 1.0
+    unit: Unit | None = None
     pair: tuple[Any, Any] | None = None
     undone: bool = False
 
     @property
     def claim(self) -> Claim:
         """What it says that can be held against evidence."""
-        return Claim(self.name, 1.0 if self.share is None else self.share, self.values, self.factor, self.undone)
+        return Claim(self.name, 1.0 if self.share is None else self.share, self.values, self.unit, self.undone)
 
 
 def cause_of(before: Summary, after: Summary, rewritten: bool = False, has_unit: bool = True) -> Cause:
@@ -234,24 +230,24 @@ def _is_moved_mode(before: Numbers, after: Numbers, share: float) -> bool:
 
 
 def _unit(before: Numbers, after: Numbers, gap: float) -> Cause | None:
-    """A round factor which, undone in all rows or in those out of range, gives the reference's values again."""
-    if before.distinct < _FEWEST_LEVELS:
+    """A unit which, undone in all rows or in those out of range, gives the reference's values again."""
+    units = units_of(before)
+    if not units:
         return None
-    # A count that grows by 60 % is no count of miles, and what may be negative is no length, weight or time.
-    is_quantity = before.low >= 0 and before.distinct >= _FEWEST_OF_QUANTITY and bool((before.values % 1 != 0).any())
-    units = _UNITS if is_quantity else [each for each in _UNITS if abs(np.log10(each)) >= 1]
-    left, factor = min((distance(before, Numbers(after.values / each, after.rows)), each) for each in units)
-    share = 1.0
-    if gap <= _noise(before, after.count) or left > max(0.1 * gap, min(_noise(before, after.count), 0.7 * gap)):
+    left = [distance(before, Numbers(each.undone(after.values), after.rows)) for each in units]
+    best = int(np.argmin(left))
+    unit, share = units[best], 1.0
+    if gap <= _noise(before, after.count) or left[best] > max(0.1 * gap, min(_noise(before, after.count), 0.7 * gap)):
         found = _unit_of_some(before, after, gap, units)
         if found is None:
             return None
-        factor, share = found
-    return Cause("unit change", phrases.unit_change(factor, share), share, True, factor=factor, undone=True)
+        unit, share = found
+    text = phrases.unit_change(unit.factor, share) if unit.scales is None else phrases.other_scale(*unit.scales, share)
+    return Cause("unit change", text, share, True, unit=unit, undone=True)
 
 
-def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[float]) -> tuple[float, float] | None:
-    """The factor of the rows out of range, and their share: undone, they are like those of the reference which it would have taken out of it."""
+def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[Unit]) -> tuple[Unit, float] | None:
+    """The unit of the rows out of range, and their share: undone, they are like those of the reference which it would have taken out of it."""
     low, high = before.quantile(0.005), before.quantile(0.995)
     apart = (after.values < low) | (after.values > high)
     number = int(apart.sum())
@@ -259,19 +255,20 @@ def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[f
     if number < max(_FEWEST_APART, usual + 3 * usual**0.5):
         return None
     tried = []
-    for factor in units:
-        beyond = (before.values * factor < low) | (before.values * factor > high)
+    for place, unit in enumerate(units):
+        there = unit.of(before.values)
+        beyond = (there < low) | (there > high)
         if beyond.mean() >= _TAKEN_OUT:
             origin = Numbers(before.values[beyond], int(beyond.sum()))
-            mended = Numbers(after.values[apart] / factor, number)
-            tried.append((distance(origin, mended) - _noise(origin, number), factor))
+            mended = Numbers(unit.undone(after.values[apart]), number)
+            tried.append((distance(origin, mended) - _noise(origin, number), place))
     if not tried or min(tried)[0] > _LIKE:
         return None
-    factor = min(tried)[1]
-    whole = Numbers(np.sort(np.where(apart, after.values / factor, after.values)), after.rows)
+    unit = units[min(tried)[1]]
+    whole = Numbers(np.sort(np.where(apart, unit.undone(after.values), after.values)), after.rows)
     if distance(before, whole) > max(0.7 * gap, _noise(before, after.count)):
         return None
-    return factor, number / after.count
+    return unit, number / after.count
 
 
 def moved(before: Numbers, after: Numbers) -> Cause:

@@ -128,9 +128,9 @@ def repaired(question: Question, rows: Rows, name: str, cause: Cause | None) -> 
 def _undone(question: Question, frame: pd.DataFrame, name: str, cause: Cause) -> Repair | None:
     """The column by the inverse of what was done to it; None where it has none."""
     values, before = frame[name], question.reference.of_column(name)
-    if cause.name == "unit change" and before is not None:
+    if cause.unit is not None and before is not None:
         flags = affected(cause.claim, values, before)
-        return None if flags is None else Repair(values.where(~flags, values / cause.factor), True)
+        return None if flags is None else Repair(values.where(~flags, cause.unit.undone(values)), True)
     if cause.pair is None:
         return None
     one, other = cause.pair

@@ -246,6 +246,11 @@ def unit_change(factor: float, share: float) -> str:
     return f"{percent(share)} of the values are {size} before, as after a change of unit"
 
 
+def other_scale(before: str, after: str, share: float) -> str:
+    """Temperatures on another scale."""
+    return f"{percent(share)} of the values are as in {after}, before as in {before}, as after a change of unit"
+
+
 def stuck(value: str, share: float) -> str:
     """One value in place of others."""
     return f"the value {value} took the place of others in {percent(share)} of the rows"

@@ -49,6 +49,8 @@ def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Se
         ("height", "unit change", "100 times smaller", lambda f, _: f.assign(height=f["height"] / 100)),
         ("height", "unit change", "2.54 times smaller", lambda f, _: f.assign(height=f["height"] / 2.54)),
         ("income", "unit change", "1000 times as large", lambda f, _: some(f, 0.1, "income", lambda values: values * 1_000)),
+        ("width", "unit change", "as in degrees Fahrenheit, before as in degrees Celsius", lambda f, _: f.assign(width=f["width"] * 1.8 + 32)),
+        ("width", "unit change", "of the values are as in kelvin", lambda f, _: some(f, 0.1, "width", lambda values: values + 273.15)),
         ("width", "placeholder value", "of the values are -999", lambda f, _: some(f, 0.1, "width", lambda values: -999.0)),
         ("width", "stuck value", "the value 31.5 took", lambda f, _: some(f, 0.3, "width", lambda values: 31.5)),
         ("width", "rounding", "decimals", lambda f, _: f.assign(width=f["width"].round(1))),
