@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,8 +20,9 @@ from rich.table import Table
 
 from monitor import logs
 from monitor.config.load import load
+from monitor.config.model import Loaded
 from monitor.daemon import Daemon
-from monitor.demo import model
+from monitor.demo import live, model
 from monitor.demo.receiver import Receiver
 from monitor.domain.clock import ReplayClock
 from monitor.errors import UsageError
@@ -48,7 +50,7 @@ monitors:
       thresholds: {{out_of_range_share: {{upper: 0.5}}}}      # a limit of our own: no sensor is right that is out of range half of the time
     alerts: {{for: 1, keep_firing_for: 2, channels: [demo]}}
     retraining: {{when: [performance], for: 3, cooldown: 14d, launcher: train}}
-channels:
+{live}channels:
   demo: {{type: webhook, url: "{url}", secret: "{secret}", allow_private: true}}
 launchers:
   train: {{type: command, command: ["{python}", -m, monitor.demo.retrain], timeout: 10m}}
@@ -63,8 +65,8 @@ def tell(folder: Path) -> int:
     _empty(folder)
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     with Receiver(secret, lambda message: _heard(console, message)) as receiver:
-        _introduce(console, folder, receiver.url, secret)
-        loaded = load(folder / "monitor.yaml")
+        _introduce(console, folder)
+        loaded = _configured(folder, receiver.url, secret)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("the daemon starts", total=None)
@@ -76,9 +78,24 @@ def tell(folder: Path) -> int:
 
             with Daemon(loaded, clock=ReplayClock(BEGINNING), progress=progress) as daemon:
                 outcome = daemon.replay()
+        now = datetime.now(UTC).replace(tzinfo=None)
+        console.print(
+            "[bold]4.[/] A second model is in production today. For three days most of its rows have no hour:\n"
+        )
+        start = live.write(folder / "data", pd.Timestamp(now))
+        loaded = _configured(folder, receiver.url, secret, live.CONFIGURATION.format(start=start))
+        with Daemon(loaded, only=live.NAME) as daemon:
+            today = daemon.run_until_idle(10)
         database = daemon.context.database
-    fine = _conclude(console, database, folder, outcome.finished, time.monotonic() - started)
-    return 0 if fine and not outcome.failed and not outcome.unreachable else 1
+    fine = _conclude(console, database, folder, outcome.finished + today.finished, time.monotonic() - started)
+    return 0 if fine and not any(each.failed or each.unreachable for each in (outcome, today)) else 1
+
+
+def _configured(folder: Path, url: str, secret: str, live_entry: str = "") -> Loaded:
+    """Write the configuration and read it."""
+    text = CONFIGURATION.format(url=url, secret=secret, python=sys.executable, live=live_entry)
+    (folder / "monitor.yaml").write_text(text, encoding="utf-8")
+    return load(folder / "monitor.yaml")
 
 
 def _empty(folder: Path) -> None:
@@ -90,7 +107,7 @@ def _empty(folder: Path) -> None:
     (folder / _MARK).touch()
 
 
-def _introduce(console: Console, folder: Path, url: str, secret: str) -> None:
+def _introduce(console: Console, folder: Path) -> None:
     history = model.rentals()
     history = history[history["event_time"] < model.PRODUCTION]
     console.print(
@@ -99,9 +116,6 @@ def _introduce(console: Console, folder: Path, url: str, secret: str) -> None:
     model.validated(history).assign(model_version="1").to_parquet(folder / "data" / "reference-1.parquet", index=False)
     model.log_predictions(folder / "data" / "predictions", "1", model.train(history), model.PRODUCTION)
     model.log_labels(folder / "data" / "labels.parquet")
-    (folder / "monitor.yaml").write_text(
-        CONFIGURATION.format(url=url, secret=secret, python=sys.executable), encoding="utf-8"
-    )
     console.print(
         f"[bold]2.[/] From {model.PRODUCTION:%Y-%m-%d} on it is in production; labels come two days late. We broke one thing:"
     )
@@ -131,9 +145,10 @@ def _heard(console: Console, message: dict[str, Any]) -> None:
 
 
 def _conclude(console: Console, database: Database, folder: Path, finished: int, seconds: float) -> bool:
-    raised = database.read(
-        lambda session: [alert for alert, _ in alerts.listed(session, everything=True) if alert.fired_at is not None]
+    fired = database.read(
+        lambda session: [each for each in alerts.listed(session, everything=True) if each[0].fired_at is not None]
     )
+    raised, open_now = ([alert for alert, name in fired if name == wanted] for wanted in (_NAME, live.NAME))
     requests = database.read(lambda session: [request for request, _ in retraining.listed(session, everything=False)])
     table = Table(title="What happened", title_justify="left")
     for name in ("", "began", "noticed", "ended", "what was said"):
@@ -158,10 +173,22 @@ def _conclude(console: Console, database: Database, folder: Path, finished: int,
     console.print(f"{finished} runs in {seconds:.0f} s; {quiet[0]} of {quiet[1]} weeks raised nothing.")
     run = database.read(
         lambda session: next(
-            (run for run, _ in runs.listed(session, None, "done", 200) if run.severity == "critical"), None
+            (
+                run
+                for run, name in runs.listed(session, None, "done", 200)
+                if (name, run.severity) == (_NAME, "critical")
+            ),
+            None,
         )
     )
     where = f"-c {folder / 'monitor.yaml'}"
+    if open_now:
+        console.print(f"\n[bold]Something is open now[/] ({live.NAME}): {escape(open_now[0].summary)}")
+        console.print(
+            f"  monitor serve --web-only {where}   # then http://127.0.0.1:8400/alerts/{open_now[0].uuid}",
+            highlight=False,
+            soft_wrap=True,
+        )
     console.print("\nLook further:")
     console.print(f"  monitor serve --web-only {where}   # then http://127.0.0.1:8400", highlight=False)
     console.print(f"  monitor status {where}", highlight=False)
@@ -172,13 +199,15 @@ def _conclude(console: Console, database: Database, folder: Path, finished: int,
         console.print(f"  monitor retraining show {requests[0].uuid[:8]} {where}", highlight=False)
     if run is not None:
         console.print(f"  monitor report {run.uuid[:8]} --html report.html {where}", highlight=False)
-    return _as_told(raised, requests, decay)
+    return _as_told(raised, requests, decay) and [alert.state for alert in open_now] == ["firing"]
 
 
 def _quiet(session: Any, raised: list[Alert]) -> tuple[int, int]:
-    """How many weeks lie in no alert, and of how many."""
+    """How many weeks of the first model lie in no alert, and of how many."""
     weeks = {
-        (run.window_start, run.window_end) for run, _ in runs.listed(session, None, "done", 1000) if run.kind == "data"
+        (run.window_start, run.window_end)
+        for run, name in runs.listed(session, None, "done", 1000)
+        if run.kind == "data" and name == _NAME
     }
     bad = sum(
         any(alert.since <= start and index_end <= _last_bad(alert) for alert in raised) for start, index_end in weeks

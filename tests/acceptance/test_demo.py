@@ -25,14 +25,16 @@ def test_the_demo_ends_well_and_calmly(tmp_path: Path, monitor_command: Command)
     config = ("-c", "monitor-demo/monitor.yaml")
     alerts = json.loads(monitor_command("alerts", "list", "--all", "--json", *config, cwd=tmp_path).stdout)
     alerts = [alert for alert in alerts if alert["state"] != "pending"]
-    assert [(alert["kind"], alert["columns"], alert["state"]) for alert in reversed(alerts)] == [
-        ("quality", ["humidity"], "resolved"),
-        ("performance", ["mae"], "resolved"),
+    assert [(alert["monitor"], alert["kind"], alert["columns"][0], alert["state"]) for alert in reversed(alerts)] == [
+        ("bike-demand", "quality", "humidity", "resolved"),
+        ("bike-demand", "performance", "mae", "resolved"),
+        ("bike-demand-live", "quality", "hour", "firing"),
     ]
+    assert f"http://127.0.0.1:8400/alerts/{alerts[0]['id']}" in told.stdout
     requests = json.loads(monitor_command("retraining", "list", "--json", *config, cwd=tmp_path).stdout)
     assert [request["state"] for request in requests] == ["succeeded"]
     references = json.loads(monitor_command("references", "list", "--json", *config, cwd=tmp_path).stdout)
-    assert [each["model_version"] for each in references] == ["", "2"]
+    assert [each["model_version"] for each in references if each["monitor"] == "bike-demand"] == ["", "2"]
     for sentence in ("POST /alerts", "What happened", "Look further:", "began", "noticed"):
         assert sentence in told.stdout
     _looked_at(Project(tmp_path / "monitor-demo", yaml.safe_load((tmp_path / "monitor-demo/monitor.yaml").read_text())))
