@@ -44,6 +44,17 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+def test_the_code_and_the_tests_that_the_architecture_names_are_there() -> None:
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    paths = set(re.findall(r"`((?:monitor|tests|migrations)/[^`\s]*)`", text))
+    assert len(paths) > 40
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
 def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
     block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block is not None
