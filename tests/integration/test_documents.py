@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -13,7 +14,11 @@ from types import ModuleType
 
 import pytest
 
+from monitor import errors
 from monitor.config.load import load
+from monitor.domain.checks import Verdict
+from monitor.domain.monitor_state import MonitorState
+from monitor.errors import MonitorError
 from tests.conftest import Project, logged
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +58,49 @@ def test_the_code_and_the_tests_that_the_architecture_names_are_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", text))
     assert len(named) > 20
     assert [name for name in named if f"def {name}(" not in tests] == []
+
+
+def texts(node: ast.AST) -> str | None:
+    """A text of the code, `…` for what is filled in."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub(r"\{\d\}", "…", node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return (texts(node.left) or "…") + (texts(node.right) or "…")
+    return None
+
+
+def quoted_messages() -> list[str]:
+    """The messages of the tables of the page on troubleshooting."""
+    text = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text()
+    tables = re.split(r"^## ", text, flags=re.MULTILINE)
+    rows = [
+        row for table in tables if "| message |" in table for row in re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    ]
+    assert len(rows) > 60
+    return rows
+
+
+def test_each_message_of_the_page_on_troubleshooting_is_one_of_the_code() -> None:
+    code = [ast.parse(path.read_text()) for path in (ROOT / "monitor").rglob("*.py")]
+    known = "\n".join(text.replace("`", "") for tree in code for node in ast.walk(tree) if (text := texts(node)))
+    for message in quoted_messages():
+        assert max(len(part) for part in message.split("…")) >= 8, message
+        pattern = "[^\n]*".join(map(re.escape, message.split("…")))
+        assert re.search(pattern, known), message
+
+
+def test_the_page_on_troubleshooting_has_every_state_verdict_and_exit_code() -> None:
+    text = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text()
+    states, codes = text.split("## States and verdicts")[1].split("## Exit codes")
+    assert set(re.findall(r"`(\w+)`(?=[^|]*\| a (?:monitor|check))", states)) == {*MonitorState, *Verdict}
+    of_errors = {
+        error.exit_code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, MonitorError)
+    }
+    assert {int(code) for code in re.findall(r"^\| (\d) \|", codes, re.MULTILINE)} == {0, 4, 5} | of_errors
 
 
 def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
