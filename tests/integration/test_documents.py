@@ -6,19 +6,23 @@ import ast
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
+import yaml
 
 from monitor import errors
 from monitor.config.load import load
 from monitor.domain.checks import Verdict
 from monitor.domain.monitor_state import MonitorState
 from monitor.errors import MonitorError
+from tests.commands import run_here
 from tests.conftest import Project, logged
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,8 +134,6 @@ def test_the_readmes_python_runs_and_finds_the_harm(project: Project) -> None:
 def test_compose_and_unit_have_the_form_of_their_kind() -> None:
     import configparser
 
-    import yaml
-
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
     assert set(compose["services"]) == {"database", "monitor", "prometheus", "grafana"}
     unit = configparser.ConfigParser(strict=False, interpolation=None)
@@ -174,3 +176,41 @@ def test_the_model_server_of_the_pages_runs_and_is_watched(project: Project) -> 
         assert answer.json() == {"id": "a-17", "income": 41.5, "probability": 0.25}
         again = names["watched"].predictions("churn", answer.json())  # type: ignore[attr-defined]
         assert (again.accepted, again.duplicates) == (0, 1)
+
+
+COMPARISON = ROOT / "docs" / "explanation" / "comparison.md"
+
+
+def blocks_of(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_comparisons_python_gives_a_workspace_of_evidently_a_report(project: Project) -> None:
+    (block,) = blocks_of(COMPARISON, "python")
+    logged().to_parquet(project.folder / "window.parquet", index=False)
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=project.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((project.folder / "workspace").rglob("*.json"))
+
+
+def test_the_files_of_a_nannyml_configuration_become_a_monitor(tmp_path: Path) -> None:
+    log = pd.read_csv(ROOT / "tests" / "data" / "logs" / "nannyml.csv")
+    log[:120].to_csv(tmp_path / "reference.csv", index=False)
+    log[120:].drop(columns="y_true").to_csv(tmp_path / "analysis.csv", index=False)
+    log[120:][["id", "y_true"]].to_csv(tmp_path / "analysis_gt.csv", index=False)
+    (block,) = blocks_of(COMPARISON, "sh")
+    for line in block.splitlines():
+        done = run_here(*shlex.split(line)[1:], cwd=tmp_path, environment={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "runs finished" in done.stdout
+
+
+def test_the_comparisons_configurations_are_valid(project: Project) -> None:
+    for block in blocks_of(COMPARISON, "yaml"):
+        for key, value in yaml.safe_load(block).items():
+            before = project.monitor.get(key)
+            project.monitor[key] = {**before, **value} if isinstance(before, dict) and key == "windows" else value
+        done = run_here("validate", cwd=project.write().parent)
+        assert done.returncode == 0, done.stdout + done.stderr
