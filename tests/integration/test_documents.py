@@ -12,13 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 import pytest
+import typer
 import yaml
 
 from monitor import errors
+from monitor.cli import app
 from monitor.config.load import load
+from monitor.config.model import Configuration
 from monitor.domain.checks import Verdict
 from monitor.domain.monitor_state import MonitorState
 from monitor.errors import MonitorError
@@ -214,3 +218,57 @@ def test_the_comparisons_configurations_are_valid(project: Project) -> None:
             project.monitor[key] = {**before, **value} if isinstance(before, dict) and key == "windows" else value
         done = run_here("validate", cwd=project.write().parent)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def commands_of(text: str) -> list[str]:
+    """The commands of `monitor` that a page names: in its blocks, and between backticks."""
+    blocks = "\n".join(re.findall(r"^ *```\w*[^\n]*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE))
+    in_blocks = re.findall(r"^\s*(?:\$ )?(monitor [a-z].*)$", blocks, re.MULTILINE)
+    return [re.sub(r"\s+#.*$", "", each) for each in [*re.findall(r"`(monitor [a-z][^`\n]*)`", text), *in_blocks]]
+
+
+def mistakes_of(command: str) -> list[str]:
+    """What of a command there is not: the command itself, or options of it."""
+    found: Any = typer.main.get_command(app)
+    words = shlex.split(command.replace("'", "")) if command.count("'") % 2 else shlex.split(command)
+    for word in words[1:]:
+        below = getattr(found, "commands", None)
+        if below is None:
+            break
+        if any(name not in below for name in word.split("|")):
+            return [word]
+        found = below[word.split("|")[0]]
+    options = {name for each in found.params for name in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
+    return [word for word in words if re.match(r"--?[a-z]", word) and word.split("=")[0] not in options]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_and_options_of_the_pages_exist(page: Path) -> None:
+    assert {command: wrong for command in commands_of(page.read_text()) if (wrong := mistakes_of(command))} == {}
+
+
+def test_a_command_or_option_that_does_not_exist_is_seen() -> None:
+    text = "`monitor runs shwo ID` and\n\n```\nmonitor run churn --agian   # once more\nmonitor status --json\n```\n"
+    assert [mistakes_of(each) for each in commands_of(text)] == [["shwo"], ["--agian"], []]
+
+
+CONFIGURED = [page for page in PAGES if blocks_of(page, "yaml")]
+
+
+@pytest.mark.parametrize("page", CONFIGURED, ids=lambda page: page.name)
+def test_the_configurations_of_the_pages_are_valid(page: Path, project: Project) -> None:
+    """Parts of a configuration are tried within a whole one, with channels and launchers of blocks before; places of files and secrets are not looked at."""
+    usual = project.monitor
+    others: dict[str, Any] = {}
+    for block in blocks_of(page, "yaml"):
+        given = yaml.safe_load(block)
+        if set(given) & set(Configuration.model_fields):
+            entries = given.pop("monitors", {})
+            others |= given
+        else:
+            entries = {"churn": given}
+        monitors = {name: {**usual, **entry} for name, entry in entries.items()}
+        values = {**project.values, **others, "monitors": {"churn": usual, "features": usual, **monitors}}
+        path = project.folder / "page.yaml"
+        path.write_text(yaml.safe_dump(values))
+        load(path, check_secrets=False)
