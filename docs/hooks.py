@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from typing import Any
 
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 LIGHT_PICTURE = re.compile(r"!\[([^\]]*)\]\((\S+)-light\.png\)")
+
+
+def on_config(config: Any, **_: Any) -> Any:
+    """The configuration with the decisions at the end of the navigation, in their order."""
+    config.nav.append({"Decisions": decisions(Path(config.docs_dir))})
+    return config
+
+
+def decisions(docs: Path) -> list[dict[str, str]]:
+    """The pages of the decisions by their titles, the first line of each."""
+    pages = sorted((docs / "decisions").glob("*.md"))
+    return [{page.read_text(encoding="utf-8").splitlines()[0].lstrip("# "): f"decisions/{page.name}"} for page in pages]
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
