@@ -82,14 +82,21 @@ soak: .venv/.installed
 fuzz: .venv/.installed
 	MONITOR_FUZZ_MINUTES=$${MONITOR_FUZZ_MINUTES:-60} $(BIN)/pytest -o addopts= -s -q -m long tests/fuzz
 
-docs: .venv/.installed
+.venv/.docs: .venv/.installed constraints-docs.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r constraints-docs.txt
+	touch $@
+
+# The reference pages from the code, then the site in site/: open site/index.html, no server is needed.
+docs: .venv/.docs
 	$(BIN)/python docs/make_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # New pins; the resolver is installed for this alone. No index address gets into the files.
 pins: .venv/.installed
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o constraints.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --extra dev -c constraints.txt -o constraints-dev.txt
+	echo mkdocs-material | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - -c constraints-dev.txt -o constraints-docs.txt
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .replay-compare
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .replay-compare site

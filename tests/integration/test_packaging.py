@@ -28,7 +28,7 @@ def test_the_wheel_holds_migrations_types_and_the_demos_data(tmp_path: Path) -> 
 
 
 def test_the_pins_have_hashes_and_no_address() -> None:
-    for name in ("constraints.txt", "constraints-dev.txt"):
+    for name in ("constraints.txt", "constraints-dev.txt", "constraints-docs.txt"):
         text = (ROOT / name).read_text()
         assert "://" not in text
         assert "--hash=sha256:" in text
