@@ -14,6 +14,7 @@ from monitor.analysis.schema import Sort
 from monitor.domain.checks import Check, Finding, MetricValue, Severity, Verdict, WindowCounts, as_row
 from monitor.domain.matter import that_matter
 from monitor.domain.phrases import counted, first_sentence
+from monitor.domain.run_identity import RunIdentity
 from monitor.errors import RaisedFindingError, UsageError
 
 Table = Literal["metrics", "checks", "findings"]
@@ -26,6 +27,7 @@ class Evaluation:
     metrics: every number. checks: every question with its verdict. findings: those that are `changed`, worst first.
     counts: exact counts of the whole window. labelled: how many of the rows had a label, None where there are no labels.
     figures, sorts: what the Evidently snapshot is made of, None for a window without rows; and each column's sort of values.
+    run: which run and window it is of, as far as that is known.
     """
 
     metrics: list[MetricValue]
@@ -36,6 +38,7 @@ class Evaluation:
     labelled: int | None = None
     figures: Figures | None = field(default=None, compare=False)
     sorts: dict[str, Sort] = field(default_factory=dict, compare=False)
+    run: RunIdentity = field(default_factory=RunIdentity, compare=False)
 
     def __repr__(self) -> str:
         worst = f": {first_sentence(self.findings[0].explanation)}" if self.findings else ""
@@ -47,10 +50,10 @@ class Evaluation:
 
     @cached_property
     def snapshot(self) -> Any:
-        """The Evidently snapshot (`evidently.core.report.Snapshot`), made when it is asked for; None for a window without rows."""
+        """The Evidently snapshot (`evidently.core.report.Snapshot`), each check a test of it, made when it is asked for; None for a window without rows."""
         from monitor.analysis.snapshot.report import make_report  # Evidently takes seconds to import
 
-        return None if self.figures is None else make_report(self.figures, self.sorts)
+        return None if self.figures is None else make_report(self, self.figures)
 
     @property
     def pages(self) -> bool:
