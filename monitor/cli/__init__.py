@@ -14,6 +14,7 @@ from monitor.cli import (
     channels,
     config,
     doctor,
+    export,
     ingest,
     init,
     notes,
@@ -77,7 +78,7 @@ app.command("ingest")(ingest.ingest)
 app.command("prune")(prune.prune)
 app.command("migrate")(doctor.migrate)
 app.command("doctor")(doctor.doctor)
-for noun in (runs, alerts, silences, channels, notifications, references, retraining, config):
+for noun in (runs, alerts, silences, channels, notifications, references, retraining, export, config):
     app.add_typer(noun.app, name=noun.__name__.rsplit(".", 1)[-1])
 
 app.add_typer(people.users, name="users")
