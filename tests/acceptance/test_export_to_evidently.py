@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
 import sqlite3
 import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.conftest import Project, logged
+from tests.processes import wait_until
+from tests.web import chromium, launch
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+# Evidently's own start, which imports much, on a machine that does other work.
+_STARTS_S = 120
 
 
 @pytest.fixture
@@ -118,3 +129,80 @@ def test_exports_that_cannot_be_say_why(decayed: Project, monitor_command: Comma
         assert (done.returncode, done.stdout) == (2, "")
         assert said in done.stderr
     assert not (decayed.folder / "out").exists()
+
+
+@contextmanager
+def evidently_ui(workspace: Path, log: Path) -> Iterator[str]:
+    """Evidently's own service on a free port of this machine, without telemetry; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "evidently"), "ui", "--workspace", str(workspace), "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with log.open("w") as written:
+        service = subprocess.Popen(
+            command, cwd=workspace.parent, env=os.environ | {"DO_NOT_TRACK": "1"}, stdout=written, stderr=written
+        )
+        try:
+            wait_until(lambda: service.poll() is not None or _answers(url), _STARTS_S)
+            assert service.poll() is None, log.read_text()
+            yield url
+        finally:
+            service.terminate()
+            try:
+                service.wait(20)
+            except subprocess.TimeoutExpired:
+                service.kill()
+                service.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/api/version", timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.long
+def test_evidentlys_own_pages_show_model_and_verdicts(decayed: Project, monitor_command: Command) -> None:
+    if chromium() is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed")
+        pytest.skip("needs Chromium (Debian: apt install chromium)")
+    from playwright.sync_api import expect, sync_playwright
+
+    monitor_command("export", "evidently", "--workspace", "out", cwd=decayed.folder)
+    (worst,) = (each for each in reports(decayed.folder / "out").values() if each["metadata"]["severity"] == "critical")
+    tests = [test for result in worst["metric_results"].values() for test in result["tests"]]
+    answers: list[tuple[int, str]] = []
+    asked: list[str] = []
+    with evidently_ui(decayed.folder / "out", decayed.folder / "ui.log") as url, sync_playwright() as playwright:
+        browser = launch(playwright)
+        page = browser.new_page(base_url=url, viewport={"width": 1300, "height": 1000})
+        page.on("response", lambda response: answers.append((response.status, response.url)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto("/")
+        page.get_by_role("link", name="churn", exact=True).click()
+        page.get_by_role("link", name="Reports").or_(page.get_by_role("tab", name="Reports")).first.click()
+        row = page.get_by_role("row").filter(has_text=worst["metadata"]["run"])
+        expect(row).to_contain_text("churn, performance: 2025-01-16 00:00 to 2025-01-21 00:00 UTC", timeout=60_000)
+        expect(row).to_contain_text("churn-model")
+        expect(row).to_contain_text("version 3")
+        row.get_by_role("link", name="View").click()
+        page.get_by_role("tab", name="Tests").click()
+        alerts = page.get_by_role("alert")
+        expect(alerts).to_have_count(len(tests), timeout=60_000)
+        told = alerts.first.inner_text()
+        assert told.startswith("ROC AUC\n\nROC AUC is 0.")
+        assert "the lower limit is" in told
+        shown = page.inner_text("body")
+        for status in ("SUCCESS", "FAIL", "ERROR", "WARNING"):
+            number = sum(test["status"] == status for test in tests)
+            assert re.search(rf"\b{number}\s+{status}\b", shown), (number, status)
+        for test in tests:
+            assert test["name"] in shown
+            assert test["description"] in shown
+        browser.close()
+    assert [answer for answer in answers if answer[0] >= 400] == []
+    assert [address for address in asked if not address.startswith((url, "data:", "blob:"))] == []
+    assert " 500 " not in (decayed.folder / "ui.log").read_text()

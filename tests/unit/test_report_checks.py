@@ -89,7 +89,7 @@ def test_evidently_loads_the_tests_and_what_the_report_is_of(evaluation: Evaluat
     path.write_bytes(zstandard.decompress(pack(evaluation.snapshot)))
     loaded = Snapshot.load(path)
     assert len(loaded.dict()["tests"]) == len(evaluation.checks)
-    assert loaded.get_name() == "churn-daily: 2025-01-01 00:00 to 2025-01-21 00:00 UTC"
+    assert loaded.get_name() == "churn-daily, data: 2025-01-01 00:00 to 2025-01-21 00:00 UTC"
     model = loaded.to_snapshot_model()
     assert model.timestamp == datetime(2025, 1, 1)
     assert model.tags == ["churn", "version 3", "data", "severity warning"]

@@ -30,9 +30,9 @@ def status_of(check: Check, finding: Finding | None) -> TestStatus:
     return TestStatus.FAIL if finding is not None and finding.severity >= Severity.WARNING else TestStatus.WARNING
 
 
-def test_of(check: Check, finding: Finding | None, metric: MetricConfig) -> MetricTestResult:
-    """A check as a test of a metric. finding: what it found, if it is `changed`. Equal checks give equal tests."""
-    key = (*check.key, check.model_version)
+def test_of(check: Check, finding: Finding | None, metric: MetricConfig, version: str) -> MetricTestResult:
+    """A check as a test of a metric. finding: what it found, if it is `changed`. version: of the model, if it is not the one that the report is of."""
+    key = (*check.key, version)
     row = as_row(check) | ({} if finding is None else {"severity": finding.severity.value, "cause": finding.cause})
     return MetricTestResult(
         id=json.dumps(key),

@@ -96,15 +96,16 @@ def _add_tests(metrics: dict[tuple[str, str], Known], evaluation: Evaluation) ->
     """Put each check beside the metric that it is of; those of no metric of the report, of a segment or of another version of the model beside the number of rows."""
     tests: dict[tuple[str, str], list[Any]] = {}
     for check, finding in with_findings(evaluation.checks, evaluation.findings):
-        place = next(each for each in _places(check, evaluation.run.model_version) if each in metrics)
-        tests.setdefault(place, []).append(test_of(check, finding, metrics[place].to_metric_config()))
+        other = check.model_version if check.model_version != evaluation.run.model_version else ""
+        place = next(each for each in _places(check, other) if each in metrics)
+        tests.setdefault(place, []).append(test_of(check, finding, metrics[place].to_metric_config(), other))
     for place, own in tests.items():
         metrics[place].set_tests(own)
 
 
-def _places(check: Check, version: str) -> Sequence[tuple[str, str]]:
+def _places(check: Check, other_version: str) -> Sequence[tuple[str, str]]:
     of_window = ("row_count", "")
-    if check.segment or check.model_version not in ("", version):
+    if check.segment or other_version:
         return (of_window,)
     column = check.column or ""
     own = (_NAMES.get(check.metric, check.metric), column)
@@ -123,9 +124,10 @@ def _moment(evaluation: Evaluation) -> datetime:
 
 
 def _title(run: RunIdentity) -> str | None:
-    """The monitor and its window."""
+    """The monitor, the kind of its run and the window."""
     span = "" if run.window is None else " to ".join(f"{each:%Y-%m-%d %H:%M}" for each in run.window) + " UTC"
-    return ": ".join(part for part in (run.monitor, span) if part) or None
+    name = f"{run.monitor}, {run.kind}" if run.kind else run.monitor
+    return ": ".join(part for part in (name, span) if part) or None
 
 
 def _metadata(evaluation: Evaluation, figures: Figures) -> dict[str, str]:
