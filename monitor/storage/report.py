@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.types import TypeEngine
 
 from monitor.domain.checks import Severity
+from monitor.domain.representation import described
 from monitor.domain.text import first_line
 from monitor.errors import DatabaseUnreachableError, UsageError
 from monitor.storage.database import Database
@@ -111,6 +112,9 @@ class ReportDatabase:
         self._database.require_current()
         if self._database.is_sqlite:
             event.listen(self._database.engine, "connect", _read_only_sqlite)
+
+    def __repr__(self) -> str:
+        return described(self, self._database.shown)
 
     def metric_history(
         self, monitor: str, metric: str, column: str | None = "", *, segment: str | None = "", model_version: str | None = None,
