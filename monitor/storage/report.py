@@ -30,6 +30,7 @@ from monitor.domain.text import first_line
 from monitor.errors import DatabaseUnreachableError, UsageError
 from monitor.storage.database import Database
 from monitor.storage.query_guard import check_query, sqlite_guard
+from monitor.storage.query_times import with_stored_times
 from monitor.storage.tables import MetricSeries, MetricValueRow, MonitorRow, Run
 from monitor.storage.types import Long, Moment
 
@@ -210,6 +211,7 @@ class ReportDatabase:
             assert raw is not None
             if isinstance(raw, sqlite3.Connection):
                 raw.set_authorizer(sqlite_guard(VIEWS))
+                sql = with_stored_times(sql, _TIMES)
             try:
                 cursor = raw.cursor()
                 # Prepared: PostgreSQL then takes one statement and no more.
