@@ -9,7 +9,7 @@ import typer
 
 from monitor.cli import shared
 from monitor.domain.phrases import counted
-from monitor.errors import UsageError
+from monitor.errors import DataError, UsageError
 
 app = typer.Typer(help="Export: stored reports for other tools.", no_args_is_help=True)
 
@@ -36,3 +36,6 @@ def evidently(
         f"{workspace}: {counted(found.added, 'report')} added, {found.present} already there{replaced}\n"
         f"`evidently ui --workspace {workspace}` shows them"
     )
+    if found.damaged:
+        ids = ", ".join(run[:8] for run in found.damaged)
+        raise DataError(f"{counted(len(found.damaged), 'stored report')} left out that cannot be read, of runs: {ids}")

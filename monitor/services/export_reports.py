@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.errors import UsageError
+from monitor.errors import DataError, UsageError
 from monitor.storage import results
 from monitor.storage.database import Database
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exported:
-    """How many reports were added, were there already, and were taken away because a later look at their window has replaced them."""
+    """How many reports were added, were there already, and were taken away because a later look at their window has replaced them.
+
+    damaged: the ids of runs whose stored report cannot be read; they were left out.
+    """
 
     added: int
     present: int
     replaced: int
+    damaged: tuple[str, ...]
 
 
 def export_to_evidently(
@@ -49,6 +53,7 @@ def export_to_evidently(
 
 def _write(database: Database, folder: ReportFolder, found: list[results.StoredReport]) -> Exported:
     added = present = replaced = 0
+    damaged: list[str] = []
     for monitor in dict.fromkeys(report.monitor for report in found):
         folder.add_project(monitor.id, monitor.name, f"Model {monitor.model}, by Monitor")
     for report in found:
@@ -60,7 +65,11 @@ def _write(database: Database, folder: ReportFolder, found: list[results.StoredR
             present += 1
         else:
             snapshot = database.read(results.snapshot, report.run_id)
-            if snapshot is not None:  # it may have been pruned in the meantime
+            if snapshot is None:  # pruned in the meantime
+                continue
+            try:
                 folder.add(report.monitor.id, report.run, snapshot)
                 added += 1
-    return Exported(added, present, replaced)
+            except DataError:
+                damaged.append(report.run)
+    return Exported(added, present, replaced, tuple(damaged))

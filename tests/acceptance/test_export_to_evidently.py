@@ -115,6 +115,17 @@ def test_a_report_written_in_part_is_not_taken_for_one(decayed: Project, monitor
     assert not path.with_suffix(".part").exists()
 
 
+def test_a_damaged_report_is_named_and_left_out(decayed: Project, monitor_command: Command) -> None:
+    with sqlite3.connect(decayed.folder / "monitor.db") as connection:
+        connection.execute("UPDATE snapshots SET data = x'00' WHERE run_id = (SELECT MIN(run_id) FROM snapshots)")
+    (run,) = decayed.query("SELECT uuid FROM runs WHERE id = (SELECT MIN(run_id) FROM snapshots)")[0]
+    done = monitor_command("export", "evidently", "--workspace", "out", cwd=decayed.folder)
+    assert "7 reports added" in done.stdout
+    assert f"1 stored report left out that cannot be read, of runs: {run[:8]}" in done.stderr
+    assert done.returncode not in (0, 3)
+    assert run not in reports(decayed.folder / "out")
+
+
 def test_exports_that_cannot_be_say_why(decayed: Project, monitor_command: Command) -> None:
     (decayed.folder / "file").write_text("")
     for arguments, said in (
