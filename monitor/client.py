@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import quote
 
 import requests
 
+from monitor.domain.representation import described
 from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ class Client:
         self._session.headers["user-agent"] = "production-monitor-client/1"
         if token is not None:
             self._session.headers["authorization"] = f"Bearer {token}"
+
+    def __repr__(self) -> str:
+        return described(self, re.sub("//.*@", "//", self._base.removesuffix("/api/v1")))
 
     def predictions(self, monitor: str, rows: Rows) -> Ingested:
         """Send what a model received and predicted: one row, several, a DataFrame or an Arrow table; one row a prediction.

@@ -14,13 +14,14 @@ from monitor.analysis.positive import positive_class
 from monitor.analysis.schema import canonical_text
 from monitor.domain.checks import DEFAULT_HARM, Harm
 from monitor.domain.columns import Columns
+from monitor.domain.representation import described
 from monitor.errors import DataError, UsageError
 
 Floats = np.ndarray
 Judgement = Literal["better", "same", "worse", "too_little_data"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What a candidate is against the current model.
 
@@ -37,6 +38,9 @@ class Comparison:
     upper: float
     rows: int
     verdict: Judgement
+
+    def __repr__(self) -> str:
+        return described(self, str(self))
 
     def __str__(self) -> str:
         return (

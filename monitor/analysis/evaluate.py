@@ -21,6 +21,7 @@ from monitor.analysis.verdict import has_loss, joined, ranked, settle, with_caus
 from monitor.domain import phrases
 from monitor.domain.checks import Checks, Finding, Kind, MetricValue, WindowCounts
 from monitor.domain.names import check_names
+from monitor.domain.run_identity import RunIdentity
 from monitor.errors import UsageError
 
 
@@ -72,6 +73,7 @@ def evaluate(
         question.labelled,
         figures_of(question) if question.rows else None,
         reference.sorts,
+        RunIdentity(window=window),
     )
 
 

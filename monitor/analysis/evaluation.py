@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import Any, Literal
 
 import pandas as pd
 
 from monitor.analysis.figures import Figures
+from monitor.analysis.notebook import columns_that_matter, evaluation_html
+from monitor.analysis.plots import bars
 from monitor.analysis.schema import Sort
 from monitor.domain.checks import Check, Finding, MetricValue, Severity, Verdict, WindowCounts, as_row
-from monitor.domain.matter import that_matter
 from monitor.domain.phrases import counted, first_sentence
+from monitor.domain.run_identity import RunIdentity
 from monitor.errors import RaisedFindingError, UsageError
 
 Table = Literal["metrics", "checks", "findings"]
@@ -26,6 +29,7 @@ class Evaluation:
     metrics: every number. checks: every question with its verdict. findings: those that are `changed`, worst first.
     counts: exact counts of the whole window. labelled: how many of the rows had a label, None where there are no labels.
     figures, sorts: what the Evidently snapshot is made of, None for a window without rows; and each column's sort of values.
+    run: which run and window it is of, as far as that is known.
     """
 
     metrics: list[MetricValue]
@@ -36,6 +40,7 @@ class Evaluation:
     labelled: int | None = None
     figures: Figures | None = field(default=None, compare=False)
     sorts: dict[str, Sort] = field(default_factory=dict, compare=False)
+    run: RunIdentity = field(default_factory=RunIdentity, compare=False)
 
     def __repr__(self) -> str:
         worst = f": {first_sentence(self.findings[0].explanation)}" if self.findings else ""
@@ -47,10 +52,10 @@ class Evaluation:
 
     @cached_property
     def snapshot(self) -> Any:
-        """The Evidently snapshot (`evidently.core.report.Snapshot`), made when it is asked for; None for a window without rows."""
+        """The Evidently snapshot (`evidently.core.report.Snapshot`), each check a test of it, made when it is asked for; None for a window without rows."""
         from monitor.analysis.snapshot.report import make_report  # Evidently takes seconds to import
 
-        return None if self.figures is None else make_report(self.figures, self.sorts)
+        return None if self.figures is None else make_report(self, self.figures)
 
     @property
     def pages(self) -> bool:
@@ -108,19 +113,30 @@ class Evaluation:
         with open(path, "w", encoding="utf-8") as file:
             file.write(to_html(self.snapshot))
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<li><b>{finding.severity}</b> {_escaped(finding.explanation)}</li>"
-            for finding in that_matter(self.findings)
+    def plot(self, column: str | None = None) -> Any:
+        """A plotly figure of a column in the reference and in the window. column: the one that matters most if not given.
+
+        Raises UsageError for a column without a distribution: one that is not compared, or not there.
+        """
+        from plotly import graph_objects  # takes a while to import
+
+        plots = {} if self.figures is None else self.figures.plots
+        if not plots:
+            raise UsageError("there is nothing to plot: the window has no rows, or drift was not asked")
+        chosen = columns_that_matter(self)[0] if column is None else column
+        if chosen not in plots:
+            raise UsageError(f"there is no distribution of '{chosen}'; there are those of: {', '.join(plots)}")
+        traces, layout = bars(plots[chosen])
+        margin = {"l": 40, "r": 10, "t": 40, "b": 40}
+        return graph_objects.Figure(
+            traces, layout | {"title": escape(chosen), "template": "plotly_white", "margin": margin}
         )
-        return f"<p><b>{self.severity}</b>, {self.counts.rows} rows, {len(self.checks)} checks</p><ul>{rows or '<li>nothing was found</li>'}</ul>"
+
+    def _repr_html_(self) -> str:
+        return evaluation_html(self)
 
     def raise_for(self, severity: str) -> None:
         """Raise a MonitorError whose text is the explanation, if a finding is at or above `severity`."""
         worst = [finding for finding in self.findings if finding.severity >= severity]
         if worst:
             raise RaisedFindingError(" ".join(f"{finding.severity}: {finding.explanation}" for finding in worst))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Figure = float | tuple[float, float]
 _BINS, _CATEGORIES = 30, 20
 # Evidently's metrics by the names that this service has for them.
-_NAMES = {
+EVIDENTLY_NAMES = {
     "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1Score", "tnr": "TNR", "fpr": "FPR", "fnr": "FNR",
     "roc_auc": "RocAuc", "log_loss": "LogLoss", "rmse": "RMSE", "r2_score": "R2Score", "abs_max_error": "AbsMaxError",
 }  # fmt: skip
@@ -49,7 +49,7 @@ def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, refer
     if data.rows == 0:
         return {}
     found: dict[str, Figure] = {
-        _NAMES[name]: value.value for name, value in values.items() if name in _NAMES
+        EVIDENTLY_NAMES[name]: value.value for name, value in values.items() if name in EVIDENTLY_NAMES
     }  # fmt: skip
     if data.task == "binary" and "Recall" in found:
         found["TPR"] = found["Recall"]

@@ -9,16 +9,19 @@ import pandas as pd
 
 from monitor.analysis.evaluate import evaluate
 from monitor.analysis.evaluation import Evaluation, Table
+from monitor.analysis.notebook import history_html
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import utc_times
 from monitor.domain.checks import Checks, Kind
 from monitor.domain.grid import Duration, Grid, Window
+from monitor.domain.phrases import counted
+from monitor.domain.representation import described
 from monitor.errors import DataError, UsageError
 
 _DATA = tuple(kind.value for kind in Kind if kind.folds == "data")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WindowEvaluation:
     """One window. data: what was known at its end; performance: what its labels said once they were due, None if none came."""
 
@@ -26,12 +29,23 @@ class WindowEvaluation:
     data: Evaluation
     performance: Evaluation | None
 
+    def __repr__(self) -> str:
+        return described(self, str(self.window), f"data={self.data!r}", f"performance={self.performance!r}")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class History:
     """The windows of a history, oldest first."""
 
     windows: list[WindowEvaluation]
+
+    def __repr__(self) -> str:
+        spans = [each.window for each in self.windows]
+        span = f"{spans[0].start:%Y-%m-%d %H:%M} to {spans[-1].end:%Y-%m-%d %H:%M} UTC" if spans else ""
+        return described(self, counted(len(spans), "window"), span, f"{sum(map(_pages, self.windows))} that page")
+
+    def _repr_html_(self) -> str:
+        return history_html(self)
 
     def to_frame(self, table: Table = "metrics") -> pd.DataFrame:
         """One row a metric value, check or finding of each window: its fields, after window_start, window_end and kind of run."""
@@ -81,9 +95,13 @@ class History:
                     error_y=spread,
                 )
         for each in self.windows:
-            if each.data.pages or (each.performance is not None and each.performance.pages):
+            if _pages(each):
                 figure.add_vrect(x0=each.window.start, x1=each.window.end, fillcolor="red", opacity=0.12, line_width=0)
         return figure
+
+
+def _pages(each: WindowEvaluation) -> bool:
+    return each.data.pages or (each.performance is not None and each.performance.pages)
 
 
 def evaluate_windows(

@@ -6,6 +6,7 @@ import io
 import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -100,3 +101,26 @@ def _text(name: object) -> str:
 def middles(edges: Sequence[float]) -> list[float]:
     """The middles of bins."""
     return [(low + high) / 2 for low, high in pairwise(edges)]
+
+
+def bars(plot: Plot) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The traces and the layout of a plotly figure of a column: its shares in the reference and in the window."""
+    numbers = "edges" in plot
+    # Plotly reads names as markup.
+    places = middles(plot["edges"]) if numbers else [escape(str(name), quote=False) for name in plot["names"]]
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "bar",
+            "name": side,
+            "x": places,
+            "y": shares(plot[side]),
+            "marker": {"color": colour},
+            "opacity": 0.6 if numbers else 1,
+        }
+        for side, colour in (("reference", "#4d4d4d"), ("window", "#ed0400"))
+    ]
+    layout = {
+        "barmode": "overlay" if numbers else "group", "bargap": 0.02 if numbers else 0.2, "height": 260,
+        "margin": {"l": 40, "r": 10, "t": 10, "b": 40}, "yaxis": {"tickformat": ".0%"},
+    }  # fmt: skip
+    return traces, layout

@@ -16,6 +16,7 @@ from monitor.cli import (
     channels,
     config,
     doctor,
+    export,
     ingest,
     init,
     notes,
@@ -99,7 +100,7 @@ for panel, commands in COMMANDS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
 for panel, nouns in {
-    LOOK: {"runs": runs.app, "alerts": alerts.app},
+    LOOK: {"runs": runs.app, "alerts": alerts.app, "export": export.app},
     ANSWER: {"silences": silences.app, "references": references.app, "retraining": retraining.app},
     OPERATE: {
         "config": config.app, "channels": channels.app, "notifications": notifications.app, "users": people.users, "tokens": people.tokens,

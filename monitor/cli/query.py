@@ -28,7 +28,7 @@ def query(
         raise UsageError(f"--format is table, json or csv, not {form}")
     names, rows = ReportDatabase(database_url(shared.load_configuration(config, check_secrets=False))).rows(sql)
     if form == "csv":
-        writer = csv.writer(sys.stdout)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
         for row in (names, *rows):
             writer.writerow(_for_terminals(row) if sys.stdout.isatty() else row)
         return

@@ -11,8 +11,11 @@ from functools import total_ordering
 from numbers import Real
 from typing import Any, NamedTuple
 
+from monitor.domain import phrases
 from monitor.domain.kinds import Kind as Kind
 from monitor.domain.names import Named, Watched, raise_mistakes
+from monitor.domain.representation import described, set_fields
+from monitor.domain.text import printable, quoted
 from monitor.errors import UsageError
 
 
@@ -136,7 +139,7 @@ class Harm:
 DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checks:
     """What is asked of a window, and how strictly.
 
@@ -159,6 +162,9 @@ class Checks:
     drift_methods: Mapping[str, str] = field(default_factory=dict)
     volume: float | None = 0.5
     natural: tuple[Natural, ...] = ()
+
+    def __repr__(self) -> str:
+        return set_fields(self)
 
     def __post_init__(self) -> None:
         for name in ("false_alarm_rate", "page_confidence"):
@@ -245,7 +251,7 @@ def _key_of_text(text: str) -> CheckKey:
     return CheckKey(metric, rest[:place], rest[place + 1 :])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MetricValue:
     """One number: `value` with its confidence interval `lower` to `upper`; None where it could not be worked out."""
 
@@ -257,13 +263,28 @@ class MetricValue:
     upper: float | None = None
     model_version: str = ""
 
+    def __repr__(self) -> str:
+        return described(self, self._named(), self._measured())
+
+    def _named(self) -> str:
+        column = f" of {quoted(self.column)}" if self.column else ""
+        segment = f" where {printable(self.segment)}" if self.segment else ""
+        version = f" (model version {printable(self.model_version)})" if self.model_version else ""
+        return f"{self.metric}{column}{segment}{version}"
+
+    def _measured(self, limits: tuple[float | None, float | None] = (None, None), p_value: float | None = None) -> str:
+        if self.value is None:
+            return "no value"
+        between = None if self.lower is None or self.upper is None else (self.lower, self.upper)
+        return phrases.checked(self.value, between, limits, p_value)
+
     @property
     def key(self) -> CheckKey:
         """Metric, column and segment, '' where there is none."""
         return CheckKey(self.metric, self.column or "", self.segment or "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Check(MetricValue):
     """One question asked of a window, with its verdict.
 
@@ -281,8 +302,12 @@ class Check(MetricValue):
     detection_limit: str | None = None
     reason: str = ""
 
+    def __repr__(self) -> str:
+        verdict, limits = self.verdict.value.replace("_", " "), (self.threshold_lower, self.threshold_upper)
+        return described(self, self._named(), verdict, self._measured(limits, self.p_value), printable(self.reason))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Finding(Check):
     """A check that is `changed`, with its severity, cause and an explanation in words.
 
@@ -301,6 +326,9 @@ class Finding(Check):
     follows: str | None = None
     effect: str = ""
 
+    def __repr__(self) -> str:
+        return described(self, self.severity.value, self._named(), printable(phrases.first_sentence(self.explanation)))
+
     @property
     def pages(self) -> bool:
         """Whether someone is told: the severity is warning or critical."""
@@ -311,7 +339,7 @@ class Finding(Check):
 FEWEST_WINDOWS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WindowCounts:
     """Exact counts of a WHOLE window, whatever was sampled of it.
 
@@ -337,6 +365,18 @@ class WindowCounts:
     misdated_example: str = ""
     bad_records: int = 0
     bad_record: str = ""
+
+    def __repr__(self) -> str:
+        known = [each for each in (self.first_event, self.last_event) if each is not None]
+        span = " to ".join(f"{each:%Y-%m-%d %H:%M}" if isinstance(each, datetime) else str(each) for each in known)
+        lacking = sum(number > 0 for number in self.missing.values())
+        counts = {
+            "labelled": self.labelled, "missing values in": phrases.counted(lacking, "column") if lacking else 0,
+            "repeated ids": self.duplicate_ids, "without an id": self.null_ids, "labels without a row": self.unmatched_labels,
+            "early labels": self.early_labels, "rows dated wrong": self.misdated, "bad records": self.bad_records,
+        }  # fmt: skip
+        told = [f"{name} {number}" for name, number in counts.items() if number]
+        return described(self, phrases.counted(self.rows, "row"), span, *told)
 
     def __add__(self, other: WindowCounts) -> WindowCounts:
         """The counts of both, of rows that are in one of them alone; labels are counted by window."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from monitor.domain.representation import set_fields
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ _OUTPUTS = re.compile(r"(?i)(^|[._])(outputs?|predictions?|response|results?|y)$
 WEIGHT = "monitor_weight"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Columns:
     """Names the columns of a frame: one row a prediction.
 
@@ -175,6 +176,9 @@ class Columns:
     ignore: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     embeddings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return set_fields(self)
 
     def __post_init__(self) -> None:
         for name in ("segments", "ignore", "sensitive", "features"):

@@ -74,6 +74,36 @@ def from_to(before: str, after: str, *, rose: bool) -> str:
     return f"{'rose' if rose else 'fell'} from {before} to {after}"
 
 
+# -- checks --------------------------------------------------------------------------------------------------------
+
+
+def check_name(metric: str, column: str = "", segment: str = "", model_version: str = "") -> str:
+    """What a check is of. segment: COLUMN=VALUE; '' for what there is none of."""
+    name = metric_name(metric) + (f": {quoted(column)}" if column else "")
+    return _of_segment(name, segment) + (f" (model version {shown(model_version)})" if model_version else "")
+
+
+def checked(value: float, interval: tuple[float, float] | None = None, limits: tuple[float | None, float | None] = (None, None), p_value: float | None = None) -> str:  # fmt: skip
+    """The value of a check, its interval, its lower and upper limit, and its p-value."""
+    chance = "" if interval is None else f" (allowing for chance, {number(interval[0], 4)} to {number(interval[1], 4)})"
+    told = [f"the value is {number(value, 4)}{chance}"]
+    if None not in limits:
+        told.append(f"the limits are {' and '.join(number(each, 4) for each in limits if each is not None)}")
+    told += [
+        f"the {side} limit is {number(limit, 4)}"
+        for side, limit in zip(("lower", "upper"), limits, strict=True)
+        if limit is not None and None in limits
+    ]
+    if p_value is not None:
+        told.append(f"the p-value is {'below 0.001' if p_value < 0.001 else number(p_value, 2)}")
+    return "; ".join(told)
+
+
+def undecided(verdict: str, reason: str) -> str:
+    """That a check has no answer, and why."""
+    return f"{'could not be checked' if verdict == 'could_not_check' else 'too little data'}{f': {reason}' if reason else ''}"
+
+
 # -- performance ---------------------------------------------------------------------------------------------------
 
 

@@ -276,6 +276,7 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
         expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
         recent=_recent(session, context, config, row, taken), rolling=_rolling(session, config, row, taken),
         earlier=earlier, a_year_ago=a_year_ago, misdated=state.misdated, misdated_example=state.misdated_example,
+        monitor=row.name, model=row.model_name, run=taken.uuid,
     )  # fmt: skip
 
 

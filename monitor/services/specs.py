@@ -131,7 +131,7 @@ class RunSpec:
 
     rolling: windows that drift is told against in place of the reference. earlier: windows at the same calendar position, oldest first.
     a_year_ago: windows of a year ago, each after those at its own calendar position: the low traffic of a holiday is then expected.
-    misdated, misdated_example: rows of the source that no window holds, as they were last seen.
+    misdated, misdated_example: rows of the source that no window holds, as they were last seen. monitor, model, run: names and the run's id, for its report.
     """
 
     kind: str
@@ -151,6 +151,9 @@ class RunSpec:
     a_year_ago: Sequence[tuple[EarlierWindow, ...]] = ()
     misdated: int = 0
     misdated_example: str = ""
+    monitor: str = ""
+    model: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from monitor.domain.checks import (
 from monitor.domain.columns import WEIGHT, Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
+from monitor.domain.run_identity import RunIdentity
 from monitor.errors import CacheError, DataError
 from monitor.services.specs import (
     REFERENCE_ROWS,
@@ -464,8 +465,8 @@ def _result(
         _blind(check) for check in checks if check.kind is Kind.BLIND and check.verdict is Verdict.COULD_NOT_CHECK
     ]
     findings.sort(key=lambda finding: -finding.severity.rank)
-    largest = max(found, key=lambda each: each[1])[2]
-    snapshot = None if largest.snapshot is None else pack(largest.snapshot)
+    version, _, largest = max(found, key=lambda each: each[1])
+    snapshot = replace(largest, checks=checks, findings=findings, run=_identity(spec, version)).snapshot
     return RunResult(
         counts.rows,
         sampled,
@@ -475,9 +476,15 @@ def _result(
         metrics,
         checks,
         findings,
-        snapshot,
+        None if snapshot is None else pack(snapshot),
         largest.reference_version,
     )
+
+
+def _identity(spec: RunSpec, version: str) -> RunIdentity:
+    """Which run a report is of, and the version of the model that has the most rows in it."""
+    window = (spec.window.start, spec.window.end)
+    return RunIdentity(spec.monitor, spec.model, version, spec.run, spec.kind, window, spec.as_of)
 
 
 def _blind(check: Check) -> Finding:

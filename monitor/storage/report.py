@@ -25,10 +25,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.types import TypeEngine
 
 from monitor.domain.checks import Severity
+from monitor.domain.representation import described
 from monitor.domain.text import first_line
 from monitor.errors import DatabaseUnreachableError, UsageError
 from monitor.storage.database import Database
 from monitor.storage.query_guard import check_query, sqlite_guard
+from monitor.storage.query_times import with_stored_times
 from monitor.storage.tables import MetricSeries, MetricValueRow, MonitorRow, Run
 from monitor.storage.types import Long, Moment
 
@@ -111,6 +113,9 @@ class ReportDatabase:
         self._database.require_current()
         if self._database.is_sqlite:
             event.listen(self._database.engine, "connect", _read_only_sqlite)
+
+    def __repr__(self) -> str:
+        return described(self, self._database.shown)
 
     def metric_history(
         self, monitor: str, metric: str, column: str | None = "", *, segment: str | None = "", model_version: str | None = None,
@@ -206,6 +211,7 @@ class ReportDatabase:
             assert raw is not None
             if isinstance(raw, sqlite3.Connection):
                 raw.set_authorizer(sqlite_guard(VIEWS))
+                sql = with_stored_times(sql, _TIMES)
             try:
                 cursor = raw.cursor()
                 # Prepared: PostgreSQL then takes one statement and no more.

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.domain import matter
 from monitor.domain.checks import Check, CheckKey, Finding, Kind, MetricValue
 from monitor.domain.ids import key_hash
 from monitor.storage.listing import in_parts
+from monitor.storage.report import is_current
 from monitor.storage.tables import Base, CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
 from monitor.storage.types import Moment
 
@@ -270,6 +271,48 @@ def snapshot(session: Session, run_id: int) -> bytes | None:
 def has_snapshot(session: Session, run_id: int) -> bool:
     """Whether the snapshot of a run is there; it is not read."""
     return session.scalar(select(Snapshot.run_id).where(Snapshot.run_id == run_id)) is not None
+
+
+class ReportedMonitor(NamedTuple):
+    """The monitor that a report is of."""
+
+    id: str
+    name: str
+    model: str
+
+
+class StoredReport(NamedTuple):
+    """The report of a run. run: its id. is_current: whether no later look at its window is done."""
+
+    run_id: int
+    run: str
+    is_current: bool
+    monitor: ReportedMonitor
+
+
+def reports(
+    session: Session, monitor_id: int | None, start: datetime | None, end: datetime | None
+) -> list[StoredReport]:
+    """The stored reports of windows that lie within a range, oldest first, and the runs that a later look has replaced, whether or not their reports are still stored.
+
+    monitor_id: of one monitor; of all without it.
+    """
+    query = (
+        select(Run.id, Run.uuid, is_current(), MonitorRow.uuid, MonitorRow.name, MonitorRow.model_name)
+        .join(Snapshot, Snapshot.run_id == Run.id, isouter=True)
+        .join(MonitorRow, MonitorRow.id == Run.monitor_id)
+        .where(Run.status == "done", or_(Snapshot.run_id.is_not(None), ~is_current()))
+    )
+    if monitor_id is not None:
+        query = query.where(Run.monitor_id == monitor_id)
+    if start is not None:
+        query = query.where(Run.window_start >= start)
+    if end is not None:
+        query = query.where(Run.window_end <= end)
+    rows = session.execute(query.order_by(Run.window_start, Run.as_of, Run.id))
+    return [
+        StoredReport(run_id, run, bool(current), ReportedMonitor(*monitor)) for run_id, run, current, *monitor in rows
+    ]
 
 
 def blind_between(session: Session, start: datetime, end: datetime) -> list[tuple[str, str, str, str, int]]:

@@ -122,6 +122,13 @@ def check(url: str) -> None:
         "noise"
     ]
     assert list(reports.query("SELECT COUNT(*) AS n FROM monitor_latest WHERE health = 'healthy'")["n"]) == [1]
+    for condition, number in (
+        ("window_start = '2025-01-06'", 2), ("window_start = '2025-01-06 00:00:00'", 2), ("window_start <= '2025-01-06 00:00:00'", 4),
+        ("'2025-01-06 00:00' >= r.window_start", 4), ("window_end BETWEEN '2025-01-06' AND '2025-01-11'", 4), ("window_start IN ('2025-01-06', '2025-01-11')", 4),
+    ):  # fmt: skip
+        assert reports.query(f"SELECT COUNT(*) AS n FROM monitor_runs r WHERE {condition}")["n"].iloc[0] == number, (
+            condition
+        )
 
     for harm in (
         "DELETE FROM findings",
@@ -149,6 +156,7 @@ def test_query_prints_a_table_json_and_csv(
     assert table.split() == ["x", "y", *table.split()[2:-2], "a,b", "2"]
     assert json.loads(as_json) == [{"x": "a,b", "y": 2}]
     assert list(csv.reader(io.StringIO(as_csv))) == [["x", "y"], ["a,b", "2"]]
+    assert as_csv == 'x,y\n"a,b",2\n'
     refused = monitor_command("query", "DELETE FROM runs", cwd=project.folder)
     assert refused.returncode == 2
     assert "refused" in refused.stderr

@@ -243,6 +243,30 @@ def test_metric_values_of_names_that_differ_in_case_are_two_series_and_nan_is_nu
     assert len(database.read(results.snapshot, ids[0]) or b"") == 100_000
 
 
+def test_reports_are_listed_with_the_runs_that_later_looks_have_replaced(database: Database) -> None:
+    ids = database.transact(add_runs, 3)
+
+    def look_again(session: Session) -> None:
+        first = session.get_one(Run, ids[0])
+        row = session.get_one(MonitorRow, first.monitor_id)
+        again = runs.plan(session, row, "data", first.window, 1, first.as_of + MINUTE, NOW)
+        assert again is not None
+        ids.append(again.id)
+        for number in ids:
+            run = session.get_one(Run, number)
+            run.status = "done"
+            if number not in ids[1:2]:  # a window without rows has no report
+                results.store(session, run, Results([], [], [], b"x"))
+
+    database.transact(look_again)
+    found = database.read(results.reports, None, None, None)
+    assert [(report.run_id, report.is_current) for report in found] == [(ids[0], False), (ids[3], True), (ids[2], True)]
+    assert {report.monitor[1:] for report in found} == {("churn", "model")}
+    day = timedelta(days=1)
+    assert [report.run_id for report in database.read(results.reports, None, NOW + day, NOW + 3 * day)] == [ids[2]]
+    assert database.read(results.reports, -1, None, None) == []
+
+
 def test_metric_values_lie_in_the_order_of_their_key(database: Database) -> None:
     table = MetricValueRow.__table__
     assert [column.name for column in table.primary_key] == ["series_id", "window_start", "run_id"]

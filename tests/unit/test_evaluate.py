@@ -143,7 +143,7 @@ def test_an_evaluation_can_be_looked_at_in_many_ways(reference: Reference, tmp_p
     assert json.loads(evaluation.to_json())["severity"] == "none"
     evaluation.save_html(str(tmp_path / "r.html"))
     assert "plotly" in (tmp_path / "r.html").read_text().lower()
-    assert evaluation._repr_html_().startswith("<p>")
+    assert evaluation._repr_html_().startswith("<div><p><b>healthy</b>: 300 rows")
 
 
 def test_a_reference_is_named_by_what_it_was_fitted_on_and_survives_its_archive(tmp_path: Path) -> None:

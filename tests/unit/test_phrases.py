@@ -21,6 +21,9 @@ MOMENT = datetime(2025, 3, 5, 10, tzinfo=UTC)
 LATER = datetime(2025, 3, 6, 18, tzinfo=UTC)
 # Arguments of every function whose result people read; several where it says several things.
 SAMPLES: dict[str, list[tuple[Any, ...]]] = {
+    "check_name": [("roc_auc",), ("drift_score", "income", "region=north", "3")],
+    "checked": [(800.0,), (0.87, (0.84, 0.9), (0.845, None), 0.75), (3.1, None, (None, 0.5), 1e-9), (150.0, None, (100.0, 200.0))],
+    "undecided": [("too_little_data", "3 of 812 rows have labels"), ("could_not_check", "the reference has no labels"), ("could_not_check", "")],
     "performance": [("roc_auc", None, 0.71, 0.83), ("mae", "region=north", 344.0, 290.0), ("estimated_mae", None, 290.0, 290.0)],
     "uncertainty": [(0.08, 0.16, 0.02), (-0.16, -0.08, None), (-0.02, 0.03, 0.02)],
     "no_reference": [("mape", 0.3)], "corrected": [(-0.03, False), (0.2, True)], "doubtful_estimate": [(0.1, 0.02)],

@@ -7,24 +7,41 @@ from __future__ import annotations
 
 import json
 from abc import ABC
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import evidently.metrics
 import pandas as pd
 from evidently import DataDefinition, Dataset, Report
-from evidently.core.metric_types import CountValue, MeanStdValue, Metric, MetricCalculation, MetricResult, SingleValue
+from evidently.core.metric_types import (
+    CountValue,
+    MeanStdValue,
+    Metric,
+    MetricCalculation,
+    MetricResult,
+    MetricTestResult,
+    SingleValue,
+)
 from evidently.core.report import Snapshot
 
-from monitor.analysis.figures import Figure, Figures
+from monitor.analysis.figures import EVIDENTLY_NAMES, Figure, Figures
 from monitor.analysis.plots import PLOTS
 from monitor.analysis.schema import Sort
+from monitor.analysis.snapshot.checks import test_of, widgets_of, with_findings
 from monitor.analysis.snapshot.stattests import registered
+from monitor.domain.checks import Check
+from monitor.domain.run_identity import RunIdentity
+
+if TYPE_CHECKING:
+    from monitor.analysis.evaluation import Evaluation
 
 _TITLES = {
     "MeanError": "Mean Error", "MAE": "Mean Absolute Error", "RMSE": "RMSE", "MAPE": "Mean Absolute Percentage Error", "R2Score": "R2 Score",
     "AbsMaxError": "Absolute Max Error",
 }  # fmt: skip
+# Our metrics by Evidently's names for them.
+_NAMES = EVIDENTLY_NAMES | {"mae": "MAE", "mape": "MAPE", "mean_error": "MeanError"}
 
 
 class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
@@ -38,6 +55,10 @@ class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
         """Itself: Evidently asks each of a report's metrics for its calculation."""
         return self
 
+    def set_tests(self, tests: list[MetricTestResult]) -> None:
+        """Put tests beside the result."""
+        self._results[0].set_tests(tests)
+
     def calculate(self, *_: Any) -> Any:
         """The result that is known, and the reference's."""
         return self._results if self._results[1] is not None else self._results[0]
@@ -47,18 +68,89 @@ class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
         return self._title
 
 
-def make_report(figures: Figures, sorts: dict[str, Sort]) -> Snapshot:
-    """The snapshot of a window: metric values, ids and names as Evidently's own metrics give them."""
-    metrics = [_row_count(figures)]
-    metrics += [_drift(column, method, score, sorts[column]) for column, (method, score) in figures.drift.items()]
-    metrics += [_missing(column, figures) for column in figures.missing]
-    metrics += [_performance(name, *values) for name, values in figures.performance.items()]
+def make_report(evaluation: Evaluation, figures: Figures) -> Snapshot:
+    """The snapshot of a window: metric values, ids and names as Evidently's own metrics give them, and each check as a test. Equal runs give equal snapshots."""
+    sorts = evaluation.sorts
+    metrics = {("row_count", ""): _row_count(figures)}
+    metrics |= {
+        ("drift_score", column): _drift(column, method, score, sorts[column])
+        for column, (method, score) in figures.drift.items()
+    }
+    metrics |= {("missing_share", column): _missing(column, figures) for column in figures.missing}
+    metrics |= {(name, ""): _performance(name, *values) for name, values in figures.performance.items()}
+    _add_tests(metrics, evaluation)
     nothing = Dataset.from_pandas(pd.DataFrame({"": [0.0]}), DataDefinition())
-    # Text, since Evidently's own service takes no more of metadata.
-    plots = {PLOTS: json.dumps(figures.plots)} if figures.plots else None
-    report = Report(metrics, include_tests=False, metadata=plots)
-    # Evidently writes local time without its zone; the run tells when it was.
-    return report.run(nothing, None, timestamp=datetime.now(UTC).replace(tzinfo=None))
+    report = Report(
+        list(metrics.values()), include_tests=False, metadata=_metadata(evaluation, figures), tags=_tags(evaluation)
+    )
+    # Evidently takes times without a zone.
+    moment = _moment(evaluation).astimezone(UTC).replace(tzinfo=None)
+    snapshot = report.run(nothing, None, timestamp=moment, name=_title(evaluation.run))
+    snapshot._tests_widgets = widgets_of(snapshot.tests_results)
+    for number, widget in enumerate([*snapshot._widgets, *snapshot._tests_widgets]):
+        widget.id = f"widget-{number}"  # Evidently's are random
+    return snapshot
+
+
+def _add_tests(metrics: dict[tuple[str, str], Known], evaluation: Evaluation) -> None:
+    """Put each check beside the metric that it is of; those of no metric of the report, of a segment or of another version of the model beside the number of rows."""
+    tests: dict[tuple[str, str], list[Any]] = {}
+    for check, finding in with_findings(evaluation.checks, evaluation.findings):
+        other = check.model_version if check.model_version != evaluation.run.model_version else ""
+        place = next(each for each in _places(check, other) if each in metrics)
+        tests.setdefault(place, []).append(test_of(check, finding, metrics[place].to_metric_config(), other))
+    for place, own in tests.items():
+        metrics[place].set_tests(own)
+
+
+def _places(check: Check, other_version: str) -> Sequence[tuple[str, str]]:
+    of_window = ("row_count", "")
+    if check.segment or other_version:
+        return (of_window,)
+    column = check.column or ""
+    own = (_NAMES.get(check.metric, check.metric), column)
+    return (own, ("drift_score", column), ("missing_share", column), of_window)
+
+
+def _moment(evaluation: Evaluation) -> datetime:
+    """Where a report stands on Evidently's dashboards: at the window's start, or else that of its rows; now, where they have no times."""
+    window, first = evaluation.run.window, evaluation.counts.first_event
+    start = window[0] if window is not None else first
+    if start is None or pd.isna(start):
+        return datetime.now(UTC)
+    moment = pd.Timestamp(start)
+    zoned: datetime = (moment if moment.tzinfo is not None else moment.tz_localize(UTC)).to_pydatetime(warn=False)
+    return zoned
+
+
+def _title(run: RunIdentity) -> str | None:
+    """The monitor, the kind of its run and the window."""
+    span = "" if run.window is None else " to ".join(f"{each:%Y-%m-%d %H:%M}" for each in run.window) + " UTC"
+    name = f"{run.monitor}, {run.kind}" if run.kind else run.monitor
+    return ": ".join(part for part in (name, span) if part) or None
+
+
+def _metadata(evaluation: Evaluation, figures: Figures) -> dict[str, str]:
+    """What the report is of, under Evidently's own keys where it has some. Text, since Evidently's service takes no more."""
+    run = evaluation.run
+    start, end = run.window or (None, None)
+    told = {
+        "monitor": run.monitor, "model_id": run.model, "model_version": run.model_version, "reference_id": evaluation.reference_version,
+        "window_start": _written(start), "window_end": _written(end), "run": run.run, "kind": run.kind, "as_of": _written(run.as_of),
+        "severity": evaluation.severity.value, PLOTS: json.dumps(figures.plots) if figures.plots else "",
+    }  # fmt: skip
+    return {name: value for name, value in told.items() if value}
+
+
+def _written(moment: datetime | None) -> str:
+    return "" if moment is None else pd.Timestamp(moment).isoformat()
+
+
+def _tags(evaluation: Evaluation) -> list[str]:
+    """What reports are chosen by on Evidently's pages."""
+    run = evaluation.run
+    version = f"version {run.model_version}" if run.model_version else ""
+    return [tag for tag in (run.model, version, run.kind, f"severity {evaluation.severity}") if tag]
 
 
 def _row_count(figures: Figures) -> Known:

@@ -8,7 +8,7 @@ from typing import Any
 
 import zstandard
 
-from monitor.analysis.plots import middles, plots_in, shares, unpacked
+from monitor.analysis.plots import bars, plots_in, unpacked
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -58,21 +58,5 @@ def _without_markup(line: re.Match[str]) -> str:
 
 def _widget(column: str, plot: dict[str, Any]) -> BaseWidgetInfo:
     """Reference and window of a column side by side, as shares."""
-    numbers = "edges" in plot
-    places = middles(plot["edges"]) if numbers else plot["names"]
-    bars: list[dict[str, Any]] = [
-        {
-            "type": "bar",
-            "name": side,
-            "x": places,
-            "y": shares(plot[side]),
-            "marker": {"color": colour},
-            "opacity": 0.6 if numbers else 1,
-        }
-        for side, colour in (("reference", "#4d4d4d"), ("window", "#ed0400"))
-    ]
-    layout = {
-        "barmode": "overlay" if numbers else "group", "bargap": 0.02 if numbers else 0.2, "height": 260,
-        "margin": {"l": 40, "r": 10, "t": 10, "b": 40}, "yaxis": {"tickformat": ".0%"},
-    }  # fmt: skip
-    return BaseWidgetInfo(type="big_graph", title=column, size=1, params={"data": bars, "layout": layout})
+    traces, layout = bars(plot)
+    return BaseWidgetInfo(type="big_graph", title=column, size=1, params={"data": traces, "layout": layout})
