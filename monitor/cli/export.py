@@ -11,7 +11,7 @@ from monitor.cli import shared
 from monitor.domain.phrases import counted
 from monitor.errors import DataError, UsageError
 
-app = typer.Typer(help="Export: stored reports for other tools.", no_args_is_help=True)
+app = typer.Typer(help="Write stored reports for other tools.", no_args_is_help=True)
 
 
 @app.command("evidently")
