@@ -142,6 +142,12 @@ def post_signed(url: str, identity: str, body: str, secrets: Sequence[str], **ru
     return post(url, body.encode(), headers, **rules)
 
 
+def post_json(url: str, content: Any, headers: Mapping[str, str] | None = None, **rules: Unpack[Rules]) -> Answer:
+    """POST JSON."""
+    body = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+    return post(url, body, {"content-type": "application/json", "user-agent": _AGENT, **(headers or {})}, **rules)
+
+
 @dataclass(frozen=True)
 class _Target:
     """Whom a URL asks for."""

@@ -33,13 +33,23 @@ def sentences(*texts: str) -> str:
 
 def first_sentence(text: str) -> str:
     """The first sentence without its full stop. Full stops within quotes end none."""
+    return _until(text, ". ")
+
+
+def first_clause(text: str) -> str:
+    """The first sentence without what follows a semicolon or stands in brackets, and what is in quotes as it is."""
+    return _until(text, ". ", "; ", " (")
+
+
+def _until(text: str, *stops: str) -> str:
+    """The text before the first of these that stands outside of quotes, without a full stop at its end."""
     inside = False
     for place, character in enumerate(text):
         if character == "'" and (place == 0 or inside or not text[place - 1].isalnum()):
             inside = not inside
-        if not inside and character == "." and text[place + 1 : place + 2] in ("", " ") and text[:place]:
+        if place and not inside and text.startswith(stops, place):
             return text[:place]
-    return text
+    return text if inside or text == "." else text.removesuffix(".")
 
 
 def metric_name(metric: str) -> str:
@@ -554,3 +564,36 @@ def real_change() -> str:
 def partly_pipeline(*, costs_known: bool) -> str:
     """That something is broken, but not what matters."""
     return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}"
+
+
+def firing_since(since: str, windows: int) -> str:
+    """Since when an alert fires. since: the time as it is shown. windows: that were bad, 0 where none are counted."""
+    bad = f", for {counted(windows, 'window')}" if windows else ""
+    return f"it has been firing since {since}{bad}"
+
+
+def lasted(since: str, length: str, windows: int) -> str:
+    """How long an alert fired that has ended. length: with its unit."""
+    bad = f" ({counted(windows, 'bad window')})" if windows else ""
+    return f"it began at {since} and lasted {length}{bad}"
+
+
+def reminder() -> str:
+    """That a message was sent before."""
+    return "this is a reminder"
+
+
+def now_severe(severity: str) -> str:
+    """That an alert's severity changed."""
+    return f"it is now {severity}"
+
+
+def look_first(kind: str) -> str:
+    """What to do about an alert whose causes are not known. kind: the alert's."""
+    return {
+        "no_data": "check whether the model is in use, and whether its predictions are still logged",
+        "no_labels": "check the job that delivers the labels",
+        "blind": "add the labels or probabilities that are missing",
+        "self": "monitor doctor looks for what is wrong with the service",
+        "quality": "look at the rows of this window where they are logged",
+    }.get(kind, "look at the segments and columns of this window for what changed")

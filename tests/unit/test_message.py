@@ -15,6 +15,7 @@ from monitor.domain import phrases
 from monitor.errors import UsageError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+PAGES = "https://monitor.example.org"
 SINCE = datetime(2025, 3, 3, tzinfo=UTC)
 LABELS = {
     "alertname": "ModelPerformance",
@@ -70,11 +71,20 @@ FACTS = Facts(
         found("drift", "plan", "shift", phrases.sentences(phrases.drifted("plan")), "world", 0.001),
     ],
     window="2025-03-10 00:00 to 2025-03-17 00:00 UTC", run_id="9b1d0000-0000-5000-8000-000000000002", runbook_url="https://wiki.example.org/churn", description="Who is about to leave us.",
-    events=["e"], link="https://monitor.example.org/alerts/3f2a7c1e", timezone="Europe/Berlin", last_healthy=SINCE, predictions=48_210,
+    events=["e"], link=f"{PAGES}/alerts/3f2a7c1e", acknowledge_link=f"{PAGES}/alerts/3f2a7c1e#acknowledge",
+    silence_link=f"{PAGES}/silences?matchers=alertname%3D%22ModelPerformance%22%0Amodel%3D%22churn%22&lasts=4h&comment=alert+3f2a7c1e", timezone="Europe/Berlin", last_healthy=SINCE, predictions=48_210,
     before=["2025-03-02 21:10 UTC: version 4 of churn was deployed: new features"],
-    earlier="income on 2024-11-04: estimated ROC AUC fell; it was marked real", retraining="retraining 77aa0000 is awaiting approval: monitor retraining show 77aa0000",
+    earlier="income on 2024-11-04: estimated ROC AUC fell; it was marked real", retraining="retraining 77aa0000 is awaiting approval: monitor retraining show 77aa0000", retraining_link=f"{PAGES}/retraining/77aa0000",
 )  # fmt: skip
-QUIET = {"findings": [], "columns": [], "before": [], "earlier": "", "retraining": "", "description": ""}
+QUIET = {
+    "findings": [],
+    "columns": [],
+    "before": [],
+    "earlier": "",
+    "retraining": "",
+    "retraining_link": "",
+    "description": "",
+}
 KINDS = {
     "performance": FACTS,
     "estimated_performance": replace(FACTS, kind="estimated_performance", severity="warning", summary=ESTIMATED, findings=FACTS.findings[1:], labels_due=datetime(2025, 3, 24, tzinfo=UTC)),
@@ -85,6 +95,8 @@ KINDS = {
     "blind": replace(FACTS, kind="blind", severity="warning", summary=phrases.sentence(BLIND), **QUIET),
     "self": replace(FACTS, kind="self", severity="warning", monitor="", model="", labels={"model_version": "", "model_monitor": ""}, summary="a notification to ops could not be delivered and was given up", window="", run_id="", runbook_url="", timezone="UTC", last_healthy=None, predictions=None, **QUIET),
     "resolved": replace(FACTS, event="resolved", state="resolved", now=phrases.now("roc_auc", "", "", 0.84), summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
+    "escalated": replace(FACTS, event="escalated"),
+    "repeated": replace(FACTS, event="repeated", happened_at=datetime(2025, 3, 18, tzinfo=UTC), bad_windows=3),
     "retracted": replace(FACTS, event="retracted", state="retracted", summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
 }  # fmt: skip
 

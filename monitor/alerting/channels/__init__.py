@@ -9,7 +9,11 @@ from monitor.alerting.channels.apprise import AppriseSender
 from monitor.alerting.channels.base import Channel
 from monitor.alerting.channels.command import Command
 from monitor.alerting.channels.file import File
+from monitor.alerting.channels.ntfy import Ntfy
 from monitor.alerting.channels.pagerduty import PagerDuty
+from monitor.alerting.channels.slack import Slack
+from monitor.alerting.channels.teams import Teams
+from monitor.alerting.channels.telegram import Telegram
 from monitor.alerting.channels.webhook import Webhook
 from monitor.config.model import (
     AlertmanagerChannel,
@@ -17,7 +21,11 @@ from monitor.config.model import (
     AppriseChannel,
     CommandChannel,
     FileChannel,
+    NtfyChannel,
     PagerDutyChannel,
+    SlackChannel,
+    TeamsChannel,
+    TelegramChannel,
 )
 from monitor.config.secrets import expand
 from monitor.outgoing import DIRECT, Network, Rules
@@ -37,5 +45,13 @@ def open_channel(config: AnyChannel, folder: Path, picture: bytes | None = None,
         return Alertmanager(expand(config.url), **rules)
     if isinstance(config, PagerDutyChannel):
         return PagerDuty(expand(config.url), expand(config.routing_key), **rules)
+    if isinstance(config, SlackChannel):
+        return Slack(expand(config.url), **rules)
+    if isinstance(config, TeamsChannel):
+        return Teams(expand(config.url), **rules)
+    if isinstance(config, TelegramChannel):
+        return Telegram(expand(config.url), expand(config.token), expand(config.chat_id), **rules)
+    if isinstance(config, NtfyChannel):
+        return Ntfy(expand(config.url), expand(config.topic), expand(config.token), **rules)
     given = [config.secret] if isinstance(config.secret, str) else config.secret or []
     return Webhook(expand(config.url), [expand(each) for each in given], config.format, **rules)
