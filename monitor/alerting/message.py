@@ -37,6 +37,8 @@ _HEALTHY = "The windows since then are healthy."
 _MEANS = {Kind.BLIND.value: "performance is unknown"}
 # Of more alerts in one message each has a line, and of very many the rest is counted.
 IN_FULL, _IN_A_LINE = 10, 40
+# Mail has no style sheets. Large enough for a thumb.
+_BUTTON = "display: inline-block; padding: 10px 16px; margin: 0 4px 8px 0; border: 1px solid #5b6b7b; border-radius: 6px; text-decoration: none"
 TEMPLATES = {
     "title": "{{ title }}",
     "text": """{{ title }}
@@ -55,7 +57,7 @@ TEMPLATES = {
     "html": """<h2>{{ title | e }}</h2>
 {% for section in sections %}{% if section.heading %}<h3>{{ section.heading | e }}</h3>
 <ul>{% for line in section.lines %}<li>{{ line | e }}</li>{% endfor %}{% for link in section.links[:1] %}<li>{{ link.title | e }}: <a href="{{ link.url | e }}">{{ link.url | e }}</a></li>{% endfor %}</ul>
-{% if section.links[1:] %}<p>{% for link in section.links[1:] %}<a href="{{ link.url | e }}">{{ link.title | e }}</a>{{ '' if loop.last else ' · ' }}{% endfor %}</p>
+{% if section.links[1:] %}<p>{% for link in section.links[1:] %}<a href="{{ link.url | e }}" style="{{ button }}">{{ link.title | e }}</a>{{ '' if loop.last else ' ' }}{% endfor %}</p>
 {% endif %}{% else %}{% for line in section.lines %}<p>{{ line | e }}</p>{% endfor %}
 {% endif %}{% endfor %}""",
 }
@@ -341,7 +343,7 @@ def in_words(
 ) -> Message:  # fmt: skip
     """A title and sections in every form. named: what templates may use beside them. Where a channel has its own text, its lines are the only section."""
     shown_parts = [_printable(section) for section in parts]
-    values = {"title": printable(first), "sections": shown_parts, **(named or {})}
+    values = {"title": printable(first), "sections": shown_parts, "button": _BUTTON, **(named or {})}
     found = {}
     for name, text in {**TEMPLATES, **(templates or {})}.items():
         try:

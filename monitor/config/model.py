@@ -742,7 +742,7 @@ class AppriseChannel(Entry):
     url: str = Field(description="An Apprise URL.")
     images: bool = Field(
         True,
-        description="Whether a picture of the distributions that changed most goes along, where the service takes attachments.",
+        description="Whether a picture goes along, where the service takes attachments: the metric over time with its limit, and the columns that changed most.",
     )
     timeout: Length = Field(Duration(60, "s"), description=_TIMEOUT)
     templates: Templates = Field({}, description=_TEMPLATES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from monitor.alerting.channels.alertmanager import Alertmanager
@@ -31,15 +32,17 @@ from monitor.config.secrets import expand
 from monitor.outgoing import DIRECT, Network, Rules
 
 
-def open_channel(config: AnyChannel, folder: Path, picture: bytes | None = None, network: Network = DIRECT) -> Channel:
-    """The channel that a configuration describes, secrets filled in. folder: what relative paths are relative to. picture: a PNG to send along."""
+def open_channel(
+    config: AnyChannel, folder: Path, pictures: Mapping[str, bytes] | None = None, network: Network = DIRECT
+) -> Channel:
+    """The channel that a configuration describes, secrets filled in. folder: what relative paths are relative to. pictures: PNGs to send along, by file name."""
     if isinstance(config, FileChannel):
         return File(folder / Path(expand(config.path)).expanduser())
     timeout_s = config.timeout.approximate().total_seconds()
     if isinstance(config, CommandChannel):
         return Command([expand(each) for each in config.command], folder, timeout_s)
     if isinstance(config, AppriseChannel):
-        return AppriseSender(expand(config.url), picture, timeout_s, network)
+        return AppriseSender(expand(config.url), pictures, timeout_s, network)
     rules: Rules = {"allow_private": config.allow_private, "deadline_s": timeout_s, "network": network}
     if isinstance(config, AlertmanagerChannel):
         return Alertmanager(expand(config.url), **rules)
