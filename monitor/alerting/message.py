@@ -28,6 +28,8 @@ FIRST_LINE = 80
 _NAME = 40
 # A cause with a smaller share of the likely cost, which would be written 0%, stands in no headline.
 _LEAST_SHARE = 0.005
+_LONG_WORD = 20
+_CONCEPT_DRIFT = "concept drift"
 _ENDED = {
     Kind.SELF.value: "The problem is gone.",
     Kind.BLIND.value: "Performance is known again.",
@@ -175,10 +177,11 @@ def title(told: Sequence[Facts]) -> str:
     name = shown(facts.model or facts.monitor or "the service", _NAME)
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
     others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    short = phrases.first_clause(facts.now or facts.summary).removesuffix(" in the reference")
     means = _MEANS.get(facts.kind, "")
-    means = f"{means}: " if means and means not in short.lower() else ""
-    line = f"[{head}] {name}{others}: {means}{short}"
+    means = f"{means}: " if means and means not in facts.summary.lower() else ""
+    line = f"[{head}] {name}{others}: {means}"
+    short = _what(facts, FIRST_LINE - len(line))
+    line += short
     whole = _whole_cost(facts)
     causes = [
         each for each in _changed(facts)
@@ -187,6 +190,20 @@ def title(told: Sequence[Facts]) -> str:
     for cause in [f"; {each['column']}: {each['cause']}" for each in causes]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
+
+
+def _what(facts: Facts, room: int) -> str:
+    """What is wrong, or how it is now; where the room is too small, without what follows a colon, but for the kind of change."""
+    text = phrases.first_clause(facts.now or facts.summary).removesuffix(" in the reference")
+    if len(text) <= room or facts.now:
+        return text
+    brief = phrases.before_colon(text)
+    column, cause = next(
+        ((each["column"], each["cause"]) for each in _changed(facts) if each["cause"] and quoted(each["column"]) in brief), ("", "")
+    )  # fmt: skip
+    if len(brief) > room and cause:
+        brief = quoted(column)
+    return f"{brief}: {cause}" if cause else brief
 
 
 def _changed(facts: Facts) -> list[Mapping[str, Any]]:
@@ -213,8 +230,10 @@ def _whose(facts: Facts, origins: set[Any]) -> str:
 def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
     """The message below its title."""
     found = [section for facts in told[:IN_FULL] for section in _sections(facts, alone=len(told) == 1)]
-    found.append(_in_lines([_first_of_several(facts) for facts in told[IN_FULL:]], "And", "more"))
-    affected = [f"{each.severity} {each.monitor}: {each.summary}" for each in inside]
+    found.append(
+        _in_lines([phrases.first_sentence(_first_of_several(facts)) for facts in told[IN_FULL:]], "And", "more")
+    )
+    affected = [f"{each.severity} {each.monitor}: {phrases.first_sentence(each.summary)}" for each in inside]
     found.append(_in_lines(affected, "Also affected, without a message of their own", "affected"))
     if again_at is not None and any(not facts.is_over for facts in told):
         zone = ZoneInfo(told[0].timezone)
@@ -288,9 +307,11 @@ def _changes(facts: Facts) -> list[str]:
     lines = []
     for each in changed:
         cost = each.get("cost")
-        share = phrases.sentence(phrases.share_of_cost(cost / whole)) if whole and cost and len(changed) > 1 else ""
-        text = phrases.sentences(each["explanation"], share)
-        lines += [text] if text != facts.summary else []
+        if phrases.sentence(each["explanation"]) == phrases.sentence(facts.summary):
+            continue
+        part = cost / whole if whole and cost and len(changed) > 1 else 0.0
+        share = phrases.share_of_cost(part) if part >= _LEAST_SHARE else ""
+        lines.append(phrases.sentences(each["explanation"], share))
     return lines
 
 
@@ -299,7 +320,11 @@ def _steps(facts: Facts) -> list[str]:
     if facts.is_over:
         return []
     origins = {each.get("origin") for each in _changed(facts)} - {"", "unknown", None}
-    advice = _whose(facts, origins) if origins else phrases.sentence(phrases.look_first(facts.kind))
+    advice = _whose(facts, origins) if origins else ""
+    if "pipeline" not in origins and (origins or any(each["cause"] == _CONCEPT_DRIFT for each in facts.findings)):
+        day = facts.since.astimezone(ZoneInfo(facts.timezone))
+        advice = phrases.sentences(advice, phrases.retrain_from(f"{day:%Y-%m-%d}"))
+    advice = advice or phrases.sentence(phrases.look_first(facts.kind))
     runbook = "" if _is_page(facts.runbook_url) else facts.runbook_url
     steps = [advice if facts.event != "test" else "", f"Runbook: {runbook}" if runbook else "", phrases.sentence(facts.retraining)]  # fmt: skip
     return [step for step in steps if step]
@@ -401,7 +426,12 @@ def _alert(facts: Facts) -> dict[str, Any]:
 
 def _cut(line: str, length: int) -> str:
     line = " ".join(line.split())
-    return line if len(line) <= length else line[: length - 1].rstrip(" ,;:") + "…"
+    if len(line) <= length:
+        return line
+    cut = line[:length]
+    # At the end of a word, unless that is far off.
+    end = cut.rfind(" ", length - _LONG_WORD)
+    return cut[: end if end > 0 else length - 1].rstrip(" ,;:") + "…"
 
 
 def _moment(moment: datetime, zone: ZoneInfo) -> str:

@@ -16,6 +16,11 @@ METRIC_NAMES = {
     "log_loss": "log loss", "brier_score": "Brier score", "calibration_error": "calibration error", "tnr": "true negative rate",
     "fpr": "false positive rate", "fnr": "false negative rate", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "mean_error": "mean error",
     "r2_score": "R²", "abs_max_error": "largest absolute error",
+    "row_count": "number of rows", "volume_share": "share of the usual rows", "duplicate_id_share": "share of repeated ids", "null_id_share": "share of rows without an id",
+    "unmatched_label_share": "share of labels without a prediction", "early_label_share": "share of labels before their prediction",
+    "labelled_share": "share of predictions with a label", "unreadable_label_share": "share of labels that cannot be read", "missing_share": "share of missing values",
+    "type_mismatch_share": "share of values of another type", "infinite_share": "share of infinite values", "out_of_range_share": "share of values out of range",
+    "new_category_share": "share of new categories", "unique_count": "number of different values", "unusable_prediction_share": "share of unusable predictions",
 }  # fmt: skip
 # Of metrics that have the unit of the label a change is also told in percent.
 _IN_UNITS = ("mae", "rmse")
@@ -39,6 +44,11 @@ def first_sentence(text: str) -> str:
 def first_clause(text: str) -> str:
     """The first sentence without what follows a semicolon or stands in brackets, and what is in quotes as it is."""
     return _until(text, ". ", "; ", " (")
+
+
+def before_colon(text: str) -> str:
+    """The text before its first colon, and what is in quotes as it is."""
+    return _until(text, ": ")
 
 
 def _until(text: str, *stops: str) -> str:
@@ -539,8 +549,19 @@ def misdated(number: int, example: str) -> str:
 
 def now(metric: str, column: str, segment: str, value: float) -> str:
     """What a metric is now. column, segment: '' for the whole."""
-    name = metric_name(metric) if not column else f"{metric} of {quoted(column)}"
-    return f"{_of_segment(name, segment)} is {number(value)} now"
+    written = percent(value) if metric.endswith("_share") else number(value)
+    return f"{_of_segment(of_column(metric, column), segment)} is {written} now"
+
+
+def still_there(metric: str, column: str, segment: str, value: float) -> str:
+    """What a metric is now that is as different as before, and no longer a reason for an alert."""
+    written = percent(value) if metric.endswith("_share") else number(value)
+    return f"the change is still there, but is not likely to do harm ({_of_segment(of_column(metric, column), segment)}: {written})"
+
+
+def of_column(metric: str, column: str) -> str:
+    """A metric's name with its column, '' for the whole."""
+    return f"{metric_name(metric)} of {quoted(column)}" if column else metric_name(metric)
 
 
 # -- messages ------------------------------------------------------------------------------------------------------
@@ -561,9 +582,14 @@ def real_change() -> str:
     return "nothing points to the data pipeline: this looks like a real change"
 
 
+def retrain_from(since: str) -> str:
+    """What to do about a real change. since: the day from which on it is there."""
+    return f"if it stays, retrain on rows from {since} on"
+
+
 def partly_pipeline(*, costs_known: bool) -> str:
     """That something is broken, but not what matters."""
-    return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}"
+    return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}. Check them before retraining"
 
 
 def firing_since(since: str, windows: int) -> str:

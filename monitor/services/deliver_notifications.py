@@ -20,7 +20,6 @@ from monitor.config.model import AppriseChannel, FileChannel
 from monitor.domain import phrases
 from monitor.domain.checks import Verdict
 from monitor.domain.matter import that_matter
-from monitor.domain.text import quoted
 from monitor.errors import DeliveryError, MonitorError
 from monitor.services.context import Context
 from monitor.services.senders import Senders
@@ -84,7 +83,7 @@ def curve_of(session: Session, run: Run, message: dict[str, Any], finding: dict[
         )
         if following is not None and following > ends:
             points.append(Point(ends, following, None))
-    name = phrases.metric_name(metric) if not column else f"{phrases.metric_name(metric)} of {quoted(column)}"
+    name = phrases.of_column(metric, column)
     return Curve(f"{name} where {segment}" if segment else name, points)
 
 

@@ -75,7 +75,11 @@ def _now(session: Session, alert: Alert, worst: Run | None, last: Run | None) ->
     for finding, series in results.findings(session, [worst.id])[worst.id]:
         if finding.kind == alert.kind:
             value = results.value_of(session, last, series.id)
-            return "" if value is None else phrases.now(series.metric, series.column, series.segment, value)
+            if value is None:
+                return ""
+            remains = any(other.id == series.id for _, other in results.findings(session, [last.id])[last.id])
+            phrase = phrases.still_there if remains else phrases.now
+            return phrase(series.metric, series.column, series.segment, value)
     return ""
 
 

@@ -13,7 +13,6 @@ from structlog import get_logger
 from monitor.alerting.message import Message, Section, in_words
 from monitor.config.model import Digest
 from monitor.domain import phrases
-from monitor.domain.text import quoted
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, outbox, results, runs
 from monitor.storage.tables import Alert
@@ -88,7 +87,7 @@ def _alert_line(alert: Alert) -> str:
 
 
 def _check_line(monitor: str, metric: str, column: str, reason: str, number: int) -> str:
-    return f"{monitor}: {phrases.metric_name(metric)}{f' of {quoted(column)}' if column else ''} ({number} times: {reason})"
+    return f"{monitor}: {phrases.of_column(metric, column)} ({number} times: {reason})"
 
 
 def _first_lines(lines: list[str]) -> list[str]:

@@ -121,6 +121,50 @@ def test_the_first_line_fits_a_lock_screen(kind: str) -> None:
     assert "http" not in line
 
 
+@pytest.mark.parametrize(
+    ("summary", "column", "cause", "wanted"),
+    [
+        ("'income' drifted: 50.7% of the values are 100 times as large as before. It began.", "income", "unit change", "'income' drifted: unit change"),
+        ("'inc: x' drifted: 50.7% of the values are 100 times as large as before. It began.", "inc: x", "unit change", "'inc: x' drifted: unit change"),
+        ("'income' drifted: the median rose from 1 to 2. It began.", "income", "shift", "'income' drifted: the median rose from 1 to 2"),
+        ("50.3% of the values of 'a_long_name' are outside the range of the reference (1 to 2)", "x", "", "50.3% of the values of 'a_long_name' are outside the range of…"),
+        ("100.0% of the values of 'noise' are outside the range of the reference (1 to 2)", "noise", "swapped columns", "'noise': swapped columns"),
+    ],
+)  # fmt: skip
+def test_a_headline_that_would_be_too_long_names_the_kind_of_change(summary: str, column: str, cause: str, wanted: str) -> None:  # fmt: skip
+    facts = replace(FACTS, severity="warning", summary=summary, findings=[found("drift", column, cause, summary, "", None)] if cause else [])  # fmt: skip
+    assert written([facts]).title == f"[WARNING] churn: {wanted}"
+
+
+def test_no_headline_names_a_cause_without_a_part_of_the_cost() -> None:
+    causes = [found("drift", "income", "unit change", UNIT, "pipeline", 0.0001), found("drift", "region", "new category", NEW, "pipeline", 0.1)]  # fmt: skip
+    title = written([replace(FACTS, summary="MAE is 3.", findings=causes)]).title
+    assert title == "[CRITICAL] churn: MAE is 3; region: new category"
+
+
+@pytest.mark.parametrize(
+    ("origin", "cause", "wanted"),
+    [
+        ("", "concept drift", "If it stays, retrain on rows from 2025-03-03 on."),
+        ("world", "shift", "Nothing points to the data pipeline: this looks like a real change. If it stays, retrain on rows from 2025-03-03 on."),
+        ("pipeline", "unit change", "Repair the data pipeline before retraining: 'income' (unit change)."),
+        ("unknown", "shift", "Look at the segments and columns of this window for what changed."),
+    ],
+)  # fmt: skip
+def test_the_next_step_follows_from_the_cause(origin: str, cause: str, wanted: str) -> None:
+    column = "" if cause == "concept drift" else "income"
+    facts = replace(FACTS, summary="MAE is 3.", findings=[found("drift", column, cause, "It changed.", origin, 0.1)])
+    assert f"\nNext step\n- {wanted}\n" in written([facts]).text
+
+
+def test_what_the_first_lines_say_is_not_said_again_as_a_cause() -> None:
+    findings = [found("drift", "income", "unit change", UNIT, "pipeline", 0.1), found("drift", "age", "shift", OLDER, "world", 0.0001)]  # fmt: skip
+    text = written([replace(FACTS, summary=UNIT, findings=findings)]).text
+    assert text.count("'income' drifted: 20.0% of the values") == 1
+    assert "'age' drifted" in text
+    assert "0% of the likely cost" not in text
+
+
 def test_what_the_data_say_is_text_in_every_form() -> None:
     nasty = replace(FACTS, summary="<script>alert(1)</script> [x](http://evil) {{ 7 * 7 }}", findings=[])
     message = written([nasty])
