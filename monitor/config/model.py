@@ -800,6 +800,9 @@ class TelegramChannel(Entry):
     type: Literal["telegram"] = Field(description="telegram")
     token: str = Field(description="The bot's token: a secret.")
     chat_id: str = Field(description="The chat's number, or the @name of a public channel.")
+    images: bool = Field(
+        True, description="Whether a picture of the metric over time goes along; the message is its caption, then."
+    )
     url: str = Field("https://api.telegram.org", description="The Bot API's server.")
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
     timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)

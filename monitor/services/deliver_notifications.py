@@ -16,7 +16,7 @@ from structlog import get_logger
 
 from monitor.alerting.channels import open_channel
 from monitor.analysis.plots import Curve, Point, picture, picture_of_curve, plots_of
-from monitor.config.model import AppriseChannel, FileChannel
+from monitor.config.model import AppriseChannel, FileChannel, TelegramChannel
 from monitor.domain import phrases
 from monitor.domain.checks import Verdict
 from monitor.domain.matter import that_matter
@@ -136,7 +136,7 @@ class Deliverer:
             if config is None:
                 raise DeliveryError(f"the channel {letter.channel} is no longer configured", permanent=True)
             pictures = {}
-            if isinstance(config, AppriseChannel) and config.images:
+            if isinstance(config, AppriseChannel | TelegramChannel) and config.images:
                 pictures = self.context.database.read(pictures_of, json.loads(letter.body))
             channel = open_channel(config, self.context.loaded.folder, pictures, self.context.network)
             answer = channel.send(letter.uuid, letter.body.encode())

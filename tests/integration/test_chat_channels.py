@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from email import message_from_bytes
+from email.policy import HTTP
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,24 @@ def test_private_addresses_are_refused(receiver: Receiver, kind: str, tmp_path: 
     with pytest.raises(DeliveryError, match="allow_private"):
         open_channel(config, tmp_path, network=DIRECT).send("id", MESSAGES["performance"])
     assert receiver.received == []
+
+
+def test_a_picture_goes_along_with_the_message_as_its_caption(receiver: Receiver, tmp_path: Path) -> None:
+    """By the published request of sendPhoto: multipart/form-data."""
+    config = TypeAdapter(Channel).validate_python(channel("telegram", receiver.url.removesuffix("/hook")))
+    png = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+    open_channel(config, tmp_path, {"metric.png": png, "columns.png": b""}).send("id", MESSAGES["performance"])
+    ((headers, body),) = receiver.received
+    form = message_from_bytes(f"content-type: {headers['content-type']}\r\n\r\n".encode() + body, policy=HTTP)
+    parts = {str(part.get_param("name", header="content-disposition")): part for part in form.walk() if not part.is_multipart()}  # fmt: skip
+    assert parts["photo"].get_payload(decode=True) == png
+    assert parts["photo"].get_content_type() == "image/png"
+    assert parts["photo"].get_filename() == "metric.png"
+    said = {name: part.get_payload(decode=True).decode() for name, part in parts.items() if name != "photo"}  # type: ignore[union-attr]
+    assert said["chat_id"] == "-100123"
+    assert said["caption"].startswith("<b>🔴 [CRITICAL] churn: ROC AUC is 0.71")
+    assert json.loads(said["reply_markup"])["inline_keyboard"][0][1]["text"] == "Acknowledge"
+    assert json.loads(said["disable_notification"]) is False
 
 
 def test_where_and_as_whom_it_is_posted(receiver: Receiver, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from monitor.alerting.channels.ntfy import as_ntfy
 from monitor.alerting.channels.pagerduty import SUMMARY, as_pagerduty
 from monitor.alerting.channels.slack import as_slack
 from monitor.alerting.channels.teams import as_teams
-from monitor.alerting.channels.telegram import as_telegram
+from monitor.alerting.channels.telegram import as_photo, as_telegram
 from monitor.alerting.message import Facts, Inside, Link, Section, body, in_words
 from monitor.config.model import AnyChannel
 from monitor.domain import phrases
@@ -70,9 +70,10 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
-@pytest.mark.parametrize("channel", FORMS)
+@pytest.mark.parametrize("channel", [*FORMS, "telegram_photo"])
 def test_each_service_gets_what_it_got(channel: str, kind: str) -> None:
-    written = json.dumps(FORMS[channel](MESSAGES[kind]), indent=1, ensure_ascii=False) + "\n"
+    form = as_photo(card(MESSAGES[kind])) if channel == "telegram_photo" else FORMS[channel](MESSAGES[kind])
+    written = json.dumps(form, indent=1, ensure_ascii=False) + "\n"
     file = GOLDEN / f"{kind}.{channel}.json"
     if os.environ.get("MONITOR_GOLDEN"):
         file.write_text(written)
@@ -246,12 +247,24 @@ def test_messages_keep_within_the_limits_of_each_service(message: bytes) -> None
     assert len(json.dumps(as_teams(card(message)), ensure_ascii=False).encode()) < 28_000
     told = as_telegram(card(message))
     assert len(Telegrams(told["text"]).text.encode("utf-16-le")) / 2 <= telegram.LONGEST
+    caption = as_photo(card(message))["caption"]
+    assert len(Telegrams(caption).text.encode("utf-16-le")) / 2 <= telegram.CAPTION
     assert len(as_ntfy(card(message))["message"].encode()) <= NTFY_BYTES
     assert len(as_ntfy(card(message)).get("actions", [])) <= 3
     assert all(len(event["payload"]["summary"]) <= SUMMARY for event in pagerduty_events(message))
     for each in FORMS:
         assert SEEN[each](FORMS[each](message))
     assert teams.LONGEST < 28_000
+
+
+def test_the_caption_of_a_picture_says_what_to_do_before_what_changed() -> None:
+    form = as_photo(card(MESSAGES["performance"]))
+    seen = Telegrams(form["caption"]).text
+    parts = ["[CRITICAL] churn: ROC AUC is 0.71", "firing since 2025-03-03", "concept drift", "Repair the data pipeline", "'income' drifted"]  # fmt: skip
+    places = [seen.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert form["reply_markup"] == as_telegram(card(MESSAGES["performance"]))["reply_markup"]
 
 
 def test_telegram_gets_no_button_for_an_address_that_it_refuses() -> None:

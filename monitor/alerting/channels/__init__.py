@@ -53,7 +53,7 @@ def open_channel(
     if isinstance(config, TeamsChannel):
         return Teams(expand(config.url), **rules)
     if isinstance(config, TelegramChannel):
-        return Telegram(expand(config.url), expand(config.token), expand(config.chat_id), **rules)
+        return Telegram(expand(config.url), expand(config.token), expand(config.chat_id), pictures, **rules)
     if isinstance(config, NtfyChannel):
         return Ntfy(expand(config.url), expand(config.topic), expand(config.token), **rules)
     given = [config.secret] if isinstance(config.secret, str) else config.secret or []
