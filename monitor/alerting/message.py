@@ -257,7 +257,7 @@ def _printable(section: Section) -> Section:
 
 def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     short = facts.alert_id[:8]
-    commands = [] if facts.is_over else [
+    commands = [] if facts.is_over or facts.event == "test" else [
         f"details: monitor alerts show {short}", f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "",
         f"acknowledge: monitor alerts ack {short} --note '…'",
     ]  # fmt: skip
@@ -351,7 +351,7 @@ def _about(facts: Facts) -> list[tuple[str, str]]:
         ("model", facts.model), ("version", facts.labels.get("model_version", "")), ("monitor", facts.monitor), ("team", facts.labels.get("team", "")),
         ("last healthy window", _moment(facts.last_healthy, zone) if facts.last_healthy else ""), ("window", facts.window),
         ("predictions since then", f"{facts.predictions:,}" if facts.predictions else ""),
-        ("labels are expected", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id),
+        ("labels are expected", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id if facts.event != "test" else ""),
     ]  # fmt: skip
 
 

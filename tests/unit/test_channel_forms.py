@@ -284,11 +284,22 @@ def test_without_pages_the_commands_say_how() -> None:
 
 @pytest.mark.parametrize("channel", FORMS)
 def test_a_channels_own_words_take_the_place_of_the_parts(channel: str) -> None:
-    told = body([FACTS], templates={"title": "Look at {{ alert.labels.model }}", "text": "First.\nSecond <b>."}).encode()  # fmt: skip
-    seen = SEEN[channel](FORMS[channel](told))
+    told = body([FACTS], templates={"title": "Look at {{ alert.labels.model }}", "text": "First.\n\nSecond <b>."}).encode()  # fmt: skip
+    form = FORMS[channel](told)
+    seen = SEEN[channel](form)
     assert "Look at churn" in seen
     assert "Second <b>." in seen
     assert "What changed" not in seen
+    assert "" not in texts_of(form, "text")  # which Slack refuses
+
+
+@pytest.mark.parametrize("channel", FORMS)
+def test_a_test_message_names_no_alert(channel: str) -> None:
+    facts = Facts("t", "test", "11111111-0000", "self", "firing", "info", "", "", {"model": ""}, "this is a test of the channel ops: nothing is wrong", AGAIN, AGAIN, 0)  # fmt: skip
+    seen = SEEN[channel](FORMS[channel](body([facts]).encode()))
+    assert "[INFO] the service: this is a test of the channel ops: nothing is wrong" in seen
+    assert "11111111" not in seen
+    assert "firing" not in seen
 
 
 @pytest.mark.parametrize("channel", FORMS)

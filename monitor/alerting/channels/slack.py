@@ -71,9 +71,10 @@ def _blocks(section: Section) -> list[_Block]:
 
 
 def _lines(section: Section) -> list[_Block]:
-    rows = [_row(_word(fitted(line, TEXT))) for line in section.lines]
+    lines = [fitted(line, TEXT - 1) for line in section.lines]
     if not section.heading:
-        return [_row(*element["elements"], _word("\n")) for element in rows]
+        return [_row(_word(f"{line}\n")) for line in lines]
+    rows = [_row(_word(line)) for line in lines if line]  # an empty text is refused
     heading = _row({"type": "text", "text": section.heading, "style": {"bold": True}})
     return [heading, {"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else [heading]
 

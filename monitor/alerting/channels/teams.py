@@ -42,20 +42,20 @@ def as_teams(message: Card) -> dict[str, Any]:
         "items": [_text(_run(message.title, size="large", weight="bolder"))],
     }  # fmt: skip
     elements = [headline, *(element for section in message.sections for element in _elements(section))]
-    body = _message(elements)
+    body = _message(message.title, elements)
     while len(json.dumps(body)) > LONGEST and len(elements) > 1:
         elements.pop()
-        body = _message([*elements, _text(_run(MORE, isSubtle=True))])
+        body = _message(message.title, [*elements, _text(_run(MORE, isSubtle=True))])
     return body
 
 
-def _message(elements: list[_Element]) -> dict[str, Any]:
+def _message(title: str, elements: list[_Element]) -> dict[str, Any]:
     content = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
         "msteams": {"width": "Full"}, "body": elements,
     }  # fmt: skip
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": content}
-    return {"type": "message", "attachments": [attachment]}
+    return {"type": "message", "summary": title, "attachments": [attachment]}
 
 
 def _elements(section: Section) -> list[_Element]:
@@ -64,7 +64,7 @@ def _elements(section: Section) -> list[_Element]:
         lines = [_text(_run(f"{name}: ", isSubtle=True), _run(value), spacing="none") for name, _, value in (line.partition(": ") for line in section.lines)]  # fmt: skip
     else:
         start = "• " if section.heading else ""
-        lines = [_text(_run(f"{start}{line}"), spacing="small") for line in section.lines]
+        lines = [_text(_run(f"{start}{line}"), spacing="small") for line in section.lines if line]
     actions = [{"type": "Action.OpenUrl", "title": link.title, "url": link.url} for link in section.links]
     return [*heading, *lines, *([{"type": "ActionSet", "actions": actions}] if actions else [])]
 
