@@ -142,6 +142,21 @@ def post_signed(url: str, identity: str, body: str, secrets: Sequence[str], **ru
     return post(url, body.encode(), headers, **rules)
 
 
+def post_json(url: str, content: Any, headers: Mapping[str, str] | None = None, **rules: Unpack[Rules]) -> Answer:
+    """POST JSON."""
+    body = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+    return post(url, body, {"content-type": "application/json", "user-agent": _AGENT, **(headers or {})}, **rules)
+
+
+def post_form(
+    url: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]], **rules: Unpack[Rules]
+) -> Answer:  # fmt: skip
+    """POST a form with files (multipart/form-data). files: by field, as file name, content and its type."""
+    form = requests.Request("POST", url, data=dict(fields), files=dict(files)).prepare()
+    assert isinstance(form.body, bytes)
+    return post(url, form.body, {"content-type": str(form.headers["content-type"]), "user-agent": _AGENT}, **rules)
+
+
 @dataclass(frozen=True)
 class _Target:
     """Whom a URL asks for."""

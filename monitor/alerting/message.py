@@ -1,14 +1,14 @@
 """What a notification says: first what is wrong with which model and why, then what to know and do.
 
-What is known of an alert (`Facts`) becomes a title and sections, which one set of templates writes as plain text, Markdown and HTML.
+What is known of an alert (`Facts`) becomes a title and sections, which one set of templates writes as plain text, Markdown and HTML; channels with a
+form of their own (`channels/`) make it of the sections.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -20,10 +20,16 @@ from jinja2.sandbox import SandboxedEnvironment
 from monitor.domain import phrases
 from monitor.domain.checks import Kind, Severity
 from monitor.domain.matter import broken_first, that_matter
-from monitor.domain.text import printable, quoted
+from monitor.domain.text import printable, quoted, shown
 from monitor.errors import UsageError
 
-FIRST_LINE = 110
+FIRST_LINE = 80
+# Of a model with a longer name the headline has the beginning.
+_NAME = 40
+# A cause with a smaller share of the likely cost, which would be written 0%, stands in no headline.
+_LEAST_SHARE = 0.005
+_LONG_WORD = 20
+_CONCEPT_DRIFT = "concept drift"
 _ENDED = {
     Kind.SELF.value: "The problem is gone.",
     Kind.BLIND.value: "Performance is known again.",
@@ -33,23 +39,28 @@ _HEALTHY = "The windows since then are healthy."
 _MEANS = {Kind.BLIND.value: "performance is unknown"}
 # Of more alerts in one message each has a line, and of very many the rest is counted.
 IN_FULL, _IN_A_LINE = 10, 40
+# Mail has no style sheets. Large enough for a thumb.
+_BUTTON = "display: inline-block; padding: 10px 16px; margin: 0 4px 8px 0; border: 1px solid #5b6b7b; border-radius: 6px; text-decoration: none"
 TEMPLATES = {
     "title": "{{ title }}",
     "text": """{{ title }}
 {% for section in sections %}
 {% if section.heading %}{{ section.heading }}
 {% endif %}{% for line in section.lines %}{{ '- ' if section.heading else '' }}{{ line }}
+{% endfor %}{% for link in section.links %}- {{ link.title }}: {{ link.url }}
 {% endfor %}{% endfor %}""",
     "markdown": """**{{ title | md }}**
 {% for section in sections %}
 {% if section.heading %}**{{ section.heading | md }}**
 
 {% endif %}{% for line in section.lines %}{{ '- ' if section.heading else '' }}{{ line | md }}
-{% endfor %}{% endfor %}""",
+{% endfor %}{% if section.links %}- {% for link in section.links %}[{{ link.title | md }}]({{ link.url }}){{ '' if loop.last else ' · ' }}{% endfor %}
+{% endif %}{% endfor %}""",
     "html": """<h2>{{ title | e }}</h2>
 {% for section in sections %}{% if section.heading %}<h3>{{ section.heading | e }}</h3>
-<ul>{% for line in section.lines %}<li>{{ line | e }}</li>{% endfor %}</ul>
-{% else %}{% for line in section.lines %}<p>{{ line | e }}</p>{% endfor %}
+<ul>{% for line in section.lines %}<li>{{ line | e }}</li>{% endfor %}{% for link in section.links[:1] %}<li>{{ link.title | e }}: <a href="{{ link.url | e }}">{{ link.url | e }}</a></li>{% endfor %}</ul>
+{% if section.links[1:] %}<p>{% for link in section.links[1:] %}<a href="{{ link.url | e }}" style="{{ button }}">{{ link.title | e }}</a>{{ '' if loop.last else ' ' }}{% endfor %}</p>
+{% endif %}{% else %}{% for line in section.lines %}<p>{{ line | e }}</p>{% endfor %}
 {% endif %}{% endfor %}""",
 }
 
@@ -61,6 +72,7 @@ class Facts:
     findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`. predictions: made since it fires.
     before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired. now: what the metric is since it resolved.
     retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the monitor's.
+    retraining_link: the request's page. link, acknowledge_link, silence_link: the alert's page, and pages that ask before they acknowledge or silence it.
     """
 
     notification: str
@@ -84,6 +96,8 @@ class Facts:
     description: str = ""
     events: Sequence[str] = field(default_factory=tuple)
     link: str = ""
+    acknowledge_link: str = ""
+    silence_link: str = ""
     timezone: str = "UTC"
     last_healthy: datetime | None = None
     predictions: int | None = None
@@ -92,6 +106,7 @@ class Facts:
     earlier: str = ""
     ended_by: str = ""
     retraining: str = ""
+    retraining_link: str = ""
     ended_at: datetime | None = None
     is_first: bool = False
     now: str = ""
@@ -114,11 +129,22 @@ class Inside:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A page, and what it is for."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Section:
-    """Lines under a heading; '' for the lines that stand first."""
+    """Lines under a heading; '' for the lines that stand first. role: what they are, by which channels place them; the lines of `about` are `name: value`. alert: the id of the one that they are about, '' for what is about all."""
 
     heading: str
     lines: Sequence[str]
+    role: str = ""
+    links: Sequence[Link] = ()
+    alert: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +155,15 @@ class Message:
     text: str
     markdown: str
     html: str
+    sections: Sequence[Section] = ()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its part of what channels get."""
+        return {
+            "title": self.title, "text": self.text, "markdown": self.markdown, "html": self.html,
+            "sections": [asdict(section) for section in self.sections],
+        }  # fmt: skip
 
 
 def rank(severity: str) -> int:
@@ -137,27 +172,48 @@ def rank(severity: str) -> int:
 
 
 def title(told: Sequence[Facts]) -> str:
-    """The first line, at most 110 characters: severity, model, what and why; without id or link."""
+    """The first line, at most 80 characters: severity, model, what and why; without id or link."""
     facts = told[0]
-    name = facts.model or facts.monitor or "the service"
+    name = shown(facts.model or facts.monitor or "the service", _NAME)
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
     others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    headline = facts.now or phrases.first_sentence(facts.summary)
-    short = re.split(r" \(|; ", headline, maxsplit=1)[0]
     means = _MEANS.get(facts.kind, "")
-    means = f"{means}: " if means and means not in short.lower() else ""
-    line = f"[{head}] {name}{others}: {means}{short}"
+    means = f"{means}: " if means and means not in facts.summary.lower() else ""
+    line = f"[{head}] {name}{others}: {means}"
+    short = _what(facts, FIRST_LINE - len(line))
+    line += short
+    whole = _whole_cost(facts)
     causes = [
-        each for each in _changed(facts) if each["cause"] and quoted(each["column"]) not in short and not facts.now
-    ]
+        each for each in _changed(facts)
+        if each["cause"] and quoted(each["column"]) not in short and not facts.now and (whole is None or (each.get("cost") or 0.0) / whole >= _LEAST_SHARE)
+    ]  # fmt: skip
     for cause in [f"; {each['column']}: {each['cause']}" for each in causes]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
 
 
+def _what(facts: Facts, room: int) -> str:
+    """What is wrong, or how it is now; where the room is too small, without what follows a colon, but for the kind of change."""
+    text = phrases.first_clause(facts.now or facts.summary).removesuffix(" in the reference")
+    if len(text) <= room or facts.now:
+        return text
+    brief = phrases.before_colon(text)
+    column, cause = next(
+        ((each["column"], each["cause"]) for each in _changed(facts) if each["cause"] and quoted(each["column"]) in brief), ("", "")
+    )  # fmt: skip
+    if len(brief) > room and cause:
+        brief = quoted(column)
+    return f"{brief}: {cause}" if cause else brief
+
+
 def _changed(facts: Facts) -> list[Mapping[str, Any]]:
     """The findings that tell of the columns that matter most, one each."""
     return that_matter([each for each in facts.findings if each["column"]])
+
+
+def _whole_cost(facts: Facts) -> float | None:
+    """What all changes are likely to cost, None where nothing is known of it."""
+    return sum(each.get("cost") or 0.0 for each in facts.findings) or None
 
 
 def _whose(facts: Facts, origins: set[Any]) -> str:
@@ -174,28 +230,21 @@ def _whose(facts: Facts, origins: set[Any]) -> str:
 def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
     """The message below its title."""
     found = [section for facts in told[:IN_FULL] for section in _sections(facts, alone=len(told) == 1)]
-    found.append(_in_lines([_first_of_several(facts) for facts in told[IN_FULL:]], "And"))
-    if inside:
-        found.append(
-            _in_lines(
-                [f"{each.severity} {each.monitor}: {each.summary}" for each in inside],
-                "Also affected, without a message of their own",
-            )
-        )
+    found.append(
+        _in_lines([phrases.first_sentence(_first_of_several(facts)) for facts in told[IN_FULL:]], "And", "more")
+    )
+    affected = [f"{each.severity} {each.monitor}: {phrases.first_sentence(each.summary)}" for each in inside]
+    found.append(_in_lines(affected, "Also affected, without a message of their own", "affected"))
     if again_at is not None and any(not facts.is_over for facts in told):
         zone = ZoneInfo(told[0].timezone)
-        found.append(
-            Section(
-                "",
-                [f"You will be reminded at {_moment(again_at, zone)}, unless somebody acknowledges the alert."],
-            )
-        )
-    return [section for section in found if section.lines]
+        reminded = f"You will be reminded at {_moment(again_at, zone)}, unless somebody acknowledges the alert."
+        found.append(Section("", [reminded], "reminder"))
+    return [section for section in found if section.lines or section.links]
 
 
-def _in_lines(lines: list[str], heading: str) -> Section:
+def _in_lines(lines: list[str], heading: str, role: str) -> Section:
     more = len(lines) - _IN_A_LINE
-    return Section(heading, lines[:_IN_A_LINE] + ([f"… and {more} more"] if more > 0 else []))
+    return Section(heading, lines[:_IN_A_LINE] + ([f"… and {more} more"] if more > 0 else []), role)
 
 
 def _first_of_several(facts: Facts) -> str:
@@ -203,68 +252,123 @@ def _first_of_several(facts: Facts) -> str:
 
 
 def _printable(section: Section) -> Section:
-    return Section(section.heading, [printable(line) for line in section.lines])
+    return replace(section, lines=[printable(line) for line in section.lines])
 
 
 def _sections(facts: Facts, *, alone: bool) -> list[Section]:
+    short = facts.alert_id[:8]
+    commands = [] if facts.is_over or facts.event == "test" else [
+        f"details: monitor alerts show {short}", f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "",
+        f"acknowledge: monitor alerts ack {short} --note '…'",
+    ]  # fmt: skip
+    found = [
+        Section("", _summary(facts, alone=alone), "summary"),
+        Section("What changed", _changes(facts), "changes"),
+        Section("Details" if facts.is_over else "Next step", _steps(facts), "steps", _links(facts)),
+        Section("On the command line", [line for line in commands if line], "commands"),
+        Section("About", [f"{name}: {value}" for name, value in _about(facts) if value], "about"),
+        Section("In the 48 hours before", list(facts.before), "before"),
+        Section("Seen before", [facts.earlier] if facts.earlier else [], "earlier"),
+    ]
+    return [replace(section, alert=facts.alert_id) for section in found]
+
+
+def _summary(facts: Facts, *, alone: bool) -> list[str]:
+    """What is wrong, since when and why."""
     zone = ZoneInfo(facts.timezone)
-    windows = (
-        f", for {facts.bad_windows} window{'s' if facts.bad_windows != 1 else ''}"
-        if facts.kind != Kind.SELF.value
-        else ""
-    )
-    first = [facts.summary if alone else _first_of_several(facts)]
+    windows = 0 if facts.kind == Kind.SELF.value else facts.bad_windows
     if facts.state == "resolved":
-        length = _length((facts.ended_at or facts.happened_at) - facts.since)
         over = [
             phrases.sentence(facts.now),
-            f"It was firing since {_moment(facts.since, zone)}{windows}: {length}. {facts.ended_by or _ENDED.get(facts.kind, _HEALTHY)}",
+            phrases.sentences(
+                phrases.lasted(_moment(facts.since, zone), _length((facts.ended_at or facts.happened_at) - facts.since), windows),
+                facts.ended_by or _ENDED.get(facts.kind, _HEALTHY),
+            ),
             "It was found only after it had ended, so there was no earlier message." if facts.is_first else "",
-        ]
+        ]  # fmt: skip
         over = [each for each in over if each]
-        first = [*over, f"When it fired: {facts.summary}"] if alone else [*first, *over]
-    elif facts.state == "retracted":
-        first.append(facts.ended_by or "Later data show that this alert was wrong.")
-    if facts.description:
-        first.append(facts.description)
-    changed = _changed(facts)
-    whole = sum(each.get("cost") or 0.0 for each in facts.findings) or None
+        return [*over, f"When it fired: {facts.summary}"] if alone else [_first_of_several(facts), *over]
+    if facts.state == "retracted":
+        since = facts.ended_by or "Later data show that this alert was wrong."
+    elif facts.event == "test":
+        since = ""
+    else:
+        change = {
+            "repeated": phrases.reminder(), "escalated": phrases.now_severe(facts.severity), "downgraded": phrases.now_severe(facts.severity)
+        }.get(facts.event, "")  # fmt: skip
+        since = phrases.sentences(change, phrases.firing_since(_moment(facts.since, zone), windows))
+    lines = [since, facts.summary] if alone else [_first_of_several(facts), since]
+    return [line for line in (*lines, facts.description) if line]
+
+
+def _changes(facts: Facts) -> list[str]:
+    """The columns that matter, with their part of what the changes are likely to cost."""
+    changed, whole = _changed(facts), _whole_cost(facts)
     lines = []
     for each in changed:
         cost = each.get("cost")
-        share = phrases.sentence(phrases.share_of_cost(cost / whole)) if whole and cost and len(changed) > 1 else ""
-        text = phrases.sentences(each["explanation"], share)
-        lines += [text] if text != facts.summary else []
-    origins = {each.get("origin") for each in changed} - {"", "unknown", None}
+        if phrases.sentence(each["explanation"]) == phrases.sentence(facts.summary):
+            continue
+        part = cost / whole if whole and cost and len(changed) > 1 else 0.0
+        share = phrases.share_of_cost(part) if part >= _LEAST_SHARE else ""
+        lines.append(phrases.sentences(each["explanation"], share))
+    return lines
+
+
+def _steps(facts: Facts) -> list[str]:
+    """What to do."""
+    if facts.is_over:
+        return []
+    origins = {each.get("origin") for each in _changed(facts)} - {"", "unknown", None}
     advice = _whose(facts, origins) if origins else ""
-    about = [
+    if "pipeline" not in origins and (origins or any(each["cause"] == _CONCEPT_DRIFT for each in facts.findings)):
+        day = facts.since.astimezone(ZoneInfo(facts.timezone))
+        advice = phrases.sentences(advice, phrases.retrain_from(f"{day:%Y-%m-%d}"))
+    advice = advice or phrases.sentence(phrases.look_first(facts.kind))
+    runbook = "" if _is_page(facts.runbook_url) else facts.runbook_url
+    steps = [advice if facts.event != "test" else "", f"Runbook: {runbook}" if runbook else "", phrases.sentence(facts.retraining)]  # fmt: skip
+    return [step for step in steps if step]
+
+
+def _is_page(text: str) -> bool:
+    return text.startswith(("https://", "http://"))
+
+
+def _links(facts: Facts) -> list[Link]:
+    """The alert's page first. Round brackets, which end a link in Markdown, are encoded."""
+    links = [Link("Open the alert", facts.link)]
+    if not facts.is_over:
+        links += [
+            Link("Acknowledge", facts.acknowledge_link), Link("Silence for 4 h", facts.silence_link),
+            Link("Runbook", facts.runbook_url), Link("Retraining request", facts.retraining_link),
+        ]  # fmt: skip
+    return [replace(link, url=link.url.replace("(", "%28").replace(")", "%29")) for link in links if _is_page(link.url)]
+
+
+def _about(facts: Facts) -> list[tuple[str, str]]:
+    zone = ZoneInfo(facts.timezone)
+    return [
         ("model", facts.model), ("version", facts.labels.get("model_version", "")), ("monitor", facts.monitor), ("team", facts.labels.get("team", "")),
-        ("firing since", f"{_moment(facts.since, zone)}{windows}" if not facts.is_over else ""),
         ("last healthy window", _moment(facts.last_healthy, zone) if facts.last_healthy else ""), ("window", facts.window),
         ("predictions since then", f"{facts.predictions:,}" if facts.predictions else ""),
-        ("labels are expected", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id),
+        ("labels are expected", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id if facts.event != "test" else ""),
     ]  # fmt: skip
-    short = facts.alert_id[:8]
-    steps = [] if facts.is_over else [
-        advice, f"runbook: {facts.runbook_url}" if facts.runbook_url else "", facts.retraining, f"details: monitor alerts show {short}",
-        f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "", f"acknowledge: monitor alerts ack {short} --note '…'",
-    ]  # fmt: skip
-    return [
-        Section("", first),
-        Section("What changed", lines),
-        Section("Next step", [*(step for step in steps if step), *([facts.link] if facts.link else [])]),
-        Section("About", [f"{name}: {value}" for name, value in about if value]),
-        Section("In the 48 hours before", list(facts.before)),
-        Section("Seen before", [facts.earlier] if facts.earlier else []),
-    ]
 
 
-def written(told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[Inside] = (), again_at: datetime | None = None, templates: Mapping[str, str] | None = None) -> Message:  # fmt: skip
+def written(
+    told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[Inside] = (), again_at: datetime | None = None, templates: Mapping[str, str] | None = None
+) -> Message:  # fmt: skip
     """The message. templates: of a channel's own, by `title`, `text`, `markdown`, `html`. Raises UsageError for one that fails."""
-    values = {
-        "title": printable(title(told)), "sections": [_printable(section) for section in sections(told, inside, again_at)], "group": list(group),
-        "alert": _alert(told[0]), "alerts": [_alert(facts) for facts in told],
-    }  # fmt: skip
+    named = {"group": list(group), "alert": _alert(told[0]), "alerts": [_alert(facts) for facts in told]}
+    return in_words(title(told), sections(told, inside, again_at), named, templates)
+
+
+def in_words(
+    first: str, parts: Sequence[Section], named: Mapping[str, Any] | None = None, templates: Mapping[str, str] | None = None
+) -> Message:  # fmt: skip
+    """A title and sections in every form. named: what templates may use beside them. Where a channel has its own text, its lines are the only section."""
+    shown_parts = [_printable(section) for section in parts]
+    values = {"title": printable(first), "sections": shown_parts, "button": _BUTTON, **(named or {})}
     found = {}
     for name, text in {**TEMPLATES, **(templates or {})}.items():
         try:
@@ -272,7 +376,9 @@ def written(told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[I
         except TemplateError as error:
             raise UsageError(f"the template `{name}` fails: {error}") from None
         values["title"] = _cut(found["title"], FIRST_LINE)
-    return Message(values["title"], found["text"], found["markdown"], found["html"])  # type: ignore[arg-type]
+    if "text" in (templates or {}):
+        shown_parts = [Section("", found["text"].splitlines())]
+    return Message(str(values["title"]), found["text"], found["markdown"], found["html"], shown_parts)
 
 
 @lru_cache(maxsize=1)
@@ -295,13 +401,10 @@ def body(
     content = {
         "type": f"alert.{facts.event}",
         "timestamp": facts.happened_at.isoformat(),
-        "title": message.title,
-        "text": message.text,
-        "markdown": message.markdown,
-        "html": message.html,
+        **message.content,
         **_alert(facts),
         "group": list(group),
-        "alerts": [_alert(each) for each in told],
+        "alerts": [{"title": printable(title([each])), **_alert(each)} for each in told],
         "explained": [vars(each) for each in inside],
         "events": [event for each in told for event in each.events],
     }
@@ -323,7 +426,12 @@ def _alert(facts: Facts) -> dict[str, Any]:
 
 def _cut(line: str, length: int) -> str:
     line = " ".join(line.split())
-    return line if len(line) <= length else line[: length - 1].rstrip(" ,;:") + "…"
+    if len(line) <= length:
+        return line
+    cut = line[:length]
+    # At the end of a word, unless that is far off.
+    end = cut.rfind(" ", length - _LONG_WORD)
+    return cut[: end if end > 0 else length - 1].rstrip(" ,;:") + "…"
 
 
 def _moment(moment: datetime, zone: ZoneInfo) -> str:

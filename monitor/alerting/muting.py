@@ -10,12 +10,21 @@ from monitor.alerting import routing
 from monitor.config.model import Configuration
 from monitor.domain.checks import Kind, Severity
 from monitor.domain.folds import LABELS
-from monitor.domain.matchers import matches
+from monitor.domain.matchers import equal, matches
 
 # What a source that is away or stale makes of the windows behind it.
 _OF_THE_DATA = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value, Kind.NO_DATA.value)
 _FOR_ITSELF = (Kind.SELF.value, Kind.BLIND.value)
 _EXPLAINED = (Kind.DRIFT.value, Kind.QUALITY.value, Kind.ESTIMATED_PERFORMANCE.value)
+
+
+# The labels by which an alert and its likes are silenced.
+_OF_ITS_LIKES = ("alertname", "model", "model_monitor", "subject")
+
+
+def matchers_of(labels: Mapping[str, str]) -> list[str]:
+    """The matchers that mute alerts like the one with these labels."""
+    return [equal(name, labels[name]) for name in _OF_ITS_LIKES if labels.get(name)]
 
 
 @dataclass(frozen=True)

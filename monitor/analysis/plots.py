@@ -1,11 +1,15 @@
-"""The distributions that a stored snapshot holds, read without Evidently, and a picture of some of them."""
+"""The distributions that a stored snapshot holds, read without Evidently, and pictures of some of them and of a metric over time."""
 
 from __future__ import annotations
 
 import io
 import json
+import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from html import escape
 from itertools import accumulate, pairwise
 from typing import Any
@@ -65,32 +69,114 @@ def quantiles(plot: Plot, side: str, at: Sequence[float] = (0.05, 0.25, 0.5, 0.7
     return found
 
 
+@dataclass(frozen=True)
+class Point:
+    """A metric in a window. value: None where there is none, or too little to tell. low, high: its interval. limits: the lower and the upper. bad: whether the window alerts."""
+
+    start: datetime
+    end: datetime
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    limits: tuple[float | None, float | None] = (None, None)
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric over windows, oldest first. name: as people write it."""
+
+    name: str
+    points: Sequence[Point]
+
+
 def picture(plots: Mapping[str, Plot], columns: Sequence[str]) -> bytes | None:
     """A PNG, 800 pixels wide, of these columns' distributions in the reference and in the window; None if the snapshot has none of them."""
+    drawn = [column for column in columns if column in plots]
+    return (
+        _drawn([partial(_draw_distribution, column=column, plot=plots[column]) for column in drawn]) if drawn else None
+    )
+
+
+def picture_of_curve(curve: Curve) -> bytes:
+    """A PNG, 800 pixels wide, of a curve: limits dashed, windows that alert shaded, gaps where nothing is known."""
+    return _drawn([partial(_draw_curve, curve=curve)])
+
+
+def _drawn(parts: Sequence[Callable[[Any], None]]) -> bytes:
+    """Parts one below the other."""
     from matplotlib.figure import Figure  # takes a while to import, and few processes draw
 
-    drawn = [column for column in columns if column in plots]
-    if not drawn:
-        return None
-    figure = Figure(figsize=(8, 2.3 * len(drawn)), dpi=100, layout="constrained")
-    for axes, column in zip(figure.subplots(len(drawn), squeeze=False)[:, 0], drawn, strict=True):
-        plot = plots[column]
-        if "edges" in plot:
-            for side, colour in (("reference", REFERENCE), ("window", WINDOW)):
-                axes.stairs(shares(plot[side]), plot["edges"], fill=True, alpha=0.5, color=colour, label=side)
-        else:
-            names = [_text(name) for name in plot["names"][:_MOST]]
-            for side, colour, moved in (("reference", REFERENCE, -0.2), ("window", WINDOW, 0.2)):
-                heights = shares(plot[side])[:_MOST]
-                axes.bar([place + moved for place in range(len(names))], heights, 0.4, color=colour, label=side)
-            axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=7)
-        axes.set_title(_text(column), loc="left", fontsize=10)
-        axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.tick_params(labelsize=7)
-        axes.legend(fontsize=7, frameon=False)
+    figure = Figure(figsize=(8, 2.3 * len(parts)), dpi=100, layout="constrained")
+    for axes, draw in zip(figure.subplots(len(parts), squeeze=False)[:, 0], parts, strict=True):
+        draw(axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _draw_curve(axes: Any, curve: Curve) -> None:
+    """Values with their interval, the limit dashed, windows that alert shaded; what has no value is a gap."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    times = [point.start + (point.end - point.start) / 2 for point in curve.points]
+    shaded = [point for point in curve.points if point.bad]
+    for number, point in enumerate(shaded):
+        axes.axvspan(
+            point.start, point.end, color=WINDOW, alpha=0.15, linewidth=0, label=None if number else "alerting"
+        )
+    low, high = (_numbers([getattr(point, name) for point in curve.points]) for name in ("low", "high"))
+    axes.fill_between(times, low, high, color=REFERENCE, alpha=0.2, linewidth=0)
+    axes.plot(
+        times,
+        _numbers([point.value for point in curve.points]),
+        color=REFERENCE,
+        marker="o",
+        markersize=3,
+        label=_text(curve.name),
+    )
+    labelled = False
+    for side in (0, 1):
+        limits = _numbers([point.limits[side] for point in curve.points])
+        if any(map(math.isfinite, limits)):
+            axes.plot(
+                times,
+                limits,
+                color=WINDOW,
+                linestyle="--",
+                linewidth=1,
+                drawstyle="steps-mid",
+                label=None if labelled else "limit",
+            )
+            labelled = True
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_title(f"{_text(curve.name)} by window (UTC)", loc="left", fontsize=11)
+    axes.set_ylabel(_text(curve.name), fontsize=9)
+    axes.tick_params(labelsize=9)
+    axes.legend(fontsize=9, frameon=False)
+
+
+def _numbers(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
+def _draw_distribution(axes: Any, column: str, plot: Plot) -> None:
+    if "edges" in plot:
+        for side, colour in (("reference", REFERENCE), ("window", WINDOW)):
+            axes.stairs(shares(plot[side]), plot["edges"], fill=True, alpha=0.5, color=colour, label=side)
+    else:
+        names = [_text(name) for name in plot["names"][:_MOST]]
+        for side, colour, moved in (("reference", REFERENCE, -0.2), ("window", WINDOW, 0.2)):
+            heights = shares(plot[side])[:_MOST]
+            axes.bar([place + moved for place in range(len(names))], heights, 0.4, color=colour, label=side)
+        axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=7)
+    axes.set_title(_text(column), loc="left", fontsize=10)
+    axes.set_ylabel("share of the rows", fontsize=8)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.tick_params(labelsize=7)
+    axes.legend(fontsize=7, frameon=False)
 
 
 def _text(name: object) -> str:

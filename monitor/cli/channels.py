@@ -60,6 +60,10 @@ def _shown(channel: AnyChannel) -> str:
     """Where a channel leads, without secrets: an Apprise URL holds them anywhere."""
     from monitor.config.secrets import masked
 
+    if channel.type in ("slack", "teams"):
+        return str(masked({"type": channel.type, "url": channel.url})["url"])
+    if channel.type == "telegram":
+        return f"chat {channel.chat_id}"
     if channel.type == "apprise":
         return channel.url.split("://")[0] + "://…"
     if channel.type == "file":

@@ -273,7 +273,7 @@ monitors:
 _FOOTER = """
 # channels:                                    # where alerts go; then name them in alerts.channels
 #   ops: {type: webhook, url: "https://example.org/hook", secret: "${OPS_SECRET}"}
-#   chat: "slack://TokenA/TokenB/TokenC"       # any Apprise URL
+#   chat: {type: slack, url: "${SLACK_URL}"}   # also teams, telegram, ntfy, pagerduty; or any Apprise URL
 """
 
 

@@ -696,6 +696,7 @@ class MonitorConfig(Entry):
 Templates = dict[Literal["title", "text", "markdown", "html"], str]
 _TIMEOUT = "A delivery that takes longer, from looking up the name to the last byte of the answer, has failed."
 _TEMPLATES = "Jinja templates of your own, by `title`, `text`, `markdown`, `html`."
+_OWN_WORDS = "Jinja templates of your own: of `title` and `text`, which take the place of the message's parts."
 
 
 class WebhookChannel(Entry):
@@ -719,16 +720,16 @@ class WebhookChannel(Entry):
     @field_validator("url")
     @classmethod
     def _no_chat(cls, value: str) -> str:
-        for host, scheme in (
-            ("hooks.slack.com", "slack"),
-            ("webhook.office.com", "msteams"),
-            ("logic.azure.com", "workflows"),
-            ("discord.com/api/webhooks", "discord"),
+        for host, written in (
+            ("hooks.slack.com", "{type: slack, url: …}"),
+            ("webhook.office.com", "{type: teams, url: …}"),
+            ("logic.azure.com", "{type: teams, url: …}"),
+            ("api.powerplatform.com", "{type: teams, url: …}"),
+            ("api.telegram.org", "{type: telegram, token: …, chat_id: …}"),
+            ("discord.com/api/webhooks", "an Apprise URL, discord://…"),
         ):
             if host in value:
-                raise ValueError(
-                    f"this address speaks its own language: write it as an Apprise URL, {scheme}://…, in place of a webhook"
-                )
+                raise ValueError(f"this service does not read a plain webhook: write the channel as {written}")
         if not value.startswith(("http://", "https://", "${")):
             raise ValueError("a webhook's url begins with https:// or http://")
         return value
@@ -741,7 +742,7 @@ class AppriseChannel(Entry):
     url: str = Field(description="An Apprise URL.")
     images: bool = Field(
         True,
-        description="Whether a picture of the distributions that changed most goes along, where the service takes attachments.",
+        description="Whether a picture goes along, where the service takes attachments: the metric over time with its limit, and the columns that changed most.",
     )
     timeout: Length = Field(Duration(60, "s"), description=_TIMEOUT)
     templates: Templates = Field({}, description=_TEMPLATES)
@@ -771,6 +772,62 @@ class PagerDutyChannel(Entry):
     templates: Templates = Field({}, description=_TEMPLATES)
 
 
+class SlackChannel(Entry):
+    """A channel of Slack, by an incoming webhook."""
+
+    type: Literal["slack"] = Field(description="slack")
+    url: str = Field(description="The address of the incoming webhook, https://hooks.slack.com/services/…: a secret.")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_OWN_WORDS)
+
+
+class TeamsChannel(Entry):
+    """A channel or chat of Microsoft Teams, by a workflow that posts what its webhook receives."""
+
+    type: Literal["teams"] = Field(description="teams")
+    url: str = Field(description="The address of the workflow's webhook: a secret.")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_OWN_WORDS)
+
+
+class TelegramChannel(Entry):
+    """A chat of Telegram, by a bot."""
+
+    type: Literal["telegram"] = Field(description="telegram")
+    token: str = Field(description="The bot's token: a secret.")
+    chat_id: str = Field(description="The chat's number, or the @name of a public channel.")
+    images: bool = Field(
+        True, description="Whether a picture of the metric over time goes along; the message is its caption, then."
+    )
+    url: str = Field("https://api.telegram.org", description="The Bot API's server.")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_OWN_WORDS)
+
+    @field_validator("chat_id", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+
+class NtfyChannel(Entry):
+    """Phones, by a topic of ntfy."""
+
+    type: Literal["ntfy"] = Field(description="ntfy")
+    topic: str = Field(description="The topic. On a public server whoever knows it reads it: a secret.")
+    url: str = Field("https://ntfy.sh", description="The server.")
+    token: str = Field("", description="An access token, for topics that are protected.")
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_OWN_WORDS)
+
+
 class FileChannel(Entry):
     """A file to which each notification is appended as a line of JSON."""
 
@@ -794,7 +851,18 @@ def _channel(value: Any) -> Any:
     return {"type": "apprise", "url": value} if isinstance(value, str) else value
 
 
-AnyChannel = WebhookChannel | AppriseChannel | AlertmanagerChannel | PagerDutyChannel | FileChannel | CommandChannel
+AnyChannel = (
+    WebhookChannel
+    | SlackChannel
+    | TeamsChannel
+    | TelegramChannel
+    | NtfyChannel
+    | PagerDutyChannel
+    | AlertmanagerChannel
+    | AppriseChannel
+    | FileChannel
+    | CommandChannel
+)
 Channel = Annotated[Annotated[AnyChannel, Field(discriminator="type")], BeforeValidator(_channel)]
 
 

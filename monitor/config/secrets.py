@@ -18,9 +18,11 @@ _IN_QUERY = re.compile(
 )
 _FLAG = r"-{1,2}[\w-]*(?:password|passwd|token|secret|api-?key)[\w-]*"
 _SECRET_FLAG, _WITH_FLAG = re.compile(_FLAG, re.IGNORECASE), re.compile(rf"({_FLAG})([= ])(\S+)", re.IGNORECASE)
-_SECRET_KEYS = {"secret", "secrets", "password", "token", "sensitive_key", "routing_key"}
+_SECRET_KEYS = {"secret", "secrets", "password", "token", "sensitive_key", "routing_key", "topic"}
 # Addresses whose path alone lets whoever knows it speak.
 _SECRET_ADDRESSES = {"heartbeat_url"}
+# Channels whose address is a secret.
+_SECRET_TYPES = ("slack", "teams")
 
 
 def expand(text: str) -> str:
@@ -40,7 +42,8 @@ def missing(text: str) -> Iterator[str]:
 def masked(value: Any) -> Any:
     """`value` for showing: secrets in URLs, and in what is given to commands, are replaced; `${…}` is no secret and stays."""
     if isinstance(value, dict):
-        return {key: _masked_entry(key, item) for key, item in value.items()}
+        shown = _without_addresses(value) if value.get("type") in _SECRET_TYPES else value
+        return {key: _masked_entry(key, item) for key, item in shown.items()}
     if isinstance(value, list):
         flags = [None, *(each if isinstance(each, str) and _SECRET_FLAG.fullmatch(each) else None for each in value)]
         return [

@@ -16,6 +16,11 @@ METRIC_NAMES = {
     "log_loss": "log loss", "brier_score": "Brier score", "calibration_error": "calibration error", "tnr": "true negative rate",
     "fpr": "false positive rate", "fnr": "false negative rate", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "mean_error": "mean error",
     "r2_score": "R²", "abs_max_error": "largest absolute error",
+    "row_count": "number of rows", "volume_share": "share of the usual rows", "duplicate_id_share": "share of repeated ids", "null_id_share": "share of rows without an id",
+    "unmatched_label_share": "share of labels without a prediction", "early_label_share": "share of labels before their prediction",
+    "labelled_share": "share of predictions with a label", "unreadable_label_share": "share of labels that cannot be read", "missing_share": "share of missing values",
+    "type_mismatch_share": "share of values of another type", "infinite_share": "share of infinite values", "out_of_range_share": "share of values out of range",
+    "new_category_share": "share of new categories", "unique_count": "number of different values", "unusable_prediction_share": "share of unusable predictions",
 }  # fmt: skip
 # Of metrics that have the unit of the label a change is also told in percent.
 _IN_UNITS = ("mae", "rmse")
@@ -33,13 +38,28 @@ def sentences(*texts: str) -> str:
 
 def first_sentence(text: str) -> str:
     """The first sentence without its full stop. Full stops within quotes end none."""
+    return _until(text, ". ")
+
+
+def first_clause(text: str) -> str:
+    """The first sentence without what follows a semicolon or stands in brackets, and what is in quotes as it is."""
+    return _until(text, ". ", "; ", " (")
+
+
+def before_colon(text: str) -> str:
+    """The text before its first colon, and what is in quotes as it is."""
+    return _until(text, ": ")
+
+
+def _until(text: str, *stops: str) -> str:
+    """The text before the first of these that stands outside of quotes, without a full stop at its end."""
     inside = False
     for place, character in enumerate(text):
         if character == "'" and (place == 0 or inside or not text[place - 1].isalnum()):
             inside = not inside
-        if not inside and character == "." and text[place + 1 : place + 2] in ("", " ") and text[:place]:
+        if place and not inside and text.startswith(stops, place):
             return text[:place]
-    return text
+    return text if inside or text == "." else text.removesuffix(".")
 
 
 def metric_name(metric: str) -> str:
@@ -564,8 +584,19 @@ def misdated(number: int, example: str) -> str:
 
 def now(metric: str, column: str, segment: str, value: float) -> str:
     """What a metric is now. column, segment: '' for the whole."""
-    name = metric_name(metric) if not column else f"{metric} of {quoted(column)}"
-    return f"{_of_segment(name, segment)} is {number(value)} now"
+    written = percent(value) if metric.endswith("_share") else number(value)
+    return f"{_of_segment(of_column(metric, column), segment)} is {written} now"
+
+
+def still_there(metric: str, column: str, segment: str, value: float) -> str:
+    """What a metric is now that is as different as before, and no longer a reason for an alert."""
+    written = percent(value) if metric.endswith("_share") else number(value)
+    return f"the change is still there, but is not likely to do harm ({_of_segment(of_column(metric, column), segment)}: {written})"
+
+
+def of_column(metric: str, column: str) -> str:
+    """A metric's name with its column, '' for the whole."""
+    return f"{metric_name(metric)} of {quoted(column)}" if column else metric_name(metric)
 
 
 # -- messages ------------------------------------------------------------------------------------------------------
@@ -586,6 +617,44 @@ def real_change() -> str:
     return "nothing points to the data pipeline: this looks like a real change"
 
 
+def retrain_from(since: str) -> str:
+    """What to do about a real change. since: the day from which on it is there."""
+    return f"if it stays, retrain on rows from {since} on"
+
+
 def partly_pipeline(*, costs_known: bool) -> str:
     """That something is broken, but not what matters."""
-    return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}"
+    return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}. Check them before retraining"
+
+
+def firing_since(since: str, windows: int) -> str:
+    """Since when an alert fires. since: the time as it is shown. windows: that were bad, 0 where none are counted."""
+    bad = f", for {counted(windows, 'window')}" if windows else ""
+    return f"it has been firing since {since}{bad}"
+
+
+def lasted(since: str, length: str, windows: int) -> str:
+    """How long an alert fired that has ended. length: with its unit."""
+    bad = f" ({counted(windows, 'bad window')})" if windows else ""
+    return f"it began at {since} and lasted {length}{bad}"
+
+
+def reminder() -> str:
+    """That a message was sent before."""
+    return "this is a reminder"
+
+
+def now_severe(severity: str) -> str:
+    """That an alert's severity changed."""
+    return f"it is now {severity}"
+
+
+def look_first(kind: str) -> str:
+    """What to do about an alert whose causes are not known. kind: the alert's."""
+    return {
+        "no_data": "check whether the model is in use, and whether its predictions are still logged",
+        "no_labels": "check the job that delivers the labels",
+        "blind": "add the labels or probabilities that are missing",
+        "self": "monitor doctor looks for what is wrong with the service",
+        "quality": "look at the rows of this window where they are logged",
+    }.get(kind, "look at the segments and columns of this window for what changed")

@@ -100,8 +100,12 @@ class Context:
 
     def link_to(self, noun: str, identity: str) -> str:
         """The address of the page of one of the `alerts`, `retraining`, …: this machine's own without `external_url`, '' where no page is served either."""
+        return self.address(f"/{noun}/{identity}")
+
+    def address(self, path: str) -> str:
+        """The same of a path, with its query."""
         base = (self.configuration.external_url or self.configuration.own_url).rstrip("/")
-        return f"{base}/{noun}/{identity}" if base else ""
+        return f"{base}{path}" if base else ""
 
     def is_time_to_remind(self) -> bool:
         """Whether alerts that fire are looked at again, for those that were not told or long ago: in `run` and replays always, in `serve` at times."""

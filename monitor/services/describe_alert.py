@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
 from monitor.alerting import message
+from monitor.alerting.muting import matchers_of
 from monitor.config.model import MonitorConfig
 from monitor.domain import phrases
 from monitor.domain.checks import Kind
 from monitor.domain.ids import natural_id
 from monitor.services.context import Context
 from monitor.storage import alerts, deployments, monitors, results, retraining, runs
-from monitor.storage.tables import Alert, AlertEvent, Run
+from monitor.storage.tables import Alert, AlertEvent, RetrainingRequest, Run
 
 _BEFORE = timedelta(hours=48)
 
@@ -37,7 +39,8 @@ def few_facts_of(
         happened_at=happened, bad_windows=alert.bad_windows, columns=alert.columns,
         window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
         run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
-        events=[event.uuid], link=context.link_to("alerts", alert.uuid), timezone=config.windows.timezone if config else "UTC", labels_due=due,
+        events=[event.uuid], link=context.link_to("alerts", alert.uuid), acknowledge_link=context.link_to("alerts", f"{alert.uuid}#acknowledge"),
+        silence_link=context.address(silence_page(labels, f"alert {alert.uuid[:8]}")), timezone=config.windows.timezone if config else "UTC", labels_due=due,
         ended_by=str(event.detail.get("reason", "")).replace("_", " "), ended_at=alert.ended_at,
     )  # fmt: skip
 
@@ -55,12 +58,13 @@ def facts_of(
     else:
         cause = _run(session, event, alert, again=again)
     monitor_id = alert.monitor_id
+    request = None if config is None or config.retraining is None else retraining.not_ended(session, labels["model"])
     return replace(
         few, findings=[] if cause is None else explained(session, cause, alert.kind),
         last_healthy=None if monitor_id is None else runs.last_window_before(session, monitor_id, alert.since),
         predictions=None if monitor_id is None or alert.kind == Kind.SELF.value else runs.rows_since(session, monitor_id, alert.since),
         before=_before(session, context, alert, labels["model"]), earlier=_earlier(session, alert),
-        retraining=_retraining(session, context, labels["model"], config),
+        retraining="" if request is None else _retraining(request), retraining_link="" if request is None else context.link_to("retraining", request.uuid),
     )  # fmt: skip
 
 
@@ -71,7 +75,11 @@ def _now(session: Session, alert: Alert, worst: Run | None, last: Run | None) ->
     for finding, series in results.findings(session, [worst.id])[worst.id]:
         if finding.kind == alert.kind:
             value = results.value_of(session, last, series.id)
-            return "" if value is None else phrases.now(series.metric, series.column, series.segment, value)
+            if value is None:
+                return ""
+            remains = any(other.id == series.id for _, other in results.findings(session, [last.id])[last.id])
+            phrase = phrases.still_there if remains else phrases.now
+            return phrase(series.metric, series.column, series.segment, value)
     return ""
 
 
@@ -81,6 +89,11 @@ def _run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> R
     if again and run is not None and alert.until is not None:
         return runs.latest_of_window_until(session, run, alert.until) or run
     return run
+
+
+def silence_page(labels: dict[str, str], comment: str) -> str:
+    """The page that asks before it silences what has the labels of an alert, for the usual length; its path."""
+    return f"/silences?{urlencode({'matchers': chr(10).join(matchers_of(labels)), 'lasts': '4h', 'comment': comment})}"
 
 
 def _state(event: AlertEvent) -> str:
@@ -137,12 +150,6 @@ def _earlier(session: Session, alert: Alert) -> str:
     return phrases.sentences(told, f"it was marked {mark.detail['verdict']}" if mark is not None else "")
 
 
-def _retraining(session: Session, context: Context, model: str, config: MonitorConfig | None) -> str:
-    if config is None or config.retraining is None:
-        return ""
-    request = retraining.not_ended(session, model)
-    return (
-        ""
-        if request is None
-        else f"retraining {request.uuid[:8]} is {request.state.replace('_', ' ')}: monitor retraining show {request.uuid[:8]} {context.link_to('retraining', request.uuid)}".rstrip()
-    )
+def _retraining(request: RetrainingRequest) -> str:
+    short = request.uuid[:8]
+    return f"retraining {short} is {request.state.replace('_', ' ')}: monitor retraining show {short}"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
-from html import escape
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
+from monitor.alerting.message import Message, Section, in_words
 from monitor.config.model import Digest
+from monitor.domain import phrases
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, outbox, results, runs
+from monitor.storage.tables import Alert
 
 log = get_logger()
 GROUP = "digest"
+# So many alerts, and so many checks, are named.
+_MOST = 20
 _WEEK = timedelta(days=7)
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -40,15 +45,15 @@ def _send(session: Session, context: Context, config: Digest) -> int:
     for channel in config.channels:
         told_at = outbox.group_told_at(session, channel, GROUP, now)
         if told_at < boundary(config, now):
-            title, text = digest(session, context, now - _WEEK, now)
-            outbox.add(session, channel, GROUP, _body(title, text, now), [], now)
+            body = digest_body(digest(session, context, now - _WEEK, now), now)
+            outbox.add(session, channel, GROUP, body, [], now)
             log.info("digest_written", channel=channel)
             written += 1
     return written
 
 
-def digest(session: Session, context: Context, start: datetime, end: datetime) -> tuple[str, str]:
-    """The title and text of the digest of a time, by the service's clock."""
+def digest(session: Session, context: Context, start: datetime, end: datetime) -> Message:
+    """The digest of a time, by the service's clock."""
     watched = monitors.active(session)
     judged = runs.finished_between(session, start, end)
     fired = alerts.fired_between(session, start, end)
@@ -57,27 +62,47 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
         entry.alerts.false_pages_per_month for row in watched if (entry := context.config_of(session, row)) is not None
     ) * 7 / 30.436875  # fmt: skip
     blind = results.blind_between(session, start, end)
-    paged = f"{len(fired)} alert{'s' if len(fired) != 1 else ''}"
-    title = f"[DIGEST] {len(watched)} monitors, {judged.get('done', 0)} runs, {paged} in the week until {end:%Y-%m-%d}"
-    lines = [
-        title, "",
-        f"watched: {', '.join(row.name for row in watched) or 'nothing'}",
-        f"runs: {', '.join(f'{number} {status}' for status, number in sorted(judged.items())) or 'none'}",
-        f"fired: {paged}; marked useless: {useless}, where {budget:.1f} a week are allowed (alerts.false_pages_per_month)",
-        *(f"- {alert.severity} {alert.kind} since {alert.since:%Y-%m-%d}, {alert.state}: {alert.summary}" for alert in fired[:20]),
-        "", f"could not be checked: {len(blind)} checks" if blind else "every check could be made",
-        *(f"- {monitor}: {metric}{f' of {column}' if column else ''} ({number} times: {reason})" for monitor, metric, column, reason, number in blind[:20]),
-    ]  # fmt: skip
-    return title, "\n".join(lines)
+    return in_words(
+        f"[DIGEST] {len(watched)} monitors, {judged.get('done', 0)} runs, {_paged(fired)} in the week until {end:%Y-%m-%d}",
+        [
+            Section("", [
+                f"Monitors: {', '.join(row.name for row in watched) or 'none'}.",
+                f"Runs: {', '.join(f'{number} {status}' for status, number in sorted(judged.items())) or 'none'}.",
+                f"Alerts: {_paged(fired)}. Marked useless: {useless}; {budget:.1f} a week are allowed (alerts.false_pages_per_month).",
+            ], "summary"),
+            Section("Alerts", _first_lines([_alert_line(alert) for alert in fired]), "changes"),
+            Section("Could not be checked", _first_lines([_check_line(*each) for each in blind]) or ["Every check could be made."], "changes"),
+        ],
+    )  # fmt: skip
 
 
-def _body(title: str, text: str, now: datetime) -> str:
+def _paged(fired: Sequence[Alert]) -> str:
+    return f"{len(fired)} alert{'s' if len(fired) != 1 else ''}"
+
+
+def _alert_line(alert: Alert) -> str:
+    return (
+        f"{alert.severity} {alert.kind.replace('_', ' ')} since {alert.since:%Y-%m-%d}, {alert.state}: {alert.summary}"
+    )
+
+
+def _check_line(monitor: str, metric: str, column: str, reason: str, number: int) -> str:
+    return f"{monitor}: {phrases.of_column(metric, column)} ({number} times: {reason})"
+
+
+def _first_lines(lines: list[str]) -> list[str]:
+    more = len(lines) - _MOST
+    return lines[:_MOST] + ([f"… and {more} more"] if more > 0 else [])
+
+
+def digest_body(message: Message, now: datetime) -> str:
+    """The JSON that channels get (docs/reference/webhook.md)."""
     about = {
         "id": "", "kind": "self", "state": "firing", "severity": "info", "monitor": "", "since": now.isoformat(), "bad_windows": 0, "columns": [], "window": "", "run": "", "link": "",
     }  # fmt: skip
     content = {
-        "type": "digest", "timestamp": now.isoformat(), "title": title, "text": text, "markdown": text, "html": f"<pre>{escape(text, quote=False)}</pre>", "event": "digest", "alert": about,
-        "labels": {"alertname": "MonitorDigest", "severity": "info"}, "annotations": {"summary": title, "description": "", "runbook_url": ""}, "findings": [], "group": [],
+        "type": "digest", "timestamp": now.isoformat(), **message.content, "event": "digest", "alert": about,
+        "labels": {"alertname": "MonitorDigest", "severity": "info"}, "annotations": {"summary": message.title, "description": "", "runbook_url": ""}, "findings": [], "group": [],
         "alerts": [], "explained": [], "events": [],
     }  # fmt: skip
     return json.dumps(content, ensure_ascii=False)

@@ -112,7 +112,9 @@ class Access:
         if not status:
             await self._app(scope, receive, sent)
         elif status == 401 and not path.startswith(("/api/", "/metrics")):
-            await _answer(sent, 303, b"", [(b"location", f"{prefix}/login?next={quote(path)}".encode())])
+            await _answer(
+                sent, 303, b"", [(b"location", f"{prefix}/login?next={quote(_wanted(scope, path))}".encode())]
+            )
         else:
             content = json.dumps(problem(status, text, path)).encode()
             await _answer(sent, status, content, [(b"content-type", b"application/problem+json")])
@@ -192,6 +194,12 @@ def cookie_name(name: str, scheme: str, root_path: str) -> str:
     if scheme != "https":
         return name
     return f"__Secure-{name}" if root_path else f"__Host-{name}"
+
+
+def _wanted(scope: HTTPScope, path: str) -> str:
+    """What was asked for, with its query: a link of a message leads there after the login, too."""
+    query = scope["query_string"].decode("ascii", "replace")
+    return f"{path}?{query}" if query else path
 
 
 def own_cookie(request: Request[Any, Any, Any], name: str) -> tuple[str, str]:

@@ -136,13 +136,16 @@ def page(request: AnyRequest, template: str, /, *, status: int = 200, **data: An
 
 
 def set_cookie(request: AnyRequest, answer: Response[Any], name: str, value: str, lasts: timedelta | None) -> None:
-    """A cookie that no script reads and no other site's page sends; bound to TLS and to this host where the page came by TLS."""
+    """A cookie that no script reads; bound to TLS and to this host where the page came by TLS.
+
+    Of other sites only a link that somebody follows sends it (`lax`): who is logged in comes from a chat or mail to the alert, and not to the login. No GET changes anything.
+    """
     answer.set_cookie(
         key=access.own_cookie(request, name)[0],
         value=value,
         path=site_of(request).web.root_path or "/",
         httponly=True,
-        samesite="strict",
+        samesite="lax",
         secure=request.url.scheme == "https",
         max_age=None if lasts is None else int(lasts.total_seconds()),
     )

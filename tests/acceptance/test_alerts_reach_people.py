@@ -380,6 +380,11 @@ def test_a_mail_carries_a_picture_of_what_changed_most(project: Project) -> None
     assert isinstance(picture, bytes)
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 5_000
+    pages = [part.get_payload(decode=True).decode() for mail in carried for part in mail.walk() if part.get_content_type() == "text/html"]  # type: ignore[union-attr]  # fmt: skip
+    for page in pages:
+        parts = ["It has been firing since", '<img src="cid:metric.png"', "<h3>What changed", "<h3>Next step", '<img src="cid:columns.png"']  # fmt: skip
+        assert page.count("<img ") == 2
+        assert [page.index(part) for part in parts] == sorted(page.index(part) for part in parts)
 
 
 def test_a_real_alertmanager_holds_what_fires_and_lets_go_of_what_is_over(project: Project) -> None:

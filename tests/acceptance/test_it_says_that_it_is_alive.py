@@ -40,7 +40,8 @@ def test_a_digest_a_week_says_what_was_watched_and_what_was_useless(project: Pro
     jsonschema.validate(
         told, json.loads((Path(__file__).resolve().parents[2] / "docs/reference/webhook.schema.json").read_text())
     )
-    assert "fired: 1 alert; marked useless: 1, where 0.5 a week are allowed" in told["text"]
+    assert "Alerts: 1 alert. Marked useless: 1; 0.5 a week are allowed" in told["text"]
+    assert "<li>critical performance since 2025-01-05" in told["html"]
     assert "- critical performance since 2025-01-05, firing: roc_auc fell" in told["text"]
 
 

@@ -63,12 +63,14 @@ class Tags(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: set[str] = set()
+        self.links: list[str] = []
         self.text = ""
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.add(tag)
+        self.links += [value for name, value in attrs if name == "href"]
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -106,17 +108,19 @@ def test_in_mail(project: Project, form: str) -> None:
                     "h1",
                     "h2",
                     "h3",
+                    "a",
                     "b",
                     "ul",
                     "li",
                 }, page.tags
+                assert all(link.startswith("http://127.0.0.1:8400/") for link in page.links), page.links
             text = body if page is None else page.text.replace("\xa0", " ")
             assert [name for name in MARKUP if name not in text] == [], kind
             assert not obeyed_by_terminals(text.replace("\u200b", "").replace("\r\n", "\n")), kind
 
 
-def test_in_slack(project: Project) -> None:
-    """Slack itself cannot run here: what it would be sent, by its documented incoming webhook."""
+def test_in_slack_by_apprise(project: Project) -> None:
+    """Slack itself cannot run here: what it would be sent, by its documented incoming webhook. Its form of our own is in tests/unit/test_channel_forms.py."""
     posted: list[bytes] = []
 
     def slack(connection: socket.socket) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -26,6 +28,8 @@ def test_a_fault_without_harm_pages_until_labels_say_so(project: Project) -> Non
     frame = logged(6_000, days=60)
     project.log(broken_from(frame, "income", "2025-01-21"))
     project.labels(frame)
+    project.values["channels"] = {"ops": {"type": "file", "path": "told.jsonl"}}
+    project.monitor["alerts"] = {"channels": ["ops"]}
     project.replay()
     found = project.query(QUALITY, "income")
     severities = [severity for _, severity, _ in found]
@@ -35,6 +39,9 @@ def test_a_fault_without_harm_pages_until_labels_say_so(project: Project) -> Non
     assert "labels then showed no harm to the model" in found[-1][2]
     states = project.query("SELECT state FROM alerts WHERE kind = 'quality' AND subject = ''")
     assert states == [("resolved",)]
+    last = json.loads((project.folder / "told.jsonl").read_text().splitlines()[-1])
+    assert last["title"] == "[RESOLVED] churn: the change is still there, but is not likely to do harm"
+    assert "(share of missing values of 'income': 100.0%)." in last["text"]
     told = project.query("SELECT action, detail FROM audit_log WHERE who = 'monitor'")
     assert told
     assert all(action == "fault known as natural" and "missing_share of income" in detail for action, detail in told)

@@ -8,8 +8,9 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import requests
@@ -17,7 +18,8 @@ import zstandard
 
 from monitor.services.apply_configuration import apply_configuration
 from monitor.services.dispatch_alerts import Round
-from monitor.storage import people, silences
+from monitor.storage import alerts, people, silences
+from tests.alerting import Service
 from tests.conftest import Project, logged
 from tests.unit.test_matchers import SLOW
 from tests.web import PASSWORD, SECRET, From, Served, served
@@ -148,7 +150,7 @@ def test_a_session_has_safe_cookies_and_ends_with_its_user(site: Served) -> None
     data = {"token": token[1], "name": "admin", "password": PASSWORD, "next": "//evil.example/"}
     entered = client.post(f"{site.url}/login", data=data, allow_redirects=False, timeout=60)
     assert (entered.status_code, entered.headers["location"]) == (303, "/")
-    assert {"HttpOnly", "SameSite=strict"} <= {each.strip() for each in entered.headers["set-cookie"].split(";")}
+    assert {"HttpOnly", "SameSite=lax"} <= {each.strip() for each in entered.headers["set-cookie"].split(";")}
     assert client.get(f"{site.url}/settings", timeout=60).status_code == 200
     site.database.transact(people.remove_user, "admin")
     assert client.get(f"{site.url}/settings", allow_redirects=False, timeout=60).status_code == 303
@@ -167,6 +169,34 @@ def test_a_login_leads_to_no_other_site(site: Served) -> None:
         data = {"token": token[1], "name": "viewer", "password": PASSWORD, "next": wanted}
         entered = client.post(f"{site.url}/login", data=data, allow_redirects=False, timeout=60)
         assert (entered.status_code, unquote(entered.headers["location"])) == (303, wanted)
+
+
+def test_a_messages_links_lead_through_the_login_to_pages_that_ask_and_change_nothing(project: Project) -> None:
+    service = Service(project, {"churn": {}}, channels={"ops": {"type": "file", "path": "told.jsonl"}}, grouping={"group_wait": "0s"})  # fmt: skip
+    name = service.event("churn", "performance")
+    service.after(seconds=1)
+    told = json.loads((project.folder / "told.jsonl").read_text())
+    links = {each["title"]: each["url"] for section in told["sections"] for each in section["links"]}
+    with served(project, users=("operator",), login=True) as site:
+        asked = {title: urlsplit(url)._replace(scheme="", netloc="").geturl() for title, url in links.items()}
+        assert asked["Acknowledge"] == f"/alerts/{name}#acknowledge"
+        sent = site.get(asked["Silence for 4 h"])
+        assert sent.status_code == 303
+        client = requests.Session()
+        form = client.get(site.url + sent.headers["location"], timeout=60)
+        token = re.search(r'name="token" value="(\w+)"', form.text)
+        wanted = re.search(r'name="next" value="([^"]+)"', form.text)
+        assert token is not None
+        assert wanted is not None
+        data = {"token": token[1], "name": "operator", "password": PASSWORD, "next": unescape(wanted[1])}
+        silence = client.post(f"{site.url}/login", data=data, timeout=60)
+        assert urlsplit(silence.url).path == "/silences"
+        assert 'alertname="ModelPerformance"\nmodel="churn"\nmodel_monitor="churn"' in unescape(silence.text)
+        assert f"{name[:8]} (performance of churn)" in silence.text
+        assert "Silence for 4h</button>" in silence.text
+        assert 'id="acknowledge"' in client.get(site.url + asked["Acknowledge"], timeout=60).text
+        assert site.database.read(lambda session: silences.listed(session, None)) == []
+        assert not site.database.read(lambda session: alerts.is_acknowledged(session, alerts.find(session, name)[0], datetime.now(UTC)))  # fmt: skip
 
 
 def test_a_password_is_guessed_no_faster_from_many_addresses(site: Served) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
@@ -22,7 +22,7 @@ import yaml
 from monitor import errors
 from monitor.cli import app
 from monitor.config.load import load
-from monitor.config.model import Configuration
+from monitor.config.model import AnyChannel, Configuration
 from monitor.domain.checks import Verdict
 from monitor.domain.monitor_state import MonitorState
 from monitor.errors import MonitorError
@@ -116,6 +116,20 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
     assert block is not None
     (tmp_path / "monitor.yaml").write_text(block[1])
     assert list(load(tmp_path / "monitor.yaml", check_secrets=False).configuration.monitors) == ["churn"]
+
+
+def test_the_channels_of_the_pages_are_valid(tmp_path: Path) -> None:
+    """Each block of how to be told, with what the page leaves out of a monitor."""
+    usual = {"task": "binary", "model": {"name": "m"}, "source": {"path": "x"}, "reference": {"path": "y"}, "columns": {"event_time": "t", "prediction": "p"}}  # fmt: skip
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/how-to/be-told.md").read_text(), re.DOTALL)
+    types = set()
+    for number, block in enumerate(blocks):
+        values = yaml.safe_load(block)
+        values["monitors"] = {"features": usual} | {name: usual | entry for name, entry in values.get("monitors", {}).items()}  # fmt: skip
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(yaml.safe_dump(values))
+        types |= {each.type for each in load(file, check_secrets=False).configuration.channels.values()}
+    assert types == {get_args(each.model_fields["type"].annotation)[0] for each in get_args(AnyChannel)}
 
 
 def test_the_readmes_python_runs_and_finds_the_harm(project: Project) -> None:

@@ -120,9 +120,17 @@ def test_the_deadline_bounds_an_exchange_by_tls_and_its_handshake_too(tmp_path: 
 
 
 def test_several_events_for_pagerduty_share_one_deadline() -> None:
-    alert = {"id": "a", "monitor": "m", "severity": "warning", "kind": "drift", "columns": [], "link": ""}
+    alert = {
+        "id": "a",
+        "monitor": "m",
+        "severity": "warning",
+        "kind": "drift",
+        "columns": [],
+        "link": "",
+        "state": "firing",
+    }
     told = {"event": "firing", "alert": alert, "labels": {"model": "m"}, "annotations": {"summary": "s", "runbook_url": ""}}  # fmt: skip
-    body = json.dumps({"title": "t", "text": "t", "timestamp": "", "alerts": [told] * 20}).encode()
+    body = json.dumps({"title": "t", "text": "t", "timestamp": "", **told, "alerts": [told] * 20}).encode()
 
     def slow(connection: socket.socket) -> None:
         time.sleep(0.3)

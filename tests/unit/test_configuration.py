@@ -102,16 +102,17 @@ def test_what_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "written"),
     [
-        "https://hooks.slack.com/services/x",
-        "https://example.webhook.office.com/x",
-        "https://discord.com/api/webhooks/1/x",
+        ("https://hooks.slack.com/services/x", "{type: slack, url: …}"),
+        ("https://example.webhook.office.com/x", "{type: teams, url: …}"),
+        ("https://prod-1.westeurope.logic.azure.com/workflows/x", "{type: teams, url: …}"),
+        ("https://discord.com/api/webhooks/1/x", "an Apprise URL, discord://…"),
     ],
 )
-def test_a_chat_address_is_refused_as_a_plain_webhook(tmp_path: Path, url: str) -> None:
+def test_a_chat_address_is_refused_as_a_plain_webhook(tmp_path: Path, url: str, written: str) -> None:
     found = problems(tmp_path, GOOD + f"channels: {{chat: {{type: webhook, url: '{url}'}}}}\n")
-    assert "Apprise URL" in found[0]
+    assert f"write the channel as {written}" in found[0]
 
 
 def test_a_folder_of_files_is_one_configuration(tmp_path: Path) -> None:

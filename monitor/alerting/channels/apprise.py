@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from certifi import where as usual_authorities
 from markupsafe import escape
@@ -24,12 +26,12 @@ _CALL = re.compile(r"@(?=everyone|here|channel|all|room)", re.IGNORECASE)
 
 
 class AppriseSender:
-    """One Apprise URL. picture: a PNG that goes along, where the service takes attachments."""
+    """One Apprise URL. pictures: PNGs by file name that go along, where the service takes attachments."""
 
     def __init__(
-        self, url: str, picture: bytes | None = None, timeout_s: float = _STARTS_S, network: Network = DIRECT
-    ) -> None:
-        self._url, self._picture, self._timeout_s, self._network = url, picture, timeout_s, network
+        self, url: str, pictures: Mapping[str, bytes] | None = None, timeout_s: float = _STARTS_S, network: Network = DIRECT
+    ) -> None:  # fmt: skip
+        self._url, self._pictures, self._timeout_s, self._network = url, dict(pictures or {}), timeout_s, network
 
     def send(self, notification_id: str, body: bytes) -> str:
         """Hand the message to Apprise in both forms, each without the title, which services show by themselves. Raises DeliveryError where it says that it failed, or does not end in time."""
@@ -39,10 +41,9 @@ class AppriseSender:
         if message["alert"]["state"] == "resolved":
             kind = "success"
         with TemporaryDirectory(prefix="monitor-") as folder:
-            attached = None
-            if self._picture is not None:
-                attached = str(Path(folder) / "distributions.png")
-                Path(attached).write_bytes(self._picture)
+            attached = [Path(folder) / name for name in self._pictures]
+            for file, png in zip(attached, self._pictures.values(), strict=True):
+                file.write_bytes(png)
             return self._ask(
                 folder,
                 {
@@ -54,7 +55,7 @@ class AppriseSender:
                         message.get("html", "").removeprefix(f"<h2>{escape(message['title'])}</h2>").lstrip()
                     ),
                     "type": kind,
-                    "attach": attached,
+                    "attach": [str(file) for file in attached],
                 },
             )
 
@@ -63,7 +64,7 @@ class AppriseSender:
         with TemporaryDirectory(prefix="monitor-") as folder:
             return self._ask(folder, None)
 
-    def _ask(self, folder: str, message: dict[str, str | None] | None) -> str:
+    def _ask(self, folder: str, message: dict[str, Any] | None) -> str:
         """Let Apprise send a message, or only read its URL, which may hold secrets and so goes by standard input."""
         process = subprocess.Popen(  # noqa: S603 - our own script
             _SCRIPT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, env=self._environment(folder)

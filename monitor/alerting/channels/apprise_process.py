@@ -7,6 +7,7 @@ import logging
 import math
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -47,17 +48,27 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     for service in sender:
         if message["html"] and not wants_text and type(service).__name__ in _MAIL:
             form = apprise.NotifyFormat.HTML
-            service.inline = True  # the picture stands in the message
+            if message["attach"] and hasattr(service, "inline"):
+                service.inline = True
+                message["html"] = with_pictures(message["html"], [Path(file).name for file in message["attach"]])
     delivered = sender.notify(
         title=message["title"],
         body=message["html" if form == apprise.NotifyFormat.HTML else "text"],
         # Said to be text, it is escaped for each service; unsaid, `<!channel>` calls everybody and markup is markup.
         body_format=form,
         notify_type=message["type"],
-        attach=message["attach"],
+        attach=message["attach"] or None,
     )
     failed = "" if delivered else f"Apprise could not deliver: {heard.text or 'the service refused'}"
     return {"text": "accepted", "error": failed, "permanent": False}
+
+
+def with_pictures(html: str, names: list[str]) -> str:
+    """A mail in which the first picture stands below what it shows, before the first heading, and the others at the end. Those that a template has placed stay."""
+    images = [f'<p><img src="cid:{name}" alt="{name}" style="max-width: 100%"></p>\n' for name in names if f"cid:{name}" not in html]  # fmt: skip
+    place = html.find("<h3>")
+    place = len(html) if place < 0 else place
+    return "".join([html[:place], *images[:1], html[place:], "\n" if images else "", *images[1:]])
 
 
 if __name__ == "__main__":

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 from monitor import outgoing
 from monitor.addresses import left
+from monitor.alerting.channels.card import Card, card, fitted
+from monitor.alerting.message import Section
 from monitor.errors import DeliveryError
 
+# By the Events API: characters of a summary.
+SUMMARY = 1024
+_DETAIL = 4000
 _ACTIONS = {"resolved": "resolve", "retracted": "resolve", "acknowledged": "acknowledge"}
 
 
@@ -22,34 +28,59 @@ class PagerDuty:
     def send(self, notification_id: str, body: bytes) -> str:
         """One event for each alert that is told. Raises DeliveryError where one was not taken; those before are sent again with it, and do no harm."""
         del notification_id
-        content = json.loads(body)
+        content, message = json.loads(body), card(body)
         until = time.monotonic() + self._rules.get("deadline_s", outgoing.DEADLINE_S)
-        answers = [self._send(content, each, until) for each in content["alerts"]]
+        answers = [self._send(content, message, each, until) for each in content["alerts"]]
         return "; ".join(answers)[:200]
 
-    def _send(self, content: dict[str, Any], told: dict[str, Any], until: float) -> str:
+    def _send(self, content: dict[str, Any], message: Card, told: dict[str, Any], until: float) -> str:
         """One event, within what is left of the deadline of all."""
-        alert = told["alert"]
-        action = _ACTIONS.get(told["event"], "trigger")
-        event: dict[str, Any] = {"routing_key": self._routing_key, "event_action": action, "dedup_key": alert["id"]}
-        if action == "trigger":
-            event |= {
-                "payload": {
-                    "summary": content["title"] if len(content["alerts"]) == 1 else told["annotations"]["summary"][:1024], "source": alert["monitor"] or "production-monitor",
-                    "severity": alert["severity"] if alert["severity"] in ("critical", "warning") else "info", "timestamp": content["timestamp"],
-                    "component": told["labels"]["model"], "group": told["labels"].get("team", ""), "class": alert["kind"],
-                    "custom_details": {"text": content["text"], "columns": alert["columns"], "labels": told["labels"]},
-                },
-                "links": [{"href": link, "text": "details"} for link in (alert["link"], told["annotations"]["runbook_url"]) if link],
-            }  # fmt: skip
+        event = as_pagerduty(self._routing_key, content, message, told)
         headers = {"content-type": "application/json", "user-agent": "production-monitor/1"}
         try:
             rules: outgoing.Rules = {**self._rules, "deadline_s": left(until)}
         except TimeoutError as error:
             raise DeliveryError(f"not all events were taken: {error}") from None
         answer = outgoing.post(self._url, json.dumps(event).encode(), headers, **rules)
-        return f"{action} {answer.status}"
+        return f"{event['event_action']} {answer.status}"
 
     def reach(self) -> str:
         """Connect to the host."""
         return outgoing.reach(self._url, **self._rules)
+
+
+def as_pagerduty(routing_key: str, content: dict[str, Any], message: Card, told: dict[str, Any]) -> dict[str, Any]:
+    """The event of one of a notification's alerts."""
+    alert = told["alert"]
+    action = _ACTIONS.get(told["event"], "trigger")
+    event: dict[str, Any] = {"routing_key": routing_key, "event_action": action, "dedup_key": alert["id"]}
+    if action == "trigger":
+        sections = [each for each in message.sections if each.alert in ("", alert["id"])]
+        event |= {
+            "client": "Monitor", **({"client_url": alert["link"]} if alert["link"] else {}), "links": _links(sections),
+            "payload": {
+                "summary": fitted(content["title"] if len(content["alerts"]) == 1 else told.get("title") or told["annotations"]["summary"], SUMMARY),
+                "source": alert["monitor"] or "production-monitor", "severity": alert["severity"] if alert["severity"] in ("critical", "warning") else "info",
+                "timestamp": content["timestamp"], "component": told["labels"]["model"], "group": told["labels"].get("team", ""), "class": alert["kind"],
+                "custom_details": _details(sections),
+            },
+        }  # fmt: skip
+    return event
+
+
+def _details(sections: Sequence[Section]) -> dict[str, str]:
+    """The message as PagerDuty shows it, a row a part; what it is about has a row each."""
+    found: dict[str, str] = {}
+    for section in sections:
+        if section.role == "about":
+            found |= {name.capitalize(): value for name, _, value in (line.partition(": ") for line in section.lines)}
+        elif section.lines:
+            found[section.heading or ("Reminder" if section.role == "reminder" else "Summary")] = fitted(
+                "\n".join(section.lines), _DETAIL
+            )
+    return found
+
+
+def _links(sections: Sequence[Section]) -> list[dict[str, str]]:
+    """The alert's pages, and where it says more."""
+    return [{"href": link.url, "text": link.title} for section in sections for link in section.links]

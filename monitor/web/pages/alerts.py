@@ -12,8 +12,9 @@ from litestar.params import Body, FromPath, FromQuery
 from litestar.response import Redirect
 from sqlalchemy.orm import Session
 
+from monitor.alerting.muting import matchers_of
 from monitor.domain.ids import one
-from monitor.domain.matchers import equal, parsed
+from monitor.domain.matchers import parsed
 from monitor.domain.matter import that_matter
 from monitor.services import by_hand
 from monitor.services.context import Context
@@ -26,7 +27,6 @@ from monitor.web.parameters import end_after
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
-_FIXED = ("alertname", "model", "model_monitor", "subject")
 
 
 @get("/alerts", guards=[requires("viewer")], include_in_schema=False)
@@ -60,7 +60,7 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
     run = None if last is None else alerts.run_of(session, last)
     labels = addressed(session, context, found).labels
     row = None if found.monitor_id is None else monitors.by_id(session, found.monitor_id)
-    matchers = [equal(name, labels[name]) for name in _FIXED if labels.get(name)]
+    matchers = matchers_of(labels)
     data_run = None if run is None else runs.look_zero(session, run.monitor_id, "data", run.window)
     findings = [] if run is None else explained(session, run, found.kind)
     shown = that_matter(findings)
@@ -125,7 +125,7 @@ def list_silences(
 
 def _matchers(text: str) -> list[str]:
     """Matchers, one a line."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 @post("/silences", guards=[requires("operator")], include_in_schema=False)
