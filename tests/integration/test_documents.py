@@ -278,7 +278,8 @@ def test_the_configurations_of_the_pages_are_valid(page: Path, project: Project)
         given = yaml.safe_load(block)
         if set(given) & set(Configuration.model_fields):
             entries = given.pop("monitors", {})
-            others |= given
+            for key, value in given.items():
+                others[key] = {**others.get(key, {}), **value} if isinstance(value, dict) else value
         else:
             entries = {"churn": given}
         monitors = {name: {**usual, **entry} for name, entry in entries.items()}

@@ -59,11 +59,11 @@ def test_a_test_tells_value_limit_and_what_was_found(evaluation: Evaluation) -> 
     assert "the lower limit is" in auc.description
     assert auc.test_config["verdict"] == "fine"
     assert auc.test_config["threshold_lower"] == pytest.approx(evaluation["roc_auc"].threshold_lower, rel=1e-5)  # type: ignore[union-attr]
-    broken = tests["Out of range share: 'income'"]
+    broken = tests["Share of values out of range: 'income'"]
     assert broken.status is Status.FAIL
     assert broken.description.startswith(evaluation.findings[0].explanation)
     assert broken.test_config["severity"] == "warning"
-    assert tests["Volume share"].description.startswith("Could not be checked: 0 earlier windows")
+    assert tests["Share of the usual rows"].description.startswith("Could not be checked: 0 earlier windows")
 
 
 def test_tests_stand_beside_the_metric_that_they_are_of(evaluation: Evaluation) -> None:
@@ -73,10 +73,10 @@ def test_tests_stand_beside_the_metric_that_they_are_of(evaluation: Evaluation) 
         for test in result.tests
     }
     assert places["ROC AUC"]["type"].endswith("RocAuc")
-    assert places["Missing share: 'income'"] == {"type": "evidently:metric_v2:MissingValueCount", "column": "income"}
+    assert places["Share of missing values: 'income'"] == {"type": "evidently:metric_v2:MissingValueCount", "column": "income"}
     for name in ("Drift score: 'income'", "Relation score: 'income'"):
         assert (places[name]["type"], places[name]["column"]) == ("evidently:metric_v2:ValueDrift", "income")
-    assert places["Volume share"]["type"].endswith("RowCount")
+    assert places["Share of the usual rows"]["type"].endswith("RowCount")
     assert all(
         test.metric_config == result.metric_value_location.metric
         for result in evaluation.snapshot.metric_results.values()
@@ -120,7 +120,7 @@ def test_checks_of_other_versions_are_tests_too(evaluation: Evaluation) -> None:
     both = replace(evaluation, checks=[*evaluation.checks, other])
     names = [test.name for test in both.snapshot.tests_results]
     assert len(names) == len(both.checks)
-    assert "Row count (model version 4)" in names
+    assert "Number of rows (model version 4)" in names
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_verdicts_have_a_status_in_evidently(verdict: Verdict, severity: Severit
 def test_what_the_log_holds_is_no_markup_on_evidentlys_pages(reference: Reference) -> None:
     frame = logged(400, seed=4).assign(region="![x](https://example.org/x.png)</script><b>")
     snapshot = evaluate(reference, frame).snapshot
-    (test,) = [test for test in snapshot.tests_results if test.name == "New category share: 'region'"]
+    (test,) = [test for test in snapshot.tests_results if test.name == "Share of new categories: 'region'"]
     assert "![x](https" in test.description
     _, listed = widgets_of(snapshot.tests_results)
     (described,) = [each["description"] for each in listed.params["tests"] if each["title"] == test.name]
