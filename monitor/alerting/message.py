@@ -263,7 +263,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     ]  # fmt: skip
     found = [
         Section("", _summary(facts, alone=alone), "summary"),
-        Section("What changed", _changes(facts), "changes"),
+        Section("What changed", _changes(facts) if facts.state != "resolved" else [], "changes"),
         Section("Details" if facts.is_over else "Next step", _steps(facts), "steps", _links(facts)),
         Section("On the command line", [line for line in commands if line], "commands"),
         Section("About", [f"{name}: {value}" for name, value in _about(facts) if value], "about"),
@@ -324,7 +324,13 @@ def _steps(facts: Facts) -> list[str]:
     if "pipeline" not in origins and (origins or any(each["cause"] == _CONCEPT_DRIFT for each in facts.findings)):
         day = facts.since.astimezone(ZoneInfo(facts.timezone))
         advice = phrases.sentences(advice, phrases.retrain_from(f"{day:%Y-%m-%d}"))
-    advice = advice or phrases.sentence(phrases.look_first(facts.kind))
+    if not advice:
+        unsure = [
+            (each["column"], each["cause"])
+            for each in _changed(facts)
+            if each["cause"] and each.get("origin") == "unknown"
+        ]
+        advice = phrases.sentence(phrases.check_first(unsure) if unsure else phrases.look_first(facts.kind))
     runbook = "" if _is_page(facts.runbook_url) else facts.runbook_url
     steps = [advice if facts.event != "test" else "", f"Runbook: {runbook}" if runbook else "", phrases.sentence(facts.retraining)]  # fmt: skip
     return [step for step in steps if step]

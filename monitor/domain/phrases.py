@@ -609,7 +609,16 @@ def share_of_cost(share: float) -> str:
 
 def repair_first(broken: Sequence[tuple[str, str]]) -> str:
     """What is to be repaired before retraining: columns and causes."""
-    return f"repair the data pipeline before retraining: {', '.join(f'{quoted(column)} ({cause})' for column, cause in broken)}"
+    return f"repair the data pipeline before retraining: {_with_causes(broken)}"
+
+
+def check_first(unsure: Sequence[tuple[str, str]]) -> str:
+    """What may be broken: columns and causes."""
+    return f"check whether this is a fault of the data pipeline: {_with_causes(unsure)}"
+
+
+def _with_causes(columns: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{quoted(column)} ({cause})" for column, cause in columns)
 
 
 def real_change() -> str:

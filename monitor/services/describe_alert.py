@@ -13,7 +13,7 @@ from monitor.alerting import message
 from monitor.alerting.muting import matchers_of
 from monitor.config.model import MonitorConfig
 from monitor.domain import phrases
-from monitor.domain.checks import Kind
+from monitor.domain.checks import Kind, Severity
 from monitor.domain.ids import natural_id
 from monitor.services.context import Context
 from monitor.storage import alerts, deployments, monitors, results, retraining, runs
@@ -56,7 +56,7 @@ def facts_of(
         if few.state == "resolved":
             few = replace(few, now=_now(session, alert, cause, alerts.run_of(session, event)))
     else:
-        cause = _run(session, event, alert, again=again)
+        cause = _bad_run(session, event, alert, again=again)
     monitor_id = alert.monitor_id
     request = None if config is None or config.retraining is None else retraining.not_ended(session, labels["model"])
     return replace(
@@ -94,6 +94,16 @@ def _run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> R
 def silence_page(labels: dict[str, str], comment: str) -> str:
     """The page that asks before it silences what has the labels of an alert, for the usual length; its path."""
     return f"/silences?{urlencode({'matchers': chr(10).join(matchers_of(labels)), 'lasts': '4h', 'comment': comment})}"
+
+
+def _bad_run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> Run | None:
+    """The run whose findings say why an alert fires: where the last window so far shows nothing of it, that of the event."""
+    run = _run(session, event, alert, again=again)
+    if not again or run is None:
+        return run
+    findings = [finding for finding, _ in results.findings(session, [run.id])[run.id] if finding.kind == alert.kind]
+    is_bad = any(Severity(finding.severity).rank >= Severity.WARNING.rank for finding in findings)
+    return run if is_bad else alerts.run_of(session, event)
 
 
 def _state(event: AlertEvent) -> str:

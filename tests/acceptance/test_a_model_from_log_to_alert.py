@@ -128,3 +128,21 @@ def test_a_limit_on_the_share_of_labels_pages_when_too_few_came(project: Project
         "SELECT explanation FROM findings WHERE explanation LIKE '%labelled_share is 0.5, below your limit 0.8%'"
     )
     assert len(texts) > 1
+
+
+@pytest.mark.long
+def test_a_reminder_after_a_healthy_window_still_says_why_it_fires(project: Project) -> None:
+    frame = logged(2400, days=31)
+    flipped = (frame["event_time"] >= "2025-01-16") & (frame["event_time"] < "2025-01-21")
+    project.log(frame)
+    project.labels(frame.assign(label=frame["label"].where(~flipped, 1 - frame["label"])))
+    project.values["channels"] = {"ops": {"type": "file", "path": "told.jsonl"}}
+    project.monitor["alerts"] = {"channels": ["ops"]}
+    project.replay()
+    told = [json.loads(line) for line in (project.folder / "told.jsonl").read_text().splitlines()]
+    reminders = [each for each in told if each["type"] == "alert.repeated"]
+    assert reminders
+    for each in reminders:
+        assert "This is a reminder. It has been firing since 2025-01-16" in each["text"]
+        assert "If it stays, retrain on rows from 2025-01-16 on." in each["text"]
+        assert each["findings"][0]["cause"] == "concept drift"

@@ -148,7 +148,8 @@ def test_no_headline_names_a_cause_without_a_part_of_the_cost() -> None:
         ("", "concept drift", "If it stays, retrain on rows from 2025-03-03 on."),
         ("world", "shift", "Nothing points to the data pipeline: this looks like a real change. If it stays, retrain on rows from 2025-03-03 on."),
         ("pipeline", "unit change", "Repair the data pipeline before retraining: 'income' (unit change)."),
-        ("unknown", "shift", "Look at the segments and columns of this window for what changed."),
+        ("unknown", "swapped columns", "Check whether this is a fault of the data pipeline: 'income' (swapped columns)."),
+        ("", "", "Look at the segments and columns of this window for what changed."),
     ],
 )  # fmt: skip
 def test_the_next_step_follows_from_the_cause(origin: str, cause: str, wanted: str) -> None:

@@ -51,7 +51,7 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "label_shift": [("label", "positives rose from 5.1% to 13.9%")], "positives": [(0.051, 0.139)], "few_labels": [(0, 812), (3, 812)],
     "texts_differ": [("review", 0.93)], "lengths": [(None, (12.0, 30.0)), ((60.0, 150.0), (12.0, 30.0))], "unseen_words": [(0.03, 0.09)],
     "form_alone": [()], "vectors_differ": [("vector", 0.93, 384, 0.8)], "no_rows": [()], "few_rows": [(120, 480.0, 8, 450.0, 510.0)],
-    "misdated": [(12, "1970-01-01")], "now": [("roc_auc", "", "", 0.84), ("drift_score", "income", "", 0.02), ("missing_share", "income", "", 0.5), ("mae", "", "region=north", 290.0)], "still_there": [("missing_share", "income", "", 0.5), ("drift_score", "income", "region=north", 2.1)], "retrain_from": [("2025-03-03",)], "share_of_cost": [(0.66,)], "repair_first": [([("income", "unit change")],)], "real_change": [()],
+    "misdated": [(12, "1970-01-01")], "now": [("roc_auc", "", "", 0.84), ("drift_score", "income", "", 0.02), ("missing_share", "income", "", 0.5), ("mae", "", "region=north", 290.0)], "still_there": [("missing_share", "income", "", 0.5), ("drift_score", "income", "region=north", 2.1)], "check_first": [([("income", "swapped columns")],)], "retrain_from": [("2025-03-03",)], "share_of_cost": [(0.66,)], "repair_first": [([("income", "unit change")],)], "real_change": [()],
     "partly_pipeline": [(True,), (False,)], "firing_since": [("2025-03-03 01:00 UTC", 2), ("2025-03-03 01:00 UTC", 0)], "lasted": [("2025-03-03 01:00 UTC", "21 days", 2), ("2025-03-03 01:00 UTC", "3 hours", 0)], "reminder": [()],
     "now_severe": [("critical",), ("warning",)], "look_first": [("no_data",), ("no_labels",), ("blind",), ("self",), ("quality",), ("performance",)],
 }  # fmt: skip
