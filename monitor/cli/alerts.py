@@ -194,10 +194,16 @@ def _preview(change: str, config: str | None, json: bool) -> None:
 def preview(
     alert: Annotated[str, typer.Argument(help="The alert's id, or its beginning.")],
     channel: Annotated[str | None, typer.Option(help="By the templates of this channel.")] = None,
-    form: Annotated[str, typer.Option("--format", help="text, markdown, html or json.")] = "text",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="text, markdown, html, json (as webhooks get it), slack, teams, telegram or ntfy."
+        ),
+    ] = "text",
     config: shared.ConfigOption = None,
 ) -> None:
     """The message of an alert as it would be sent now."""
+    from monitor.alerting.channels import FORMS
     from monitor.errors import UsageError
     from monitor.services.context import Context
     from monitor.services.dispatch_alerts import message_of
@@ -207,8 +213,9 @@ def preview(
     channels = loaded.configuration.channels
     if channel is not None and channel not in channels:
         raise UsageError(f"there is no channel {channel}; there are: {', '.join(channels) or 'none'}")
-    if form not in ("text", "markdown", "html", "json"):
-        raise UsageError(f"there is no format {form}; they are: text, markdown, html, json")
+    formats = ("text", "markdown", "html", "json", *FORMS)
+    if form not in formats:
+        raise UsageError(f"there is no format {form}; they are: {', '.join(formats)}")
     database = shared.open_existing(loaded)
     templates = {str(name): text for name, text in channels[channel].templates.items()} if channel is not None else {}
 

@@ -6,6 +6,7 @@ fires when its silence ends, and of which a channel was not told, is told then.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,6 +16,8 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.alerting import message, muting, routing
+from monitor.alerting.channels import FORMS
+from monitor.alerting.channels.card import card
 from monitor.alerting.muting import Firing, Silence
 from monitor.alerting.routing import Destination
 from monitor.config.model import MonitorConfig
@@ -273,16 +276,17 @@ def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> lis
 
 
 def message_of(session: Session, context: Context, alert: Alert, form: str, templates: Mapping[str, str]) -> str:
-    """The message of an alert as it would be sent now: `text`, `markdown`, `html`, or the webhook's `json`."""
+    """The message of an alert as it would be sent now: `text`, `markdown`, `html`, the webhook's `json`, or what a service of `FORMS` gets."""
     event = alerts.last_event(
         session, alert.id, ("firing", "escalated", "downgraded", "resolved", "retracted", "pending")
     )
     assert event is not None
     one = addressed(session, context, alert)
     facts = describe_alert.facts_of(session, context, event, alert, one.config, one.labels)
-    return (
-        message.body([facts]) if form == "json" else str(getattr(message.written([facts], templates=templates), form))
-    )
+    body = message.body([facts], templates=templates)
+    if form in FORMS:
+        return json.dumps(FORMS[form](card(body.encode())), indent=2, ensure_ascii=False)
+    return body if form == "json" else str(getattr(message.written([facts], templates=templates), form))
 
 
 def _remind(session: Session, this: Round, letters: Letters, one: Addressed) -> None:

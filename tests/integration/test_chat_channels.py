@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from email import message_from_bytes
 from email.policy import HTTP
 from pathlib import Path
@@ -63,6 +65,19 @@ def test_private_addresses_are_refused(receiver: Receiver, kind: str, tmp_path: 
     with pytest.raises(DeliveryError, match="allow_private"):
         open_channel(config, tmp_path, network=DIRECT).send("id", MESSAGES["performance"])
     assert receiver.received == []
+
+
+def test_what_a_service_would_get_can_be_seen_beforehand(
+    project: Project, receiver: Receiver, monitor_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    words = {"title": "Look at {{ alert.labels.model }}"}
+    service = Service(project, {"churn": {}}, channels={"ops": channel("slack", receiver.url, templates=words)}, grouping={"group_wait": "0s"})  # fmt: skip
+    alert = service.event("churn", "performance")
+    for form in ("slack", "teams", "telegram", "ntfy", "json"):
+        shown = monitor_command("alerts", "preview", alert, "--channel", "ops", "--format", form, cwd=project.folder)
+        assert "Look at churn" in json.dumps(json.loads(shown.stdout)), form
+    refused = monitor_command("alerts", "preview", alert, "--format", "fax", cwd=project.folder)
+    assert (refused.returncode, "they are: text, markdown, html, json, slack" in refused.stderr) == (2, True)
 
 
 def test_a_picture_goes_along_with_the_message_as_its_caption(receiver: Receiver, tmp_path: Path) -> None:

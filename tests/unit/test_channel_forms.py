@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from monitor.alerting import channels
 from monitor.alerting.channels import slack, teams, telegram
 from monitor.alerting.channels.card import card, fitted
 from monitor.alerting.channels.ntfy import LONGEST as NTFY_BYTES
@@ -177,6 +178,9 @@ def test_every_channel_has_a_form_that_is_tried_here() -> None:
     types = {get_args(each.model_fields["type"].annotation)[0] for each in get_args(AnyChannel)}
     assert types == FORMS.keys() | OTHERS
     assert FORMS.keys() == SEEN.keys()
+    assert {name: form(card(MESSAGES["digest"])) for name, form in channels.FORMS.items()} == {
+        name: FORMS[name](MESSAGES["digest"]) for name in channels.FORMS
+    }
 
 
 def told_of(name: str) -> Facts:

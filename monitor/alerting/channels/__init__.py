@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from monitor.alerting.channels.alertmanager import Alertmanager
 from monitor.alerting.channels.apprise import AppriseSender
 from monitor.alerting.channels.base import Channel
+from monitor.alerting.channels.card import Card
 from monitor.alerting.channels.command import Command
 from monitor.alerting.channels.file import File
-from monitor.alerting.channels.ntfy import Ntfy
+from monitor.alerting.channels.ntfy import Ntfy, as_ntfy
 from monitor.alerting.channels.pagerduty import PagerDuty
-from monitor.alerting.channels.slack import Slack
-from monitor.alerting.channels.teams import Teams
-from monitor.alerting.channels.telegram import Telegram
+from monitor.alerting.channels.slack import Slack, as_slack
+from monitor.alerting.channels.teams import Teams, as_teams
+from monitor.alerting.channels.telegram import Telegram, as_telegram
 from monitor.alerting.channels.webhook import Webhook
 from monitor.config.model import (
     AlertmanagerChannel,
@@ -30,6 +32,14 @@ from monitor.config.model import (
 )
 from monitor.config.secrets import expand
 from monitor.outgoing import DIRECT, Network, Rules
+
+# The forms of services that show a message in parts, by the type of the channel.
+FORMS: dict[str, Callable[[Card], Any]] = {
+    "slack": as_slack,
+    "teams": as_teams,
+    "telegram": as_telegram,
+    "ntfy": as_ntfy,
+}
 
 
 def open_channel(
