@@ -264,7 +264,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     found = [
         Section("", _summary(facts, alone=alone), "summary"),
         Section("What changed", _changes(facts) if facts.state != "resolved" else [], "changes"),
-        Section("Details" if facts.is_over else "Next step", _steps(facts), "steps", _links(facts)),
+        Section("Details" if facts.is_over else "Next step", steps(facts), "steps", _links(facts)),
         Section("On the command line", [line for line in commands if line], "commands"),
         Section("About", [f"{name}: {value}" for name, value in _about(facts) if value], "about"),
         Section("In the 48 hours before", list(facts.before), "before"),
@@ -315,7 +315,7 @@ def _changes(facts: Facts) -> list[str]:
     return lines
 
 
-def _steps(facts: Facts) -> list[str]:
+def steps(facts: Facts) -> list[str]:
     """What to do."""
     if facts.is_over:
         return []
@@ -332,8 +332,8 @@ def _steps(facts: Facts) -> list[str]:
         ]
         advice = phrases.sentence(phrases.check_first(unsure) if unsure else phrases.look_first(facts.kind))
     runbook = "" if _is_page(facts.runbook_url) else facts.runbook_url
-    steps = [advice if facts.event != "test" else "", f"Runbook: {runbook}" if runbook else "", phrases.sentence(facts.retraining)]  # fmt: skip
-    return [step for step in steps if step]
+    found = [advice if facts.event != "test" else "", f"Runbook: {runbook}" if runbook else "", phrases.sentence(facts.retraining)]  # fmt: skip
+    return [step for step in found if step]
 
 
 def _is_page(text: str) -> bool:

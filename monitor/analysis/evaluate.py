@@ -17,9 +17,9 @@ from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.repair import with_repairs
 from monitor.analysis.schema import tidy, utc_times
-from monitor.analysis.verdict import has_loss, joined, ranked, settle, with_causes_of_loss
+from monitor.analysis.verdict import joined, ranked, settle, with_causes_of_loss
 from monitor.domain import phrases
-from monitor.domain.checks import Checks, Finding, Kind, MetricValue, WindowCounts
+from monitor.domain.checks import Checks, MetricValue, WindowCounts
 from monitor.domain.names import check_names
 from monitor.domain.run_identity import RunIdentity
 from monitor.errors import UsageError
@@ -60,10 +60,7 @@ def evaluate(
     findings, causes = explained(question, findings)
     findings = without_natural(question, with_repairs(question, findings, causes))
     settled, findings = joined(question, settled, findings)
-    findings = ranked(reference, findings)
-    if has_loss(question, findings):
-        changes = findings if checks.asks(Kind.DRIFT) else _changes(question, recent, recent_counts)
-        findings = with_causes_of_loss(question, findings, changes)
+    findings = with_causes_of_loss(question, ranked(reference, findings))
     return Evaluation(
         metrics,
         settled,
@@ -75,12 +72,6 @@ def evaluate(
         reference.sorts,
         RunIdentity(window=window),
     )
-
-
-def _changes(question: Question, recent: pd.DataFrame | None, recent_counts: Sequence[int] | None) -> list[Finding]:
-    """What changed in the data of a question that asks of performance alone: a loss is laid to faults before it is called concept drift."""
-    checks = replace(question.checks, only=(Kind.DRIFT.value, Kind.QUALITY.value))
-    return evaluate(question.reference, question.frame, recent, None, question.counts, checks, recent_counts).findings
 
 
 def count(frame: pd.DataFrame, reference: Reference) -> WindowCounts:

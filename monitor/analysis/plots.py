@@ -69,6 +69,11 @@ def quantiles(plot: Plot, side: str, at: Sequence[float] = (0.05, 0.25, 0.5, 0.7
     return found
 
 
+def as_shares(plot: Plot) -> dict[str, Any]:
+    """A column's distributions as shares of the rows of either side."""
+    return {**plot, **{side: shares(plot[side]) for side in ("reference", "window")}}
+
+
 @dataclass(frozen=True)
 class Point:
     """A metric in a window. value: None where there is none, or too little to tell. low, high: its interval. limits: the lower and the upper. bad: whether the window alerts."""

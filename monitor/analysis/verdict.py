@@ -98,16 +98,11 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     )  # fmt: skip
 
 
-def has_loss(question: Question, findings: Sequence[Finding]) -> bool:
-    """Whether the model did worse than it did, by a finding."""
-    return any(_is_of_model(each) and _lost(question, each) > 0 for each in findings)
-
-
-def with_causes_of_loss(question: Question, findings: Sequence[Finding], changes: Sequence[Finding]) -> list[Finding]:
-    """The findings, those of realised loss with what it comes from. changes: the findings of the same rows' data, with their costs."""
+def with_causes_of_loss(question: Question, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, those of realised loss with what it comes from. findings: with the causes of what changed."""
     metric = question.reference.harm_metric
     lost = next((_lost(question, each) for each in findings if each.metric == metric and _is_of_model(each)), 0.0)
-    costs = _costs_of_faults(changes)
+    costs = _costs_of_faults(findings)
     faults = min(sum(costs.values()) / lost, 1.0) if lost > 0 else 0.0
     return [_with_cause_of_loss(question, each, faults) if _is_of_model(each) else each for each in findings]
 

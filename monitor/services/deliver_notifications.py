@@ -8,24 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.alerting.channels import open_channel
-from monitor.analysis.plots import Curve, Point, picture, picture_of_curve, plots_of
+from monitor.analysis.plots import picture, picture_of_curve, plots_of
 from monitor.config.model import AppriseChannel, FileChannel, TelegramChannel
-from monitor.domain import phrases
-from monitor.domain.checks import Verdict
 from monitor.domain.matter import that_matter
 from monitor.errors import DeliveryError, MonitorError
 from monitor.services.context import Context
+from monitor.services.describe_alert import curve_of
 from monitor.services.senders import Senders
-from monitor.storage import outbox, overview, results, runs
+from monitor.storage import outbox, results, runs
 from monitor.storage.outbox import Letter
-from monitor.storage.tables import Run
 
 log = get_logger()
 
@@ -34,8 +31,6 @@ BACKOFF_LAST = timedelta(hours=12)
 _LEASE = timedelta(seconds=60)
 # How long receivers that answer at once may take when the service stops.
 _GRACE_S = 2.0
-# How many windows back a curve goes, and how few are no curve.
-_WINDOWS, _LEAST_DRAWN = 60, 3
 
 
 def pictures_of(session: Session, message: dict[str, Any]) -> dict[str, bytes]:
@@ -44,7 +39,10 @@ def pictures_of(session: Session, message: dict[str, Any]) -> dict[str, bytes]:
     if run is None:
         return {}
     findings = [each for each in message.get("findings", ()) if each.get("metric")]
-    curve = next((curve_of(session, run, message, each) for each in findings[:1]), None)
+    curve = None
+    if findings:
+        since = datetime.fromisoformat(message["alert"]["since"])
+        curve = curve_of(session, run, findings[0], since, message["labels"].get("model_version", ""))
     columns = [each["column"] for each in that_matter([each for each in findings if each["column"]])]
     snapshot = None
     if columns and message["alert"]["state"] == "firing":
@@ -55,36 +53,6 @@ def pictures_of(session: Session, message: dict[str, Any]) -> dict[str, bytes]:
         "columns.png": None if snapshot is None else picture(plots_of(snapshot), columns),
     }
     return {name: png for name, png in drawn.items() if png is not None}
-
-
-def curve_of(session: Session, run: Run, message: dict[str, Any], finding: dict[str, Any]) -> Curve | None:
-    """The metric of a finding in the windows until that of a run; None where there are too few to draw. Windows from the alert's beginning on that changed are bad."""
-    begins = run.window_start - _WINDOWS * (run.window_end - run.window_start)
-    metric, column, segment = finding["metric"], finding["column"], finding.get("segment") or ""
-    values = overview.history(session, run.monitor_id, metric, begins, run.window_end, column, segment)
-    version, since = message["labels"].get("model_version", ""), datetime.fromisoformat(message["alert"]["since"])
-    # Of a window with several versions the alert's own.
-    by_start = {
-        each.start: each for each in sorted(values, key=lambda each: (each.start, each.model_version == version))
-    }
-    if len(by_start) < _LEAST_DRAWN:
-        return None
-    length, points = run.window_end - run.window_start, list[Point]()
-    for each, following in zip_longest(by_start.values(), list(by_start)[1:]):
-        ends = each.start + length
-        known = (
-            each.value if each.can_tell else None,
-            each.lower if each.can_tell else None,
-            each.upper if each.can_tell else None,
-        )
-        bad = each.verdict == Verdict.CHANGED.value and each.start >= since
-        points.append(
-            Point(each.start, min(ends, following or ends), *known, (each.threshold_lower, each.threshold_upper), bad)
-        )
-        if following is not None and following > ends:
-            points.append(Point(ends, following, None))
-    name = phrases.of_column(metric, column)
-    return Curve(f"{name} where {segment}" if segment else name, points)
 
 
 @dataclass

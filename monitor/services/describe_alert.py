@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,15 +13,18 @@ from sqlalchemy.orm import Session
 
 from monitor.alerting import message
 from monitor.alerting.muting import matchers_of
+from monitor.analysis.plots import Curve, Point
 from monitor.config.model import MonitorConfig
 from monitor.domain import phrases
-from monitor.domain.checks import Kind, Severity
+from monitor.domain.checks import Kind, Severity, Verdict
 from monitor.domain.ids import natural_id
 from monitor.services.context import Context
-from monitor.storage import alerts, deployments, monitors, results, retraining, runs
+from monitor.storage import alerts, deployments, monitors, overview, results, retraining, runs
 from monitor.storage.tables import Alert, AlertEvent, RetrainingRequest, Run
 
 _BEFORE = timedelta(hours=48)
+# How many windows back a curve goes, and how few are no curve.
+_WINDOWS, _LEAST_DRAWN = 60, 3
 
 
 def few_facts_of(
@@ -163,3 +168,31 @@ def _earlier(session: Session, alert: Alert) -> str:
 def _retraining(request: RetrainingRequest) -> str:
     short = request.uuid[:8]
     return f"retraining {short} is {request.state.replace('_', ' ')}: monitor retraining show {short}"
+
+
+def curve_of(
+    session: Session, run: Run, finding: Mapping[str, Any], since: datetime, version: str, *, after: int = 0
+) -> Curve | None:
+    """The metric of a finding in the windows until that of a run, and in so many `after` it; None where there are too few to draw. Windows that changed are bad from `since` on, when the alert began."""
+    length = run.window_end - run.window_start
+    begins, until = run.window_start - _WINDOWS * length, run.window_end + after * length
+    metric, column, segment = finding["metric"], finding["column"], finding.get("segment") or ""
+    values = overview.history(session, run.monitor_id, metric, begins, until, column, segment)
+    # Of a window with several versions the alert's own.
+    by_start = {
+        each.start: each for each in sorted(values, key=lambda each: (each.start, each.model_version == version))
+    }
+    if len(by_start) < _LEAST_DRAWN:
+        return None
+    points: list[Point] = []
+    for each, following in zip_longest(by_start.values(), list(by_start)[1:]):
+        ends = each.start + length
+        known = (each.value, each.lower, each.upper) if each.can_tell else (None, None, None)
+        bad = each.verdict == Verdict.CHANGED.value and each.start >= since
+        points.append(
+            Point(each.start, min(ends, following or ends), *known, (each.threshold_lower, each.threshold_upper), bad)
+        )
+        if following is not None and following > ends:
+            points.append(Point(ends, following, None))
+    name = phrases.of_column(metric, column)
+    return Curve(f"{name} where {segment}" if segment else name, points)

@@ -220,7 +220,7 @@ class WindowState:
 
 
 def windows(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[WindowState]:
-    """The windows that begin within a time, oldest first: healthy, info, warning, critical, cannot_tell, no_data, failed, skipped, waiting."""
+    """The windows that begin within a time, oldest first: healthy, warning, critical, cannot_tell, no_data, failed, skipped, waiting."""
     query = select(Run).where(
         Run.monitor_id == monitor_id, Run.kind.in_(("data", "performance")), Run.window_start >= start, Run.window_start < end,
     )  # fmt: skip
@@ -246,7 +246,7 @@ def _state(start: datetime, end: datetime, runs: dict[str, Run], checked: set[in
     elif worst in ("none", "info") and not any(run.id in checked for run in done):
         state = MonitorState.CANNOT_TELL.value
     else:
-        state = "healthy" if worst == "none" else worst
+        state = "healthy" if worst in ("none", "info") else worst
     paging = next((run for run in done if run.severity == worst), main)
     return WindowState(start, end, state, main.rows, (main if worst in ("none", "info") else paging).uuid)
 
@@ -319,12 +319,17 @@ def segments(session: Session, monitor_id: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Impact:
-    """A column's drift over time: its scores, and what its changes are likely to have cost at their worst."""
+    """A column's drift over time: its scores, the severity of what was found of it by window, and what its changes are likely to have cost at their worst."""
 
     column: str
     cost: float
     worst: str
     scores: dict[datetime, float]
+    severities: dict[datetime, str]
+
+
+def _rank(severity: str) -> int:
+    return Severity(severity).rank
 
 
 def impacts(
@@ -345,19 +350,24 @@ def impacts(
     for column, moment, value in session.execute(query):
         scores.setdefault(column, {})[moment] = value
     found: Any = (
-        select(MetricSeries.column, FindingRow.severity, FindingRow.cost)
+        select(MetricSeries.column, Run.window_start, FindingRow.severity, FindingRow.cost)
         .join(FindingRow, FindingRow.series_id == MetricSeries.id)
         .join(Run, Run.id == FindingRow.run_id)
         .where(
-            Run.monitor_id == monitor_id, Run.window_start >= start, Run.window_start < end, MetricSeries.column != ""
+            Run.monitor_id == monitor_id, Run.window_start >= start, Run.window_start < end, MetricSeries.column != "", is_current(),
         )
-    )
+    )  # fmt: skip
     costs: dict[str, float] = {}
-    worst: dict[str, str] = {}
-    for column, severity, cost in session.execute(found):
+    severities: dict[str, dict[datetime, str]] = {}
+    for column, moment, severity, cost in session.execute(found):
         costs[column] = max(costs.get(column, 0.0), cost or 0.0)
-        worst[column] = max(worst.get(column, "none"), severity, key=lambda each: Severity(each).rank)
-    named = [Impact(name, costs.get(name, 0.0), worst.get(name, "none"), own) for name, own in scores.items()]
+        own = severities.setdefault(column, {})
+        own[moment] = max(own.get(moment, "none"), severity, key=_rank)
+    named = [
+        Impact(name, costs.get(name, 0.0), max(found_of.values(), key=_rank, default="none"), own, found_of)
+        for name, own in scores.items()
+        for found_of in [severities.get(name, {})]
+    ]
     named.sort(key=lambda each: (-each.cost, -Severity(each.worst).rank, -max(each.scores.values()), each.column))
     return named[:most]
 

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 import monitor
 from monitor.config.model import Web, is_web_address
+from monitor.domain import phrases
 from monitor.services.context import Context
 from monitor.services.specs import REPORT
 from monitor.services.workers import Workers
@@ -57,7 +58,7 @@ class Site:
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )  # fmt: skip
         self.templates.tests["web_address"] = is_web_address
-        self.templates.filters |= {"time": shown_time, "ago": ago, "number": number}
+        self.templates.filters |= {"time": shown_time, "ago": ago, "number": number, "metric": phrases.metric_name}
 
     def report(self, run: str, snapshot: bytes) -> str:
         """The Evidently report of a run as a page: one is made at a time, and the last ones are kept."""
@@ -156,12 +157,18 @@ def shown_time(moment: datetime | None) -> str:
     return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
+# Further off than two months a number of days says less than the date.
+_FAR_OFF_S = 60 * 86_400
+
+
 def ago(moment: datetime | None, now: datetime) -> str:
-    """How long ago a time was, or in how long it will be."""
+    """How long ago a time was, or in how long it will be; its day where that is far off."""
     if moment is None:
         return ""
     seconds = (now - moment).total_seconds()
     size = abs(seconds)
+    if size > _FAR_OFF_S:
+        return f"{moment:%Y-%m-%d}"
     text = (
         f"{size:.0f} s" if size < 90 else f"{size / 60:.0f} min" if size < 5400 else f"{size / 3600:.0f} h" if size < 129_600 else f"{size / 86_400:.0f} d"
     )  # fmt: skip

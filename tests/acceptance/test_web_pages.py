@@ -81,9 +81,29 @@ def test_from_an_alert_to_its_cause_and_back_to_taking_it_on(tab: Watched) -> No
     page.fill("input[name=note]", f"on it {SCRIPT}")
     page.fill("input[name=for]", "2d")
     page.get_by_role("button", name="Acknowledge", exact=True).click()
-    assert "acknowledged" in page.inner_text("h1")
+    assert "acknowledged" in page.inner_text("main .facts >> nth=0")
     assert f"on it {SCRIPT}" in page.inner_text("main")
     page.get_by_role("button", name="Unacknowledge").click()
+    tab.is_clean()
+
+
+def test_the_first_screen_says_what_is_wrong_since_when_why_and_what_to_do(tab: Watched) -> None:
+    page, alert = tab.page, tab.site.ids()["alert"]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/")
+    first = page.locator("h2:has-text('Needs attention') + ul li").first
+    assert "churn: ROC AUC is" in first.inner_text()
+    assert "not acknowledged" in first.inner_text()
+    page.goto(f"/alerts/{alert}")
+    page.wait_for_selector("[data-plot=curve].js-plotly-plot")
+    page.wait_for_selector(".causes .js-plotly-plot")
+    parts = [
+        "h1:has-text('ROC AUC is')", ".facts:has-text('since')", "h2:has-text('Next step')", "a:has-text('Acknowledge')", "[data-plot=curve]",
+        ".causes .finding >> nth=0", ".causes .plot >> nth=0",
+    ]  # fmt: skip
+    for part in parts:
+        box = page.locator(part).first.bounding_box()
+        assert box["y"] + min(box["height"], 200) <= 900, (part, box)
     tab.is_clean()
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from monitor.analysis.plots import Curve, Point, picture, picture_of_curve
 from monitor.services.context import open_database
-from monitor.services.deliver_notifications import curve_of, pictures_of
+from monitor.services.deliver_notifications import pictures_of
+from monitor.services.describe_alert import curve_of
 from monitor.storage import runs
 from tests.conftest import Project
 from tests.nasty_names import NASTY
@@ -36,7 +37,8 @@ def test_the_curve_has_the_limit_and_shades_the_windows_that_alert(history: Proj
 
     def read(session: Any) -> tuple[Curve | None, datetime]:
         run = runs.find(session, message["alert"]["run"])[0]
-        return curve_of(session, run, message, message["findings"][0]), run.window_end
+        since = datetime.fromisoformat(message["alert"]["since"])
+        return curve_of(session, run, message["findings"][0], since, ""), run.window_end
 
     curve, until = database.read(read)
     assert curve is not None

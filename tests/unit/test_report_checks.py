@@ -73,7 +73,10 @@ def test_tests_stand_beside_the_metric_that_they_are_of(evaluation: Evaluation) 
         for test in result.tests
     }
     assert places["ROC AUC"]["type"].endswith("RocAuc")
-    assert places["Share of missing values: 'income'"] == {"type": "evidently:metric_v2:MissingValueCount", "column": "income"}
+    assert places["Share of missing values: 'income'"] == {
+        "type": "evidently:metric_v2:MissingValueCount",
+        "column": "income",
+    }
     for name in ("Drift score: 'income'", "Relation score: 'income'"):
         assert (places[name]["type"], places[name]["column"]) == ("evidently:metric_v2:ValueDrift", "income")
     assert places["Share of the usual rows"]["type"].endswith("RowCount")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,21 +13,26 @@ from litestar.params import Body, FromPath, FromQuery
 from litestar.response import Redirect
 from sqlalchemy.orm import Session
 
+from monitor.alerting import message
 from monitor.alerting.muting import matchers_of
+from monitor.analysis.plots import Curve, as_shares, plots_of
+from monitor.domain import phrases
 from monitor.domain.ids import one
 from monitor.domain.matchers import parsed
 from monitor.domain.matter import that_matter
 from monitor.services import by_hand
 from monitor.services.context import Context
-from monitor.services.describe_alert import explained
+from monitor.services.describe_alert import curve_of, explained, facts_of
 from monitor.services.dispatch_alerts import addressed, muted_by, why_quiet
-from monitor.storage import alerts, monitors, outbox, runs, silences
-from monitor.storage.tables import Alert
+from monitor.storage import alerts, monitors, outbox, results, runs, silences
+from monitor.storage.tables import Alert, Run
 from monitor.web.access import Principal, asker, is_our_form, requires
 from monitor.web.parameters import end_after
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
+# So many windows after the first bad one are drawn, if there are.
+_AFTER = 30
 
 
 @get("/alerts", guards=[requires("viewer")], include_in_schema=False)
@@ -64,10 +70,42 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
     data_run = None if run is None else runs.look_zero(session, run.monitor_id, "data", run.window)
     findings = [] if run is None else explained(session, run, found.kind)
     shown = that_matter(findings)
+    curve = None
+    if run is not None and findings:
+        curve = curve_of(session, run, findings[0], found.since, labels.get("model_version", ""), after=_AFTER)
+    plots = _distributions(session, data_run, shown)
     return {
+        "headline": phrases.first_clause(found.summary), "steps": _next_steps(session, context, found), "plots": plots,
+        "drawn": {"columns": plots, "curve": None if curve is None else _drawn_curve(curve)},
         "alert": found, "row": row, "run": run, "data_run": data_run, "findings": shown, "rest": [each for each in findings if each not in shown],
         "events": alerts.events(session, found.id), "deliveries": alerts.deliveries(session, found.id), "quiet": why_quiet(session, context, found),
         "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)), "matchers": matchers, "labels": labels,
+    }  # fmt: skip
+
+
+def _next_steps(session: Session, context: Context, alert: Alert) -> list[str]:
+    """What the alert's message says to do."""
+    event = alerts.last_event(session, alert.id, (*alerts.BURNING, "resolved", "retracted", "pending"))
+    if event is None:
+        return []
+    one = addressed(session, context, alert)
+    return message.steps(facts_of(session, context, event, alert, one.config, one.labels))
+
+
+def _distributions(session: Session, data_run: Run | None, findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of findings in the reference and in the window, as shares."""
+    snapshot = None if data_run is None else results.snapshot(session, runs.current(session, data_run).id)
+    plots = {} if snapshot is None else plots_of(snapshot)
+    return {each["column"]: as_shares(plots[each["column"]]) for each in findings if each["column"] in plots}
+
+
+def _drawn_curve(curve: Curve) -> dict[str, Any]:
+    """A curve for the page's plot: one list a field; and the windows that alert."""
+    points = curve.points
+    return {
+        "name": curve.name, "x": [(each.start + (each.end - each.start) / 2).isoformat() for each in points], "value": [each.value for each in points],
+        "lower": [each.low for each in points], "upper": [each.high for each in points], "limits": [[each.limits[side] for each in points] for side in (0, 1)],
+        "bad": [[each.start.isoformat(), each.end.isoformat()] for each in points if each.bad],
     }  # fmt: skip
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Response, get
 from litestar.params import FromQuery
 from sqlalchemy.orm import Session
 
+from monitor.domain import phrases
+from monitor.domain.checks import Severity
 from monitor.domain.monitor_state import MonitorState
 from monitor.services.context import Context
-from monitor.storage import daemons, outbox
+from monitor.storage import alerts, daemons, outbox
 from monitor.storage.overview import Spark, Standing
 from monitor.web.access import requires
 from monitor.web.site import AnyRequest, Lines, in_thread, page, site_of
 
 _ORDER = tuple(MonitorState)
+# So many alerts stand above the table.
+_SHOWN = 5
 
 
 @get("/", guards=[requires("viewer")], include_in_schema=False)
@@ -28,7 +33,7 @@ def show(
 
     def read(session: Session) -> dict[str, Any]:
         rows = [described(session, site.context, *each) for each in site.fleet(session)]
-        return {"rows": rows, "troubles": _troubles(session, rows)}
+        return {"rows": rows, "troubles": _troubles(session, rows), "firing": _firing(session)}
 
     found = site.read(read)
     rows = found["rows"]
@@ -40,7 +45,7 @@ def show(
     }  # fmt: skip
     wanted.sort(key=keys.get(sort, keys["health"]))
     return page(
-        request, "fleet.html", rows=wanted, counts=counts, all=len(rows), troubles=found["troubles"], q=q, health=health, sort=sort
+        request, "fleet.html", rows=wanted, counts=counts, all=len(rows), troubles=found["troubles"], firing=found["firing"], shown_alerts=_SHOWN, q=q, health=health, sort=sort
     )  # fmt: skip
 
 
@@ -56,6 +61,25 @@ def described(session: Session, context: Context, standing: Standing, spark: Spa
         **vars(standing), "tags": tags, "words": " ".join([standing.name, standing.model, *tags.values()]).lower(), "due": due, "spark": spark, "lines": lines,
         "value": spark.realised[-1][1] if spark.realised else None, "estimate": spark.estimated[-1][1] if spark.estimated else None,
     }  # fmt: skip
+
+
+def _firing(session: Session) -> list[dict[str, Any]]:
+    """The alerts that fire: those that nobody has acknowledged first, then by severity and age."""
+    now = datetime.now(UTC)
+    found = [(alert, name) for alert, name in alerts.listed(session, everything=False) if alert.state == "firing"]
+    taken = alerts.last_events(session, [alert.id for alert, _ in found], alerts.TAKEN_ON)
+    rows: list[dict[str, Any]] = [
+        {
+            "alert": alert,
+            "monitor": name,
+            "headline": phrases.first_clause(alert.summary),
+            "taken": taken.get(alert.id) if alerts.is_taken_on(taken.get(alert.id), alert, now) else None,
+        }
+        for alert, name in found
+    ]
+    return sorted(
+        rows, key=lambda row: (row["taken"] is not None, -Severity(row["alert"].severity).rank, row["alert"].since)
+    )
 
 
 def _troubles(session: Session, rows: list[dict[str, Any]]) -> list[str]:

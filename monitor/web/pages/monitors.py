@@ -9,6 +9,7 @@ from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 from sqlalchemy.orm import Session
 
+from monitor.domain import phrases
 from monitor.errors import NotFoundError
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, overview, retraining
@@ -19,6 +20,7 @@ from monitor.web.parameters import moment
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 _WINDOWS = 90
+_LEVELS = {"none": 0, "info": 1, "warning": 2, "critical": 3}
 
 
 @get("/monitors/{name:str}", guards=[requires("viewer")], include_in_schema=False)
@@ -72,7 +74,7 @@ def _read(
     standing = next(iter(overview.fleet(session, row.id)), None)
     drawn = {
         "performance": {
-            "metric": chosen,
+            "metric": phrases.metric_name(chosen) if chosen else "",
             **{name: _lines([each for each in line if each.can_tell]) for name, line in lines.items()},
         },
         "volume": {"x": [each.start.isoformat() for each in windows], "y": [each.rows for each in windows]},
@@ -95,11 +97,20 @@ def _lines(values: list[Value]) -> dict[str, list[Any]]:
 
 
 def _heat(impact: list[Impact]) -> dict[str, list[Any]]:
-    """Columns by windows, the column with the greatest impact on top."""
+    """Columns by windows, the column with the greatest impact on top: how bad each is (0 fine, 1 changed, 2 warning, 3 critical), and its score."""
     times = sorted({moment for each in impact for moment in each.scores})
-    columns = [each.column for each in reversed(impact)]
-    scores = [[each.scores.get(moment) for moment in times] for each in reversed(impact)]
-    return {"x": [each.isoformat() for each in times], "y": columns, "z": scores}
+    rows = list(reversed(impact))
+    levels = [
+        [_LEVELS[each.severities.get(moment, "none")] if moment in each.scores else None for moment in times]
+        for each in rows
+    ]
+    scores = [[each.scores.get(moment) for moment in times] for each in rows]
+    return {
+        "x": [each.isoformat() for each in times],
+        "y": [each.column for each in rows],
+        "z": levels,
+        "scores": scores,
+    }
 
 
 HANDLERS = [show]

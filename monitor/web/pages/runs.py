@@ -9,7 +9,7 @@ from litestar.enums import MediaType
 from litestar.params import FromPath, FromQuery
 from sqlalchemy.orm import Session
 
-from monitor.analysis.plots import plots_of, quantiles, shares
+from monitor.analysis.plots import as_shares, plots_of, quantiles
 from monitor.domain.checks import UNDECIDED
 from monitor.domain.ids import one
 from monitor.errors import NotFoundError
@@ -84,14 +84,9 @@ def _read(session: Session, run: str) -> dict[str, Any]:
         "run": found, "row": row, "told": [each for each in told if each["finding"].rank in first], "rest": [each for each in told if each["finding"].rank not in first], "others": others, "metrics": [each for each in values if not each[1].column],
         "columns": values, "unclear": unclear, "has_report": results.has_snapshot(session, found.id), "looks": looks,
         "quantiles": {column: [quantiles(plot, side) for side in ("reference", "window")] for column, plot in plots.items() if "edges" in plot},
-        "plots": {column: _drawn(plots[column]) for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]},
+        "plots": {column: as_shares(plots[column]) for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]},
         "counts": found.counts or {},
     }  # fmt: skip
-
-
-def _drawn(plot: dict[str, Any]) -> dict[str, Any]:
-    """A column's distributions as shares."""
-    return plot | {side: shares(plot[side]) for side in ("reference", "window")}
 
 
 HANDLERS = [show, report]

@@ -57,10 +57,28 @@
     });
   };
 
+  // A cell is coloured by what was found of the column in the window: what is fine is never red.
+  const LEVELS = ["fine", "changed", "warning", "critical"];
+  const steps = () => ["good-ground", "info-ground", "warning", "critical"].flatMap((ink, place) => [[place / 4, colour(ink)], [(place + 1) / 4, colour(ink)]]);
   const drift = (place) => show(place,
-    [{ type: "heatmap", x: drawn.drift.x, y: drawn.drift.y.map(escaped), z: drawn.drift.z, colorscale: [[0, colour("good-ground")], [0.5, colour("warning")], [1, colour("critical")]], zmin: 0,
-      colorbar: { thickness: 12 }, hovertemplate: "%{y}<br>%{x}<br>drift score %{z:.3g}<extra></extra>", xgap: 1, ygap: 1 }],
+    [{ type: "heatmap", x: drawn.drift.x, y: drawn.drift.y.map(escaped), z: drawn.drift.z, customdata: drawn.drift.scores, colorscale: steps(), zmin: -0.5, zmax: 3.5,
+      colorbar: { thickness: 12, tickvals: [0, 1, 2, 3], ticktext: LEVELS }, hovertemplate: "%{y}<br>%{x}<br>drift score %{customdata:.3g}<extra></extra>", xgap: 1, ygap: 1 }],
     { margin: { l: 130, r: 12, t: 8, b: 36 }, shapes: marks(), xaxis: { type: "date" }, yaxis: { type: "category" } });
+
+  // The metric of an alert: windows that alert are shaded.
+  const curve = (place) => {
+    const { name, x, value, lower, upper, limits, bad } = drawn.curve;
+    const traces = [band({ x, lower, upper }, "rgba(60,130,220,.2)"),
+      { x, y: value, name: escaped(name), mode: "lines+markers", line: { color: colour("link"), width: 2 }, marker: { size: 6 }, hovertemplate: "%{y:.4g}<br>%{x}<extra></extra>" }];
+    limits.forEach((side, number) => {
+      if (side.some((each) => each !== null)) {
+        traces.push({ x, y: side, name: "limit", showlegend: number === 0 || limits[0].every((each) => each === null), mode: "lines",
+          line: { shape: "hv", width: 1.2, dash: "dash", color: colour("critical") }, hovertemplate: "limit %{y:.4g}<extra></extra>" });
+      }
+    });
+    const shade = (own) => ({ type: "rect", xref: "x", yref: "paper", x0: own[0], x1: own[1], y0: 0, y1: 1, line: { width: 0 }, fillcolor: colour("critical-ground"), opacity: 0.6, layer: "below" });
+    show(place, traces, { showlegend: true, shapes: bad.map(shade), xaxis: { type: "date" }, yaxis: { title: { text: escaped(name) } } });
+  };
 
   const volume = (place) => show(place,
     [{ type: "bar", x: drawn.volume.x, y: drawn.volume.y, marker: { color: colour("link") }, name: "predictions", showlegend: false, hovertemplate: "%{y} predictions<br>%{x}<extra></extra>" }, named()],
@@ -78,7 +96,7 @@
 
   const draw = (place) => {
     if (place.dataset.column) column(place);
-    else ({ performance, drift, volume })[place.dataset.plot](place);
+    else ({ performance, drift, volume, curve })[place.dataset.plot](place);
   };
   const seen = new Set();
   const watch = new IntersectionObserver((entries) => {
