@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -33,6 +33,7 @@ def evaluate(
     counts: WindowCounts | None = None,
     checks: Checks | None = None,
     recent_counts: Sequence[int] | None = None,
+    costs_of_faults: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Ask every check of a window.
 
@@ -41,6 +42,8 @@ def evaluate(
     window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame if not given.
     recent_counts: rows of earlier windows at the same calendar position (the same weekday and hour, say), oldest first; without them a fall in
     traffic cannot be checked.
+    costs_of_faults: what faults of the window's data are likely to have cost the model, by column, where another evaluation has looked for them; by them the
+    cause of a loss is told.
     Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks whose names
     can never page with this reference.
     """
@@ -60,7 +63,7 @@ def evaluate(
     findings, causes = explained(question, findings)
     findings = without_natural(question, with_repairs(question, findings, causes))
     settled, findings = joined(question, settled, findings)
-    findings = with_causes_of_loss(question, ranked(reference, findings))
+    findings = with_causes_of_loss(question, ranked(reference, findings), costs_of_faults)
     return Evaluation(
         metrics,
         settled,

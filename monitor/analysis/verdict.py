@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -26,6 +26,8 @@ _OF_DRIFT = 0.8
 _HEAVY_DRIFT = 0.5
 # Of a realised loss, the share that faults or the rows' kind explain: from here on they are its cause; up to there nothing of it was to be expected.
 _EXPLAINED, _UNEXPLAINED = 0.5, 0.05
+# Columns whose faults explain a loss are named from this share of the largest cost on.
+_NAMED = 0.1
 _CHECK_FIELDS = tuple(each.name for each in fields(Check))
 
 
@@ -74,7 +76,7 @@ def _as_check(finding: Finding) -> Check:
     return Check(**{name: getattr(finding, name) for name in _CHECK_FIELDS})
 
 
-def _costs_of_faults(findings: Sequence[Finding]) -> dict[str, float]:
+def costs_of_faults(findings: Sequence[Finding]) -> dict[str, float]:
     """What faults of whole columns are likely to cost the model, by column: the largest of each."""
     found: dict[str, float] = {}
     for each in findings:
@@ -86,7 +88,7 @@ def _costs_of_faults(findings: Sequence[Finding]) -> dict[str, float]:
 
 def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a bound."""
-    by_column = _costs_of_faults(findings)
+    by_column = costs_of_faults(findings)
     cost, metric = sum(by_column.values()), question.reference.harm_metric
     limit = question.harm_limits.get(metric or "")
     beyond = limit is not None and len(by_column) > 1 and cost > limit
@@ -98,13 +100,17 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     )  # fmt: skip
 
 
-def with_causes_of_loss(question: Question, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, those of realised loss with what it comes from. findings: with the causes of what changed."""
+def with_causes_of_loss(
+    question: Question, findings: Sequence[Finding], costs: Mapping[str, float] | None = None
+) -> list[Finding]:
+    """The findings, those of realised loss with what it comes from. findings: with the causes of what changed. costs: of faults, by column; those of the findings if None."""
     metric = question.reference.harm_metric
     lost = next((_lost(question, each) for each in findings if each.metric == metric and _is_of_model(each)), 0.0)
-    costs = _costs_of_faults(findings)
+    costs = costs_of_faults(findings) if costs is None else costs
     faults = min(sum(costs.values()) / lost, 1.0) if lost > 0 else 0.0
-    return [_with_cause_of_loss(question, each, faults) if _is_of_model(each) else each for each in findings]
+    most = max(costs.values(), default=0.0)
+    worst = [name for name in sorted(costs, key=lambda name: -costs[name]) if costs[name] >= _NAMED * most]
+    return [_with_cause_of_loss(question, each, faults, worst) if _is_of_model(each) else each for each in findings]
 
 
 def _is_of_model(finding: Finding) -> bool:
@@ -120,15 +126,15 @@ def _lost(question: Question, finding: Finding) -> float:
     )
 
 
-def _with_cause_of_loss(question: Question, finding: Finding, faults: float) -> Finding:
-    """A finding of realised loss with its cause: faults of the data, rows of a harder kind, or other outcomes of the same inputs. faults: the share of the loss that they are likely to have cost at most."""
+def _with_cause_of_loss(question: Question, finding: Finding, faults: float, columns: Sequence[str]) -> Finding:
+    """A finding of realised loss with its cause: faults of the data, rows of a harder kind, or other outcomes of the same inputs. faults: the share of the loss that they are likely to have cost at most; columns: those that cost most of it."""
     lost, name, text = _lost(question, finding), f"estimated_{finding.metric}", finding.explanation
     if lost <= 0:
         return finding
     if faults > _UNEXPLAINED:
         limit = question.harm_limits.get(finding.metric)
         rest_is_allowed = faults < _EXPLAINED and limit is not None and (1 - faults) * lost <= limit
-        explains = phrases.faults_explain(faults * lost, rest_is_allowed=rest_is_allowed)
+        explains = phrases.faults_explain(columns, faults * lost, rest_is_allowed=rest_is_allowed)
         text = phrases.sentences(text, explains)
         if faults >= _EXPLAINED or rest_is_allowed:
             origin = "unknown" if rest_is_allowed else "pipeline"

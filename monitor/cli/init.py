@@ -107,6 +107,8 @@ def init(
         else:
             shared.say(f"! {question} Then: --positive {other}", err=True)
     entry, secrets = _entry(name, proposal.spec, proposal)
+    for url in (predictions, labels or ""):
+        entry = entry.replace(_absolute(url, folder), url)
     _write(file, name, entry)
     _tell(name, file, proposal, secrets)
 
@@ -123,15 +125,20 @@ def _place(text: str, table: str | None, folder: Path, query: str | None = None)
         return Place(text, path=str(folder / Path(text).expanduser()), query=query)
     if (table is None) == (query is None):
         raise UsageError(f"a database URL needs one of --table and --query: {_PASSWORD.sub('://***@', text)}")
-    url = text
-    for start in ("sqlite:///", "duckdb:///"):
-        if url.startswith(start) and not url.startswith(f"{start}/"):
-            url = f"{start}{folder / url.removeprefix(start)}"
+    url = _absolute(text, folder)
     shown = f"{text.rsplit('@', 1)[-1]} ({table or 'a query'})"
     if table is None:
         return Place(shown, url=url, query=query)
     schema, _, short = table.rpartition(".")
     return Place(shown, url=url, db_schema=schema or None, table=short)
+
+
+def _absolute(url: str, folder: Path) -> str:
+    """The URL of a database file with its whole path, which may be relative to the configuration; any other text as it is."""
+    for start in ("sqlite:///", "duckdb:///"):
+        if url.startswith(start) and not url.startswith(f"{start}/"):
+            return f"{start}{folder / url.removeprefix(start)}"
+    return url
 
 
 def _day(text: str | None) -> datetime | None:

@@ -180,10 +180,10 @@ def worse_together(metric: str, windows: int) -> str:
     return f"{metric_name(metric)} was worse in the last {windows} windows, on average by more than the limit. Each window alone is uncertain; together they are not"
 
 
-def faults_explain(lost: float, *, rest_is_allowed: bool = False) -> str:
-    """That faults in the data are behind a loss, or a part of it."""
+def faults_explain(columns: Sequence[str], lost: float, *, rest_is_allowed: bool = False) -> str:
+    """That faults in columns are behind a loss, or a part of it."""
     rest = "; the rest is below the limit" if rest_is_allowed else ""
-    return f"faults in the data probably explain up to {number(lost, 2)} of the loss{rest}"
+    return f"faults in {listed(columns)} probably explain up to {number(lost, 2)} of the loss{rest}"
 
 
 def harder_rows() -> str:

@@ -28,6 +28,7 @@ from monitor.sources import files
 from monitor.sources.formats import format_named
 from monitor.sources.log import Log, describe_place, left_out_of, read_frame
 from monitor.sources.records.columns import object_in
+from monitor.sources.records.kept import time_in_path
 from monitor.sources.spec import MADE_TIME, LabelSpec, LogSpec, Place
 from monitor.sources.written import as_meant, is_kept, recognised, time_of_path
 
@@ -36,6 +37,8 @@ _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
 _ROWS_PER_WINDOW, _SHIFT, _FEWEST_WINDOWS = 300, 0.2, 12
 _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
+# Of a file whose path names a day, so many rows are looked at for a column of its times.
+_PATH_ROWS = 200
 _SAMPLE = 20_000
 _FEW = 20
 _FEWEST_NUMBERED = 50
@@ -282,6 +285,8 @@ def _with_text_of(other: Place, place: Place, notes: list[str]) -> Place:
 def guessed(spec: InspectSpec, place: Place, types: dict[str, str]) -> Columns:
     """The parts that were said, that the format of records says, or that names tell."""
     columns = guess_columns(types)
+    if columns.event_time is None:
+        columns = replace(columns, event_time=_time_of_its_path(place, types))
     if place.own_path is not None and place.read.format is not None:
         known = format_named(place.read.format).roles(files.find_files(place.own_path, place.shown))
         columns = replace(columns, **{part: name for part, name in known.items() if name in types})  # type: ignore[arg-type]
@@ -304,6 +309,22 @@ def _with_time(place: Place, types: dict[str, str], columns: Columns) -> tuple[P
         return place, []
     said = f"no column holds a time: it is taken from the path of each file ({form})"
     return replace(place, read=replace(place.read, time_path=form)), [said]
+
+
+def _time_of_its_path(place: Place, types: dict[str, str]) -> str | None:
+    """The column whose times are those of the day that the path of its file names; None for none. The first file is looked at."""
+    names = [name for name, kind in types.items() if kind.startswith("timestamp")]
+    form = time_of_path(place) if names and place.query is None else None
+    if form is None:
+        return None
+    first = files.find_files(place.own_path or "", place.shown)[0]
+    rows, day = read_frame(replace(place, path=first), _PATH_ROWS), time_in_path(first, form)
+    begin = pd.Timestamp(day).tz_localize(None)
+    for name in names:
+        values = pd.to_datetime(rows[name].dropna(), utc=True).dt.tz_localize(None)
+        if len(values) and values.between(begin, begin + pd.Timedelta(days=1)).all():
+            return name
+    return None
 
 
 def _holds_clock(place: Place, name: str) -> bool:

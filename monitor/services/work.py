@@ -21,7 +21,7 @@ from monitor.analysis.schema import canonical_text
 from monitor.analysis.snapshot import report as _report  # noqa: F401 - imported once by the forkserver, for all workers
 from monitor.analysis.snapshot.store import pack, to_html, unpack
 from monitor.analysis.summary import Numbers
-from monitor.analysis.verdict import limited
+from monitor.analysis.verdict import costs_of_faults, limited
 from monitor.cache_folder import cache_folder
 from monitor.domain import phrases
 from monitor.domain.checks import (
@@ -237,9 +237,7 @@ def run(spec: RunSpec) -> RunResult:
     frame, counts = _window(log, spec)
     counts = replace(counts, misdated=spec.misdated, misdated_example=spec.misdated_example)
     if with_labels:
-        assert labels is not None
-        if spec.columns.label is not None and labels.label != spec.columns.label:
-            frame = frame.rename(columns={labels.label: spec.columns.label})
+        frame = _with_label(frame, spec)
     else:
         dropped = [
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
@@ -276,12 +274,37 @@ def run(spec: RunSpec) -> RunResult:
         earlier = None if before is None else _by_version(before, spec).get(version)
         if earlier is None or len(earlier) < _FEWEST_ROLLING:
             evaluation = evaluate(reference, part, recent=known, counts=exact, checks=own, recent_counts=rows_before)
+            if spec.kind == "performance" and evaluation.pages:
+                costs = _costs_of_faults(spec, version, own)
+                evaluation = evaluate(reference, part, recent=known, counts=exact, checks=own, costs_of_faults=costs)
         else:
             evaluation = _rolled(reference, earlier, part, known, exact, own, rows_before)
         found.append((version, len(part), evaluation))
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
     result = _result(found, counts, sampled, spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes, note=note)
+
+
+def _with_label(frame: pd.DataFrame, spec: RunSpec) -> pd.DataFrame:
+    """Rows with the label named as in the log."""
+    assert spec.log.labels is not None
+    label = spec.columns.label
+    return frame if label is None else frame.rename(columns={spec.log.labels.label: label})
+
+
+def _costs_of_faults(spec: RunSpec, version: str, checks: Checks) -> dict[str, float]:
+    """What faults of a window's data are likely to have cost a version of the model, by column.
+
+    They are looked for when the model does badly: else a performance run of a classifier reads no feature.
+    """
+    log, _ = log_at(spec.log, spec.window, spec.as_of)
+    frame, _ = log.sample_with_labels(spec.window, spec.as_of)
+    part = _by_version(_without_own_columns(_with_label(frame, spec), spec.columns), spec).get(version)
+    if part is None:
+        return {}
+    whole = replace(checks, only=(*_DATA_KINDS, Kind.PERFORMANCE.value))
+    evaluation = evaluate(_reference(_in_force(spec.references, version)), part, checks=whole)
+    return costs_of_faults(evaluation.findings)
 
 
 def _of_version(known: tuple[Natural, ...], version: str) -> tuple[Natural, ...]:

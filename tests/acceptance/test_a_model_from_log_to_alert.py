@@ -54,6 +54,23 @@ def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
     assert max(by_window[6:]) < 0.7
 
 
+@pytest.mark.long
+def test_a_loss_that_a_broken_column_explains_is_no_concept_drift(project: Project) -> None:
+    """A classifier's performance run reads no feature while the model does well; where it does not, it looks for what broke."""
+    frame = logged()
+    late = frame["event_time"] >= "2025-01-11"
+    frame.loc[late, "income"] = np.nan
+    frame.loc[late, "probability"] = (0.5 + np.random.default_rng(1).normal(0, 0.01, late.sum())).round(6)
+    project.log(frame)
+    project.labels(frame)
+    project.run()
+    losses = project.query(
+        "SELECT cause, explanation FROM monitor_findings WHERE kind = 'performance' AND metric = 'roc_auc'"
+    )
+    assert [cause for cause, _ in losses] == ["data faults", "data faults"]
+    assert all("Faults in 'income' probably explain up to" in text for _, text in losses), losses
+
+
 def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_and_resolves(
     project: Project, receiver: Receiver
 ) -> None:

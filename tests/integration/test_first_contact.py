@@ -128,3 +128,18 @@ def test_init_validate_and_run_end_well(name: str, tmp_path: Path) -> None:
     for arguments in (given, ["validate"], ["run"]):
         done = run_here(*arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("shift", "found"), [("0D", "measured_at"), ("-400D", "event_time")])
+def test_a_column_of_times_goes_before_the_day_in_the_paths_of_files(tmp_path: Path, shift: str, found: str) -> None:
+    """A column whose times are those of the day that its file's path names is the time, whatever its name; another one is an input."""
+    random = np.random.default_rng(0)
+    for day in pd.date_range("2026-01-05", periods=20):
+        folder = tmp_path / "log" / f"day={day:%Y-%m-%d}"
+        folder.mkdir(parents=True)
+        hours = day + pd.to_timedelta(np.arange(24), unit="h") + pd.Timedelta(shift)
+        load = random.normal(20, 5, 24).round(1)
+        frame = pd.DataFrame({"reading_id": [f"{day:%j}-{hour}" for hour in range(24)], "measured_at": hours})
+        frame.assign(load=load, predicted_kwh=load * 2).to_parquet(folder / "hours.parquet", index=False)
+    proposal = inspect_data(InspectSpec(Place("log", path=str(tmp_path / "log"))))
+    assert proposal.columns.event_time == found

@@ -551,8 +551,8 @@ def test_init_says_how_calls_in_a_database_are_read_and_takes_the_query(
     made = monitor_command(*asked, "--query", query, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     source = yaml.safe_load((tmp_path / "monitor.yaml").read_text())["monitors"]["churn"]["source"]
-    assert source["query"] == query
-    place = Place("calls", url=source["url"], query=source["query"])
+    assert source == {"url": "sqlite:///calls.db", "query": query}
+    place = Place("calls", url=f"sqlite:///{tmp_path}/calls.db", query=query)
     assert_the_tables_rows(Log(LogSpec(place, "event_time", "request_id", sample_rows=ROWS)))
 
 

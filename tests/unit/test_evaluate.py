@@ -470,7 +470,7 @@ def test_what_faults_explain_is_no_concept_drift(reference: Reference) -> None:
             faulty = frame.assign(income=frame["income"].where(~broken, value), probability=guessed)
             found = evaluate(reference, faulty)["roc_auc"]
             assert found.cause == "data faults", found.explanation
-            assert "Faults in the data probably explain" in found.explanation
+            assert "Faults in 'income' probably explain" in found.explanation
     shuffled = frame.assign(
         label=random.permutation(frame["label"]), income=frame["income"].where(random.random(1500) > 0.05)
     )
