@@ -22,8 +22,9 @@ from monitor.analysis.performance import Measured, Outcomes, measure, outcomes, 
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
 from monitor.analysis.schema import Conformed, canonical_text, conform, plain, tidy, utc_times
-from monitor.analysis.summary import Summary, summarise
+from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.cores import cores
+from monitor.domain import phrases
 from monitor.domain.checks import DEFAULT_HARM, Checks, Harm, Kind, WindowCounts, segment_text
 from monitor.errors import DataError
 
@@ -33,6 +34,8 @@ Floats = np.ndarray
 _MANY_ROWS = 50_000
 # Rows that causes are told from.
 _EXCERPT = 20_000
+# From this share of predictions outside of the range of the reference nobody knows how good they are.
+_OUT_OF_REACH = 0.5
 
 
 @dataclass(frozen=True)
@@ -345,6 +348,21 @@ class Question:
     def usable_rows(self) -> int:
         """How many rows have an answer of the model's that can be used."""
         return self.reference.estimator.usable_rows(self.window.frame)
+
+    @cached_property
+    def out_of_reach(self) -> str:
+        """Why the reference cannot tell what to expect of these rows; '' if it can.
+
+        How large errors are is learned where the model answered on the reference: of answers far from all these, of which no label has come, nobody knows.
+        """
+        reference, name = self.reference, self.reference.columns.prediction
+        before = None if name is None else reference.of_column(name)
+        known = self.labelled or self.estimate.corrections or not reference.summary.labelled
+        if known or reference.task != "regression" or not isinstance(before, Numbers) or name not in self.window.frame:
+            return ""
+        values = self.window.frame[name].to_numpy(dtype=float)
+        share = float(((values < before.low) | (values > before.high)).mean())
+        return phrases.answers_out_of_reach(share, before.low, before.high) if share >= _OUT_OF_REACH else ""
 
     @cached_property
     def foreseen(self) -> dict[str, Measured]:

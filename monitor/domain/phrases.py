@@ -191,6 +191,11 @@ def harder_rows() -> str:
     return "likely cause: these rows are harder to predict, and the estimate without labels expected the loss"
 
 
+def answers_out_of_reach(share: float, low: float, high: float) -> str:
+    """That an estimate knows nothing of such predictions."""
+    return f"{percent(share)} of the predictions are outside the range of the reference ({number(low)} to {number(high)}), so without labels their errors cannot be estimated"
+
+
 def concept_drift(share: float | None) -> str:
     """That a loss was not to be seen in the rows. share: the part of it that was; None for none."""
     expected = "none" if share is None else f"only {share:.0%}"

@@ -271,6 +271,30 @@ def test_an_estimate_that_labels_of_late_contradict_by_turns_is_no_answer() -> N
     assert fine.verdict is Verdict.FINE
 
 
+def test_of_predictions_that_the_reference_never_saw_nobody_knows_the_error() -> None:
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({"id": range(4000), "x": random.normal(size=4000)})
+    frame["event_time"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(frame.index, unit="min")
+    frame = frame.assign(prediction=frame["x"], label=frame["x"] + random.normal(size=4000))
+    columns = Columns(prediction="prediction", label="label", id="id", event_time="event_time")
+    reference = Reference.fit(frame.head(3000), columns, "regression")
+    for share, answers in ((0.3, "fine"), (0.7, "could_not_check")):
+        window = frame.tail(1000).reset_index(drop=True)
+        far = window.index < share * len(window)
+        window = window.assign(x=window["x"] + 6 * far, prediction=window["prediction"] + 6 * far)
+        checks = {each.metric: each for each in evaluate(reference, window.drop(columns="label")).checks}
+        assert checks["estimated_mae"].verdict == answers
+        assert checks["performance_visibility"].verdict == answers
+    assert "outside the range of the reference" in checks["estimated_mae"].reason
+    # Labels tell, those of the window and those that came before it.
+    assert {each.metric: each for each in evaluate(reference, window).checks}[
+        "performance_visibility"
+    ].verdict == "fine"
+    earlier = window.assign(event_time=window["event_time"] - pd.Timedelta(days=1), id=window["id"] + 10_000)
+    told = evaluate(reference, window.drop(columns="label"), recent=earlier)
+    assert {each.metric: each for each in told.checks}["performance_visibility"].verdict == "fine"
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_row_of_weight_three_counts_as_three(task: str) -> None:
     random = np.random.default_rng(3)

@@ -34,7 +34,7 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "origin": [("pipeline",), ("world",), ("unknown",)], "limit_broken": [("drift_score", 3.1, 0.5, True), ("row_count", 3, 100, False)],
     "drifted": [("income",), ("income", ("region", "north"))], "of_cause": [("'income' drifted", "the median rose from 1 to 2")],
     "since": [(MOMENT,)], "together": [("region = north",)], "in_period": [(0.2, MOMENT, LATER, "the value 5 took the place of others")],
-    "unit_change": [(100.0, 0.2), (0.001, 1.0)], "other_scale": [("degrees Celsius", "degrees Fahrenheit", 0.3)], "stuck": [("5", 0.3)], "placeholder": [("-999", 0.2)], "renamed": [("US", "USA", 0.12)],
+    "unit_change": [(100.0, 0.2), (0.001, 1.0)], "answers_out_of_reach": [(0.74, 12.3, 480.0)], "other_scale": [("degrees Celsius", "degrees Fahrenheit", 0.3)], "stuck": [("5", 0.3)], "placeholder": [("-999", 0.2)], "renamed": [("US", "USA", 0.12)],
     "new_value": [("north-west", 0.04)], "swapped_values": [("a", "b", False), ("a", "b", True)], "became": [("a", "b", 0.1)],
     "gone": [("a", 0.1)], "shares": [(("a", 0.03, 0.09), ("b", 0.5, 0.4))],
     "level": [((41, 20, 60), (43, 25, 65)), ((0, 0, 0), (0, 0, 0)), ((41, 20, 60), (41, 10, 80)), ((41, 20, 60), (41, 10, 80), (12.0, 20.0))],

@@ -99,7 +99,8 @@ class EstimatedPerformance(_AgainstReference):
                 yield could_not_check(self, None, reason="it cannot be estimated: all scores are equal", metric=name)
             else:
                 sides = _Side(estimate.values[name], baseline[name])
-                yield self.compare(question, name, sides, question.rows, corrected=estimate.corrections.get(name))
+                answer = self.compare(question, name, sides, question.rows, corrected=estimate.corrections.get(name))
+                yield _within_reach(question, answer)
 
 
 class Performance(_AgainstReference):
@@ -201,6 +202,13 @@ def _with_correction(finding: Finding, by: Measured, limit: float | None, margin
         return finding
     reason = phrases.doubtful_estimate(margin * error, limit)
     return replace(finding, verdict=Verdict.COULD_NOT_CHECK, reason=reason)
+
+
+def _within_reach(question: Question, answer: Answer) -> Answer:
+    """An estimate, unless the model's answers are where the reference cannot tell how good they are: then none, and nobody takes it for health."""
+    if not question.out_of_reach or answer.finding.severity is not Severity.INFO:
+        return answer
+    return Answer(replace(answer.finding, verdict=Verdict.COULD_NOT_CHECK, reason=question.out_of_reach))
 
 
 def _p_value(lost: float, error: float | None) -> float | None:

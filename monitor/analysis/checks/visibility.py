@@ -38,4 +38,6 @@ class PerformanceVisibility(BaseCheck):
         if question.usable_rows < MIN_LABELLED:
             text = f"performance is unknown: {question.usable_rows} of {question.rows} rows have a usable prediction"
             return Verdict.COULD_NOT_CHECK, text
+        if question.out_of_reach:
+            return Verdict.COULD_NOT_CHECK, f"performance is unknown: {question.out_of_reach}"
         return Verdict.FINE, ""
