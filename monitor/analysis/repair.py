@@ -62,11 +62,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a repair gives back. costs: how much better the model would have done, by metric, empty where that cannot be told. is_exact: as of the repair. by_labels: whether labels say so."""
+    """What a repair gives back. costs: how much better the model would have done, by metric, empty where that cannot be told. is_exact: as of the repair. by_labels: whether labels say so. others: the columns without whose repair this one gives back less than half of that."""
 
     costs: Mapping[str, float]
     is_exact: bool
     by_labels: bool = False
+    others: tuple[str, ...] = ()
 
 
 def with_repairs(question: Question, findings: Sequence[Finding], causes: Mapping[str, Cause]) -> list[Finding]:
@@ -206,19 +207,43 @@ def given_back(
     if usable.sum() < 2:
         return {name: Gain({}, repair.is_exact) for name, repair in repairs.items()}
     before, said, frame = rows.inputs[usable], rows.said[usable], rows.frame[usable]
-    afters = []
+    afters, whole = [], before.copy()
     for name, repair in repairs.items():
-        own = repair.values[usable].to_frame(name)
+        own, place = repair.values[usable].to_frame(name), reference.encoded_features.index(name)
         after = before.copy()
-        after[:, reference.encoded_features.index(name)] = estimation.encode(own, reference.summary.codes)[:, 0]
+        after[:, place] = whole[:, place] = estimation.encode(own, reference.summary.codes)[:, 0]
         afters.append(after)
-    answers = model.answers_if(said, before, *afters) if afters else []
-    gains = {}
-    for (name, repair), after, would in zip(repairs.items(), afters, answers, strict=True):
+    cases = [*zip(afters, repairs.values(), strict=True)]
+    if len(cases) > 1:
+        cases.append((whole, Repair(pd.Series(), all(each.is_exact for each in repairs.values()))))
+    answers = model.answers_if(said, before, *(after for after, _ in cases)) if cases else []
+    gains = []
+    for (after, repair), would in zip(cases, answers, strict=True):
         by_labels = _by_labels(question, frame, would) if repair.is_exact else {}
         costs = by_labels or _without_labels(reference, frame, said, would, after)
-        gains[name] = Gain(costs, repair.is_exact, by_labels=bool(by_labels))
-    return gains
+        gains.append(Gain(costs, repair.is_exact, by_labels=bool(by_labels)))
+    singles = dict(zip(repairs, gains, strict=False))
+    return singles if len(cases) < 2 else shared(singles, gains[-1], reference)
+
+
+def shared(singles: Mapping[str, Gain], joint: Gain, reference: Reference) -> dict[str, Gain]:
+    """Gains of single columns, each with its part of what only the repair of all gives back: where two columns are broken, either alone may give back nothing.
+
+    That rest is shared by the columns' importance.
+    """
+    weights = {name: reference.importance.get(name, 0.0) for name in singles}
+    total, metric = sum(weights.values()), reference.harm_metric or ""
+    found = {}
+    for name, gain in singles.items():
+        part = weights[name] / total if total > 0 else 1 / len(singles)
+        costs = dict(gain.costs)
+        for each, cost in joint.costs.items():
+            alone = sum(max(other.costs.get(each, 0.0), 0.0) for other in singles.values())
+            costs[each] = max(costs.get(each, 0.0), 0.0) + part * max(cost - alone, 0.0)
+        needs_others = gain.costs.get(metric, 0.0) < 0.5 * costs.get(metric, 0.0)
+        others = tuple(other for other in singles if other != name) if needs_others else ()
+        found[name] = replace(gain, costs=costs, others=others)
+    return found
 
 
 def _by_labels(question: Question, rows: pd.DataFrame, would: Floats) -> dict[str, float]:
@@ -308,7 +333,11 @@ def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
     elif found.severity is Severity.INFO:
         text = phrases.repair_gives_nothing(max(costs.get(metric, 0.0), 0.0), metric)
     else:
-        repair = phrases.repair_gives_back(certain=gain.by_labels) if gain.is_exact else phrases.cannot_be_repaired()
+        repair = (
+            phrases.repair_gives_back(certain=gain.by_labels, others=gain.others)
+            if gain.is_exact
+            else phrases.cannot_be_repaired()
+        )
         text = phrases.sentences(phrases.costs(found.beyond, if_fault=is_drift and origin == "unknown"), repair)
     if is_drift or asks_for_cause(finding):
         text = phrases.sentences(phrases.origin(origin), text)

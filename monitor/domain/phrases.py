@@ -218,9 +218,10 @@ def joint_cost(columns: Sequence[str], cost: float, metric: str) -> str:
     return f"faults in {len(columns)} columns at once ({listed(columns)}) together probably cost the model up to {amount(cost, metric)}"
 
 
-def repair_gives_back(*, certain: bool) -> str:
-    """That a repair gives the loss back."""
-    return "repairing it gives that back" if certain else "repairing it would probably give that back"
+def repair_gives_back(*, certain: bool, others: Sequence[str] = ()) -> str:
+    """That a repair gives the loss back, where it needs that of others with them."""
+    what = f"repairing it together with {listed(others)}" if others else "repairing it"
+    return f"{what} gives that back" if certain else f"{what} would probably give that back"
 
 
 def repair_gives_nothing(cost: float, metric: str) -> str:

@@ -29,7 +29,7 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "no_reference": [("mape", 0.3)], "corrected": [(-0.03, False), (0.2, True)], "doubtful_estimate": [(0.1, 0.02)],
     "worse_together": [("estimated_mae", 3)], "faults_explain": [(("income",), 0.05, False), (("income", "age"), 0.05, True)], "harder_rows": [()], "concept_drift": [(None,), (0.2,)],
     "too_little_left": [()], "costs": [([(0.04, "roc_auc"), (0.1, "f1")], False), ([(0.04, "mae")], True)],
-    "joint_cost": [(["a", "b"], 0.05, "roc_auc")], "repair_gives_back": [(True,), (False,)], "repair_gives_nothing": [(0.001, "mae")],
+    "joint_cost": [(["a", "b"], 0.05, "roc_auc")], "repair_gives_back": [(True, ()), (False, ()), (False, ["age"])], "repair_gives_nothing": [(0.001, "mae")],
     "cannot_be_repaired": [()], "rough_cost": [(0.4,)], "known_as_harmless": [(MOMENT,)], "unseen_performance": [(0.6,)],
     "origin": [("pipeline",), ("world",), ("unknown",)], "limit_broken": [("drift_score", 3.1, 0.5, True), ("row_count", 3, 100, False)],
     "drifted": [("income",), ("income", ("region", "north"))], "of_cause": [("'income' drifted", "the median rose from 1 to 2")],

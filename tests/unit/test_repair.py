@@ -11,6 +11,7 @@ import pytest
 from monitor import Columns, Reference, evaluate
 from monitor.analysis.faults import answered_anew
 from monitor.analysis.performance import loss, measure, outcomes
+from monitor.analysis.repair import Gain, shared
 from monitor.domain.checks import Finding, Severity
 
 BINARY = Columns(probability="probability", prediction="prediction", label="label", event_time="event_time")
@@ -108,6 +109,19 @@ def test_what_a_fault_costs_is_told_before_labels_come(known: tuple[Reference, s
         # That two regions change places may be the world's doing, until labels say what turning them back gives.
         certain = fault != "swap" or by_labels
         assert (found.origin, found.severity >= Severity.WARNING) == ("pipeline" if certain else "unknown", certain)
+
+
+def test_of_two_broken_columns_neither_of_which_helps_alone_both_are_told(known: tuple[Reference, str]) -> None:
+    """What only the repair of both gives back is shared by importance; where each alone gives back all, nothing is added."""
+    reference, _ = known
+    metric = str(reference.harm_metric)
+    alone = {"income": Gain({metric: 0.0}, True), "age": Gain({metric: -0.01}, True)}
+    found = shared(alone, Gain({metric: 0.4}, True), reference)
+    assert sum(each.costs[metric] for each in found.values()) == pytest.approx(0.4)
+    assert found["income"].costs[metric] > found["age"].costs[metric] > 0
+    assert (found["income"].others, found["age"].others) == (("age",), ("income",))
+    enough = {"income": Gain({metric: 0.3}, True), "age": Gain({metric: 0.2}, True)}
+    assert shared(enough, Gain({metric: 0.4}, True), reference) == enough
 
 
 def test_a_fault_of_the_log_alone_costs_nothing(known: tuple[Reference, str]) -> None:
