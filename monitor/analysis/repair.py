@@ -30,6 +30,8 @@ Floats = np.ndarray
 _COLUMNS, _EXPLAINS = 8, 0.5
 # Rows in which it is repaired: what it costs is a mean over them, and their answers are most of what a repair takes.
 _ROWS = 5_000
+# What a metric is where all answers are equal, of which none is estimated.
+_OF_EQUAL_ANSWERS = {"roc_auc": 0.5}
 # What damages values of whole columns, by the checks that say so; a column that is not there at all cannot be held against what the model was given.
 _DAMAGES = ("missing_share", "type_mismatch_share", "unique_count", "duplicate_column")
 # Of an exchange of two values all rows are turned back from this share on.
@@ -285,8 +287,13 @@ def _without_labels(
         better, worse = (
             estimation.estimate_multiclass(each, chances, each.argmax(axis=1), weight) for each in (would, said)
         )
-    named = {name.removeprefix("estimated_"): name for name in better if name in worse}
-    return {metric: loss(metric, better[name].value, worse[name].value) for metric, name in named.items()}
+    found = {}
+    for name, value in better.items():
+        metric = name.removeprefix("estimated_")
+        before = worse[name].value if name in worse else _OF_EQUAL_ANSWERS.get(metric)
+        if before is not None:
+            found[metric] = loss(metric, value.value, before)
+    return found
 
 
 def _of_values(

@@ -200,7 +200,8 @@ def _troubles(session: Session, context: Context, watched: Watched, now: datetim
     for row, state in watched:
         if state.failing_since is not None:
             found.append(Trouble("source", row.name, f"the source of {row.name} cannot be read: {state.error}", row.id))
-        if row.id not in with_reference and now - row.created_at > _REFERENCE_TAKES:
+        is_ours = context.only in (None, row.name)
+        if is_ours and row.id not in with_reference and now - row.created_at > _REFERENCE_TAKES:
             found.append(
                 Trouble(
                     "reference",

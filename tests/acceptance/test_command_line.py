@@ -66,6 +66,14 @@ def test_a_terminal_shows_what_a_command_is_doing(command: list[str], shown: str
     assert shown in told.decode()
 
 
+def test_a_run_of_one_monitor_says_nothing_of_the_others(project: Project, monitor_command: Command) -> None:
+    project.values["monitors"]["other"] = {**project.monitor, "model": {"name": "other"}}
+    project.write()
+    assert monitor_command("run", "churn", "--replay", cwd=project.folder).returncode == 0
+    alerts = json.loads(monitor_command("alerts", "list", "--all", "--json", cwd=project.folder).stdout)
+    assert [alert for alert in alerts if alert["kind"] == "self"] == []
+
+
 def test_commands_that_only_read_create_no_database(project: Project, monitor_command: Command) -> None:
     project.write()
     asked = monitor_command("status", cwd=project.folder)

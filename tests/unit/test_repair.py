@@ -124,6 +124,19 @@ def test_of_two_broken_columns_neither_of_which_helps_alone_both_are_told(known:
     assert shared(enough, Gain({metric: 0.4}, True), reference) == enough
 
 
+def test_answers_that_are_all_equal_cost_what_lies_above_chance(known: tuple[Reference, str]) -> None:
+    reference, task = known
+    clean = labelled(1_500, 5, task)
+    faulty = answered(clean.assign(age=clean["age"] * 100), task).assign(label=clean["label"])
+    if task == "binary":
+        faulty = faulty.assign(probability=faulty["probability"].round())
+        assert faulty["probability"].nunique() == 1
+        real = cost_by_labels(reference, clean, faulty)
+        found = worst_of(reference, faulty.drop(columns="label"), "age")
+        assert 0.5 * real <= (found.cost or 0.0) <= 1.5 * real
+        assert "would probably give that back" in found.explanation
+
+
 def test_a_fault_of_the_log_alone_costs_nothing(known: tuple[Reference, str]) -> None:
     reference, task = known
     clean = labelled(1_500, 5, task)
