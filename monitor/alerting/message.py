@@ -212,8 +212,12 @@ def _changed(facts: Facts) -> list[Mapping[str, Any]]:
 
 
 def _whole_cost(facts: Facts) -> float | None:
-    """What all changes are likely to cost, None where nothing is known of it."""
-    return sum(each.get("cost") or 0.0 for each in facts.findings) or None
+    """What the changes of all columns are likely to cost, each column by what is found worst of it; None where nothing is known."""
+    by_column: dict[str, float] = {}
+    for each in facts.findings:
+        if each["column"]:
+            by_column[each["column"]] = max(by_column.get(each["column"], 0.0), each.get("cost") or 0.0)
+    return sum(by_column.values()) or None
 
 
 def _whose(facts: Facts, origins: set[Any]) -> str:

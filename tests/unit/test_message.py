@@ -136,6 +136,13 @@ def test_a_headline_that_would_be_too_long_names_the_kind_of_change(summary: str
     assert written([facts]).title == f"[WARNING] churn: {wanted}"
 
 
+def test_a_column_has_its_part_of_the_cost_once() -> None:
+    """What is found of one column several times, and what the model has lost in all, is no further cost."""
+    findings = [each if each["column"] else each | {"cost": 0.12} for each in FACTS.findings for _ in range(2)]
+    assert "This is 66% of the likely cost." in written([FACTS]).text
+    assert "This is 66% of the likely cost." in written([replace(FACTS, findings=findings)]).text
+
+
 def test_no_headline_names_a_cause_without_a_part_of_the_cost() -> None:
     causes = [found("drift", "income", "unit change", UNIT, "pipeline", 0.0001), found("drift", "region", "new category", NEW, "pipeline", 0.1)]  # fmt: skip
     title = written([replace(FACTS, summary="MAE is 3.", findings=causes)]).title
