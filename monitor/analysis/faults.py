@@ -47,7 +47,7 @@ def answered_anew(reference: Reference, frame: pd.DataFrame, faulty: pd.DataFram
     sides = [conformed(each, reference).frame.reindex(columns=list(reference.sorts)) for each in (frame, faulty)]
     said = surrogate.answers_of(sides[0], reference)
     inputs = [estimation.encode(each[reference.encoded_features], reference.summary.codes) for each in sides]
-    would = model.answers_if(said, *inputs)[0]
+    would = model.answers_if(said, inputs[0], dict(enumerate(inputs[1].T)))[0]
     if reference.task == "regression":
         return faulty.assign(**{str(columns.prediction): would[:, 0]})
     would = np.clip(would, 0, 1)

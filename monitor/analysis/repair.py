@@ -209,21 +209,20 @@ def given_back(
     if usable.sum() < 2:
         return {name: Gain({}, repair.is_exact) for name, repair in repairs.items()}
     before, said, frame = rows.inputs[usable], rows.said[usable], rows.frame[usable]
-    afters, whole = [], before.copy()
+    cases: list[tuple[dict[int, Floats], bool]] = []
     for name, repair in repairs.items():
         own, place = repair.values[usable].to_frame(name), reference.encoded_features.index(name)
-        after = before.copy()
-        after[:, place] = whole[:, place] = estimation.encode(own, reference.summary.codes)[:, 0]
-        afters.append(after)
-    cases = [*zip(afters, repairs.values(), strict=True)]
+        cases.append(({place: estimation.encode(own, reference.summary.codes)[:, 0]}, repair.is_exact))
     if len(cases) > 1:
-        cases.append((whole, Repair(pd.Series(), all(each.is_exact for each in repairs.values()))))
-    answers = model.answers_if(said, before, *(after for after, _ in cases)) if cases else []
-    gains = []
-    for (after, repair), would in zip(cases, answers, strict=True):
-        by_labels = _by_labels(question, frame, would) if repair.is_exact else {}
+        whole = {place: values for case, _ in cases for place, values in case.items()}
+        cases.append((whole, all(is_exact for _, is_exact in cases)))
+    answers = model.answers_if(said, before, *(case for case, _ in cases))
+    gains, every = [], np.ones(len(before), dtype=bool)
+    for (case, is_exact), would in zip(cases, answers, strict=True):
+        by_labels = _by_labels(question, frame, would) if is_exact else {}
+        after = surrogate.changed_rows(before, case, every)
         costs = by_labels or _without_labels(reference, frame, said, would, after)
-        gains.append(Gain(costs, repair.is_exact, by_labels=bool(by_labels)))
+        gains.append(Gain(costs, is_exact, by_labels=bool(by_labels)))
     singles = dict(zip(repairs, gains, strict=False))
     return singles if len(cases) < 2 else shared(singles, gains[-1], reference)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 Floats = np.ndarray
 MOST_ROWS = 5_000
+# So many numbers are predicted from at once.
+_AT_ONCE = 5_000_000
 # Of fewer rows no model is made.
 _FEWEST_ROWS = 100
 
@@ -52,25 +56,54 @@ class Surrogate:
         low, high = np.quantile(left, [0.01, 0.99], axis=0)
         return cls(fitted(inputs, answers, reference.seed), explains, low, high)
 
-    def answers_if(self, said: Floats, before: Floats, *afters: Floats) -> list[Floats]:
-        """What would be answered if the features were others, for each such case, shape (rows, answers): as the surrogate has it, and by as much more or less as it was, within what is usual.
+    def answers_if(self, said: Floats, before: Floats, *cases: Mapping[int, Floats]) -> list[Floats]:
+        """What would be answered if some features were others, for each case, shape (rows, answers): as the surrogate has it, and by as much more or less as it was, within what is usual.
 
-        said: what was answered. before, afters: the features as they are, and as they would be, encoded, shape (rows, features). All rows are predicted at
-        once: what a prediction costs hardly depends on how many there are, where there are few.
+        said: what was answered. before: the features as they are, encoded, shape (rows, features). cases: the other values by the feature's place, shape (rows,).
         """
-        changed = [~((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1) for after in afters]
-        some = np.logical_or.reduce(changed)
-        result = [said.copy() for _ in afters]
+        changed = [_changed(before, case) for case in cases]
+        some = reduce(np.logical_or, changed, np.zeros(len(before), dtype=bool))
+        result = [said.copy() for _ in cases]
         if not some.any():
             return result
-        inputs = [before[some], *(after[rows] for after, rows in zip(afters, changed, strict=True))]
-        usual, *others = np.split(
-            predictions(self.models, np.vstack(inputs)), np.cumsum([len(each) for each in inputs])[:-1]
-        )
+        inputs = (changed_rows(before, case, rows) for case, rows in zip(cases, changed, strict=True))
+        usual, *others = self._predicted(chain([before[some]], inputs))
         own = np.clip(said[some] - usual, self.low, self.high)
-        for would, rows, predicted_now in zip(result, changed, others, strict=True):
-            would[rows] = predicted_now + own[rows[some]]
+        for would, rows, other in zip(result, changed, others, strict=True):
+            would[rows] = other + own[rows[some]]
         return result
+
+    def _predicted(self, parts: Iterable[Floats]) -> list[Floats]:
+        """Predictions of several inputs, of as many at once as memory allows: what one costs hardly depends on how many rows there are, where there are few."""
+        found: list[Floats] = []
+        waiting: list[Floats] = []
+        for part in parts:
+            if waiting and sum(each.size for each in waiting) + part.size > _AT_ONCE:
+                found += self._together(waiting)
+                waiting = []
+            waiting.append(part)
+        return found + self._together(waiting)
+
+    def _together(self, parts: list[Floats]) -> list[Floats]:
+        ends = np.cumsum([len(each) for each in parts])
+        return [*np.split(predictions(self.models, np.vstack(parts)), ends[:-1])]
+
+
+def _changed(before: Floats, case: Mapping[int, Floats]) -> Floats:
+    """Which rows differ in a case, shape (rows,)."""
+    differs = [
+        ~((before[:, place] == values) | (np.isnan(before[:, place]) & np.isnan(values)))
+        for place, values in case.items()
+    ]
+    return np.asarray(reduce(np.logical_or, differs, np.zeros(len(before), dtype=bool)))
+
+
+def changed_rows(before: Floats, case: Mapping[int, Floats], rows: Floats) -> Floats:
+    """Some rows with a case's values. rows: flags, shape (rows,)."""
+    after: Floats = before[rows]
+    for place, values in case.items():
+        after[:, place] = values[rows]
+    return after
 
 
 def fitted(inputs: Floats, answers: Floats, seed: int) -> list[estimation.GradientBoosting]:

@@ -9,7 +9,7 @@ from typing import Any
 from monitor.analysis import limits
 from monitor.analysis.calibration import family_wise
 from monitor.analysis.checks.base import Answer
-from monitor.analysis.performance import loss
+from monitor.analysis.performance import HIGHER_IS_BETTER, loss
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
@@ -90,6 +90,8 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a bound."""
     by_column = costs_of_faults(findings)
     cost, metric = sum(by_column.values()), question.reference.harm_metric
+    if metric is not None and metric in HIGHER_IS_BETTER:  # no more can be lost than lies above no answer at all
+        cost = min(cost, question.reference.summary.unanswered.get(metric, cost))
     limit = question.harm_limits.get(metric or "")
     beyond = limit is not None and len(by_column) > 1 and cost > limit
     worst = sorted(by_column, key=lambda name: -by_column[name])

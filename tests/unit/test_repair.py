@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from monitor import Columns, Reference, evaluate
+from monitor.analysis import surrogate
 from monitor.analysis.faults import answered_anew
 from monitor.analysis.performance import loss, measure, outcomes
 from monitor.analysis.repair import Gain, shared
@@ -135,6 +136,24 @@ def test_answers_that_are_all_equal_cost_what_lies_above_chance(known: tuple[Ref
         found = worst_of(reference, faulty.drop(columns="label"), "age")
         assert 0.5 * real <= (found.cost or 0.0) <= 1.5 * real
         assert "would probably give that back" in found.explanation
+
+
+def test_all_faults_together_cost_no_more_than_lies_above_chance(
+    known: tuple[Reference, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference, task = known
+    clean = labelled(1_500, 5, task)
+    broken = clean.assign(age=clean["age"] * 100, income=clean["income"] * 100, region="nowhere")
+    faulty = answered(broken, task).drop(columns="label")
+    evaluation = evaluate(reference, faulty)
+    joint = evaluation["joint_effect"]
+    assert joint.verdict == "changed"
+    if task == "binary":
+        assert joint.value is not None
+        assert joint.value <= reference.baseline["roc_auc"].value - 0.5 + 1e-9
+    # Predicted one after the other, where memory is short, answers are the same.
+    monkeypatch.setattr(surrogate, "_AT_ONCE", 10)
+    assert [each.cost for each in evaluate(reference, faulty).findings] == [each.cost for each in evaluation.findings]
 
 
 def test_a_fault_of_the_log_alone_costs_nothing(known: tuple[Reference, str]) -> None:
