@@ -107,6 +107,25 @@ def test_the_first_screen_says_what_is_wrong_since_when_why_and_what_to_do(tab: 
     tab.is_clean()
 
 
+def test_plots_over_time_show_the_same_span(tab: Watched) -> None:
+    page = tab.page
+    page.goto("/monitors/churn")
+    assert page.locator("a.tile", has_text="30 d").get_attribute("href").startswith("?start=20")
+    page.locator("a.tile", has_text="all").click()
+    for plot in ("performance", "drift", "volume"):
+        page.locator(f"[data-plot={plot}]").scroll_into_view_if_needed()
+        page.wait_for_selector(f"[data-plot={plot}].js-plotly-plot")
+    shown = "name => document.querySelector(`[data-plot=${name}]`).layout.xaxis.range.map(each => String(each).slice(0, 10))"
+    wanted = ["2025-01-02", "2025-01-05"]
+    page.evaluate(
+        "span => Plotly.relayout(document.querySelector('[data-plot=performance]'), { 'xaxis.range[0]': span[0], 'xaxis.range[1]': span[1] })",
+        wanted,
+    )
+    page.wait_for_timeout(300)
+    assert [page.evaluate(shown, plot) for plot in ("performance", "drift", "volume")] == [wanted] * 3
+    tab.is_clean()
+
+
 def test_an_alert_is_silenced_after_a_look_at_what_that_mutes(tab: Watched) -> None:
     page, alert = tab.page, tab.site.ids()["alert"]
     page.goto(f"/alerts/{alert}")

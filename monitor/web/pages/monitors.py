@@ -20,6 +20,7 @@ from monitor.web.parameters import moment
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 _WINDOWS = 90
+_LAST_DAYS = (7, 30, 90)
 _LEVELS = {"none": 0, "info": 1, "warning": 2, "critical": 3}
 
 
@@ -82,10 +83,18 @@ def _read(
         "marks": [{"at": each.at.isoformat(), "kind": each.kind, "text": each.text, "link": each.link} for each in happened],
     }  # fmt: skip
     return {
-        "row": row, "entry": entry, "standing": standing, "windows": windows, "impact": impact, "marks": happened, "drawn": drawn, "metrics": names, "metric": chosen, "not_drawn": not_drawn,
+        "spans": _spans(whole, ends), "row": row, "entry": entry, "standing": standing, "windows": windows, "impact": impact, "marks": happened, "drawn": drawn, "metrics": names, "metric": chosen, "not_drawn": not_drawn,
         "segments": overview.segments(session, row.id), "segment": segment, "start": f"{begins:%Y-%m-%d}", "end": f"{ends:%Y-%m-%d}", "source": state,
         "alerts": alerts.by_severity(session, row.id), "request": retraining.not_ended(session, row.model_name),
     }  # fmt: skip
+
+
+def _spans(whole: tuple[datetime, datetime] | None, ends: datetime) -> list[tuple[str, str, str]]:
+    """The last days, and all that there is: their names, first and last day."""
+    last = whole[1] if whole else ends
+    until = f"{last + timedelta(days=1):%Y-%m-%d}"
+    days = [(f"{number} d", last - timedelta(days=number)) for number in _LAST_DAYS]
+    return [(name, f"{start:%Y-%m-%d}", until) for name, start in [*days, ("all", whole[0] if whole else ends)]]
 
 
 def _lines(values: list[Value]) -> dict[str, list[Any]]:

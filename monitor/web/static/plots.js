@@ -94,9 +94,28 @@
     show(place, bars, { barmode: numbers ? "overlay" : "group", bargap: numbers ? 0.02 : 0.25, xaxis: numbers ? {} : { type: "category" }, yaxis: { tickformat: ".0%" } });
   };
 
+  // All plots over time show the same span: what is zoomed in one is zoomed in the others.
+  const OVER_TIME = ["performance", "drift", "volume"];
+  let shared = null;
+  const follow = (place) => place.on("plotly_relayout", (change) => {
+    const span = change["xaxis.autorange"] ? "all" : [change["xaxis.range[0]"], change["xaxis.range[1]"]];
+    if ((span !== "all" && span.some((each) => each === undefined)) || String(span) === String(shared)) return;
+    shared = span;
+    for (const other of seen) {
+      if (other !== place && OVER_TIME.includes(other.dataset.plot)) {
+        Plotly.relayout(other, span === "all" ? { "xaxis.autorange": true } : { "xaxis.range": span });
+      }
+    }
+  });
+
   const draw = (place) => {
     if (place.dataset.column) column(place);
     else ({ performance, drift, volume, curve })[place.dataset.plot](place);
+    if (OVER_TIME.includes(place.dataset.plot)) {
+      place.removeAllListeners("plotly_relayout");
+      if (Array.isArray(shared)) Plotly.relayout(place, { "xaxis.range": shared });
+      follow(place);
+    }
   };
   const seen = new Set();
   const watch = new IntersectionObserver((entries) => {
