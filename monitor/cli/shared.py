@@ -122,7 +122,12 @@ def doing(text: str) -> Iterator[None]:
     from rich.console import Console
     from rich.markup import escape
 
-    with Console(stderr=True).status(escape(printable(text))):
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:  # it cannot take back a line
+        say(f"{text} …", err=True)
+        yield
+        return
+    with console.status(escape(printable(text))):
         yield
 
 
@@ -135,8 +140,13 @@ def progress_bar(first: str) -> Iterator[Callable[[int, int, datetime], None] | 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:
+        say(f"{first} …", err=True)
+        yield None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(first, total=None)
         yield lambda done, still_open, now: bar.update(
             task, completed=done, total=done + still_open, description=f"runs, {now:%Y-%m-%d}"

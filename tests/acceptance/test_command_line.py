@@ -43,18 +43,26 @@ def test_help_lists_every_command_in_a_group_and_cuts_no_line(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"),
+    ("command", "shown", "terminal"),
     [
-        (["init", "again", "--predictions", "log.parquet", "--reference", "reference.parquet"], "reading log.parquet"),
-        (["validate"], "reading the sources"),
-        (["backtest"], "reading the log and its reference"),
+        (["init", "again", "--predictions", "log.parquet", "--reference", "reference.parquet"], "reading log.parquet", "xterm"),
+        (["validate"], "reading the sources", "xterm"),
+        (["validate"], "reading the sources", "dumb"),
+        (["backtest"], "reading the log and its reference", "xterm"),
+        (["backtest"], "reading the log and its reference", "dumb"),
     ],
 )  # fmt: skip
-def test_a_terminal_shows_what_a_command_is_doing(command: list[str], shown: str, project: Project) -> None:
+def test_a_terminal_shows_what_a_command_is_doing(
+    command: list[str], shown: str, terminal: str, project: Project
+) -> None:
     project.write()
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "monitor", *command], cwd=project.folder, stdout=subprocess.DEVNULL, stderr=theirs
+        [sys.executable, "-m", "monitor", *command],
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": terminal},
     ) as process:
         os.close(theirs)
         told = b""
