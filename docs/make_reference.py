@@ -45,7 +45,7 @@ def configuration_page() -> str:
     lines = [CONFIGURATION]
     for part, title in PARTS:
         lines += [f"## {title}", "", (part.__doc__ or "").strip().splitlines()[0], "", "| key | default | meaning |", "|---|---|---|"]
-        for name, field in part.model_fields.items():
+        for name, field in sorted(part.model_fields.items(), key=lambda each: not each[1].is_required()):
             default = "required" if field.is_required() else "see below" if isinstance(field.default, BaseModel) else "" if field.default in (None, "") else f"`{field.default}`"
             lines.append(f"| `{field.alias or name}` | {default} | {field.description or ''} |")
         lines.append("")

@@ -772,29 +772,30 @@ class PagerDutyChannel(Entry):
     templates: Templates = Field({}, description=_TEMPLATES)
 
 
-class SlackChannel(Entry):
+class ChatChannel(Entry):
+    """What channels have in common that post a service's own form of a message."""
+
+    allow_private: bool = Field(False, description="Whether the address may be a private one.")
+    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
+    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
+    templates: Templates = Field({}, description=_OWN_WORDS)
+
+
+class SlackChannel(ChatChannel):
     """A channel of Slack, by an incoming webhook."""
 
     type: Literal["slack"] = Field(description="slack")
     url: str = Field(description="The address of the incoming webhook, https://hooks.slack.com/services/…: a secret.")
-    allow_private: bool = Field(False, description="Whether the address may be a private one.")
-    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
-    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
-    templates: Templates = Field({}, description=_OWN_WORDS)
 
 
-class TeamsChannel(Entry):
+class TeamsChannel(ChatChannel):
     """A channel or chat of Microsoft Teams, by a workflow that posts what its webhook receives."""
 
     type: Literal["teams"] = Field(description="teams")
     url: str = Field(description="The address of the workflow's webhook: a secret.")
-    allow_private: bool = Field(False, description="Whether the address may be a private one.")
-    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
-    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
-    templates: Templates = Field({}, description=_OWN_WORDS)
 
 
-class TelegramChannel(Entry):
+class TelegramChannel(ChatChannel):
     """A chat of Telegram, by a bot."""
 
     type: Literal["telegram"] = Field(description="telegram")
@@ -804,10 +805,6 @@ class TelegramChannel(Entry):
         True, description="Whether a picture of the metric over time goes along; the message is its caption, then."
     )
     url: str = Field("https://api.telegram.org", description="The Bot API's server.")
-    allow_private: bool = Field(False, description="Whether the address may be a private one.")
-    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
-    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
-    templates: Templates = Field({}, description=_OWN_WORDS)
 
     @field_validator("chat_id", mode="before")
     @classmethod
@@ -815,17 +812,13 @@ class TelegramChannel(Entry):
         return str(value) if isinstance(value, int) else value
 
 
-class NtfyChannel(Entry):
+class NtfyChannel(ChatChannel):
     """Phones, by a topic of ntfy."""
 
     type: Literal["ntfy"] = Field(description="ntfy")
     topic: str = Field(description="The topic. On a public server whoever knows it reads it: a secret.")
     url: str = Field("https://ntfy.sh", description="The server.")
     token: str = Field("", description="An access token, for topics that are protected.")
-    allow_private: bool = Field(False, description="Whether the address may be a private one.")
-    timeout: Length = Field(Duration(15, "s"), description=_TIMEOUT)
-    retry_for: Length = Field(Duration(72, "h"), description="How long a delivery is tried.")
-    templates: Templates = Field({}, description=_OWN_WORDS)
 
 
 class FileChannel(Entry):

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from monitor import outgoing
 from monitor.alerting.channels.card import MORE, Card, card, fitted
+from monitor.alerting.channels.posting import Posting
 from monitor.alerting.message import Section
 
 # By ntfy's documentation: bytes of a message (a longer one becomes a file), and buttons.
@@ -16,23 +17,18 @@ _TAGS = {"critical": "rotating_light", "warning": "warning", "info": "informatio
 _SHOWN = ("", "summary", "changes", "steps", "more", "affected")
 
 
-class Ntfy:
+class Ntfy(Posting):
     """A topic of a server. token: '' where none is needed."""
 
     def __init__(self, url: str, topic: str, token: str = "", **rules: Unpack[outgoing.Rules]) -> None:
-        self._url, self._topic, self._rules = url, topic, rules
+        super().__init__(url, **rules)
+        self._topic = topic
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def send(self, notification_id: str, body: bytes) -> str:
         """Publish the message. Raises DeliveryError."""
         del notification_id
-        content = {"topic": self._topic, **as_ntfy(card(body))}
-        answer = outgoing.post_json(self._url, content, self._headers, **self._rules)
-        return f"{answer.status} in {answer.seconds:.2f} s"
-
-    def reach(self) -> str:
-        """Connect to the host."""
-        return outgoing.reach(self._url, **self._rules)
+        return self._post({"topic": self._topic, **as_ntfy(card(body))}, self._headers)
 
 
 def as_ntfy(message: Card) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from monitor import outgoing
 from monitor.addresses import left
 from monitor.alerting.channels.card import Card, card, fitted
+from monitor.alerting.channels.posting import Posting
 from monitor.alerting.message import Section
 from monitor.errors import DeliveryError
 
@@ -19,11 +20,12 @@ _DETAIL = 4000
 _ACTIONS = {"resolved": "resolve", "retracted": "resolve", "acknowledged": "acknowledge"}
 
 
-class PagerDuty:
+class PagerDuty(Posting):
     """A service, by its routing key."""
 
     def __init__(self, url: str, routing_key: str, **rules: Unpack[outgoing.Rules]) -> None:
-        self._url, self._routing_key, self._rules = url, routing_key, rules
+        super().__init__(url, **rules)
+        self._routing_key = routing_key
 
     def send(self, notification_id: str, body: bytes) -> str:
         """One event for each alert that is told. Raises DeliveryError where one was not taken; those before are sent again with it, and do no harm."""
@@ -43,10 +45,6 @@ class PagerDuty:
             raise DeliveryError(f"not all events were taken: {error}") from None
         answer = outgoing.post(self._url, json.dumps(event).encode(), headers, **rules)
         return f"{event['event_action']} {answer.status}"
-
-    def reach(self) -> str:
-        """Connect to the host."""
-        return outgoing.reach(self._url, **self._rules)
 
 
 def as_pagerduty(routing_key: str, content: dict[str, Any], message: Card, told: dict[str, Any]) -> dict[str, Any]:

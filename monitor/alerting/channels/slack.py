@@ -7,10 +7,10 @@ Links are links and no buttons: a button asks its app for an answer, and an inco
 from __future__ import annotations
 
 import json
-from typing import Any, Unpack
+from typing import Any
 
-from monitor import outgoing
 from monitor.alerting.channels.card import MORE, Card, card, fitted
+from monitor.alerting.channels.posting import Posting
 from monitor.alerting.message import Section
 
 # By Slack's documentation: of a header, a text, a link, a message's blocks, a section's fields.
@@ -21,21 +21,13 @@ _SMALL = ("before", "earlier", "affected", "more", "commands", "reminder")
 _Block = dict[str, Any]
 
 
-class Slack:
+class Slack(Posting):
     """A channel of Slack, by the address of an incoming webhook."""
-
-    def __init__(self, url: str, **rules: Unpack[outgoing.Rules]) -> None:
-        self._url, self._rules = url, rules
 
     def send(self, notification_id: str, body: bytes) -> str:
         """Post the message. Raises DeliveryError."""
         del notification_id
-        answer = outgoing.post_json(self._url, as_slack(card(body)), **self._rules)
-        return f"{answer.status} in {answer.seconds:.2f} s"
-
-    def reach(self) -> str:
-        """Connect to the host."""
-        return outgoing.reach(self._url, **self._rules)
+        return self._post(as_slack(card(body)))
 
 
 def as_slack(message: Card) -> dict[str, Any]:

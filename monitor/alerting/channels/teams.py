@@ -6,10 +6,10 @@ Names of the log stand in text runs, which are shown as they are: Markdown is re
 from __future__ import annotations
 
 import json
-from typing import Any, Unpack
+from typing import Any
 
-from monitor import outgoing
 from monitor.alerting.channels.card import MORE, Card, card
+from monitor.alerting.channels.posting import Posting
 from monitor.alerting.message import Section
 
 # A workflow refuses messages of about 28 KB and more.
@@ -18,21 +18,13 @@ _STYLES = {"critical": "attention", "warning": "warning", "over": "good"}
 _Element = dict[str, Any]
 
 
-class Teams:
+class Teams(Posting):
     """A channel or chat of Teams, by the address of a workflow that posts what it receives."""
-
-    def __init__(self, url: str, **rules: Unpack[outgoing.Rules]) -> None:
-        self._url, self._rules = url, rules
 
     def send(self, notification_id: str, body: bytes) -> str:
         """Post the message. Raises DeliveryError."""
         del notification_id
-        answer = outgoing.post_json(self._url, as_teams(card(body)), **self._rules)
-        return f"{answer.status} in {answer.seconds:.2f} s"
-
-    def reach(self) -> str:
-        """Connect to the host."""
-        return outgoing.reach(self._url, **self._rules)
+        return self._post(as_teams(card(body)))
 
 
 def as_teams(message: Card) -> dict[str, Any]:

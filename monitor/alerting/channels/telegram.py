@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from monitor import outgoing
 from monitor.alerting.channels.card import MORE, Card, card, fitted, is_public_name
+from monitor.alerting.channels.posting import Posting, said
 from monitor.alerting.message import Link, Section
 
 # By the Bot API: characters of a message and of a caption without its tags, as UTF-16 has them, and buttons of a message.
@@ -18,30 +19,25 @@ _FIRST = ("summary", "steps", "changes")
 _IN_A_ROW = 3
 
 
-class Telegram:
+class Telegram(Posting):
     """A chat, by a bot's token and the chat's id or @name. pictures: PNGs by file name, of which the first goes along."""
 
     def __init__(
         self, url: str, token: str, chat_id: str, pictures: Mapping[str, bytes] | None = None, **rules: Unpack[outgoing.Rules]
     ) -> None:  # fmt: skip
-        self._url, self._chat_id, self._rules = f"{url.rstrip('/')}/bot{token}", chat_id, rules
+        super().__init__(f"{url.rstrip('/')}/bot{token}", **rules)
+        self._chat_id = chat_id
         self._pictures = dict(pictures or {})
 
     def send(self, notification_id: str, body: bytes) -> str:
         """Send the message. Raises DeliveryError."""
         del notification_id
         message, chat = card(body), {"chat_id": self._chat_id}
-        if self._pictures:
-            name, png = next(iter(self._pictures.items()))
-            fields = {key: value if isinstance(value, str) else json.dumps(value) for key, value in as_photo(message).items()}  # fmt: skip
-            answer = outgoing.post_form(f"{self._url}/sendPhoto", chat | fields, {"photo": (name, png, "image/png")}, **self._rules)  # fmt: skip
-        else:
-            answer = outgoing.post_json(f"{self._url}/sendMessage", chat | as_telegram(message), **self._rules)
-        return f"{answer.status} in {answer.seconds:.2f} s"
-
-    def reach(self) -> str:
-        """Connect to the host."""
-        return outgoing.reach(self._url, **self._rules)
+        if not self._pictures:
+            return self._post(chat | as_telegram(message), path="/sendMessage")
+        name, png = next(iter(self._pictures.items()))
+        fields = {key: value if isinstance(value, str) else json.dumps(value) for key, value in as_photo(message).items()}  # fmt: skip
+        return said(outgoing.post_form(f"{self._url}/sendPhoto", chat | fields, {"photo": (name, png, "image/png")}, **self._rules))  # fmt: skip
 
 
 def as_telegram(message: Card) -> dict[str, Any]:

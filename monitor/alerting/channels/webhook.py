@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from monitor import outgoing
+from monitor.alerting.channels.posting import Posting
 
 
-class Webhook:
+class Webhook(Posting):
     """A URL that takes a signed POST. form: `monitor`, `alertmanager` or `cloudevents`."""
 
     def __init__(
         self, url: str, secrets: Sequence[str], form: str = "monitor", **rules: Unpack[outgoing.Rules]
     ) -> None:
-        self._url = url
+        super().__init__(url, **rules)
         self._secrets = secrets
         self._form = form
-        self._rules = rules
 
     def send(self, notification_id: str, body: bytes) -> str:
         """POST the body; success is a 2xx. Raises DeliveryError otherwise."""
@@ -28,10 +28,6 @@ class Webhook:
             text = json.dumps(form(notification_id, json.loads(body)), ensure_ascii=False)
         answer = outgoing.post_signed(self._url, notification_id, text, self._secrets, **self._rules)
         return f"{answer.status} in {answer.seconds:.2f} s: {answer.text[:200]}".rstrip(": ")
-
-    def reach(self) -> str:
-        """Connect to the host."""
-        return outgoing.reach(self._url, **self._rules)
 
 
 def as_cloud_event(notification_id: str, content: dict[str, Any]) -> dict[str, Any]:
