@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -33,7 +33,7 @@ def evaluate(
     counts: WindowCounts | None = None,
     checks: Checks | None = None,
     recent_counts: Sequence[int] | None = None,
-    costs_of_faults: Mapping[str, float] | None = None,
+    costs_of_faults: Callable[[], Mapping[str, float]] | None = None,
 ) -> Evaluation:
     """Ask every check of a window.
 
@@ -42,8 +42,8 @@ def evaluate(
     window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame if not given.
     recent_counts: rows of earlier windows at the same calendar position (the same weekday and hour, say), oldest first; without them a fall in
     traffic cannot be checked.
-    costs_of_faults: what faults of the window's data are likely to have cost the model, by column, where another evaluation has looked for them; by them the
-    cause of a loss is told.
+    costs_of_faults: asked where someone is to be told, for what faults of the window's data are likely to have cost the model, by column, if these rows do not
+    show it; by them the cause of a loss is told.
     Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks whose names
     can never page with this reference.
     """
@@ -63,7 +63,11 @@ def evaluate(
     findings, causes = explained(question, findings)
     findings = without_natural(question, with_repairs(question, findings, causes))
     settled, findings = joined(question, settled, findings)
-    findings = with_causes_of_loss(question, ranked(reference, findings), costs_of_faults)
+    findings = ranked(reference, findings)
+    costs = None
+    if costs_of_faults is not None and any(each.pages for each in findings):
+        costs = costs_of_faults()
+    findings = with_causes_of_loss(question, findings, costs)
     return Evaluation(
         metrics,
         settled,

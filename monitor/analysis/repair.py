@@ -220,8 +220,7 @@ def given_back(
     gains, every = [], np.ones(len(before), dtype=bool)
     for (case, is_exact), would in zip(cases, answers, strict=True):
         by_labels = _by_labels(question, frame, would) if is_exact else {}
-        after = surrogate.changed_rows(before, case, every)
-        costs = by_labels or _without_labels(reference, frame, said, would, after)
+        costs = by_labels or _without_labels(reference, frame, said, would, surrogate.changed_rows(before, case, every))
         gains.append(Gain(costs, is_exact, by_labels=bool(by_labels)))
     singles = dict(zip(repairs, gains, strict=False))
     return singles if len(cases) < 2 else shared(singles, gains[-1], reference)

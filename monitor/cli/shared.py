@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from monitor.domain.text import printable, printable_json
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from sqlalchemy.orm import Session
 
     from monitor.config.model import Loaded
@@ -113,38 +114,38 @@ def say(text: object, *, err: bool = False) -> None:
     typer.echo(printable(str(text)), err=err)
 
 
+def _drawn_on(text: str) -> Console | None:
+    """The terminal of standard error, to draw on what is being done; None elsewhere, and where it cannot take back a line: there the text is one."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_dumb_terminal:
+        return console
+    say(f"{text} …", err=True)
+    return None
+
+
 @contextmanager
 def doing(text: str) -> Iterator[None]:
     """Show what a command is doing, on a terminal's standard error; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
     from rich.markup import escape
 
-    console = Console(stderr=True)
-    if console.is_dumb_terminal:  # it cannot take back a line
-        say(f"{text} …", err=True)
-        yield
-        return
-    with console.status(escape(printable(text))):
+    console = _drawn_on(text)
+    with nullcontext() if console is None else console.status(escape(printable(text))):
         yield
 
 
 @contextmanager
 def progress_bar(first: str) -> Iterator[Callable[[int, int, datetime], None] | None]:
     """A bar of runs on a terminal's standard error; elsewhere the log's lines tell the same. first: what is done before there are runs."""
-    if not sys.stderr.isatty():
+    console = _drawn_on(first)
+    if console is None:
         yield None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
-    if console.is_dumb_terminal:
-        say(f"{first} …", err=True)
-        yield None
-        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(first, total=None)

@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.alerting.channels import open_channel
-from monitor.analysis.plots import picture, picture_of_curve, plots_of
+from monitor.analysis.plots import picture, picture_of_curve
 from monitor.config.model import AppriseChannel, FileChannel, TelegramChannel
 from monitor.domain.matter import that_matter
 from monitor.errors import DeliveryError, MonitorError
 from monitor.services.context import Context
-from monitor.services.describe_alert import curve_of
+from monitor.services.describe_alert import curve_of, plots_of_window
 from monitor.services.senders import Senders
-from monitor.storage import outbox, results, runs
+from monitor.storage import outbox, runs
 from monitor.storage.outbox import Letter
 
 log = get_logger()
@@ -44,13 +44,10 @@ def pictures_of(session: Session, message: dict[str, Any]) -> dict[str, bytes]:
         since = datetime.fromisoformat(message["alert"]["since"])
         curve = curve_of(session, run, findings[0], since, message["labels"].get("model_version", ""))
     columns = [each["column"] for each in that_matter([each for each in findings if each["column"]])]
-    snapshot = None
-    if columns and message["alert"]["state"] == "firing":
-        data_run = runs.data_run_of(session, run)
-        snapshot = None if data_run is None else results.snapshot(session, runs.current(session, data_run).id)
+    fires = message["alert"]["state"] == "firing"
     drawn = {
         "metric.png": None if curve is None else picture_of_curve(curve),
-        "columns.png": None if snapshot is None else picture(plots_of(snapshot), columns),
+        "columns.png": picture(plots_of_window(session, run), columns) if columns and fires else None,
     }
     return {name: png for name, png in drawn.items() if png is not None}
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from monitor.alerting import message
 from monitor.alerting.muting import matchers_of
-from monitor.analysis.plots import Curve, Point
+from monitor.analysis.plots import Curve, Plot, Point, plots_of
 from monitor.config.model import MonitorConfig
 from monitor.domain import phrases
 from monitor.domain.checks import Kind, Severity, Verdict
@@ -168,6 +168,13 @@ def _earlier(session: Session, alert: Alert) -> str:
 def _retraining(request: RetrainingRequest) -> str:
     short = request.uuid[:8]
     return f"retraining {short} is {request.state.replace('_', ' ')}: monitor retraining show {short}"
+
+
+def plots_of_window(session: Session, run: Run) -> Mapping[str, Plot]:
+    """The columns of a run's window beside the reference, by the newest data run of it; none without a report."""
+    data_run = runs.data_run_of(session, run)
+    snapshot = None if data_run is None else results.snapshot(session, runs.current(session, data_run).id)
+    return {} if snapshot is None else plots_of(snapshot)
 
 
 def curve_of(

@@ -6,7 +6,7 @@ import hashlib
 import time
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -273,10 +273,16 @@ def run(spec: RunSpec) -> RunResult:
         own = checks if not checks.natural else replace(checks, natural=_of_version(checks.natural, version))
         earlier = None if before is None else _by_version(before, spec).get(version)
         if earlier is None or len(earlier) < _FEWEST_ROLLING:
-            evaluation = evaluate(reference, part, recent=known, counts=exact, checks=own, recent_counts=rows_before)
-            if spec.kind == "performance" and evaluation.pages:
-                costs = _costs_of_faults(spec, version, own)
-                evaluation = evaluate(reference, part, recent=known, counts=exact, checks=own, costs_of_faults=costs)
+            costs = partial(_costs_of_faults, spec, version, own) if spec.kind == "performance" else None
+            evaluation = evaluate(
+                reference,
+                part,
+                recent=known,
+                counts=exact,
+                checks=own,
+                recent_counts=rows_before,
+                costs_of_faults=costs,
+            )
         else:
             evaluation = _rolled(reference, earlier, part, known, exact, own, rows_before)
         found.append((version, len(part), evaluation))

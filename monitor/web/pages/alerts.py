@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,17 +14,17 @@ from sqlalchemy.orm import Session
 
 from monitor.alerting import message
 from monitor.alerting.muting import matchers_of
-from monitor.analysis.plots import Curve, as_shares, plots_of
+from monitor.analysis.plots import Curve, as_shares
 from monitor.domain import phrases
 from monitor.domain.ids import one
 from monitor.domain.matchers import parsed
 from monitor.domain.matter import that_matter
 from monitor.services import by_hand
 from monitor.services.context import Context
-from monitor.services.describe_alert import curve_of, explained, facts_of
+from monitor.services.describe_alert import curve_of, facts_of, plots_of_window
 from monitor.services.dispatch_alerts import addressed, muted_by, why_quiet
-from monitor.storage import alerts, monitors, outbox, results, runs, silences
-from monitor.storage.tables import Alert, Run
+from monitor.storage import alerts, monitors, outbox, runs, silences
+from monitor.storage.tables import Alert
 from monitor.web.access import Principal, asker, is_our_form, requires
 from monitor.web.parameters import end_after
 from monitor.web.site import AnyRequest, in_thread, page, site_of
@@ -64,39 +63,26 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
     found = one(alerts.find(session, alert), "alert", alert)
     last = alerts.last_event(session, found.id, ("firing", "escalated", "pending"))
     run = None if last is None else alerts.run_of(session, last)
-    labels = addressed(session, context, found).labels
+    to = addressed(session, context, found)
+    labels, matchers = to.labels, matchers_of(to.labels)
     row = None if found.monitor_id is None else monitors.by_id(session, found.monitor_id)
-    matchers = matchers_of(labels)
     data_run = None if run is None else runs.look_zero(session, run.monitor_id, "data", run.window)
-    findings = [] if run is None else explained(session, run, found.kind)
+    told = alerts.last_event(session, found.id, (*alerts.BURNING, "resolved", "retracted", "pending"))
+    facts = None if told is None else facts_of(session, context, told, found, to.config, labels)
+    findings = [] if facts is None or run is None else list(facts.findings)
     shown = that_matter(findings)
     curve = None
     if run is not None and findings:
         curve = curve_of(session, run, findings[0], found.since, labels.get("model_version", ""), after=_AFTER)
-    plots = _distributions(session, data_run, shown)
+    known = {} if run is None else plots_of_window(session, run)
+    plots = {each["column"]: as_shares(known[each["column"]]) for each in shown if each["column"] in known}
     return {
-        "headline": phrases.first_clause(found.summary), "steps": _next_steps(session, context, found), "plots": plots,
+        "headline": phrases.first_clause(found.summary), "steps": [] if facts is None else message.steps(facts), "plots": plots,
         "drawn": {"columns": plots, "curve": None if curve is None else _drawn_curve(curve)},
         "alert": found, "row": row, "run": run, "data_run": data_run, "findings": shown, "rest": [each for each in findings if each not in shown],
         "events": alerts.events(session, found.id), "deliveries": alerts.deliveries(session, found.id), "quiet": why_quiet(session, context, found),
         "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)), "matchers": matchers, "labels": labels,
     }  # fmt: skip
-
-
-def _next_steps(session: Session, context: Context, alert: Alert) -> list[str]:
-    """What the alert's message says to do."""
-    event = alerts.last_event(session, alert.id, (*alerts.BURNING, "resolved", "retracted", "pending"))
-    if event is None:
-        return []
-    one = addressed(session, context, alert)
-    return message.steps(facts_of(session, context, event, alert, one.config, one.labels))
-
-
-def _distributions(session: Session, data_run: Run | None, findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The columns of findings in the reference and in the window, as shares."""
-    snapshot = None if data_run is None else results.snapshot(session, runs.current(session, data_run).id)
-    plots = {} if snapshot is None else plots_of(snapshot)
-    return {each["column"]: as_shares(plots[each["column"]]) for each in findings if each["column"] in plots}
 
 
 def _drawn_curve(curve: Curve) -> dict[str, Any]:
