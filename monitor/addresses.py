@@ -10,16 +10,37 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-# IANA's registries of special-purpose addresses (https://www.iana.org/assignments/iana-ipv4-special-registry) and multicast. `ipaddress.is_global` is not
-# asked: it takes translated (NAT64, 6to4) and multicast addresses for global, and answers by the version of Python.
+# IANA's registries of special-purpose addresses (https://www.iana.org/assignments/iana-ipv4-special-registry) and
+# multicast. `ipaddress.is_global` is not asked: it takes translated (NAT64, 6to4) and multicast addresses for global,
+# and answers by the version of Python.
 _SPECIAL = [
     ipaddress.ip_network(text)
     for text in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24",
-        "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-        "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "2620:4f:8000::/48",
+        "3fff::/20",
     )
-]  # fmt: skip
+]
 # Whatever lies outside of it (loopback, IPv4 in IPv6, NAT64, site-local, multicast, …) is special.
 _GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 _CONNECT_S = 5.0
@@ -47,7 +68,9 @@ class Address:
 
 
 def looked_up(host: str, port: int, until: float) -> list[Address]:
-    """Every address of a host, by the resolver of this machine. Raises OSError; TimeoutError where it does not answer until then."""
+    """Every address of a host, by the resolver of this machine. Raises OSError; TimeoutError where it does not answer
+    until then.
+    """
     answers: SimpleQueue[list[Address] | OSError] = SimpleQueue()
 
     def look_up() -> None:

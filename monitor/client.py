@@ -33,8 +33,8 @@ class ClientError(MonitorError):
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of rows that were sent: those that are new, and those that the service had already; and how many columns came for the first time that
-    neither the configuration nor the reference names."""
+    """What became of rows that were sent: those that are new, and those that the service had already; and how many
+    columns came for the first time that neither the configuration nor the reference names."""
 
     accepted: int
     duplicates: int
@@ -44,8 +44,10 @@ class Ingested:
 class Client:
     """Talks to the API of a Monitor service; may be shared by threads.
 
-    url: of the service, such as `http://127.0.0.1:8400`. token: of `monitor tokens create`, where one is needed. timeout_s: of one attempt, in seconds.
-    retries: how often a request is sent again that was not answered, or with 429 or 5xx; every row is kept once, by its id, however often it is sent.
+    url: of the service, such as `http://127.0.0.1:8400`. token: of `monitor tokens create`, where one is needed.
+        timeout_s: of one attempt, in seconds.
+    retries: how often a request is sent again that was not answered, or with 429 or 5xx; every row is kept once, by its
+        id, however often it is sent.
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 10.0, retries: int = 3) -> None:
@@ -60,19 +62,24 @@ class Client:
         return described(self, re.sub("//.*@", "//", self._base.removesuffix("/api/v1")))
 
     def predictions(self, monitor: str, rows: Rows) -> Ingested:
-        """Send what a model received and predicted: one row, several, a DataFrame or an Arrow table; one row a prediction.
+        """Send what a model received and predicted: one row, several, a DataFrame or an Arrow table; one row a
+        prediction.
 
-        The columns are those of the monitor's configuration: its id, the prediction or probability, the features; the event time, now if left out.
-        Raises ClientError.
+        The columns are those of the monitor's configuration: its id, the prediction or probability, the features; the
+        event time, now if left out. Raises ClientError.
         """
         return self._send("predictions", monitor, rows)
 
     def labels(self, monitor: str, rows: Rows) -> Ingested:
-        """Send what turned out to be true, by the predictions' ids; another label for the same id corrects it. Raises ClientError."""
+        """Send what turned out to be true, by the predictions' ids; another label for the same id corrects it. Raises
+        ClientError.
+        """
         return self._send("labels", monitor, rows)
 
     def deployed(self, model: str, version: str, note: str = "", reference: str = "") -> None:
-        """Tell that a version of a model goes into production now. reference: a file of the service's with its reference rows. Raises ClientError."""
+        """Tell that a version of a model goes into production now. reference: a file of the service's with its
+        reference rows. Raises ClientError.
+        """
         told = {"model": model, "version": version, "note": note, "reference": reference}
         # With its time, so that a call that is repeated because no answer came tells of the same deployment.
         self._post("deployments", {}, json={**told, "deployed_at": datetime.now(UTC).isoformat()})

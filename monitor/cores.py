@@ -24,7 +24,8 @@ def cores_of_each(processes: int) -> int:
 
 
 def use_cores(number: int) -> None:
-    """Use so many from now on. Libraries that are imported learn of it; OpenMP has one thread in workers, whose server must not have started any when they fork.
+    """Use so many from now on. Libraries that are imported learn of it; OpenMP has one thread in workers, whose server
+    must not have started any when they fork.
 
     Arrow's threads for input and output stay as they are: they wait, and with a single one of them reads hang at times.
     """
@@ -36,7 +37,9 @@ def use_cores(number: int) -> None:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Within it OpenMP uses one thread: of work as small as ours its threads spend most of their time waiting for each other."""
+    """Within it OpenMP uses one thread: of work as small as ours its threads spend most of their time waiting for each
+    other.
+    """
     limited: AbstractContextManager[Any] = _threads().limit(limits=1, user_api="openmp")
     return limited
 

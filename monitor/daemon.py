@@ -1,4 +1,6 @@
-"""The daemon: which service is called when; start, stop, signals. `run` and replays are the same steps without a scheduler."""
+"""The daemon: which service is called when; start, stop, signals. `run` and replays are the same steps without a
+scheduler.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ class Daemon:
         progress: Progress | None = None,
         workers: Workers | None = None,
     ) -> None:
-        """workers: those of somebody who uses them before and after, and closes them; without, the daemon has its own."""
+        """workers: those of somebody who uses them before and after, and closes them; without, the daemon has its
+        own.
+        """
         self.context = Context(loaded, open_database(loaded), clock or SystemClock(), only=only, catches_up=catches_up)
         self.workers = workers or Workers(at_once=loaded.configuration.workers.processes)
         self._own_workers = workers is None
@@ -160,7 +164,8 @@ class Daemon:
     # -- one pass ------------------------------------------------------------------------------------------------
 
     def run_until_idle(self, wait_s: float = 0.0) -> Outcome:
-        """Work through everything that is due: planned, evaluated, judged, delivered; then stop. A source that is away stops its own monitor alone.
+        """Work through everything that is due: planned, evaluated, judged, delivered; then stop. A source that is away
+        stops its own monitor alone.
 
         wait_s: notifications that a receiver has put off for no longer than that are waited for.
         """
@@ -209,7 +214,9 @@ class Daemon:
             self.deliverer.drain()
 
     def replay(self, until: datetime | None = None) -> Outcome:
-        """The same with a clock that follows the data: it moves on to the next due window only when nothing due is left; no further than `until`."""
+        """The same with a clock that follows the data: it moves on to the next due window only when nothing due is
+        left; no further than `until`.
+        """
         clock = self.context.clock
         assert isinstance(clock, ReplayClock)
         outcome = Outcome()
@@ -389,7 +396,9 @@ class Daemon:
         self.executor.away.clear()
 
     def _watch_loops(self, scheduler: BackgroundScheduler) -> None:
-        """The scheduler sleeps by the wall clock; if that was set back, its jobs lie in the future and must be called now."""
+        """The scheduler sleeps by the wall clock; if that was set back, its jobs lie in the future and must be called
+        now.
+        """
         scheduled = [tick for name, tick in self._ticks.items() if name != "execute"]
         quiet = boot_time_s() - max(scheduled, default=boot_time_s())
         if quiet > _SILENT_S:
@@ -426,7 +435,9 @@ class Daemon:
         self.context.database.transact(daemons.beat, self.context.owner, ages)
 
     def require_same_database(self) -> None:
-        """Stop when the database has been emptied, replaced, or migrated by a newer version: whatever is written from then on would be wrong."""
+        """Stop when the database has been emptied, replaced, or migrated by a newer version: whatever is written from
+        then on would be wrong.
+        """
         assert self._known is not None
         try:
             require_same(self.context.database, self._known)
@@ -436,7 +447,9 @@ class Daemon:
             self.stopping.set()
 
     def tell_alive(self) -> None:
-        """Ping `heartbeat_url` if every loop has come round of late: what is silent is missed by whoever listens there."""
+        """Ping `heartbeat_url` if every loop has come round of late: what is silent is missed by whoever listens
+        there.
+        """
         url = self.context.configuration.heartbeat_url
         if url is None or self._late_loops():
             return
@@ -449,7 +462,9 @@ class Daemon:
         self.senders.start("heartbeat_url", lambda: outgoing.post(address, b"", {}, **rules))
 
     def recover(self, *, at_start: bool = False) -> None:
-        """Put back what dead daemons left; on SQLite whoever holds the lock is alone, so at the start nothing is anybody's."""
+        """Put back what dead daemons left; on SQLite whoever holds the lock is alone, so at the start nothing is
+        anybody's.
+        """
         everything = at_start and self._lock is not None
         database = self.context.database
         with self._execute_lock:

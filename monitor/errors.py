@@ -62,7 +62,9 @@ class AlreadyRunningError(UsageError):
 
 
 class DeliveryError(MonitorError):
-    """A notification could not be delivered; `permanent` says that trying again is of no use, `retry_after_s` how long the receiver asks to be left alone."""
+    """A notification could not be delivered; `permanent` says that trying again is of no use, `retry_after_s` how long
+    the receiver asks to be left alone.
+    """
 
     def __init__(self, message: str, *, permanent: bool = False, retry_after_s: float = 0.0) -> None:
         super().__init__(message)

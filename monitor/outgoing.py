@@ -1,4 +1,6 @@
-"""Outgoing HTTP for channels and launchers: one deadline over the whole exchange, capped answer, no redirect, no private address unless allowed."""
+"""Outgoing HTTP for channels and launchers: one deadline over the whole exchange, capped answer, no redirect, no
+private address unless allowed.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ _AGENT = "production-monitor/1"
 
 @dataclass(frozen=True)
 class Network:
-    """The way out of this network. proxy: `http://[user:password@]host:port`, '' for none. ca_file: certificate authorities (PEM) beside the usual ones, '' for none."""
+    """The way out of this network. proxy: `http://[user:password@]host:port`, '' for none. ca_file: certificate
+    authorities (PEM) beside the usual ones, '' for none.
+    """
 
     proxy: str = ""
     ca_file: str = ""
@@ -71,7 +75,9 @@ class Answer:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], **rules: Unpack[Rules]) -> Answer:
-    """POST and read the answer. Raises DeliveryError for anything but a 2xx; only 410 is permanent (a receiver being deployed says 401 or 404)."""
+    """POST and read the answer. Raises DeliveryError for anything but a 2xx; only 410 is permanent (a receiver being
+    deployed says 401 or 404).
+    """
     return send("POST", url, body, headers, **rules)
 
 
@@ -81,9 +87,17 @@ def get(url: str, headers: Mapping[str, str], **rules: Unpack[Rules]) -> Answer:
 
 
 def send(
-    method: str, url: str, body: bytes | None, headers: Mapping[str, str], *, accepted: Sequence[int] = (), **rules: Unpack[Rules]
-) -> Answer:  # fmt: skip
-    """Send a request and read the answer. accepted: statuses that are as good as a 2xx. Raises DeliveryError for any other."""
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    accepted: Sequence[int] = (),
+    **rules: Unpack[Rules],
+) -> Answer:
+    """Send a request and read the answer. accepted: statuses that are as good as a 2xx. Raises DeliveryError for any
+    other.
+    """
     started = time.monotonic()
     until = started + rules.get("deadline_s", DEADLINE_S)
     try:
@@ -105,12 +119,16 @@ def send(
         return Answer(answer.status, text, seconds)
     what = "a redirect, which is not followed" if 300 <= answer.status < 400 else text[:200]
     raise DeliveryError(
-        f"{_shown(url)} answered {answer.status}: {what}", permanent=answer.status == 410, retry_after_s=_retry_after_s(answer.headers.get("retry-after", ""))
-    )  # fmt: skip
+        f"{_shown(url)} answered {answer.status}: {what}",
+        permanent=answer.status == 410,
+        retry_after_s=_retry_after_s(answer.headers.get("retry-after", "")),
+    )
 
 
 def _retry_after_s(text: str) -> float:
-    """How long a receiver asks to be left alone (RFC 9110: seconds, or a date), an hour at most; 0 for whatever cannot be read."""
+    """How long a receiver asks to be left alone (RFC 9110: seconds, or a date), an hour at most; 0 for whatever cannot
+    be read.
+    """
     try:
         asked = (
             float(text) if text.strip().isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
@@ -132,11 +150,16 @@ def reach(url: str, **rules: Unpack[Rules]) -> str:
 
 
 def post_signed(url: str, identity: str, body: str, secrets: Sequence[str], **rules: Unpack[Rules]) -> Answer:
-    """POST JSON by the Standard Webhooks convention: `identity` stays over attempts, each has its own time and signatures, one a secret."""
+    """POST JSON by the Standard Webhooks convention: `identity` stays over attempts, each has its own time and
+    signatures, one a secret.
+    """
     now = datetime.now(UTC)  # the library's signature is right for UTC alone
     headers = {
-        "content-type": "application/json", "user-agent": _AGENT, "webhook-id": identity, "webhook-timestamp": str(int(now.timestamp())),
-    }  # fmt: skip
+        "content-type": "application/json",
+        "user-agent": _AGENT,
+        "webhook-id": identity,
+        "webhook-timestamp": str(int(now.timestamp())),
+    }
     if secrets:
         headers["webhook-signature"] = " ".join(Signer(secret).sign(identity, now, body) for secret in secrets)
     return post(url, body.encode(), headers, **rules)
@@ -150,7 +173,7 @@ def post_json(url: str, content: Any, headers: Mapping[str, str] | None = None, 
 
 def post_form(
     url: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]], **rules: Unpack[Rules]
-) -> Answer:  # fmt: skip
+) -> Answer:
     """POST a form with files (multipart/form-data). files: by field, as file name, content and its type."""
     form = requests.Request("POST", url, data=dict(fields), files=dict(files)).prepare()
     assert isinstance(form.body, bytes)
@@ -185,7 +208,9 @@ def _target(url: str) -> _Target:
 
 
 class _Wire:
-    """A connection whose every wait ends when the exchange must be over. asks_proxy: the proxy reads the requests, with these `headers` for itself."""
+    """A connection whose every wait ends when the exchange must be over. asks_proxy: the proxy reads the requests, with
+    these `headers` for itself.
+    """
 
     def __init__(self, connection: socket.socket, until: float) -> None:
         self.connection, self.until = connection, until
@@ -234,7 +259,9 @@ class _Reader(io.RawIOBase):
 
 
 def _opened(target: _Target, until: float, rules: Rules) -> _Wire:
-    """A connection to a host, or to the proxy that asks it. Every address of the host is looked at before anything is connected to, and these very addresses are."""
+    """A connection to a host, or to the proxy that asks it. Every address of the host is looked at before anything is
+    connected to, and these very addresses are.
+    """
     network, host, port = rules.get("network", DIRECT), target.host, target.port
     if network.proxy:
         try:
@@ -274,7 +301,11 @@ def _through(proxy: str, target: _Target, until: float) -> _Wire:
         return wire
     try:
         host = f"[{target.host}]" if ":" in target.host else target.host
-        lines = [f"CONNECT {host}:{target.port} HTTP/1.1", f"host: {host}:{target.port}", *(f"{name}: {value}" for name, value in own.items())]  # fmt: skip
+        lines = [
+            f"CONNECT {host}:{target.port} HTTP/1.1",
+            f"host: {host}:{target.port}",
+            *(f"{name}: {value}" for name, value in own.items()),
+        ]
         wire.sendall("\r\n".join([*lines, "", ""]).encode())
         answer = HTTPResponse(wire, method="CONNECT")  # type: ignore[arg-type]
         answer.begin()

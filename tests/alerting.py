@@ -25,9 +25,12 @@ class Service:
     def __init__(self, project: Project, entries: dict[str, dict[str, Any]], **extra: Any) -> None:
         usual = {key: value for key, value in project.monitor.items() if key not in ("model", "alerts")}
         project.values = {
-            "monitors": {name: {**usual, "model": {"name": name}, "alerts": {"channels": ["ops"]}, **entry} for name, entry in entries.items()},
+            "monitors": {
+                name: {**usual, "model": {"name": name}, "alerts": {"channels": ["ops"]}, **entry}
+                for name, entry in entries.items()
+            },
             **extra,
-        }  # fmt: skip
+        }
         loaded = project.loaded()
         self.clock = ReplayClock(NOW)
         self.context = Context(loaded, open_database(loaded), self.clock, catches_up=False)
@@ -36,8 +39,16 @@ class Service:
         self.deliverer = Deliverer(self.context)
 
     def event(
-        self, monitor: str | None, kind: str, what: str = "firing", severity: str = "critical", *, columns: tuple[str, ...] = (), summary: str = "", subject: str = "",
-    ) -> str:  # fmt: skip
+        self,
+        monitor: str | None,
+        kind: str,
+        what: str = "firing",
+        severity: str = "critical",
+        *,
+        columns: tuple[str, ...] = (),
+        summary: str = "",
+        subject: str = "",
+    ) -> str:
         """Something happens to the alert of a monitor and kind, which opens if it is new; its id."""
 
         def unit(session: Session) -> str:

@@ -1,4 +1,6 @@
-"""The command line within the tests' own process: the same code and the same words, without two seconds of imports and a fork server each."""
+"""The command line within the tests' own process: the same code and the same words, without two seconds of imports and
+a fork server each.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def run_here(
     *arguments: str, cwd: Path, environment: dict[str, str] | None = None, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as `monitor` on a shell would: in a folder, with these environment variables besides, `given` on standard input."""
+    """Run a command as `monitor` on a shell would: in a folder, with these environment variables besides, `given` on
+    standard input.
+    """
     from monitor.cli import main
 
     said, told = _stream(), _stream()

@@ -19,7 +19,8 @@ from typing import Any
 # One thread for each test process, and for what it starts: OpenMP's threads of several processes fight over the cores.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
-# Spark's Java lives for seconds: compiling for speed and collecting garbage by several threads cost it more than they save.
+# Spark's Java lives for seconds: compiling for speed and collecting garbage by several threads cost it more than they
+# save.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 import numpy as np  # noqa: E402 - these read the variables when they are imported
@@ -154,7 +155,8 @@ def shared_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory: pytest.TempPathFactory, shared_folder: Path) -> Project:
-    """A service that has seen a model decay (`tests.web.lived`), for tests that look at pages and the API; what they change they change back.
+    """A service that has seen a model decay (`tests.web.lived`), for tests that look at pages and the API; what they
+    change they change back.
 
     Each test process has a copy of its own of what one of them has lived through.
     """
@@ -275,7 +277,9 @@ def monitor_process() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[None]:
-    """The fork server of this process, with everything imported before the first test asks for a worker: one that a command which only looks at data started would have nothing to share."""
+    """The fork server of this process, with everything imported before the first test asks for a worker: one that a
+    command which only looks at data started would have nothing to share.
+    """
     shared_workers().call("time:sleep", 0)
     yield
     shared_workers().close()

@@ -1,4 +1,5 @@
-"""Two histories read from two SQLite report databases, row by row: what only one of them holds, and what is not the same.
+"""Two histories read from two SQLite report databases, row by row: what only one of them holds, and what is not the
+same.
 
 Reads the files themselves, so that the databases of any two commits can be compared: nothing here imports `monitor`.
 """
@@ -31,7 +32,9 @@ _JSON = {"counts", "columns", "detail"}
 
 @dataclass(frozen=True)
 class Part:
-    """A table as it is compared: what a row is found again by, and what must then be the same, each with its expression in SQL."""
+    """A table as it is compared: what a row is found again by, and what must then be the same, each with its expression
+    in SQL.
+    """
 
     key: dict[str, str]
     values: dict[str, str]
@@ -42,11 +45,25 @@ def _own(alias: str, *names: str) -> dict[str, str]:
     return {name: f"{alias}.{name}" for name in names}
 
 
-# Named by the version of the analysis, references are left out; so is what was recorded in the time of the clock on the wall.
+# Named by the version of the analysis, references are left out; so is what was recorded in the time of the clock on the
+# wall.
 PARTS = {
     "runs": Part(
         _own("r", "kind", "window_start", "window_end", "look"),
-        _own("r", "uuid", "as_of", "read_as_of", "status", "reason", "judged", "severity", "rows", "sampled", "labelled", "counts"),
+        _own(
+            "r",
+            "uuid",
+            "as_of",
+            "read_as_of",
+            "status",
+            "reason",
+            "judged",
+            "severity",
+            "rows",
+            "sampled",
+            "labelled",
+            "counts",
+        ),
         "runs r",
     ),
     "metric_values": Part(
@@ -56,7 +73,19 @@ PARTS = {
     ),
     "checks": Part(
         _RUN | _SERIES | _own("c", "kind"),
-        _own("c", "verdict", "value", "lower", "upper", "threshold_lower", "threshold_upper", "p_value", "rows", "detection_limit", "reason"),
+        _own(
+            "c",
+            "verdict",
+            "value",
+            "lower",
+            "upper",
+            "threshold_lower",
+            "threshold_upper",
+            "p_value",
+            "rows",
+            "detection_limit",
+            "reason",
+        ),
         "checks c JOIN runs r ON r.id = c.run_id JOIN metric_series s ON s.id = c.series_id",
     ),
     "findings": Part(
@@ -66,7 +95,20 @@ PARTS = {
     ),
     "alerts": Part(
         _own("a", "kind", "subject", "first_window"),
-        _own("a", "uuid", "opened_as_of", "state", "severity", "since", "until", "fired_at", "ended_at", "bad_windows", "columns", "summary"),
+        _own(
+            "a",
+            "uuid",
+            "opened_as_of",
+            "state",
+            "severity",
+            "since",
+            "until",
+            "fired_at",
+            "ended_at",
+            "bad_windows",
+            "columns",
+            "summary",
+        ),
         "alerts a WHERE a.kind <> 'self'",
     ),
     "alert_events": Part(
@@ -76,7 +118,19 @@ PARTS = {
     ),
     "retraining_requests": Part(
         _own("q", "window_start", "as_of"),
-        _own("q", "uuid", "window_end", "state", "launcher", "reason", "detail", "data_start", "data_end", "model_version", "outcome"),
+        _own(
+            "q",
+            "uuid",
+            "window_end",
+            "state",
+            "launcher",
+            "reason",
+            "detail",
+            "data_start",
+            "data_end",
+            "model_version",
+            "outcome",
+        ),
         "retraining_requests q",
     ),
     "retraining_events": Part(
@@ -84,7 +138,7 @@ PARTS = {
         _own("t", "state", "text", "happened_at"),
         "retraining_events t JOIN retraining_requests q ON q.id = t.request_id",
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +151,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Difference:
-    """A row that is not the same on both sides: `before` or `after` is None where it is on one side alone; else they hold what differs."""
+    """A row that is not the same on both sides: `before` or `after` is None where it is on one side alone; else they
+    hold what differs.
+    """
 
     key: Row
     before: Row | None
@@ -166,7 +222,9 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def compare(before: dict[str, Table], after: dict[str, Table], tolerance: float = 0.0) -> dict[str, TableDifference]:
-    """The differences of two histories, by table. tolerance: so much numbers may differ, as a share of the larger; texts must be the same."""
+    """The differences of two histories, by table. tolerance: so much numbers may differ, as a share of the larger;
+    texts must be the same.
+    """
     return {name: _compared(PARTS[name], before[name], after[name], tolerance) for name in PARTS}
 
 

@@ -1,4 +1,6 @@
-"""What people and programs send that nobody thought of: hypothesis strategies for the parameters and bodies of requests."""
+"""What people and programs send that nobody thought of: hypothesis strategies for the parameters and bodies of
+requests.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,79 @@ import pyarrow.compute as compute
 from hypothesis import strategies as st
 
 TIMES = (
-    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00", "0001-01-01", "9999-12-31T23:59:59Z", "1000-01-01T00:00:00+23:59", "8999-12-31T23:59:59-23:59",
-    "10000-01-01T00:00:00Z", "-0001-01-01T00:00:00Z", "2025-02-30", "2025-01-01T24:00:00Z", "1969-12-31T23:59:60Z", "2025-06-01T00:00:00.123456789Z", "2025-W01-1",
-    "1e9", "0", "now", "٢٠٢٥-٠١-٠١", "",
-)  # fmt: skip
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59.999999-14:00",
+    "0001-01-01",
+    "9999-12-31T23:59:59Z",
+    "1000-01-01T00:00:00+23:59",
+    "8999-12-31T23:59:59-23:59",
+    "10000-01-01T00:00:00Z",
+    "-0001-01-01T00:00:00Z",
+    "2025-02-30",
+    "2025-01-01T24:00:00Z",
+    "1969-12-31T23:59:60Z",
+    "2025-06-01T00:00:00.123456789Z",
+    "2025-W01-1",
+    "1e9",
+    "0",
+    "now",
+    "٢٠٢٥-٠١-٠١",
+    "",
+)
 TEXTS = (
-    "", " ", "\x00", "a\x00b", "%00", "%", "_", "\\", "'", '"', "';--", "${HOME}", "{{7*7}}", "../../etc/passwd", "<b>", "\u202e", "\ufeff", "é", "e\u0301", "𝒳", "\u2028",
-    "ÿ" * 64, "x" * 70, "x" * 5000, "id", "ID", "rowid", "event_time", "prediction", "null", "nan", "-1", "1e400", "٣",
-)  # fmt: skip
+    "",
+    " ",
+    "\x00",
+    "a\x00b",
+    "%00",
+    "%",
+    "_",
+    "\\",
+    "'",
+    '"',
+    "';--",
+    "${HOME}",
+    "{{7*7}}",
+    "../../etc/passwd",
+    "<b>",
+    "\u202e",
+    "\ufeff",
+    "é",
+    "e\u0301",
+    "𝒳",
+    "\u2028",
+    "ÿ" * 64,
+    "x" * 70,
+    "x" * 5000,
+    "id",
+    "ID",
+    "rowid",
+    "event_time",
+    "prediction",
+    "null",
+    "nan",
+    "-1",
+    "1e400",
+    "٣",
+)
 HALVES = ("\ud800", "a\udfff", "\udc80x")  # of surrogate pairs: what JSON can write and Unicode does not have
-DURATIONS = ("0s", "1s", "4h", "2d", "1mo", "900mo", "99999999d", "9" * 25 + "d", "9" * 5000 + "s", "-1d", "1.5h", "٣d", "1 d", "d", "")  # fmt: skip
+DURATIONS = (
+    "0s",
+    "1s",
+    "4h",
+    "2d",
+    "1mo",
+    "900mo",
+    "99999999d",
+    "9" * 25 + "d",
+    "9" * 5000 + "s",
+    "-1d",
+    "1.5h",
+    "٣d",
+    "1 d",
+    "d",
+    "",
+)
 
 texts = st.sampled_from(TEXTS) | st.text(max_size=40)
 all_texts = texts | st.sampled_from(HALVES)
@@ -43,13 +108,28 @@ def parameter(name: str) -> st.SearchStrategy[str]:
 
 
 def body(good: dict[str, Any], known: dict[str, str]) -> st.SearchStrategy[Any]:
-    """A JSON body whose fields are those of a good one, with values of every kind; where a field is of something known, often that."""
+    """A JSON body whose fields are those of a good one, with values of every kind; where a field is of something known,
+    often that.
+    """
     of_any_kind = all_texts | numbers | st.none() | st.lists(all_texts, max_size=3)
     needed = {name: st.just(known[name]) for name in good if name in known}
-    return st.fixed_dictionaries(needed, optional={name: parameter(name) | of_any_kind | st.just(value) for name, value in good.items() if name not in known})  # fmt: skip
+    return st.fixed_dictionaries(
+        needed,
+        optional={
+            name: parameter(name) | of_any_kind | st.just(value) for name, value in good.items() if name not in known
+        },
+    )
 
 
-values = numbers | all_texts | times | st.booleans() | st.none() | st.lists(numbers, max_size=2) | st.dictionaries(all_texts, numbers, max_size=2)  # fmt: skip
+values = (
+    numbers
+    | all_texts
+    | times
+    | st.booleans()
+    | st.none()
+    | st.lists(numbers, max_size=2)
+    | st.dictionaries(all_texts, numbers, max_size=2)
+)
 _OWN = {
     "id": numbers | all_texts | st.uuids().map(str) | st.none() | st.booleans(),
     "event_time": times | numbers | st.none(),
@@ -60,8 +140,11 @@ _OWN = {
     "income": numbers,
 }
 _NEEDED = {
-    "id": st.integers(0, 2000).map(str), "prediction": st.sampled_from((0, 1)), "probability": st.floats(0, 1), "label": st.sampled_from((0, 1)),
-}  # fmt: skip
+    "id": st.integers(0, 2000).map(str),
+    "prediction": st.sampled_from((0, 1)),
+    "probability": st.floats(0, 1),
+    "label": st.sampled_from((0, 1)),
+}
 
 
 @st.composite
@@ -76,12 +159,41 @@ def json_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 TYPES: tuple[pa.DataType, ...] = (
-    pa.null(), pa.bool_(), pa.int8(), pa.uint64(), pa.int64(), pa.float16(), pa.float32(), pa.float64(), pa.decimal128(38, 0), pa.decimal128(10, 3), pa.decimal256(70, 2),
-    pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.binary(4), pa.binary_view(), pa.date32(), pa.date64(), pa.time32("s"), pa.time64("ns"),
-    pa.timestamp("s"), pa.timestamp("ms", "UTC"), pa.timestamp("us", "Nowhere/Land"), pa.timestamp("ns", "+14:00"), pa.duration("ns"), pa.month_day_nano_interval(),
-    pa.list_(pa.int8()), pa.struct([("a", pa.int8())]), pa.map_(pa.string(), pa.int8()), pa.dictionary(pa.int8(), pa.string()), pa.dictionary(pa.int32(), pa.timestamp("s")),
-    pa.run_end_encoded(pa.int32(), pa.string()), pa.uuid(),
-)  # fmt: skip
+    pa.null(),
+    pa.bool_(),
+    pa.int8(),
+    pa.uint64(),
+    pa.int64(),
+    pa.float16(),
+    pa.float32(),
+    pa.float64(),
+    pa.decimal128(38, 0),
+    pa.decimal128(10, 3),
+    pa.decimal256(70, 2),
+    pa.string(),
+    pa.large_string(),
+    pa.string_view(),
+    pa.binary(),
+    pa.binary(4),
+    pa.binary_view(),
+    pa.date32(),
+    pa.date64(),
+    pa.time32("s"),
+    pa.time64("ns"),
+    pa.timestamp("s"),
+    pa.timestamp("ms", "UTC"),
+    pa.timestamp("us", "Nowhere/Land"),
+    pa.timestamp("ns", "+14:00"),
+    pa.duration("ns"),
+    pa.month_day_nano_interval(),
+    pa.list_(pa.int8()),
+    pa.struct([("a", pa.int8())]),
+    pa.map_(pa.string(), pa.int8()),
+    pa.dictionary(pa.int8(), pa.string()),
+    pa.dictionary(pa.int32(), pa.timestamp("s")),
+    pa.run_end_encoded(pa.int32(), pa.string()),
+    pa.uuid(),
+)
 
 
 @st.composite
@@ -105,13 +217,17 @@ def arrow_columns(draw: st.DrawFn, rows: int) -> pa.Array:
 
 @st.composite
 def arrow_bodies(draw: st.DrawFn) -> bytes:
-    """Arrow streams: columns of any type beside those that are needed; some of them with bytes that were changed, cut off or put in."""
+    """Arrow streams: columns of any type beside those that are needed; some of them with bytes that were changed, cut
+    off or put in.
+    """
     rows = draw(st.integers(0, 4))
     ids = draw(st.lists(st.integers(0, 5000), min_size=rows, max_size=rows))
     columns: dict[str, pa.Array] = {
-        "id": pa.array(ids, pa.int64()).cast(pa.string()), "prediction": pa.array([1] * rows, pa.int64()), "probability": pa.array([0.5] * rows, pa.float64()),
+        "id": pa.array(ids, pa.int64()).cast(pa.string()),
+        "prediction": pa.array([1] * rows, pa.int64()),
+        "probability": pa.array([0.5] * rows, pa.float64()),
         "label": pa.array([1] * rows, pa.int64()),
-    }  # fmt: skip
+    }
     for name in draw(st.lists(texts | st.sampled_from(sorted(_OWN)), max_size=2)):
         columns[name] = draw(arrow_columns(rows))
     stream = bytearray(as_stream(pa.table(columns)))

@@ -1,4 +1,6 @@
-"""A proxy before a database server that does what networks do: it loses answers, refuses, and forgets connections without a word."""
+"""A proxy before a database server that does what networks do: it loses answers, refuses, and forgets connections
+without a word.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from tests.servers import free_port
 
 
 class Proxy:
-    """Forwards to a port of loopback; `lose_commits` is the share of COMMITs whose answer is lost with the connection."""
+    """Forwards to a port of loopback; `lose_commits` is the share of COMMITs whose answer is lost with the
+    connection.
+    """
 
     def __init__(self, port: int, *, lose_commits: float = 0.0, seed: int = 0) -> None:
         self.port = free_port()

@@ -115,7 +115,9 @@ def says_ok(connection: socket.socket) -> None:
 def read_request(connection: socket.socket) -> bytes:
     """Reads a request; its body."""
     head, _, body = _read_until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")
-    length = next((int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length")), 0)  # fmt: skip
+    length = next(
+        (int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length")), 0
+    )
     while len(body) < length:
         body += connection.recv(65536)
     return body
@@ -183,7 +185,9 @@ def authority(folder: Path, *names: str) -> Authority:
 
 @dataclass
 class ForwardProxy:
-    """An HTTP proxy on loopback, which knows the addresses of some names. asked: the first line and the headers of each request."""
+    """An HTTP proxy on loopback, which knows the addresses of some names. asked: the first line and the headers of each
+    request.
+    """
 
     names: dict[str, int]
     asked: list[str] = field(default_factory=list)

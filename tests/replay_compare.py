@@ -1,6 +1,8 @@
-"""`make replay-compare BASE=<commit>`: the sets of ../shared/data replayed by a commit and by the working tree, and every row of what they left compared.
+"""`make replay-compare BASE=<commit>`: the sets of ../shared/data replayed by a commit and by the working tree, and
+every row of what they left compared.
 
-Both sides run `monitor run --replay` in processes of their own, from copies of their code, with the same libraries, data and configuration.
+Both sides run `monitor run --replay` in processes of their own, from copies of their code, with the same libraries,
+data and configuration.
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ from tests.replay_projects import DATA, SETS
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".replay-compare"
-# Of each set so many windows are replayed: three to four minutes for both sides on two free cores, most of it for starting and fitting references.
+# Of each set so many windows are replayed: three to four minutes for both sides on two free cores, most of it for
+# starting and fitting references.
 WINDOWS = 8
 SHOWN = 10
 # One replay a core; each has one worker process, which works while its daemon waits.
 AT_ONCE = 2
-# Seen by every Python process of a side, the forkserver and its workers, too: the package comes from that side's copy or not at all.
+# Seen by every Python process of a side, the forkserver and its workers, too: the package comes from that side's copy
+# or not at all.
 GUARD = """
 import os
 import sys
@@ -198,7 +202,10 @@ def tell(name: str, tables: dict[str, TableDifference]) -> None:
     print(f"\n{name}")
     print(f"  {'':20} {'before':>7} {'after':>7} {'equal':>7} {'changed':>8} {'only before':>12} {'only after':>11}")
     for table, made in tables.items():
-        numbers = f"{made.rows_before:7} {made.rows_after:7} {made.equal:7} {len(made.changed):8} {len(made.only_before):12} {len(made.only_after):11}"
+        numbers = (
+            f"{made.rows_before:7} {made.rows_after:7} {made.equal:7} {len(made.changed):8} {len(made.only_before):12}"
+            f" {len(made.only_after):11}"
+        )
         print(f"  {table:20} {numbers}")
     for table, made in tables.items():
         for when, columns in (("before", made.columns_before), ("after", made.columns_after)):
@@ -265,7 +272,8 @@ def main(arguments: list[str]) -> int:
         "equal" if equal else "DIFFERENT: " + ", ".join(f"{name} {number}" for name, number in differ.items() if number)
     )
     print(
-        f"\n{options.base} and the working tree, {rows:,} rows of {len(results)} sets, {time.monotonic() - began:.0f} s: {said}"
+        f"\n{options.base} and the working tree, {rows:,} rows of {len(results)} sets, {time.monotonic() - began:.0f}"
+        f" s: {said}"
     )
     return 0 if equal else 1
 

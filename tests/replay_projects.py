@@ -1,7 +1,8 @@
-"""A monitor.yaml with its data for each set of ../shared/data, made to be replayed by two commits: nothing here imports `monitor`.
+"""A monitor.yaml with its data for each set of ../shared/data, made to be replayed by two commits: nothing here imports
+`monitor`.
 
-Between them the six ask for all kinds of looks (labels that come late, rows that are written late), findings and alerts, for segments, model versions,
-thresholds, rolling references and retraining requests.
+Between them the six ask for all kinds of looks (labels that come late, rows that are written late), findings and
+alerts, for segments, model versions, thresholds, rolling references and retraining requests.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class DataSet:
 
 
 def written_late(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row in forty is written two days after its event: after its window's run, before its rows are counted again."""
+    """One row in forty is written two days after its event: after its window's run, before its rows are counted
+    again.
+    """
     late = pd.to_timedelta((frame["id"] % 40 == 0) * 2, unit="D")
     return frame.assign(logged_at=(frame["event_time"] + late).astype("datetime64[us]"))
 
@@ -135,7 +138,9 @@ def settings(name: str, windows: int | None) -> str:
 
 
 def write(name: str, folder: Path, windows: int | None) -> Path:
-    """Write the log, labels, reference and monitor.yaml of a set into a folder; windows: how many, None for all that there are."""
+    """Write the log, labels, reference and monitor.yaml of a set into a folder; windows: how many, None for all that
+    there are.
+    """
     chosen = SETS[name]
     log = chosen.prepare(pd.read_parquet(DATA / name / "predictions.parquet"))
     labels = pd.read_parquet(DATA / name / "labels.parquet")

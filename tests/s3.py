@@ -12,7 +12,9 @@ import pytest
 
 @contextmanager
 def serving() -> Iterator[tuple[str, list[str]]]:
-    """The server's address, and the requests that it was asked: method and path. Skips where the server is not installed."""
+    """The server's address, and the requests that it was asked: method and path. Skips where the server is not
+    installed.
+    """
     server = pytest.importorskip("moto.server", reason="constraints-moto.txt is not installed")
     from werkzeug.serving import make_server
 

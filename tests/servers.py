@@ -1,4 +1,6 @@
-"""Database servers of the tests' own: started on free ports of loopback from what is installed, stopped by process id."""
+"""Database servers of the tests' own: started on free ports of loopback from what is installed, stopped by process
+id.
+"""
 
 from __future__ import annotations
 
@@ -205,10 +207,17 @@ class MariaDB(Server):
 
     def _command(self) -> list[str]:
         command = [
-            str(self.tool("mariadbd")), "--no-defaults", f"--datadir={self.data}", "--bind-address=127.0.0.1",
-            f"--port={self.port}", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid",
-            f"--init-file={self._initial}", "--innodb-buffer-pool-size=256M", "--max-connections=300",
-        ]  # fmt: skip
+            str(self.tool("mariadbd")),
+            "--no-defaults",
+            f"--datadir={self.data}",
+            "--bind-address=127.0.0.1",
+            f"--port={self.port}",
+            f"--socket={self.folder}/socket",
+            f"--pid-file={self.folder}/pid",
+            f"--init-file={self._initial}",
+            "--innodb-buffer-pool-size=256M",
+            "--max-connections=300",
+        ]
         return command if self.durable else [*command, "--innodb-flush-log-at-trx-commit=0"]
 
     def _answers(self) -> bool:

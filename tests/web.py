@@ -31,7 +31,9 @@ PASSWORD = "correct horse battery"
 
 
 def lived(project: Project) -> Project:
-    """A model that decays at the end of its 25 days, so that an alert fires and a retraining awaits approval; column, category and model are named as an attacker would."""
+    """A model that decays at the end of its 25 days, so that an alert fires and a retraining awaits approval; column,
+    category and model are named as an attacker would.
+    """
     frame = logged(1500, days=25)
     frame["region"] = frame["region"].replace({"north": CATEGORY})
     frame[SCRIPT] = frame.pop("noise")
@@ -78,7 +80,9 @@ class Served:
         return {"authorization": f"Bearer {token}"}
 
     def ids(self, request_state: str = "awaiting_approval") -> dict[str, str]:
-        """An id of each kind: of a run and an alert of realised performance, of a data run that found something, of a request in a state or ended by hand."""
+        """An id of each kind: of a run and an alert of realised performance, of a data run that found something, of a
+        request in a state or ended by hand.
+        """
         from monitor.storage import alerts, outbox, retraining, runs
 
         def read(session: Any) -> dict[str, str]:
@@ -99,7 +103,9 @@ class Served:
 
 @contextmanager
 def served(project: Project, users: Sequence[str] = (), **web: Any) -> Iterator[Served]:
-    """The pages and the API of a project's database, on a free port. users: a user of each of these roles, who is named by it."""
+    """The pages and the API of a project's database, on a free port. users: a user of each of these roles, who is named
+    by it.
+    """
     loaded = project.loaded()
     context, workers = Context(loaded, open_database(loaded)), Workers(warm=False)
     context.database.prepare()

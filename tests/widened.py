@@ -1,4 +1,6 @@
-"""Cases of schemathesis with values that the API's document does not lead to: times, cursors, texts and bodies of `tests.nasty`."""
+"""Cases of schemathesis with values that the API's document does not lead to: times, cursors, texts and bodies of
+`tests.nasty`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from tests import nasty
 
 
 def known_things(url: str) -> dict[str, str]:
-    """By the name of a parameter or of a field what there is of its kind: what is not there is answered before anything else of a request is looked at."""
+    """By the name of a parameter or of a field what there is of its kind: what is not there is answered before anything
+    else of a request is looked at.
+    """
 
     def first(noun: str) -> str:
         items = requests.get(f"{url}/api/v1/{noun}", timeout=60).json()["items"]
@@ -24,7 +28,9 @@ def known_things(url: str) -> dict[str, str]:
 
 
 def widened(case: Any, data: Any, known: dict[str, str]) -> dict[str, Any]:
-    """Give some parameters of a case other values, or those of `known_things`; another body, if there is one, is returned as what `case.call` takes."""
+    """Give some parameters of a case other values, or those of `known_things`; another body, if there is one, is
+    returned as what `case.call` takes.
+    """
     for described, held in ((case.operation.query, case.query), (case.operation.path_parameters, case.path_parameters)):
         for parameter in described:
             if parameter.name in known and data.draw(st.sampled_from((True, True, False))):

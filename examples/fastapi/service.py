@@ -2,7 +2,8 @@
 
     uvicorn service:app --port 8000
 
-Each evening the clinic's calendar sends tomorrow's appointments to /predictions, and later, who did not come, to /outcomes.
+Each evening the clinic's calendar sends tomorrow's appointments to /predictions, and later, who did not come, to
+/outcomes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ app, model = FastAPI(), joblib.load("model.joblib")
 
 
 class Appointment(BaseModel):
-    """What the model reads of an appointment; what is not sent is missing to it. asked_at: now, unless old traffic is sent again."""
+    """What the model reads of an appointment; what is not sent is missing to it. asked_at: now, unless old traffic is
+    sent again.
+    """
 
     id: str
     asked_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))

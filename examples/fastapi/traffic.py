@@ -1,4 +1,6 @@
-"""Eight weeks of a clinic's traffic, sent to the service; from 9 February on its booking app no longer sends a field."""
+"""Eight weeks of a clinic's traffic, sent to the service; from 9 February on its booking app no longer sends a
+field.
+"""
 
 from __future__ import annotations
 

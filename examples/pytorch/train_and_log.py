@@ -1,7 +1,8 @@
-"""Train a small PyTorch network on scikit-learn's digits, log its embeddings and answers to SQLite, and feed pages upside down.
+"""Train a small PyTorch network on scikit-learn's digits, log its embeddings and answers to SQLite, and feed pages
+upside down.
 
-Writes validation.parquet (scans that the network was validated on) and scans.db with the tables `predictions` (four weeks
-of production) and `corrections` (what a clerk says of each scan the day after).
+Writes validation.parquet (scans that the network was validated on) and scans.db with the tables `predictions` (four
+weeks of production) and `corrections` (what a clerk says of each scan the day after).
 """
 
 from __future__ import annotations

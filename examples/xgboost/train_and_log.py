@@ -35,7 +35,9 @@ def parcels(count: int, random: np.random.Generator) -> pd.DataFrame:
 
 
 def lateness(parcel: pd.DataFrame, random: np.random.Generator) -> pd.Series:
-    """Which parcels come late: those of poor carriers, from afar, or picked up in the evening; of the new carrier any."""
+    """Which parcels come late: those of poor carriers, from afar, or picked up in the evening; of the new carrier
+    any.
+    """
     of_carrier = parcel["carrier"].map(LATENESS)
     odds = (
         of_carrier + parcel["distance_km"] / 100 + 1.5 * (parcel["pickup_hour"] > 16) - 2.5 * parcel["is_express"] - 2

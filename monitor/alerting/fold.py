@@ -1,9 +1,11 @@
 """Judging: a pure fold over a monitor's results of one kind. No clock, no database, no channel.
 
 A result is bad (a finding of the kind pages), good (none does, some check could be made, and so could each check that
-opened the alert and is still asked), or none. Bad ones count towards `for`, good ones towards `keep_firing_for`; windows that overlap count once.
-A loss that an estimate shows in several windows, in each too uncertain to page, is certain by all of them together: such a result is bad, too.
-Where `keep_firing_for` is not written, an alert resolves once so many good windows in a row are unlikely by chance, had the spell of bad windows gone on.
+opened the alert and is still asked), or none. Bad ones count towards `for`, good ones towards `keep_firing_for`;
+windows that overlap count once.
+A loss that an estimate shows in several windows, in each too uncertain to page, is certain by all of them together:
+such a result is bad, too. Where `keep_firing_for` is not written, an alert resolves once so many good windows in a row
+are unlikely by chance, had the spell of bad windows gone on.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from monitor.domain import phrases
 from monitor.domain.checks import CheckKey, Severity
 from monitor.domain.grid import Window
 
-# Good windows that resolve an alert by themselves, at least; and how likely so many in a row may be by chance while a spell goes on.
+# Good windows that resolve an alert by themselves, at least; and how likely so many in a row may be by chance while a
+# spell goes on.
 _FEWEST_GOOD, _CHANCE = 2, 1 / 50
 # Bad and good windows that a spell is credited with before any is seen: most spells have hardly a good one.
 _BAD_BEFORE, _GOOD_BEFORE = 2.0, 0.25
-# Losses that are uncertain add up to a certain one where a model as good as ever would bring so much evidence in one of a hundred windows (natural logarithm); and
-# how many windows as uncertain as they say are taken for known before any is seen.
+# Losses that are uncertain add up to a certain one where a model as good as ever would bring so much evidence in one of
+# a hundred windows (natural logarithm); and how many windows as uncertain as they say are taken for known before any is
+# seen.
 _CERTAIN, _KNOWN_BEFORE, _FARTHEST = math.log(100), 10, 3.0
 # A spell is forgotten after so many times the good windows that resolve its alert.
 _FORGOTTEN = 3
@@ -33,7 +37,9 @@ EventKind = Literal["pending", "firing", "escalated", "resolved", "cleared", "do
 
 @dataclass(frozen=True)
 class Rule:
-    """How many disjoint windows make an alert fire and resolve (None: learnt from the spell); how many in a row propose a retraining (0: never)."""
+    """How many disjoint windows make an alert fire and resolve (None: learnt from the spell); how many in a row propose
+    a retraining (0: never).
+    """
 
     for_windows: int = 1
     keep_firing_for: int | None = 2
@@ -42,7 +48,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an estimate says of the loss of a metric. z: in standard errors, against a model as good as on the reference. beyond: how far it lies beyond the harm that counts, in standard errors; negative within it."""
+    """What an estimate says of the loss of a metric. z: in standard errors, against a model as good as on the
+    reference. beyond: how far it lies beyond the harm that counts, in standard errors; negative within it.
+    """
 
     metric: str
     z: float
@@ -54,8 +62,9 @@ class Result:
     """What judging takes of a finished run, for one kind of alert.
 
     bad: a finding of this kind pages. asked: the checks of this kind, whatever their
-    verdicts. made: those that could be made. paging: those that page. columns: the columns named by what pages, worst first. rule, epoch: of the configuration
-    that the run carries; where the epoch changes the counts start again. retrains: bad enough to count towards a retraining. estimate: of the model's performance, where it was told.
+    verdicts. made: those that could be made. paging: those that page. columns: the columns named by what pages, worst
+    first. rule, epoch: of the configuration that the run carries; where the epoch changes the counts start again.
+    retrains: bad enough to count towards a retraining. estimate: of the model's performance, where it was told.
     """
 
     run: str
@@ -92,9 +101,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Weighed:
-    """What estimates say of a loss over windows. evidence: of one, in so many `losing` windows (logarithm of an e-value), which lie `beyond` the harm in sum.
+    """What estimates say of a loss over windows. evidence: of one, in so many `losing` windows (logarithm of an
+    e-value), which lie `beyond` the harm in sum.
 
-    until: the end of the last window that was weighed, in ISO form. told, squares: how many windows had an estimate, and the sum of their squared z.
+    until: the end of the last window that was weighed, in ISO form. told, squares: how many windows had an estimate,
+        and the sum of their squared z.
     """
 
     evidence: float = 0.0
@@ -109,8 +120,9 @@ class Weighed:
 class State:
     """Where the fold stands after some results. `phase` is idle, pending or firing.
 
-    first_window and opened_as_of are the alert's identity, as it stood when it was opened; since is its first bad window
-    as it is known now. spell_bad, spell_good: disjoint bad windows of the spell, and good ones between them; quiet: good ones since its last bad one. A spell may outlast an alert.
+    first_window and opened_as_of are the alert's identity, as it stood when it was opened; since is its first bad
+    window as it is known now. spell_bad, spell_good: disjoint bad windows of the spell, and good ones between them;
+    quiet: good ones since its last bad one. A spell may outlast an alert.
     weighed: what estimates say of a loss over windows.
     """
 
@@ -202,10 +214,12 @@ def step(state: State, result: Result) -> Step:
 
 
 def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, Result]:
-    """The state with what an estimate adds to the evidence of a loss, and the result, which is bad where that is certain.
+    """The state with what an estimate adds to the evidence of a loss, and the result, which is bad where that is
+    certain.
 
-    A sequential test by a likelihood ratio that begins anew where it speaks for a model as good as ever (Page, 1954): of a loss of one standard error against none. How uncertain
-    estimates are is learnt from those of all windows that did not page.
+    A sequential test by a likelihood ratio that begins anew where it speaks for a model as good as ever (Page, 1954):
+    of a loss of one standard error against none. How uncertain estimates are is learnt from those of all windows that
+    did not page.
     """
     weighed = state.weighed
     if _new_window(datetime.fromisoformat(weighed.until) if weighed.until else None, result):
@@ -229,7 +243,9 @@ def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, R
 
 
 def _is_good(state: State, result: Result) -> bool:
-    """What is not asked any more (a segment that the new reference has not, a check that is configured no longer) holds no alert open."""
+    """What is not asked any more (a segment that the new reference has not, a check that is configured no longer) holds
+    no alert open.
+    """
     return bool(result.made) and set(state.opened_by) & result.asked <= result.made
 
 
@@ -307,7 +323,9 @@ def _good(state: State, result: Result) -> Step:
 
 
 def _good_ones_needed(state: State) -> int:
-    """How many good windows in a row tell the end of a spell: so many that they would hardly come by chance if windows stayed bad as often as they were in it."""
+    """How many good windows in a row tell the end of a spell: so many that they would hardly come by chance if windows
+    stayed bad as often as they were in it.
+    """
     bad, good = state.spell_bad + _BAD_BEFORE, state.spell_good + _GOOD_BEFORE
     return max(_FEWEST_GOOD, math.ceil(math.log(_CHANCE) / math.log(good / (bad + good))))
 
@@ -342,8 +360,8 @@ def _event(kind: EventKind, state: State, result: Result) -> Event:
 
 @dataclass(frozen=True)
 class History:
-    """A history folded: the state at its end, the state before each of its windows, the incidents in it (those that never
-    fired left out), and the results that propose a retraining, each with the state after it."""
+    """A history folded: the state at its end, the state before each of its windows, the incidents in it (those that
+    never fired left out), and the results that propose a retraining, each with the state after it."""
 
     state: State
     before: list[tuple[Window, State]]
@@ -372,9 +390,16 @@ def _incident(state: State, result: Result, *, resolved: bool) -> Incident:
     assert state.first_window is not None
     assert state.opened_as_of is not None
     return Incident(
-        state.first_window, state.opened_as_of, state.since or state.first_window, result.window.end, state.severity,
-        state.columns, state.bad_windows, state.summary, result if resolved else None,
-    )  # fmt: skip
+        state.first_window,
+        state.opened_as_of,
+        state.since or state.first_window,
+        result.window.end,
+        state.severity,
+        state.columns,
+        state.bad_windows,
+        state.summary,
+        result if resolved else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a notification says: first what is wrong with which model and why, then what to know and do.
 
-What is known of an alert (`Facts`) becomes a title and sections, which one set of templates writes as plain text, Markdown and HTML; channels with a
-form of their own (`channels/`) make it of the sections.
+What is known of an alert (`Facts`) becomes a title and sections, which one set of templates writes as plain text,
+Markdown and HTML; channels with a form of their own (`channels/`) make it of the sections.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _MEANS = {Kind.BLIND.value: "performance is unknown"}
 # Of more alerts in one message each has a line, and of very many the rest is counted.
 IN_FULL, _IN_A_LINE = 10, 40
 # Mail has no style sheets. Large enough for a thumb.
-_BUTTON = "display: inline-block; padding: 10px 16px; margin: 0 4px 8px 0; border: 1px solid #5b6b7b; border-radius: 6px; text-decoration: none"
+_BUTTON = (
+    "display: inline-block; padding: 10px 16px; margin: 0 4px 8px 0; border: 1px solid #5b6b7b; border-radius: 6px; "
+    "text-decoration: none"
+)
 TEMPLATES = {
     "title": "{{ title }}",
     "text": """{{ title }}
@@ -54,12 +57,15 @@ TEMPLATES = {
 {% if section.heading %}**{{ section.heading | md }}**
 
 {% endif %}{% for line in section.lines %}{{ '- ' if section.heading else '' }}{{ line | md }}
-{% endfor %}{% if section.links %}- {% for link in section.links %}[{{ link.title | md }}]({{ link.url }}){{ '' if loop.last else ' · ' }}{% endfor %}
+{% endfor %}{% if section.links %}- {% for link in section.links -%}
+[{{ link.title | md }}]({{ link.url }}){{ '' if loop.last else ' · ' }}{% endfor %}
 {% endif %}{% endfor %}""",
     "html": """<h2>{{ title | e }}</h2>
 {% for section in sections %}{% if section.heading %}<h3>{{ section.heading | e }}</h3>
-<ul>{% for line in section.lines %}<li>{{ line | e }}</li>{% endfor %}{% for link in section.links[:1] %}<li>{{ link.title | e }}: <a href="{{ link.url | e }}">{{ link.url | e }}</a></li>{% endfor %}</ul>
-{% if section.links[1:] %}<p>{% for link in section.links[1:] %}<a href="{{ link.url | e }}" style="{{ button }}">{{ link.title | e }}</a>{{ '' if loop.last else ' ' }}{% endfor %}</p>
+<ul>{% for line in section.lines %}<li>{{ line | e }}</li>{% endfor %}{% for link in section.links[:1] -%}
+<li>{{ link.title | e }}: <a href="{{ link.url | e }}">{{ link.url | e }}</a></li>{% endfor %}</ul>
+{% if section.links[1:] %}<p>{% for link in section.links[1:] -%}
+<a href="{{ link.url | e }}" style="{{ button }}">{{ link.title | e }}</a>{{ '' if loop.last else ' ' }}{% endfor %}</p>
 {% endif %}{% else %}{% for line in section.lines %}<p>{{ line | e }}</p>{% endfor %}
 {% endif %}{% endfor %}""",
 }
@@ -69,10 +75,15 @@ TEMPLATES = {
 class Facts:
     """What is known of an alert when it is told.
 
-    findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`. predictions: made since it fires.
-    before: what had happened in the two days before. earlier: how it went when the same column was in an alert. ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired. now: what the metric is since it resolved.
-    retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the monitor's.
-    retraining_link: the request's page. link, acknowledge_link, silence_link: the alert's page, and pages that ask before they acknowledge or silence it.
+    findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`.
+        predictions: made since it fires.
+    before: what had happened in the two days before. earlier: how it went when the same column was in an alert.
+        ended_by: what ended it. ended_at: when. is_first: nobody was told while it fired. now: what the metric is since
+        it resolved.
+    retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the
+        monitor's.
+    retraining_link: the request's page. link, acknowledge_link, silence_link: the alert's page, and pages that ask
+        before they acknowledge or silence it.
     """
 
     notification: str
@@ -138,7 +149,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Section:
-    """Lines under a heading; '' for the lines that stand first. role: what they are, by which channels place them; the lines of `about` are `name: value`. alert: the id of the one that they are about, '' for what is about all."""
+    """Lines under a heading; '' for the lines that stand first. role: what they are, by which channels place them; the
+    lines of `about` are `name: value`. alert: the id of the one that they are about, '' for what is about all.
+    """
 
     heading: str
     lines: Sequence[str]
@@ -161,9 +174,12 @@ class Message:
     def content(self) -> dict[str, Any]:
         """Its part of what channels get."""
         return {
-            "title": self.title, "text": self.text, "markdown": self.markdown, "html": self.html,
+            "title": self.title,
+            "text": self.text,
+            "markdown": self.markdown,
+            "html": self.html,
             "sections": [asdict(section) for section in self.sections],
-        }  # fmt: skip
+        }
 
 
 def rank(severity: str) -> int:
@@ -184,23 +200,34 @@ def title(told: Sequence[Facts]) -> str:
     line += short
     whole = _whole_cost(facts)
     causes = [
-        each for each in _changed(facts)
-        if each["cause"] and quoted(each["column"]) not in short and not facts.now and (whole is None or (each.get("cost") or 0.0) / whole >= _LEAST_SHARE)
-    ]  # fmt: skip
+        each
+        for each in _changed(facts)
+        if each["cause"]
+        and quoted(each["column"]) not in short
+        and not facts.now
+        and (whole is None or (each.get("cost") or 0.0) / whole >= _LEAST_SHARE)
+    ]
     for cause in [f"; {each['column']}: {each['cause']}" for each in causes]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
 
 
 def _what(facts: Facts, room: int) -> str:
-    """What is wrong, or how it is now; where the room is too small, without what follows a colon, but for the kind of change."""
+    """What is wrong, or how it is now; where the room is too small, without what follows a colon, but for the kind of
+    change.
+    """
     text = phrases.first_clause(facts.now or facts.summary).removesuffix(" in the reference")
     if len(text) <= room or facts.now:
         return text
     brief = phrases.before_colon(text)
     column, cause = next(
-        ((each["column"], each["cause"]) for each in _changed(facts) if each["cause"] and quoted(each["column"]) in brief), ("", "")
-    )  # fmt: skip
+        (
+            (each["column"], each["cause"])
+            for each in _changed(facts)
+            if each["cause"] and quoted(each["column"]) in brief
+        ),
+        ("", ""),
+    )
     if len(brief) > room and cause:
         brief = quoted(column)
     return f"{brief}: {cause}" if cause else brief
@@ -212,7 +239,9 @@ def _changed(facts: Facts) -> list[Mapping[str, Any]]:
 
 
 def _whole_cost(facts: Facts) -> float | None:
-    """What the changes of all columns are likely to cost, each column by what is found worst of it; None where nothing is known."""
+    """What the changes of all columns are likely to cost, each column by what is found worst of it; None where nothing
+    is known.
+    """
     by_column: dict[str, float] = {}
     for each in facts.findings:
         if each["column"]:
@@ -221,7 +250,9 @@ def _whole_cost(facts: Facts) -> float | None:
 
 
 def _whose(facts: Facts, origins: set[Any]) -> str:
-    """Whose the changes are, by the rule that decides whether a model may be trained anew on such data. origins: those that are known."""
+    """Whose the changes are, by the rule that decides whether a model may be trained anew on such data. origins: those
+    that are known.
+    """
     broken = broken_first(facts.findings)
     if broken:
         return phrases.sentence(phrases.repair_first(list(broken.items())[:3]))
@@ -261,10 +292,15 @@ def _printable(section: Section) -> Section:
 
 def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     short = facts.alert_id[:8]
-    commands = [] if facts.is_over or facts.event == "test" else [
-        f"details: monitor alerts show {short}", f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "",
-        f"acknowledge: monitor alerts ack {short} --note '…'",
-    ]  # fmt: skip
+    commands = (
+        []
+        if facts.is_over or facts.event == "test"
+        else [
+            f"details: monitor alerts show {short}",
+            f"report: monitor report {facts.run_id[:8]} --html report.html" if facts.run_id else "",
+            f"acknowledge: monitor alerts ack {short} --note '…'",
+        ]
+    )
     found = [
         Section("", _summary(facts, alone=alone), "summary"),
         Section("What changed", _changes(facts) if facts.state != "resolved" else [], "changes"),
@@ -285,11 +321,13 @@ def _summary(facts: Facts, *, alone: bool) -> list[str]:
         over = [
             phrases.sentence(facts.now),
             phrases.sentences(
-                phrases.lasted(_moment(facts.since, zone), _length((facts.ended_at or facts.happened_at) - facts.since), windows),
+                phrases.lasted(
+                    _moment(facts.since, zone), _length((facts.ended_at or facts.happened_at) - facts.since), windows
+                ),
                 facts.ended_by or _ENDED.get(facts.kind, _HEALTHY),
             ),
             "It was found only after it had ended, so there was no earlier message." if facts.is_first else "",
-        ]  # fmt: skip
+        ]
         over = [each for each in over if each]
         return [*over, f"When it fired: {facts.summary}"] if alone else [_first_of_several(facts), *over]
     if facts.state == "retracted":
@@ -298,8 +336,10 @@ def _summary(facts: Facts, *, alone: bool) -> list[str]:
         since = ""
     else:
         change = {
-            "repeated": phrases.reminder(), "escalated": phrases.now_severe(facts.severity), "downgraded": phrases.now_severe(facts.severity)
-        }.get(facts.event, "")  # fmt: skip
+            "repeated": phrases.reminder(),
+            "escalated": phrases.now_severe(facts.severity),
+            "downgraded": phrases.now_severe(facts.severity),
+        }.get(facts.event, "")
         since = phrases.sentences(change, phrases.firing_since(_moment(facts.since, zone), windows))
     lines = [since, facts.summary] if alone else [_first_of_several(facts), since]
     return [line for line in (*lines, facts.description) if line]
@@ -336,7 +376,11 @@ def steps(facts: Facts) -> list[str]:
         ]
         advice = phrases.sentence(phrases.check_first(unsure) if unsure else phrases.look_first(facts.kind))
     runbook = "" if _is_page(facts.runbook_url) else facts.runbook_url
-    found = [advice if facts.event != "test" else "", f"Runbook: {runbook}" if runbook else "", phrases.sentence(facts.retraining)]  # fmt: skip
+    found = [
+        advice if facts.event != "test" else "",
+        f"Runbook: {runbook}" if runbook else "",
+        phrases.sentence(facts.retraining),
+    ]
     return [step for step in found if step]
 
 
@@ -349,34 +393,55 @@ def _links(facts: Facts) -> list[Link]:
     links = [Link("Open the alert", facts.link)]
     if not facts.is_over:
         links += [
-            Link("Acknowledge", facts.acknowledge_link), Link("Silence for 4 h", facts.silence_link),
-            Link("Runbook", facts.runbook_url), Link("Retraining request", facts.retraining_link),
-        ]  # fmt: skip
+            Link("Acknowledge", facts.acknowledge_link),
+            Link("Silence for 4 h", facts.silence_link),
+            Link("Runbook", facts.runbook_url),
+            Link("Retraining request", facts.retraining_link),
+        ]
     return [replace(link, url=link.url.replace("(", "%28").replace(")", "%29")) for link in links if _is_page(link.url)]
 
 
 def _about(facts: Facts) -> list[tuple[str, str]]:
     zone = ZoneInfo(facts.timezone)
     return [
-        ("model", facts.model), ("version", facts.labels.get("model_version", "")), ("monitor", facts.monitor), ("team", facts.labels.get("team", "")),
-        ("last healthy window", _moment(facts.last_healthy, zone) if facts.last_healthy else ""), ("window", facts.window),
+        ("model", facts.model),
+        ("version", facts.labels.get("model_version", "")),
+        ("monitor", facts.monitor),
+        ("team", facts.labels.get("team", "")),
+        ("last healthy window", _moment(facts.last_healthy, zone) if facts.last_healthy else ""),
+        ("window", facts.window),
         ("predictions since then", f"{facts.predictions:,}" if facts.predictions else ""),
-        ("labels are expected", f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else ""), ("alert", facts.alert_id if facts.event != "test" else ""),
-    ]  # fmt: skip
+        (
+            "labels are expected",
+            f"from {_moment(facts.labels_due, zone)}" if facts.labels_due and not facts.is_over else "",
+        ),
+        ("alert", facts.alert_id if facts.event != "test" else ""),
+    ]
 
 
 def written(
-    told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[Inside] = (), again_at: datetime | None = None, templates: Mapping[str, str] | None = None
-) -> Message:  # fmt: skip
-    """The message. templates: of a channel's own, by `title`, `text`, `markdown`, `html`. Raises UsageError for one that fails."""
+    told: Sequence[Facts],
+    group: Sequence[str] = (),
+    inside: Sequence[Inside] = (),
+    again_at: datetime | None = None,
+    templates: Mapping[str, str] | None = None,
+) -> Message:
+    """The message. templates: of a channel's own, by `title`, `text`, `markdown`, `html`. Raises UsageError for one
+    that fails.
+    """
     named = {"group": list(group), "alert": _alert(told[0]), "alerts": [_alert(facts) for facts in told]}
     return in_words(title(told), sections(told, inside, again_at), named, templates)
 
 
 def in_words(
-    first: str, parts: Sequence[Section], named: Mapping[str, Any] | None = None, templates: Mapping[str, str] | None = None
-) -> Message:  # fmt: skip
-    """A title and sections in every form. named: what templates may use beside them. Where a channel has its own text, its lines are the only section."""
+    first: str,
+    parts: Sequence[Section],
+    named: Mapping[str, Any] | None = None,
+    templates: Mapping[str, str] | None = None,
+) -> Message:
+    """A title and sections in every form. named: what templates may use beside them. Where a channel has its own text,
+    its lines are the only section.
+    """
     shown_parts = [_printable(section) for section in parts]
     values = {"title": printable(first), "sections": shown_parts, "button": _BUTTON, **(named or {})}
     found = {}
@@ -404,9 +469,15 @@ def _markdown(text: str) -> str:
 
 
 def body(
-    told: Sequence[Facts], group: Sequence[str] = (), inside: Sequence[Inside] = (), again_at: datetime | None = None, templates: Mapping[str, str] | None = None
-) -> str:  # fmt: skip
-    """The JSON that a webhook receives (docs/reference/webhook.md): the first alert at the top, all of them in `alerts`."""
+    told: Sequence[Facts],
+    group: Sequence[str] = (),
+    inside: Sequence[Inside] = (),
+    again_at: datetime | None = None,
+    templates: Mapping[str, str] | None = None,
+) -> str:
+    """The JSON that a webhook receives (docs/reference/webhook.md): the first alert at the top, all of them in
+    `alerts`.
+    """
     facts, message = told[0], written(told, group, inside, again_at, templates)
     content = {
         "type": f"alert.{facts.event}",
@@ -425,13 +496,22 @@ def _alert(facts: Facts) -> dict[str, Any]:
     return {
         "event": facts.event,
         "alert": {
-            "id": facts.alert_id, "kind": facts.kind, "state": facts.state, "severity": facts.severity, "monitor": facts.monitor, "since": facts.since.isoformat(),
-            "bad_windows": facts.bad_windows, "columns": list(facts.columns), "window": facts.window, "run": facts.run_id, "link": facts.link,
+            "id": facts.alert_id,
+            "kind": facts.kind,
+            "state": facts.state,
+            "severity": facts.severity,
+            "monitor": facts.monitor,
+            "since": facts.since.isoformat(),
+            "bad_windows": facts.bad_windows,
+            "columns": list(facts.columns),
+            "window": facts.window,
+            "run": facts.run_id,
+            "link": facts.link,
         },
         "labels": dict(facts.labels),
         "annotations": {"summary": facts.summary, "description": facts.description, "runbook_url": facts.runbook_url},
         "findings": [dict(finding) for finding in facts.findings],
-    }  # fmt: skip
+    }
 
 
 def _cut(line: str, length: int) -> str:

@@ -61,7 +61,9 @@ def silenced(
 
 @dataclass(frozen=True)
 class Firing:
-    """An alert that fires, as inhibition looks at it. subject: `labels`; of kind `self`, what is wrong and whom it concerns."""
+    """An alert that fires, as inhibition looks at it. subject: `labels`; of kind `self`, what is wrong and whom it
+    concerns.
+    """
 
     alert: str
     kind: str
@@ -95,9 +97,10 @@ class Explainers:
 def inhibitor(one: Firing, firing: Iterable[Firing], upstream: Mapping[str, Sequence[str]]) -> Firing | None:
     """The alert that explains this one, so that it is told inside that one's message; None if it speaks for itself.
 
-    A source that is away or stale explains what its windows say; a realised loss the drift, faults and estimates of its model; what a
-    monitor consumes (`upstream`, by monitor) whatever is wrong with it, but for its own realised performance turned critical. That nobody can
-    tell how a model is explains nothing, and is explained by nothing; nor are faults of labels by those of the predictions or by the loss that they show.
+    A source that is away or stale explains what its windows say; a realised loss the drift, faults and estimates of its
+    model; what a monitor consumes (`upstream`, by monitor) whatever is wrong with it, but for its own realised
+    performance turned critical. That nobody can tell how a model is explains nothing, and is explained by nothing; nor
+    are faults of labels by those of the predictions or by the loss that they show.
     """
     if one.kind in _FOR_ITSELF:
         return None
@@ -121,7 +124,9 @@ def inhibitor(one: Firing, firing: Iterable[Firing], upstream: Mapping[str, Sequ
 
 
 def _stands_above(other: str, one: str, upstream: Mapping[str, Sequence[str]]) -> bool:
-    """Whether monitor `one` consumes `other`; of monitors that consume each other in a ring the one first by name stands above."""
+    """Whether monitor `one` consumes `other`; of monitors that consume each other in a ring the one first by name
+    stands above.
+    """
     return other in upstream.get(one, ()) and (other < one or one not in _all_above(other, upstream)) and other != one
 
 

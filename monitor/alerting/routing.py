@@ -25,7 +25,9 @@ ALERT_NAMES = {
 
 @dataclass(frozen=True)
 class Destination:
-    """A channel that hears of an alert. group: the labels that its notification shares. quiet: why nobody is told there now, '' if somebody is."""
+    """A channel that hears of an alert. group: the labels that its notification shares. quiet: why nobody is told there
+    now, '' if somebody is.
+    """
 
     channel: str
     group: tuple[str, ...]
@@ -42,7 +44,8 @@ class Destination:
 def destinations(
     labels: Mapping[str, str], monitor: MonitorConfig | None, configuration: Configuration, now: datetime
 ) -> list[Destination]:
-    """The channels for an alert with these labels, each once; alerts of no monitor go to every channel that a route or monitor names.
+    """The channels for an alert with these labels, each once; alerts of no monitor go to every channel that a route or
+    monitor names.
 
     A channel that several routes name is told if one of them tells it now.
     """
@@ -86,7 +89,9 @@ def _quiet(route: Route, configuration: Configuration, now: datetime) -> str:
 def labels_of(
     kind: str, severity: str, model: str, version: str, monitor: str, tags: Mapping[str, str], subject: str = ""
 ) -> dict[str, str]:
-    """The fixed labels of an alert, then the tags. subject: what it is of (`labels`), so that receivers tell it from that of the model."""
+    """The fixed labels of an alert, then the tags. subject: what it is of (`labels`), so that receivers tell it from
+    that of the model.
+    """
     fixed = {
         "alertname": ALERT_NAMES[kind],
         "severity": severity,

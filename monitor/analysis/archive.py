@@ -52,7 +52,8 @@ def from_bytes(data: bytes) -> Reference:
 
 
 def mapped(path: str | Path) -> Reference:
-    """As `from_bytes`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which the first process writes.
+    """As `from_bytes`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which
+    the first process writes.
 
     A file beside it that is damaged is written anew.
     """
@@ -80,7 +81,9 @@ def _opened(beside: Path) -> mapping.Mapped | None:
 
 @contextmanager
 def _whole_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """An archive that is read from. Raises DataError where it is none, or is damaged: each of its parts has a checksum."""
+    """An archive that is read from. Raises DataError where it is none, or is damaged: each of its parts has a
+    checksum.
+    """
     try:
         with file, zipfile.ZipFile(file) as archive:
             yield archive

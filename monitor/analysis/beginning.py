@@ -11,7 +11,8 @@ import pandas as pd
 from monitor.analysis.summary import Numbers, Summary
 
 Floats = np.ndarray
-# Rows are told where they are so much likelier changed than not (natural logarithm), and begin after so many of the window's rows.
+# Rows are told where they are so much likelier changed than not (natural logarithm), and begin after so many of the
+# window's rows.
 _LEAST_GAIN, _EDGE = 10.0, 0.02
 _LEVELS = 50
 
@@ -36,7 +37,8 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Run:
-    """Rows one after the other in which a column is changed. rows: their places in the window, shape (rows of the run,). began, ended: their first and last time.
+    """Rows one after the other in which a column is changed. rows: their places in the window, shape (rows of the
+    run,). began, ended: their first and last time.
 
     is_first: whether it begins with the window.
     """
@@ -48,7 +50,9 @@ class Run:
 
 
 def run_of_change(values: pd.Series, timeline: Timeline | None, before: Summary) -> Run | None:
-    """The run of rows that are likelier in the window than in the reference, by the sum of the logarithms of that; None where there are too few to tell, or no rows outside of it."""
+    """The run of rows that are likelier in the window than in the reference, by the sum of the logarithms of that; None
+    where there are too few to tell, or no rows outside of it.
+    """
     if timeline is None or not len(values):
         return None
     here, there = _binned(values, before)
@@ -65,14 +69,18 @@ def run_of_change(values: pd.Series, timeline: Timeline | None, before: Summary)
 
 
 def best_run(score: Floats) -> tuple[int, int]:
-    """The rows one after the other whose scores add up to most, as the first and the one after the last. score: shape (rows,)."""
+    """The rows one after the other whose scores add up to most, as the first and the one after the last. score: shape
+    (rows,).
+    """
     gain = np.cumsum(np.append(0.0, score))
     end = int((gain - np.minimum.accumulate(gain)).argmax())
     return int(gain[: end + 1].argmin()), end
 
 
 def _binned(values: pd.Series, before: Summary) -> tuple[np.ndarray, Floats]:
-    """The bin of each row, shape (rows,), and how many of the reference's rows are in each, shape (bins,): of equal shares of it, the window's most frequent value and what is missing apart."""
+    """The bin of each row, shape (rows,), and how many of the reference's rows are in each, shape (bins,): of equal
+    shares of it, the window's most frequent value and what is missing apart.
+    """
     missing = values.isna().to_numpy()
     if isinstance(before, Numbers):
         edges = np.unique([before.quantile(share) for share in np.linspace(0, 1, 21)])

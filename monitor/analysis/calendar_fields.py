@@ -1,4 +1,6 @@
-"""Columns that hold a field of the calendar: what they should hold in a window is known from the times of its rows, so they are compared with that."""
+"""Columns that hold a field of the calendar: what they should hold in a window is known from the times of its rows, so
+they are compared with that.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _FEW, _LIKELY = 500, 0.8
 
 @dataclass(frozen=True)
 class _Field:
-    """A field of the calendar. words: for people. distinct: how many values a column of it has at least. low, high: between which they lie, counted from 0 or 1."""
+    """A field of the calendar. words: for people. distinct: how many values a column of it has at least. low, high:
+    between which they lie, counted from 0 or 1.
+    """
 
     words: str
     distinct: int
@@ -39,7 +43,9 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class CalendarField:
-    """What a column holds. name: pandas' name of the field. offset: how much more than pandas counts (1: Monday is 1)."""
+    """What a column holds. name: pandas' name of the field. offset: how much more than pandas counts (1: Monday is
+    1).
+    """
 
     name: str
     offset: int = 0
@@ -55,8 +61,10 @@ def calendar_field(
 ) -> CalendarField | None:
     """The field of the calendar that a column holds, by number or by name, None if it holds none.
 
-    values: of the column's type in the reference. times: of the rows' events, in UTC. before: of the column in the reference. of_reference: whether
-    these are the reference's own rows; of a window, whose hours or days are few, the reference must hold as many values as the field has.
+    values: of the column's type in the reference. times: of the rows' events, in UTC. before: of the column in the
+        reference. of_reference: whether
+    these are the reference's own rows; of a window, whose hours or days are few, the reference must hold as many values
+    as the field has.
     """
     # Nearly no column is one: that shows in a few rows.
     few = np.unique(np.linspace(0, len(values) - 1, min(len(values), _FEW)).astype(int))

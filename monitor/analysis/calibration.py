@@ -1,4 +1,6 @@
-"""How unusual a healthy window looks: null distributions of the smallest p-value of all columns, from windows drawn out of the reference."""
+"""How unusual a healthy window looks: null distributions of the smallest p-value of all columns, from windows drawn out
+of the reference.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ class Tested:
 def null_distributions(tested: Sequence[Tested], rows: int, seed: int) -> dict[str, list[float]]:
     """By window size: the smallest p-value of all that is tested in each drawn window, sorted.
 
-    rows: of the reference. Windows are drawn from it without replacement and held against the rows that are left, so that
+    rows: of the reference. Windows are drawn from it without replacement and held against the rows that are left, so
+        that
     neither side knows the other: the reference's own sampling error is in it.
     """
     random = np.random.default_rng(seed)
@@ -72,8 +75,10 @@ def null_distributions(tested: Sequence[Tested], rows: int, seed: int) -> dict[s
 def overdispersion(tested: Mapping[str, Mapping[str, Tested]], healthy: Floats, rows: int, seed: int) -> dict[str, Any]:
     """How much more healthy windows of production vary than windows drawn at random, by metric and column.
 
-    healthy: the rows of healthy production among all `rows`, in the order of time, shape (healthy rows,). They are cut into blocks, each held
-    against all other rows; `factors` are mean squared deviations over those of drawn windows (quasi-likelihood: Wedderburn, 1974), at `rows` a block.
+    healthy: the rows of healthy production among all `rows`, in the order of time, shape (healthy rows,). They are cut
+        into blocks, each held
+    against all other rows; `factors` are mean squared deviations over those of drawn windows (quasi-likelihood:
+    Wedderburn, 1974), at `rows` a block.
     """
     size = int(np.clip(len(healthy) // _BLOCKS, _BLOCK_ROWS, 5_000))
     number = min(len(healthy) // size, 10 * _BLOCKS) if size else 0
@@ -99,7 +104,9 @@ def _squares(p_values: Floats) -> Floats:
 
 
 def tempered(p_value: float, factor: float, size: int, rows: int) -> float:
-    """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`: what varies beyond chance grows with the rows."""
+    """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`: what varies beyond
+    chance grows with the rows.
+    """
     if factor <= 1.0:
         return p_value
     grown = 1 + (factor - 1) * rows / size
@@ -107,7 +114,9 @@ def tempered(p_value: float, factor: float, size: int, rows: int) -> float:
 
 
 def independent_tests(null: Null, rows: int) -> float:
-    """As how many independent tests everything that is tested of a window of `rows` rows counts; between sizes interpolated."""
+    """As how many independent tests everything that is tested of a window of `rows` rows counts; between sizes
+    interpolated.
+    """
     sizes = np.log([float(size) for size in null])
     tests = np.log([_as_many_tests(np.asarray(each)) for each in null.values()])
     return float(np.exp(np.interp(np.log(max(rows, 1)), sizes, tests)))
@@ -116,7 +125,8 @@ def independent_tests(null: Null, rows: int) -> float:
 def family_wise(p_value: float, tests: float) -> float:
     """How often the smallest p-value of a healthy window is at least as small.
 
-    tests: from `independent_tests`. A power of the p-value's complement: it reaches beyond what a few hundred draws can show.
+    tests: from `independent_tests`. A power of the p-value's complement: it reaches beyond what a few hundred draws can
+        show.
     """
     return float(-np.expm1(tests * np.log1p(-min(p_value, 1 - 1e-16))))
 

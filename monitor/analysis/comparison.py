@@ -25,9 +25,10 @@ Judgement = Literal["better", "same", "worse", "too_little_data"]
 class Comparison:
     """What a candidate is against the current model.
 
-    metric: roc_auc, accuracy or mae. current, candidate: their values. difference: by how much the candidate is better, with its
-    interval `lower` to `upper`, in the metric's units. verdict: `better` or `worse` if the interval excludes zero, `same` if it lies within the harm
-    on either side, `too_little_data` otherwise.
+    metric: roc_auc, accuracy or mae. current, candidate: their values. difference: by how much the candidate is better,
+        with its
+    interval `lower` to `upper`, in the metric's units. verdict: `better` or `worse` if the interval excludes zero,
+    `same` if it lies within the harm on either side, `too_little_data` otherwise.
     """
 
     metric: str
@@ -44,8 +45,9 @@ class Comparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.metric} {self.candidate:.4g} against {self.current:.4g} on the same {self.rows} rows: "
-            f"{abs(self.difference):.2g} {'better' if self.difference > 0 else 'worse'} ({self.lower:.2g} to {self.upper:.2g}), {self.verdict.replace('_', ' ')}"
+            f"{self.metric} {self.candidate:.4g} against {self.current:.4g} on the same {self.rows} rows:"
+            f" {abs(self.difference):.2g} {'better' if self.difference > 0 else 'worse'} ({self.lower:.2g} to"
+            f" {self.upper:.2g}), {self.verdict.replace('_', ' ')}"
         )
 
 
@@ -62,10 +64,14 @@ def compare(
 ) -> Comparison:
     """Compare two models that answered to the same rows.
 
-    frame: one row a prediction. current, candidate: columns of what the models said: numbers for regression, for binary probabilities of
-    `positive` (ROC AUC; DeLong, DeLong and Clarke-Pearson, 1988) or classes (accuracy), classes for multiclass. Rows that lack the label or an answer are left out.
-    harm: the smallest difference that counts, absolute or a share such as `10%` of the current value; 0.02 ROC AUC or accuracy, 10 % of MAE if not given.
-    Raises DataError where a column is not there or the positive class is neither named nor certain, UsageError for an unknown task.
+    frame: one row a prediction. current, candidate: columns of what the models said: numbers for regression, for binary
+        probabilities of
+    `positive` (ROC AUC; DeLong, DeLong and Clarke-Pearson, 1988) or classes (accuracy), classes for multiclass. Rows
+    that lack the label or an answer are left out.
+    harm: the smallest difference that counts, absolute or a share such as `10%` of the current value; 0.02 ROC AUC or
+        accuracy, 10 % of MAE if not given.
+    Raises DataError where a column is not there or the positive class is neither named nor certain, UsageError for an
+    unknown task.
     """
     absent = [name for name in (current, candidate, label) if name not in frame]
     if absent:

@@ -1,8 +1,10 @@
-"""What labels that have come since say of the estimator: how far it was off in stretches of late, and what that makes likely now.
+"""What labels that have come since say of the estimator: how far it was off in stretches of late, and what that makes
+likely now.
 
-The difference between realised and estimated performance is taken as a random function of time (Gaussian process regression: Rasmussen
-and Williams, 2006) seen with known errors at each stretch. How large it is and how long it lasts is averaged over what the stretches make
-plausible; so where it comes and goes, or is no more than chance, nothing is corrected.
+The difference between realised and estimated performance is taken as a random function of time (Gaussian process
+regression: Rasmussen and Williams, 2006) seen with known errors at each stretch. How large it is and how long it lasts
+is averaged over what the stretches make plausible; so where it comes and goes, or is no more than chance, nothing is
+corrected.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import pandas as pd
 from monitor.analysis.schema import days_since, utc_times
 
 Floats = np.ndarray
-# Stretches, of how many rows at least; how large differences may be against those seen; how long they last, against the time seen.
+# Stretches, of how many rows at least; how large differences may be against those seen; how long they last, against the
+# time seen.
 _STRETCHES, _UNRIPE, _LEAST, _MOST = 24, 6, 150, 30_000
 # The newest ripe stretches tell what labels that came early say of all; fewer than so many say nothing.
 ALIKE, FEWEST_ALIKE = 8, 4
@@ -41,16 +44,20 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Recent:
-    """Labelled rows in the reference's sorts. times, known_at: of the event and of its label, in days, shape (rows,); known_at None where not told."""
+    """Labelled rows in the reference's sorts. times, known_at: of the event and of its label, in days, shape (rows,);
+    known_at None where not told.
+    """
 
     frame: pd.DataFrame
     times: Floats
     known_at: Floats | None = None
 
     def stretches(self) -> tuple[list[Stretch], list[Stretch]]:
-        """Rows in stretches of like length, oldest first: those of which nearly all labels have come, and of the time since then.
+        """Rows in stretches of like length, oldest first: those of which nearly all labels have come, and of the time
+        since then.
 
-        Labels that come first are not like the rest; where it is not told when they came, of the time since then there are none.
+        Labels that come first are not like the rest; where it is not told when they came, of the time since then there
+        are none.
         """
         order = np.argsort(self.times, kind="stable")
         is_ripe = self._is_ripe()[order]
@@ -58,7 +65,9 @@ class Recent:
         return self._cut(order[is_ripe][-_MOST:], _STRETCHES), self._cut(since, _UNRIPE)
 
     def known_as_early(self, ripe: Stretch, young: Stretch) -> Floats:
-        """Which rows of a ripe stretch would have had their label by now, had they been of a younger one; shape (rows of `ripe`,)."""
+        """Which rows of a ripe stretch would have had their label by now, had they been of a younger one; shape (rows
+        of `ripe`,).
+        """
         assert self.known_at is not None
         place = (self.times[ripe.rows] - ripe.start) / max(ripe.end - ripe.start, 1e-9)
         age = np.nanmax(self.known_at) - (young.start + place * (young.end - young.start))
@@ -70,7 +79,9 @@ class Recent:
         return [Stretch(part, float(self.times[part[0]]), float(self.times[part[-1]])) for part in parts]
 
     def _is_ripe(self) -> Floats:
-        """Whether nearly all labels of a row's time have come, shape (rows,); where their times are not told, by the density of labelled rows."""
+        """Whether nearly all labels of a row's time have come, shape (rows,); where their times are not told, by the
+        density of labelled rows.
+        """
         times = self.times
         if self.known_at is not None and np.isfinite(self.known_at).all():
             delays = (self.known_at - times)[times <= np.median(times)]
@@ -93,7 +104,9 @@ def usual(differences: Floats) -> tuple[float, float]:
 
 
 def forecast(stretches: Floats, at: float) -> tuple[float, float]:
-    """The difference to be expected `at` a time, and its standard error. stretches: the time, difference and its error of each, shape (stretches, 3)."""
+    """The difference to be expected `at` a time, and its standard error. stretches: the time, difference and its error
+    of each, shape (stretches, 3).
+    """
     times, values, errors = stretches.T
     size = float(np.sqrt(np.mean(values**2)))
     span = max(float(np.ptp(np.append(times, at))), 1e-6)

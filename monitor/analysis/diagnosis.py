@@ -1,4 +1,6 @@
-"""Causes in words: what kind of change a changed column shows, in which share of the rows, since when, and whether it looks like the pipeline or the world."""
+"""Causes in words: what kind of change a changed column shows, in which share of the rows, since when, and whether it
+looks like the pipeline or the world.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ _BEGINS = ("missing_share", "new_category_share")
 
 
 def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding], dict[str, Cause]]:
-    """The findings, those of changed columns with their cause, and the causes by column; columns that only moved with a value of which there are more rows follow its column."""
+    """The findings, those of changed columns with their cause, and the causes by column; columns that only moved with a
+    value of which there are more rows follow its column.
+    """
     reference, excerpt = question.reference, question.excerpt
     window = excerpt.frame
     exchanged = _exchanged(question, findings)
@@ -94,7 +98,9 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
 
 
 def _exchanged(question: Question, findings: Sequence[Finding]) -> dict[str, Exchange]:
-    """The changed columns two of whose values changed places, by name: those that drifted; or, where none of them did so, the one that shows it best. What goes with such a column closely looks so as well."""
+    """The changed columns two of whose values changed places, by name: those that drifted; or, where none of them did
+    so, the one that shows it best. What goes with such a column closely looks so as well.
+    """
     reference, window = question.reference, question.window.frame
     changed = {
         each.column: None
@@ -122,7 +128,9 @@ def asks_for_cause(finding: Finding) -> bool:
 def _of_run(
     question: Question, name: str, run: Run | None, before: Summary, after: Summary, rewritten: bool, *, has_unit: bool
 ) -> Cause:
-    """The kind of change of a column; where it is none that faults make, that of the run of rows in which it lies: among all others it is a mixture of two."""
+    """The kind of change of a column; where it is none that faults make, that of the run of rows in which it lies:
+    among all others it is a mixture of two.
+    """
     values, whole = question.excerpt.frame[name], cause_of(before, after, rewritten, has_unit)
     if whole.is_fault or run is None or not _FEWEST_IN_RUN <= len(run.rows) <= _MOST_IN_RUN * len(values):
         return whole
@@ -155,7 +163,9 @@ def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floa
 
 
 def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summary]) -> tuple[Cause, Evidence]:
-    """A cause that faults make, held against what honest stretches look like and what speaks for a fault: the cause, or what is left of it."""
+    """A cause that faults make, held against what honest stretches look like and what speaks for a fault: the cause, or
+    what is left of it.
+    """
     before, after = pair
     excerpt = question.excerpt
     field = question.calendar_field(name)
@@ -193,6 +203,12 @@ def _with_cause(
     )
     origin = "world" if not cause.is_fault else "pipeline" if speaks.is_of_pipeline else "unknown"
     return replace(
-        finding, cause=cause.name, explanation=text, share=cause.share, since=moment, origin=origin, follows=cause.follows,
+        finding,
+        cause=cause.name,
+        explanation=text,
+        share=cause.share,
+        since=moment,
+        origin=origin,
+        follows=cause.follows,
         effect=phrases.sentences(phrases.origin(origin), finding.effect),
-    )  # fmt: skip
+    )

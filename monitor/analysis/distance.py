@@ -82,11 +82,20 @@ def chisquare(before: Categories, after: Categories) -> float:
 
 
 NUMERICAL: dict[str, Callable[[Numbers, Numbers], float]] = {
-    "wasserstein": wasserstein, "jensenshannon": jensenshannon, "psi": psi, "kl_div": kl_div, "hellinger": hellinger, "ks": ks,
-}  # fmt: skip
+    "wasserstein": wasserstein,
+    "jensenshannon": jensenshannon,
+    "psi": psi,
+    "kl_div": kl_div,
+    "hellinger": hellinger,
+    "ks": ks,
+}
 CATEGORICAL: dict[str, Callable[[Categories, Categories], float]] = {
-    "jensenshannon": jensenshannon, "psi": psi, "kl_div": kl_div, "hellinger": hellinger, "chisquare": chisquare,
-}  # fmt: skip
+    "jensenshannon": jensenshannon,
+    "psi": psi,
+    "kl_div": kl_div,
+    "hellinger": hellinger,
+    "chisquare": chisquare,
+}
 
 
 def _shares(before: Summary, after: Summary) -> Floats:

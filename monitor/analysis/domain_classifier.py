@@ -1,4 +1,5 @@
-"""A domain classifier: can a model tell rows of the window from rows of the reference? Cross-fitted, so that what it learnt by chance counts nothing.
+"""A domain classifier: can a model tell rows of the window from rows of the reference? Cross-fitted, so that what it
+learnt by chance counts nothing.
 
 Lopez-Paz and Oquab, Revisiting classifier two-sample tests (2017), with the area under the ROC curve as the statistic.
 """
@@ -24,14 +25,18 @@ _PENALTY = 10.0
 
 
 class Separation(NamedTuple):
-    """How well both sides can be told apart: area under the ROC curve, 0.5 for not at all; and how often chance would do as much."""
+    """How well both sides can be told apart: area under the ROC curve, 0.5 for not at all; and how often chance would
+    do as much.
+    """
 
     area: float
     p_value: float
 
 
 def separation(before: Any, after: Any) -> Separation:
-    """Tell two samples apart. before, after: matrices of shape (rows, features), dense or sparse, of the reference and of the window."""
+    """Tell two samples apart. before, after: matrices of shape (rows, features), dense or sparse, of the reference and
+    of the window.
+    """
     folds = [_fold(before, after, half) for half in (0, 1)]
     area = float(np.mean([each.area for each in folds]))
     return Separation(area, min(1.0, 2 * min(each.p_value for each in folds)))
@@ -89,7 +94,9 @@ def matrices(before: pd.Series, after: pd.Series) -> tuple[Floats, Floats] | Non
 
 
 def of_vectors(before: pd.Series, after: pd.Series) -> tuple[Floats, Floats] | None:
-    """Vectors as two matrices, each feature scaled by the reference's deviation, with squares beside them; None where widths differ."""
+    """Vectors as two matrices, each feature scaled by the reference's deviation, with squares beside them; None where
+    widths differ.
+    """
     both = matrices(before, after)
     if both is None:
         return None

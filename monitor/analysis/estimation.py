@@ -1,7 +1,8 @@
 """Performance without labels, in its plain form.
 
 Classification: confidence-based performance estimation (CBPE): with calibrated probabilities the expected value of a
-metric needs no label. Regression: direct loss estimation (DLE): a model of the absolute error, learned on the reference.
+metric needs no label. Regression: direct loss estimation (DLE): a model of the absolute error, learned on the
+reference.
 """
 
 from __future__ import annotations
@@ -40,15 +41,19 @@ def calibrated(probability: Floats, line: tuple[list[float], list[float]]) -> Fl
 
 
 def calibrated_classes(scores: Floats, lines: list[tuple[list[float], list[float]]]) -> Floats:
-    """Probabilities of classes after calibration, each class by its own line, adding up to one; shape (rows, classes), as the scores."""
+    """Probabilities of classes after calibration, each class by its own line, adding up to one; shape (rows, classes),
+    as the scores.
+    """
     chances = np.column_stack([calibrated(each, line) for each, line in zip(scores.T, lines, strict=True)])
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None) -> Measured:
-    """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties count half.
+    """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties
+    count half.
 
-    Its error is DeLong's (see `performance.roc_auc`), with each row's chance for its label: what the realised one would scatter by.
+    Its error is DeLong's (see `performance.roc_auc`), with each row's chance for its label: what the realised one would
+    scatter by.
     """
     weights = np.ones(len(score)) if weight is None else weight
     _, place = np.unique(score, return_inverse=True)
@@ -97,7 +102,9 @@ def _estimated_areas(score: Floats, chance: Floats, weight: Floats | None) -> di
 def estimate_multiclass(
     score: Floats, chances: Floats, places: Floats, weight: Floats | None = None
 ) -> dict[str, Measured]:
-    """CBPE for a multiclass model: `score` as logged and `chances` calibrated, each summing to one, shape (rows, classes); `places` the predicted class's column."""
+    """CBPE for a multiclass model: `score` as logged and `chances` calibrated, each summing to one, shape (rows,
+    classes); `places` the predicted class's column.
+    """
     right = chances[np.arange(len(chances)), places]
     result = {"estimated_accuracy": mean(right, weight, right * (1 - right))}
     result |= {f"estimated_{name}": each for name, each in of_probabilities(score, chances, weight).items()}
@@ -123,16 +130,22 @@ def encode(frame: pd.DataFrame, codes: dict[str, dict[str, int]]) -> Floats:
 
 
 class GradientBoosting:
-    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch. A feature without any value, which it does not take, tells nothing. Of very many features each split looks at some."""
+    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch. A feature
+    without any value, which it does not take, tells nothing. Of very many features each split looks at some.
+    """
 
     def __init__(self, features: Floats, values: Floats, seed: int) -> None:
         """features: shape (rows, features); values: shape (rows,)."""
         empty = np.isnan(features).all(axis=0)
         features = np.where(empty, 0.0, features) if empty.any() else features
         model = HistGradientBoostingRegressor(
-            max_iter=80, learning_rate=0.08, min_samples_leaf=30, early_stopping=False, random_state=seed,
+            max_iter=80,
+            learning_rate=0.08,
+            min_samples_leaf=30,
+            early_stopping=False,
+            random_state=seed,
             max_features=min(1.0, _FEATURES_A_SPLIT / max(features.shape[1], 1)),
-        )  # fmt: skip
+        )
         with one_thread():
             self._model = model.fit(features, values)
 

@@ -35,13 +35,17 @@ _LEAST_LABELLED = 100
 
 @dataclass(frozen=True)
 class Estimator:
-    """Confidence-based estimates for classifiers, direct loss estimates for regression, as a reference's labels have calibrated them."""
+    """Confidence-based estimates for classifiers, direct loss estimates for regression, as a reference's labels have
+    calibrated them.
+    """
 
     reference: Reference
 
     @cached_property
     def loss_models(self) -> tuple[tuple[estimation.GradientBoosting, float], ...]:
-        """For regression with labels: the models of the absolute and of the squared error, each with the variance that it leaves; fitted from the seed."""
+        """For regression with labels: the models of the absolute and of the squared error, each with the variance that
+        it leaves; fitted from the seed.
+        """
         if self.reference.task != "regression" or not self.reference.summary.labelled:
             return ()
         errors = absolute_errors(self.reference.frame, self.reference.columns)
@@ -55,7 +59,9 @@ class Estimator:
         return tuple((model, float(np.var(each - model.predict(inputs)))) for each, model in models)
 
     def too_little(self, frame: pd.DataFrame) -> str:
-        """Why the rows are too few to judge an estimate by; '' if they are enough. frame: in the reference's column types."""
+        """Why the rows are too few to judge an estimate by; '' if they are enough. frame: in the reference's column
+        types.
+        """
         usable = self._usable(frame)
         if len(usable) < MIN_LABELLED:
             return f"{len(usable)} rows with a usable prediction; {MIN_LABELLED} are needed"
@@ -86,9 +92,11 @@ class Estimator:
         return usable
 
     def unusable(self, frame: pd.DataFrame, name: str) -> Floats:
-        """Which rows have no usable answer in a column of what the model said, shape (rows,). frame: in the reference's column types.
+        """Which rows have no usable answer in a column of what the model said, shape (rows,). frame: in the reference's
+        column types.
 
-        Probabilities: missing, or outside 0 to 1. Numbers of a regression: missing, or farther from the reference's labels and predictions
+        Probabilities: missing, or outside 0 to 1. Numbers of a regression: missing, or farther from the reference's
+            labels and predictions
         than these are from each other. Classes: missing.
         """
         reference, values = self.reference, frame[name]
@@ -119,7 +127,8 @@ class Estimator:
         return summary if isinstance(summary, Numbers) and summary.count else None
 
     def estimate(self, frame: pd.DataFrame, known: pd.Series | None = None) -> dict[str, Measured]:
-        """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their labels.
+        """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their
+        labels.
 
         known: labels of rows of `frame` that came already, missing elsewhere: these are taken as they are.
         """
@@ -133,7 +142,9 @@ class Estimator:
     def estimate_now(
         self, frame: pd.DataFrame, recent: Recent | None, known: pd.Series | None, window: Stretch
     ) -> tuple[dict[str, Measured], dict[str, Measured]]:
-        """As `estimate`, corrected by how far it was off in stretches of late; and these corrections, by metric. window: when the rows were predicted."""
+        """As `estimate`, corrected by how far it was off in stretches of late; and these corrections, by metric.
+        window: when the rows were predicted.
+        """
         plain = self.estimate(frame, known)
         told: dict[str, list[tuple[float, float, float]]] = {}
         if recent is not None and plain:
@@ -144,11 +155,13 @@ class Estimator:
         return plain | {name: _corrected(plain[name], each) for name, each in corrections.items()}, corrections
 
     def _told(self, recent: Recent, window: Stretch, known: float) -> dict[str, list[tuple[float, float, float]]]:
-        """By metric, how far the estimate of such a window was off in stretches of late: time, difference and its error.
+        """By metric, how far the estimate of such a window was off in stretches of late: time, difference and its
+        error.
 
-        known: the share of the window's rows whose labels are known. In ripe stretches as many labels are taken as known as had come as
-        early. Of younger stretches only rows with labels are there: what these say is set right by what rows with such early labels said
-        of ripe stretches as a whole.
+        known: the share of the window's rows whose labels are known. In ripe stretches as many labels are taken as
+            known as had come as
+        early. Of younger stretches only rows with labels are there: what these say is set right by what rows with such
+        early labels said of ripe stretches as a whole.
         """
         ripe, young = recent.stretches()
         rows = Scored.of(self, recent.frame)
@@ -198,7 +211,9 @@ def absolute_errors(frame: pd.DataFrame, columns: Columns) -> pd.Series:
 
 
 def _off(realised: dict[str, Measured], expected: dict[str, Measured]) -> dict[str, tuple[float, float]]:
-    """By the estimate's name, how far realised metrics are from the expected ones, and the error of that; of losses their logarithms."""
+    """By the estimate's name, how far realised metrics are from the expected ones, and the error of that; of losses
+    their logarithms.
+    """
     found = {}
     for name, usual in expected.items():
         metric = name.removeprefix("estimated_")
@@ -212,7 +227,9 @@ def _off(realised: dict[str, Measured], expected: dict[str, Measured]) -> dict[s
 
 
 def _correction(name: str, plain: Measured, told: list[tuple[float, float, float]], at: float) -> Measured:
-    """What is to be added to an estimate, by what is told of stretches of late, and how doubtful that is. at: its time, in days."""
+    """What is to be added to an estimate, by what is told of stretches of late, and how doubtful that is. at: its time,
+    in days.
+    """
     change, doubt = correction.forecast(np.array(told), at)
     if name.removeprefix("estimated_") in HIGHER_IS_BETTER:
         return Measured(float(np.clip(plain.value + change, 0.0, 1.0)) - plain.value, doubt)

@@ -37,15 +37,19 @@ def evaluate(
 ) -> Evaluation:
     """Ask every check of a window.
 
-    frame: the window's rows (or a sample of them), one row a prediction; labels are used where the label column is there.
+    frame: the window's rows (or a sample of them), one row a prediction; labels are used where the label column is
+        there.
     recent: labelled rows whose labels were known then; they refresh the estimator of performance without labels.
-    window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame if not given.
-    recent_counts: rows of earlier windows at the same calendar position (the same weekday and hour, say), oldest first; without them a fall in
+    window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame
+        if not given.
+    recent_counts: rows of earlier windows at the same calendar position (the same weekday and hour, say), oldest first;
+        without them a fall in
     traffic cannot be checked.
-    costs_of_faults: asked where someone is to be told, for what faults of the window's data are likely to have cost the model, by column, if these rows do not
+    costs_of_faults: asked where someone is to be told, for what faults of the window's data are likely to have cost the
+        model, by column, if these rows do not
     show it; by them the cause of a loss is told.
-    Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks whose names
-    can never page with this reference.
+    Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks
+    whose names can never page with this reference.
     """
     frame = tidy(frame, reference.columns)
     checks = checks or Checks()

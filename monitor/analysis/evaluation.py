@@ -27,8 +27,10 @@ class Evaluation:
     """What was found in one window.
 
     metrics: every number. checks: every question with its verdict. findings: those that are `changed`, worst first.
-    counts: exact counts of the whole window. labelled: how many of the rows had a label, None where there are no labels.
-    figures, sorts: what the Evidently snapshot is made of, None for a window without rows; and each column's sort of values.
+    counts: exact counts of the whole window. labelled: how many of the rows had a label, None where there are no
+        labels.
+    figures, sorts: what the Evidently snapshot is made of, None for a window without rows; and each column's sort of
+        values.
     run: which run and window it is of, as far as that is known.
     """
 
@@ -45,21 +47,27 @@ class Evaluation:
     def __repr__(self) -> str:
         worst = f": {first_sentence(self.findings[0].explanation)}" if self.findings else ""
         about = [
-            "healthy" if self.severity < Severity.WARNING else self.severity.value, counted(self.counts.rows, "row"),
-            counted(len(self.checks), "check"), counted(len(self.findings), "finding"),
-        ]  # fmt: skip
+            "healthy" if self.severity < Severity.WARNING else self.severity.value,
+            counted(self.counts.rows, "row"),
+            counted(len(self.checks), "check"),
+            counted(len(self.findings), "finding"),
+        ]
         return f"Evaluation({', '.join(about)}{worst})"
 
     @cached_property
     def snapshot(self) -> Any:
-        """The Evidently snapshot (`evidently.core.report.Snapshot`), each check a test of it, made when it is asked for; None for a window without rows."""
+        """The Evidently snapshot (`evidently.core.report.Snapshot`), each check a test of it, made when it is asked
+        for; None for a window without rows.
+        """
         from monitor.analysis.snapshot.report import make_report  # Evidently takes seconds to import
 
         return None if self.figures is None else make_report(self, self.figures)
 
     @property
     def pages(self) -> bool:
-        """Whether someone should be told: the model is harmed, a fault is likely to harm it, or a threshold of the user's broke."""
+        """Whether someone should be told: the model is harmed, a fault is likely to harm it, or a threshold of the
+        user's broke.
+        """
         return any(finding.pages for finding in self.findings)
 
     @property
@@ -73,7 +81,9 @@ class Evaluation:
         return max((finding.severity for finding in self.findings), default=Severity.NONE)
 
     def __getitem__(self, key: str | tuple[str, ...]) -> Check | MetricValue:
-        """The check (or else the metric value) of a metric, column and segment: `evaluation["missing_share", "income"]`."""
+        """The check (or else the metric value) of a metric, column and segment: `evaluation["missing_share",
+        "income"]`.
+        """
         parts = (key,) if isinstance(key, str) else key
         wanted = (*parts, "", "")[:3]
         for each in (*self.findings, *self.checks, *self.metrics):
@@ -114,7 +124,8 @@ class Evaluation:
             file.write(to_html(self.snapshot))
 
     def plot(self, column: str | None = None) -> Any:
-        """A plotly figure of a column in the reference and in the window. column: the one that matters most if not given.
+        """A plotly figure of a column in the reference and in the window. column: the one that matters most if not
+        given.
 
         Raises UsageError for a column without a distribution: one that is not compared, or not there.
         """

@@ -1,8 +1,10 @@
-"""Whether a change of a column is the pipeline's: what an honest stretch of the same length looks like, and what speaks for a fault.
+"""Whether a change of a column is the pipeline's: what an honest stretch of the same length looks like, and what speaks
+for a fault.
 
-A cause is a hypothesis. It is dropped where stretches of the reference, or of production before the window, look so as well. It is laid to the pipeline
-where at least two things speak for that: it begins or ends sharply within the window, the rows go together, a simple inverse gives the reference's shape
-again, or it is a state that no honest window is in. Else nobody can tell.
+A cause is a hypothesis. It is dropped where stretches of the reference, or of production before the window, look so as
+well. It is laid to the pipeline
+where at least two things speak for that: it begins or ends sharply within the window, the rows go together, a simple
+inverse gives the reference's shape again, or it is a state that no honest window is in. Else nobody can tell.
 """
 
 from __future__ import annotations
@@ -44,8 +46,10 @@ _NEARLY_ONE = 0.9
 class Evidence:
     """What speaks for a fault of the pipeline.
 
-    began: when the affected rows begin, None where they do not begin within the window. is_sharp: whether they begin or end sharply. together: with which value of which
-    other column they go, '' for none. undone: whether a simple inverse gives the reference's shape again. impossible: whether no honest window is in that state.
+    began: when the affected rows begin, None where they do not begin within the window. is_sharp: whether they begin or
+        end sharply. together: with which value of which
+    other column they go, '' for none. undone: whether a simple inverse gives the reference's shape again. impossible:
+    whether no honest window is in that state.
     ordinary: the share of honest stretches that look so, None where none are known.
     """
 
@@ -70,7 +74,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a cause says of a column. name: of the cause. values: those that the affected rows hold. unit: the one they are in now. share: of the rows."""
+    """What a cause says of a column. name: of the cause. values: those that the affected rows hold. unit: the one they
+    are in now. share: of the rows.
+    """
 
     name: str
     share: float
@@ -80,7 +86,9 @@ class Claim:
 
 
 class Honest:
-    """Stretches of rows as long as the window: of the reference, and of production before the window as far as its labels are known. Cut when they are first asked for."""
+    """Stretches of rows as long as the window: of the reference, and of production before the window as far as its
+    labels are known. Cut when they are first asked for.
+    """
 
     def __init__(self, reference: Reference, times: pd.Series | None, recent: Recent | None) -> None:
         self.reference, self._recent = reference, recent
@@ -110,7 +118,9 @@ def evidence_of(
     honest: Honest,
     levels: Mapping[str, tuple[Floats, pd.Index]],
 ) -> Evidence:
-    """What speaks for a claim of a window's column. window: its rows in the reference's types; timeline: of their events; levels: of `levels_of`."""
+    """What speaks for a claim of a window's column. window: its rows in the reference's types; timeline: of their
+    events; levels: of `levels_of`.
+    """
     values = window[name]
     began, is_sharp, together, frozen = None, False, "", False
     flags = affected(claim, values, before)
@@ -124,8 +134,13 @@ def evidence_of(
         if run is not None:
             is_sharp, began = True, timeline.at(run[0]) if run[0] else None
     return Evidence(
-        began, is_sharp, together, claim.undone, frozen or is_impossible(claim, values, before, honest.parts), ordinary(claim, name, before, honest.parts)
-    )  # fmt: skip
+        began,
+        is_sharp,
+        together,
+        claim.undone,
+        frozen or is_impossible(claim, values, before, honest.parts),
+        ordinary(claim, name, before, honest.parts),
+    )
 
 
 def affected(claim: Claim, values: pd.Series, before: Summary) -> Floats | None:
@@ -145,7 +160,9 @@ def affected(claim: Claim, values: pd.Series, before: Summary) -> Floats | None:
 
 
 def is_frozen(flags: Floats, longest: int | None) -> bool:
-    """Whether one value comes far oftener in a row than any did in the reference. flags: the rows with it, shape (rows,), in the order of time; longest: how often in a row a value came."""
+    """Whether one value comes far oftener in a row than any did in the reference. flags: the rows with it, shape
+    (rows,), in the order of time; longest: how often in a row a value came.
+    """
     if longest is None or not flags.any():
         return False
     gaps = np.flatnonzero(~np.append(flags, False))
@@ -153,7 +170,9 @@ def is_frozen(flags: Floats, longest: int | None) -> bool:
 
 
 def run_of(flags: Floats) -> tuple[int, int] | None:
-    """The run of rows that holds the affected ones, as its first row and the one after its last; None where they do not lie in one, or are all. flags: shape (rows,), in the order of time."""
+    """The run of rows that holds the affected ones, as its first row and the one after its last; None where they do not
+    lie in one, or are all. flags: shape (rows,), in the order of time.
+    """
     number = int(flags.sum())
     if number < _FEWEST_AFFECTED or number >= 0.97 * len(flags):
         return None
@@ -164,7 +183,9 @@ def run_of(flags: Floats) -> tuple[int, int] | None:
 
 
 def levels_of(frame: pd.DataFrame) -> dict[str, tuple[Floats, pd.Index]]:
-    """Columns whose values may be held against affected rows: the number of each row's value, -1 where it is missing, shape (rows,), and the values as text."""
+    """Columns whose values may be held against affected rows: the number of each row's value, -1 where it is missing,
+    shape (rows,), and the values as text.
+    """
     names = [name for name in frame if frame[name].dtype.kind not in "fM"]
     found = {}
     for name in names[: _COLUMNS + 1]:
@@ -192,7 +213,9 @@ def goes_with(flags: Floats, levels: Mapping[str, tuple[Floats, pd.Index]], own:
 
 
 def stretches(frame: pd.DataFrame, times: Floats, days: float) -> list[pd.DataFrame]:
-    """Stretches of rows as long as a window, evenly spread, of enough rows. times: of the rows, in days, in order, shape (rows,)."""
+    """Stretches of rows as long as a window, evenly spread, of enough rows. times: of the rows, in days, in order,
+    shape (rows,).
+    """
     if not len(times) or days <= 0 or times[-1] - times[0] < _FEWEST * days:
         return []
     starts = np.linspace(times[0], times[-1] - days, _STRETCHES)
@@ -208,7 +231,9 @@ def stretches(frame: pd.DataFrame, times: Floats, days: float) -> list[pd.DataFr
 
 
 def slow_columns(frame: pd.DataFrame, columns: Columns, length: float) -> list[str]:
-    """The features that hold nearly one value within most windows of a length, and others in others. frame: rows as they are logged. length: in days; windows begin with the first row's day."""
+    """The features that hold nearly one value within most windows of a length, and others in others. frame: rows as
+    they are logged. length: in days; windows begin with the first row's day.
+    """
     assert columns.event_time is not None
     times = days(frame[columns.event_time])
     known = np.isfinite(times)
@@ -272,7 +297,9 @@ def is_ordinary(share: float | None) -> bool:
 
 
 def is_impossible(claim: Claim, values: pd.Series, before: Summary, honest: Sequence[pd.DataFrame]) -> bool:
-    """Whether no honest window is in that state: all rows one value where stretches never were nearly so, or values far beyond all that was seen."""
+    """Whether no honest window is in that state: all rows one value where stretches never were nearly so, or values far
+    beyond all that was seen.
+    """
     name = str(values.name)
     if claim.name == "stuck value":
         tops = [

@@ -20,7 +20,9 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Fault:
-    """name: what it is called. sort: of which columns, `numerical`, `categorical` or `both`. change: gives the values of the affected rows."""
+    """name: what it is called. sort: of which columns, `numerical`, `categorical` or `both`. change: gives the values
+    of the affected rows.
+    """
 
     name: str
     sort: str
@@ -40,7 +42,9 @@ class Fault:
 
 
 def answered_anew(reference: Reference, frame: pd.DataFrame, faulty: pd.DataFrame) -> pd.DataFrame:
-    """Rows with a fault, with what the model would have answered to them, as the surrogate has it; as they are where there is none. frame: the same rows without the fault, in a log's own types."""
+    """Rows with a fault, with what the model would have answered to them, as the surrogate has it; as they are where
+    there is none. frame: the same rows without the fault, in a log's own types.
+    """
     model, columns = reference.surrogate, reference.columns
     if model is None:
         return faulty
@@ -96,7 +100,8 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class WindowFault:
-    """A fault of a whole window, at full strength. change: gives the faulty window; None where the model cannot have the fault.
+    """A fault of a whole window, at full strength. change: gives the faulty window; None where the model cannot have
+    the fault.
 
     fits: whether an evaluation of it has caught it: the column that is named, or that nobody can tell how the model is.
     """
@@ -171,19 +176,25 @@ def _other_words(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame | No
 
 
 WINDOW_FAULTS = (
-    WindowFault("vanished column", _vanished, lambda _, found: any(each.metric == "column_missing" for each in found.findings)),
+    WindowFault(
+        "vanished column", _vanished, lambda _, found: any(each.metric == "column_missing" for each in found.findings)
+    ),
     WindowFault("unreadable labels", _unreadable, lambda _, found: _cannot_tell(found)),
     WindowFault("predictions missing", _answering(np.nan), _of_predictions),
     WindowFault("predictions -999", _answering(-999.0), _of_predictions),
     WindowFault(
-        "traffic down by 95 %", lambda _, frame: frame.head(max(len(frame) // 20, 1)),
+        "traffic down by 95 %",
+        lambda _, frame: frame.head(max(len(frame) // 20, 1)),
         lambda _, found: any(each.metric == "volume_share" for each in found.findings),
     ),
     WindowFault(
-        "half of the columns null", _half_null,
+        "half of the columns null",
+        _half_null,
         lambda reference, found: _named(found, reference.features),
     ),
     WindowFault(
-        "other words in texts", _other_words, lambda _, found: any(each.metric == "text_score" for each in found.findings)
+        "other words in texts",
+        _other_words,
+        lambda _, found: any(each.metric == "text_score" for each in found.findings),
     ),
-)  # fmt: skip
+)

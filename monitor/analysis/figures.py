@@ -1,4 +1,6 @@
-"""What the Evidently report of a window is made of: numbers that are known already, and counts to draw its plots from."""
+"""What the Evidently report of a window is made of: numbers that are known already, and counts to draw its plots
+from.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,27 @@ Figure = float | tuple[float, float]
 _BINS, _CATEGORIES = 30, 20
 # Evidently's metrics by the names that this service has for them.
 EVIDENTLY_NAMES = {
-    "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1Score", "tnr": "TNR", "fpr": "FPR", "fnr": "FNR",
-    "roc_auc": "RocAuc", "log_loss": "LogLoss", "rmse": "RMSE", "r2_score": "R2Score", "abs_max_error": "AbsMaxError",
-}  # fmt: skip
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1Score",
+    "tnr": "TNR",
+    "fpr": "FPR",
+    "fnr": "FNR",
+    "roc_auc": "RocAuc",
+    "log_loss": "LogLoss",
+    "rmse": "RMSE",
+    "r2_score": "R2Score",
+    "abs_max_error": "AbsMaxError",
+}
 
 
 @dataclass
 class Figures:
     """The numbers of a report.
 
-    rows: of window and reference. drift: by column, the method and the score. missing: by column, what is missing in the
+    rows: of window and reference. drift: by column, the method and the score. missing: by column, what is missing in
+        the
     window and in the reference, of those rows. performance: by Evidently's metric, its value in the window and on the
     reference (None: not known); a pair is a mean and a standard deviation. plots: by column, what `plot_of` gives.
     """
@@ -44,13 +57,14 @@ class Figures:
 def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, reference: bool) -> dict[str, Figure]:
     """Performance of labelled rows, by the names of Evidently's metrics and worked out as it does.
 
-    values: what `measure` gave of them. reference: Evidently's MAPE leaves targets of nearly zero out of the reference, and counts them as 1 in the window.
+    values: what `measure` gave of them. reference: Evidently's MAPE leaves targets of nearly zero out of the reference,
+        and counts them as 1 in the window.
     """
     if data.rows == 0:
         return {}
     found: dict[str, Figure] = {
         EVIDENTLY_NAMES[name]: value.value for name, value in values.items() if name in EVIDENTLY_NAMES
-    }  # fmt: skip
+    }
     if data.task == "binary" and "Recall" in found:
         found["TPR"] = found["Recall"]
     if data.task == "multiclass":

@@ -134,9 +134,11 @@ def _description(reference: Reference) -> dict[str, Any]:
 
 
 def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, Any]:
-    """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in all of it.
+    """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in
+    all of it.
 
-    healthy: the places of rows of healthy production, in the order of time. All is told from so many rows as tell enough, evenly spread.
+    healthy: the places of rows of healthy production, in the order of time. All is told from so many rows as tell
+        enough, evenly spread.
     """
     places = np.unique(np.linspace(0, reference.rows - 1, min(reference.rows, _TELLING)).astype(int))
     frame, sorts = reference.frame.iloc[places].reset_index(drop=True), reference.sorts
@@ -232,7 +234,9 @@ def _calibration(data: Outcomes) -> Any:
 
 
 def _importances(reference: Reference) -> dict[str, dict[str, float]]:
-    """Permutation importance on a surrogate of the model (Breiman, 2001), by metric and feature, in units of the metric's loss."""
+    """Permutation importance on a surrogate of the model (Breiman, 2001), by metric and feature, in units of the
+    metric's loss.
+    """
     frame, columns, task = reference.frame, reference.columns, reference.task
     names = reference.encoded_features
     if not names:
@@ -275,7 +279,9 @@ def _complete(frame: pd.DataFrame, columns: Columns, task: str) -> pd.DataFrame:
 
 
 def _scores(data: Outcomes) -> np.ndarray:
-    """What the model answered as numbers, shape (rows, answers): the value, the probability of the positive class, or one of each class."""
+    """What the model answered as numbers, shape (rows, answers): the value, the probability of the positive class, or
+    one of each class.
+    """
     if data.probability is not None:
         return data.probability.reshape(data.rows, -1)
     assert data.prediction is not None
@@ -285,8 +291,8 @@ def _scores(data: Outcomes) -> np.ndarray:
 
 
 def _unanswered(data: Outcomes, baseline: Mapping[str, Measured]) -> dict[str, float]:
-    """By metric, what is lost where the model does not answer: an area falls to that of chance, hits become misses, and an error grows to that of the
-    constant that would have been best (but to no less than twice itself)."""
+    """By metric, what is lost where the model does not answer: an area falls to that of chance, hits become misses, and
+    an error grows to that of the constant that would have been best (but to no less than twice itself)."""
     lost: dict[str, float] = {}
     constant: dict[str, Measured] = {}
     if data.task == "regression":
@@ -334,11 +340,13 @@ def _check_columns(frame: pd.DataFrame, columns: Columns, what: str) -> None:
     absent = [name for name in needed if name not in frame.columns]
     if absent:
         raise DataError(
-            f"{what} has no column {', '.join(map(repr, absent))}; its columns are: {', '.join(map(str, frame.columns))}"
+            f"{what} has no column {', '.join(map(repr, absent))}; its columns are:"
+            f" {', '.join(map(str, frame.columns))}"
         )
     if columns.prediction is None and not columns.probabilities:
         raise DataError(
-            f"{what} has neither a prediction nor a probability column; its columns are: {', '.join(map(str, frame.columns))}"
+            f"{what} has neither a prediction nor a probability column; its columns are:"
+            f" {', '.join(map(str, frame.columns))}"
         )
 
 

@@ -23,7 +23,9 @@ _DATA = tuple(kind.value for kind in Kind if kind.folds == "data")
 
 @dataclass(frozen=True, repr=False)
 class WindowEvaluation:
-    """One window. data: what was known at its end; performance: what its labels said once they were due, None if none came."""
+    """One window. data: what was known at its end; performance: what its labels said once they were due, None if none
+    came.
+    """
 
     window: Window
     data: Evaluation
@@ -48,7 +50,9 @@ class History:
         return history_html(self)
 
     def to_frame(self, table: Table = "metrics") -> pd.DataFrame:
-        """One row a metric value, check or finding of each window: its fields, after window_start, window_end and kind of run."""
+        """One row a metric value, check or finding of each window: its fields, after window_start, window_end and kind
+        of run.
+        """
         parts = []
         for each in self.windows:
             for run, evaluation in (("data", each.data), ("performance", each.performance)):
@@ -62,7 +66,8 @@ class History:
         return pd.concat([part for part in parts if len(part)], ignore_index=True) if parts else pd.DataFrame()
 
     def plot(self, metric: str | None = None) -> Any:
-        """A plotly figure of a metric over time, the estimated one beside the realised; the windows that page are marked.
+        """A plotly figure of a metric over time, the estimated one beside the realised; the windows that page are
+        marked.
 
         metric: the reference's harm metric (roc_auc, accuracy or mae) if not given, or else the row count.
         """
@@ -75,7 +80,8 @@ class History:
             metric = next((name for name in ("roc_auc", "mae", "accuracy") if name in told), "row_count")
         if metric not in set(whole["metric"]) | {name.removeprefix("estimated_") for name in whole["metric"]}:
             raise UsageError(
-                f"there is no metric '{metric}' of the whole model; there are: {', '.join(sorted(set(whole['metric'])))}"
+                f"there is no metric '{metric}' of the whole model; there are:"
+                f" {', '.join(sorted(set(whole['metric'])))}"
             )
         figure = graph_objects.Figure(layout={"title": metric, "template": "plotly_white"})
         for name, dash in ((metric, "solid"), (f"estimated_{metric}", "dot")):
@@ -105,16 +111,24 @@ def _pages(each: WindowEvaluation) -> bool:
 
 
 def evaluate_windows(
-    reference: Reference, frame: pd.DataFrame, labels: pd.DataFrame | None = None, every: str = "1w", delay: str = "7d",
-    length: str | None = None, timezone: str = "UTC", checks: Checks | None = None,
-) -> History:  # fmt: skip
+    reference: Reference,
+    frame: pd.DataFrame,
+    labels: pd.DataFrame | None = None,
+    every: str = "1w",
+    delay: str = "7d",
+    length: str | None = None,
+    timezone: str = "UTC",
+    checks: Checks | None = None,
+) -> History:
     """Evaluate each window of a log as it would have been.
 
-    frame: one row a prediction, with Columns.event_time. labels: the truth by Columns.id, with the label column and, if it is
-    there, the time at which it became known (Columns.label_time, or `label_time`); without it, and for a label column in the frame
-    itself, labels count as known `delay` after the event. every, length, timezone: of the windows (`1d`, `1w`, `1mo`, `24h`).
-    A window's data are evaluated with labels known at its end, its performance with those known `delay` after it; the false-alarm
-    rate is shared between the two. Raises UsageError where a column is not named, DataError where it is not there.
+    frame: one row a prediction, with Columns.event_time. labels: the truth by Columns.id, with the label column and, if
+        it is
+    there, the time at which it became known (Columns.label_time, or `label_time`); without it, and for a label column
+    in the frame itself, labels count as known `delay` after the event. every, length, timezone: of the windows (`1d`,
+    `1w`, `1mo`, `24h`). A window's data are evaluated with labels known at its end, its performance with those known
+    `delay` after it; the false-alarm rate is shared between the two. Raises UsageError where a column is not named,
+    DataError where it is not there.
     """
     columns, checks = reference.columns, checks or Checks()
     time, label = columns.event_time, columns.label
@@ -160,7 +174,8 @@ def _labelled(
         absent = [each for each, there in ((name, frame), (name, labels), (label, labels)) if each not in there]
         if absent:
             raise DataError(
-                f"there is no column '{absent[0]}' to join labels by; those of the labels are: {', '.join(map(str, labels.columns))}"
+                f"there is no column '{absent[0]}' to join labels by; those of the labels are:"
+                f" {', '.join(map(str, labels.columns))}"
             )
         wanted = labels[[each for each in (name, label, time) if each in labels]].drop_duplicates(name, keep="last")
         frame = frame.drop(columns=[each for each in (label, time) if each in frame]).merge(wanted, on=name, how="left")

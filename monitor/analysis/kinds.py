@@ -1,4 +1,6 @@
-"""What kind of change a column shows: each is tried on the window's own values; undone, the column must look like the reference again."""
+"""What kind of change a column shows: each is tried on the window's own values; undone, the column must look like the
+reference again.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,27 @@ from monitor.domain.text import quoted
 
 Floats = np.ndarray
 _PLACEHOLDERS = {-9999.0, -999.0, -99.0, -9.0, -1.0, 0.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, 9999999.0, -273.15}
-_PLACEHOLDER_TEXTS = {"", "?", "-", "na", "n/a", "nan", "none", "null", "unknown", "missing", "undefined", "other", "-1", "-999", "999"}  # fmt: skip
+_PLACEHOLDER_TEXTS = {
+    "",
+    "?",
+    "-",
+    "na",
+    "n/a",
+    "nan",
+    "none",
+    "null",
+    "unknown",
+    "missing",
+    "undefined",
+    "other",
+    "-1",
+    "-999",
+    "999",
+}
 # What must be left of the distance to the reference, once a change is undone, for it to be the cause.
 _UNDONE = 0.35
-# How far beyond chance values in which a unit is undone may be from those that had it before; which share of the reference it must have taken out of range.
+# How far beyond chance values in which a unit is undone may be from those that had it before; which share of the
+# reference it must have taken out of range.
 _LIKE, _TAKEN_OUT = 0.1, 0.1
 _MIN_SHARE = 0.01
 # Rows that have more decimals, or lie out of range, at least.
@@ -30,10 +49,14 @@ _FEWEST_FINER, _FEWEST_APART = 8, 3
 
 @dataclass(frozen=True)
 class Cause:
-    """What happened to a column. share: of the rows. is_fault: whether it is of a kind that faults of the pipeline make; the evidence tells whether it is one.
+    """What happened to a column. share: of the rows. is_fault: whether it is of a kind that faults of the pipeline
+    make; the evidence tells whether it is one.
 
-    values: those that the affected rows hold. unit: the one they are in now. pair: the two values, or columns, that changed places; of a new name the old one and the new. undone: whether a simple inverse gives the reference's shape again.
-    may_grow: whether it may as well be a category of which there are more rows. follows: the column whose change explains it.
+    values: those that the affected rows hold. unit: the one they are in now. pair: the two values, or columns, that
+        changed places; of a new name the old one and the new. undone: whether a simple inverse gives the reference's
+        shape again.
+    may_grow: whether it may as well be a category of which there are more rows. follows: the column whose change
+        explains it.
     """
 
     name: str
@@ -54,7 +77,9 @@ class Cause:
 
 
 def cause_of(before: Summary, after: Summary, rewritten: bool = False, has_unit: bool = True) -> Cause:
-    """The kind of change of a column. rewritten: whether its numbers have other decimals than they had. has_unit: whether they may be in some unit."""
+    """The kind of change of a column. rewritten: whether its numbers have other decimals than they had. has_unit:
+    whether they may be in some unit.
+    """
     if isinstance(before, Numbers) and isinstance(after, Numbers):
         return cause_of_numbers(before, after, rewritten, has_unit)
     assert isinstance(before, Categories)
@@ -73,7 +98,9 @@ def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool, has_
 
 
 def _rewritten(before: Numbers, after: Numbers) -> Cause:
-    """The kind of change of numbers that have other decimals than they had: those with more were worked out anew, and moved; those with fewer are rounded."""
+    """The kind of change of numbers that have other decimals than they had: those with more were worked out anew, and
+    moved; those with fewer are rounded.
+    """
     there, here = (digits(pd.Series(each.values)) for each in (before, after))
     finer = here > np.quantile(there, 0.999)
     some = Numbers(after.values[finer], int(finer.sum()))
@@ -115,7 +142,15 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
     up, down = change.idxmax(), change.idxmin()
     noise = 3 * float(np.sqrt(there[down] * (1 - there[down]) / after.count)) + 1 / after.count
     if there[up] == 0 and here[down] <= 0.1 * there[down] and abs(here[up] - there[down] + here[down]) <= noise:
-        return Cause("renamed category", phrases.renamed(down, up, here[up]), float(here[up]), True, values=(up,), pair=(down, up), undone=True)  # fmt: skip
+        return Cause(
+            "renamed category",
+            phrases.renamed(down, up, here[up]),
+            float(here[up]),
+            True,
+            values=(up,),
+            pair=(down, up),
+            undone=True,
+        )
     if there[up] == 0:
         text = phrases.new_value(up, here[up])
         if str(up).strip().lower() in _PLACEHOLDER_TEXTS:
@@ -138,9 +173,7 @@ def cause_of_categories(before: Categories, after: Categories) -> Cause:
     if share >= 0.03 and len(names) > 2 and from_one < from_all and from_one <= 0.15 * float(change[up]) + noise:
         return Cause("category swap", phrases.became(down, up, change[up]), float(change[up]), True)
     if share >= 0.03 and from_all <= 0.1 * float(change[up]) + noise / 2:
-        return Cause(
-            "stuck value", phrases.stuck(quoted(up), share), share, True, may_grow=True, values=(up,)
-        )  # fmt: skip
+        return Cause("stuck value", phrases.stuck(quoted(up), share), share, True, may_grow=True, values=(up,))
     if here[down] == 0 and there[down] >= _MIN_SHARE:
         return Cause("vanished category", phrases.gone(down, there[down]), float(there[down]), True)
     return shares_moved(before, after)
@@ -220,7 +253,10 @@ def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
 
 
 def _is_moved_mode(before: Numbers, after: Numbers, share: float) -> bool:
-    """Whether a value that comes oftener took its rows from the reference's most frequent value alone: that one was moved with all the others, where a stuck value takes from each in proportion. share: of the rows, by which it comes oftener."""
+    """Whether a value that comes oftener took its rows from the reference's most frequent value alone: that one was
+    moved with all the others, where a stuck value takes from each in proportion. share: of the rows, by which it comes
+    oftener.
+    """
     different, counts = before.unique
     usual = int(counts.max())
     mode = different[int(counts.argmax())]
@@ -247,7 +283,9 @@ def _unit(before: Numbers, after: Numbers, gap: float) -> Cause | None:
 
 
 def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[Unit]) -> tuple[Unit, float] | None:
-    """The unit of the rows out of range, and their share: undone, they are like those of the reference which it would have taken out of it."""
+    """The unit of the rows out of range, and their share: undone, they are like those of the reference which it would
+    have taken out of it.
+    """
     low, high = before.quantile(0.005), before.quantile(0.995)
     apart = (after.values < low) | (after.values > high)
     number = int(apart.sum())
@@ -281,7 +319,8 @@ def moved(before: Numbers, after: Numbers) -> Cause:
     stretch = after.std / before.std if before.std > 0 else 1.0
     if abs(middle[1] - middle[0]) <= 0.02 * unit and abs(stretch - 1) <= 0.02:
         return Cause("distribution", phrases.level(there, here))
-    # What moves in some rows alone moves one tail; what is stretched moves both, each by its own distance from the mean.
+    # What moves in some rows alone moves one tail; what is stretched moves both, each by its own distance from the
+    # mean.
     mean = float(before.values.mean())
     low, high = (
         (after.quantile(share) - before.quantile(share)) / (abs(before.quantile(share) - mean) or unit)

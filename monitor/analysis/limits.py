@@ -29,7 +29,9 @@ def share(usual: float, rows: float, reference_rows: float, alpha: float) -> flo
 
 
 def rows_for_shift(wanted: float, reference_rows: float, false_alarm_rate: float) -> int | None:
-    """How many rows a window needs for a shift of `wanted` standard deviations to be noticed; None where the reference is too small for that."""
+    """How many rows a window needs for a shift of `wanted` standard deviations to be noticed; None where the reference
+    is too small for that.
+    """
     alpha = false_alarm_rate / _USUAL_TESTS
     left = (wanted / deviation(alpha)) ** 2 * 3 / np.pi - 1 / max(reference_rows, 1)
     return int(np.ceil(1 / left)) if left > 0 else None
@@ -38,7 +40,10 @@ def rows_for_shift(wanted: float, reference_rows: float, false_alarm_rate: float
 def in_words(rows: float, reference_rows: float, false_alarm_rate: float) -> str:
     """What windows of so many rows show, before a reference is fitted."""
     alpha = false_alarm_rate / _USUAL_TESTS
-    text = f"with {rows:,.0f} rows a window, a shift of {shift(rows, reference_rows, alpha):.2g} standard deviations or {share(0.0, rows, reference_rows, alpha):.1%} missing values would be noticed"
+    text = (
+        f"with {rows:,.0f} rows a window, a shift of {shift(rows, reference_rows, alpha):.2g} standard deviations or"
+        f" {share(0.0, rows, reference_rows, alpha):.1%} missing values would be noticed"
+    )
     needed = rows_for_shift(0.1, reference_rows, false_alarm_rate)
     return text + (
         f"; a shift of 0.1 needs {needed:,} rows" if needed else "; a shift of 0.1 is more than this reference can tell"

@@ -19,7 +19,9 @@ _CHECKSUM_BYTES = 4
 
 
 def write(path: Path, frame: pd.DataFrame, summaries: Mapping[str, Summary | None]) -> None:
-    """Write the file, whole or not at all: an Arrow stream of one row, each cell a whole column, and a checksum. Raises OSError."""
+    """Write the file, whole or not at all: an Arrow stream of one row, each cell a whole column, and a checksum. Raises
+    OSError.
+    """
     columns = {f"rows:{name}": pa.array(frame[name], from_pandas=frame[name].dtype.kind != "f") for name in frame}
     for name, summary in summaries.items():
         if isinstance(summary, Numbers):

@@ -15,16 +15,20 @@ _AS_LARGE = 1.25
 
 
 def without_natural(question: Question, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, those that are known to be harmless at `info`; a limit of the user's that they break still holds."""
+    """The findings, those that are known to be harmless at `info`; a limit of the user's that they break still
+    holds.
+    """
     known = {each.key: each for each in question.checks.natural}
     if not known:
         return list(findings)
     return [
-        _harmless(question, finding, known[finding.key])
-        if finding.kind in (Kind.QUALITY, Kind.DRIFT)
-        and finding.key in known
-        and (finding.value or 0.0) <= _AS_LARGE * known[finding.key].value
-        else finding
+        (
+            _harmless(question, finding, known[finding.key])
+            if finding.kind in (Kind.QUALITY, Kind.DRIFT)
+            and finding.key in known
+            and (finding.value or 0.0) <= _AS_LARGE * known[finding.key].value
+            else finding
+        )
         for finding in findings
     ]
 

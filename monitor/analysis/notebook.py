@@ -1,4 +1,6 @@
-"""What notebooks show of results: small reports in HTML that need nothing from elsewhere. Names and values of the log are data in them, never markup."""
+"""What notebooks show of results: small reports in HTML that need nothing from elsewhere. Names and values of the log
+are data in them, never markup.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _PERFORMANCE = (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
 
 
 def evaluation_html(evaluation: Evaluation) -> str:
-    """A window: how it is, what was found, performance with its limits, and the columns that matter most beside the reference."""
+    """A window: how it is, what was found, performance with its limits, and the columns that matter most beside the
+    reference.
+    """
     return f"<div>{_headline(evaluation)}{_findings(evaluation)}{_performance(evaluation)}{_plots(evaluation)}</div>"
 
 
@@ -39,7 +43,9 @@ def history_html(history: History) -> str:
 
 
 def columns_that_matter(evaluation: Evaluation) -> list[str]:
-    """The columns that have a distribution to look at: those of the findings that matter first, then those that drifted most."""
+    """The columns that have a distribution to look at: those of the findings that matter first, then those that drifted
+    most.
+    """
     figures = evaluation.figures
     if figures is None:
         return []
@@ -68,12 +74,15 @@ def _findings(evaluation: Evaluation) -> str:
 def _performance(evaluation: Evaluation) -> str:
     rows = [
         (
-            phrases.metric_name(check.metric), _number(check.value), _between(check.lower, check.upper),
-            _between(check.threshold_lower, check.threshold_upper), check.verdict.value.replace("_", " "),
+            phrases.metric_name(check.metric),
+            _number(check.value),
+            _between(check.lower, check.upper),
+            _between(check.threshold_lower, check.threshold_upper),
+            check.verdict.value.replace("_", " "),
         )
         for check in evaluation.checks
         if check.kind in _PERFORMANCE and check.column is None and check.segment is None
-    ]  # fmt: skip
+    ]
     return _table(("performance", "value", "allowing for chance", "limits", "verdict"), rows) if rows else ""
 
 

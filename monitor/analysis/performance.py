@@ -18,7 +18,8 @@ from monitor.domain.metrics import METRICS, TASKS
 from monitor.domain.positive import means_same
 from monitor.errors import DataError
 
-# Whether a text is the positive class: numbers and booleans, whatever way they are written; and the words of known pairs.
+# Whether a text is the positive class: numbers and booleans, whatever way they are written; and the words of known
+# pairs.
 _PLAIN = {"1": True, "1.0": True, "true": True, "t": True, "0": False, "0.0": False, "false": False, "f": False}
 _WORDS = _PLAIN | {"yes": True, "y": True, "no": False, "n": False, "-1": False}
 # What is measured with labels, by task.
@@ -67,7 +68,8 @@ class Outcomes:
 def is_positive(values: pd.Series, positive: object, classes: Collection[str] = ()) -> pd.Series:
     """1.0 for the positive class, 0.0 for the other, NaN for what is missing or cannot be read, shape (rows,).
 
-    positive: the class that is named; None: 1, true, or the positive word of a known pair. classes: the reference's, as text: any other
+    positive: the class that is named; None: 1, true, or the positive word of a known pair. classes: the reference's, as
+        text: any other
     text is not read, but for numbers and booleans where the reference has these.
     """
     codes, different = pd.factorize(canonical_text(values))
@@ -106,7 +108,9 @@ def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:
 
 
 def probabilities(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """The probability columns as numbers, in the order of the classes; NaN for what is no probability. One that is absent is missing in every row."""
+    """The probability columns as numbers, in the order of the classes; NaN for what is no probability. One that is
+    absent is missing in every row.
+    """
     table: pd.DataFrame = frame.reindex(columns=list(columns.probabilities.values()))
     if set(table.dtypes) - {np.dtype(float)}:
         table = table.apply(pd.to_numeric, errors="coerce").astype(float)
@@ -132,9 +136,11 @@ def truth_of(labels: pd.Series, columns: Columns, task: str, classes: Collection
 
 @dataclass(frozen=True)
 class Answers:
-    """Rows of a frame with what the model said and what was true, in the task's own form; outcomes are told of any part of them.
+    """Rows of a frame with what the model said and what was true, in the task's own form; outcomes are told of any part
+    of them.
 
-    said: numbers, 0 and 1, or text; NaN or None where the model said nothing; shape (rows,). scores: probabilities as logged, shape (rows, classes), None where some are absent.
+    said: numbers, 0 and 1, or text; NaN or None where the model said nothing; shape (rows,). scores: probabilities as
+        logged, shape (rows, classes), None where some are absent.
     truth: the labels, as `said`; None without a label column. weight: how many rows each stands for; None: one.
     """
 
@@ -162,7 +168,9 @@ class Answers:
         )
 
     def outcomes(self, places: Floats) -> Outcomes:
-        """The rows of some places with a label and an answer that can be read. Raises DataError without a label column."""
+        """The rows of some places with a label and an answer that can be read. Raises DataError without a label
+        column.
+        """
         if self.truth is None:
             raise DataError("there is no label column")
         known = pd.notna(self.truth[places]) & pd.notna(self.said[places])
@@ -183,7 +191,9 @@ class Answers:
 
 
 def outcomes(frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Outcomes:
-    """The rows of a frame with a label and an answer that can be read. classes: the reference's, as text. Raises DataError without a label column."""
+    """The rows of a frame with a label and an answer that can be read. classes: the reference's, as text. Raises
+    DataError without a label column.
+    """
     return Answers.of(frame, columns, task, classes).outcomes(np.arange(len(frame)))
 
 
@@ -206,14 +216,18 @@ def measure(data: Outcomes) -> dict[str, Measured]:
 
 
 def loss(metric: str, reference: float, value: float) -> float:
-    """How much worse than the reference a value is; negative where it is better. The direction is the metric's own: higher, lower, or nearer to zero."""
+    """How much worse than the reference a value is; negative where it is better. The direction is the metric's own:
+    higher, lower, or nearer to zero.
+    """
     if METRICS[metric].better_near_zero:
         return abs(value) - abs(reference)
     return reference - value if metric in HIGHER_IS_BETTER else value - reference
 
 
 def harm_limits(metric: str, reference: float, harm: float) -> tuple[float | None, float | None]:
-    """The lowest and the highest value that lose no more than `harm` against the reference; None on a side where there is no limit."""
+    """The lowest and the highest value that lose no more than `harm` against the reference; None on a side where there
+    is no limit.
+    """
     if METRICS[metric].better_near_zero:
         return -abs(reference) - harm, abs(reference) + harm
     return (reference - harm, None) if metric in HIGHER_IS_BETTER else (None, reference + harm)
@@ -263,9 +277,11 @@ def _regression(data: Outcomes) -> dict[str, Measured]:
 
 
 def r2_score(residual: Floats, spread: Floats, weight: Floats | None) -> Measured:
-    """The coefficient of determination, 1 - mean(residual^2) / mean(spread). spread: each label's squared distance from their mean, shape (rows,).
+    """The coefficient of determination, 1 - mean(residual^2) / mean(spread). spread: each label's squared distance from
+    their mean, shape (rows,).
 
-    Its error by the delta method: a ratio of two means over rows (that the labels' mean is estimated, too, has no effect of first order).
+    Its error by the delta method: a ratio of two means over rows (that the labels' mean is estimated, too, has no
+    effect of first order).
     """
     squared, middle = mean(residual**2, weight).value, mean(spread, weight).value
     influence = (residual**2 - squared / middle * spread) / middle
@@ -323,7 +339,8 @@ def f1(chance: Floats, said: Floats, weight: Floats | None) -> Measured:
 
 
 def calibration_error(score: Floats, chance: Floats, weight: Floats | None) -> Measured:
-    """The expected calibration error (Guo et al., 2017) when each row is positive with its chance (0 or 1 where it is known).
+    """The expected calibration error (Guo et al., 2017) when each row is positive with its chance (0 or 1 where it is
+    known).
 
     Chance in the few rows of a bin is part of it: the mean of each bin's gap is that of a folded normal distribution.
     """
@@ -346,7 +363,9 @@ def calibration_error(score: Floats, chance: Floats, weight: Floats | None) -> M
 
 
 def average_precision(positive: Floats, negative: Floats) -> float:
-    """The area under precision over recall; positive and negative: weights of rows by score, the smallest score first, shape (scores,)."""
+    """The area under precision over recall; positive and negative: weights of rows by score, the smallest score first,
+    shape (scores,).
+    """
     hits, named = np.cumsum(positive[::-1]), np.cumsum((positive + negative)[::-1])
     precision = np.divide(hits, named, out=np.zeros(len(hits)), where=named > 0)
     return float((positive[::-1] * precision).sum() / hits[-1])
@@ -365,7 +384,9 @@ def pr_auc(score: Floats, chance: Floats, weight: Floats | None) -> Measured:
 
 
 def roc_auc(truth: Floats, score: Floats, weight: Floats | None = None) -> Measured:
-    """ROC AUC with DeLong's standard error (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988), by ranks (Sun and Xu, 2014)."""
+    """ROC AUC with DeLong's standard error (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988), by ranks (Sun and
+    Xu, 2014).
+    """
     if weight is not None:
         return _weighted_roc_auc(truth, score, weight)
     positive, negative = score[truth], score[~truth]
@@ -378,7 +399,9 @@ def roc_auc(truth: Floats, score: Floats, weight: Floats | None = None) -> Measu
 
 
 def area_error(variance: float, positives: float, negatives: float) -> float:
-    """The standard error of an area under the ROC curve: a perfect separation has no spread at all; Hanley's bound keeps its error honest."""
+    """The standard error of an area under the ROC curve: a perfect separation has no spread at all; Hanley's bound
+    keeps its error honest.
+    """
     return float(np.sqrt(max(variance, 1e-4 / max(min(positives, negatives), 1.0))))
 
 
@@ -431,7 +454,8 @@ def _multiclass(data: Outcomes) -> dict[str, Measured]:
 
 
 def of_probabilities(probability: Floats, chances: Floats, weight: Floats | None) -> dict[str, Measured]:
-    """Log loss, Brier score and calibration error of a multiclass model, when each row is of a class with its chance (0 or 1 where it is known).
+    """Log loss, Brier score and calibration error of a multiclass model, when each row is of a class with its chance (0
+    or 1 where it is known).
 
     probability, chances: shape (rows, classes). The calibration error is that of the most probable class.
     """

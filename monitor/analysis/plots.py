@@ -1,4 +1,6 @@
-"""The distributions that a stored snapshot holds, read without Evidently, and pictures of some of them and of a metric over time."""
+"""The distributions that a stored snapshot holds, read without Evidently, and pictures of some of them and of a metric
+over time.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _MOST, _WORDS = 12, 24
 
 
 def plots_of(snapshot: bytes) -> dict[str, dict[str, Any]]:
-    """By column, how often values came in the reference and in the window, as `figures.plot_of` counted them. snapshot: as stored; none of a damaged one."""
+    """By column, how often values came in the reference and in the window, as `figures.plot_of` counted them. snapshot:
+    as stored; none of a damaged one.
+    """
     try:
         metadata = json.loads(unpacked(snapshot))["metadata"]
     except DataError:
@@ -36,7 +40,9 @@ def plots_of(snapshot: bytes) -> dict[str, dict[str, Any]]:
 
 
 def plots_in(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The plots of a snapshot's metadata, as JSON; in snapshots of the first versions each column's was JSON by itself."""
+    """The plots of a snapshot's metadata, as JSON; in snapshots of the first versions each column's was JSON by
+    itself.
+    """
     kept = metadata.get(PLOTS, "{}")
     found: dict[str, Any] = json.loads(kept) if isinstance(kept, str) else kept
     return {column: json.loads(plot) if isinstance(plot, str) else plot for column, plot in found.items()}
@@ -57,7 +63,9 @@ def shares(counts: Sequence[int]) -> list[float]:
 
 
 def quantiles(plot: Plot, side: str, at: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> list[float]:
-    """Quantiles of a column of numbers, as far as its bins tell: linear within a bin; empty for other columns and without rows. side: `reference` or `window`."""
+    """Quantiles of a column of numbers, as far as its bins tell: linear within a bin; empty for other columns and
+    without rows. side: `reference` or `window`.
+    """
     if "edges" not in plot or not sum(plot[side]):
         return []
     edges, reached = plot["edges"], [0.0, *accumulate(shares(plot[side]))]
@@ -76,7 +84,9 @@ def as_shares(plot: Plot) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Point:
-    """A metric in a window. value: None where there is none, or too little to tell. low, high: its interval. limits: the lower and the upper. bad: whether the window alerts."""
+    """A metric in a window. value: None where there is none, or too little to tell. low, high: its interval. limits:
+    the lower and the upper. bad: whether the window alerts.
+    """
 
     start: datetime
     end: datetime
@@ -96,7 +106,9 @@ class Curve:
 
 
 def picture(plots: Mapping[str, Plot], columns: Sequence[str]) -> bytes | None:
-    """A PNG, 800 pixels wide, of these columns' distributions in the reference and in the window; None if the snapshot has none of them."""
+    """A PNG, 800 pixels wide, of these columns' distributions in the reference and in the window; None if the snapshot
+    has none of them.
+    """
     drawn = [column for column in columns if column in plots]
     return (
         _drawn([partial(_draw_distribution, column=column, plot=plots[column]) for column in drawn]) if drawn else None
@@ -211,7 +223,10 @@ def bars(plot: Plot) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         for side, colour in (("reference", "#4d4d4d"), ("window", "#ed0400"))
     ]
     layout = {
-        "barmode": "overlay" if numbers else "group", "bargap": 0.02 if numbers else 0.2, "height": 260,
-        "margin": {"l": 40, "r": 10, "t": 10, "b": 40}, "yaxis": {"tickformat": ".0%"},
-    }  # fmt: skip
+        "barmode": "overlay" if numbers else "group",
+        "bargap": 0.02 if numbers else 0.2,
+        "height": 260,
+        "margin": {"l": 40, "r": 10, "t": 10, "b": 40},
+        "yaxis": {"tickformat": ".0%"},
+    }
     return traces, layout

@@ -22,7 +22,9 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class that may be the positive one, and the ROC AUC of the reference if it is; None where there are no scores to tell by."""
+    """A class that may be the positive one, and the ROC AUC of the reference if it is; None where there are no scores
+    to tell by.
+    """
 
     name: str
     roc_auc: float | None = None
@@ -32,18 +34,22 @@ class Candidate:
 
 
 def positive_class(reference_labels: pd.Series, columns: Columns, said: pd.Series | None) -> Any:
-    """The positive class as the labels write it: named in `columns.positive`, or certain from the labels (see `domain.positive.certain_positive`).
+    """The positive class as the labels write it: named in `columns.positive`, or certain from the labels (see
+    `domain.positive.certain_positive`).
 
-    reference_labels: the labels of the reference, one a row. said: what the model said of the same rows, as numbers (the probability, or a prediction
+    reference_labels: the labels of the reference, one a row. said: what the model said of the same rows, as numbers
+        (the probability, or a prediction
     of 0 and 1); by it the message tells what each class would mean. Returns None where there is no label.
-    Raises DataError that names the candidates where the class is neither named nor certain, or where the named one is no label of the reference.
+    Raises DataError that names the candidates where the class is neither named nor certain, or where the named one is
+    no label of the reference.
     """
     classes = _classes(reference_labels)
     if columns.positive is not None:
         named = canonical_text(pd.Series([columns.positive])).iloc[0]
         if len(classes) > 1 and not any(means_same(each, named) for each in classes):
             raise DataError(
-                f"columns.positive is {quoted(named)}, and no label of the reference is that; {hint(named, classes, 'labels')}"
+                f"columns.positive is {quoted(named)}, and no label of the reference is that;"
+                f" {hint(named, classes, 'labels')}"
             )
         return (
             columns.positive
@@ -58,7 +64,9 @@ def positive_class(reference_labels: pd.Series, columns: Columns, said: pd.Serie
 
 
 def candidates(labels: pd.Series, said: pd.Series | None) -> list[Candidate]:
-    """The classes of which one is to be named as positive, that with the best ROC AUC first. labels, said: as `positive_class` takes them."""
+    """The classes of which one is to be named as positive, that with the best ROC AUC first. labels, said: as
+    `positive_class` takes them.
+    """
     classes = _classes(labels)
     if said is None or len(classes) != 2:
         return [Candidate(name) for name in classes]

@@ -52,7 +52,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows with one value of a segment's column. inside: which rows of the window these are, shape (rows,); None where the column is gone."""
+    """Rows with one value of a segment's column. inside: which rows of the window these are, shape (rows,); None where
+    the column is gone.
+    """
 
     column: str
     value: str
@@ -75,7 +77,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Rows of a window that causes are told from. frame: in the reference's column types. times: of their events in UTC, None where there is no such column."""
+    """Rows of a window that causes are told from. frame: in the reference's column types. times: of their events in
+    UTC, None where there is no such column.
+    """
 
     frame: pd.DataFrame
     times: pd.Series | None
@@ -95,9 +99,12 @@ class Excerpt:
 class Question:
     """One window beside its reference.
 
-    frame: the window's rows as they were logged (or a sample of them). window: the same in the reference's column types.
-    counts: exact counts of the whole window. recent_counts: rows of earlier windows at the same calendar position, oldest first. recent: labelled rows whose labels are known by now; recent_ids: their ids.
-    names: the columns that are checked, features and predictions, in the reference's order. summaries: of those in the window.
+    frame: the window's rows as they were logged (or a sample of them). window: the same in the reference's column
+        types.
+    counts: exact counts of the whole window. recent_counts: rows of earlier windows at the same calendar position,
+        oldest first. recent: labelled rows whose labels are known by now; recent_ids: their ids.
+    names: the columns that are checked, features and predictions, in the reference's order. summaries: of those in the
+        window.
     derived: by metric and column, the window's counts of relations to other columns and of decimals, shape (bins,).
     """
 
@@ -123,7 +130,9 @@ class Question:
         recent_counts: Sequence[int] | None,
         checks: Checks,
     ) -> Question:
-        """Read a window once for all checks. frame: tidied (`schema.tidy`). Raises DataError where rows have neither prediction nor probability."""
+        """Read a window once for all checks. frame: tidied (`schema.tidy`). Raises DataError where rows have neither
+        prediction nor probability.
+        """
         frame = frame.reset_index(drop=True)
         window, columns = conformed(frame, reference), reference.columns
         if len(frame):
@@ -139,9 +148,9 @@ class Question:
             recent_counts=tuple(recent_counts or ()),
             checks=checks,
             recent=None if known is None else _recent(known, reference),
-            recent_ids=recent[columns.id]
-            if recent is not None and columns.id is not None and columns.id in recent
-            else None,
+            recent_ids=(
+                recent[columns.id] if recent is not None and columns.id is not None and columns.id in recent else None
+            ),
             names=names,
             summaries=summaries,
             derived=derived,
@@ -185,7 +194,9 @@ class Question:
 
     @cached_property
     def harm_limits(self) -> dict[str, float]:
-        """How much may be lost of the task's default metric, and of those that the user names; empty without labels in the reference."""
+        """How much may be lost of the task's default metric, and of those that the user names; empty without labels in
+        the reference.
+        """
         default, baseline = self.reference.harm_metric, self.reference.baseline
         wanted = ({default: DEFAULT_HARM[default]} if default else {}) | self.harm
         return {metric: harm.absolute(baseline[metric].value) for metric, harm in wanted.items() if metric in baseline}
@@ -224,7 +235,9 @@ class Question:
 
     @cached_property
     def followed(self) -> dict[str, CalendarField]:
-        """The columns that follow the calendar in the window, as they are known to in the reference, and which field of it."""
+        """The columns that follow the calendar in the window, as they are known to in the reference, and which field of
+        it.
+        """
         frame, times = self.window.frame, self.times
         known = {name: CalendarField(*each) for name, each in (self.reference.summary.calendar or {}).items()}
         return {
@@ -234,7 +247,9 @@ class Question:
         }
 
     def calendar_field(self, name: str) -> CalendarField | None:
-        """The field of the calendar that a column of the window holds, as its values in the reference do; None if it holds none."""
+        """The field of the calendar that a column of the window holds, as its values in the reference do; None if it
+        holds none.
+        """
         if self.reference.summary.calendar is not None:
             return self.followed.get(name)
         before = self.reference.of_column(name)
@@ -243,7 +258,9 @@ class Question:
         return calendar_field(self.window.frame[name], self.times, before)
 
     def off_calendar(self, name: str) -> pd.Series | None:
-        """Of a column of the window that follows the calendar, the values that are not what the calendar says; None for any other column."""
+        """Of a column of the window that follows the calendar, the values that are not what the calendar says; None for
+        any other column.
+        """
         field = self.calendar_field(name)
         if field is None or self.times is None:
             return None
@@ -251,7 +268,9 @@ class Question:
         return values[~on_calendar(values, self.times, field)]
 
     def follows_calendar(self, name: str) -> str:
-        """That a column follows the calendar, as it is known to in the reference, in words; '' where it does not, or nothing is known."""
+        """That a column follows the calendar, as it is known to in the reference, in words; '' where it does not, or
+        nothing is known.
+        """
         field = self.followed.get(name)
         return "" if field is None else f"it is the {field.words}, and follows the calendar"
 
@@ -353,7 +372,8 @@ class Question:
     def out_of_reach(self) -> str:
         """Why the reference cannot tell what to expect of these rows; '' if it can.
 
-        How large errors are is learned where the model answered on the reference: of answers far from all these, of which no label has come, nobody knows.
+        How large errors are is learned where the model answered on the reference: of answers far from all these, of
+        which no label has come, nobody knows.
         """
         reference, name = self.reference, self.reference.columns.prediction
         before = None if name is None else reference.of_column(name)
@@ -384,7 +404,9 @@ class Question:
 def _with_embeddings(
     counts: WindowCounts, frame: pd.DataFrame, embeddings: Mapping[str, Sequence[str]]
 ) -> WindowCounts:
-    """Counts with the vectors that are missing: where a number is missing in the sample the vector is, so there are no fewer than that."""
+    """Counts with the vectors that are missing: where a number is missing in the sample the vector is, so there are no
+    fewer than that.
+    """
     if not embeddings:
         return counts
     rows = max(len(frame), 1)
@@ -406,7 +428,8 @@ def _require_prediction(frame: pd.DataFrame, reference: Reference) -> None:
     if not any(name in frame for name in (columns.prediction, *columns.probabilities.values()) if name is not None):
         names = ", ".join(map(str, frame.columns))
         raise DataError(
-            f"the window has no prediction column '{columns.prediction or columns.probability}'; its columns are: {names}"
+            f"the window has no prediction column '{columns.prediction or columns.probability}'; its columns are:"
+            f" {names}"
         )
 
 
@@ -418,7 +441,8 @@ def conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
     if times is None and reference.summary.times_before_event:  # how long before the event a time was cannot be told
         sorts = {name: each for name, each in sorts.items() if each != "time"}
     result = conform(frame, sorts, times)
-    # Labels are read even where the reference has none: performance is then told, and held against the user's limits alone.
+    # Labels are read even where the reference has none: performance is then told, and held against the user's limits
+    # alone.
     label = reference.columns.label
     unknown = [label] if label is not None and reference.sorts.get(label, "empty") == "empty" else []
     for name in (*reference.columns.weights, *unknown):

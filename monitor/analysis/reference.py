@@ -37,12 +37,19 @@ ENCODED = ("numerical", "categorical", "boolean", "time")
 class ReferenceSummary:
     """What is worked out of a reference's rows when it is fitted, as plain values.
 
-    rows: how many there are. sorts: each column's type of values. times_before_event: whether columns of times hold how long before the event they were. time_knots: event times in days, at places evenly spread over its rows, which are in the order of time. longest_run: by feature, how many rows in a row hold the same value.
-    codes: by categorical feature, the number of each value, as surrogate models take it. segment_values: by segment column, the values kept apart.
-    relations: the models of `Relations`; derived: by metric and column, knots and counts. null, overdispersion: see `calibration`.
-    calendar: by feature that holds a field of the calendar, its name and offset (`CalendarField`); None where no times are known.
-    labelled: whether there are labels enough to judge by. baseline: value and error by metric; segments: the same by column and value.
-    calibration: of probabilities. importances: by metric and feature, what the metric would lose if the feature's values came at random.
+    rows: how many there are. sorts: each column's type of values. times_before_event: whether columns of times hold how
+        long before the event they were. time_knots: event times in days, at places evenly spread over its rows, which
+        are in the order of time. longest_run: by feature, how many rows in a row hold the same value.
+    codes: by categorical feature, the number of each value, as surrogate models take it. segment_values: by segment
+        column, the values kept apart.
+    relations: the models of `Relations`; derived: by metric and column, knots and counts. null, overdispersion: see
+        `calibration`.
+    calendar: by feature that holds a field of the calendar, its name and offset (`CalendarField`); None where no times
+        are known.
+    labelled: whether there are labels enough to judge by. baseline: value and error by metric; segments: the same by
+        column and value.
+    calibration: of probabilities. importances: by metric and feature, what the metric would lose if the feature's
+        values came at random.
     unanswered: by metric, what it would lose if the model answered nothing. classes: of the labels, as text.
     """
 
@@ -105,7 +112,10 @@ class Reference:
         known = summary.baseline.get(metric or "")
         performance = "no labels" if known is None or metric is None else f"{metric_name(metric)} {number(known[0])}"
         columns = counted(len(summary.sorts), "column")
-        return f"Reference({self.task}, {counted(summary.rows, 'row')}, {columns}, {performance}, version {self.version[:8]})"
+        return (
+            f"Reference({self.task}, {counted(summary.rows, 'row')}, {columns}, {performance}, version"
+            f" {self.version[:8]})"
+        )
 
     @classmethod
     def fit(
@@ -120,9 +130,10 @@ class Reference:
 
         frame: one row a prediction. columns: what plays which part, `Columns.infer(frame)` if not given.
         task: binary, multiclass or regression; told from the columns if not given.
-        healthy: production rows known to be good, in the order of time (or with Columns.event_time). They are added to the reference's own, and
-        how much more stretches of them vary than chance would have it (by hour, weekday, season, growth) counts as normal.
-        Raises DataError for a frame without rows or without its columns, UsageError for an unknown task.
+        healthy: production rows known to be good, in the order of time (or with Columns.event_time). They are added to
+            the reference's own, and
+        how much more stretches of them vary than chance would have it (by hour, weekday, season, growth) counts as
+        normal. Raises DataError for a frame without rows or without its columns, UsageError for an unknown task.
         """
         from monitor.analysis.fitting import fit  # it makes a Reference
 
@@ -195,7 +206,9 @@ class Reference:
 
     @property
     def harm_metric(self) -> str | None:
-        """The metric that harm is told by unless the user names others: roc_auc, accuracy or mae; None without labels."""
+        """The metric that harm is told by unless the user names others: roc_auc, accuracy or mae; None without
+        labels.
+        """
         return self.summary.harm_metric
 
     @property
@@ -252,7 +265,9 @@ class Reference:
         return [name for name in names if (summary := self.of_column(name)) is not None and summary.count]
 
     def encoded(self, frame: pd.DataFrame) -> np.ndarray:
-        """Features and prediction as numbers for the surrogate models, shape (rows, features + 1); absent columns are missing."""
+        """Features and prediction as numbers for the surrogate models, shape (rows, features + 1); absent columns are
+        missing.
+        """
         names = self.encoded_features
         table = frame.reindex(columns=names)
         said = predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
@@ -266,7 +281,9 @@ class Reference:
 
     @cached_property
     def derived(self) -> dict[str, dict[str, tuple[Bins, np.ndarray]]]:
-        """Bins and counts of what is derived from columns, by metric and column: `relation_score`, `relation_agreement` and `digits_score`."""
+        """Bins and counts of what is derived from columns, by metric and column: `relation_score`, `relation_agreement`
+        and `digits_score`.
+        """
         return {
             metric: {
                 name: (DIGITS if knots is None else Bins(np.asarray(knots), None), np.asarray(counts))
@@ -300,13 +317,17 @@ class Reference:
 
     @cached_property
     def held_relations(self) -> tuple[np.ndarray, np.ndarray]:
-        """What columns of some of the rows are, and what the others say of them (`Relations.held_against`); the models of `relations` must be known."""
+        """What columns of some of the rows are, and what the others say of them (`Relations.held_against`); the models
+        of `relations` must be known.
+        """
         assert self.relations is not None
         return self.relations.held_against(few(self.frame))
 
     @cached_property
     def surrogate(self) -> Surrogate | None:
-        """A model of the model; None where too little is known of its answers. Fitted from the seed when it is first asked for."""
+        """A model of the model; None where too little is known of its answers. Fitted from the seed when it is first
+        asked for.
+        """
         return Surrogate.of(self)
 
     def save(self, path: str | Path) -> None:
@@ -333,7 +354,8 @@ class Reference:
 
     @classmethod
     def mapped(cls, path: str | Path) -> Reference:
-        """As `load`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which the first process writes.
+        """As `load`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which
+        the first process writes.
 
         Where that cannot be written, they are held in this process's own memory.
         """

@@ -1,8 +1,9 @@
 """How columns go together: what each is expected to be by all others, and how far rows are from it.
 
-Each column's rank (or each of its categories) is a sum of functions of the other columns, one function each, in steps and
-a straight line: an additive model, solved by ridge regression. All columns share one matrix of inputs, so that a window is
-one product of matrices.
+Each column's rank (or each of its categories) is a sum of functions of the other columns, one function each, in steps
+and
+a straight line: an additive model, solved by ridge regression. All columns share one matrix of inputs, so that a window
+is one product of matrices.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from monitor.analysis.twosample import Bins
 from monitor.domain import phrases
 
 Floats = np.ndarray
-# Rows of a window that are looked at; columns that take part; steps of a number's function; categories that are told apart.
+# Rows of a window that are looked at; columns that take part; steps of a number's function; categories that are told
+# apart.
 MOST_ROWS = 5_000
 _COLUMNS = 60
 _STEPS = 8
 _CATEGORIES = 12
 _RIDGE = 3.0
 _MIN_ROWS = 200
-# Values that change places: rows of each at least; standard errors; how far both are mixed at least where no third value tells: values at random are mixed to no more than one; and with
-# which error a third value tells whether all are mixed.
+# Values that change places: rows of each at least; standard errors; how far both are mixed at least where no third
+# value tells: values at random are mixed to no more than one; and with which error a third value tells whether all are
+# mixed.
 _FEWEST_EXCHANGED, _CERTAIN, _BEYOND_MIXING, _TELLING = 20, 4.0, 1.1, 0.1
 # What is tested of how columns go together.
 RELATIONS = ("relation_score", "relation_agreement")
@@ -39,7 +42,9 @@ DIGITS = Bins(None, pd.Index(range(-6, 10), dtype=float))
 
 @dataclass(frozen=True)
 class _Term:
-    """A column as inputs and targets. Numbers: knots and the rank of each. Categories: their names. usual: the mean input, for missing values."""
+    """A column as inputs and targets. Numbers: knots and the rank of each. Categories: their names. usual: the mean
+    input, for missing values.
+    """
 
     name: str
     knots: tuple[Floats, Floats] | None
@@ -76,7 +81,9 @@ class _Term:
         return None
 
     def fill(self, values: pd.Series, inputs: Floats, targets: Floats) -> Floats:
-        """Write the column as inputs, shape (rows, inputs), and as targets, shape (rows, targets), into zeros; which rows have a value, shape (rows,)."""
+        """Write the column as inputs, shape (rows, inputs), and as targets, shape (rows, targets), into zeros; which
+        rows have a value, shape (rows,).
+        """
         missing: Floats = values.isna().to_numpy()
         if self.knots is not None:
             numbers = np.where(missing, 0.0, values.to_numpy(dtype=float))
@@ -135,12 +142,15 @@ class Relations:
         return [term.name for term in self.terms]
 
     def distances(self, frame: pd.DataFrame) -> dict[str, dict[str, Floats]]:
-        """How each row goes together with what the other columns say of it, by metric and column, shape (rows,); NaN where a value is missing.
+        """How each row goes together with what the other columns say of it, by metric and column, shape (rows,); NaN
+        where a value is missing.
 
-        `relation_score`: how far it is from it. Numbers: the difference of ranks. Categories: the squared error of their probabilities.
-        `relation_agreement`: the product of both ranks, from the middle. What goes together closely shows a break in the distance first, what does
-        loosely in the product. Each row is judged by the models of one half, never of its own: of the reference every second row, as `fit`
-        took them, and of a window every second row as well.
+        `relation_score`: how far it is from it. Numbers: the difference of ranks. Categories: the squared error of
+            their probabilities.
+        `relation_agreement`: the product of both ranks, from the middle. What goes together closely shows a break in
+            the distance first, what does
+        loosely in the product. Each row is judged by the models of one half, never of its own: of the reference every
+        second row, as `fit` took them, and of a window every second row as well.
         """
         targets, said, present = self._said(frame)
         found: dict[str, dict[str, Floats]] = {metric: {} for metric in RELATIONS}
@@ -153,7 +163,9 @@ class Relations:
         return found
 
     def _said(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-        """What columns are and what the others say of them, both of shape (rows, targets); and which values there are, shape (rows, columns)."""
+        """What columns are and what the others say of them, both of shape (rows, targets); and which values there are,
+        shape (rows, columns).
+        """
         inputs, targets, present = self._matrices(frame.reindex(columns=self.names))
         said = np.empty_like(targets)
         for half in (0, 1):
@@ -167,7 +179,8 @@ class Relations:
     def exchanged(
         self, wanted: Sequence[str], before: tuple[Floats, Floats], after: tuple[Floats, Floats]
     ) -> dict[str, Exchange]:
-        """Of some columns of categories those two of whose values changed places in some rows: rows of either are, by all other columns, as those of the other were.
+        """Of some columns of categories those two of whose values changed places in some rows: rows of either are, by
+        all other columns, as those of the other were.
 
         before, after: `held_against` of the reference's rows and of the window's.
         """
@@ -185,7 +198,9 @@ class Relations:
         return {name: each for name, each in found.items() if each is not None}
 
     def broken(self, name: str, there: Floats, here: Floats) -> str:
-        """In words, with which other column `name` goes together least as it did, '' where none can be told; `correlations` of reference and window."""
+        """In words, with which other column `name` goes together least as it did, '' where none can be told;
+        `correlations` of reference and window.
+        """
         places = self._places(1)
         own = places[self.names.index(name)]
         # What is constant in the window has no correlation: that is no change of one.
@@ -216,7 +231,9 @@ class Relations:
         return places
 
     def _solved(self, inputs: Floats, targets: Floats) -> Floats:
-        """The weights from all other columns to each, by one inverse of which each column's own part is taken out (block inversion)."""
+        """The weights from all other columns to each, by one inverse of which each column's own part is taken out
+        (block inversion).
+        """
         gram = inputs.T.astype(float) @ inputs + _RIDGE * np.eye(inputs.shape[1])
         moments = inputs.T.astype(float) @ targets
         inverse = np.linalg.inv(gram)
@@ -254,8 +271,10 @@ class Relations:
 def exchange_of(names: Sequence[str], before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> Exchange | None:
     """The two values of a column that changed places in some rows, None where none did.
 
-    before, after: which value each row has, and how likely it is by the other columns, both of shape (rows, values and one for all others).
-    What breaks the relation altogether mixes all values with each other, two that change places are mixed with each other alone.
+    before, after: which value each row has, and how likely it is by the other columns, both of shape (rows, values and
+        one for all others).
+    What breaks the relation altogether mixes all values with each other, two that change places are mixed with each
+    other alone.
     """
     rows_of = [[np.flatnonzero(real[:, place] == 1) for place in range(len(names))] for real in (before[0], after[0])]
     there = [
@@ -295,7 +314,9 @@ def exchange_of(names: Sequence[str], before: tuple[Floats, Floats], after: tupl
 
 
 def _mixed(said: Floats, own: Floats, now: Floats) -> tuple[float, float]:
-    """The share of a value's rows that are as any others, and the error of that. said: how likely the value is in all rows, before; own: the places of its rows; now: how likely it is in its rows of the window."""
+    """The share of a value's rows that are as any others, and the error of that. said: how likely the value is in all
+    rows, before; own: the places of its rows; now: how likely it is in its rows of the window.
+    """
     usual = said[own]
     apart = max(float(usual.mean() - said.mean()), 1e-9)
     error = float(usual.std()) * (1 / len(now) + 1 / len(own)) ** 0.5
@@ -314,7 +335,9 @@ def few(frame: pd.DataFrame, most: int = MOST_ROWS) -> pd.DataFrame:
 
 
 def digits(values: pd.Series) -> Floats:
-    """How many decimals each number needs, shape (rows,): 2 for 0.25, -3 for 4,000; NaN where it is missing; no more than 9, no fewer than -6."""
+    """How many decimals each number needs, shape (rows,): 2 for 0.25, -3 for 4,000; NaN where it is missing; no more
+    than 9, no fewer than -6.
+    """
     numbers = values.to_numpy(dtype=float)
     needed = np.where(np.isfinite(numbers), 9.0, np.nan)
     left = np.flatnonzero(np.isfinite(numbers) & (numbers != 0))

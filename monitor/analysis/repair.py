@@ -1,4 +1,6 @@
-"""What repairing a fault gives back: it is undone in the window's own rows, and the performance is told again, by labels or without them."""
+"""What repairing a fault gives back: it is undone in the window's own rows, and the performance is told again, by
+labels or without them.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,15 @@ from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Severity
 
 Floats = np.ndarray
-# Columns that are repaired in a window, those of the largest importance; and how much of the answers the surrogate must explain for what it says to be told.
+# Columns that are repaired in a window, those of the largest importance; and how much of the answers the surrogate must
+# explain for what it says to be told.
 _COLUMNS, _EXPLAINS = 8, 0.5
 # Rows in which it is repaired: what it costs is a mean over them, and their answers are most of what a repair takes.
 _ROWS = 5_000
 # What a metric is where all answers are equal, of which none is estimated.
 _OF_EQUAL_ANSWERS = {"roc_auc": 0.5}
-# What damages values of whole columns, by the checks that say so; a column that is not there at all cannot be held against what the model was given.
+# What damages values of whole columns, by the checks that say so; a column that is not there at all cannot be held
+# against what the model was given.
 _DAMAGES = ("missing_share", "type_mismatch_share", "unique_count", "duplicate_column")
 # Of an exchange of two values all rows are turned back from this share on.
 _ALL_ROWS = 0.8
@@ -40,7 +44,9 @@ _ALL_ROWS = 0.8
 
 @dataclass(frozen=True)
 class Repair:
-    """A column without its fault. values: shape (rows,). is_exact: whether they are those that there were; else they are drawn from rows of the reference that are alike."""
+    """A column without its fault. values: shape (rows,). is_exact: whether they are those that there were; else they
+    are drawn from rows of the reference that are alike.
+    """
 
     values: pd.Series
     is_exact: bool
@@ -48,7 +54,9 @@ class Repair:
 
 @dataclass(frozen=True)
 class Rows:
-    """So many of a window's rows as tell enough. frame: in the reference's types. inputs: the features, encoded, shape (rows, features). said: what the model answered, shape (rows, answers)."""
+    """So many of a window's rows as tell enough. frame: in the reference's types. inputs: the features, encoded, shape
+    (rows, features). said: what the model answered, shape (rows, answers).
+    """
 
     frame: pd.DataFrame
     inputs: Floats
@@ -64,7 +72,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a repair gives back. costs: how much better the model would have done, by metric, empty where that cannot be told. is_exact: as of the repair. by_labels: whether labels say so. others: the columns without whose repair this one gives back less than half of that."""
+    """What a repair gives back. costs: how much better the model would have done, by metric, empty where that cannot be
+    told. is_exact: as of the repair. by_labels: whether labels say so. others: the columns without whose repair this
+    one gives back less than half of that.
+    """
 
     costs: Mapping[str, float]
     is_exact: bool
@@ -73,9 +84,11 @@ class Gain:
 
 
 def with_repairs(question: Question, findings: Sequence[Finding], causes: Mapping[str, Cause]) -> list[Finding]:
-    """The findings, those of faults in features with what these are likely to cost the model by what repairing them gives back; as they are where nothing can be told.
+    """The findings, those of faults in features with what these are likely to cost the model by what repairing them
+    gives back; as they are where nothing can be told.
 
-    causes: of the columns that changed. Without a repair the cost is that of the feature's importance, in as many rows as are affected.
+    causes: of the columns that changed. Without a repair the cost is that of the feature's importance, in as many rows
+        as are affected.
     """
     reference = question.reference
     importance = reference.importance
@@ -106,7 +119,9 @@ def _with_gain(question: Question, finding: Finding, gains: Mapping[str, Gain]) 
 
 
 def _is_of_fault(reference: Reference, finding: Finding) -> bool:
-    """Whether it is of a fault of a feature that may be undone. Values that are new to the model, and no fault, stay what they are: how it does on them nobody has seen."""
+    """Whether it is of a fault of a feature that may be undone. Values that are new to the model, and no fault, stay
+    what they are: how it does on them nobody has seen.
+    """
     if finding.segment is not None or finding.column not in reference.encoded_features:
         return False
     return finding.metric in _DAMAGES or finding.origin in ("pipeline", "unknown")
@@ -151,7 +166,9 @@ def _undone(question: Question, frame: pd.DataFrame, name: str, cause: Cause) ->
 
 
 def _damaged(question: Question, frame: pd.DataFrame, name: str, cause: Cause | None) -> Floats:
-    """Which rows hold a value that says nothing, shape (rows,): one that the fault has put there, one that the reference never held, or none where there were some."""
+    """Which rows hold a value that says nothing, shape (rows,): one that the fault has put there, one that the
+    reference never held, or none where there were some.
+    """
     values, before, reference = frame[name], question.reference.of_column(name), question.reference
     missing: Floats = values.isna().to_numpy()
     # As many are missing as were: these are no fault.
@@ -173,7 +190,9 @@ def _damaged(question: Question, frame: pd.DataFrame, name: str, cause: Cause | 
 
 
 def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.Series | None:
-    """A column with values for its damaged rows of those rows of the reference that are most alike in all other features (hot deck); None where hardly any has one."""
+    """A column with values for its damaged rows of those rows of the reference that are most alike in all other
+    features (hot deck); None where hardly any has one.
+    """
     known, there = reference.few_encoded
     held = known[name].notna().to_numpy()
     if not held.any():
@@ -200,9 +219,11 @@ def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.S
 def given_back(
     question: Question, model: surrogate.Surrogate, rows: Rows, repairs: Mapping[str, Repair]
 ) -> dict[str, Gain]:
-    """How much better the model would have done with each column repaired: by labels where the values are those that there were, else without them.
+    """How much better the model would have done with each column repaired: by labels where the values are those that
+    there were, else without them.
 
-    The truth is held to follow what the model would have answered, as the reference's labels have it; what it did answer is judged by that.
+    The truth is held to follow what the model would have answered, as the reference's labels have it; what it did
+    answer is judged by that.
     """
     reference = question.reference
     usable = np.isfinite(rows.said).all(axis=1)
@@ -227,7 +248,8 @@ def given_back(
 
 
 def shared(singles: Mapping[str, Gain], joint: Gain, reference: Reference) -> dict[str, Gain]:
-    """Gains of single columns, each with its part of what only the repair of all gives back: where two columns are broken, either alone may give back nothing.
+    """Gains of single columns, each with its part of what only the repair of all gives back: where two columns are
+    broken, either alone may give back nothing.
 
     That rest is shared by the columns' importance.
     """
@@ -297,7 +319,9 @@ def _without_labels(
 def _of_values(
     reference: Reference, said: Floats, would: Floats, inputs: Floats, weight: Floats | None
 ) -> dict[str, float]:
-    """For regression: the truth lies about what would have been answered as far as the models of the error say, normally; and so far from what was."""
+    """For regression: the truth lies about what would have been answered as far as the models of the error say,
+    normally; and so far from what was.
+    """
     models = reference.estimator.loss_models
     if not models:
         return {}
@@ -312,9 +336,11 @@ def _of_values(
 
 
 def _with_cost(question: Question, finding: Finding, gain: Gain) -> Finding:
-    """A finding with what its fault costs, by importance where a metric cannot be told without labels: severity, origin and words follow from that.
+    """A finding with what its fault costs, by importance where a metric cannot be told without labels: severity, origin
+    and words follow from that.
 
-    A fault that costs nothing is no reason to repair before a model is trained anew. One whose repair, by labels, gives back a loss that counts is one.
+    A fault that costs nothing is no reason to repair before a model is trained anew. One whose repair, by labels, gives
+    back a loss that counts is one.
     """
     metric, costs = question.reference.harm_metric or "", gain.costs
     if not _is_of_fault(question.reference, finding):

@@ -35,7 +35,8 @@ _ODD = (pd.SparseDtype, pd.PeriodDtype, pd.IntervalDtype, pd.ArrowDtype)
 
 
 def tidy(frame: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
-    """A frame with names that are text, without pandas' own index columns, unless they are named, and with `Columns.embeddings` as vectors.
+    """A frame with names that are text, without pandas' own index columns, unless they are named, and with
+    `Columns.embeddings` as vectors.
 
     Raises DataError for two columns of one name.
     """
@@ -53,7 +54,9 @@ def tidy(frame: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
 
 
 def _with_vectors(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """One column of vectors in place of the columns of each embedding; none where one of them is absent. A vector with a number missing is missing."""
+    """One column of vectors in place of the columns of each embedding; none where one of them is absent. A vector with
+    a number missing is missing.
+    """
     vectors = {}
     for name, parts in columns.embeddings.items():
         if set(parts) <= set(frame.columns):
@@ -66,7 +69,9 @@ def _with_vectors(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 def plain(values: pd.Series) -> pd.Series:
-    """A column in one of pandas' plain types: categories and sparse values as what they hold, decimals and durations (in days) as numbers."""
+    """A column in one of pandas' plain types: categories and sparse values as what they hold, decimals and durations
+    (in days) as numbers.
+    """
     kind = values.dtype
     if isinstance(kind, pd.CategoricalDtype):
         return values.astype(object).infer_objects()
@@ -132,7 +137,9 @@ def _is_text(values: pd.Series) -> bool:
 
 
 def canonical_text(values: pd.Series) -> pd.Series:
-    """Values as text that no engine writes differently: booleans as true and false, whole numbers as digits, bytes as UTF-8; null stays null."""
+    """Values as text that no engine writes differently: booleans as true and false, whole numbers as digits, bytes as
+    UTF-8; null stays null.
+    """
     values = plain(values)
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean").map({True: "true", False: "false"}).astype(object)
@@ -180,9 +187,10 @@ class Conformed:
 def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Series | None = None) -> Conformed:
     """Bring the columns of `frame` into the types of the reference.
 
-    Numbers become floats, with infinities as missing; categories become text; times become days: before the event where `event_times` tell
-    when that was, else since 1970. Vectors of numbers stay; of other objects it is kept whether they are there. Values that cannot be read
-    as the reference's type are counted in `mismatched`; infinities in `infinite`. Columns that are absent stay absent.
+    Numbers become floats, with infinities as missing; categories become text; times become days: before the event where
+    `event_times` tell when that was, else since 1970. Vectors of numbers stay; of other objects it is kept whether they
+    are there. Values that cannot be read as the reference's type are counted in `mismatched`; infinities in `infinite`.
+    Columns that are absent stay absent.
     """
     result = Conformed(pd.DataFrame(index=frame.index))
     columns: dict[str, pd.Series] = {}
@@ -272,7 +280,9 @@ def _form(value: object) -> np.ndarray:
 
 
 def utc_times(values: pd.Series) -> pd.Series:
-    """Times in UTC; naive ones are. Raises DataError for numbers, and for text that can be read in more than one way."""
+    """Times in UTC; naive ones are. Raises DataError for numbers, and for text that can be read in more than one
+    way.
+    """
     values = plain(values)
     name = quoted(values.name)
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
@@ -289,8 +299,9 @@ def utc_times(values: pd.Series) -> pd.Series:
     except (ValueError, TypeError, OverflowError):
         example = next((each for each in values.dropna() if not _is_iso(each)), "")
         raise DataError(
-            f"the times in {name} cannot be read: {quoted(example)} is not written as in ISO 8601 (2025-01-31 13:00:00), and could be "
-            f"read in more than one way; convert them first, for example pandas.to_datetime(frame[{name}], dayfirst=True)"
+            f"the times in {name} cannot be read: {quoted(example)} is not written as in ISO 8601 (2025-01-31"
+            " 13:00:00), and could be read in more than one way; convert them first, for example"
+            f" pandas.to_datetime(frame[{name}], dayfirst=True)"
         ) from None
 
 

@@ -1,4 +1,6 @@
-"""Rows with all that performance is told from, realised or estimated, worked out once: what is asked of many parts of them costs no more than numbers."""
+"""Rows with all that performance is told from, realised or estimated, worked out once: what is asked of many parts of
+them costs no more than numbers.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ Floats = np.ndarray
 class Scored:
     """Rows of a frame, with what an estimate needs of them.
 
-    usable: which rows have an answer that an estimate can be made of, shape (rows,). losses: of a regression, the absolute and the squared error that are to be expected, shape (rows, 2),
+    usable: which rows have an answer that an estimate can be made of, shape (rows,). losses: of a regression, the
+        absolute and the squared error that are to be expected, shape (rows, 2),
     NaN where the answer is not usable.
     """
 
@@ -54,7 +57,8 @@ class Scored:
     def estimate(self, places: Floats, truth: Floats | None = None) -> dict[str, Measured]:
         """Performance of the rows of some places as the estimator expects it without their labels.
 
-        truth: labels that came already, in the task's own form, NaN or None elsewhere: these are taken as they are; shape (places,).
+        truth: labels that came already, in the task's own form, NaN or None elsewhere: these are taken as they are;
+            shape (places,).
         """
         reference = self.estimator.reference
         usable = self.usable[places]

@@ -1,4 +1,6 @@
-"""Whether more rows of one value explain why other columns moved: the reference, weighted to have as many of it, is compared with the window."""
+"""Whether more rows of one value explain why other columns moved: the reference, weighted to have as many of it, is
+compared with the window.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _LEVELS, _EXPLAINED = 50, 0.5
 
 @dataclass(frozen=True)
 class _Counted:
-    """A column of reference and window as bins. before, after: the bin of each row, shape (rows,); of numbers the last bin holds what is missing, of categories -1. number: of bins."""
+    """A column of reference and window as bins. before, after: the bin of each row, shape (rows,); of numbers the last
+    bin holds what is missing, of categories -1. number: of bins.
+    """
 
     before: Floats
     after: Floats
@@ -49,7 +53,8 @@ class _Counted:
 def subpopulation(
     frame: pd.DataFrame, window: pd.DataFrame, sorts: Mapping[str, str], changed: Sequence[str]
 ) -> tuple[str, str, float, float] | None:
-    """The column and value of which there are more, if that alone explains at least half of how the other changed columns moved.
+    """The column and value of which there are more, if that alone explains at least half of how the other changed
+    columns moved.
 
     frame, window: the reference's rows and the window's. Returns column, value, and its share before and after.
     """

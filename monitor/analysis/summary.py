@@ -64,9 +64,11 @@ class Numbers:
 
     def outside(self, low: float, high: float) -> int:
         """How many values lie below `low` or above `high`."""
-        return int(np.searchsorted(self.values, low, "left")) + self.count - int(
-            np.searchsorted(self.values, high, "right")
-        )  # fmt: skip
+        return (
+            int(np.searchsorted(self.values, low, "left"))
+            + self.count
+            - int(np.searchsorted(self.values, high, "right"))
+        )
 
     @cached_property
     def unique(self) -> tuple[Floats, Floats]:

@@ -1,4 +1,6 @@
-"""A model of the model: what it answers by its features, learned from the answers in the reference's rows. Nothing of the user's own model is needed."""
+"""A model of the model: what it answers by its features, learned from the answers in the reference's rows. Nothing of
+the user's own model is needed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _FEWEST_ROWS = 100
 class Surrogate:
     """Models of the answers, one each: the value, the probability of the positive class, or one of each class.
 
-    explains: the share of the answers' variance that they explain in rows that they have not seen. low, high: between which most answers differ from
+    explains: the share of the answers' variance that they explain in rows that they have not seen. low, high: between
+        which most answers differ from
     theirs, shape (answers,).
     """
 
@@ -57,9 +60,11 @@ class Surrogate:
         return cls(fitted(inputs, answers, reference.seed), explains, low, high)
 
     def answers_if(self, said: Floats, before: Floats, *cases: Mapping[int, Floats]) -> list[Floats]:
-        """What would be answered if some features were others, for each case, shape (rows, answers): as the surrogate has it, and by as much more or less as it was, within what is usual.
+        """What would be answered if some features were others, for each case, shape (rows, answers): as the surrogate
+        has it, and by as much more or less as it was, within what is usual.
 
-        said: what was answered. before: the features as they are, encoded, shape (rows, features). cases: the other values by the feature's place, shape (rows,).
+        said: what was answered. before: the features as they are, encoded, shape (rows, features). cases: the other
+            values by the feature's place, shape (rows,).
         """
         changed = [_changed(before, case) for case in cases]
         some = reduce(np.logical_or, changed, np.zeros(len(before), dtype=bool))
@@ -74,7 +79,9 @@ class Surrogate:
         return result
 
     def _predicted(self, parts: Iterable[Floats]) -> list[Floats]:
-        """Predictions of several inputs, of as many at once as memory allows: what one costs hardly depends on how many rows there are, where there are few."""
+        """Predictions of several inputs, of as many at once as memory allows: what one costs hardly depends on how many
+        rows there are, where there are few.
+        """
         found: list[Floats] = []
         waiting: list[Floats] = []
         for part in parts:
@@ -117,7 +124,9 @@ def predictions(models: Sequence[estimation.GradientBoosting], inputs: Floats) -
 
 
 def answers_of(frame: pd.DataFrame, reference: Reference) -> Floats:
-    """What the model answered as numbers, shape (rows, answers): the value, the probability of the positive class, or one of each class; NaN where it did not."""
+    """What the model answered as numbers, shape (rows, answers): the value, the probability of the positive class, or
+    one of each class; NaN where it did not.
+    """
     columns, task = reference.columns, reference.task
     if columns.probabilities:
         return np.asarray(probabilities(frame, columns).to_numpy(dtype=float))

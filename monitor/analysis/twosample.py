@@ -1,7 +1,8 @@
-"""Two-sample tests of one column, from counts over the reference's bins: for one window, or for hundreds of drawn ones at once.
+"""Two-sample tests of one column, from counts over the reference's bins: for one window, or for hundreds of drawn ones
+at once.
 
-Each takes the counts of the window's side, of shape (draws, bins), and those of both sides together, of the same shape or, where they are the same
-for all draws, (1, bins); and gives p-values of shape (draws,).
+Each takes the counts of the window's side, of shape (draws, bins), and those of both sides together, of the same shape
+or, where they are the same for all draws, (1, bins); and gives p-values of shape (draws,).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _LOOKED_UP_BITS = 20
 class Bins:
     """How a column's values are counted.
 
-    Numbers: at and between the reference's knots, so that ties are seen, shape (2 knots + 1). Categories: one each, the last for any other.
+    Numbers: at and between the reference's knots, so that ties are seen, shape (2 knots + 1). Categories: one each, the
+        last for any other.
     """
 
     knots: Floats | None
@@ -111,7 +113,9 @@ class Counted:
 
 
 def p_values(columns: Sequence[Counted]) -> list[float]:
-    """The smallest p-value of each column's tests, not corrected for their number; those of numbers worked out together."""
+    """The smallest p-value of each column's tests, not corrected for their number; those of numbers worked out
+    together.
+    """
     found = np.ones(len(columns))
     numbers = [place for place, each in enumerate(columns) if each.bins.knots is not None]
     if numbers:
@@ -128,9 +132,11 @@ def p_values(columns: Sequence[Counted]) -> list[float]:
 
 
 def _of_numbers(window: Floats, both: Floats) -> list[Floats]:
-    """Shape: Kolmogorov-Smirnov (Stephens, 1970) and Anderson-Darling with ties (Scholz and Stephens, 1987). Place: Wilcoxon. Scale: Mood.
+    """Shape: Kolmogorov-Smirnov (Stephens, 1970) and Anderson-Darling with ties (Scholz and Stephens, 1987). Place:
+    Wilcoxon. Scale: Mood.
 
-    Tails: the split where the shares on either side differ most (Berk and Jones, 1979). Repeated values: the bin that differs most.
+    Tails: the split where the shares on either side differ most (Berk and Jones, 1979). Repeated values: the bin that
+        differs most.
     """
     counts = window.astype(np.intp), both.astype(np.intp)
     here, until = (np.cumsum(each, axis=1) for each in counts)
@@ -155,10 +161,11 @@ def _of_numbers(window: Floats, both: Floats) -> list[Floats]:
 
 
 def _likelihood_ratio(window: Floats, both: Floats, n: Floats, whole: Floats) -> Floats:
-    """Half the likelihood-ratio statistic of each count against its complement, shape as the window's counts; all whole numbers.
+    """Half the likelihood-ratio statistic of each count against its complement, shape as the window's counts; all whole
+    numbers.
 
-    Its exponential bounds the tail however small the expected counts are (Chernoff), as the normal curve does not. A sum of x log x, which
-    are looked up where there are not very many rows.
+    Its exponential bounds the tail however small the expected counts are (Chernoff), as the normal curve does not. A
+    sum of x log x, which are looked up where there are not very many rows.
     """
     bits = int(whole.max()).bit_length()
     known = _log_powers(bits) if bits <= _LOOKED_UP_BITS else None
@@ -181,7 +188,9 @@ def _log_powers(bits: int) -> Floats:
 
 
 def _darling(window: Floats, here: Floats, both: Floats, middle: Floats) -> Floats:
-    """The Anderson-Darling statistic of two samples, with the ranks of ties in their middle. here: sums of the window's counts; middle: of both sides' counts, to the middle of each."""
+    """The Anderson-Darling statistic of two samples, with the ranks of ties in their middle. here: sums of the window's
+    counts; middle: of both sides' counts, to the middle of each.
+    """
     n, whole = window.sum(axis=1), both.sum(axis=1)[:, None]
     spread = middle * (whole - middle) - whole * both / 4
     weight = np.divide(both, spread, out=np.zeros_like(both), where=spread > 0)
@@ -192,7 +201,9 @@ def _darling(window: Floats, here: Floats, both: Floats, middle: Floats) -> Floa
 
 
 def _of_scores(window: Floats, both: Floats, score: Floats) -> Floats:
-    """Two-sided p-value of a linear rank statistic, with the variance and the skewness of drawing without replacement."""
+    """Two-sided p-value of a linear rank statistic, with the variance and the skewness of drawing without
+    replacement.
+    """
     n, whole = window.sum(axis=1), both.sum(axis=1)
     apart = score - ((both * score).sum(axis=1) / whole)[:, None]
     second, third = ((both * apart**power).sum(axis=1) / whole for power in (2, 3))
@@ -201,9 +212,11 @@ def _of_scores(window: Floats, both: Floats, score: Floats) -> Floats:
 
 
 def _deviates(sums: Floats, n: Floats, whole: Floats, second: Floats, third: Floats) -> Floats:
-    """Sums of `n` of `whole` centred numbers, drawn without replacement, as normal deviates. second, third: the moments of all numbers.
+    """Sums of `n` of `whole` centred numbers, drawn without replacement, as normal deviates. second, third: the moments
+    of all numbers.
 
-    Of a few rare values sums are skewed, and the normal curve would make far too much of one of them (Wilson and Hilferty, 1931).
+    Of a few rare values sums are skewed, and the normal curve would make far too much of one of them (Wilson and
+    Hilferty, 1931).
     """
     variance = n * (whole - n) / np.maximum(whole - 1, 1) * second
     cubes = n * (whole - n) * (whole - 2 * n) / np.maximum((whole - 1) * (whole - 2), 1) * third
@@ -217,20 +230,29 @@ def _deviates(sums: Floats, n: Floats, whole: Floats, second: Floats, third: Flo
 
 
 def _largest_weight(shares: Floats) -> Floats:
-    """At most so large is the greatest weight of the chi-squares that the Anderson-Darling statistic is a sum of: 1/2 without ties, 1 for two values. shares: of each value, shape (draws, values)."""
+    """At most so large is the greatest weight of the chi-squares that the Anderson-Darling statistic is a sum of: 1/2
+    without ties, 1 for two values. shares: of each value, shape (draws, values).
+    """
     return np.asarray(np.minimum(0.5 + np.sqrt((shares**3).sum(axis=1)), 1.0))
 
 
 def anderson_darling(value: Floats, weight: Floats | float = 0.5) -> Floats:
-    """How often the Anderson-Darling statistic is at least so large, as both samples grow. weight: see `_largest_weight`.
+    """How often the Anderson-Darling statistic is at least so large, as both samples grow. weight: see
+    `_largest_weight`.
 
-    Without ties Marsaglia and Marsaglia (2004) up to 3, its leading tail beyond; with ties the tail is that of the greatest weight
-    (Zolotarev, 1961), which is longer. Where nearly all values are equal it is the square of Wilcoxon's statistic, which says it better: 1.
+    Without ties Marsaglia and Marsaglia (2004) up to 3, its leading tail beyond; with ties the tail is that of the
+    greatest weight (Zolotarev, 1961), which is longer. Where nearly all values are equal it is the square of Wilcoxon's
+    statistic, which says it better: 1.
     """
     small = np.clip(value, 1e-3, 3.0)
-    low = np.exp(-1.2337141 / small) / np.sqrt(small) * (
-        2.00012 + (0.247105 - (0.0649821 - (0.0347962 - (0.0116720 - 0.00168691 * small) * small) * small) * small) * small
-    )  # fmt: skip
+    low = (
+        np.exp(-1.2337141 / small)
+        / np.sqrt(small)
+        * (
+            2.00012
+            + (0.247105 - (0.0649821 - (0.0347962 - (0.0116720 - 0.00168691 * small) * small) * small) * small) * small
+        )
+    )
     high = np.exp(
         -np.exp(
             1.0776 - (2.30695 - (0.43424 - (0.082433 - (0.008056 - 0.0003146 * small) * small) * small) * small) * small
@@ -247,9 +269,11 @@ def anderson_darling(value: Floats, weight: Floats | float = 0.5) -> Floats:
 
 
 def _of_categories(window: Floats, both: Floats) -> list[Floats]:
-    """Shares of all categories together by chi-square, those that are rare taken together; and the one that changed most.
+    """Shares of all categories together by chi-square, those that are rare taken together; and the one that changed
+    most.
 
-    What the reference never held is of the rare ones: of many seldom categories each side holds some that the other has not.
+    What the reference never held is of the rare ones: of many seldom categories each side holds some that the other has
+    not.
     """
     n, whole = window.sum(axis=1), both.sum(axis=1)
     rare = both.max(axis=0) < _RARE

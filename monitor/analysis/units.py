@@ -11,9 +11,27 @@ from monitor.analysis.summary import Numbers
 Floats = np.ndarray
 _RATIOS = sorted(
     {10.0**power for power in range(-6, 7) if power}
-    | {factor**sign for sign in (1, -1) for factor in (2.54, 30.48, 0.3048, 1.609344, 0.45359237, 28.349523, 3.785411784, 60.0, 3600.0, 24.0, 86400.0, 1024.0)}
-)  # fmt: skip
-# Each scale as Celsius times a factor plus an offset, and the temperatures that are plausible on it: what people, machines and weather have.
+    | {
+        factor**sign
+        for sign in (1, -1)
+        for factor in (
+            2.54,
+            30.48,
+            0.3048,
+            1.609344,
+            0.45359237,
+            28.349523,
+            3.785411784,
+            60.0,
+            3600.0,
+            24.0,
+            86400.0,
+            1024.0,
+        )
+    }
+)
+# Each scale as Celsius times a factor plus an offset, and the temperatures that are plausible on it: what people,
+# machines and weather have.
 _SCALES = {
     "degrees Celsius": (1.0, 0.0, -90.0, 150.0),
     "degrees Fahrenheit": (1.8, 32.0, -130.0, 302.0),
@@ -27,7 +45,9 @@ _OUT = 0.6
 
 @dataclass(frozen=True)
 class Unit:
-    """Another unit: values were multiplied by a factor, then moved by an offset. scales: of temperature, before and after."""
+    """Another unit: values were multiplied by a factor, then moved by an offset. scales: of temperature, before and
+    after.
+    """
 
     factor: float
     offset: float = 0.0

@@ -1,4 +1,6 @@
-"""From what checks answered to verdicts: the false-alarm rate shared, thresholds of the user's, severity and rank. Pure."""
+"""From what checks answered to verdicts: the false-alarm rate shared, thresholds of the user's, severity and rank.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _OF_PERFORMANCE = {True: 0.6, False: 0.1}
 _OF_DRIFT = 0.8
 # Drift of columns that carry so much of the importance is a warning where performance is out of sight.
 _HEAVY_DRIFT = 0.5
-# Of a realised loss, the share that faults or the rows' kind explain: from here on they are its cause; up to there nothing of it was to be expected.
+# Of a realised loss, the share that faults or the rows' kind explain: from here on they are its cause; up to there
+# nothing of it was to be expected.
 _EXPLAINED, _UNEXPLAINED = 0.5, 0.05
 # Columns whose faults explain a loss are named from this share of the largest cost on.
 _NAMED = 0.1
@@ -53,7 +56,9 @@ def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], 
 
 
 def _not_asked(question: Question, asked: set[tuple[str, str | None]]) -> Iterator[Check]:
-    """Limits of the user's for columns of a type that the metric is not worked out for: they can never page, so it is said."""
+    """Limits of the user's for columns of a type that the metric is not worked out for: they can never page, so it is
+    said.
+    """
     reference = question.reference
     watched = Watched(reference.task, types=described(reference.columns, reference.sorts))
     for name, limit in question.checks.thresholds.items():
@@ -87,7 +92,9 @@ def costs_of_faults(findings: Sequence[Finding]) -> dict[str, float]:
 
 
 def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
-    """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a bound."""
+    """What all faults of the window together are likely to cost the model: each column's largest, added up, which is a
+    bound.
+    """
     by_column = costs_of_faults(findings)
     cost, metric = sum(by_column.values()), question.reference.harm_metric
     if metric is not None and metric in HIGHER_IS_BETTER:  # no more can be lost than lies above no answer at all
@@ -97,15 +104,25 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
     worst = sorted(by_column, key=lambda name: -by_column[name])
     text = phrases.joint_cost(worst, cost, metric or "")
     return Finding(
-        "joint_effect", value=cost, kind=Kind.QUALITY, rows=question.rows, verdict=Verdict.CHANGED if beyond else Verdict.FINE,
-        severity=Severity.WARNING if beyond else Severity.INFO, cause="several faults", origin="pipeline", cost=cost, explanation=text,
-    )  # fmt: skip
+        "joint_effect",
+        value=cost,
+        kind=Kind.QUALITY,
+        rows=question.rows,
+        verdict=Verdict.CHANGED if beyond else Verdict.FINE,
+        severity=Severity.WARNING if beyond else Severity.INFO,
+        cause="several faults",
+        origin="pipeline",
+        cost=cost,
+        explanation=text,
+    )
 
 
 def with_causes_of_loss(
     question: Question, findings: Sequence[Finding], costs: Mapping[str, float] | None = None
 ) -> list[Finding]:
-    """The findings, those of realised loss with what it comes from. findings: with the causes of what changed. costs: of faults, by column; those of the findings if None."""
+    """The findings, those of realised loss with what it comes from. findings: with the causes of what changed. costs:
+    of faults, by column; those of the findings if None.
+    """
     metric = question.reference.harm_metric
     lost = next((_lost(question, each) for each in findings if each.metric == metric and _is_of_model(each)), 0.0)
     costs = costs_of_faults(findings) if costs is None else costs
@@ -129,7 +146,10 @@ def _lost(question: Question, finding: Finding) -> float:
 
 
 def _with_cause_of_loss(question: Question, finding: Finding, faults: float, columns: Sequence[str]) -> Finding:
-    """A finding of realised loss with its cause: faults of the data, rows of a harder kind, or other outcomes of the same inputs. faults: the share of the loss that they are likely to have cost at most; columns: those that cost most of it."""
+    """A finding of realised loss with its cause: faults of the data, rows of a harder kind, or other outcomes of the
+    same inputs. faults: the share of the loss that they are likely to have cost at most; columns: those that cost most
+    of it.
+    """
     lost, name, text = _lost(question, finding), f"estimated_{finding.metric}", finding.explanation
     if lost <= 0:
         return finding
@@ -156,7 +176,9 @@ def _with_cause_of_loss(question: Question, finding: Finding, faults: float, col
 
 
 def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
-    """The findings with p-values of the tests that were still to be made, all of them corrected for their number; the smallest stands for those of one key."""
+    """The findings with p-values of the tests that were still to be made, all of them corrected for their number; the
+    smallest stands for those of one key.
+    """
     reference = question.reference
     waiting = [each for each in answers if each.counted is not None]
     singles = p_values([each.counted for each in waiting if each.counted is not None])
@@ -195,7 +217,9 @@ def severity_by_limit(question: Question, finding: Finding) -> Severity:
 
 
 def _is_undecided(check: Check) -> bool:
-    """Whether its value tells nothing. That of a doubtful estimate does: it has an interval, and a limit outside of that is broken all the same."""
+    """Whether its value tells nothing. That of a doubtful estimate does: it has an interval, and a limit outside of
+    that is broken all the same.
+    """
     return check.verdict in UNDECIDED and (check.lower is None or check.verdict is Verdict.TOO_LITTLE_DATA)
 
 
@@ -230,7 +254,9 @@ def _detection_limit(reference: Reference, check: Check, limit: float) -> str | 
 
 
 def _performance_is_known(checks: Sequence[Check]) -> bool:
-    """Whether performance could be told in this window, realised or estimated; or will be, since labels have come of late, by which an estimate is doubtful."""
+    """Whether performance could be told in this window, realised or estimated; or will be, since labels have come of
+    late, by which an estimate is doubtful.
+    """
     return any(
         check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE) and not _is_undecided(check) for check in checks
     )
@@ -259,8 +285,8 @@ def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding
 def ranked(reference: Reference, findings: list[Finding]) -> list[Finding]:
     """Worst first: by severity, then by what the change is likely to cost the model.
 
-    Consequences come last: predictions, which follow their features; how numbers are written, if they changed; columns that
-    follow another; and columns that only stopped going together with others, unless their own evidence is the
+    Consequences come last: predictions, which follow their features; how numbers are written, if they changed; columns
+    that follow another; and columns that only stopped going together with others, unless their own evidence is the
     strongest. What is wrong with one column shows in all that were expected by it, and most in itself.
     """
     features = [finding for finding in findings if finding.column in reference.features]

@@ -1,4 +1,6 @@
-"""The command line: one file a noun. Heavy imports stand inside the commands, so that `monitor --help` answers at once."""
+"""The command line: one file a noun. Heavy imports stand inside the commands, so that `monitor --help` answers at
+once.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,12 @@ from monitor.domain.private_files import keep_private
 from monitor.errors import MonitorError
 
 BEGIN, WORK, LOOK, ANSWER, OPERATE = (
-    "Begin", "Work", "Look at results", "Say what you know, act on what you see", "Operate the service",
-)  # fmt: skip
+    "Begin",
+    "Work",
+    "Look at results",
+    "Say what you know, act on what you see",
+    "Operate the service",
+)
 
 
 class Grouped(TyperGroup):
@@ -62,7 +68,9 @@ class Grouped(TyperGroup):
 app = typer.Typer(
     name="monitor",
     cls=Grouped,
-    help="Production monitoring for machine-learning models: drift and performance reports, alerts, retraining requests.",
+    help=(
+        "Production monitoring for machine-learning models: drift and performance reports, alerts, retraining requests."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -90,12 +98,16 @@ def _common(
 COMMANDS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     BEGIN: {"demo": work.demo, "init": init.init, "validate": validate.validate, "backtest": backtest.backtest},
     WORK: {
-        "run": work.run, "serve": work.serve, "backfill": work.backfill, "ingest": ingest.ingest, "canary": canary.canary,
+        "run": work.run,
+        "serve": work.serve,
+        "backfill": work.backfill,
+        "ingest": ingest.ingest,
+        "canary": canary.canary,
     },
     LOOK: {"status": status.status, "report": runs.report, "query": query.query},
     ANSWER: {"annotate": notes.annotate, "deployed": notes.deployed},
     OPERATE: {"doctor": doctor.doctor, "migrate": doctor.migrate, "prune": prune.prune},
-}  # fmt: skip
+}
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
@@ -103,9 +115,13 @@ for panel, nouns in {
     LOOK: {"runs": runs.app, "alerts": alerts.app, "export": export.app},
     ANSWER: {"silences": silences.app, "references": references.app, "retraining": retraining.app},
     OPERATE: {
-        "config": config.app, "channels": channels.app, "notifications": notifications.app, "users": people.users, "tokens": people.tokens,
+        "config": config.app,
+        "channels": channels.app,
+        "notifications": notifications.app,
+        "users": people.users,
+        "tokens": people.tokens,
     },
-}.items():  # fmt: skip
+}.items():
     for name, noun in nouns.items():
         app.add_typer(noun, name=name, rich_help_panel=panel)
 

@@ -27,12 +27,21 @@ def list_alerts(
     def rows(session: Any) -> list[dict[str, Any]]:
         return [
             {
-                "id": alert.uuid if json else alert.uuid[:8], "state": alert.state, "severity": alert.severity, "monitor": monitor, "kind": alert.kind, "subject": alert.subject, "since": alert.since,
-                "ended": alert.ended_at, "bad_windows": alert.bad_windows, "columns": alert.columns, "summary": alert.summary,
+                "id": alert.uuid if json else alert.uuid[:8],
+                "state": alert.state,
+                "severity": alert.severity,
+                "monitor": monitor,
+                "kind": alert.kind,
+                "subject": alert.subject,
+                "since": alert.since,
+                "ended": alert.ended_at,
+                "bad_windows": alert.bad_windows,
+                "columns": alert.columns,
+                "summary": alert.summary,
                 "acknowledged": alerts.is_acknowledged(session, alert, datetime.now(UTC)),
             }
             for alert, monitor in alerts.listed(session, everything=everything)
-        ]  # fmt: skip
+        ]
 
     shared.show(
         database.read(rows),
@@ -64,12 +73,33 @@ def show_alert(
         run = None if last is None else alerts.run_of(session, last)
         findings = [] if run is None else explained(session, run, found.kind)
         return {
-            "id": found.uuid, "kind": found.kind, "state": found.state, "severity": found.severity, "since": found.since, "ended": found.ended_at,
-            "bad_windows": found.bad_windows, "columns": found.columns, "summary": found.summary, "quiet": why_quiet(session, Context(loaded, database), found), "run": None if run is None else run.uuid,
-            "timeline": [{"at": event.happened_at, "event": event.kind, "severity": event.severity, "summary": event.summary, "detail": event.detail} for event in events],
+            "id": found.uuid,
+            "kind": found.kind,
+            "state": found.state,
+            "severity": found.severity,
+            "since": found.since,
+            "ended": found.ended_at,
+            "bad_windows": found.bad_windows,
+            "columns": found.columns,
+            "summary": found.summary,
+            "quiet": why_quiet(session, Context(loaded, database), found),
+            "run": None if run is None else run.uuid,
+            "timeline": [
+                {
+                    "at": event.happened_at,
+                    "event": event.kind,
+                    "severity": event.severity,
+                    "summary": event.summary,
+                    "detail": event.detail,
+                }
+                for event in events
+            ],
             "findings": findings,
-            "deliveries": [{"channel": row.channel, "status": row.status, "attempts": row.attempts, "error": row.last_error} for row in alerts.deliveries(session, found.id)],
-        }  # fmt: skip
+            "deliveries": [
+                {"channel": row.channel, "status": row.status, "attempts": row.attempts, "error": row.last_error}
+                for row in alerts.deliveries(session, found.id)
+            ],
+        }
 
     found = database.read(life)
     if json:
@@ -77,7 +107,8 @@ def show_alert(
         return
     ended = f", ended {found['ended']:%Y-%m-%d %H:%M} UTC" if found["ended"] else ""
     shared.say(
-        f"alert {found['id']}\n  {found['kind']}, {found['state']}, {found['severity']}; since {found['since']:%Y-%m-%d %H:%M} UTC{ended}; {found['bad_windows']} bad windows\n  {found['summary']}"
+        f"alert {found['id']}\n  {found['kind']}, {found['state']}, {found['severity']}; since"
+        f" {found['since']:%Y-%m-%d %H:%M} UTC{ended}; {found['bad_windows']} bad windows\n  {found['summary']}"
     )
     if found["quiet"]:
         shared.say(f"  no message is sent now: {found['quiet']}")
@@ -154,7 +185,9 @@ def feedback(
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
-    """Mark an alert as real, expected or useless; or see what another threshold would have done to those that were marked."""
+    """Mark an alert as real, expected or useless; or see what another threshold would have done to those that were
+    marked.
+    """
     from monitor.errors import UsageError
     from monitor.services import by_hand
 

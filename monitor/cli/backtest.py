@@ -35,7 +35,9 @@ def backtest(
     config: shared.ConfigOption = None,
     json: shared.JsonOption = False,
 ) -> None:
-    """Try the configuration on the log's own history. Prints alerts, pages a month, and estimates beside what labels showed. Stores and sends nothing."""
+    """Try the configuration on the log's own history. Prints alerts, pages a month, and estimates beside what labels
+    showed. Stores and sends nothing.
+    """
     from monitor import logs
     from monitor.config.load import find, load
     from monitor.daemon import Daemon
@@ -120,17 +122,26 @@ def _show(found: Any, drill: pd.DataFrame | None, *, as_json: bool) -> None:
 
     if as_json:
         whole = {
-            "monitor": found.monitor, "metric": found.metric, "months": found.months, "pages_per_month": found.pages,
-            "false_pages_per_month": found.false_pages, "estimate_error": found.error,
+            "monitor": found.monitor,
+            "metric": found.metric,
+            "months": found.months,
+            "pages_per_month": found.pages,
+            "false_pages_per_month": found.false_pages,
+            "estimate_error": found.error,
             "alerts": found.alerts.astype(object).where(found.alerts.notna(), None).to_dict("records"),
             "windows": found.windows.astype(object).where(found.windows.notna(), None).to_dict("records"),
             "fire_drill": [] if drill is None else drill.to_dict("records"),
-        }  # fmt: skip
+        }
         shared.show([whole], list(whole), True, "")
         return
     shared.say(f"{found.monitor}: {summary(found)}")
     columns = ["kind", "severity", "since", "fired_at", "ended_at", "summary"]
-    shared.show(found.alerts[columns].astype(object).where(found.alerts[columns].notna(), None).to_dict("records"), columns, False, "no alert would have fired")  # fmt: skip
+    shared.show(
+        found.alerts[columns].astype(object).where(found.alerts[columns].notna(), None).to_dict("records"),
+        columns,
+        False,
+        "no alert would have fired",
+    )
     if drill is not None:
         table = drill.groupby(["fault", "share_of_rows"], sort=False)[["caught", "named", "pages"]].mean().reset_index()
         table["result"] = table["caught"].map(

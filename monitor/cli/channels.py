@@ -33,12 +33,22 @@ def test_channel(
     now = datetime.now(UTC)
     identity = natural_id("test", name, now)
     facts = message.Facts(
-        notification=identity, event="test", alert_id=identity, kind="self", state="firing", severity="info", monitor="", model="", labels=routing.labels_of("self", "info", "", "", "", {}),
-        summary=f"this is a test of the channel {name}: nothing is wrong", since=now, happened_at=now, bad_windows=0,
-    )  # fmt: skip
-    shared.say(
-        f"{name} answered: {open_channel(channels[name], loaded.folder, network=network_of(loaded)).send(identity, message.body([facts]).encode())}"
+        notification=identity,
+        event="test",
+        alert_id=identity,
+        kind="self",
+        state="firing",
+        severity="info",
+        monitor="",
+        model="",
+        labels=routing.labels_of("self", "info", "", "", "", {}),
+        summary=f"this is a test of the channel {name}: nothing is wrong",
+        since=now,
+        happened_at=now,
+        bad_windows=0,
     )
+    channel = open_channel(channels[name], loaded.folder, network=network_of(loaded))
+    shared.say(f"{name} answered: {channel.send(identity, message.body([facts]).encode())}")
 
 
 @app.command("list")

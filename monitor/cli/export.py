@@ -22,7 +22,9 @@ def evidently(
     end: Annotated[str | None, typer.Option("--to", help="Windows that end here or earlier (UTC).")] = None,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Write the reports of runs into a workspace of Evidently, for `evidently ui --workspace DIR`. Run it again to add what is new."""
+    """Write the reports of runs into a workspace of Evidently, for `evidently ui --workspace DIR`. Run it again to add
+    what is new.
+    """
     from monitor.services.export_reports import export_to_evidently
 
     first, last = (None if text is None else shared.moment(text) for text in (start, end))

@@ -42,7 +42,10 @@ def init(
     time_format: Annotated[
         str | None,
         typer.Option(
-            help="How times are written in files, if that is not clear: '%m/%d/%Y' (strptime), seconds, milliseconds, microseconds or nanoseconds since 1970."
+            help=(
+                "How times are written in files, if that is not clear: '%m/%d/%Y' (strptime), seconds, milliseconds,"
+                " microseconds or nanoseconds since 1970."
+            )
         ),
     ] = None,
     time: Annotated[
@@ -59,7 +62,10 @@ def init(
     names: Annotated[
         str | None,
         typer.Option(
-            help="The names of the columns of a CSV file without a header, or of the inputs that records carry without names: a,b,c."
+            help=(
+                "The names of the columns of a CSV file without a header, or of the inputs that records carry without"
+                " names: a,b,c."
+            )
         ),
     ] = None,
     segment: Annotated[
@@ -134,7 +140,9 @@ def _place(text: str, table: str | None, folder: Path, query: str | None = None)
 
 
 def _absolute(url: str, folder: Path) -> str:
-    """The URL of a database file with its whole path, which may be relative to the configuration; any other text as it is."""
+    """The URL of a database file with its whole path, which may be relative to the configuration; any other text as it
+    is.
+    """
     for start in ("sqlite:///", "duckdb:///"):
         if url.startswith(start) and not url.startswith(f"{start}/"):
             return f"{start}{folder / url.removeprefix(start)}"
@@ -158,31 +166,42 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
     lines = [
         f"  {_text(name)}:",
         f"    task: {proposal.task}",
-        f'    model: {{name: {_text(name)}}}                   # version: "3", or columns.model_version where the log has it',
+        (
+            f'    model: {{name: {_text(name)}}}                   # version: "3", or columns.model_version where the'
+            " log has it"
+        ),
         f"    source: {_location(spec.predictions, name, 'DATABASE_URL', secrets)}",
     ]
     if spec.labels is not None:
         named = ", ".join(f"{part}: {_text(column)}" for part, column in proposal.label_columns.items())
         place = _location(spec.labels, name, "LABELS_URL", secrets)[1:-1]
         lines.append(
-            f"    labels: {{{place}, columns: {{{named}}}, delay: {proposal.delay}, expected: {proposal.expected:g}}}   # performance is looked at when the expected share is there, or {proposal.delay} after a window's end"
+            f"    labels: {{{place}, columns: {{{named}}}, delay: {proposal.delay}, expected: {proposal.expected:g}}}  "
+            f" # performance is looked at when the expected share is there, or {proposal.delay} after a window's end"
         )
     elif proposal.labels_in_log:
         lines.append(
-            f"    labels: {{delay: {proposal.delay}, expected: {proposal.expected:g}}}      # the label column is in the source, filled in later"
+            f"    labels: {{delay: {proposal.delay}, expected: {proposal.expected:g}}}      # the label column is in"
+            " the source, filled in later"
         )
     if spec.reference is not None:
         lines.append(f"    reference: {_location(spec.reference, name, 'REFERENCE_URL', secrets)}")
     else:
         lines.append(
-            f"    reference: {{start: {_moment(proposal.reference_start)}, end: {_moment(proposal.reference_end)}}}   # this interval of the source"
+            f"    reference: {{start: {_moment(proposal.reference_start)}, end: {_moment(proposal.reference_end)}}}   #"
+            " this interval of the source"
         )
     read = spec.predictions.read
     parts = {
-        "id": columns.id, "event_time": None if read.makes_time else columns.event_time, "prediction": columns.prediction,
-        "probability": columns.probability if isinstance(columns.probability, str) else None, "positive": columns.positive,
-        "label": columns.label, "label_time": columns.label_time, "model_version": columns.model_version,
-    }  # fmt: skip
+        "id": columns.id,
+        "event_time": None if read.makes_time else columns.event_time,
+        "prediction": columns.prediction,
+        "probability": columns.probability if isinstance(columns.probability, str) else None,
+        "positive": columns.positive,
+        "label": columns.label,
+        "label_time": columns.label_time,
+        "model_version": columns.model_version,
+    }
     roles = [f"{part}: {_text(value)}" for part, value in parts.items() if value is not None]
     if read.time_of:
         roles.append(f"event_time: [{', '.join(map(_text, read.time_of))}]")
@@ -202,7 +221,8 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
     ]
     lines.append(f"    columns: {{{', '.join(roles)}}}   # every other column is a feature")
     lines.append(
-        f"    windows: {{length: {proposal.length}, start: {_moment(proposal.start)}}}     # about {_rows_a_window(proposal)} rows each; timezone: and delay: as needed"
+        f"    windows: {{length: {proposal.length}, start: {_moment(proposal.start)}}}     # about"
+        f" {_rows_a_window(proposal)} rows each; timezone: and delay: as needed"
     )
     harm = "mae: 10%" if proposal.task == "regression" else "roc_auc: 0.02" if columns.probability else "accuracy: 0.02"
     if spec.labels is not None or proposal.labels_in_log or columns.probability or proposal.task == "regression":
@@ -323,11 +343,13 @@ def _tell(name: str, file: Path, proposal: Proposal, secrets: list[str]) -> None
     shared.say(f"{file} has a monitor {name}. It assumes:")
     shared.say(f"  task {proposal.task}; {proposal.columns.describe()}")
     shared.say(
-        f"  {proposal.rows} predictions from {proposal.first:%Y-%m-%d %H:%M} to {proposal.newest:%Y-%m-%d %H:%M}, so windows of {proposal.length}, the first from {proposal.start:%Y-%m-%d}"
+        f"  {proposal.rows} predictions from {proposal.first:%Y-%m-%d %H:%M} to {proposal.newest:%Y-%m-%d %H:%M}, so"
+        f" windows of {proposal.length}, the first from {proposal.start:%Y-%m-%d}"
     )
     if proposal.positive is not None and proposal.positive.roc_auc is not None:
         shared.say(
-            f"  ROC AUC on the reference is {proposal.positive.roc_auc:.3f} with {proposal.columns.positive or '1 (or true)'} as the positive class"
+            f"  ROC AUC on the reference is {proposal.positive.roc_auc:.3f} with"
+            f" {proposal.columns.positive or '1 (or true)'} as the positive class"
         )
     if proposal.delay:
         shared.say(f"  labels come within {proposal.delay} for {proposal.expected:.0%} of the predictions")
@@ -346,7 +368,8 @@ def _ask_for_positive(name: str, file: Path, proposal: Proposal) -> None:
     """Which classes there are to choose from, and what each would mean."""
     names = " or ".join(f"`positive: {_text(each.name)}`" for each in proposal.candidates)
     shared.say(
-        f"next: name the positive class, which the labels do not tell: {names} in the columns of {name} in {file}, or remove that entry and run this again with"
+        f"next: name the positive class, which the labels do not tell: {names} in the columns of {name} in {file}, or"
+        " remove that entry and run this again with"
     )
     flags = [f"--positive {shlex.quote(each.name)}" for each in proposal.candidates]
     for flag, each in zip(flags, proposal.candidates, strict=True):

@@ -28,7 +28,9 @@ def annotate(
     remove: Annotated[bool, typer.Option("--remove", help="Remove such an annotation.")] = False,
     config: shared.ConfigOption = None,
 ) -> None:
-    """Mark an interval as expected, faulty or healthy. Faulty rows are left out of rolling references, estimates and training data; healthy ones calibrate the reference from the next window on. Existing results stay as they are."""
+    """Mark an interval as expected, faulty or healthy. Faulty rows are left out of rolling references, estimates and
+    training data; healthy ones calibrate the reference from the next window on. Existing results stay as they are.
+    """
     from monitor.storage import annotation
 
     span = shared.window(interval)

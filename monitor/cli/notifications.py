@@ -23,11 +23,17 @@ def list_notifications(
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     rows = [
         {
-            "id": row.uuid if json else row.uuid[:8], "channel": row.channel, "status": row.status, "attempts": row.attempts, "created": row.created_at,
-            "delivered": row.delivered_at, "next": row.available_at if row.status == "pending" else None, "error": row.last_error,
+            "id": row.uuid if json else row.uuid[:8],
+            "channel": row.channel,
+            "status": row.status,
+            "attempts": row.attempts,
+            "created": row.created_at,
+            "delivered": row.delivered_at,
+            "next": row.available_at if row.status == "pending" else None,
+            "error": row.last_error,
         }
         for row in database.read(outbox.listed, status)
-    ]  # fmt: skip
+    ]
     shared.show(
         rows, ("id", "channel", "status", "attempts", "created", "delivered", "next", "error"), json, "no notifications"
     )

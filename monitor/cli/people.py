@@ -96,7 +96,10 @@ def create_token(
     role: Annotated[
         TokenRole,
         typer.Option(
-            help="ingest sends rows of its monitors and reads nothing; viewer looks; operator acts, too; admin sees the audit log and who may what."
+            help=(
+                "ingest sends rows of its monitors and reads nothing; viewer looks; operator acts, too; admin sees the"
+                " audit log and who may what."
+            )
         ),
     ] = TokenRole.OPERATOR,
     monitor: Annotated[
@@ -132,9 +135,17 @@ def list_tokens(config: shared.ConfigOption = None, json: shared.JsonOption = Fa
     from monitor.storage import people
 
     rows = [
-        {"id": row.uuid if json else row.uuid[:8], "name": row.name, "role": row.role, "monitors": row.monitors or [] if json else ", ".join(row.monitors or ()), "created": row.created_at, "expires": row.expires_at, "revoked": row.revoked_at}
+        {
+            "id": row.uuid if json else row.uuid[:8],
+            "name": row.name,
+            "role": row.role,
+            "monitors": row.monitors or [] if json else ", ".join(row.monitors or ()),
+            "created": row.created_at,
+            "expires": row.expires_at,
+            "revoked": row.revoked_at,
+        }
         for row in _database(config).read(people.tokens)
-    ]  # fmt: skip
+    ]
     shared.show(rows, ("id", "name", "role", "monitors", "created", "expires", "revoked"), json, "there are no tokens")
 
 

@@ -29,13 +29,19 @@ def list_references(
         wanted = shared.monitor_id(session, name)
         return [
             {
-                "monitor": row.name, "model_version": entry.model_version, "reference": version.version if json else version.version[:8], "rows": version.rows,
-                "valid_from": entry.valid_from, "who": entry.who, "why": entry.why, "recorded": entry.recorded_at,
+                "monitor": row.name,
+                "model_version": entry.model_version,
+                "reference": version.version if json else version.version[:8],
+                "rows": version.rows,
+                "valid_from": entry.valid_from,
+                "who": entry.who,
+                "why": entry.why,
+                "recorded": entry.recorded_at,
             }
             for row in monitors.active(session)
             if wanted in (None, row.id)
             for entry, version in references.history(session, row.id)
-        ]  # fmt: skip
+        ]
 
     shared.show(
         database.read(rows),
@@ -84,7 +90,9 @@ def promote(
 
 @app.command("update")
 def update(name: Annotated[str, typer.Argument(help="The monitor.")], config: shared.ConfigOption = None) -> None:
-    """Use the present content of the configured reference from the next window on. Changed content is never used silently."""
+    """Use the present content of the configured reference from the next window on. Changed content is never used
+    silently.
+    """
     from monitor.services.change_references import update as updated
     from monitor.services.workers import Workers
 

@@ -24,11 +24,18 @@ def list_requests(
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     rows = [
         {
-            "id": request.uuid if json else request.uuid[:8], "state": request.state, "model": request.model_name, "monitor": monitor, "as_of": request.as_of,
-            "reason": request.reason, "outcome": request.outcome, "data_start": request.data_start, "data_end": request.data_end,
+            "id": request.uuid if json else request.uuid[:8],
+            "state": request.state,
+            "model": request.model_name,
+            "monitor": monitor,
+            "as_of": request.as_of,
+            "reason": request.reason,
+            "outcome": request.outcome,
+            "data_start": request.data_start,
+            "data_end": request.data_end,
         }
         for request, monitor in database.read(retraining.listed, everything=everything)
-    ]  # fmt: skip
+    ]
     shared.show(rows, ("id", "state", "model", "as_of", "reason", "outcome"), json, "no retraining was requested")
 
 
@@ -60,7 +67,8 @@ def show_request(
         shared.show([found], (), True, "")
         return
     shared.say(
-        f"request {found['id']}: {found['state']}\n  model {found['model']} {found['model_version']}, launcher {found['launcher']}\n  {found['reason']}"
+        f"request {found['id']}: {found['state']}\n  model {found['model']} {found['model_version']}, launcher"
+        f" {found['launcher']}\n  {found['reason']}"
     )
     shared.say(f"  train on {found['data_start']} to {found['data_end']}")
     for each in found["exclude"]:
@@ -89,7 +97,8 @@ def explain(
         watching = [row for row in monitors.active(session) if row.model_name == model]
         if not watching:
             raise UsageError(
-                f"no monitor watches a model {model}; there are: {', '.join(sorted({row.model_name for row in monitors.active(session)})) or 'none'}"
+                f"no monitor watches a model {model}; there are:"
+                f" {', '.join(sorted({row.model_name for row in monitors.active(session)})) or 'none'}"
             )
         current = retraining.not_ended(session, model)
         if current is not None:
@@ -111,7 +120,8 @@ def explain(
                 state = alerts.fold_states(session, row.id, [kind])[kind].state
                 count = state["fold"]["retrain"] if state else 0
                 lines.append(
-                    f"{row.name}: {kind} was bad{' and critical' if least == 'critical' else ''} in {count} windows in a row; {needed} are needed"
+                    f"{row.name}: {kind} was bad{' and critical' if least == 'critical' else ''} in {count} windows in"
+                    f" a row; {needed} are needed"
                 )
         for proposal in retraining.in_state(session, "proposed"):
             if proposal.model_name == model:

@@ -34,11 +34,21 @@ def list_runs(
     found = database.read(lambda session: runs.listed(session, shared.monitor_id(session, name), status, limit))
     rows = [
         {
-            "id": run.uuid if json else run.uuid[:8], "monitor": monitor, "kind": run.kind, "window": f"{run.window_start:%Y-%m-%d %H:%M} - {run.window_end:%Y-%m-%d %H:%M}",
-            "look": run.look, "as_of": run.as_of, "status": run.status, "severity": run.severity, "rows": run.rows, "labelled": run.labelled, "attempts": run.claims, "reason": run.reason,
+            "id": run.uuid if json else run.uuid[:8],
+            "monitor": monitor,
+            "kind": run.kind,
+            "window": f"{run.window_start:%Y-%m-%d %H:%M} - {run.window_end:%Y-%m-%d %H:%M}",
+            "look": run.look,
+            "as_of": run.as_of,
+            "status": run.status,
+            "severity": run.severity,
+            "rows": run.rows,
+            "labelled": run.labelled,
+            "attempts": run.claims,
+            "reason": run.reason,
         }
         for run, monitor in found
-    ]  # fmt: skip
+    ]
     shared.show(
         rows,
         ("id", "monitor", "kind", "window", "status", "severity", "rows", "labelled", "reason"),
@@ -117,7 +127,10 @@ def describe_run(session: Session, run: Run, everything: bool = False) -> str:
 
     lines = [
         f"run {run.uuid}: {run.status}{f', severity {run.severity}' if run.severity else ''}",
-        f"  {run.kind} run of {run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC, {'first result' if run.look == 0 else 'updated result'}, as of {run.as_of:%Y-%m-%d %H:%M} UTC",
+        (
+            f"  {run.kind} run of {run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC,"
+            f" {'first result' if run.look == 0 else 'updated result'}, as of {run.as_of:%Y-%m-%d %H:%M} UTC"
+        ),
     ]
     if run.reason:
         lines.append(f"  {run.reason}")
@@ -153,7 +166,8 @@ def report(
     data: Any = database.read(results.snapshot, found.id)
     if data is None:
         raise UsageError(
-            f"run {found.uuid[:8]} has no report: it is {found.status}{'' if found.rows else ' and its window has no rows'}"
+            f"run {found.uuid[:8]} has no report: it is"
+            f" {found.status}{'' if found.rows else ' and its window has no rows'}"
         )
     from monitor.analysis.snapshot.store import to_html, unpack
 

@@ -31,7 +31,10 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="The configuration: a file, or a folder of files. Default: $MONITOR_CONFIG, then monitor.yaml or monitors/ here or above.",
+        help=(
+            "The configuration: a file, or a folder of files. Default: $MONITOR_CONFIG, then monitor.yaml or monitors/"
+            " here or above."
+        ),
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -115,7 +118,9 @@ def say(text: object, *, err: bool = False) -> None:
 
 
 def _drawn_on(text: str) -> Console | None:
-    """The terminal of standard error, to draw on what is being done; None elsewhere, and where it cannot take back a line: there the text is one."""
+    """The terminal of standard error, to draw on what is being done; None elsewhere, and where it cannot take back a
+    line: there the text is one.
+    """
     if not sys.stderr.isatty():
         return None
     from rich.console import Console
@@ -139,7 +144,9 @@ def doing(text: str) -> Iterator[None]:
 
 @contextmanager
 def progress_bar(first: str) -> Iterator[Callable[[int, int, datetime], None] | None]:
-    """A bar of runs on a terminal's standard error; elsewhere the log's lines tell the same. first: what is done before there are runs."""
+    """A bar of runs on a terminal's standard error; elsewhere the log's lines tell the same. first: what is done before
+    there are runs.
+    """
     console = _drawn_on(first)
     if console is None:
         yield None
@@ -194,7 +201,9 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool, 
 
 
 def _needed(name: str, cells: Sequence[str]) -> int:
-    """How many characters wide a column of a table must be to be read: what is not wrapped whole, text so wide that words stay whole."""
+    """How many characters wide a column of a table must be to be read: what is not wrapped whole, text so wide that
+    words stay whole.
+    """
     longest = max(map(len, cells))
     return longest if name in _WHOLE else min(longest, _READABLE)
 

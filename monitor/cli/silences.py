@@ -39,7 +39,8 @@ def add(
 
     uuid, mutes = database.transact(added)
     shared.say(
-        f"silence {uuid[:8]} until {ends:%Y-%m-%d %H:%M} UTC; of what fires now it mutes: {', '.join(mutes) or 'nothing'}"
+        f"silence {uuid[:8]} until {ends:%Y-%m-%d %H:%M} UTC; of what fires now it mutes:"
+        f" {', '.join(mutes) or 'nothing'}"
     )
 
 
@@ -56,15 +57,28 @@ def list_silences(
     now = datetime.now(UTC)
     rows: list[dict[str, Any]] = [
         {
-            "id": row.uuid if json else row.uuid[:8], "matchers": row.matchers, "starts": row.starts_at, "ends": row.ends_at,
-            "state": "ended" if row.ends_at <= now else "active" if row.starts_at <= now else "pending", "by": row.created_by, "comment": row.comment,
+            "id": row.uuid if json else row.uuid[:8],
+            "matchers": row.matchers,
+            "starts": row.starts_at,
+            "ends": row.ends_at,
+            "state": "ended" if row.ends_at <= now else "active" if row.starts_at <= now else "pending",
+            "by": row.created_by,
+            "comment": row.comment,
         }
         for row in shared.open_existing(loaded).read(silences.listed, None if everything else now)
-    ]  # fmt: skip
+    ]
     rows += [
-        {"id": "", "matchers": each.matchers, "starts": each.starts, "ends": each.ends, "state": ", ".join(each.time_intervals), "by": "configuration", "comment": each.comment}
+        {
+            "id": "",
+            "matchers": each.matchers,
+            "starts": each.starts,
+            "ends": each.ends,
+            "state": ", ".join(each.time_intervals),
+            "by": "configuration",
+            "comment": each.comment,
+        }
         for each in loaded.configuration.silences
-    ]  # fmt: skip
+    ]
     shared.show(rows, ("id", "state", "matchers", "starts", "ends", "by", "comment"), json, "nothing is silenced")
 
 

@@ -11,7 +11,9 @@ _SEVERITIES = ("none", "info", "warning", "critical")
 
 
 def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) -> None:
-    """Show the state of each monitor and of the service. States are critical, warning, cannot_tell, no_data, waiting and healthy; each row has the last windows and the open alerts."""
+    """Show the state of each monitor and of the service. States are critical, warning, cannot_tell, no_data, waiting
+    and healthy; each row has the last windows and the open alerts.
+    """
     from monitor.services.plan_runs import first_windows
     from monitor.services.set_aside import dead_letters_of
 
@@ -45,9 +47,18 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
         severity = max(
             (alert.severity for alert in alerts.by_severity(session, row.id)), key=_SEVERITIES.index, default=""
         )
-        rows.append({"monitor": row.name, "state": row.state.value, "severity": severity, "last_window": row.last_window, **_performance(session, row.id),
-                     "open_alerts": row.open_alerts, "runs": ", ".join(f"{number} {name}" for name, number in sorted(counts.items())),
-                     **_reading(session, row.id, now)})  # fmt: skip
+        rows.append(
+            {
+                "monitor": row.name,
+                "state": row.state.value,
+                "severity": severity,
+                "last_window": row.last_window,
+                **_performance(session, row.id),
+                "open_alerts": row.open_alerts,
+                "runs": ", ".join(f"{number} {name}" for name, number in sorted(counts.items())),
+                **_reading(session, row.id, now),
+            }
+        )
         source = monitors.source_state(session, row.id)
         if source.error:
             troubles.append(
@@ -57,11 +68,13 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
             troubles.append(f"{row.name}: the {run.kind} run of {run.window_start:%Y-%m-%d} failed: {run.reason}")
     for letter in outbox.failing(session):
         troubles.append(
-            f"notification {letter.uuid[:8]} to {letter.channel} is {letter.status} after {letter.attempts} attempts: {letter.last_error}"
+            f"notification {letter.uuid[:8]} to {letter.channel} is {letter.status} after {letter.attempts} attempts:"
+            f" {letter.last_error}"
         )
     for request in retraining.in_state(session, "unknown"):
         troubles.append(
-            f"retraining request {request.uuid[:8]} of {request.model_name}: {request.state}; end it with `monitor retraining complete` or `cancel`"
+            f"retraining request {request.uuid[:8]} of {request.model_name}: {request.state}; end it with `monitor"
+            " retraining complete` or `cancel`"
         )
     for daemon in daemons.listed(session):
         if daemons.is_silent(daemon, now):

@@ -33,5 +33,6 @@ def validate(
         raise typer.Exit(code)
     number = len(loaded.configuration.monitors)
     shared.say(
-        f"the configuration is right: {number} {'monitor' if number == 1 else 'monitors'}{'' if offline else ', sources answer, columns exist'}"
+        f"the configuration is right: {number}"
+        f" {'monitor' if number == 1 else 'monitors'}{'' if offline else ', sources answer, columns exist'}"
     )

@@ -42,7 +42,9 @@ def run(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            help="Exit with 4 if the latest windows hold a finding at or above this severity, with 5 if that is unknown."
+            help=(
+                "Exit with 4 if the latest windows hold a finding at or above this severity, with 5 if that is unknown."
+            )
         ),
     ] = None,
     wait: Annotated[
@@ -52,7 +54,9 @@ def run(
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "",
 ) -> None:
-    """Evaluate all windows that are due, then stop. Works up to the newest event of each log; judges and delivers as the daemon does."""
+    """Evaluate all windows that are due, then stop. Works up to the newest event of each log; judges and delivers as
+    the daemon does.
+    """
     from monitor.domain.grid import Duration
 
     _log(log_format, log_level)
@@ -173,7 +177,9 @@ def backfill(
     log_format: shared.LogFormatOption = "console",
     log_level: shared.LogLevelOption = "",
 ) -> None:
-    """Evaluate a range of windows again, after an upstream repair. The results are stored and shown; alerts change only with --rejudge."""
+    """Evaluate a range of windows again, after an upstream repair. The results are stored and shown; alerts change only
+    with --rejudge.
+    """
     from monitor.services.execute_runs import plan_again
 
     _log(log_format, log_level)
@@ -210,7 +216,8 @@ def _preview(loaded: Loaded, name: str, span: Window) -> int:
 def _planned(ids: list[int], name: str, window: Window) -> list[int]:
     if not ids:
         raise UsageError(
-            f"{name} has no finished run within {window} to look at again; `monitor runs list {name}` shows the planned ones"
+            f"{name} has no finished run within {window} to look at again; `monitor runs list {name}` shows the planned"
+            " ones"
         )
     return ids
 
@@ -328,14 +335,19 @@ def warn_without_channels(daemon: Daemon) -> None:
     ):
         get_logger().warning(
             "no_channel_for_self_alerts",
-            advice="name a channel in alerts.channels or routes: without one nobody is notified of problems of the service itself",
+            advice=(
+                "name a channel in alerts.channels or routes: without one nobody is notified of problems of the service"
+                " itself"
+            ),
         )
 
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Where it works; made anew each time.")] = Path("monitor-demo"),
 ) -> None:
-    """Watch a real model decay and be retrained, in a minute. Replays weeks of real data with a fault, a decay and alerts."""
+    """Watch a real model decay and be retrained, in a minute. Replays weeks of real data with a fault, a decay and
+    alerts.
+    """
     from monitor.demo.story import tell
 
     raise typer.Exit(tell(folder))

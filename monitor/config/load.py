@@ -20,18 +20,71 @@ from monitor.errors import ConfigurationError, UsageError
 # What the neighbours call our things (Evidently, NannyML, Alertmanager, Prometheus, whylogs).
 NEIGHBOURS: dict[str, str] = {
     **{word: part for part, words in KNOWN_NAMES.items() for word in words if word != part},
-    "receivers": "channels", "receiver": "channels", "webhooks": "channels", "notifiers": "channels", "contacts": "channels",
-    "models": "monitors", "projects": "monitors", "jobs": "monitors",
-    "baseline": "reference", "reference_data": "reference", "train_data": "reference", "training_data": "reference",
-    "current": "source", "current_data": "source", "production": "source", "predictions": "source", "data": "source", "input": "source",
-    "targets": "labels", "ground_truths": "labels", "feedback": "labels",
-    "schedule": "windows", "window": "windows", "interval": "every", "frequency": "every", "period": "length", "chunk_period": "length", "size": "length",
-    "tests": "checks", "metrics": "checks", "drift": "checks", "threshold": "thresholds", "conditions": "thresholds", "max": "upper", "min": "lower", "lt": "upper", "lte": "upper", "gt": "lower", "gte": "lower",
-    "numerical_features": "features", "categorical_features": "features", "numerical_columns": "features", "feature_columns": "features",
-    "pos_label": "positive", "positive_class": "positive", "exclude": "ignore", "drop": "ignore", "pii": "sensitive",
-    "labels_map": "tags", "alerting": "alerts", "alert": "alerts", "for_windows": "for", "retrain": "retraining", "problem_type": "task", "type_of_model": "task",
-    "db": "database", "database_url": "database", "connection": "url", "dsn": "url", "file": "path", "files": "path", "paths": "path", "lag": "delay", "tz": "timezone",
-}  # fmt: skip
+    "receivers": "channels",
+    "receiver": "channels",
+    "webhooks": "channels",
+    "notifiers": "channels",
+    "contacts": "channels",
+    "models": "monitors",
+    "projects": "monitors",
+    "jobs": "monitors",
+    "baseline": "reference",
+    "reference_data": "reference",
+    "train_data": "reference",
+    "training_data": "reference",
+    "current": "source",
+    "current_data": "source",
+    "production": "source",
+    "predictions": "source",
+    "data": "source",
+    "input": "source",
+    "targets": "labels",
+    "ground_truths": "labels",
+    "feedback": "labels",
+    "schedule": "windows",
+    "window": "windows",
+    "interval": "every",
+    "frequency": "every",
+    "period": "length",
+    "chunk_period": "length",
+    "size": "length",
+    "tests": "checks",
+    "metrics": "checks",
+    "drift": "checks",
+    "threshold": "thresholds",
+    "conditions": "thresholds",
+    "max": "upper",
+    "min": "lower",
+    "lt": "upper",
+    "lte": "upper",
+    "gt": "lower",
+    "gte": "lower",
+    "numerical_features": "features",
+    "categorical_features": "features",
+    "numerical_columns": "features",
+    "feature_columns": "features",
+    "pos_label": "positive",
+    "positive_class": "positive",
+    "exclude": "ignore",
+    "drop": "ignore",
+    "pii": "sensitive",
+    "labels_map": "tags",
+    "alerting": "alerts",
+    "alert": "alerts",
+    "for_windows": "for",
+    "retrain": "retraining",
+    "problem_type": "task",
+    "type_of_model": "task",
+    "db": "database",
+    "database_url": "database",
+    "connection": "url",
+    "dsn": "url",
+    "file": "path",
+    "files": "path",
+    "paths": "path",
+    "lag": "delay",
+    "tz": "timezone",
+}
 
 
 def find(start: Path, given: str | None) -> Path:
@@ -47,7 +100,8 @@ def find(start: Path, given: str | None) -> Path:
             if (folder / name).is_file() if name.endswith(".yaml") else (folder / name).is_dir():
                 return folder / name
     raise ConfigurationError(
-        f"no monitor.yaml and no folder monitors/ in {start} or above it; `monitor init NAME --predictions …` writes one"
+        f"no monitor.yaml and no folder monitors/ in {start} or above it; `monitor init NAME --predictions …`"
+        " writes one"
     )
 
 
@@ -185,7 +239,10 @@ def _explain(error: Any, document: yaml_text.Document, values: dict[str, Any]) -
     where = ".".join(str(key) for key in keys)
     if error["type"] == "extra_forbidden":
         name = str(keys[-1])
-        return f"{document.place(keys)}: {_unknown(name, _fields_at(keys[:-1], values), '.'.join(str(key) for key in keys[:-1]))}"
+        return (
+            f"{document.place(keys)}:"
+            f" {_unknown(name, _fields_at(keys[:-1], values), '.'.join(str(key) for key in keys[:-1]))}"
+        )
     if error["type"] == "missing":
         return f"{document.place(keys[:-1])}: {where or keys[-1]} is missing"
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -265,7 +322,10 @@ def _cross_check(configuration: Configuration, document: yaml_text.Document) -> 
     for name, monitor in configuration.monitors.items():
         keys: yaml_text.Keys = ("monitors", name)
         if name.lower() in seen:
-            yield f"{document.place(keys)}: the names `{seen[name.lower()]}` and `{name}` differ in case alone; rename one"
+            yield (
+                f"{document.place(keys)}: the names `{seen[name.lower()]}` and `{name}` differ in case alone;"
+                " rename one"
+            )
         seen[name.lower()] = name
         if not name.strip() or "/" in name:
             yield f"{document.place(keys)}: a monitor's name has no slash and is not empty"
@@ -309,20 +369,29 @@ def _named(
 ) -> Iterator[str]:
     for channel in monitor.alerts.channels:
         if channel not in configuration.channels:
-            yield f"{document.place((*keys, 'alerts', 'channels'))}: {_absent('channel', channel, configuration.channels)}"
+            yield (
+                f"{document.place((*keys, 'alerts', 'channels'))}:"
+                f" {_absent('channel', channel, configuration.channels)}"
+            )
     for name in monitor.upstream:
         if name not in configuration.monitors:
             yield f"{document.place((*keys, 'upstream'))}: {_absent('monitor', name, configuration.monitors)}"
     if monitor.retraining and monitor.retraining.launcher not in configuration.launchers:
         launcher = monitor.retraining.launcher
-        yield f"{document.place((*keys, 'retraining', 'launcher'))}: {_absent('launcher', launcher, configuration.launchers)}"
+        yield (
+            f"{document.place((*keys, 'retraining', 'launcher'))}:"
+            f" {_absent('launcher', launcher, configuration.launchers)}"
+        )
     for mistake in mistakes(monitor.checks.named, monitor.watched()):
         yield f"{document.place((*keys, 'checks', *mistake.keys))}: {mistake.text}"
     columns = monitor.to_columns()
     lower: dict[str, str] = {}
     for name in dict.fromkeys([*columns.parts, *(columns.features or ())]):
         if name.lower() in lower:
-            yield f"{document.place((*keys, 'columns'))}: the columns `{lower[name.lower()]}` and `{name}` differ in case alone; rename one in the log"
+            yield (
+                f"{document.place((*keys, 'columns'))}: the columns `{lower[name.lower()]}` and `{name}` differ in case"
+                " alone; rename one in the log"
+            )
         lower[name.lower()] = name
 
 

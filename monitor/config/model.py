@@ -113,12 +113,17 @@ class Reading(Entry):
     na: str | list[str] = Field([], description="More words for a missing value, beside NA, NaN, null, None, ? and -.")
     date_format: str | list[str] = Field(
         [],
-        description="How dates and times are written (strptime: %m/%d/%Y %H:%M), or `seconds`, `milliseconds`, `microseconds`, `nanoseconds` since 1970.",
+        description=(
+            "How dates and times are written (strptime: %m/%d/%Y %H:%M), or `seconds`, `milliseconds`, `microseconds`,"
+            " `nanoseconds` since 1970."
+        ),
     )
     names: str | list[str] = Field([], description="The names of a model's inputs, where records carry none.")
     text: str | list[str] = Field(
         [],
-        description="Columns of text files that stay text, though what they hold could be numbers, times or true and false.",
+        description=(
+            "Columns of text files that stay text, though what they hold could be numbers, times or true and false."
+        ),
     )
 
     @field_validator("encoding")
@@ -142,7 +147,10 @@ class Location(Entry):
     read: Reading = Field(Reading(), description="How its files are read.")
     url: str | None = Field(
         None,
-        description="sqlite:///file.db, postgresql://user@host/database or mysql://user@host/database (MariaDB, too); secrets as ${ENV}.",
+        description=(
+            "sqlite:///file.db, postgresql://user@host/database or mysql://user@host/database (MariaDB, too); secrets"
+            " as ${ENV}."
+        ),
     )
     db_schema: str | None = Field(None, alias="schema", description="The schema of the table.")
     table: str | None = Field(None, description="The table of `url`.")
@@ -151,16 +159,25 @@ class Location(Entry):
     )
     engine: Literal["spark"] | None = Field(
         None,
-        description="`spark`: Apache Spark reads `path`, `table` or `query`, at `url` (sc://host:15002, spark://host:7077) or on this machine. Needs the extra `spark`.",
+        description=(
+            "`spark`: Apache Spark reads `path`, `table` or `query`, at `url` (sc://host:15002, spark://host:7077) or"
+            " on this machine. Needs the extra `spark`."
+        ),
     )
     ingest: bool = Field(
         False,
-        description="For models that have no log: the API (POST /api/v1/predictions and /labels) writes there: `path` is then FOLDER/*.parquet, or `url` and `table` name a table, which is made if it is not there.",
+        description=(
+            "For models that have no log: the API (POST /api/v1/predictions and /labels) writes there: `path` is then"
+            " FOLDER/*.parquet, or `url` and `table` name a table, which is made if it is not there."
+        ),
     )
     max_new_columns: int = Field(
         500,
         ge=0,
-        description="Of `ingest`: so many columns are kept that neither the configuration nor the reference names; rows with more are refused.",
+        description=(
+            "Of `ingest`: so many columns are kept that neither the configuration nor the reference names; rows with"
+            " more are refused."
+        ),
     )
 
     @property
@@ -239,7 +256,10 @@ class Labels(Location):
     )
     refresh_estimate: bool = Field(
         False,
-        description="Whether labels that have come correct the estimate of data runs: a decay is then told by both kinds of alert, `estimated_performance` first.",
+        description=(
+            "Whether labels that have come correct the estimate of data runs: a decay is then told by both kinds of"
+            " alert, `estimated_performance` first."
+        ),
     )
 
     @model_validator(mode="after")
@@ -268,12 +288,18 @@ class ReferenceData(Location):
     end: Moment | None = Field(None, description="The end of the interval.")
     calibrate_on: list[Interval] = Field(
         [],
-        description="Intervals of production known to be healthy: how much they vary beyond chance (hour, weekday, season, growth) counts as normal.",
+        description=(
+            "Intervals of production known to be healthy: how much they vary beyond chance (hour, weekday, season,"
+            " growth) counts as normal."
+        ),
     )
     rolling: int | None = Field(
         None,
         ge=1,
-        description="Drift is told against so many windows before, in place of this data: slow growth is then no drift, a sudden break is.",
+        description=(
+            "Drift is told against so many windows before, in place of this data: slow growth is then no drift, a"
+            " sudden break is."
+        ),
     )
     season: Literal["hour", "weekday", "month"] | None = Field(
         None, description="Of `rolling`: only windows that begin in the same hour, weekday or month."
@@ -303,7 +329,10 @@ class ColumnNames(Entry):
     id: str | None = Field(None, description="The prediction's id; labels are joined by it.")
     event_time: str | list[str] | TimeOfPath | None = Field(
         None,
-        description="When the prediction was made; windows are intervals of it. A date and a time of day in two columns: [date, time]; in the path of files: {path: '%Y/%m/%d'}.",
+        description=(
+            "When the prediction was made; windows are intervals of it. A date and a time of day in two columns: [date,"
+            " time]; in the path of files: {path: '%Y/%m/%d'}."
+        ),
     )
     prediction: str | None = Field(None, description="The predicted class or value.")
     probability: str | dict[str, str] | None = Field(
@@ -311,7 +340,10 @@ class ColumnNames(Entry):
     )
     positive: Any = Field(
         None,
-        description="The class that `probability` speaks of; needs no name where labels are 1 and 0, true and false, yes and no, or such a pair.",
+        description=(
+            "The class that `probability` speaks of; needs no name where labels are 1 and 0, true and false, yes and"
+            " no, or such a pair."
+        ),
     )
     decision_threshold: float = Field(0.5, description="Decides where there is a probability and no prediction.")
     label: str | None = Field(
@@ -330,20 +362,32 @@ class ColumnNames(Entry):
     ignore: list[str] = Field([], description="Columns that are never read.")
     open: list[str] = Field(
         [],
-        description="Objects within objects of files whose parts are columns, too: `inputs.customer` gives `inputs.customer.age`.",
+        description=(
+            "Objects within objects of files whose parts are columns, too: `inputs.customer` gives"
+            " `inputs.customer.age`."
+        ),
     )
     sensitive: list[str] = Field(
         [],
-        description="Columns whose values are replaced by keyed hashes right after reading; of free text the form is kept too (length, words, digits, scripts).",
+        description=(
+            "Columns whose values are replaced by keyed hashes right after reading; of free text the form is kept too"
+            " (length, words, digits, scripts)."
+        ),
     )
 
     expressions: dict[str, str] = Field(
         {},
-        description="Columns that are made of others by SQL of the source, by their names: {probability: score / 1000}. `probability: {expression: …}` is short for that.",
+        description=(
+            "Columns that are made of others by SQL of the source, by their names: {probability: score / 1000}."
+            " `probability: {expression: …}` is short for that."
+        ),
     )
     embeddings: dict[str, list[str] | str] = Field(
         {},
-        description="Vectors of which each number has a column of its own: the columns by a name for the vector; `f0..f767` stands for all between.",
+        description=(
+            "Vectors of which each number has a column of its own: the columns by a name for the vector; `f0..f767`"
+            " stands for all between."
+        ),
     )
 
     @model_validator(mode="before")
@@ -408,11 +452,16 @@ class Windows(Entry):
     delay: Length = Field(Duration(0, "h"), description="How long after its end a window's rows may still come.")
     delay_max: Length | None = Field(
         None,
-        description="A window waits so long after its end for its source to pass that end; without it, it waits for `delay` alone.",
+        description=(
+            "A window waits so long after its end for its source to pass that end; without it, it waits for `delay`"
+            " alone."
+        ),
     )
     recount_after: Length = Field(
         Duration(1, "d"),
-        description="So long after a window's run its rows are counted again; where the counts differ it is looked at again.",
+        description=(
+            "So long after a window's run its rows are counted again; where the counts differ it is looked at again."
+        ),
     )
     catch_up: Length = Field(Duration(90, "d"), description="Missed windows older than this are skipped.")
 
@@ -474,7 +523,9 @@ class ChecksConfig(Entry):
         VolumeConfig | Literal[False], BeforeValidator(lambda value: False if value in ("off", None) else value)
     ] = Field(
         VolumeConfig(),
-        description="How far rows may fall below those of earlier windows at the same calendar position; `off`: no limit.",
+        description=(
+            "How far rows may fall below those of earlier windows at the same calendar position; `off`: no limit."
+        ),
     )
 
     @field_validator("harm")
@@ -500,9 +551,14 @@ class ChecksConfig(Entry):
     def to_checks(self, false_alarm_rate: float, page_confidence: float) -> Checks:
         """As the analysis takes them; the rate and the confidence are worked out by the service."""
         return Checks(
-            false_alarm_rate, page_confidence, self.thresholds, self.harm, tuple(self.segments) or None,
-            drift_methods=self.drift_methods, volume=None if self.volume is False else self.volume.lower,
-        )  # fmt: skip
+            false_alarm_rate,
+            page_confidence,
+            self.thresholds,
+            self.harm,
+            tuple(self.segments) or None,
+            drift_methods=self.drift_methods,
+            volume=None if self.volume is False else self.volume.lower,
+        )
 
 
 def _as_value_error(function: Any, value: Any) -> None:
@@ -525,7 +581,10 @@ class Alerts(Entry):
     )
     keep_firing_for: int | Length | None = Field(
         None,
-        description="Healthy windows in a row until it resolves; or a length of time. Left out: two, and more where bad windows came with healthy ones between.",
+        description=(
+            "Healthy windows in a row until it resolves; or a length of time. Left out: two, and more where bad windows"
+            " came with healthy ones between."
+        ),
     )
     channels: list[str] = Field([], description="Who hears of every alert of this monitor.")
     notify_max_age: Length = Field(Duration(7, "d"), description="Older changes are recorded and page nobody.")
@@ -563,7 +622,10 @@ class Retraining(Entry):
 
     when: list[RetrainingKind | Condition] = Field(
         min_length=1,
-        description="Any of these: kinds of findings that page (performance, estimated_performance, drift, quality), or conditions such as {drift: critical}, {drifted_share: 0.5}, {age: 180d}, {labelled_rows: 50000}.",
+        description=(
+            "Any of these: kinds of findings that page (performance, estimated_performance, drift, quality), or"
+            " conditions such as {drift: critical}, {drifted_share: 0.5}, {age: 180d}, {labelled_rows: 50000}."
+        ),
     )
     for_windows: int | Length = Field(1, alias="for", description="Bad windows in a row; or a length of time.")
     cooldown: Length = Field(Duration(14, "d"), description="The pause after the end of the last request of the model.")
@@ -610,7 +672,10 @@ class MonitorConfig(Entry):
     tags: dict[str, str] = Field({}, description="Labels to route by, sent along.")
     upstream: list[str] = Field(
         [],
-        description="Monitors whose models or data this one consumes: while one of them fires, its alert carries those of this monitor inside.",
+        description=(
+            "Monitors whose models or data this one consumes: while one of them fires, its alert carries those of this"
+            " monitor inside."
+        ),
     )
     labels: Labels | None = Field(None, description="Where the truth comes from, and when.")
     columns: ColumnNames = Field(ColumnNames(), description="Which column plays which part.")
@@ -641,7 +706,9 @@ class MonitorConfig(Entry):
         return self.columns.to_columns(self.checks.segments)
 
     def watched(self, columns: list[str] | None = None, types: Mapping[str, str] | None = None) -> Watched:
-        """What is known of the model and its data. columns: those of its source, types: of the reference's columns, where these are known."""
+        """What is known of the model and its data. columns: those of its source, types: of the reference's columns,
+        where these are known.
+        """
         parts = self.to_columns()
         if columns is None and parts.features is not None:
             columns = []
@@ -706,11 +773,16 @@ class WebhookChannel(Entry):
     url: str = Field(description="Where to POST.")
     secret: str | list[str] | None = Field(
         None,
-        description="Signs what is sent: base64, with or without the prefix whsec_; several while one takes the place of another.",
+        description=(
+            "Signs what is sent: base64, with or without the prefix whsec_; several while one takes the place of"
+            " another."
+        ),
     )
     format: Literal["monitor", "alertmanager", "cloudevents"] = Field(
         "monitor",
-        description="The body: this service's own, Alertmanager's (version 4), or its own in a CloudEvents 1.0 envelope.",
+        description=(
+            "The body: this service's own, Alertmanager's (version 4), or its own in a CloudEvents 1.0 envelope."
+        ),
     )
     templates: Templates = Field({}, description=_TEMPLATES)
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
@@ -742,7 +814,10 @@ class AppriseChannel(Entry):
     url: str = Field(description="An Apprise URL.")
     images: bool = Field(
         True,
-        description="Whether a picture goes along, where the service takes attachments: the metric over time with its limit, and the columns that changed most.",
+        description=(
+            "Whether a picture goes along, where the service takes attachments: the metric over time with its limit,"
+            " and the columns that changed most."
+        ),
     )
     timeout: Length = Field(Duration(60, "s"), description=_TIMEOUT)
     templates: Templates = Field({}, description=_TEMPLATES)
@@ -750,7 +825,9 @@ class AppriseChannel(Entry):
 
 
 class AlertmanagerChannel(Entry):
-    """An Alertmanager, which groups, routes and silences by itself: it is brought to the current state again and again."""
+    """An Alertmanager, which groups, routes and silences by itself: it is brought to the current state again and
+    again.
+    """
 
     type: Literal["alertmanager"] = Field(description="alertmanager")
     url: str = Field(description="Its base URL, such as http://alertmanager:9093.")
@@ -885,8 +962,12 @@ class TimeIntervalConfig(Entry):
         """The interval that this describes."""
         return TimeInterval.parse(
             [(each.start_time, each.end_time) for each in self.times],
-            self.weekdays, self.days_of_month, self.months, self.years, self.location,
-        )  # fmt: skip
+            self.weekdays,
+            self.days_of_month,
+            self.months,
+            self.years,
+            self.location,
+        )
 
 
 class SilenceConfig(Entry):
@@ -931,7 +1012,9 @@ class Route(Entry):
 
 
 class CommandLauncher(Entry):
-    """A command that retrains the model: the request as JSON on its standard input, the outcome as JSON on its last line."""
+    """A command that retrains the model: the request as JSON on its standard input, the outcome as JSON on its last
+    line.
+    """
 
     type: Literal["command"] = Field(description="command")
     command: list[str] = Field(min_length=1, description="The command and its arguments; never a shell string.")
@@ -949,7 +1032,9 @@ class WebhookLauncher(Entry):
 
 
 class PythonLauncher(Entry):
-    """A Python function that retrains the model, in a process of its own: it takes the request as a dictionary, and returns the outcome as one."""
+    """A Python function that retrains the model, in a process of its own: it takes the request as a dictionary, and
+    returns the outcome as one.
+    """
 
     type: Literal["python"] = Field(description="python")
     function: str = Field(
@@ -1028,7 +1113,9 @@ class Workers(Entry):
     memory_limit: int | None = Field(
         None,
         ge=256,
-        description="MB of address space that a worker may take beyond what it starts with; one that wants more has failed.",
+        description=(
+            "MB of address space that a worker may take beyond what it starts with; one that wants more has failed."
+        ),
     )
     lease: Length = Field(Duration(60, "s"), description="A daemon that is silent for so long has lost its runs.")
     heartbeat: Length | None = Field(
@@ -1040,7 +1127,10 @@ class Workers(Entry):
     )
     dask: str | None = Field(
         None,
-        description="A dask.distributed scheduler, such as tcp://scheduler:8786: windows are evaluated by its workers, which read the source themselves.",
+        description=(
+            "A dask.distributed scheduler, such as tcp://scheduler:8786: windows are evaluated by its workers, which"
+            " read the source themselves."
+        ),
     )
 
     @model_validator(mode="after")
@@ -1075,11 +1165,17 @@ class Outgoing(Entry):
 
     proxy: str = Field(
         "",
-        description="An HTTP proxy, http://[user:password@]host:port: public addresses are asked through it, private ones (`allow_private`) directly.",
+        description=(
+            "An HTTP proxy, http://[user:password@]host:port: public addresses are asked through it, private ones"
+            " (`allow_private`) directly."
+        ),
     )
     ca_file: str = Field(
         "",
-        description="A file of certificate authorities (PEM) that vouch for receivers, beside the usual ones; relative to the configuration.",
+        description=(
+            "A file of certificate authorities (PEM) that vouch for receivers, beside the usual ones; relative to the"
+            " configuration."
+        ),
     )
 
     @field_validator("proxy")
@@ -1102,7 +1198,9 @@ class Digest(Entry):
 
 
 class Canary(Entry):
-    """A synthetic model whose data drift on purpose goes through everything, so that a service that has gone deaf is noticed."""
+    """A synthetic model whose data drift on purpose goes through everything, so that a service that has gone deaf is
+    noticed.
+    """
 
     every: Length = Field(Duration(1, "d"), description="How often.")
     channel: str | None = Field(None, description="A channel that its message is sent to as well.")
@@ -1133,13 +1231,19 @@ class Web(Entry):
     connections_per_client: int = Field(
         100,
         ge=5,
-        description="Of one address (of IPv6, one /64 network) other than `trusted_proxies`; where there are more, the oldest on which no request is in work are closed. On four of five a request may be in work.",
+        description=(
+            "Of one address (of IPv6, one /64 network) other than `trusted_proxies`; where there are more, the oldest"
+            " on which no request is in work are closed. On four of five a request may be in work."
+        ),
     )
     body_limit_mb: int = Field(32, ge=1, description="The largest body of a request, also once it is unpacked.")
     decoded_limit_mb: int = Field(
         128,
         ge=1,
-        description="What the rows of a request may take in memory once their encodings (dictionaries, views, short numbers) are undone.",
+        description=(
+            "What the rows of a request may take in memory once their encodings (dictionaries, views, short numbers)"
+            " are undone."
+        ),
     )
 
     @property
@@ -1166,14 +1270,20 @@ class Configuration(Entry):
 
     database: str = Field(
         "sqlite:///monitor.db",
-        description="The report database: sqlite:///file.db, postgresql://user@host/name or mysql://user@host/name (also MariaDB).",
+        description=(
+            "The report database: sqlite:///file.db, postgresql://user@host/name or mysql://user@host/name (also"
+            " MariaDB)."
+        ),
     )
     external_url: str | None = Field(
         None, description="The base of links in alerts; without it they lead to the page on this machine's own address."
     )
     sensitive_key: str | None = Field(
         None,
-        description="The secret key of the hashes that stand for `sensitive` values; without one they can be guessed from their values.",
+        description=(
+            "The secret key of the hashes that stand for `sensitive` values; without one they can be guessed from their"
+            " values."
+        ),
     )
     monitors: dict[str, MonitorConfig] = Field({}, description="One entry a monitor, by its name.")
     channels: dict[str, Channel] = Field({}, description="Where notifications go, by name.")
@@ -1194,7 +1304,9 @@ class Configuration(Entry):
     )
     heartbeat_url: str | None = Field(
         None,
-        description="Pinged by POST about every minute while all is well: a dead-man's switch, as Healthchecks offers it.",
+        description=(
+            "Pinged by POST about every minute while all is well: a dead-man's switch, as Healthchecks offers it."
+        ),
     )
     heartbeat_allow_private: bool = Field(False, description="Whether that address may be a private one.")
 

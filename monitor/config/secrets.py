@@ -40,7 +40,9 @@ def missing(text: str) -> Iterator[str]:
 
 
 def masked(value: Any) -> Any:
-    """`value` for showing: secrets in URLs, and in what is given to commands, are replaced; `${…}` is no secret and stays."""
+    """`value` for showing: secrets in URLs, and in what is given to commands, are replaced; `${…}` is no secret and
+    stays.
+    """
     if isinstance(value, dict):
         shown = _without_addresses(value) if value.get("type") in _SECRET_TYPES else value
         return {key: _masked_entry(key, item) for key, item in shown.items()}
@@ -66,7 +68,9 @@ def _masked_text(text: str) -> str:
 
 
 def storable(values: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as it may be stored: what is written in clear in channels' and launchers' addresses is left out."""
+    """A configuration as it may be stored: what is written in clear in channels' and launchers' addresses is left
+    out.
+    """
     kept = {key: value if key == "monitors" else _masked_entry(key, value) for key, value in values.items()}
     return kept | {key: _without_addresses(kept[key]) for key in ("channels", "launchers") if key in kept}
 

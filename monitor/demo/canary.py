@@ -1,4 +1,6 @@
-"""The canary: a synthetic model whose data drift on purpose, through source, run, judgement and channel, to the receipt at the other end."""
+"""The canary: a synthetic model whose data drift on purpose, through source, run, judgement and channel, to the receipt
+at the other end.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _DAYS, _ROWS = 6, 200
 
 
 def fly(folder: Path) -> str:
-    """Work through the canary's log in an empty folder; '' if its alert came out at the other end, else what did not happen."""
+    """Work through the canary's log in an empty folder; '' if its alert came out at the other end, else what did not
+    happen.
+    """
     from monitor.config.load import load
     from monitor.daemon import Daemon
     from monitor.domain.clock import ReplayClock
@@ -48,19 +52,33 @@ def _write(folder: Path) -> None:
     times = pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows) * 86400 / _ROWS, unit="s")
     frame = pd.DataFrame(
         {
-            "id": np.arange(rows), "event_time": times.astype("datetime64[us]"), "amount": amount, "probability": chance.round(6),
-            "prediction": (chance >= 0.5).astype(int), "label": (random.random(rows) < chance).astype(int),
+            "id": np.arange(rows),
+            "event_time": times.astype("datetime64[us]"),
+            "amount": amount,
+            "probability": chance.round(6),
+            "prediction": (chance >= 0.5).astype(int),
+            "label": (random.random(rows) < chance).astype(int),
         }
-    )  # fmt: skip
+    )
     frame.head(2 * _ROWS).to_parquet(folder / "reference.parquet", index=False)
     log = frame.tail(-2 * _ROWS).drop(columns="label")
     log.loc[log["event_time"] >= "2025-01-06", "amount"] *= 100
     log.to_parquet(folder / "log.parquet", index=False)
     entry = {
-        "task": "binary", "model": {"name": "canary"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
-        "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
-        "windows": {"length": "1d", "start": "2025-01-03"}, "alerts": {"channels": ["receipt"]},
+        "task": "binary",
+        "model": {"name": "canary"},
+        "source": {"path": "log.parquet"},
+        "reference": {"path": "reference.parquet"},
+        "columns": {
+            "id": "id",
+            "event_time": "event_time",
+            "prediction": "prediction",
+            "probability": "probability",
+            "label": "label",
+        },
+        "windows": {"length": "1d", "start": "2025-01-03"},
+        "alerts": {"channels": ["receipt"]},
         "checks": {"thresholds": {"out_of_range_share": {"upper": 0.2}}},
-    }  # fmt: skip
+    }
     values = {"monitors": {"canary": entry}, "channels": {"receipt": {"type": "file", "path": "received.jsonl"}}}
     (folder / "monitor.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

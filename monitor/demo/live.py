@@ -1,4 +1,6 @@
-"""A second model of the demo, whose log ends now: for three days the hour is missing in most rows, and the alert is open."""
+"""A second model of the demo, whose log ends now: for three days the hour is missing in most rows, and the alert is
+open.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,11 @@ CONFIGURATION = """  bike-demand-live:
 
 
 def write(folder: Path, now: pd.Timestamp) -> pd.Timestamp:
-    """Write the log of the last weeks up to `now` (UTC, naive), its labels and the reference into a folder; when its first window begins.
+    """Write the log of the last weeks up to `now` (UTC, naive), its labels and the reference into a folder; when its
+    first window begins.
 
-    Every second week of a spring is the reference, the others follow each other in production; no row was seen by the model that answers to it.
+    Every second week of a spring is the reference, the others follow each other in production; no row was seen by the
+    model that answers to it.
     """
     frame = model.rentals()
     week = (frame["event_time"] - _FIRST).dt.days // 7

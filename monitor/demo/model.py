@@ -48,7 +48,9 @@ def predict(model: HistGradientBoostingRegressor, frame: pd.DataFrame) -> np.nda
 
 
 def validated(frame: pd.DataFrame, received: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Each row with the prediction of a model that has not seen its three days. received: the same rows as the model received them, if they were not right."""
+    """Each row with the prediction of a model that has not seen its three days. received: the same rows as the model
+    received them, if they were not right.
+    """
     received = frame if received is None else received
     block = (frame["event_time"] - pd.Timestamp("2011-01-03")).dt.days // 3 % _FOLDS
     predictions = pd.Series(0.0, frame.index)

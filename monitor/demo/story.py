@@ -43,11 +43,14 @@ monitors:
     source: {{path: data/predictions/*.parquet}}
     labels: {{path: data/labels.parquet, delay: 3d, expected: 1.0}}
     reference: {{path: data/reference-1.parquet}}
-    columns: {{id: id, event_time: event_time, prediction: prediction, label: label, label_time: label_time, model_version: model_version}}
+    columns:
+      {{id: id, event_time: event_time, prediction: prediction, label: label, label_time: label_time,
+        model_version: model_version}}
     windows: {{length: 1w, start: 2012-01-02}}
     checks:
       harm: {{mae: 50%}}                                    # a week's error moves by a quarter with the weather
-      thresholds: {{out_of_range_share: {{upper: 0.5}}}}      # a limit of our own: no sensor is right that is out of range half of the time
+      # A limit of our own: no sensor is right that is out of range half of the time.
+      thresholds: {{out_of_range_share: {{upper: 0.5}}}}
     alerts: {{for: 1, keep_firing_for: 2, channels: [demo]}}
     retraining: {{when: [performance], for: 3, cooldown: 14d, launcher: train}}
 {live}channels:
@@ -111,19 +114,23 @@ def _introduce(console: Console, folder: Path) -> None:
     history = model.rentals()
     history = history[history["event_time"] < model.PRODUCTION]
     console.print(
-        f"[bold]1.[/] A model of hourly bike rentals is trained on {len(history)} hours of late 2011 (UCI Bike Sharing, CC BY 4.0)."
+        f"[bold]1.[/] A model of hourly bike rentals is trained on {len(history)} hours of late 2011 (UCI Bike Sharing,"
+        " CC BY 4.0)."
     )
     model.validated(history).assign(model_version="1").to_parquet(folder / "data" / "reference-1.parquet", index=False)
     model.log_predictions(folder / "data" / "predictions", "1", model.train(history), model.PRODUCTION)
     model.log_labels(folder / "data" / "labels.parquet")
     console.print(
-        f"[bold]2.[/] From {model.PRODUCTION:%Y-%m-%d} on it is in production; labels come two days late. We broke one thing:"
+        f"[bold]2.[/] From {model.PRODUCTION:%Y-%m-%d} on it is in production; labels come two days late. We broke one"
+        " thing:"
     )
     console.print(
-        f"   from {model.FAULT[0]:%Y-%m-%d} to {model.FAULT[1]:%Y-%m-%d} the humidity sensor reports a fraction in place of per cent."
+        f"   from {model.FAULT[0]:%Y-%m-%d} to {model.FAULT[1]:%Y-%m-%d} the humidity sensor reports a fraction in"
+        " place of per cent."
     )
     console.print(
-        "   In March 2012 spring comes early and the city rides twice as much: that is real, and the model does not know it."
+        "   In March 2012 spring comes early and the city rides twice as much: that is real, and the model does not"
+        " know it."
     )
     console.print("[bold]3.[/] The daemon works through it week by week. What the receiver gets:\n")
 
@@ -222,7 +229,9 @@ def _last_bad(alert: Alert) -> datetime:
 
 
 def _as_told(raised: list[Alert], requests: list[RetrainingRequest], decay: datetime) -> bool:
-    """Whether the story went as it is told: both noticed and over, one alert of a kind each, one retraining that succeeded."""
+    """Whether the story went as it is told: both noticed and over, one alert of a kind each, one retraining that
+    succeeded.
+    """
     of_fault = [alert.kind for alert in raised if alert.since < decay]
     of_decay = [alert.kind for alert in raised if alert.since >= decay]
     once = len(of_fault) == len(set(of_fault)) and len(of_decay) == len(set(of_decay))

@@ -147,9 +147,11 @@ class Checks:
     page_confidence: the confidence of the intervals on which pages are decided.
     thresholds: limits of the user's own, by metric. harm: the smallest loss that counts, by metric.
     segments: some of `Columns.segments`; all if None. only: kinds to check; all if None.
-    volume: the least share of the rows that earlier windows of the same calendar position lead to expect; None: no limit.
+    volume: the least share of the rows that earlier windows of the same calendar position lead to expect; None: no
+        limit.
     natural: what was taken for a fault before, and was shown by labels to do the model no harm: it pages nobody again.
-    drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or `categorical`.
+    drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or
+        `categorical`.
     Raises UsageError for names that can never page: unknown metrics and methods, metrics without an interval in `harm`.
     """
 
@@ -206,7 +208,9 @@ class Checks:
 
 
 def segment_text(column: str, value: str) -> str:
-    """A segment as it is stored and shown. An `=` in the column's name is written `\\=`, so that no two segments are written alike."""
+    """A segment as it is stored and shown. An `=` in the column's name is written `\\=`, so that no two segments are
+    written alike.
+    """
     name = column.replace("\\", "\\\\").replace("=", "\\=")
     return f"{name}={value}"
 
@@ -233,7 +237,9 @@ class CheckKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Natural:
-    """A fault that labels have shown to do the model no harm. key: of its check. value: the largest that was shown so. seen: the start of that window. model_version: of which it is known."""
+    """A fault that labels have shown to do the model no harm. key: of its check. value: the largest that was shown so.
+    seen: the start of that window. model_version: of which it is known.
+    """
 
     key: CheckKey
     value: float
@@ -311,9 +317,12 @@ class Check(MetricValue):
 class Finding(Check):
     """A check that is `changed`, with its severity, cause and an explanation in words.
 
-    share: of the rows that are affected. since: when the change began, where it began within the window. origin: `pipeline` or `world`, as
-    it looks; `unknown` where too little speaks for a fault; '' where it is not asked. cost: what it is likely to cost the model, in units of the reference's harm metric.
-    follows: the column whose change explains this one. effect: what follows from it for the model, in words; the explanation ends with it.
+    share: of the rows that are affected. since: when the change began, where it began within the window. origin:
+        `pipeline` or `world`, as
+    it looks; `unknown` where too little speaks for a fault; '' where it is not asked. cost: what it is likely to cost
+    the model, in units of the reference's harm metric.
+    follows: the column whose change explains this one. effect: what follows from it for the model, in words; the
+        explanation ends with it.
     """
 
     severity: Severity = Severity.INFO
@@ -347,8 +356,10 @@ class WindowCounts:
     duplicate_ids, null_ids: rows whose id came before, or is missing. labelled: rows whose label is known.
     unmatched_labels: labels whose id no prediction of the log has. early_labels: labels known before their prediction.
     window_rows: where these are the counts of one version of the model, the rows of all; None: the same.
-    misdated: rows of the whole log that are dated before 1971 or later than it is, and so in no window (None: not counted), and the time of one.
-    bad_records: records among the window's that could not be read, wholly or in part, and where one of them is, its letters and digits masked.
+    misdated: rows of the whole log that are dated before 1971 or later than it is, and so in no window (None: not
+        counted), and the time of one.
+    bad_records: records among the window's that could not be read, wholly or in part, and where one of them is, its
+        letters and digits masked.
     """
 
     rows: int
@@ -371,10 +382,15 @@ class WindowCounts:
         span = " to ".join(f"{each:%Y-%m-%d %H:%M}" if isinstance(each, datetime) else str(each) for each in known)
         lacking = sum(number > 0 for number in self.missing.values())
         counts = {
-            "labelled": self.labelled, "missing values in": phrases.counted(lacking, "column") if lacking else 0,
-            "repeated ids": self.duplicate_ids, "without an id": self.null_ids, "labels without a row": self.unmatched_labels,
-            "early labels": self.early_labels, "rows dated wrong": self.misdated, "bad records": self.bad_records,
-        }  # fmt: skip
+            "labelled": self.labelled,
+            "missing values in": phrases.counted(lacking, "column") if lacking else 0,
+            "repeated ids": self.duplicate_ids,
+            "without an id": self.null_ids,
+            "labels without a row": self.unmatched_labels,
+            "early labels": self.early_labels,
+            "rows dated wrong": self.misdated,
+            "bad records": self.bad_records,
+        }
         told = [f"{name} {number}" for name, number in counts.items() if number]
         return described(self, phrases.counted(self.rows, "row"), span, *told)
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _MAX_JUMP_S = 300.0
-# No prediction is older than this, and none is of a time that has not come: clocks of two machines differ by less than the tolerance.
+# No prediction is older than this, and none is of a time that has not come: clocks of two machines differ by less than
+# the tolerance.
 PLAUSIBLE_FROM = datetime(1971, 1, 1, tzinfo=UTC)
 CLOCK_TOLERANCE = timedelta(hours=1)
 
@@ -25,7 +26,9 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The wall clock; if somebody sets that by more than five minutes, the time goes on as it was until the two agree again."""
+    """The wall clock; if somebody sets that by more than five minutes, the time goes on as it was until the two agree
+    again.
+    """
 
     def __init__(self) -> None:
         self._wall, self._boot = time.time(), boot_time_s()
@@ -40,7 +43,10 @@ class SystemClock:
         if abs(jump) <= _MAX_JUMP_S:
             return ""
         how = f"{abs(jump) / 60:.0f} minutes {'forward' if jump > 0 else 'back'}"
-        return f"the system clock was set {how}: nothing is planned until it is right again, or the daemon is started anew by the new time"
+        return (
+            f"the system clock was set {how}: nothing is planned until it is right again, or the daemon is started anew"
+            " by the new time"
+        )
 
     def _expected_s(self) -> float:
         return self._wall + boot_time_s() - self._boot

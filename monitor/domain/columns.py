@@ -153,7 +153,8 @@ class Columns:
 
     prediction: the predicted class or value. May be absent beside a probability, then `decision_threshold` decides.
     probability: the column with the probability of `positive`, or for multiclass a mapping of class to column.
-    positive: the class that `probability` speaks of; needs no name where labels are a known pair (`domain.positive.certain_positive`).
+    positive: the class that `probability` speaks of; needs no name where labels are a known pair
+        (`domain.positive.certain_positive`).
     embeddings: columns that each hold one number of a vector, by the name under which the vector is a feature.
     features: the model's inputs; every column without another part if not given.
     segments: columns whose values are looked at one by one.
@@ -265,7 +266,9 @@ class Columns:
 
 
 def guess_columns(types: Mapping[str, str]) -> Columns:
-    """Guess the parts from column names and type names (pandas' or SQL's). Case and the marks between words do not count; of `outputs.score` the last part does, too."""
+    """Guess the parts from column names and type names (pandas' or SQL's). Case and the marks between words do not
+    count; of `outputs.score` the last part does, too.
+    """
     plain: dict[str, str] = {}
     for spelled in (
         {_plain(name): name for name in types},
@@ -311,7 +314,9 @@ def guess_columns(types: Mapping[str, str]) -> Columns:
 
 
 def _last_part(name: str) -> str:
-    """What a column within an object may be called by itself: what went into a model by nothing, a label that came out of it a prediction."""
+    """What a column within an object may be called by itself: what went into a model by nothing, a label that came out
+    of it a prediction.
+    """
     group, dot, last = name.rpartition(".")
     if not dot:
         return _plain(name)
@@ -331,7 +336,9 @@ def _is_fraction(kind: str) -> bool:
 
 
 def name_range(text: str) -> list[str]:
-    """The names that `f0..f767` stands for, both ends among them; a name without `..` stands for itself. Raises UsageError for ends that do not fit."""
+    """The names that `f0..f767` stands for, both ends among them; a name without `..` stands for itself. Raises
+    UsageError for ends that do not fit.
+    """
     first, dots, last = text.partition("..")
     if not dots:
         return [text]

@@ -14,7 +14,8 @@ LABELS = "labels"
 class Fold:
     """Alerts of one kind and subject, judged by the results of one kind of run.
 
-    name: under which its state is stored. subject: what the alerts are of, a part of their identity; '' for the model and its data.
+    name: under which its state is stored. subject: what the alerts are of, a part of their identity; '' for the model
+        and its data.
     """
 
     name: str

@@ -16,7 +16,9 @@ _ERROR_FACTOR = 3
 
 
 def with_arrival(gaps: Gaps, before: datetime | None, newest: datetime | None, seen_at: datetime) -> dict[str, float]:
-    """The longest age, in seconds, that the newest event had reached on each of the last days when a newer one was seen."""
+    """The longest age, in seconds, that the newest event had reached on each of the last days when a newer one was
+    seen.
+    """
     kept = dict(gaps)
     if before is not None and newest is not None and newest > before:
         day = seen_at.date().isoformat()
@@ -27,8 +29,8 @@ def with_arrival(gaps: Gaps, before: datetime | None, newest: datetime | None, s
 def learned_limits(gaps: Gaps, every: timedelta) -> tuple[timedelta, timedelta]:
     """The ages at which a log is stale: to be warned of, and an error.
 
-    A high quantile of the longest ages of the last days, so that nights and weekends are no fault and one outage does not
-    hide the next (their maximum would); until a week was seen, a day and two windows.
+    A high quantile of the longest ages of the last days, so that nights and weekends are no fault and one outage does
+    not hide the next (their maximum would); until a week was seen, a day and two windows.
     """
     if len(gaps) < _DAYS_NEEDED:
         warn = max(_UNTIL_LEARNED, min(2 * every, 2 * _UNTIL_LEARNED))

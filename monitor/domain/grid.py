@@ -31,7 +31,9 @@ class Duration:
 
     @classmethod
     def parse(cls, text: str) -> Duration:
-        """Parse `text`; raises UsageError for anything but a whole number and s, m, h, d, w or mo, and for more than 900 years."""
+        """Parse `text`; raises UsageError for anything but a whole number and s, m, h, d, w or mo, and for more than
+        900 years.
+        """
         match = _PATTERN.match(str(text))
         if match is None:
             raise UsageError(f"{quoted(text)} is no length of time: write a whole number and one of s, m, h, d, w, mo")
@@ -92,7 +94,8 @@ class Grid:
                 raise UsageError(f"windows.{name} must be at least 1")
         if self.every.approximate() > self.length.approximate():
             raise UsageError(
-                f"windows.every ({self.every}) is longer than windows.length ({self.length}): rows between would be in no window"
+                f"windows.every ({self.every}) is longer than windows.length ({self.length}): rows between would be in"
+                " no window"
             )
 
     @cached_property
@@ -148,14 +151,17 @@ class Grid:
     def same_position(self, start: datetime, number: int) -> list[Window]:
         """The last windows at the calendar position of the one that begins at `start`, at most `number`, oldest first.
 
-        Of windows shorter than a week those that begin at the same local time of the same weekday; of others, those before it.
+        Of windows shorter than a week those that begin at the same local time of the same weekday; of others, those
+        before it.
         """
         if self.every.approximate() >= _WEEK:
             return self.before(start, number)
         return self._days_before(start, [7 * weeks for weeks in range(number, 0, -1)])
 
     def like_days(self, start: datetime, number: int) -> list[Window]:
-        """The last windows that begin at the same local time of a day like that of `start`: Monday to Friday, or Saturday and Sunday."""
+        """The last windows that begin at the same local time of a day like that of `start`: Monday to Friday, or
+        Saturday and Sunday.
+        """
         weekend = self._local(start).weekday() >= _SATURDAY
         days = [
             day for day in range(1, 7 * number) if ((self._local(start).weekday() - day) % 7 >= _SATURDAY) == weekend
@@ -163,7 +169,9 @@ class Grid:
         return self._days_before(start, days[:number][::-1])
 
     def a_year_before(self, start: datetime) -> list[Window]:
-        """The windows of the same date a year before and of the same weekday 52 weeks before: holidays keep to one or the other."""
+        """The windows of the same date a year before and of the same weekday 52 weeks before: holidays keep to one or
+        the other.
+        """
         if self.every.approximate() >= _WEEK:
             return []
         local = self._local(start)

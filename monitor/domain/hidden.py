@@ -1,4 +1,6 @@
-"""What is kept of a sensitive value: a keyed hash, and of free text the numbers of its form, so that it can be watched without being stored."""
+"""What is kept of a sensitive value: a keyed hash, and of free text the numbers of its form, so that it can be watched
+without being stored.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,18 @@ def hide(value: object, key: str) -> str:
 
 
 def form_of(text: str) -> tuple[float, ...]:
-    """The numbers of a text's form, as `FORM` names them: decimal logarithms of its characters and words, and shares of its characters."""
+    """The numbers of a text's form, as `FORM` names them: decimal logarithms of its characters and words, and shares of
+    its characters.
+    """
     number = max(len(text), 1)
     scripts = [_script(each) for each in text if each.isalpha()]
     counts = (
-        sum(each.isdigit() for each in text), sum(each.isupper() for each in text),
-        scripts.count("latin"), scripts.count("cyrillic"), scripts.count("other"),
-    )  # fmt: skip
+        sum(each.isdigit() for each in text),
+        sum(each.isupper() for each in text),
+        scripts.count("latin"),
+        scripts.count("cyrillic"),
+        scripts.count("other"),
+    )
     return math.log10(number), math.log10(max(len(text.split()), 1)), *(count / number for count in counts)
 
 

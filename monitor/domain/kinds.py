@@ -19,7 +19,9 @@ class Kind(StrEnum):
 
     @property
     def folds(self) -> str:
-        """The kind of run whose results open and resolve such alerts, those of labels aside (`domain.folds`); '' for `self`, which is not folded."""
+        """The kind of run whose results open and resolve such alerts, those of labels aside (`domain.folds`); '' for
+        `self`, which is not folded.
+        """
         if self is Kind.SELF:
             return ""
         return "performance" if self in (Kind.PERFORMANCE, Kind.NO_LABELS) else "data"

@@ -1,7 +1,7 @@
 """When a window is looked at again: fixed numbers, each with an `as_of` that follows from schedule and data alone.
 
-0 is the run itself; 1, 2, 3 are performance runs at the label times at which 50, 90 and 100 % of the expected labels were
-reached; 4 is the last performance run; 5 the recount of a data run; from 6 on they are by hand.
+0 is the run itself; 1, 2, 3 are performance runs at the label times at which 50, 90 and 100 % of the expected labels
+were reached; 4 is the last performance run; 5 the recount of a data run; from 6 on they are by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ SHARES = (0.5, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class LabelTimes:
-    """When the labels of a window became known. reached: for each of SHARES of the expected labels, None where it was not.
+    """When the labels of a window became known. reached: for each of SHARES of the expected labels, None where it was
+    not.
 
     judged: when there were enough of them to be judged. last: the last one that came until revisions end.
     """
@@ -62,9 +63,13 @@ def revisions_end(window_end: datetime, data_as_of: datetime, delay: timedelta, 
 
 
 def performance_looks(
-    window_end: datetime, data_as_of: datetime, times: LabelTimes | None, looked_at: datetime | None,
-    delay: timedelta, revise_until: timedelta,
-) -> Looks:  # fmt: skip
+    window_end: datetime,
+    data_as_of: datetime,
+    times: LabelTimes | None,
+    looked_at: datetime | None,
+    delay: timedelta,
+    revise_until: timedelta,
+) -> Looks:
     """The looks that a window gets by what a look at the labels, begun at `looked_at`, has seen of them."""
     latest = max(window_end + delay, data_as_of)
     final = revisions_end(window_end, data_as_of, delay, revise_until)

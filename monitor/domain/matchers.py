@@ -1,4 +1,6 @@
-"""Alertmanager's matchers over labels: `team=~"a|b"`. Regular expressions are RE2's, whose time grows with the text and no faster."""
+"""Alertmanager's matchers over labels: `team=~"a|b"`. Regular expressions are RE2's, whose time grows with the text and
+no faster.
+"""
 
 from __future__ import annotations
 

@@ -13,9 +13,11 @@ Found = TypeVar("Found")
 
 
 def that_matter(found: Sequence[Found], of: Any = lambda each: each) -> list[Found]:
-    """The three findings that matter, in the order given, which is worst first: one a column, and one of those that share a cause.
+    """The three findings that matter, in the order given, which is worst first: one a column, and one of those that
+    share a cause.
 
-    found: with severity, column, segment, cause and cost; `of` gives what has these (attributes, or items of a mapping). Findings that page come before
+    found: with severity, column, segment, cause and cost; `of` gives what has these (attributes, or items of a
+        mapping). Findings that page come before
     those that do not; of the latter, those that are likely to cost the model something before those that are not.
     """
     chosen: list[Found] = []
@@ -35,7 +37,8 @@ def that_matter(found: Sequence[Found], of: Any = lambda each: each) -> list[Fou
 
 
 def broken_first(found: Sequence[Found], of: Any = lambda each: each) -> dict[str, str]:
-    """What is to be repaired before a model is trained anew: columns with their cause, the costliest first; empty where no more than half of what the changes are likely to cost looks like the pipeline.
+    """What is to be repaired before a model is trained anew: columns with their cause, the costliest first; empty where
+    no more than half of what the changes are likely to cost looks like the pipeline.
 
     found, of: as of `that_matter`, with origin.
     """

@@ -1,4 +1,6 @@
-"""Every metric by its name: what it is of, which direction is worse, and whether it may be named as a harm or a threshold."""
+"""Every metric by its name: what it is of, which direction is worse, and whether it may be named as a harm or a
+threshold.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,55 @@ from monitor.domain.text import quoted, shown
 TASKS = ("binary", "multiclass", "regression")
 # Evidently's drift methods, by its names.
 DRIFT_METHODS = (
-    "wasserstein", "jensenshannon", "psi", "kl_div", "hellinger", "ks", "chisquare", "z", "t_test", "mannw", "anderson", "cramer_von_mises",
-    "ed", "es", "fisher_exact", "g_test", "TVD", "empirical_mmd",
-)  # fmt: skip
+    "wasserstein",
+    "jensenshannon",
+    "psi",
+    "kl_div",
+    "hellinger",
+    "ks",
+    "chisquare",
+    "z",
+    "t_test",
+    "mannw",
+    "anderson",
+    "cramer_von_mises",
+    "ed",
+    "es",
+    "fisher_exact",
+    "g_test",
+    "TVD",
+    "empirical_mmd",
+)
 # What the neighbours call our metrics (scikit-learn, Evidently, NannyML, whylogs).
 _NEIGHBOURS = {
-    "auc": "roc_auc", "auroc": "roc_auc", "rocauc": "roc_auc", "roc_auc_score": "roc_auc", "auprc": "pr_auc", "average_precision": "pr_auc",
-    "f1_score": "f1", "sensitivity": "recall", "tpr": "recall", "specificity": "tnr", "logloss": "log_loss", "brier": "brier_score",
-    "ece": "calibration_error", "expected_calibration_error": "calibration_error", "r2": "r2_score", "mse": "rmse", "bias": "mean_error", "me": "mean_error",
-    "mean_absolute_error": "mae", "root_mean_squared_error": "rmse", "max_error": "abs_max_error", "mean_absolute_percentage_error": "mape",
-    "drift": "drift_score", "missing": "missing_share", "missing_values": "missing_share", "null_share": "missing_share", "rows": "row_count",
-}  # fmt: skip
+    "auc": "roc_auc",
+    "auroc": "roc_auc",
+    "rocauc": "roc_auc",
+    "roc_auc_score": "roc_auc",
+    "auprc": "pr_auc",
+    "average_precision": "pr_auc",
+    "f1_score": "f1",
+    "sensitivity": "recall",
+    "tpr": "recall",
+    "specificity": "tnr",
+    "logloss": "log_loss",
+    "brier": "brier_score",
+    "ece": "calibration_error",
+    "expected_calibration_error": "calibration_error",
+    "r2": "r2_score",
+    "mse": "rmse",
+    "bias": "mean_error",
+    "me": "mean_error",
+    "mean_absolute_error": "mae",
+    "root_mean_squared_error": "rmse",
+    "max_error": "abs_max_error",
+    "mean_absolute_percentage_error": "mape",
+    "drift": "drift_score",
+    "missing": "missing_share",
+    "missing_values": "missing_share",
+    "null_share": "missing_share",
+    "rows": "row_count",
+}
 
 
 class Level(StrEnum):
@@ -45,11 +85,14 @@ class Part(StrEnum):
 class Metric:
     """What is known of a metric by its name alone.
 
-    kind: of the checks that tell it. tasks: those that it exists for. level: whether it is of the whole window or of each column.
-    higher_is_better: None where neither direction is better. better_near_zero: whether its loss is how much farther from zero it is.
+    kind: of the checks that tell it. tasks: those that it exists for. level: whether it is of the whole window or of
+        each column.
+    higher_is_better: None where neither direction is better. better_near_zero: whether its loss is how much farther
+        from zero it is.
     has_interval: whether it has a standard error, without which it can be no harm.
     needs_probability, needs_labels: whether it needs the model's probabilities, and labels of production.
-    parts, types: which columns a metric of columns is asked of, by what they are to the model and by the type of their values (empty: any).
+    parts, types: which columns a metric of columns is asked of, by what they are to the model and by the type of their
+        values (empty: any).
     label_tasks: the tasks in which it is asked of the label.
     """
 
@@ -78,11 +121,18 @@ class Metric:
         return self.kind is Kind.PERFORMANCE and self.has_interval
 
 
-def _performance(name: str, *tasks: str, higher_is_better: bool | None = False, needs_probability: bool = False) -> Metric:  # fmt: skip
+def _performance(
+    name: str, *tasks: str, higher_is_better: bool | None = False, needs_probability: bool = False
+) -> Metric:
     return Metric(
-        name, Kind.PERFORMANCE, tasks, higher_is_better=higher_is_better, has_interval=True,
-        needs_probability=needs_probability, needs_labels=True,
-    )  # fmt: skip
+        name,
+        Kind.PERFORMANCE,
+        tasks,
+        higher_is_better=higher_is_better,
+        has_interval=True,
+        needs_probability=needs_probability,
+        needs_labels=True,
+    )
 
 
 _CLASSIFICATION = ("binary", "multiclass")
@@ -106,17 +156,29 @@ _PERFORMANCE = (
     _performance("r2_score", "regression", higher_is_better=True),
     replace(_performance("abs_max_error", "regression"), has_interval=False),
 )
-# What is estimated without labels: of classifiers by their probabilities (CBPE), of regressions by models of the loss (DLE).
+# What is estimated without labels: of classifiers by their probabilities (CBPE), of regressions by models of the loss
+# (DLE).
 _ESTIMATED = (
-    "roc_auc", "pr_auc", "accuracy", "f1", "log_loss", "brier_score", "calibration_error", "mae", "rmse",
-)  # fmt: skip
+    "roc_auc",
+    "pr_auc",
+    "accuracy",
+    "f1",
+    "log_loss",
+    "brier_score",
+    "calibration_error",
+    "mae",
+    "rmse",
+)
 
 
 def _estimated(metric: Metric) -> Metric:
     return replace(
-        metric, name=f"estimated_{metric.name}", kind=Kind.ESTIMATED_PERFORMANCE,
-        needs_probability="regression" not in metric.tasks, needs_labels=False,
-    )  # fmt: skip
+        metric,
+        name=f"estimated_{metric.name}",
+        kind=Kind.ESTIMATED_PERFORMANCE,
+        needs_probability="regression" not in metric.tasks,
+        needs_labels=False,
+    )
 
 
 def _of_window(name: str, kind: Kind, higher_is_better: bool | None = False, *, needs_labels: bool = False) -> Metric:
@@ -174,7 +236,9 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def hint(name: str, names: Collection[str], what: str) -> str:
-    """What to write in place of a name that is not among `names`: the nearest one, or which there are. what: of what they are names, in the plural."""
+    """What to write in place of a name that is not among `names`: the nearest one, or which there are. what: of what
+    they are names, in the plural.
+    """
     close = nearest(name, names)
     return f"did you mean {quoted(close)}?" if close else f"the {what} are: {', '.join(map(shown, names)) or 'none'}"
 

@@ -36,7 +36,8 @@ class OpenAlert:
 class Latest:
     """What the data run and the performance run of a monitor's newest windows say, of those that are done and judged.
 
-    rows: that the data run's window has. blind: one of the two has a finding of kind `blind`. checked: in one of them a check of a
+    rows: that the data run's window has. blind: one of the two has a finding of kind `blind`. checked: in one of them a
+        check of a
     kind that pages (`PAGING`) could be made.
     """
 
@@ -46,7 +47,8 @@ class Latest:
 
 
 def state_of(alerts: Iterable[OpenAlert], latest: Latest | None) -> MonitorState:
-    """The state of a monitor by its open alerts and its newest runs; None for a monitor of which no window has been evaluated.
+    """The state of a monitor by its open alerts and its newest runs; None for a monitor of which no window has been
+    evaluated.
 
     That nobody can tell is a state of its own, whether or not it is an alert yet: silence is never health.
     """

@@ -32,7 +32,9 @@ _TYPES = {"text_form": "text", "other": "one that nothing compares", "empty": "u
 
 @dataclass(frozen=True)
 class Named:
-    """The names that checks hold: metrics with a harm, the columns of each metric's threshold, drift methods by column, segment columns."""
+    """The names that checks hold: metrics with a harm, the columns of each metric's threshold, drift methods by column,
+    segment columns.
+    """
 
     harm: Collection[str] = ()
     thresholds: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -117,13 +119,12 @@ def mistakes(named: Named, watched: Watched) -> Iterator[Mistake]:
 
 
 def check_names(checks: Checks, task: str, columns: Columns, names: Collection[str]) -> None:
-    """Raise UsageError if checks name what can never page of a reference: metrics of another task, columns that it does not check.
+    """Raise UsageError if checks name what can never page of a reference: metrics of another task, columns that it does
+    not check.
 
     columns, names: the reference's parts, and the columns that it keeps.
     """
-    watched = Watched(
-        task, bool(columns.probabilities), None, checked_columns(columns, list(names)), columns.segments
-    )  # fmt: skip
+    watched = Watched(task, bool(columns.probabilities), None, checked_columns(columns, list(names)), columns.segments)
     raise_mistakes(checks.named, watched)
 
 
@@ -176,7 +177,10 @@ def _cannot_be_harm(name: str, watched: Watched) -> str:
     rest = f"metrics for harm: {', '.join(possible)}" if possible else "no metric can be a harm here"
     if METRICS[name].needs_probability and watched.probability is False:
         return f"'{name}' needs the model's probabilities, and columns.probability is not named; {rest}"
-    return f"'{name}' can be neither realised nor estimated: there are no labels (`labels:`), and nothing estimates it; {rest}"
+    return (
+        f"'{name}' can be neither realised nor estimated: there are no labels (`labels:`), and nothing estimates it;"
+        f" {rest}"
+    )
 
 
 def _is_told(name: str, watched: Watched) -> bool:

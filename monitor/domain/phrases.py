@@ -1,6 +1,8 @@
-"""The sentences that people read about a window: one function a kind of finding, one fact a sentence, in the words of the field.
+"""The sentences that people read about a window: one function a kind of finding, one fact a sentence, in the words of
+the field.
 
-Names and values of the log come in as data and are quoted. Shares are between 0 and 1. docs/reference/glossary.md explains the words.
+Names and values of the log come in as data and are quoted. Shares are between 0 and 1. docs/reference/glossary.md
+explains the words.
 """
 
 from __future__ import annotations
@@ -12,16 +14,40 @@ from monitor.domain.text import listed, quoted, shown
 
 # Metrics as people write them; the others are written as they are in the configuration.
 METRIC_NAMES = {
-    "roc_auc": "ROC AUC", "pr_auc": "PR AUC", "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1",
-    "log_loss": "log loss", "brier_score": "Brier score", "calibration_error": "calibration error", "tnr": "true negative rate",
-    "fpr": "false positive rate", "fnr": "false negative rate", "mae": "MAE", "rmse": "RMSE", "mape": "MAPE", "mean_error": "mean error",
-    "r2_score": "R²", "abs_max_error": "largest absolute error",
-    "row_count": "number of rows", "volume_share": "share of the usual rows", "duplicate_id_share": "share of repeated ids", "null_id_share": "share of rows without an id",
-    "unmatched_label_share": "share of labels without a prediction", "early_label_share": "share of labels before their prediction",
-    "labelled_share": "share of predictions with a label", "unreadable_label_share": "share of labels that cannot be read", "missing_share": "share of missing values",
-    "type_mismatch_share": "share of values of another type", "infinite_share": "share of infinite values", "out_of_range_share": "share of values out of range",
-    "new_category_share": "share of new categories", "unique_count": "number of different values", "unusable_prediction_share": "share of unusable predictions",
-}  # fmt: skip
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "log_loss": "log loss",
+    "brier_score": "Brier score",
+    "calibration_error": "calibration error",
+    "tnr": "true negative rate",
+    "fpr": "false positive rate",
+    "fnr": "false negative rate",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mape": "MAPE",
+    "mean_error": "mean error",
+    "r2_score": "R²",
+    "abs_max_error": "largest absolute error",
+    "row_count": "number of rows",
+    "volume_share": "share of the usual rows",
+    "duplicate_id_share": "share of repeated ids",
+    "null_id_share": "share of rows without an id",
+    "unmatched_label_share": "share of labels without a prediction",
+    "early_label_share": "share of labels before their prediction",
+    "labelled_share": "share of predictions with a label",
+    "unreadable_label_share": "share of labels that cannot be read",
+    "missing_share": "share of missing values",
+    "type_mismatch_share": "share of values of another type",
+    "infinite_share": "share of infinite values",
+    "out_of_range_share": "share of values out of range",
+    "new_category_share": "share of new categories",
+    "unique_count": "number of different values",
+    "unusable_prediction_share": "share of unusable predictions",
+}
 # Of metrics that have the unit of the label a change is also told in percent.
 _IN_UNITS = ("mae", "rmse")
 
@@ -103,7 +129,12 @@ def check_name(metric: str, column: str = "", segment: str = "", model_version: 
     return _of_segment(name, segment) + (f" (model version {shown(model_version)})" if model_version else "")
 
 
-def checked(value: float, interval: tuple[float, float] | None = None, limits: tuple[float | None, float | None] = (None, None), p_value: float | None = None) -> str:  # fmt: skip
+def checked(
+    value: float,
+    interval: tuple[float, float] | None = None,
+    limits: tuple[float | None, float | None] = (None, None),
+    p_value: float | None = None,
+) -> str:
     """The value of a check, its interval, its lower and upper limit, and its p-value."""
     chance = "" if interval is None else f" (allowing for chance, {number(interval[0], 4)} to {number(interval[1], 4)})"
     told = [f"the value is {number(value, 4)}{chance}"]
@@ -121,7 +152,8 @@ def checked(value: float, interval: tuple[float, float] | None = None, limits: t
 
 def undecided(verdict: str, reason: str) -> str:
     """That a check has no answer, and why."""
-    return f"{'could not be checked' if verdict == 'could_not_check' else 'too little data'}{f': {reason}' if reason else ''}"
+    words = "could not be checked" if verdict == "could_not_check" else "too little data"
+    return f"{words}: {reason}" if reason else words
 
 
 # -- performance ---------------------------------------------------------------------------------------------------
@@ -136,7 +168,10 @@ def performance(metric: str, segment: str | None, value: float, before: float) -
     share = ""
     if metric.removeprefix("estimated_") in _IN_UNITS and before:
         share = f" ({abs(change / before):.0%})"
-    return f"{name} is {number(value)}, {'up' if change > 0 else 'down'} {number(abs(change), 2)}{share} from {number(before)} in the reference"
+    return (
+        f"{name} is {number(value)}, {'up' if change > 0 else 'down'} {number(abs(change), 2)}{share} from"
+        f" {number(before)} in the reference"
+    )
 
 
 def _of_segment(name: str, segment: str) -> str:
@@ -144,7 +179,9 @@ def _of_segment(name: str, segment: str) -> str:
 
 
 def uncertainty(lowest: float, highest: float, limit: float | None) -> str:
-    """Between which losses the true one lies, and the one from which on somebody is told. Losses above zero are worse."""
+    """Between which losses the true one lies, and the one from which on somebody is told. Losses above zero are
+    worse.
+    """
     if lowest >= 0:
         between = f"it is worse by {number(lowest, 2)} to {number(highest, 2)}"
     elif highest <= 0:
@@ -172,12 +209,18 @@ def corrected(by: float, *, doubtful: bool) -> str:
 
 def doubtful_estimate(error: float, limit: float) -> str:
     """Why nothing is said of an estimate that recent labels contradict."""
-    return f"recent labels differed from the estimate by changing amounts: it may be wrong by {number(error, 2)} either way, and the limit is {number(limit, 2)}; wait for labels"
+    return (
+        f"recent labels differed from the estimate by changing amounts: it may be wrong by {number(error, 2)} either"
+        f" way, and the limit is {number(limit, 2)}; wait for labels"
+    )
 
 
 def worse_together(metric: str, windows: int) -> str:
     """That windows each of which is uncertain show a loss together."""
-    return f"{metric_name(metric)} was worse in the last {windows} windows, on average by more than the limit. Each window alone is uncertain; together they are not"
+    return (
+        f"{metric_name(metric)} was worse in the last {windows} windows, on average by more than the limit. Each window"
+        " alone is uncertain; together they are not"
+    )
 
 
 def faults_explain(columns: Sequence[str], lost: float, *, rest_is_allowed: bool = False) -> str:
@@ -193,13 +236,19 @@ def harder_rows() -> str:
 
 def answers_out_of_reach(share: float, low: float, high: float) -> str:
     """That an estimate knows nothing of such predictions."""
-    return f"{percent(share)} of the predictions are outside the range of the reference ({number(low)} to {number(high)}), so without labels their errors cannot be estimated"
+    return (
+        f"{percent(share)} of the predictions are outside the range of the reference ({number(low)} to {number(high)}),"
+        " so without labels their errors cannot be estimated"
+    )
 
 
 def concept_drift(share: float | None) -> str:
     """That a loss was not to be seen in the rows. share: the part of it that was; None for none."""
     expected = "none" if share is None else f"only {share:.0%}"
-    return f"likely cause: concept drift. The same inputs now have other outcomes; the estimate without labels expected {expected} of the loss"
+    return (
+        "likely cause: concept drift. The same inputs now have other outcomes; the estimate without labels expected"
+        f" {expected} of the loss"
+    )
 
 
 def too_little_left() -> str:
@@ -215,7 +264,10 @@ def costs(parts: Iterable[tuple[float, str]], *, if_fault: bool = False) -> str:
 
 def joint_cost(columns: Sequence[str], cost: float, metric: str) -> str:
     """What faults of several columns cost together."""
-    return f"faults in {len(columns)} columns at once ({listed(columns)}) together probably cost the model up to {amount(cost, metric)}"
+    return (
+        f"faults in {len(columns)} columns at once ({listed(columns)}) together probably cost the model up to"
+        f" {amount(cost, metric)}"
+    )
 
 
 def repair_gives_back(*, certain: bool, others: Sequence[str] = ()) -> str:
@@ -329,7 +381,10 @@ def new_value(value: str, share: float) -> str:
 
 def swapped_values(one: str, other: str, *, by_others: bool = False) -> str:
     """Two categories in each other's place."""
-    return f"{quoted(one)} and {quoted(other)} changed places{', as the other columns of their rows show' if by_others else ''}"
+    return (
+        f"{quoted(one)} and {quoted(other)} changed"
+        f" places{', as the other columns of their rows show' if by_others else ''}"
+    )
 
 
 def became(less: str, more: str, share: float) -> str:
@@ -351,26 +406,44 @@ def shares(rises: tuple[str, float, float], falls: tuple[str, float, float]) -> 
     return f"{parts[0]} of the rows, {parts[1]}"
 
 
-def level(before: tuple[float, float, float], after: tuple[float, float, float], middle_half: tuple[float, float] | None = None) -> str:  # fmt: skip
-    """Where numbers lie: median, 5th and 95th percentile, before and after. middle_half: the interquartile range before and after, of values that spread."""
+def level(
+    before: tuple[float, float, float],
+    after: tuple[float, float, float],
+    middle_half: tuple[float, float] | None = None,
+) -> str:
+    """Where numbers lie: median, 5th and 95th percentile, before and after. middle_half: the interquartile range before
+    and after, of values that spread.
+    """
     now, usual = (f"between {number(low, 4)} and {number(high, 4)}" for _, low, high in (after, before))
     ranges = f"90% of the values are {now}, {'as before' if now == usual else f'before {usual}'}"
     if middle_half is not None:
         narrow, wide = middle_half
-        return f"the interquartile range {from_to(f'{number(narrow, 4)}', f'{number(wide, 4)}', rose=wide > narrow)}; {ranges}"
+        return (
+            f"the interquartile range {from_to(f'{number(narrow, 4)}', f'{number(wide, 4)}', rose=wide > narrow)};"
+            f" {ranges}"
+        )
     if f"{number(before[0], 4)}" == f"{number(after[0], 4)}":
         return f"the median is still {number(after[0], 4)}; {ranges}"
-    return f"the median {from_to(f'{number(before[0], 4)}', f'{number(after[0], 4)}', rose=after[0] > before[0])}; {ranges}"
+    return (
+        f"the median {from_to(f'{number(before[0], 4)}', f'{number(after[0], 4)}', rose=after[0] > before[0])};"
+        f" {ranges}"
+    )
 
 
 def more_of(column: str, value: str, before: float, after: float) -> str:
     """Rows of a kind of which there are more now."""
-    return f"rows with {shown(column)} = {shown(value)} {from_to(percent(before), percent(after), rose=True)}, which explains most of it"
+    return (
+        f"rows with {shown(column)} = {shown(value)} {from_to(percent(before), percent(after), rose=True)}, which"
+        " explains most of it"
+    )
 
 
 def swapped_columns(twin: str) -> str:
     """Two columns in each other's place."""
-    return f"it now looks as {quoted(twin)} did before, and {quoted(twin)} looks as it did: the two columns seem to be swapped"
+    return (
+        f"it now looks as {quoted(twin)} did before, and {quoted(twin)} looks as it did: the two columns seem to be"
+        " swapped"
+    )
 
 
 def fewer_decimals() -> str:
@@ -419,7 +492,10 @@ def missing(column: str, share: float, before: float, segment: tuple[str, str] |
     """Missing values."""
     if share == 1:
         return f"{quoted(column)} is missing in every row{_where(segment)}"
-    return f"{quoted(column)} is missing in {percent(share)} of the rows{_where(segment)}; in the reference it was {percent(before)}"
+    return (
+        f"{quoted(column)} is missing in {percent(share)} of the rows{_where(segment)}; in the reference it was"
+        f" {percent(before)}"
+    )
 
 
 def repeated_ids(number: int) -> str:
@@ -452,7 +528,10 @@ def _reach(present: tuple[float, float] | None) -> str:
 
 def out_of_range(column: str, share: float, usual: tuple[float, float], present: tuple[float, float] | None) -> str:
     """Numbers beyond the reference's. present: the smallest and largest now."""
-    return f"{percent(share)} of the values of {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){_reach(present)}"
+    return (
+        f"{percent(share)} of the values of {quoted(column)} are outside the range of the reference"
+        f" ({_bounds(*usual)}){_reach(present)}"
+    )
 
 
 def new_categories(column: str, share: float, examples: Sequence[object]) -> str:
@@ -473,7 +552,10 @@ def column_gone(column: str) -> str:
 
 def columns_new(columns: Sequence[str]) -> str:
     """Columns that the reference does not have."""
-    return f"{listed(columns)} {'is a new column' if len(columns) == 1 else 'are new columns'}; the reference does not have {'it' if len(columns) == 1 else 'them'}"
+    return (
+        f"{listed(columns)} {'is a new column' if len(columns) == 1 else 'are new columns'}; the reference does not"
+        f" have {'it' if len(columns) == 1 else 'them'}"
+    )
 
 
 def other_type(column: str, share: float, kind: str) -> str:
@@ -487,10 +569,15 @@ def same_values(column: str, twin: str) -> str:
 
 
 def unusable_predictions(column: str, share: float, number: int, absent: int, examples: Sequence[object]) -> str:
-    """Rows without a usable answer. number: of rows that have an answer which is of no use. absent: of rows without one."""
+    """Rows without a usable answer. number: of rows that have an answer which is of no use. absent: of rows without
+    one.
+    """
     parts = [f"{absent} missing"] if absent else []
     parts += [f"{number} such as {', '.join(map(quoted, examples))}"] if len(examples) else []
-    return f"the model gave no usable answer in {percent(share)} of the rows ({quoted(column)}: {', '.join(parts) or 'none'})"
+    return (
+        f"the model gave no usable answer in {percent(share)} of the rows ({quoted(column)}:"
+        f" {', '.join(parts) or 'none'})"
+    )
 
 
 # -- labels --------------------------------------------------------------------------------------------------------
@@ -506,9 +593,14 @@ def early_labels(number: int) -> str:
     return f"{counted(number, 'label')} known before the prediction was made (leakage)"
 
 
-def labels_out_of_range(column: str, number: int, rows: int, usual: tuple[float, float], present: tuple[float, float] | None) -> str:  # fmt: skip
+def labels_out_of_range(
+    column: str, number: int, rows: int, usual: tuple[float, float], present: tuple[float, float] | None
+) -> str:
     """Labels beyond the reference's."""
-    return f"{number} of {rows} labels in {quoted(column)} are outside the range of the reference ({_bounds(*usual)}){_reach(present)}"
+    return (
+        f"{number} of {rows} labels in {quoted(column)} are outside the range of the reference"
+        f" ({_bounds(*usual)}){_reach(present)}"
+    )
 
 
 def labels_of_new_classes(column: str, share: float, examples: Sequence[object]) -> str:
@@ -517,10 +609,15 @@ def labels_of_new_classes(column: str, share: float, examples: Sequence[object])
     return f"{percent(share)} of the labels in {quoted(column)} are of classes that the reference does not have{named}"
 
 
-def unreadable_labels(column: str, number: int, rows: int, examples: Sequence[object], expected: Sequence[object]) -> str:  # fmt: skip
+def unreadable_labels(
+    column: str, number: int, rows: int, examples: Sequence[object], expected: Sequence[object]
+) -> str:
     """Labels that cannot be read."""
     usual = ", ".join(map(quoted, expected)) or "numbers"
-    return f"{number} of {rows} labels in {quoted(column)} cannot be read: they are {', '.join(map(quoted, examples))}; the reference has {usual}"
+    return (
+        f"{number} of {rows} labels in {quoted(column)} cannot be read: they are {', '.join(map(quoted, examples))};"
+        f" the reference has {usual}"
+    )
 
 
 def label_shift(column: str, text: str) -> str:
@@ -535,7 +632,10 @@ def positives(before: float, after: float) -> str:
 
 def few_labels(labelled: int, rows: int) -> str:
     """Labels that did not come."""
-    return f"{labelled or 'none'} of the {rows} predictions {'have' if labelled > 1 else 'has'} a label, though labels are due"
+    return (
+        f"{labelled or 'none'} of the {rows} predictions {'have' if labelled > 1 else 'has'} a label, though labels"
+        " are due"
+    )
 
 
 # -- texts and vectors ---------------------------------------------------------------------------------------------
@@ -543,7 +643,10 @@ def few_labels(labelled: int, rows: int) -> str:
 
 def texts_differ(column: str, area: float) -> str:
     """Texts that a classifier tells from the reference's."""
-    return f"the texts in {quoted(column)} differ from those of the reference (a classifier tells them apart with ROC AUC {area:.2f})"
+    return (
+        f"the texts in {quoted(column)} differ from those of the reference (a classifier tells them apart with ROC AUC"
+        f" {area:.2f})"
+    )
 
 
 def lengths(characters: tuple[float, float] | None, words: tuple[float, float]) -> str:
@@ -565,8 +668,8 @@ def form_alone() -> str:
 def vectors_differ(column: str, area: float, dimensions: int, moved: float) -> str:
     """Vectors that a classifier tells from the reference's."""
     return (
-        f"the vectors in {quoted(column)} differ from those of the reference (a classifier tells them apart with ROC AUC {area:.2f}). "
-        f"The mean of their {dimensions} dimensions moved by {moved:.2g} standard deviations (median)"
+        f"the vectors in {quoted(column)} differ from those of the reference (a classifier tells them apart with ROC"
+        f" AUC {area:.2f}). The mean of their {dimensions} dimensions moved by {moved:.2g} standard deviations (median)"
     )
 
 
@@ -580,12 +683,18 @@ def no_rows() -> str:
 
 def few_rows(rows: int, expected: float, windows: int, least: float, most: float) -> str:
     """Fewer rows than usual."""
-    return f"{counted(rows, 'row')} came, where about {expected:.0f} were expected ({windows} comparable earlier windows had {least:.0f} to {most:.0f})"
+    return (
+        f"{counted(rows, 'row')} came, where about {expected:.0f} were expected ({windows} comparable earlier windows"
+        f" had {least:.0f} to {most:.0f})"
+    )
 
 
 def misdated(number: int, example: str) -> str:
     """Rows without a usable time."""
-    return f"{counted(number, 'row')} of the log without a time, or with one before 1971 or in the future, such as {shown(example)}. No window holds them"
+    return (
+        f"{counted(number, 'row')} of the log without a time, or with one before 1971 or in the future, such as"
+        f" {shown(example)}. No window holds them"
+    )
 
 
 def now(metric: str, column: str, segment: str, value: float) -> str:
@@ -597,7 +706,10 @@ def now(metric: str, column: str, segment: str, value: float) -> str:
 def still_there(metric: str, column: str, segment: str, value: float) -> str:
     """What a metric is now that is as different as before, and no longer a reason for an alert."""
     written = percent(value) if metric.endswith("_share") else number(value)
-    return f"the change is still there, but is not likely to do harm ({_of_segment(of_column(metric, column), segment)}: {written})"
+    return (
+        f"the change is still there, but is not likely to do harm ({_of_segment(of_column(metric, column), segment)}:"
+        f" {written})"
+    )
 
 
 def of_column(metric: str, column: str) -> str:
@@ -639,7 +751,10 @@ def retrain_from(since: str) -> str:
 
 def partly_pipeline(*, costs_known: bool) -> str:
     """That something is broken, but not what matters."""
-    return f"some of the changes look like faults of the data pipeline{', but not those that cost most' if costs_known else ''}. Check them before retraining"
+    return (
+        "some of the changes look like faults of the data"
+        f" pipeline{', but not those that cost most' if costs_known else ''}. Check them before retraining"
+    )
 
 
 def firing_since(since: str, windows: int) -> str:

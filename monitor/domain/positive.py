@@ -13,11 +13,14 @@ _SAME_CLASS = tuple(frozenset(pair[side] for pair in PAIRS[:-1]) for side in (0,
 def certain_positive(values: Collection[str | bytes]) -> str | None:
     """The positive class where it is certain from the labels; None where somebody has to name it.
 
-    It is certain where all labels are words of known pairs, in any case: 1 and 0, 1.0 and 0.0 as text, true and false, t and f, yes and no, y and n, or of
-    several of these pairs at once; and where they are 1 and -1 (then 1 is positive). Labels of one class alone are certain, too, if that is a word of such a pair: where all are `no`, the positive class is
-    `yes`. All others are not: 1 and 2, good and bad, a and b. Better performance with the one class than with the other proves nothing.
+    It is certain where all labels are words of known pairs, in any case: 1 and 0, 1.0 and 0.0 as text, true and false,
+    t and f, yes and no, y and n, or of several of these pairs at once; and where they are 1 and -1 (then 1 is
+    positive). Labels of one class alone are certain, too, if that is a word of such a pair: where all are `no`, the
+    positive class is `yes`. All others are not: 1 and 2, good and bad, a and b. Better performance with the one class
+    than with the other proves nothing.
 
-    values: the different labels as text (see `analysis.schema.canonical_text`), without the missing ones. Returns the class as it is written
+    values: the different labels as text (see `analysis.schema.canonical_text`), without the missing ones. Returns the
+        class as it is written
     there, or would be.
     """
     texts = sorted({as_text(value) for value in values})
@@ -30,7 +33,9 @@ def certain_positive(values: Collection[str | bytes]) -> str | None:
 
 
 def means_same(one: str, other: str) -> bool:
-    """Whether two texts mean the same class: they are the same, or words of the same side of known pairs, such as 1, 1.0, true and YES."""
+    """Whether two texts mean the same class: they are the same, or words of the same side of known pairs, such as 1,
+    1.0, true and YES.
+    """
     return one == other or any(one.lower() in words and other.lower() in words for words in _SAME_CLASS)
 
 

@@ -12,14 +12,18 @@ _LISTED = 5
 
 
 def shown(value: object, most: int = _MOST) -> str:
-    """A name or value in one short line: control characters and lone surrogates escaped, what is too long cut with an ellipsis."""
+    """A name or value in one short line: control characters and lone surrogates escaped, what is too long cut with an
+    ellipsis.
+    """
     text = str(value)
     text = text if len(text) <= most else f"{text[: most - 1]}…"
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def printable(text: str) -> str:
-    """Text of any length for terminals and messages: control characters, which a terminal obeys, and marks that turn the direction of writing are escaped; lines stay lines."""
+    """Text of any length for terminals and messages: control characters, which a terminal obeys, and marks that turn
+    the direction of writing are escaped; lines stay lines.
+    """
     if text.isascii() and text.isprintable():
         return text
     return "".join(each if _is_printable(each) else each.encode("unicode_escape").decode() for each in text)

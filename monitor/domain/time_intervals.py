@@ -1,4 +1,6 @@
-"""Recurring times such as weekday nights, as Alertmanager writes them: https://prometheus.io/docs/alerting/latest/configuration/#time_interval."""
+"""Recurring times such as weekday nights, as Alertmanager writes them:
+https://prometheus.io/docs/alerting/latest/configuration/#time_interval.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ _DAY = 24 * 60
 class TimeInterval:
     """All that is given must hold, of each list one entry; what is empty always holds.
 
-    times: minutes of the day, from and until (which is not in it). weekdays: 0 is Sunday. days_of_month: negative ones count from the end.
+    times: minutes of the day, from and until (which is not in it). weekdays: 0 is Sunday. days_of_month: negative ones
+        count from the end.
     """
 
     times: tuple[tuple[int, int], ...] = ()

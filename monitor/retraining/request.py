@@ -13,7 +13,8 @@ from monitor.errors import MonitorError
 class Outcome:
     """How a training ended. model_version and reference (a path): what is promoted, where it succeeded.
 
-    candidate: a path to what the new model says of labelled rows (by the log's id column); where it is given the new model must prove better first.
+    candidate: a path to what the new model says of labelled rows (by the log's id column); where it is given the new
+        model must prove better first.
     """
 
     succeeded: bool

@@ -1,4 +1,6 @@
-"""Apply a configuration: store its version, make new monitors, retire those that are gone, see that each has a reference."""
+"""Apply a configuration: store its version, make new monitors, retire those that are gone, see that each has a
+reference.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ ALIVE_WITHIN = timedelta(minutes=2)
 
 
 def apply_configuration(context: Context) -> None:
-    """Make the database follow the configuration's file, unless that is an older version and another daemon lives on a newer one."""
+    """Make the database follow the configuration's file, unless that is an older version and another daemon lives on a
+    newer one.
+    """
     context.database.transact(_apply, context)
 
 
@@ -50,7 +54,9 @@ def _follow(session: Session, context: Context, newest: ConfigurationVersion) ->
 
 
 def _content(context: Context) -> dict[str, Any]:
-    """The configuration as it is stored: secrets unexpanded, those in clear left out (load() refuses them in monitors)."""
+    """The configuration as it is stored: secrets unexpanded, those in clear left out (load() refuses them in
+    monitors).
+    """
     content: dict[str, Any] = json.loads(json.dumps(secrets.storable(context.loaded.values), default=str))
     return content
 
@@ -61,9 +67,10 @@ def _apply(session: Session, context: Context) -> None:
     older = newest is not None and version.id != newest.id and version.last_applied_at is not None
     if newest is not None and older and daemons.others_on(session, context.owner, newest.id, ALIVE_WITHIN):
         log.warning(
-            "configuration_left_alone", version=version.hash[:8],
+            "configuration_left_alone",
+            version=version.hash[:8],
             reason=f"it is older than {newest.hash[:8]}, which another daemon works by; this one follows that",
-        )  # fmt: skip
+        )
         context.follow(session, newest.id, own=False)
     else:
         version.last_applied_at = database_now(session)
@@ -103,7 +110,9 @@ def _change(
     version: ConfigurationVersion,
     now: datetime,
 ) -> None:
-    """A monitor goes by a new version: within the same grid its runs without a result do too; another grid is a new epoch."""
+    """A monitor goes by a new version: within the same grid its runs without a result do too; another grid is a new
+    epoch.
+    """
     before = context.configuration_of(session, row.configuration_id)
     old = before.monitors.get(row.name) or before.monitors.get(config.renamed_from or "")
     row.configuration_id, row.model_name = version.id, config.model.name
@@ -129,8 +138,9 @@ def unasked(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Al
 def prepare_references(context: Context, workers: Workers, background: SideBySide | None = None) -> list[MonitorError]:
     """Fit the reference of each monitor that has none yet, or whose `reference:` entry has changed.
 
-    The first holds for all windows; a later one from the next window on. Returns what could not be read or fitted: such a monitor's runs
-    are not planned, and the others go on. background: where fits that take long go on; without it all are waited for.
+    The first holds for all windows; a later one from the next window on. Returns what could not be read or fitted: such
+    a monitor's runs are not planned, and the others go on. background: where fits that take long go on; without it all
+    are waited for.
     """
     problems: dict[str, MonitorError] = {}
 
@@ -177,7 +187,9 @@ def _without_reference(session: Session, context: Context) -> list[tuple[str, in
 
 
 def with_healthy(session: Session, name: str, config: MonitorConfig) -> MonitorConfig:
-    """A monitor's entry with the intervals that people have marked healthy among those that its reference is calibrated on."""
+    """A monitor's entry with the intervals that people have marked healthy among those that its reference is calibrated
+    on.
+    """
     row = monitors.by_name(session, name)
     return _with_marked(config, [] if row is None else annotation.of_monitor(session, row.id, "healthy"))
 

@@ -20,8 +20,10 @@ _TASK_METRICS = ("roc_auc", "mae", "accuracy")
 class Backtest:
     """A monitor's history as it would have been.
 
-    windows: one row a window: what data and performance runs found, the harm metric estimated and realised. alerts: those that fired.
-    months: of event time. pages: alerts that fired a month. false_pages: those of windows whose realised performance was not harmed, a month;
+    windows: one row a window: what data and performance runs found, the harm metric estimated and realised. alerts:
+        those that fired.
+    months: of event time. pages: alerts that fired a month. false_pages: those of windows whose realised performance
+        was not harmed, a month;
     None without labels. error: the mean distance of the estimate from the realised metric.
     """
 
@@ -48,20 +50,32 @@ def backtest(reports: ReportDatabase, monitor: str) -> Backtest:
     for name, column in ((f"estimated_{metric}", "estimated"), (metric, "realised")):
         kind = "data" if column == "estimated" else "performance"
         history = reports.metric_history(monitor, str(name), kind=kind)[["window_start", "value"]]
-        windows = windows.merge(history.drop_duplicates("window_start", keep="last").rename(columns={"value": column}), on="window_start", how="left")  # fmt: skip
+        windows = windows.merge(
+            history.drop_duplicates("window_start", keep="last").rename(columns={"value": column}),
+            on="window_start",
+            how="left",
+        )
     alerts = reports.alerts(monitor)
     alerts = alerts[alerts["fired_at"].notna() & (alerts["kind"] != "self")]
     span = windows["window_end"].max() - windows["window_start"].min() if len(windows) else pd.Timedelta(0)
     months = max(span / _MONTH, 1e-9)
     error = (windows["estimated"] - windows["realised"]).abs().mean() if len(windows) else float("nan")
     return Backtest(
-        monitor, metric, windows, alerts, months, len(alerts) / months, _false_pages(windows, alerts, months),
+        monitor,
+        metric,
+        windows,
+        alerts,
+        months,
+        len(alerts) / months,
+        _false_pages(windows, alerts, months),
         None if pd.isna(error) else float(error),
-    )  # fmt: skip
+    )
 
 
 def _false_pages(windows: pd.DataFrame, alerts: pd.DataFrame, months: float) -> float | None:
-    """Alerts none of whose windows was harmed by what its labels showed, a month; labels say nothing of alerts that data or labels are not there."""
+    """Alerts none of whose windows was harmed by what its labels showed, a month; labels say nothing of alerts that
+    data or labels are not there.
+    """
     known = windows[windows["performance"].notna()]
     if known.empty:
         return None
@@ -84,8 +98,12 @@ def plotted(found: Backtest) -> Any:
     for column, dash in (("realised", "solid"), ("estimated", "dot")):
         if found.windows[column].notna().any():
             figure.add_scatter(
-                x=found.windows["window_start"], y=found.windows[column], name=column, line={"dash": dash}, mode="lines+markers"
-            )  # fmt: skip
+                x=found.windows["window_start"],
+                y=found.windows[column],
+                name=column,
+                line={"dash": dash},
+                mode="lines+markers",
+            )
     for alert in found.alerts.itertuples():
         until = alert.ended_at if pd.notna(alert.ended_at) else found.windows["window_end"].max()
         figure.add_vrect(
@@ -109,13 +127,19 @@ def page(found: list[Backtest], drills: dict[str, pd.DataFrame]) -> str:
                 "<h2>Fire drill</h2>" + drills[each.monitor].to_html(index=False, float_format="{:.2f}".format)
             )
         parts.append("<h2>Windows</h2>" + each.windows.to_html(index=False, float_format="{:.4g}".format))
-    style = "body{font:14px system-ui;margin:2em;max-width:70em}table{border-collapse:collapse}td,th{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:left}"
+    style = (
+        "body{font:14px system-ui;margin:2em;max-width:70em}table{border-collapse:collapse}td,th{padding:.2em"
+        " .6em;border-bottom:1px solid #ddd;text-align:left}"
+    )
     return f"<!doctype html><meta charset=utf-8><title>Backtest</title><style>{style}</style>{''.join(parts)}"
 
 
 def summary(found: Backtest) -> str:
     """The numbers in one line."""
-    text = f"{len(found.windows)} windows, {len(found.alerts)} alerts in {found.months:.1f} months: {found.pages:.2g} pages a month"
+    text = (
+        f"{len(found.windows)} windows, {len(found.alerts)} alerts in {found.months:.1f} months: {found.pages:.2g}"
+        " pages a month"
+    )
     if found.false_pages is not None:
         text += f", {found.false_pages:.2g} of them false by what labels showed"
     if found.error is not None:

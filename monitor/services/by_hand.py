@@ -1,4 +1,6 @@
-"""What people do, by the command line, the web page or the API: each a change in clock time, with who made it in the audit log."""
+"""What people do, by the command line, the web page or the API: each a change in clock time, with who made it in the
+audit log.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,15 @@ class Person:
 def acknowledge(
     session: Session, by: Person, alert: str, note: str, until: datetime | None, columns: Sequence[str]
 ) -> Alert:
-    """Take an alert on until a time, for these columns or segments (all, if none is named): it is not told again. Raises NotFoundError, ConflictError."""
+    """Take an alert on until a time, for these columns or segments (all, if none is named): it is not told again.
+    Raises NotFoundError, ConflictError.
+    """
     detail = {
-        "by": by.name, "note": note, "until": None if until is None else until.isoformat(), "columns": list(columns),
-    }  # fmt: skip
+        "by": by.name,
+        "note": note,
+        "until": None if until is None else until.isoformat(),
+        "columns": list(columns),
+    }
     return _said(session, by, alert, "acknowledged", detail, only_open=True)
 
 

@@ -1,4 +1,6 @@
-"""The canary's schedule: it flies in a process of its own, beside the report database; what did not come out is the service's own trouble."""
+"""The canary's schedule: it flies in a process of its own, beside the report database; what did not come out is the
+service's own trouble.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _TIME_LIMIT_S = 900
 
 
 def fly_canary(context: Context) -> bool:
-    """Let it fly if it is due; whether it did. What went wrong is kept in `context.canary_fault`, and told by watching."""
+    """Let it fly if it is due; whether it did. What went wrong is kept in `context.canary_fault`, and told by
+    watching.
+    """
     config = context.configuration.canary
     if config is None:
         context.canary_fault = ""

@@ -1,4 +1,6 @@
-"""References changed by hand: promoted, updated, rolled back, each a row of what is in force from which window on, by whom and why; and their difference."""
+"""References changed by hand: promoted, updated, rolled back, each a row of what is in force from which window on, by
+whom and why; and their difference.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from monitor.storage.tables import MonitorRow, ReferenceVersion
 
 
 def update(context: Context, workers: Workers, name: str, who: str) -> str:
-    """Fit what the configuration's entry holds now; the version that holds from the next window on. Raises UsageError where nothing has changed."""
+    """Fit what the configuration's entry holds now; the version that holds from the next window on. Raises UsageError
+    where nothing has changed.
+    """
     config = _config(context, name)
     fitted: FittedReference = workers.call(FIT_REFERENCE, reference_spec(context, config))
     origin = reference_origin(config)
@@ -29,7 +33,9 @@ def update(context: Context, workers: Workers, name: str, who: str) -> str:
 def promote(
     context: Context, workers: Workers, name: str, place: str | Window, model_version: str, who: str, why: str
 ) -> str:
-    """Fit a file's rows, or those of an interval of the log with their labels; the version that holds from the next window on."""
+    """Fit a file's rows, or those of an interval of the log with their labels; the version that holds from the next
+    window on.
+    """
     config = _config(context, name)
     columns = config.to_columns()
     if isinstance(place, Window):
@@ -49,7 +55,9 @@ def promote(
 
 
 def switch(context: Context, workers: Workers, model: str, version: str, place: str, who: str) -> list[str]:
-    """Make a deployed version's rows the reference of every monitor of its model, from the next window on; what holds then, by monitor."""
+    """Make a deployed version's rows the reference of every monitor of its model, from the next window on; what holds
+    then, by monitor.
+    """
     told = []
     for name, entry in context.configuration.monitors.items():
         if entry.model.name == model:
@@ -60,7 +68,9 @@ def switch(context: Context, workers: Workers, model: str, version: str, place: 
 
 
 def rollback(context: Context, name: str, model_version: str, to: str | None, who: str) -> str:
-    """Put an earlier version in force again, the one before the present one unless it is named; from the next window on."""
+    """Put an earlier version in force again, the one before the present one unless it is named; from the next window
+    on.
+    """
     return context.database.transact(_rollback, context, name, model_version, to, who)
 
 
@@ -87,8 +97,16 @@ def _row(session: Session, name: str) -> MonitorRow:
 
 
 def _put(
-    session: Session, context: Context, name: str, model_version: str, fitted: FittedReference, who: str, why: str, *, only_new: bool = False
-) -> str:  # fmt: skip
+    session: Session,
+    context: Context,
+    name: str,
+    model_version: str,
+    fitted: FittedReference,
+    who: str,
+    why: str,
+    *,
+    only_new: bool = False,
+) -> str:
     row, now = _row(session, name), context.clock.now()
     held = references.in_force(session, row.id, now).get(model_version)
     if only_new and held is not None and held[1] == fitted.version:

@@ -36,7 +36,9 @@ _ROWS = 20_000
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """What a worker checks of a monitor. named: the source's columns that the configuration names, and under which keys."""
+    """What a worker checks of a monitor. named: the source's columns that the configuration names, and under which
+    keys.
+    """
 
     log: LogSpec
     named: tuple[tuple[Keys, str], ...]
@@ -46,7 +48,9 @@ class CheckSpec:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is wrong with a monitor's sources, and what its windows would show, in words ('' where that cannot be told)."""
+    """What is wrong with a monitor's sources, and what its windows would show, in words ('' where that cannot be
+    told).
+    """
 
     problems: list[Mistake]
     shows: str = ""
@@ -70,13 +74,15 @@ def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
             notes += [f"{name}: {found.shows}"] if found.shows else []
         if config.columns.sensitive and not loaded.configuration.sensitive_key:
             notes.append(
-                f"{name}: there are sensitive columns and no `sensitive_key`: whoever reads the hashes can guess the values from them"
+                f"{name}: there are sensitive columns and no `sensitive_key`: whoever reads the hashes can guess the"
+                " values from them"
             )
         if config.labels is None:
             notes.append(f"{name}: without labels performance is estimated, never realised")
             if config.task == "multiclass" and not config.columns.probability:
                 notes.append(
-                    f"{name}: performance can be neither realised nor estimated: drift of the columns that carry the model is a warning"
+                    f"{name}: performance can be neither realised nor estimated: drift of the columns that carry the"
+                    " model is a warning"
                 )
     if loaded.configuration.external_url is None:
         own = loaded.configuration.own_url
@@ -119,7 +125,9 @@ def _spec(context: Context, config: MonitorConfig) -> CheckSpec:
 
 
 def check(spec: CheckSpec) -> Checked:
-    """Open a monitor's source, labels and reference; what is wrong with them, and what windows of so many rows would show."""
+    """Open a monitor's source, labels and reference; what is wrong with them, and what windows of so many rows would
+    show.
+    """
     log = Log(spec.log)
     problems = [
         Mistake(keys, f"source column '{name}' not found in {spec.log.place.shown}; {hint(name, log.types, 'columns')}")
@@ -199,13 +207,15 @@ def _rare(log: Log, spec: CheckSpec, labelled: pd.DataFrame) -> str:
         return ""
     times = math.ceil(MIN_CLASS / expected)
     return (
-        f"a window holds some {expected:.2g} labels of the rarer class, and {MIN_CLASS} are needed: its performance can never be judged; "
-        f"windows {times} times as long could be (windows.length)"
+        f"a window holds some {expected:.2g} labels of the rarer class, and {MIN_CLASS} are needed: its performance can"
+        f" never be judged; windows {times} times as long could be (windows.length)"
     )
 
 
 def _moving(spec: CheckSpec, frame: pd.DataFrame, sorts: Mapping[str, Sort]) -> str:
-    """Which columns follow the calendar, and which hold nearly one value in a window and another in the next, in words; '' for none. frame: rows of the reference; sorts: their types."""
+    """Which columns follow the calendar, and which hold nearly one value in a window and another in the next, in words;
+    '' for none. frame: rows of the reference; sorts: their types.
+    """
     columns = spec.reference.columns
     if columns.event_time is None or columns.event_time not in frame:
         return ""
@@ -223,7 +233,8 @@ def _moving(spec: CheckSpec, frame: pd.DataFrame, sorts: Mapping[str, Sort]) -> 
     if slow:
         verb = "changes slowly: it holds" if len(slow) == 1 else "change slowly: they hold"
         texts.append(
-            f"{listed(slow)} {verb} nearly one value in windows of this length, and another in later ones, which is never taken for a stuck value"
+            f"{listed(slow)} {verb} nearly one value in windows of this length, and another in later ones, which is"
+            " never taken for a stuck value"
         )
     return "; ".join(texts)
 

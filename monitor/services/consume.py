@@ -29,7 +29,9 @@ _AT_ONCE, _WAIT_S = 5_000, 1.0
 
 @dataclass(frozen=True)
 class Topic:
-    """What is consumed, and how. servers: host:port, separated by commas. properties: of librdkafka, for authentication. format: of records, None for plain rows."""
+    """What is consumed, and how. servers: host:port, separated by commas. properties: of librdkafka, for
+    authentication. format: of records, None for plain rows.
+    """
 
     servers: str
     topic: str
@@ -51,7 +53,9 @@ class Consumed:
 def consume(
     context: Context, monitor: str, topic: Topic, stopped: Callable[[], bool], idle_s: float | None = None
 ) -> Consumed:
-    """Consume until `stopped`, or until nothing has come for `idle_s`. Raises SourceUnreachableError if the brokers do not answer, UsageError without the extra `kafka`."""
+    """Consume until `stopped`, or until nothing has come for `idle_s`. Raises SourceUnreachableError if the brokers do
+    not answer, UsageError without the extra `kafka`.
+    """
     client = _Client(topic)
     total, idle_since = Consumed(), datetime.now(UTC)
     try:
@@ -163,7 +167,9 @@ def _keep(
 
 
 def _rows(message: Any, topic: Topic, time: str) -> list[dict[str, Any]]:
-    """The rows of a message; predictions without a time have that of the message. Raises ValueError, UnreadableRecord."""
+    """The rows of a message; predictions without a time have that of the message. Raises ValueError,
+    UnreadableRecord.
+    """
     record = json.loads(message.value() or b"")
     if not isinstance(record, dict):
         raise ValueError("the message is no object of JSON")  # noqa: TRY004 - as for all other messages

@@ -46,7 +46,9 @@ def read_spec(reading: Reading) -> ReadSpec:
 
 
 def with_made_columns(place: Place, columns: ColumnNames) -> Place:
-    """A place whose rows have the columns that are made by expressions, too (of a database as a query of what it named), and those of objects that are opened."""
+    """A place whose rows have the columns that are made by expressions, too (of a database as a query of what it
+    named), and those of objects that are opened.
+    """
     if columns.open and place.own_path is not None:
         place = replace(place, read=replace(place.read, open=tuple(columns.open)))
     if not columns.expressions:
@@ -62,7 +64,9 @@ def with_made_columns(place: Place, columns: ColumnNames) -> Place:
 
 @dataclass
 class Context:
-    """One daemon's (or command's) view. `catches_up`: `run` and replays plan no window that starts after the newest event."""
+    """One daemon's (or command's) view. `catches_up`: `run` and replays plan no window that starts after the newest
+    event.
+    """
 
     loaded: Loaded
     database: Database
@@ -72,7 +76,8 @@ class Context:
     only: str | None = None
     stopping: Event = field(default_factory=Event)
     followed: int | None = None
-    # What was seen of each monitor when it was last planned, and when more will be due: until then, and while that is so, planning has nothing to do.
+    # What was seen of each monitor when it was last planned, and when more will be due: until then, and while that is
+    # so, planning has nothing to do.
     planned: dict[int, tuple[Any, datetime | None]] = field(default_factory=dict)
     reminded_at: float = float("-inf")
     canary_flew_at: float = float("-inf")
@@ -84,7 +89,9 @@ class Context:
 
     @property
     def configuration(self) -> Configuration:
-        """The configuration that this process works by: its file's, or the newer one that another daemon has applied."""
+        """The configuration that this process works by: its file's, or the newer one that another daemon has
+        applied.
+        """
         return self._newer or self.loaded.configuration
 
     def follow(self, session: Session, version_id: int, *, own: bool) -> None:
@@ -93,13 +100,17 @@ class Context:
         self._newer = None if own else self.configuration_of(session, version_id)
 
     def channel(self, name: str) -> Channel | None:
-        """A channel by its name, None if it is not configured. What another daemon's file has in clear is known to that daemon alone."""
+        """A channel by its name, None if it is not configured. What another daemon's file has in clear is known to that
+        daemon alone.
+        """
         own = self.loaded.configuration.channels.get(name)
         given = self.configuration.channels.get(name)
         return own if given is not None and secrets.is_masked(given.model_dump()) else given
 
     def link_to(self, noun: str, identity: str) -> str:
-        """The address of the page of one of the `alerts`, `retraining`, …: this machine's own without `external_url`, '' where no page is served either."""
+        """The address of the page of one of the `alerts`, `retraining`, …: this machine's own without `external_url`,
+        '' where no page is served either.
+        """
         return self.address(f"/{noun}/{identity}")
 
     def address(self, path: str) -> str:
@@ -108,7 +119,9 @@ class Context:
         return f"{base}{path}" if base else ""
 
     def is_time_to_remind(self) -> bool:
-        """Whether alerts that fire are looked at again, for those that were not told or long ago: in `run` and replays always, in `serve` at times."""
+        """Whether alerts that fire are looked at again, for those that were not told or long ago: in `run` and replays
+        always, in `serve` at times.
+        """
         if self.catches_up or boot_time_s() - self.reminded_at > REMIND_EVERY_S:
             self.reminded_at = boot_time_s()
             return True
@@ -129,7 +142,9 @@ class Context:
         return cache_folder()
 
     def sweep_cache(self) -> None:
-        """Remove the half-written files of processes that were killed, and samples that nobody has asked for in a month."""
+        """Remove the half-written files of processes that were killed, and samples that nobody has asked for in a
+        month.
+        """
         sweep(self.cache)
 
     def configuration_of(self, session: Session, configuration_id: int) -> Configuration:
@@ -140,7 +155,9 @@ class Context:
         return self._versions[configuration_id]
 
     def config_of(self, session: Session, row: MonitorRow, configuration_id: int | None = None) -> MonitorConfig | None:
-        """A monitor's entry in the version it was applied with, or in another, where it may have had an earlier name; None if it has none there."""
+        """A monitor's entry in the version it was applied with, or in another, where it may have had an earlier name;
+        None if it has none there.
+        """
         newest = self.configuration_of(session, row.configuration_id).monitors.get(row.name)
         if configuration_id in (None, row.configuration_id):
             return newest
@@ -207,10 +224,18 @@ class Context:
         used = config.to_columns()
         only = () if used.features is None else (*used.features, *used.parts, *used.segments, *used.vector_parts)
         return LogSpec(
-            place=place, event_time=time, id=columns.id, logged_at=columns.logged_at,
-            labels=labels, ignore=tuple(columns.ignore), only=only, sensitive=tuple(columns.sensitive), sample_rows=config.sample.rows, seed=config.sample.seed,
+            place=place,
+            event_time=time,
+            id=columns.id,
+            logged_at=columns.logged_at,
+            labels=labels,
+            ignore=tuple(columns.ignore),
+            only=only,
+            sensitive=tuple(columns.sensitive),
+            sample_rows=config.sample.rows,
+            seed=config.sample.seed,
             hash_key=self.hash_key,
-        )  # fmt: skip
+        )
 
 
 def network_of(loaded: Loaded) -> Network:

@@ -1,4 +1,6 @@
-"""Workers on an existing dask.distributed cluster, behind the same interface as those of this machine: they read the source themselves."""
+"""Workers on an existing dask.distributed cluster, behind the same interface as those of this machine: they read the
+source themselves.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class DaskWork:
 
 
 class DaskWorkers:
-    """Starts work on the cluster at an address such as `tcp://scheduler:8786`. Raises WorkersUnreachableError if nobody answers."""
+    """Starts work on the cluster at an address such as `tcp://scheduler:8786`. Raises WorkersUnreachableError if nobody
+    answers.
+    """
 
     def __init__(self, address: str) -> None:
         try:
@@ -68,7 +72,9 @@ class DaskWorkers:
         self._archives: dict[str, Any] = {}
 
     def start(self, function: str, spec: RunSpec, timeout_s: float = 3600.0, memory_mb: int | None = None) -> DaskWork:
-        """Run a function, named as `module:function`, on a run's specification. Its memory is the cluster's own limit."""
+        """Run a function, named as `module:function`, on a run's specification. Its memory is the cluster's own
+        limit.
+        """
         archives = {Path(path).stem: self._archive(path) for path in spec.references.values()}
         future = self._client.submit(run_there, function, spec, archives, pure=False, retries=0)
         return DaskWork(future, timeout_s)

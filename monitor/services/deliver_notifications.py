@@ -34,7 +34,9 @@ _GRACE_S = 2.0
 
 
 def pictures_of(session: Session, message: dict[str, Any]) -> dict[str, bytes]:
-    """PNGs of what a message's first alert is about, by file name, the most important first: its metric over time, and while it fires the columns that it names."""
+    """PNGs of what a message's first alert is about, by file name, the most important first: its metric over time, and
+    while it fires the columns that it names.
+    """
     run = next(iter(runs.find(session, message["alert"].get("run") or "none")), None)
     if run is None:
         return {}
@@ -90,7 +92,9 @@ class Deliverer:
         return tried
 
     def close(self) -> None:
-        """Wait a moment for what is being sent; what a slow receiver has not taken by then is sent again by whoever starts next, with the same id."""
+        """Wait a moment for what is being sent; what a slow receiver has not taken by then is sent again by whoever
+        starts next, with the same id.
+        """
         left = self._senders.wait_for_all(_GRACE_S)
         if left:
             log.warning("deliveries_left", channels=left)

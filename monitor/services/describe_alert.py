@@ -28,9 +28,18 @@ _WINDOWS, _LEAST_DRAWN = 60, 3
 
 
 def few_facts_of(
-    session: Session, context: Context, event: AlertEvent, alert: Alert, config: MonitorConfig | None, labels: dict[str, str], *, again: bool = False,
-) -> message.Facts:  # fmt: skip
-    """An alert as an event tells it, without what was found and what had happened before. labels: with the severity that it has now. again: it was told before, and is told as it stands now."""
+    session: Session,
+    context: Context,
+    event: AlertEvent,
+    alert: Alert,
+    config: MonitorConfig | None,
+    labels: dict[str, str],
+    *,
+    again: bool = False,
+) -> message.Facts:
+    """An alert as an event tells it, without what was found and what had happened before. labels: with the severity
+    that it has now. again: it was told before, and is told as it stands now.
+    """
     run = _run(session, event, alert, again=again)
     happened, kind, summary, severity = event.happened_at, event.kind, event.summary, event.severity
     if again:
@@ -39,20 +48,45 @@ def few_facts_of(
     if run is not None and config is not None and config.labels is not None and run.kind == "data":
         due = run.window_end + config.labels.delay.approximate()
     return message.Facts(
-        notification=natural_id("event", event.uuid), event=kind, alert_id=alert.uuid, kind=alert.kind, state=_state(event), severity=severity,
-        monitor=labels["model_monitor"], model=labels["model"], labels=labels | {"severity": severity}, summary=summary, since=alert.since,
-        happened_at=happened, bad_windows=alert.bad_windows, columns=alert.columns,
+        notification=natural_id("event", event.uuid),
+        event=kind,
+        alert_id=alert.uuid,
+        kind=alert.kind,
+        state=_state(event),
+        severity=severity,
+        monitor=labels["model_monitor"],
+        model=labels["model"],
+        labels=labels | {"severity": severity},
+        summary=summary,
+        since=alert.since,
+        happened_at=happened,
+        bad_windows=alert.bad_windows,
+        columns=alert.columns,
         window="" if run is None else f"{run.window_start:%Y-%m-%d %H:%M} to {run.window_end:%Y-%m-%d %H:%M} UTC",
-        run_id="" if run is None else run.uuid, runbook_url=config.runbook_url if config else "", description=config.description if config else "",
-        events=[event.uuid], link=context.link_to("alerts", alert.uuid), acknowledge_link=context.link_to("alerts", f"{alert.uuid}#acknowledge"),
-        silence_link=context.address(silence_page(labels, f"alert {alert.uuid[:8]}")), timezone=config.windows.timezone if config else "UTC", labels_due=due,
-        ended_by=str(event.detail.get("reason", "")).replace("_", " "), ended_at=alert.ended_at,
-    )  # fmt: skip
+        run_id="" if run is None else run.uuid,
+        runbook_url=config.runbook_url if config else "",
+        description=config.description if config else "",
+        events=[event.uuid],
+        link=context.link_to("alerts", alert.uuid),
+        acknowledge_link=context.link_to("alerts", f"{alert.uuid}#acknowledge"),
+        silence_link=context.address(silence_page(labels, f"alert {alert.uuid[:8]}")),
+        timezone=config.windows.timezone if config else "UTC",
+        labels_due=due,
+        ended_by=str(event.detail.get("reason", "")).replace("_", " "),
+        ended_at=alert.ended_at,
+    )
 
 
 def facts_of(
-    session: Session, context: Context, event: AlertEvent, alert: Alert, config: MonitorConfig | None, labels: dict[str, str], *, again: bool = False,
-) -> message.Facts:  # fmt: skip
+    session: Session,
+    context: Context,
+    event: AlertEvent,
+    alert: Alert,
+    config: MonitorConfig | None,
+    labels: dict[str, str],
+    *,
+    again: bool = False,
+) -> message.Facts:
     """The same with all that is known."""
     few = few_facts_of(session, context, event, alert, config, labels, again=again)
     if few.is_over:
@@ -65,12 +99,17 @@ def facts_of(
     monitor_id = alert.monitor_id
     request = None if config is None or config.retraining is None else retraining.not_ended(session, labels["model"])
     return replace(
-        few, findings=[] if cause is None else explained(session, cause, alert.kind),
+        few,
+        findings=[] if cause is None else explained(session, cause, alert.kind),
         last_healthy=None if monitor_id is None else runs.last_window_before(session, monitor_id, alert.since),
-        predictions=None if monitor_id is None or alert.kind == Kind.SELF.value else runs.rows_since(session, monitor_id, alert.since),
-        before=_before(session, context, alert, labels["model"]), earlier=_earlier(session, alert),
-        retraining="" if request is None else _retraining(request), retraining_link="" if request is None else context.link_to("retraining", request.uuid),
-    )  # fmt: skip
+        predictions=None
+        if monitor_id is None or alert.kind == Kind.SELF.value
+        else runs.rows_since(session, monitor_id, alert.since),
+        before=_before(session, context, alert, labels["model"]),
+        earlier=_earlier(session, alert),
+        retraining="" if request is None else _retraining(request),
+        retraining_link="" if request is None else context.link_to("retraining", request.uuid),
+    )
 
 
 def _now(session: Session, alert: Alert, worst: Run | None, last: Run | None) -> str:
@@ -102,7 +141,9 @@ def silence_page(labels: dict[str, str], comment: str) -> str:
 
 
 def _bad_run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> Run | None:
-    """The run whose findings say why an alert fires: where the last window so far shows nothing of it, that of the event."""
+    """The run whose findings say why an alert fires: where the last window so far shows nothing of it, that of the
+    event.
+    """
     run = _run(session, event, alert, again=again)
     if not again or run is None:
         return run
@@ -116,7 +157,9 @@ def _state(event: AlertEvent) -> str:
 
 
 def explained(session: Session, run: Run, kind: str) -> list[dict[str, Any]]:
-    """What was found, the alert's own kind first; to realised performance the window's data run tells what else had changed."""
+    """What was found, the alert's own kind first; to realised performance the window's data run tells what else had
+    changed.
+    """
     found = results.findings(session, [run.id])[run.id]
     if run.kind == "performance":
         data_run = runs.look_zero(session, run.monitor_id, "data", run.window)
@@ -125,11 +168,19 @@ def explained(session: Session, run: Run, kind: str) -> list[dict[str, Any]]:
     order = sorted(found, key=lambda each: each[0].kind != kind)
     return [
         {
-            "kind": finding.kind, "severity": finding.severity, "metric": series.metric, "column": series.column, "segment": series.segment,
-            "cause": finding.cause, "origin": finding.origin, "share": finding.share, "cost": finding.cost, "explanation": finding.explanation,
+            "kind": finding.kind,
+            "severity": finding.severity,
+            "metric": series.metric,
+            "column": series.column,
+            "segment": series.segment,
+            "cause": finding.cause,
+            "origin": finding.origin,
+            "share": finding.share,
+            "cost": finding.cost,
+            "explanation": finding.explanation,
         }
         for finding, series in order
-    ]  # fmt: skip
+    ]
 
 
 def _before(session: Session, context: Context, alert: Alert, model: str) -> list[str]:
@@ -180,7 +231,9 @@ def plots_of_window(session: Session, run: Run) -> Mapping[str, Plot]:
 def curve_of(
     session: Session, run: Run, finding: Mapping[str, Any], since: datetime, version: str, *, after: int = 0
 ) -> Curve | None:
-    """The metric of a finding in the windows until that of a run, and in so many `after` it; None where there are too few to draw. Windows that changed are bad from `since` on, when the alert began."""
+    """The metric of a finding in the windows until that of a run, and in so many `after` it; None where there are too
+    few to draw. Windows that changed are bad from `since` on, when the alert began.
+    """
     length = run.window_end - run.window_start
     begins, until = run.window_start - _WINDOWS * length, run.window_end + after * length
     metric, column, segment = finding["metric"], finding["column"], finding.get("segment") or ""

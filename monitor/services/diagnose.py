@@ -105,7 +105,10 @@ def _database(database: Database) -> str:
     if database.is_sqlite:
         text += f", SQLite {sqlite3.sqlite_version}"
         if sqlite3.sqlite_version_info < (3, 51, 3):
-            text += " (before 3.51.3 a checkpoint beside a commit of another process can corrupt a WAL file: let one process write at a time, or use PostgreSQL)"
+            text += (
+                " (before 3.51.3 a checkpoint beside a commit of another process can corrupt a WAL file: let one"
+                " process write at a time, or use PostgreSQL)"
+            )
         if database.path is not None and not os.access(database.path, os.W_OK):
             raise MonitorError(f"{database.path} cannot be written: check its owner and mode")
         return text

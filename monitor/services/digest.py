@@ -58,22 +58,40 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
     judged = runs.finished_between(session, start, end)
     fired = alerts.fired_between(session, start, end)
     useless = sum(verdict == "useless" for alert, verdict in alerts.marked(session) if alert in fired)
-    budget = sum(
-        entry.alerts.false_pages_per_month for row in watched if (entry := context.config_of(session, row)) is not None
-    ) * 7 / 30.436875  # fmt: skip
+    budget = (
+        sum(
+            entry.alerts.false_pages_per_month
+            for row in watched
+            if (entry := context.config_of(session, row)) is not None
+        )
+        * 7
+        / 30.436875
+    )
     blind = results.blind_between(session, start, end)
     return in_words(
-        f"[DIGEST] {len(watched)} monitors, {judged.get('done', 0)} runs, {_paged(fired)} in the week until {end:%Y-%m-%d}",
+        f"[DIGEST] {len(watched)} monitors, {judged.get('done', 0)} runs, {_paged(fired)} in the week until"
+        f" {end:%Y-%m-%d}",
         [
-            Section("", [
-                f"Monitors: {', '.join(row.name for row in watched) or 'none'}.",
-                f"Runs: {', '.join(f'{number} {status}' for status, number in sorted(judged.items())) or 'none'}.",
-                f"Alerts: {_paged(fired)}. Marked useless: {useless}; {budget:.1f} a week are allowed (alerts.false_pages_per_month).",
-            ], "summary"),
+            Section(
+                "",
+                [
+                    f"Monitors: {', '.join(row.name for row in watched) or 'none'}.",
+                    f"Runs: {', '.join(f'{number} {status}' for status, number in sorted(judged.items())) or 'none'}.",
+                    (
+                        f"Alerts: {_paged(fired)}. Marked useless: {useless}; {budget:.1f} a week are allowed"
+                        " (alerts.false_pages_per_month)."
+                    ),
+                ],
+                "summary",
+            ),
             Section("Alerts", _first_lines([_alert_line(alert) for alert in fired]), "changes"),
-            Section("Could not be checked", _first_lines([_check_line(*each) for each in blind]) or ["Every check could be made."], "changes"),
+            Section(
+                "Could not be checked",
+                _first_lines([_check_line(*each) for each in blind]) or ["Every check could be made."],
+                "changes",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 def _paged(fired: Sequence[Alert]) -> str:
@@ -98,11 +116,30 @@ def _first_lines(lines: list[str]) -> list[str]:
 def digest_body(message: Message, now: datetime) -> str:
     """The JSON that channels get (docs/reference/webhook.md)."""
     about = {
-        "id": "", "kind": "self", "state": "firing", "severity": "info", "monitor": "", "since": now.isoformat(), "bad_windows": 0, "columns": [], "window": "", "run": "", "link": "",
-    }  # fmt: skip
+        "id": "",
+        "kind": "self",
+        "state": "firing",
+        "severity": "info",
+        "monitor": "",
+        "since": now.isoformat(),
+        "bad_windows": 0,
+        "columns": [],
+        "window": "",
+        "run": "",
+        "link": "",
+    }
     content = {
-        "type": "digest", "timestamp": now.isoformat(), **message.content, "event": "digest", "alert": about,
-        "labels": {"alertname": "MonitorDigest", "severity": "info"}, "annotations": {"summary": message.title, "description": "", "runbook_url": ""}, "findings": [], "group": [],
-        "alerts": [], "explained": [], "events": [],
-    }  # fmt: skip
+        "type": "digest",
+        "timestamp": now.isoformat(),
+        **message.content,
+        "event": "digest",
+        "alert": about,
+        "labels": {"alertname": "MonitorDigest", "severity": "info"},
+        "annotations": {"summary": message.title, "description": "", "runbook_url": ""},
+        "findings": [],
+        "group": [],
+        "alerts": [],
+        "explained": [],
+        "events": [],
+    }
     return json.dumps(content, ensure_ascii=False)

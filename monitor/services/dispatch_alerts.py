@@ -1,7 +1,8 @@
-"""Dispatch: by the clock, what happened to alerts goes through routes, silences and inhibition into groups, and becomes notifications.
+"""Dispatch: by the clock, what happened to alerts goes through routes, silences and inhibition into groups, and becomes
+notifications.
 
-What is told follows from how alerts stand and what each channel was told of them: a muted change is no lost one, since an alert that still
-fires when its silence ends, and of which a channel was not told, is told then.
+What is told follows from how alerts stand and what each channel was told of them: a muted change is no lost one, since
+an alert that still fires when its silence ends, and of which a channel was not told, is told then.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from monitor.storage.tables import Alert, AlertEvent, SilenceRow
 
 log = get_logger()
 _SELF_MAX_AGE = timedelta(days=7)
-# What has happened is addressed so many events a round: a transaction of all that very many alerts bring would hold up every other.
+# What has happened is addressed so many events a round: a transaction of all that very many alerts bring would hold up
+# every other.
 _AT_ONCE = 5000
 _ENDS = ("resolved", "retracted", "downgraded")
 
@@ -60,7 +62,9 @@ class Addressed:
 
 
 def _is_readable(silence: SilenceRow) -> bool:
-    """Whether a silence's matchers can be read: one of an older version, whose expressions were Python's, mutes nothing and stops nothing."""
+    """Whether a silence's matchers can be read: one of an older version, whose expressions were Python's, mutes nothing
+    and stops nothing.
+    """
     try:
         parsed(silence.matchers)
     except UsageError as error:
@@ -124,7 +128,9 @@ class Round:
         return [each for each in found if each.channel != deaf] or list(found)
 
     def mutes(self, one: Addressed, destination: Destination | None = None) -> str:
-        """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another alert."""
+        """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another
+        alert.
+        """
         if destination is not None and destination.quiet:
             return destination.quiet
         why = muting.silenced(one.labels, self._silences, self.context.configuration, self.now)
@@ -138,7 +144,9 @@ class Round:
 
 @dataclass(frozen=True)
 class Telling:
-    """An event that is told. again: it was told before. is_first: of an alert that has ended, nobody was told while it fired."""
+    """An event that is told. again: it was told before. is_first: of an alert that has ended, nobody was told while it
+    fired.
+    """
 
     event: AlertEvent
     one: Addressed
@@ -226,7 +234,8 @@ def _max_age(config: MonitorConfig | None) -> timedelta:
 
 
 def _tell(this: Round, letters: Letters, event: AlertEvent, one: Addressed, *, is_over: bool) -> None:
-    """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever mutes it.
+    """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever
+    mutes it.
 
     is_over: the alert began and ended since the last round. Where nobody was told of it, one message says both.
     """
@@ -276,7 +285,9 @@ def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> lis
 
 
 def message_of(session: Session, context: Context, alert: Alert, form: str, templates: Mapping[str, str]) -> str:
-    """The message of an alert as it would be sent now: `text`, `markdown`, `html`, the webhook's `json`, or what a service of `FORMS` gets."""
+    """The message of an alert as it would be sent now: `text`, `markdown`, `html`, the webhook's `json`, or what a
+    service of `FORMS` gets.
+    """
     event = alerts.last_event(
         session, alert.id, ("firing", "escalated", "downgraded", "resolved", "retracted", "pending")
     )
@@ -290,7 +301,9 @@ def message_of(session: Session, context: Context, alert: Alert, form: str, temp
 
 
 def _remind(session: Session, this: Round, letters: Letters, one: Addressed) -> None:
-    """What fires and was not told, now that nothing mutes it: after a silence, or at the end of catching up; and what was told long ago, unless somebody has taken it on."""
+    """What fires and was not told, now that nothing mutes it: after a silence, or at the end of catching up; and what
+    was told long ago, unless somebody has taken it on.
+    """
     context, now, alert = this.context, this.now, one.alert
     burning = this.burning.get(alert.id)
     if this.is_taken_on(one):

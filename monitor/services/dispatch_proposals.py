@@ -59,8 +59,8 @@ def policy_of(session: Session, context: Context, proposal: RetrainingRequest) -
 def broken_pipeline(session: Session, proposal: RetrainingRequest) -> str:
     """What is to be repaired instead of retraining, '' if that is not what the causes look like.
 
-    Training on broken data makes it worse: where more than half of what the changes are likely to cost the model comes of columns whose change looks like
-    the pipeline, they come first.
+    Training on broken data makes it worse: where more than half of what the changes are likely to cost the model comes
+    of columns whose change looks like the pipeline, they come first.
     """
     found = session.scalar(select(Run).where(Run.uuid == proposal.detail["run"]))
     if found is None:

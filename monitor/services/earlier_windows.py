@@ -18,7 +18,8 @@ _MOST = 8
 def earlier_windows(
     session: Session, config: MonitorConfig, row: MonitorRow, taken: Run
 ) -> tuple[tuple[EarlierWindow, ...], list[tuple[EarlierWindow, ...]]]:
-    """`RunSpec.earlier` and `RunSpec.a_year_ago` of a data run: planned windows, each with the rows of its own first run, where that is done.
+    """`RunSpec.earlier` and `RunSpec.a_year_ago` of a data run: planned windows, each with the rows of its own first
+    run, where that is done.
 
     Those of others are counted when this run is: so it finds the same, in whatever order runs are worked off.
     """

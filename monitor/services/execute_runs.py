@@ -37,7 +37,9 @@ _SLOW_S = 30.0
 
 @dataclass
 class InWork:
-    """A claimed run and the worker that evaluates it. trusted_until: by the boot clock; from then on the lease may be another's."""
+    """A claimed run and the worker that evaluates it. trusted_until: by the boot clock; from then on the lease may be
+    another's.
+    """
 
     claim: Claim
     work: Work | DaskWork
@@ -49,9 +51,11 @@ class InWork:
 
 @dataclass
 class Executor:
-    """Keeps up to `workers.processes` runs in work, and as many more beside those that have taken long already: a source that drips holds up no other's runs.
+    """Keeps up to `workers.processes` runs in work, and as many more beside those that have taken long already: a
+    source that drips holds up no other's runs.
 
-    finished, failed: how many runs have ended, and how many of them failed for good. unreachable: what was said of sources that are away;
+    finished, failed: how many runs have ended, and how many of them failed for good. unreachable: what was said of
+        sources that are away;
     away: the monitors whose source that is, whose other runs wait.
     """
 
@@ -106,7 +110,9 @@ class Executor:
         return self.workers.start(RUN, spec, limits.timeout.approximate().total_seconds(), limits.memory_limit)
 
     def collect(self, timeout_s: float, only: list[int] | None = None) -> int:
-        """Wait up to `timeout_s` for a result and store those that are there, while workers have the next runs already; how many."""
+        """Wait up to `timeout_s` for a result and store those that are there, while workers have the next runs already;
+        how many.
+        """
         if self.in_work:
             wait([handle for each in self.in_work for handle in each.work.handles], timeout_s)
         over = [each for each in self.in_work if each.work.is_over()]
@@ -164,9 +170,15 @@ class Executor:
         self.claims += 1
         newest = self.claims % _NEWEST_EVERY == 0
         taken = runs.claim(
-            session, self.context.owner, self.lease, self.context.clock.now(), alone=alone, only=only, newest=newest,
+            session,
+            self.context.owner,
+            self.lease,
+            self.context.clock.now(),
+            alone=alone,
+            only=only,
+            newest=newest,
             without=[*self._crowded(session), *monitors.ids_of(session, self.away)],
-        )  # fmt: skip
+        )
         if taken is None:
             return None
         row = session.get_one(MonitorRow, taken.monitor_id)
@@ -179,7 +191,9 @@ class Executor:
         return Claim(taken.id, taken.owner, taken.claims), about, taken.losses
 
     def _crowded(self, session: Session) -> list[int]:
-        """The monitors whose source is read by `source.max_concurrent` runs, of any daemon; of the places beside slow runs, those with the same source as these."""
+        """The monitors whose source is read by `source.max_concurrent` runs, of any daemon; of the places beside slow
+        runs, those with the same source as these.
+        """
         is_beside = len(self.in_work) >= self.context.configuration.workers.processes
         slow = self._slow() if is_beside else set()
         if not slow and all(
@@ -271,20 +285,34 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
     earlier, a_year_ago = earlier_windows(session, config, row, taken)
     state = monitors.source_state(session, row.id)
     return RunSpec(
-        kind=taken.kind, window=taken.window, as_of=taken.read_as_of, log=context.log_spec(config), columns=config.to_columns(),
-        references=files, checks=checks, default_version=config.model.version if config.columns.model_version is None else "",
-        expected=labels.expected if labels else 1.0, judge_from=labels.judge_from if labels else 0.0, revise_until=revise,
-        recent=_recent(session, context, config, row, taken), rolling=_rolling(session, config, row, taken),
-        earlier=earlier, a_year_ago=a_year_ago, misdated=state.misdated, misdated_example=state.misdated_example,
-        monitor=row.name, model=row.model_name, run=taken.uuid,
-    )  # fmt: skip
+        kind=taken.kind,
+        window=taken.window,
+        as_of=taken.read_as_of,
+        log=context.log_spec(config),
+        columns=config.to_columns(),
+        references=files,
+        checks=checks,
+        default_version=config.model.version if config.columns.model_version is None else "",
+        expected=labels.expected if labels else 1.0,
+        judge_from=labels.judge_from if labels else 0.0,
+        revise_until=revise,
+        recent=_recent(session, context, config, row, taken),
+        rolling=_rolling(session, config, row, taken),
+        earlier=earlier,
+        a_year_ago=a_year_ago,
+        misdated=state.misdated,
+        misdated_example=state.misdated_example,
+        monitor=row.name,
+        model=row.model_name,
+        run=taken.uuid,
+    )
 
 
 def _recent(session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run) -> Recent | None:
     """The windows of late, the run's own among them, whose labelled rows refresh the estimate of a data run.
 
-    They go back by the time that labels take and a month more (four windows, if these are longer), in even steps where they are very
-    many; rows that another version of the model predicted are not of this one.
+    They go back by the time that labels take and a month more (four windows, if these are longer), in even steps where
+    they are very many; rows that another version of the model predicted are not of this one.
     """
     if config.labels is None or not config.labels.refresh_estimate or taken.kind != "data":
         return None
@@ -302,7 +330,9 @@ def _recent(session: Session, context: Context, config: MonitorConfig, row: Moni
 
 
 def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Run) -> Recent | None:
-    """The windows before that a data run's drift is told against, each as it was when its own run was due, but for those marked faulty; those of the first run's time have none."""
+    """The windows before that a data run's drift is told against, each as it was when its own run was due, but for
+    those marked faulty; those of the first run's time have none.
+    """
     entry = config.reference
     if entry.rolling is None or taken.kind == "performance":
         return None
@@ -314,7 +344,9 @@ def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Ru
 
 
 def _false_alarm_share(config: MonitorConfig, kind: str) -> float:
-    """A run's part of its window's budget: half for the data run, half shared by the performance looks that can be judged; all without labels."""
+    """A run's part of its window's budget: half for the data run, half shared by the performance looks that can be
+    judged; all without labels.
+    """
     rate = config.checks.false_alarm_rate
     if config.labels is None or kind == "adhoc":
         return rate
@@ -368,7 +400,9 @@ def plan_adhoc(context: Context, name: str, window: Window) -> list[int]:
 
 
 def plan_again(context: Context, name: str, span: Window, *, judged: bool) -> list[int]:
-    """Plan another look at each planned window within a span whose runs have ended: by the newest configuration, on what was known then. The runs' numbers."""
+    """Plan another look at each planned window within a span whose runs have ended: by the newest configuration, on
+    what was known then. The runs' numbers.
+    """
     return context.database.transact(_plan_again, context, name, span, judged=judged)
 
 
@@ -384,7 +418,9 @@ class Preview:
 
 
 def preview_again(context: Context, workers: Workers, name: str, span: Window) -> Iterator[Preview]:
-    """Look again at each planned window within a span, by the newest configuration and annotations, and store nothing."""
+    """Look again at each planned window within a span, by the newest configuration and annotations, and store
+    nothing.
+    """
 
     def specs(session: Session) -> list[tuple[str, RunSpec]]:
         row = monitors.by_name(session, name)
@@ -411,8 +447,15 @@ def _plan_again(session: Session, context: Context, name: str, span: Window, *, 
         window = first.window
         repeated = runs.current(session, first)
         planned = runs.plan(
-            session, row, first.kind, window, runs.next_look(session, row.id, first.kind, window), now, now,
-            read_as_of=repeated.read_as_of, judged=judged,
-        )  # fmt: skip
+            session,
+            row,
+            first.kind,
+            window,
+            runs.next_look(session, row.id, first.kind, window),
+            now,
+            now,
+            read_as_of=repeated.read_as_of,
+            judged=judged,
+        )
         found += [planned.id] if planned else []
     return found

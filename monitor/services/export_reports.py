@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exported:
-    """How many reports were added, were there already, and were taken away because a later look at their window has replaced them.
+    """How many reports were added, were there already, and were taken away because a later look at their window has
+    replaced them.
 
     damaged: the ids of runs whose stored report cannot be read; they were left out.
     """
@@ -33,13 +34,15 @@ def export_to_evidently(
 ) -> Exported:
     """Write the reports of the newest look at each window into a workspace, a project for each monitor.
 
-    monitor_id: one monitor; all without it. start, end: of the windows, which lie wholly within them. Raises UsageError where there is no
+    monitor_id: one monitor; all without it. start, end: of the windows, which lie wholly within them. Raises UsageError
+        where there is no
     such report and for a folder that cannot be written.
     """
     found = database.read(results.reports, monitor_id, start, end)
     if not any(report.is_current for report in found):
         raise UsageError(
-            "there is no report in this range: runs that are done have one, but for windows without rows and those that `retention` has removed"
+            "there is no report in this range: runs that are done have one, but for windows without rows and those that"
+            " `retention` has removed"
         )
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: --workspace takes a folder")

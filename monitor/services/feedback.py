@@ -11,7 +11,9 @@ from monitor.storage import alerts, monitors, results
 
 
 def preview_threshold(session: Session, metric: str, limit: float) -> list[dict[str, Any]]:
-    """By marked alert: the worst value of the metric in its windows, in how many of them the limit would have broken, and whether it would have fired at all."""
+    """By marked alert: the worst value of the metric in its windows, in how many of them the limit would have broken,
+    and whether it would have fired at all.
+    """
     worst_is_low = metric in HIGHER_IS_BETTER
     found = []
     for alert, verdict in alerts.marked(session):
@@ -24,8 +26,13 @@ def preview_threshold(session: Session, metric: str, limit: float) -> list[dict[
         broken = sum(value < limit if worst_is_low else value > limit for value in values)
         found.append(
             {
-                "id": alert.uuid, "monitor": row.name, "since": alert.since, "marked": verdict, "worst": min(values) if worst_is_low else max(values),
-                "windows": f"{broken} of {len(values)}", "would": "fire" if broken else "be quiet",
+                "id": alert.uuid,
+                "monitor": row.name,
+                "since": alert.since,
+                "marked": verdict,
+                "worst": min(values) if worst_is_low else max(values),
+                "windows": f"{broken} of {len(values)}",
+                "would": "fire" if broken else "be quiet",
             }
-        )  # fmt: skip
+        )
     return found

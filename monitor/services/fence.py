@@ -1,4 +1,6 @@
-"""A fence around each monitor: what goes wrong with one ends no loop. The others go on, and an alert of kind `self` names it."""
+"""A fence around each monitor: what goes wrong with one ends no loop. The others go on, and an alert of kind `self`
+names it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Fences:
 
     @contextmanager
     def around(self, monitor_id: int, step: str) -> Iterator[None]:
-        """Whatever is raised within is noted as this monitor's fault and goes no further; but that the database is away is nobody's: the transaction is done again."""
+        """Whatever is raised within is noted as this monitor's fault and goes no further; but that the database is away
+        is nobody's: the transaction is done again.
+        """
         place = monitor_id, step
         try:
             yield

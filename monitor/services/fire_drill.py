@@ -17,10 +17,12 @@ _COLUMNS = 4
 
 
 def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Checks) -> pd.DataFrame:
-    """One row a fault, strength (share of rows) and column: the share of windows in which it was caught, in the right column, and paged.
+    """One row a fault, strength (share of rows) and column: the share of windows in which it was caught, in the right
+    column, and paged.
 
-    Faults of whole windows have no column. A window in which the unharmed copy is changed already counts only what is found in the faulty column beside that. To a
-    fault of one column the model answers as a model of it does (`analysis.surrogate`).
+    Faults of whole windows have no column. A window in which the unharmed copy is changed already counts only what is
+    found in the faulty column beside that. To a fault of one column the model answers as a model of it does
+    (`analysis.surrogate`).
     """
     random = np.random.default_rng(reference.seed)
     importance = reference.importance

@@ -31,9 +31,11 @@ class _Asked:
 
 
 def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Taken:
-    """Keep predictions: a column for the id, the prediction or its probability, the features; the event time is now where none is given.
+    """Keep predictions: a column for the id, the prediction or its probability, the features; the event time is now
+    where none is given.
 
-    Raises NotFoundError for an unknown monitor, UsageError for one whose source is not written here, DataError for rows that cannot be taken.
+    Raises NotFoundError for an unknown monitor, UsageError for one whose source is not written here, DataError for rows
+    that cannot be taken.
     """
     asked = _asked(context, monitor, labels=False)
     columns, times = asked.columns, asked.config.columns.time_column or "event_time"
@@ -44,7 +46,9 @@ def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Taken:
 
 
 def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> Taken:
-    """Keep labels: a column for the id, one for the label; its time is now where none is given. Another label for the same id corrects it."""
+    """Keep labels: a column for the id, one for the label; its time is now where none is given. Another label for the
+    same id corrects it.
+    """
     asked = _asked(context, monitor, labels=True)
     own = asked.config.labels
     assert own is not None
@@ -76,7 +80,9 @@ def _keep(context: Context, asked: _Asked, rows: pa.Table, id_name: str, times: 
 
 
 def open_stores(context: Context) -> None:
-    """Open the stores of files, so that rows which waited when the service stopped become files though nobody sends more."""
+    """Open the stores of files, so that rows which waited when the service stopped become files though nobody sends
+    more.
+    """
     for name, config in context.configuration.monitors.items():
         for place in (config.source, config.labels):
             if place is not None and place.ingest and place.path is not None:

@@ -33,7 +33,8 @@ from monitor.sources.spec import MADE_TIME, LabelSpec, LogSpec, Place
 from monitor.sources.written import as_meant, is_kept, recognised, time_of_path
 
 _LENGTHS = ("1h", "6h", "12h", "1d", "1w", "2w", "4w", "13w")
-# The fewest rows of a window, the shift in standard deviations that should be seen, and how many windows the log should hold.
+# The fewest rows of a window, the shift in standard deviations that should be seen, and how many windows the log should
+# hold.
 _ROWS_PER_WINDOW, _SHIFT, _FEWEST_WINDOWS = 300, 0.2, 12
 _REFERENCE_SHARE = 0.25
 _ROWS = 100_000
@@ -105,7 +106,8 @@ class InspectSpec:
 class Proposal:
     """A monitor for the data, and what was assumed on the way.
 
-    spec: what was looked at, with the queries that make of columns what is meant. candidates: of a binary model with labels, the classes with the ROC AUC of the reference if they were positive. positive: that of them
+    spec: what was looked at, with the queries that make of columns what is meant. candidates: of a binary model with
+        labels, the classes with the ROC AUC of the reference if they were positive. positive: that of them
     which is positive, None where it has to be named.
     """
 
@@ -145,11 +147,13 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     reference = read_frame(spec.reference, _ROWS) if spec.reference is not None else None
     if columns.event_time is None:
         raise DataError(
-            f"no time column was recognised in {spec.predictions.shown}: say which it is by --time; its columns are: {_listed(types)}{_calls_in(spec.predictions, sample)}"
+            f"no time column was recognised in {spec.predictions.shown}: say which it is by --time; its columns are:"
+            f" {_listed(types)}{_calls_in(spec.predictions, sample)}"
         )
     if columns.prediction is None and columns.probability is None:
         raise DataError(
-            f"no prediction was recognised in {spec.predictions.shown}: say which it is by --prediction or --probability; its columns are: {_listed(types)}{_calls_in(spec.predictions, sample)}"
+            f"no prediction was recognised in {spec.predictions.shown}: say which it is by --prediction or"
+            f" --probability; its columns are: {_listed(types)}{_calls_in(spec.predictions, sample)}"
         )
     event_time = columns.event_time
     label_columns, labels = _labels(spec, columns)
@@ -166,7 +170,8 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     if bad:
         what = "record" if len(bad) == 1 else "records"
         notes.append(
-            f"{len(bad):,} {what} of {spec.predictions.shown} could not be read wholly and will be counted (`bad_records`): {bad[0][1]}"
+            f"{len(bad):,} {what} of {spec.predictions.shown} could not be read wholly and will be counted"
+            f" (`bad_records`): {bad[0][1]}"
         )
     span = max((extent.newest - extent.first).total_seconds(), 1.0)
     length = _length(rows / span, _rows_wanted(rows, reference, sample, columns.label))
@@ -180,13 +185,15 @@ def inspect_data(spec: InspectSpec) -> Proposal:
         is_young = reference_end >= extent.newest
         if is_young and spec.reference_until is not None:
             raise DataError(
-                f"nothing is left to watch after the reference: the newest event is of {extent.newest:%Y-%m-%d %H:%M}; name an earlier day by --reference-until, or none"
+                f"nothing is left to watch after the reference: the newest event is of {extent.newest:%Y-%m-%d %H:%M};"
+                " name an earlier day by --reference-until, or none"
             )
         if is_young:
             reference_end = grid.boundary(grid.index_at(extent.newest) + 1)
             notes.append(
-                f"the log is young: its {rows:,} rows are the reference so far, and the first window that is looked at begins on {reference_end:%Y-%m-%d %H:%M} UTC; "
-                "rows that the model was validated on (--reference FILE) would let it be watched from its first day"
+                f"the log is young: its {rows:,} rows are the reference so far, and the first window that is looked at"
+                f" begins on {reference_end:%Y-%m-%d %H:%M} UTC; rows that the model was validated on (--reference"
+                " FILE) would let it be watched from its first day"
             )
         start = grid.boundary(grid.index_at(reference_end - timedelta(microseconds=1)) + 1)
         reference = read_frame(spec.predictions, _ROWS, reference_start, reference_end, columns.event_time)
@@ -197,7 +204,8 @@ def inspect_data(spec: InspectSpec) -> Proposal:
             )[0]
         if spec.reference_until is None and not is_young:
             notes.append(
-                f"the reference is the oldest stretch of the log, {reference_start:%Y-%m-%d} to {reference_end:%Y-%m-%d}: see that the model was healthy then"
+                f"the reference is the oldest stretch of the log, {reference_start:%Y-%m-%d} to"
+                f" {reference_end:%Y-%m-%d}: see that the model was healthy then"
             )
     if label is not None and label not in reference and labels is None:
         notes.append("no labels were found: performance will be estimated at best")
@@ -211,9 +219,24 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     rows_a_window = rows / span * Duration.parse(length).approximate().total_seconds()
     notes.append(limits.in_words(min(rows_a_window, _SAMPLE), len(reference), Checks().false_alarm_rate))
     return Proposal(
-        spec, columns, task, rows, extent.first, extent.newest, length, start, label_columns, labels is not None and labels.place is None, delay, expected,
-        reference_start, reference_end, positive, found, tuple(notes),
-    )  # fmt: skip
+        spec,
+        columns,
+        task,
+        rows,
+        extent.first,
+        extent.newest,
+        length,
+        start,
+        label_columns,
+        labels is not None and labels.place is None,
+        delay,
+        expected,
+        reference_start,
+        reference_end,
+        positive,
+        found,
+        tuple(notes),
+    )
 
 
 def _calls_in(place: Place, sample: pd.DataFrame) -> str:
@@ -224,8 +247,8 @@ def _calls_in(place: Place, sample: pd.DataFrame) -> str:
         return ""
     verb = "holds" if len(names) == 1 else "hold"
     return (
-        f"; {listed(names)} {verb} JSON: a query can make one row of each prediction, give it by --query in place of --table "
-        "(examples are in docs/how-to/from-model-servers.md)"
+        f"; {listed(names)} {verb} JSON: a query can make one row of each prediction, give it by --query in place of"
+        " --table (examples are in docs/how-to/from-model-servers.md)"
     )
 
 
@@ -234,7 +257,9 @@ def _is_object(value: Any) -> bool:
 
 
 def _as_written(spec: InspectSpec, notes: list[str]) -> InspectSpec:
-    """The places as they are to be read: the format of their records, their encoding, and how times and numbers are written. Raises DataError where a person has to decide."""
+    """The places as they are to be read: the format of their records, their encoding, and how times and numbers are
+    written. Raises DataError where a person has to decide.
+    """
 
     def read(place: Place | None) -> Place | None:
         if place is None:
@@ -265,7 +290,9 @@ def _as_written(spec: InspectSpec, notes: list[str]) -> InspectSpec:
 
 
 def _with_text_of(other: Place, place: Place, notes: list[str]) -> Place:
-    """A place of text files, in which columns that are text elsewhere stay so: codes that look like numbers, words that look like true and false."""
+    """A place of text files, in which columns that are text elsewhere stay so: codes that look like numbers, words that
+    look like true and false.
+    """
     if place.own_path is None or not is_kept(place):
         return place
     types, others = describe_place(place), describe_place(other)
@@ -277,7 +304,8 @@ def _with_text_of(other: Place, place: Place, notes: list[str]) -> Place:
     if not texts:
         return place
     notes.append(
-        f"{', '.join(texts)} of {place.shown}: text, as in {other.shown}, though it could be read otherwise; by `source.read.text`"
+        f"{', '.join(texts)} of {place.shown}: text, as in {other.shown}, though it could be read otherwise; by"
+        " `source.read.text`"
     )
     return replace(place, read=replace(place.read, text=tuple(texts)))
 
@@ -312,7 +340,9 @@ def _with_time(place: Place, types: dict[str, str], columns: Columns) -> tuple[P
 
 
 def _time_of_its_path(place: Place, types: dict[str, str]) -> str | None:
-    """The column whose times are those of the day that the path of its file names; None for none. The first file is looked at."""
+    """The column whose times are those of the day that the path of its file names; None for none. The first file is
+    looked at.
+    """
     names = [name for name, kind in types.items() if kind.startswith("timestamp")]
     form = time_of_path(place) if names and place.query is None else None
     if form is None:
@@ -347,14 +377,16 @@ def _labels(spec: InspectSpec, columns: Columns) -> tuple[dict[str, str], LabelS
     identity = columns.id if columns.id in types else found.id
     if columns.id is None or identity is None:
         raise DataError(
-            f"labels are joined by id, and no id column was recognised: say which it is by --id; predictions: {columns.id or 'none'}, labels: {identity or 'none'} ({_listed(types)})"
+            "labels are joined by id, and no id column was recognised: say which it is by --id; predictions:"
+            f" {columns.id or 'none'}, labels: {identity or 'none'} ({_listed(types)})"
         )
     label = found.label or next(
         (name for name in types if name not in (identity, found.label_time, found.event_time)), None
     )
     if label is None:
         raise DataError(
-            f"no label column was recognised in {spec.labels.shown}: say which it is by --label; its columns are: {_listed(types)}"
+            f"no label column was recognised in {spec.labels.shown}: say which it is by --label; its columns are:"
+            f" {_listed(types)}"
         )
     label_time = found.label_time or (found.event_time if found.event_time != identity else None)
     named = {"id": identity, "label": label} | ({"label_time": label_time} if label_time else {})
@@ -362,7 +394,9 @@ def _labels(spec: InspectSpec, columns: Columns) -> tuple[dict[str, str], LabelS
 
 
 def _rows_wanted(rows: int, reference: pd.DataFrame | None, sample: pd.DataFrame, label: str | None) -> int:
-    """How many rows a window should have for harm to be seen: a shift of a fifth of a standard deviation, labels enough of the rarer of two classes; and so that the log holds some windows."""
+    """How many rows a window should have for harm to be seen: a shift of a fifth of a standard deviation, labels enough
+    of the rarer of two classes; and so that the log holds some windows.
+    """
     before = len(reference) if reference is not None else round(rows * _REFERENCE_SHARE)
     wanted = limits.rows_for_shift(_SHIFT, before, Checks().false_alarm_rate) or _ROWS_PER_WINDOW
     classes = sample[label].dropna().value_counts(normalize=True) if label in sample else pd.Series(dtype=float)
@@ -394,7 +428,9 @@ def _task(reference: pd.DataFrame, columns: Columns) -> tuple[Columns, str]:
 def _positive(
     reference: pd.DataFrame, columns: Columns, task: str, named: str | None
 ) -> tuple[Columns, Candidate | None, tuple[Candidate, ...]]:
-    """The columns with the positive class where it is named or certain, that class, and all that it may be. Raises DataError if the named one is no label."""
+    """The columns with the positive class where it is named or certain, that class, and all that it may be. Raises
+    DataError if the named one is no label.
+    """
     if task != "binary" or columns.label not in reference:
         return columns, None, ()
     labels = reference[columns.label]
@@ -412,7 +448,9 @@ def _positive(
 
 
 def _without_no_inputs(place: Place, reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
-    """The columns without those that no model is given: they come of how files were written, number the rows, or follow a request through systems."""
+    """The columns without those that no model is given: they come of how files were written, number the rows, or follow
+    a request through systems.
+    """
     of_writing = {} if place.own_path is None else files.columns_of_writing(place.own_path, place.shown)
     found: dict[str, list[str]] = {}
     for name in columns.feature_names([str(each) for each in reference.columns]):
@@ -436,7 +474,9 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 
 def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
-    """Text that names a person or a thing (nearly every value another) is no feature, and nothing to store in clear; free text is watched by its form."""
+    """Text that names a person or a thing (nearly every value another) is no feature, and nothing to store in clear;
+    free text is watched by its form.
+    """
     found: list[str] = []
     texts: list[str] = []
     for name in columns.feature_names([str(each) for each in reference.columns]):
@@ -448,11 +488,13 @@ def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> C
             (texts if sort_of(values) == "text" else found).append(name)
     if found:
         notes.append(
-            f"{', '.join(found)}: nearly every value is another, as of names, e-mails or numbers of accounts; proposed as sensitive and left out"
+            f"{', '.join(found)}: nearly every value is another, as of names, e-mails or numbers of accounts; proposed"
+            " as sensitive and left out"
         )
     if texts:
         notes.append(
-            f"{', '.join(texts)}: free text; proposed as sensitive: only its hash and form (length, words, digits, scripts) are kept and watched"
+            f"{', '.join(texts)}: free text; proposed as sensitive: only its hash and form (length, words, digits,"
+            " scripts) are kept and watched"
         )
     return replace(columns, sensitive=(*found, *texts), ignore=(*columns.ignore, *found))
 
@@ -463,7 +505,8 @@ def _label_delay(
     """How long labels take, and which share of them ever comes, from what has come."""
     if labels.label_time is None:
         notes.append(
-            "labels carry no time of their own: one day after the event counts as theirs; change labels.delay if that is not so"
+            "labels carry no time of their own: one day after the event counts as theirs; change labels.delay if that"
+            " is not so"
         )
         return "1d", 0.95
     frame, _ = log.sample_with_labels(Window(first, newest + timedelta(seconds=1)), datetime.max.replace(tzinfo=UTC))

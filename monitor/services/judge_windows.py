@@ -156,7 +156,9 @@ class _Judge:
         self.last_window = datetime.fromisoformat(stored.state["last_window"]) if stored.state else None
 
     def results_of(self, done: list[Run]) -> dict[int, Result]:
-        """What judging takes of runs; those that failed, were skipped or cancelled, or are not to be judged, have none."""
+        """What judging takes of runs; those that failed, were skipped or cancelled, or are not to be judged, have
+        none.
+        """
         taken = [
             run
             for run in done
@@ -295,7 +297,9 @@ class _Judge:
         )
 
     def _refold(self, run: Run) -> None:
-        """Fold again from a run's window, by the looks that are current now, and match what comes out with the alerts that have fired."""
+        """Fold again from a run's window, by the looks that are current now, and match what comes out with the alerts
+        that have fired.
+        """
         self.read.flush()
         point = alerts.checkpoint(self.session, self.row.id, self.of, run.window_start)
         start = run.window_start if point is not None else None
@@ -360,7 +364,10 @@ class _Judge:
         if policy is None or since is None:
             return
         windows = state.retrain
-        reason = f"{self.of.kind.value} was bad in {windows} {'window' if windows == 1 else 'windows'} in a row: {result.summary}"
+        reason = (
+            f"{self.of.kind.value} was bad in {windows} {'window' if windows == 1 else 'windows'} in a row:"
+            f" {result.summary}"
+        )
         detail = {
             "kind": self.of.kind.value,
             "columns": list(result.columns),
@@ -394,7 +401,9 @@ def _result(
     promoted: dict[str, datetime],
     confidence: float,
 ) -> Result:
-    """Reduce a run to what the fold of one kind takes; where a promoted version has taken over, to that version's checks. confidence: of the intervals."""
+    """Reduce a run to what the fold of one kind takes; where a promoted version has taken over, to that version's
+    checks. confidence: of the intervals.
+    """
     checks = [each for each in checks if each.kind == kind.value]
     findings = [(finding, series) for finding, series in findings if finding.kind == kind.value]
     versions = {each.model_version for each in checks}
@@ -410,15 +419,25 @@ def _result(
     worst = paging[0][0] if paging else None
     named = tuple(dict.fromkeys(series.column or series.metric for _, series in paging))
     return Result(
-        run=run.uuid, window=run.window, look=run.look, as_of=run.as_of, bad=bool(paging),
-        asked=frozenset(each.key for each in checks), made=made,
-        paging=tuple(_key(series) for _, series in paging), columns=named,
-        severity=worst.severity if worst else "none", summary=worst.explanation if worst else "", estimate=estimate_of(checks, confidence),
-    )  # fmt: skip
+        run=run.uuid,
+        window=run.window,
+        look=run.look,
+        as_of=run.as_of,
+        bad=bool(paging),
+        asked=frozenset(each.key for each in checks),
+        made=made,
+        paging=tuple(_key(series) for _, series in paging),
+        columns=named,
+        severity=worst.severity if worst else "none",
+        summary=worst.explanation if worst else "",
+        estimate=estimate_of(checks, confidence),
+    )
 
 
 def estimate_of(checks: list[Asked], confidence: float) -> Estimate | None:
-    """What a window's estimates say of a loss, by that which says most; None where none was told against a limit. One that is too doubtful to be judged alone counts, too: by its wide interval."""
+    """What a window's estimates say of a loss, by that which says most; None where none was told against a limit. One
+    that is too doubtful to be judged alone counts, too: by its wide interval.
+    """
     margin = NormalDist().inv_cdf(0.5 + confidence / 2)
     found = [
         told

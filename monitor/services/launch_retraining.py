@@ -1,4 +1,6 @@
-"""Launch: a request is written down as `dispatching`, then tried; its outcome ends it, and promotes the new reference."""
+"""Launch: a request is written down as `dispatching`, then tried; its outcome ends it, and promotes the new
+reference.
+"""
 
 from __future__ import annotations
 
@@ -49,13 +51,16 @@ class Launcher:
     workers: Workers
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="launch"))
     _running: dict[int, Future[None]] = field(default_factory=dict)
-    # By request: the attempt of each that this daemon has claimed and not ended, and how its training ended until that is written down.
+    # By request: the attempt of each that this daemon has claimed and not ended, and how its training ended until that
+    # is written down.
     _claimed: dict[int, int] = field(default_factory=dict)
     _outcomes: dict[int, Outcome] = field(default_factory=dict)
     _elsewhere: set[int] = field(default_factory=set)
 
     def launch(self) -> int:
-        """Start every open request, and go on with those that the database kept from going on; how many were started."""
+        """Start every open request, and go on with those that the database kept from going on; how many were
+        started.
+        """
         self._running = {key: future for key, future in self._running.items() if not future.done()}
         waiting = self.context.database.read(
             lambda session: [request.id for request in retraining.in_state(session, "open")]
@@ -76,7 +81,9 @@ class Launcher:
 
     @property
     def busy(self) -> bool:
-        """Whether a training has not ended that ends with this process; one elsewhere goes on, and is asked again by whoever comes next."""
+        """Whether a training has not ended that ends with this process; one elsewhere goes on, and is asked again by
+        whoever comes next.
+        """
         waits_for_all = isinstance(self.context.clock, ReplayClock)
         return any(waits_for_all or key not in self._elsewhere for key in list(self._claimed))
 
@@ -89,7 +96,9 @@ class Launcher:
         self._pool.shutdown(wait=True)
 
     def recover(self, alive: set[str]) -> int:
-        """Requests whose daemon died in the middle: a webhook is sent again (its id is an idempotency key), a command ends as `unknown`."""
+        """Requests whose daemon died in the middle: a webhook is sent again (its id is an idempotency key), a command
+        ends as `unknown`.
+        """
         return self.context.database.transact(self._recover, alive)
 
     def _recover(self, session: Session, alive: set[str]) -> int:
@@ -116,7 +125,10 @@ class Launcher:
                     now,
                 )
             else:
-                text = "the daemon died while the training ran: nobody knows how it ended; say so with `monitor retraining complete` or `cancel`"
+                text = (
+                    "the daemon died while the training ran: nobody knows how it ended; say so with `monitor retraining"
+                    " complete` or `cancel`"
+                )
                 retraining.move(session, request, "unknown", text, now)
             log.warning("launch_recovered", request=request.uuid[:8], state=request.state)
             found += 1
@@ -141,7 +153,8 @@ class Launcher:
     def _go_on(self, request_id: int, attempt: int) -> None:
         """Try a request to its end. What the database keeps from being written is tried again by the next `launch`.
 
-        Nothing is started twice: what is written before a start comes first, and what is sent to another service carries the request's id.
+        Nothing is started twice: what is written before a start comes first, and what is sent to another service
+        carries the request's id.
         """
         try:
             if request_id not in self._outcomes:
@@ -266,7 +279,9 @@ class Launcher:
 
 
 def _callback_token(session: Session, request: RetrainingRequest) -> str:
-    """What ends a request by HTTP: made of the service's own key, so that a launch that is repeated brings the same one, and stored nowhere."""
+    """What ends a request by HTTP: made of the service's own key, so that a launch that is repeated brings the same
+    one, and stored nowhere.
+    """
     key = people.service_key(session, "callback")
     return CALLBACK + hmac.new(key.encode(), request.uuid.encode(), "sha256").hexdigest()
 
@@ -277,7 +292,9 @@ def is_callback(session: Session, request: RetrainingRequest, token: str) -> boo
 
 
 def not_to_train_on(session: Session, request: RetrainingRequest) -> list[tuple[datetime, datetime]]:
-    """The intervals of a request's data that people marked as faulty, and the windows in which a fault of the pipeline paged."""
+    """The intervals of a request's data that people marked as faulty, and the windows in which a fault of the pipeline
+    paged.
+    """
     marked = annotation.of_monitor(session, request.monitor_id, "faulty")
     spans = [(each.starts_at, each.ends_at) for each in marked]
     windows = runs.data_runs_between(session, request.monitor_id, request.data_start, request.data_end)
@@ -291,20 +308,35 @@ def not_to_train_on(session: Session, request: RetrainingRequest) -> list[tuple[
 def described(
     request: RetrainingRequest, monitor: str, faulty: Sequence[tuple[datetime, datetime]] = ()
 ) -> dict[str, Any]:
-    """The request as launchers receive it (docs/reference/retraining.schema.json). faulty: intervals that are not to be trained on (`not_to_train_on`)."""
+    """The request as launchers receive it (docs/reference/retraining.schema.json). faulty: intervals that are not to be
+    trained on (`not_to_train_on`).
+    """
     return {
-        "id": request.uuid, "monitor": monitor, "model": request.model_name, "model_version": request.model_version, "reason": request.reason,
-        "data_start": request.data_start.isoformat(), "data_end": request.data_end.isoformat(), "window_start": request.window_start.isoformat(),
-        "window_end": request.window_end.isoformat(), "exclude": [{"start": start.isoformat(), "end": end.isoformat()} for start, end in faulty if start < request.data_end and end > request.data_start],
-        "requested_at": (request.opened_at or request.created_at).isoformat(), "detail": request.detail,
-    }  # fmt: skip
+        "id": request.uuid,
+        "monitor": monitor,
+        "model": request.model_name,
+        "model_version": request.model_version,
+        "reason": request.reason,
+        "data_start": request.data_start.isoformat(),
+        "data_end": request.data_end.isoformat(),
+        "window_start": request.window_start.isoformat(),
+        "window_end": request.window_end.isoformat(),
+        "exclude": [
+            {"start": start.isoformat(), "end": end.isoformat()}
+            for start, end in faulty
+            if start < request.data_end and end > request.data_start
+        ],
+        "requested_at": (request.opened_at or request.created_at).isoformat(),
+        "detail": request.detail,
+    }
 
 
 def complete(context: Context, workers: Workers, uuid: str, outcome: Outcome) -> str:
-    """End a request; a success that names a reference promotes it from the next window on. The state that it is in then.
+    """End a request; a success that names a reference promotes it from the next window on. The state that it is in
+    then.
 
-    Where the outcome names a candidate's answers, the new model must be better than the current one on the same labelled rows: else the request is
-    rejected, or stays `verifying` while the rows are too few to tell.
+    Where the outcome names a candidate's answers, the new model must be better than the current one on the same
+    labelled rows: else the request is rejected, or stays `verifying` while the rows are too few to tell.
     """
     if outcome.succeeded and outcome.candidate:
         verdict = _verify(context, workers, uuid, outcome)
@@ -454,4 +486,7 @@ def _promote(
         model_version=by_version,
     )
     value = f", {fitted.harm_metric} {fitted.baseline[fitted.harm_metric]:.4g} on it" if fitted.harm_metric else ""
-    return f"version {version or 'unnamed'} is trained; reference {fitted.version[:8]} ({fitted.rows} rows{value}) holds from {now:%Y-%m-%d %H:%M} UTC on"
+    return (
+        f"version {version or 'unnamed'} is trained; reference {fitted.version[:8]} ({fitted.rows} rows{value}) holds"
+        f" from {now:%Y-%m-%d %H:%M} UTC on"
+    )

@@ -1,4 +1,6 @@
-"""What labels show of faults that paged: where the model did as well as ever, they are natural to this data, and page nobody again."""
+"""What labels show of faults that paged: where the model did as well as ever, they are natural to this data, and page
+nobody again.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,15 @@ from monitor.storage.tables import MonitorRow, Run
 
 log = get_logger()
 
-# By no more than this part of what a fault was said to cost may the performance, by its interval, lie beyond the harm that counts.
+# By no more than this part of what a fault was said to cost may the performance, by its interval, lie beyond the harm
+# that counts.
 _OF_COST = 4
 
 
 def learn_natural(session: Session, row: MonitorRow, performance: Run, *, is_bad: bool, now: datetime) -> None:
-    """Take what a performance run says of the faults that its window's data run paged for. is_bad: whether it pages itself: what earlier labels had shown of the window then holds no more."""
+    """Take what a performance run says of the faults that its window's data run paged for. is_bad: whether it pages
+    itself: what earlier labels had shown of the window then holds no more.
+    """
     if is_bad:
         natural.remove(session, row.id, performance.window_start)
         return
@@ -32,7 +37,10 @@ def learn_natural(session: Session, row: MonitorRow, performance: Run, *, is_bad
             # Few labels tell a small loss from none badly: what was said to come must be out of the question.
             if beyond <= cost / _OF_COST and natural.add(session, data, series, value, performance.as_of):
                 name = f"{series.metric} of {series.column}" + (f" where {series.segment}" if series.segment else "")
-                said = f"{name}: {value:.3g} in the window from {data.window_start:%Y-%m-%d %H:%M} UTC did the model no harm, by its labels: it pages no more"
+                said = (
+                    f"{name}: {value:.3g} in the window from {data.window_start:%Y-%m-%d %H:%M} UTC did the model no"
+                    " harm, by its labels: it pages no more"
+                )
                 people.record(session, "monitor", "fault known as natural", row.name, said, now)
                 log.info(
                     "natural",

@@ -42,7 +42,8 @@ def look_at_sources(
 ) -> set[int]:
     """Look at each monitor's source, side by side. The monitors whose source could not be read.
 
-    at_least_every: those looked at within this time are left out. without: monitors that are left out whatever they have. background: where looks that
+    at_least_every: those looked at within this time are left out. without: monitors that are left out whatever they
+        have. background: where looks that
     take long go on, while the others have their next turn; without it all are waited for.
     """
     wanted = context.database.read(_wanted, context, at_least_every, without)

@@ -154,10 +154,16 @@ def _plan_looks(session: Session, context: Context, known: Known, each: OpenWind
                 wait_until = _wait_until(config, state, window)
                 new.append(
                     runs.new(
-                        row, "performance", window, look, as_of, now,
-                        configuration_id=each.configuration_id, wait_until=wait_until,
+                        row,
+                        "performance",
+                        window,
+                        look,
+                        as_of,
+                        now,
+                        configuration_id=each.configuration_id,
+                        wait_until=wait_until,
                     )
-                )  # fmt: skip
+                )
         each.due_at = min((moment for moment in (*later, looks.next_due) if moment is not None), default=None)
         each.labels_open = bool(later) or not looks.settled
     else:
@@ -202,7 +208,9 @@ def _windows(
 
 
 def _first_index(grid: Grid, config: MonitorConfig, state: SourceState, now: datetime) -> int:
-    """The first window: as configured, else that of the first event, at most `catch_up` back from now or from the end of a log that ended."""
+    """The first window: as configured, else that of the first event, at most `catch_up` back from now or from the end
+    of a log that ended.
+    """
     if config.windows.start is not None:
         index = grid.index_at(config.windows.start)
         return index if grid.boundary(index) == config.windows.start else index + 1
@@ -213,7 +221,9 @@ def _first_index(grid: Grid, config: MonitorConfig, state: SourceState, now: dat
 
 
 def first_windows(session: Session, configuration: Configuration, now: datetime) -> list[str]:
-    """In words, what monitors wait for of which no window has been planned yet: their first one, and until where their log goes."""
+    """In words, what monitors wait for of which no window has been planned yet: their first one, and until where their
+    log goes.
+    """
     found = []
     for row in monitors.active(session):
         config, state = configuration.monitors.get(row.name), monitors.source_state(session, row.id)
@@ -223,8 +233,8 @@ def first_windows(session: Session, configuration: Configuration, now: datetime)
         grid = config.windows.grid()
         window = grid.window(_first_index(grid, config, state, now))
         found.append(
-            f"{row.name}: its first window, {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC, is looked at once its log has come so far; "
-            f"the newest event is of {newest:%Y-%m-%d %H:%M}"
+            f"{row.name}: its first window, {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC, is looked"
+            f" at once its log has come so far; the newest event is of {newest:%Y-%m-%d %H:%M}"
         )
     return found
 

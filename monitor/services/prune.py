@@ -19,7 +19,9 @@ _EVERYTHING = 1_000_000
 
 
 def prune(context: Context, *, dry_run: bool = False) -> Counter[str]:
-    """Remove what is too old, of all monitors; with `dry_run` only count it. How many snapshots, metric values, runs and alerts."""
+    """Remove what is too old, of all monitors; with `dry_run` only count it. How many snapshots, metric values, runs
+    and alerts.
+    """
     removed: Counter[str] = Counter()
     for monitor_id in context.database.read(monitors.ids):
         if not context.stopping.is_set():
@@ -41,9 +43,11 @@ def _prune_monitor(context: Context, monitor_id: int, kept: Retention, *, dry_ru
         return None if length is None else min(retention.day_before(newest, length.approximate()), needed or newest)
 
     def batches(
-        name: str, length: Duration | None,
-        find: Callable[[Session, int, datetime, int], list[int]], drop: Callable[[Session, list[int]], None],
-    ) -> None:  # fmt: skip
+        name: str,
+        length: Duration | None,
+        find: Callable[[Session, int, datetime, int], list[int]],
+        drop: Callable[[Session, list[int]], None],
+    ) -> None:
         limit = before(length)
         while limit is not None:
             found = database.read(find, monitor_id, limit, _EVERYTHING if dry_run else 200)

@@ -23,7 +23,9 @@ _REPEATED = 0.2
 def by_values(
     columns: Columns, frame: pd.DataFrame, said: Sequence[str], positive: str | None, notes: list[str]
 ) -> Columns:
-    """What was recognised by names, held against values. said: the parts that somebody has named, which stay. positive: the class that was named. Raises DataError where a person has to decide."""
+    """What was recognised by names, held against values. said: the parts that somebody has named, which stay. positive:
+    the class that was named. Raises DataError where a person has to decide.
+    """
     if "probability" not in said:
         columns = _classes(columns, frame, positive, notes)
         columns = _probability(columns, frame, said, notes)
@@ -73,8 +75,8 @@ def _classes(columns: Columns, frame: pd.DataFrame, positive: str | None, notes:
     unknown = [name for name in by_class if known and name not in known]
     if unknown:
         raise DataError(
-            f"{', '.join(others)} hold the probability of a class each, and their names do not say of which ({', '.join(known[:10])}): "
-            f"say --probability {others[-1]} --positive CLASS"
+            f"{', '.join(others)} hold the probability of a class each, and their names do not say of which"
+            f" ({', '.join(known[:10])}): say --probability {others[-1]} --positive CLASS"
         )
     if len(by_class) > 2:
         return replace(columns, probability=by_class, prediction=prediction)
@@ -105,8 +107,9 @@ def _probability(columns: Columns, frame: pd.DataFrame, said: Sequence[str], not
         if values.min() < 0 or values.max() > 1:
             if columns.prediction is None:
                 raise DataError(
-                    f"'{name}' goes from {values.min():g} to {values.max():g}, so it is no probability: if it is a predicted value, say so by --prediction {name}; "
-                    "if it is a score, write a query that turns it into a probability"
+                    f"'{name}' goes from {values.min():g} to {values.max():g}, so it is no probability: if it is a"
+                    f" predicted value, say so by --prediction {name}; if it is a score, write a query that turns it"
+                    " into a probability"
                 )
             notes.append(
                 f"{name} goes from {values.min():g} to {values.max():g}: no probability, so an input of the model"
@@ -117,8 +120,8 @@ def _probability(columns: Columns, frame: pd.DataFrame, said: Sequence[str], not
         labels = _values(frame, columns.label)
         if frame[prediction].nunique() > 10 and (not labels or len(labels) <= 2):
             notes.append(
-                f"{prediction} goes from {frame[prediction].min():g} to {frame[prediction].max():g}: taken for the probability of the positive class; "
-                f"if it is a predicted value, say so by --prediction {prediction}"
+                f"{prediction} goes from {frame[prediction].min():g} to {frame[prediction].max():g}: taken for the"
+                f" probability of the positive class; if it is a predicted value, say so by --prediction {prediction}"
             )
             return replace(columns, probability=prediction, prediction=None)
     return columns

@@ -1,4 +1,6 @@
-"""Rows that were sent and refused: a sender that does not look at the answer loses them without a word, so the service tells."""
+"""Rows that were sent and refused: a sender that does not look at the answer loses them without a word, so the service
+tells.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _QUIET_S = 15 * 60.0
 
 @dataclass(frozen=True)
 class Refused:
-    """What was refused of a monitor since the daemon started: requests, when the last one came (by the boot clock), and why."""
+    """What was refused of a monitor since the daemon started: requests, when the last one came (by the boot clock), and
+    why.
+    """
 
     requests: int
     last_s: float
@@ -20,7 +24,10 @@ class Refused:
 
     def __str__(self) -> str:
         plural = "s" if self.requests > 1 else ""
-        return f"{self.requests} request{plural} with rows refused since the daemon started, the last because: {self.reason}"
+        return (
+            f"{self.requests} request{plural} with rows refused since the daemon started, the last because:"
+            f" {self.reason}"
+        )
 
 
 @dataclass

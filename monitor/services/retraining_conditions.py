@@ -1,4 +1,6 @@
-"""Conditions for a retraining that no finding tells: how many columns have changed, how old the model is, how many labels have come."""
+"""Conditions for a retraining that no finding tells: how many columns have changed, how old the model is, how many
+labels have come.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +65,17 @@ def _propose_for(session: Session, context: Context, monitor_id: int) -> bool:
     span = (min(trained, run.window_start), run.as_of)
     version = results.model_version(session, run.id) or config.model.version
     request = retraining.propose(
-        session, row, (run.window_start, run.window_end), run.as_of, config.retraining.launcher, "; ".join(held), detail, span, version,
+        session,
+        row,
+        (run.window_start, run.window_end),
+        run.as_of,
+        config.retraining.launcher,
+        "; ".join(held),
+        detail,
+        span,
+        version,
         context.clock.now(),
-    )  # fmt: skip
+    )
     log.info("retraining_proposed", monitor=row.name, request=request.uuid[:8], reason=request.reason)
     return True
 
@@ -88,7 +98,10 @@ def standings(session: Session, context: Context, row: MonitorRow, config: Monit
         elif each.drifted_share is not None:
             windows = config.in_windows(policy.for_windows)
             shares = _drifted_shares(session, row, config, windows)
-            text = f"{', '.join(f'{share:.0%}' for share in shares) or 'nothing'} of the features have changed in the last {len(shares)} windows, of {each.drifted_share:.0%} in {windows}"
+            text = (
+                f"{', '.join(f'{share:.0%}' for share in shares) or 'nothing'} of the features have changed in the last"
+                f" {len(shares)} windows, of {each.drifted_share:.0%} in {windows}"
+            )
             found.append(Standing(text, len(shares) == windows and min(shares) >= each.drifted_share))
     return found
 
@@ -104,7 +117,9 @@ def trained_at(session: Session, context: Context, row: MonitorRow) -> datetime:
 
 
 def _drifted_shares(session: Session, row: MonitorRow, config: MonitorConfig, windows: int) -> list[float]:
-    """What share of the features has changed in each of the last windows, the newest first; a window that tells nothing has none."""
+    """What share of the features has changed in each of the last windows, the newest first; a window that tells nothing
+    has none.
+    """
     columns = config.to_columns()
     outputs = {name for name in (columns.prediction, *columns.probabilities.values()) if name is not None}
     shares = [results.drifted_share(session, run.id, outputs) for run in runs.last_windows(session, row.id, windows)]

@@ -1,4 +1,6 @@
-"""That the report database is the one that this machine knows: a server that comes back empty, or with another history, is not worked on."""
+"""That the report database is the one that this machine knows: a server that comes back empty, or with another history,
+is not worked on.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Known:
 
 
 def require_not_emptied(database: Database, cache: Path) -> None:
-    """Refuse a server's empty database where this machine has worked on one before: a replica that has nothing of the history. Raises SchemaVersionError.
+    """Refuse a server's empty database where this machine has worked on one before: a replica that has nothing of the
+    history. Raises SchemaVersionError.
 
     A SQLite file that is not there was taken away by somebody, and is made.
     """
@@ -33,8 +36,9 @@ def require_not_emptied(database: Database, cache: Path) -> None:
         return
     since = datetime.fromtimestamp(note.stat().st_mtime, UTC)
     raise SchemaVersionError(
-        f"the report database {database.shown} is empty, and this machine has worked on one of that address before (last on {since:%Y-%m-%d %H:%M} UTC): "
-        "is it another server's? If it is to be a new one, `monitor migrate` makes it"
+        f"the report database {database.shown} is empty, and this machine has worked on one of that address before"
+        f" (last on {since:%Y-%m-%d %H:%M} UTC): is it another server's? If it is to be a new one, `monitor migrate`"
+        " makes it"
     )
 
 
@@ -49,7 +53,9 @@ def remembered(database: Database, cache: Path) -> Known:
 
 
 def require_same(database: Database, known: Known) -> None:
-    """Raise SchemaVersionError where the database has been emptied, is another one, or was migrated by another version of Monitor."""
+    """Raise SchemaVersionError where the database has been emptied, is another one, or was migrated by another version
+    of Monitor.
+    """
     found = database.revision()
     if found is None:
         raise SchemaVersionError(
@@ -57,7 +63,8 @@ def require_same(database: Database, known: Known) -> None:
         )
     if found != known.revision:
         raise SchemaVersionError(
-            f"the report database {database.shown} was migrated to schema {found} while this daemon, of schema {known.revision}, was at work: start it anew with the newer version"
+            f"the report database {database.shown} was migrated to schema {found} while this daemon, of schema"
+            f" {known.revision}, was at work: start it anew with the newer version"
         )
     if database.read(people.service_key_if_made, _PURPOSE) != known.identity:
         raise SchemaVersionError(

@@ -13,7 +13,9 @@ log = get_logger()
 
 
 class Senders:
-    """One thread at a time for each receiver, by its name. Each ends by the receiver's own deadline; the process ends without them."""
+    """One thread at a time for each receiver, by its name. Each ends by the receiver's own deadline; the process ends
+    without them.
+    """
 
     def __init__(self) -> None:
         self._running: dict[str, Future[None]] = {}

@@ -13,7 +13,9 @@ _SLOW_S = 20.0
 
 
 class SideBySide:
-    """At most `at_once` pieces of work, not counting those that have taken long already; `most` with these. Each key has one in work at a time."""
+    """At most `at_once` pieces of work, not counting those that have taken long already; `most` with these. Each key
+    has one in work at a time.
+    """
 
     def __init__(self, at_once: int, most: int) -> None:
         self._at_once, self._most = at_once, most
@@ -21,7 +23,8 @@ class SideBySide:
         self._in_work: dict[Hashable, tuple[Future[None], float]] = {}
 
     def run(self, work: Mapping[Any, Callable[[], None]], stopping: Event, *, patient: bool) -> None:
-        """Do each piece, and return when all is done; if not `patient`, when what is left has taken long already: it goes on.
+        """Do each piece, and return when all is done; if not `patient`, when what is left has taken long already: it
+        goes on.
 
         A piece whose key is still in work is left out. Raises what a piece raised.
         """

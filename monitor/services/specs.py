@@ -1,4 +1,6 @@
-"""What travels to worker processes and back. The daemon imports this and never the work itself, which loads Evidently."""
+"""What travels to worker processes and back. The daemon imports this and never the work itself, which loads
+Evidently.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class LabelledWindow:
 
 @dataclass(frozen=True)
 class LookSpec:
-    """Look at a source: its extent, when the labels of windows came, and windows to be counted again, each as of a time."""
+    """Look at a source: its extent, when the labels of windows came, and windows to be counted again, each as of a
+    time.
+    """
 
     log: LogSpec
     after: datetime | None
@@ -71,7 +75,9 @@ class Look:
 
 @dataclass(frozen=True)
 class ReferenceSpec:
-    """Fit a reference: from a place, or from an interval of the monitor's own log (with its labels). healthy: intervals of the log to calibrate on."""
+    """Fit a reference: from a place, or from an interval of the monitor's own log (with its labels). healthy: intervals
+    of the log to calibrate on.
+    """
 
     task: str
     columns: Columns
@@ -86,7 +92,9 @@ class ReferenceSpec:
 
 @dataclass(frozen=True)
 class ComparisonSpec:
-    """Compare a candidate's answers, in a file by id, with what the log holds of the same rows, of which labels are known at `as_of`."""
+    """Compare a candidate's answers, in a file by id, with what the log holds of the same rows, of which labels are
+    known at `as_of`.
+    """
 
     task: str
     columns: Columns
@@ -118,7 +126,9 @@ class FittedReference:
 
 @dataclass(frozen=True)
 class EarlierWindow:
-    """A window whose rows are compared with a later one's. rows: as its own run counted them; None: not yet, they are counted in the source."""
+    """A window whose rows are compared with a later one's. rows: as its own run counted them; None: not yet, they are
+    counted in the source.
+    """
 
     window: Window
     as_of: datetime
@@ -127,11 +137,15 @@ class EarlierWindow:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose labels refresh the estimate.
+    """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose
+    labels refresh the estimate.
 
-    rolling: windows that drift is told against in place of the reference. earlier: windows at the same calendar position, oldest first.
-    a_year_ago: windows of a year ago, each after those at its own calendar position: the low traffic of a holiday is then expected.
-    misdated, misdated_example: rows of the source that no window holds, as they were last seen. monitor, model, run: names and the run's id, for its report.
+    rolling: windows that drift is told against in place of the reference. earlier: windows at the same calendar
+        position, oldest first.
+    a_year_ago: windows of a year ago, each after those at its own calendar position: the low traffic of a holiday is
+        then expected.
+    misdated, misdated_example: rows of the source that no window holds, as they were last seen. monitor, model, run:
+        names and the run's id, for its report.
     """
 
     kind: str
@@ -158,7 +172,9 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What is stored of a run. read_seconds, read_bytes: what reading its source took. note: what a person should know of how it was read."""
+    """What is stored of a run. read_seconds, read_bytes: what reading its source took. note: what a person should know
+    of how it was read.
+    """
 
     rows: int
     sampled: int

@@ -25,7 +25,9 @@ _LASTS, _TOLD = timedelta(seconds=5 * LOOPS_S["alertmanager"]), timedelta(hours=
 
 
 def sync_alertmanager(context: Context, senders: Senders) -> int:
-    """Begin to tell each Alertmanager what fires and what ended lately, on a thread of its own; how many there are to be told."""
+    """Begin to tell each Alertmanager what fires and what ended lately, on a thread of its own; how many there are to
+    be told.
+    """
     begun = 0
     for name in context.configuration.channels:
         channel = context.channel(name)
@@ -54,8 +56,13 @@ def _state(session: Session, context: Context, channel: str) -> list[Posted]:
     found = []
     for one in [*this.firing, *ended]:
         to = next(
-            (each for each in routing.destinations(one.labels, one.config, context.configuration, context.clock.now()) if each.channel == channel), None
-        )  # fmt: skip
+            (
+                each
+                for each in routing.destinations(one.labels, one.config, context.configuration, context.clock.now())
+                if each.channel == channel
+            ),
+            None,
+        )
         fires = one.alert.state == "firing"
         if to is None or (fires and this.mutes(one, to)):
             continue
@@ -63,7 +70,10 @@ def _state(session: Session, context: Context, channel: str) -> list[Posted]:
         ends = now + _LASTS if fires else now
         entry = one.config
         annotations = {
-            "summary": one.alert.summary, "description": entry.description if entry else "", "runbook_url": entry.runbook_url if entry else "", "alert": one.alert.uuid,
-        }  # fmt: skip
+            "summary": one.alert.summary,
+            "description": entry.description if entry else "",
+            "runbook_url": entry.runbook_url if entry else "",
+            "alert": one.alert.uuid,
+        }
         found.append(Posted(one.labels, annotations, begins, ends, context.link_to("alerts", one.alert.uuid)))
     return found

@@ -1,4 +1,5 @@
-"""Imported by the forkserver alone: evaluates a few rows once, so that no worker pays for what libraries load when first used.
+"""Imported by the forkserver alone: evaluates a few rows once, so that no worker pays for what libraries load when
+first used.
 
 Nothing here starts a thread (no DuckDB connection, one OpenMP thread): forking after threads would be unsound.
 """

@@ -1,4 +1,6 @@
-"""The service's own health: by the clock, alerts of kind `self` open for what is wrong and resolve when it is right again."""
+"""The service's own health: by the clock, alerts of kind `self` open for what is wrong and resolve when it is right
+again.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,14 @@ _IDLE = timedelta(minutes=30)
 _OUTBOX_OLD = timedelta(hours=1)
 # Steps that have a fence around each monitor, in words.
 _STEPS = {
-    "reference": "finding out the reference of", "prepare": "fitting the reference of",
-    "look": "looking at the source of", "plan": "planning the runs of", "judge": "judging the windows of",
-    "watch": "watching how fresh the source is of", "conditions": "asking for a retraining of",
-}  # fmt: skip
+    "reference": "finding out the reference of",
+    "prepare": "fitting the reference of",
+    "look": "looking at the source of",
+    "plan": "planning the runs of",
+    "judge": "judging the windows of",
+    "watch": "watching how fresh the source is of",
+    "conditions": "asking for a retraining of",
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,9 @@ def _watch(session: Session, context: Context) -> int:
 
 
 def _stale(session: Session, context: Context, watched: Watched, now: datetime) -> list[Trouble]:
-    """Sources and labels in which nothing new has come for too long; `run` and replays look at logs that ended, and go by what is configured alone."""
+    """Sources and labels in which nothing new has come for too long; `run` and replays look at logs that ended, and go
+    by what is configured alone.
+    """
     found: list[Trouble] = []
     for row, state in watched:
         with context.fences.around(row.id, "watch"):
@@ -121,7 +129,10 @@ def _stale_of(session: Session, context: Context, row: MonitorRow, state: Source
             error = freshness.error_after.approximate()
         age = now - newest
         if age >= min(warn, error):
-            text = f"the newest {newest_what} of {row.name} is of {newest:%Y-%m-%d %H:%M} UTC: nothing new came for more than {_hours(min(warn, error))}"
+            text = (
+                f"the newest {newest_what} of {row.name} is of {newest:%Y-%m-%d %H:%M} UTC: nothing new came for more"
+                f" than {_hours(min(warn, error))}"
+            )
             severity = "critical" if age >= error else "warning"
             return [Trouble(f"stale_{what}", row.name, text, row.id, severity)]  # without events no labels come either
     return []
@@ -144,7 +155,9 @@ def _faults(context: Context, watched: Watched) -> list[Trouble]:
 
 
 def _may_end(session: Session, context: Context, alert: Alert) -> bool:
-    """A fault ends when its step has gone well, or when its monitor is gone: not because a daemon has just started and knows nothing of it; so do refusals."""
+    """A fault ends when its step has gone well, or when its monitor is gone: not because a daemon has just started and
+    knows nothing of it; so do refusals.
+    """
     what, _, whom = alert.subject.partition(":")
     if what in ("fault", "refused"):
         told = alerts.last_event(session, alert.id, ("firing",))

@@ -1,4 +1,6 @@
-"""What worker processes do: look at a source, fit a reference, evaluate a window. One picklable function of a specification each."""
+"""What worker processes do: look at a source, fit a reference, evaluate a window. One picklable function of a
+specification each.
+"""
 
 from __future__ import annotations
 
@@ -86,8 +88,16 @@ def look(spec: LookSpec) -> Look:
     }
     misdated = log.misdated()
     return Look(
-        extent.first, extent.newest, newest_label, source_mark, label_mark, labels, recounts, misdated.rows, misdated.example
-    )  # fmt: skip
+        extent.first,
+        extent.newest,
+        newest_label,
+        source_mark,
+        label_mark,
+        labels,
+        recounts,
+        misdated.rows,
+        misdated.example,
+    )
 
 
 def plain_counts(counts: WindowCounts) -> dict[str, Any]:
@@ -97,7 +107,9 @@ def plain_counts(counts: WindowCounts) -> dict[str, Any]:
 
 
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
-    """Read reference data and fit it. Monitors that name the same file, or one that holds the same bytes, share what the worker has fitted."""
+    """Read reference data and fit it. Monitors that name the same file, or one that holds the same bytes, share what
+    the worker has fitted.
+    """
     path = None if spec.place is None else spec.place.own_path
     if spec.place is None or path is None or spec.healthy:
         return _fit(spec)
@@ -110,7 +122,9 @@ def fit_reference(spec: ReferenceSpec) -> FittedReference:
 
 
 def _key(spec: ReferenceSpec, place: Place, path: str) -> str:
-    """What a reference is made from: the bytes of a single file, or the names, sizes and times of several, and how they are read."""
+    """What a reference is made from: the bytes of a single file, or the names, sizes and times of several, and how they
+    are read.
+    """
     file = Path(path)
     if not file.is_file():
         return repr((spec, fingerprint(path, place.shown)))
@@ -161,7 +175,9 @@ _DATA_KINDS = tuple(kind.value for kind in Kind if kind.folds == "data")
 
 
 def compare_candidate(spec: ComparisonSpec) -> Compared:
-    """Read the candidate's answers and the log's labelled rows of the same ids, and compare. Raises DataError where they cannot be brought together."""
+    """Read the candidate's answers and the log's labelled rows of the same ids, and compare. Raises DataError where
+    they cannot be brought together.
+    """
     columns, labels = spec.columns, spec.log.labels
     if labels is None or columns.id is None:
         raise DataError(
@@ -175,7 +191,8 @@ def compare_candidate(spec: ComparisonSpec) -> Compared:
     absent = [name for name in (columns.id, said) if name not in candidate]
     if absent:
         raise DataError(
-            f"{spec.candidate.shown} has no column '{absent[0]}'; its columns are: {', '.join(map(str, candidate.columns))}"
+            f"{spec.candidate.shown} has no column '{absent[0]}'; its columns are:"
+            f" {', '.join(map(str, candidate.columns))}"
         )
     frame, _ = Log(replace(spec.log, sample_rows=REFERENCE_ROWS)).sample_with_labels(spec.window, spec.as_of)
     ours = candidate[[columns.id, said]].rename(columns={said: "monitor_candidate"}).drop_duplicates(columns.id)
@@ -190,7 +207,9 @@ def compare_candidate(spec: ComparisonSpec) -> Compared:
 
 
 def compare_references(archives: tuple[bytes, bytes]) -> list[dict[str, Any]]:
-    """What differs between two references, a row a column and metric: both values, and how far the columns are apart."""
+    """What differs between two references, a row a column and metric: both values, and how far the columns are
+    apart.
+    """
     one, other = (Reference.from_bytes(each) for each in archives)
     found: list[dict[str, Any]] = [{"what": "rows", "before": one.rows, "after": other.rows}]
     moved = evaluate(one, other.frame, checks=Checks(only=(Kind.DRIFT.value, Kind.QUALITY.value)))
@@ -318,7 +337,9 @@ def _of_version(known: tuple[Natural, ...], version: str) -> tuple[Natural, ...]
 
 
 def counted_before(log: Log, spec: RunSpec) -> list[int]:
-    """Rows of earlier windows at the calendar position, and what those of a year ago, each as a part of what was usual then, would be today."""
+    """Rows of earlier windows at the calendar position, and what those of a year ago, each as a part of what was usual
+    then, would be today.
+    """
 
     def rows(windows: tuple[EarlierWindow, ...]) -> list[int]:
         return [log.row_count(each.window, each.as_of) if each.rows is None else each.rows for each in windows]
@@ -428,7 +449,8 @@ def _require_prediction(frame: pd.DataFrame, spec: RunSpec) -> None:
     absent = [name for name in names if name not in frame]
     if absent:
         raise DataError(
-            f"{spec.log.place.shown} has no column '{absent[0]}' (the prediction); its columns are: {', '.join(map(str, frame.columns))}"
+            f"{spec.log.place.shown} has no column '{absent[0]}' (the prediction); its columns are:"
+            f" {', '.join(map(str, frame.columns))}"
         )
 
 
@@ -446,7 +468,9 @@ def _in_force(references: dict[str, str], version: str) -> str:
 
 @lru_cache(maxsize=32)
 def _reference(path: str) -> Reference:
-    """A reference from the cache. One that is damaged is taken away, so that the next attempt writes it anew. Raises CacheError."""
+    """A reference from the cache. One that is damaged is taken away, so that the next attempt writes it anew. Raises
+    CacheError.
+    """
     try:
         return Reference.mapped(path)
     except (DataError, FileNotFoundError) as error:

@@ -81,7 +81,9 @@ class Work:
         return self._worker.pipe.poll() or not self._worker.process.is_alive() or time.monotonic() > self.deadline
 
     def wait(self, timeout_s: float | None = None) -> Any:
-        """The result. Raises what the work raised, WorkerDiedError if the worker died, and kills it when its time is up."""
+        """The result. Raises what the work raised, WorkerDiedError if the worker died, and kills it when its time is
+        up.
+        """
         until = self.deadline if timeout_s is None else min(self.deadline, time.monotonic() + timeout_s)
         process, pipe = self._worker.process, self._worker.pipe
         try:
@@ -136,7 +138,9 @@ class Workers:
     """Starts work in processes of this machine; one that has done its work waits for the next."""
 
     def __init__(self, *, warm: bool = True, at_once: int = 1) -> None:
-        """warm: the forkserver imports everything that an evaluation needs; of no use to commands that only look at data. at_once: how many work at once, and share the cores."""
+        """warm: the forkserver imports everything that an evaluation needs; of no use to commands that only look at
+        data. at_once: how many work at once, and share the cores.
+        """
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD if warm else [])
         self._cores = cores_of_each(at_once)
@@ -144,7 +148,8 @@ class Workers:
         self._resting: list[_Worker] = []
 
     def start(self, function: str, spec: Any, timeout_s: float = 3600.0, memory_mb: int | None = None) -> Work:
-        """Run a function, named as `module:function`, on a picklable specification, in a process that does nothing else meanwhile.
+        """Run a function, named as `module:function`, on a picklable specification, in a process that does nothing else
+        meanwhile.
 
         memory_mb: so much address space it may take beyond what it starts with. Raises WorkersUnreachableError.
         """
@@ -230,7 +235,9 @@ def result_of(outcome: str, value: Any) -> Any:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """What the forkserver is started with, at the first start or after it died; the daemon's own environment stays as it is."""
+    """What the forkserver is started with, at the first start or after it died; the daemon's own environment stays as
+    it is.
+    """
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:

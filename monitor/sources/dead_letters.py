@@ -1,4 +1,6 @@
-"""Batches that were accepted and cannot be written: kept in a folder of their own beside the files, each with the reason, until somebody takes them away."""
+"""Batches that were accepted and cannot be written: kept in a folder of their own beside the files, each with the
+reason, until somebody takes them away.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ class DeadLetters:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.batches} batches ({self.rows} rows) that were accepted cannot be written and lie in {self.folder}: {self.reason}"
+        return (
+            f"{self.batches} batches ({self.rows} rows) that were accepted cannot be written and lie in {self.folder}:"
+            f" {self.reason}"
+        )
 
 
 def set_aside(store: Path, number: int, data: bytes, rows: int, reason: str, now: datetime) -> None:

@@ -32,7 +32,9 @@ SETTLED_S = 60.0
 
 
 def fingerprint(path: str, shown: str, version: int | None = None) -> str:
-    """What the files of a path look like: their names, sizes and times of writing, and whether they may be being written, as one hash."""
+    """What the files of a path look like: their names, sizes and times of writing, and whether they may be being
+    written, as one hash.
+    """
     digest = hashlib.sha256()
     if "://" in path:
         for each in Remote(path, shown, version).listed():
@@ -56,7 +58,9 @@ def torn(file: str) -> str | None:
 
 
 def columns_of_writing(path: str, shown: str) -> dict[str, str]:
-    """Columns that come of how files were written, with what they are: the parts of a partitioned folder's path, and the index of a pandas frame."""
+    """Columns that come of how files were written, with what they are: the parts of a partitioned folder's path, and
+    the index of a pandas frame.
+    """
     file = find_files(path, shown)[0]
     found = {part.split("=", 1)[0]: "a part of the files' path" for part in Path(file).parts if "=" in part}
     if format_of(file) == "parquet":
@@ -71,7 +75,8 @@ def columns_of_writing(path: str, shown: str) -> dict[str, str]:
 
 
 def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
-    """The data files that a file, folder or pattern names, sorted; empty ones are left out. version: of a table of Delta Lake or Iceberg (`lakes.version_at`), None: its newest.
+    """The data files that a file, folder or pattern names, sorted; empty ones are left out. version: of a table of
+    Delta Lake or Iceberg (`lakes.version_at`), None: its newest.
 
     Raises DataError for the folder of a table whose files are not all valid.
     """
@@ -123,7 +128,8 @@ def _refuse_tables(folders: set[Path], shown: str) -> None:
     for each in {above for folder in folders for above in (folder, *folder.parents)}:
         if lakes.kind_of(each) is not None:
             raise DataError(
-                f"{shown} lies in a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table, {each}"
+                f"{shown} lies in a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too:"
+                f" name the folder of the table, {each}"
             )
 
 
@@ -150,7 +156,8 @@ def refuse_case_twins(names: Iterable[str], shown: str) -> None:
     for name in names:
         if name.lower() in lower:
             raise DataError(
-                f"{shown}: the columns '{lower[name.lower()]}' and '{name}' differ in case alone; rename one of them in the log"
+                f"{shown}: the columns '{lower[name.lower()]}' and '{name}' differ in case alone; rename one of them in"
+                " the log"
             )
         lower[name.lower()] = name
 

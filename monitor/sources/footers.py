@@ -1,4 +1,6 @@
-"""What the footers of Parquet files say of their rows, by which files are left unopened that hold none of those that are asked for."""
+"""What the footers of Parquet files say of their rows, by which files are left unopened that hold none of those that
+are asked for.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ _known: dict[str, tuple[tuple[int, int], Footer | None]] = {}
 
 
 class Rows(StrEnum):
-    """Which rows of a log a statement is about, by their time: all; those from `start` to before `end`; those before `start`; those at or after `end`;
-    the first (at or after `start`); the last (before `end`); those without a time.
+    """Which rows of a log a statement is about, by their time: all; those from `start` to before `end`; those before
+    `start`; those at or after `end`; the first (at or after `start`); the last (before `end`); those without a time.
     """
 
     ALL = "all"
@@ -36,7 +38,9 @@ class Rows(StrEnum):
 
 @dataclass(frozen=True)
 class Footer:
-    """rows: how many. schema: the same for files of the same columns. spans: the first and the last time of a column, in microseconds since 1970 of its own zone; nulls: how many it lacks; both only where the statistics tell."""
+    """rows: how many. schema: the same for files of the same columns. spans: the first and the last time of a column,
+    in microseconds since 1970 of its own zone; nulls: how many it lacks; both only where the statistics tell.
+    """
 
     rows: int
     spans: dict[str, tuple[int, int]]
@@ -89,7 +93,9 @@ def footer_of(file: str) -> Footer | None:
 
 
 def one_of_each(footers: Mapping[str, Footer]) -> list[str]:
-    """Files that have, together, the columns of all: one of each schema, and of each kind of value in the parts of a partitioned folder's path."""
+    """Files that have, together, the columns of all: one of each schema, and of each kind of value in the parts of a
+    partitioned folder's path.
+    """
     found: dict[Any, str] = {}
     for file, footer in footers.items():
         values = (part.partition("=") for part in Path(file).parts[:-1] if "=" in part)
@@ -103,7 +109,9 @@ _KINDS = [re.compile(form) for form in (r"-?\d{1,18}", r"\d{4}-\d\d-\d\d", r"\d{
 
 
 def needed(footers: Mapping[str, Footer], rows: Rows, time: str, start: int | None, end: int | None) -> list[str]:
-    """The files that may hold such rows. time: the column of their times; start, end: in microseconds, None: no bound."""
+    """The files that may hold such rows. time: the column of their times; start, end: in microseconds, None: no
+    bound.
+    """
     told: dict[str, tuple[int, int]] = {}
     unknown = []
     for file, footer in footers.items():

@@ -1,4 +1,6 @@
-"""What the API is sent, kept where the monitor's source reads it: Parquet files in a folder, each row once by its id."""
+"""What the API is sent, kept where the monitor's source reads it: Parquet files in a folder, each row once by its
+id.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from monitor.sources.dead_letters import set_aside
 
 log = get_logger()
 
-# Batches of fewer rows wait in the index until there are so many, or for so long: a file a request would be too many files.
+# Batches of fewer rows wait in the index until there are so many, or for so long: a file a request would be too many
+# files.
 ROWS_A_FILE, FLUSH_AFTER_S = 20_000, 5.0
 _INDEX = ".index.db"
 _TWO_TO_63 = float(2**63)
@@ -32,7 +35,9 @@ _stores_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a batch: rows that are new, rows that were there already, and columns that are new and that nobody has named."""
+    """What became of a batch: rows that are new, rows that were there already, and columns that are new and that nobody
+    has named.
+    """
 
     accepted: int
     duplicates: int
@@ -41,13 +46,17 @@ class Taken:
 
 @dataclass(frozen=True)
 class ColumnBound:
-    """How many columns a store takes beside those that the configuration and the reference name; `named` is asked only when a column is new."""
+    """How many columns a store takes beside those that the configuration and the reference name; `named` is asked only
+    when a column is new.
+    """
 
     most: int
     named: Callable[[], Collection[str]]
 
     def admit(self, own: Collection[str], new: Sequence[str]) -> tuple[str, ...]:
-        """Those of the new columns that nobody has named. Raises DataError where they are too many, those that are there already included."""
+        """Those of the new columns that nobody has named. Raises DataError where they are too many, those that are
+        there already included.
+        """
         if not new:
             return ()
         named = set(self.named())
@@ -55,7 +64,8 @@ class ColumnBound:
         beside = len(set(own) - named) + len(unnamed)
         if unnamed and beside > self.most:
             raise DataError(
-                f"{beside} columns that neither the configuration nor the reference names: at most {self.most} are kept (`max_new_columns`); new are {listed(unnamed)}"
+                f"{beside} columns that neither the configuration nor the reference names: at most {self.most} are kept"
+                f" (`max_new_columns`); new are {listed(unnamed)}"
             )
         return unnamed
 
@@ -69,11 +79,13 @@ def open_store(folder: Path) -> ParquetStore:
 
 
 class ParquetStore:
-    """Rows in Parquet files of a folder, and beside them an index (SQLite) of their ids, their columns' types, and small batches that wait to become a file.
+    """Rows in Parquet files of a folder, and beside them an index (SQLite) of their ids, their columns' types, and
+    small batches that wait to become a file.
 
-    A batch is taken in one transaction of the index: all of it or nothing, whenever the process dies. Files are named by the number of their batch, so that
-    one that was written before its transaction died is written over by the next. A batch is taken only if Parquet can hold it; one that cannot be written
-    later nevertheless is set aside (`dead_letters`), and the others go on.
+    A batch is taken in one transaction of the index: all of it or nothing, whenever the process dies. Files are named
+    by the number of their batch, so that one that was written before its transaction died is written over by the next.
+    A batch is taken only if Parquet can hold it; one that cannot be written later nevertheless is set aside
+    (`dead_letters`), and the others go on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,7 +101,9 @@ class ParquetStore:
 
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other process interferes with; it ends with the block, undone by an exception. Raises SourceUnreachableError."""
+        """A transaction that no other process interferes with; it ends with the block, undone by an exception. Raises
+        SourceUnreachableError.
+        """
         try:
             with self._transaction() as connection:
                 yield connection
@@ -120,10 +134,13 @@ class ParquetStore:
         values: Sequence[str] | None = None,
         bound: ColumnBound | None = None,
     ) -> Taken:
-        """Keep the rows whose ids are new, or whose `values` differ from the last ones of the same id (labels that were corrected).
+        """Keep the rows whose ids are new, or whose `values` differ from the last ones of the same id (labels that were
+        corrected).
 
-        rows: one a prediction or label, of plain types (`ingest_types.plain`). ids: their ids as text. bound: of their columns. Raises DataError where a
-        column's type is not that of the rows before, and for what cannot be written; SourceUnreachableError where nothing can be.
+        rows: one a prediction or label, of plain types (`ingest_types.plain`). ids: their ids as text. bound: of their
+            columns. Raises DataError where a
+        column's type is not that of the rows before, and for what cannot be written; SourceUnreachableError where
+        nothing can be.
         """
         values = [""] * len(ids) if values is None else values
         with self._lock, self._index() as index:
@@ -157,7 +174,8 @@ class ParquetStore:
             "INSERT INTO given VALUES (?, ?, ?)", ((place, ids[place], values[place]) for place in places)
         )
         found = index.execute(
-            "SELECT place FROM given LEFT JOIN ids USING (id) WHERE ids.value IS NULL OR ids.value <> given.value ORDER BY place"
+            "SELECT place FROM given LEFT JOIN ids USING (id) WHERE ids.value IS NULL OR ids.value <> given.value ORDER"
+            " BY place"
         )
         fresh = [place for (place,) in found]
         index.execute("INSERT OR REPLACE INTO ids SELECT id, value FROM given ORDER BY id")
@@ -186,7 +204,9 @@ class ParquetStore:
         return written
 
     def _written(self, batches: list[_Batch]) -> int:
-        """Write batches into one file, or if that cannot be each into its own, so that only what is at fault is set aside."""
+        """Write batches into one file, or if that cannot be each into its own, so that only what is at fault is set
+        aside.
+        """
         try:
             rows = pa.concat_tables([_unpacked(each.data) for each in batches], promote_options="permissive")
             self._write(batches[0].number, rows)
@@ -285,7 +305,9 @@ def as_text(column: pa.ChunkedArray) -> list[str]:
 
 
 def as_times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Times in UTC with microseconds, from timestamps or ISO 8601 text; a time without a zone is UTC. Raises DataError."""
+    """Times in UTC with microseconds, from timestamps or ISO 8601 text; a time without a zone is UTC. Raises
+    DataError.
+    """
     if pa.types.is_timestamp(column.type):
         return column
     if not pa.types.is_string(column.type) and not pa.types.is_null(column.type):

@@ -1,4 +1,6 @@
-"""Rows from the body of a request. Its sender is not trusted: how much the rows would take is looked at before anything is unpacked."""
+"""Rows from the body of a request. Its sender is not trusted: how much the rows would take is looked at before anything
+is unpacked.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def _json_rows(body: bytes, form: Form) -> Any:
 
 
 def json_column(name: str, values: list[Any]) -> pa.Array:
-    """The values of a column. Objects are refused before Arrow looks at them: a table of every key by every row is what it would make."""
+    """The values of a column. Objects are refused before Arrow looks at them: a table of every key by every row is what
+    it would make.
+    """
     if any(isinstance(value, list | dict) for value in values):
         raise DataError(f"{quoted(name)} holds lists or objects: send one value a column")
     try:
@@ -82,12 +86,15 @@ def _require_narrow(columns: int) -> None:
 
 def _too_large(most_bytes: int) -> DataError:
     return DataError(
-        f"the rows take more than {most_bytes // 2**20} MB in memory, their encodings undone: send fewer in one request (web.decoded_limit_mb)"
+        f"the rows take more than {most_bytes // 2**20} MB in memory, their encodings undone: send fewer in one request"
+        " (web.decoded_limit_mb)"
     )
 
 
 def _from_arrow(body: bytes, most_bytes: int) -> pa.Table:
-    """An Arrow stream: batch by batch every offset and index is looked at, and what the batch would take, before it is used."""
+    """An Arrow stream: batch by batch every offset and index is looked at, and what the batch would take, before it is
+    used.
+    """
     for message in pa.ipc.MessageReader.open_stream(body):
         _check_message(message.metadata.to_pybytes())
     batches, rows, size = [], 0, 0
@@ -108,9 +115,11 @@ def _from_arrow(body: bytes, most_bytes: int) -> pa.Table:
 
 
 def _check_message(metadata: bytes) -> None:
-    """Raises DataError for what Arrow undoes as it reads, before anybody can say how much that is: compression, another byte order, dictionaries that are added to.
+    """Raises DataError for what Arrow undoes as it reads, before anybody can say how much that is: compression, another
+    byte order, dictionaries that are added to.
 
-    (Arrow's Message.fbs and Schema.fbs, flatbuffers: `RecordBatch.compression` is its fourth field, `DictionaryBatch.isDelta` its third, `Schema.endianness` its first.)
+    (Arrow's Message.fbs and Schema.fbs, flatbuffers: `RecordBatch.compression` is its fourth field,
+    `DictionaryBatch.isDelta` its third, `Schema.endianness` its first.)
     """
 
     def number(form: str, at: int) -> int:

@@ -1,4 +1,6 @@
-"""What the API is sent, kept in a table of SQLite or PostgreSQL: each prediction once by its id, of labels each that says otherwise than the last."""
+"""What the API is sent, kept in a table of SQLite or PostgreSQL: each prediction once by its id, of labels each that
+says otherwise than the last.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ _TYPES: list[tuple[Any, sa.types.TypeEngine[Any]]] = [
 class TableStore:
     """Rows in one table, made with the first of them; columns that come later are added.
 
-    id_column: the rows' id. value_column: of labels, the label; a row with the same id and another value than the last one is kept, too. time_column: tells which was the last.
+    id_column: the rows' id. value_column: of labels, the label; a row with the same id and another value than the last
+        one is kept, too. time_column: tells which was the last.
     """
 
     def __init__(self, place: Place, id_column: str, time_column: str, value_column: str | None) -> None:
@@ -51,7 +54,9 @@ class TableStore:
         values: Sequence[str] | None = None,
         bound: ColumnBound | None = None,
     ) -> Taken:
-        """Keep what is new, in one transaction. Raises DataError for rows that do not fit the table and SourceUnreachableError."""
+        """Keep what is new, in one transaction. Raises DataError for rows that do not fit the table and
+        SourceUnreachableError.
+        """
         try:
             with self._lock, self._engine.begin() as connection:
                 if (
@@ -80,7 +85,9 @@ class TableStore:
     def _table(
         self, connection: sa.Connection, rows: pa.Table, bound: ColumnBound | None
     ) -> tuple[sa.Table, tuple[str, ...]]:
-        """The table, with all columns of the rows; and those of them that are new and that nobody has named. Raises DataError where these are too many."""
+        """The table, with all columns of the rows; and those of them that are new and that nobody has named. Raises
+        DataError where these are too many.
+        """
         name, schema = self._place.table or "", self._place.db_schema
         wanted = [sa.Column(field.name, _type_of(field.type), nullable=field.name != self._id) for field in rows.schema]
         if not sa.inspect(connection).has_table(name, schema=schema):
@@ -146,7 +153,9 @@ def _text(value: Any) -> str:
 
 
 def _is_of_rows(error: OperationalError) -> bool:
-    """Whether what drivers call operational is the rows' fault: a name that comes twice to SQLite, more columns than a table may have."""
+    """Whether what drivers call operational is the rows' fault: a name that comes twice to SQLite, more columns than a
+    table may have.
+    """
     if isinstance(error.orig, sqlite3.OperationalError):
         return error.orig.sqlite_errorcode == sqlite3.SQLITE_ERROR
     return str(getattr(error.orig, "sqlstate", "") or "").startswith(_PROGRAM_LIMIT)

@@ -1,4 +1,6 @@
-"""The types that columns of rows are kept with, whatever the sender's encoding; and what they take in memory once it is undone."""
+"""The types that columns of rows are kept with, whatever the sender's encoding; and what they take in memory once it is
+undone.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 
 
 def kept_type(name: str, kind: pa.DataType) -> pa.DataType:
-    """The type that a column is kept with: whole numbers as 64 bits, times in microseconds, a dictionary as its values. Raises DataError."""
+    """The type that a column is kept with: whole numbers as 64 bits, times in microseconds, a dictionary as its values.
+    Raises DataError.
+    """
     if pa.types.is_run_end_encoded(kind):
         raise DataError(f"{quoted(name)}: run-end encoded columns are not taken")
     if pa.types.is_nested(kind):
@@ -47,7 +51,9 @@ def kept_type(name: str, kind: pa.DataType) -> pa.DataType:
 
 
 def plain(rows: pa.Table) -> pa.Table:
-    """The rows with the types that they are kept with, so that nothing behind this meets another one. Raises DataError."""
+    """The rows with the types that they are kept with, so that nothing behind this meets another one. Raises
+    DataError.
+    """
     columns = [_plain(name, column) for name, column in zip(rows.column_names, rows.columns, strict=True)]
     return pa.Table.from_arrays(columns, names=rows.column_names)
 
@@ -84,7 +90,8 @@ def _require_python_times(name: str, column: pa.ChunkedArray) -> None:
 def decoded_bytes(batch: pa.RecordBatch) -> int:
     """What a batch takes in memory with its encodings undone; nothing is undone for that, and no text is looked at.
 
-    Its buffers must be large enough (`RecordBatch.validate()`); it is exact where the batch is valid, and never too small.
+    Its buffers must be large enough (`RecordBatch.validate()`); it is exact where the batch is valid, and never too
+    small.
     """
     return sum(_COLUMN_BYTES + _VALUE_BYTES * batch.num_rows + _text_bytes(column) for column in batch.columns)
 

@@ -38,7 +38,9 @@ class Labels:
     def joined_to(
         self, sample: pd.DataFrame, counts: WindowCounts, window: Window, as_of: datetime, *, by_class: bool
     ) -> tuple[pd.DataFrame, WindowCounts]:
-        """A window's sample with the labels known at `as_of`, and its counts with what is known of them. by_class: more rows of rare classes."""
+        """A window's sample with the labels known at `as_of`, and its counts with what is known of them. by_class: more
+        rows of rare classes.
+        """
         frame, known, early, unmatched = self._labelled(sample, window, as_of)
         labelled = int(known.notna().sum())
         if by_class and len(frame) < counts.rows:
@@ -46,7 +48,9 @@ class Labels:
         return frame, replace(counts, labelled=labelled, early_labels=early, unmatched_labels=unmatched)
 
     def rows(self, sample: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
-        """Of sampled rows, of whatever windows, those whose label was known at `as_of`, once each; none in a log without ids."""
+        """Of sampled rows, of whatever windows, those whose label was known at `as_of`, once each; none in a log
+        without ids.
+        """
         if self._log.spec.id is None or sample.empty:
             return sample.head(0)
         once = sample.drop_duplicates(KEY, ignore_index=True)
@@ -55,7 +59,9 @@ class Labels:
         return frame.assign(monitor_label_time=known)[there].reset_index(drop=True)
 
     def times(self, sample: pd.DataFrame, window: Window) -> tuple[list[datetime], int]:
-        """When the labels of a window's sample became known, as far as they did until today, sorted; and the sample's rows."""
+        """When the labels of a window's sample became known, as far as they did until today, sorted; and the sample's
+        rows.
+        """
         frame, known, _, _ = self._labelled(sample, window, None)
         return [moment.to_pydatetime() for moment in known.dropna().sort_values()], len(frame)
 
@@ -87,7 +93,9 @@ class Labels:
         )
 
     def _table(self) -> Any:
-        """Where labels are: the log itself, or the table of their own place. Raises DataError where that lacks a column."""
+        """Where labels are: the log itself, or the table of their own place. Raises DataError where that lacks a
+        column.
+        """
         if self._spec.place is None:
             return self._log.table
         place, labels = self._place, self._spec
@@ -176,7 +184,9 @@ class Labels:
         return merged, known.where(merged[labels.label].notna()), table if is_joined else None
 
     def _unmatched(self, table: Any, window: Window) -> int:
-        """Labels that became known in the window and whose id no prediction has; told only where one engine holds both."""
+        """Labels that became known in the window and whose id no prediction has; told only where one engine holds
+        both.
+        """
         labels, place = self._spec, self._place
         if labels.label_time is None or table is None or self._log.spec.id is None:
             return 0
@@ -190,7 +200,9 @@ class Labels:
         return whole(self._engine.run(keyed.anti_join(known, KEY).count().as_table()).iat[0, 0])
 
     def _with_rare_classes(self, frame: pd.DataFrame, window: Window, as_of: datetime, rows: int) -> pd.DataFrame:
-        """The sample with up to `_ENOUGH_OF_CLASS` rows of each class that has fewer in it; where one engine holds log and labels."""
+        """The sample with up to `_ENOUGH_OF_CLASS` rows of each class that has fewer in it; where one engine holds log
+        and labels.
+        """
         labels = self._spec
         if self._engine is not self._log.engine:
             return frame

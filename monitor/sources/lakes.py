@@ -1,4 +1,6 @@
-"""Tables of Delta Lake and Iceberg in folders: which of the files there are the table's today, and which were at an earlier time."""
+"""Tables of Delta Lake and Iceberg in folders: which of the files there are the table's today, and which were at an
+earlier time.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ class Version:
 
 
 def version_at(folder: Path, shown: str, moment: datetime, is_there: Callable[[int], bool]) -> Version | None:
-    """The version of a table that was the newest at a moment, or the oldest that there is where its history does not reach that far; None for no table, and for one that has not changed since.
+    """The version of a table that was the newest at a moment, or the oldest that there is where its history does not
+    reach that far; None for no table, and for one that has not changed since.
 
     is_there: whether all files of a version are: else they were vacuumed.
     """
@@ -61,7 +64,9 @@ def version_at(folder: Path, shown: str, moment: datetime, is_there: Callable[[i
 
 
 def files_of(folder: Path, shown: str, version: int | None = None) -> list[Path]:
-    """The files that hold the rows of a table now, or in a version of it. Raises DataError where rows in them are deleted or renamed in ways that are not read here, UsageError without the library that reads it."""
+    """The files that hold the rows of a table now, or in a version of it. Raises DataError where rows in them are
+    deleted or renamed in ways that are not read here, UsageError without the library that reads it.
+    """
     found = listed(folder, shown, version)
     return [Path(unquote(urlsplit(each).path) if "://" in each else each) for each in found]
 
@@ -98,11 +103,13 @@ def _delta(folder: Path, shown: str, version: int | None) -> list[str]:
         raise DataError(f"{shown}: the table of Delta Lake cannot be read: {first_line(error)}") from None
     if properties.get("delta.columnMapping.mode", "none") != "none":
         raise DataError(
-            f"{shown}: the table maps the names of its columns (delta.columnMapping), which is not read here: let Spark read it (`engine: spark`)"
+            f"{shown}: the table maps the names of its columns (delta.columnMapping), which is not read here: let Spark"
+            " read it (`engine: spark`)"
         )
     if "deletionVectors" in features and _has_deletion_vectors(folder):
         raise DataError(
-            f"{shown}: rows of the table are deleted by deletion vectors, which are not read here: run REORG TABLE … APPLY (PURGE), or let Spark read it (`engine: spark`)"
+            f"{shown}: rows of the table are deleted by deletion vectors, which are not read here: run REORG TABLE …"
+            " APPLY (PURGE), or let Spark read it (`engine: spark`)"
         )
     return found
 
@@ -135,7 +142,8 @@ def _iceberg(folder: Path, shown: str, version: int | None) -> list[str]:
         raise DataError(f"{shown}: the table of Iceberg cannot be read: {first_line(error)}") from None
     if any(task.delete_files for task in tasks):
         raise DataError(
-            f"{shown}: rows of the table are deleted by files of their own, which are not read here: compact it (rewrite_data_files), or let Spark read it (`engine: spark`)"
+            f"{shown}: rows of the table are deleted by files of their own, which are not read here: compact it"
+            " (rewrite_data_files), or let Spark read it (`engine: spark`)"
         )
     return [task.file.file_path for task in tasks]
 

@@ -39,7 +39,9 @@ class Extent:
 
 @dataclass(frozen=True)
 class Misdated:
-    """Rows of a log that are in no window by their time: how many, and the time of one of them as it is logged ('' where there are none)."""
+    """Rows of a log that are in no window by their time: how many, and the time of one of them as it is logged (''
+    where there are none).
+    """
 
     rows: int
     example: str
@@ -70,7 +72,9 @@ class Log:
         return [name for name in self.types if name in wanted and name not in spec.ignore]
 
     def extent(self, after: datetime | None = None) -> Extent:
-        """The first event at or after `after`, and the newest of all; rows that are dated wrongly (`misdated`) aside."""
+        """The first event at or after `after`, and the newest of all; rows that are dated wrongly (`misdated`)
+        aside.
+        """
         latest = _latest()
         first, newest = self._first(after), self._newest(None)
         if newest is not None and newest >= latest:
@@ -80,7 +84,9 @@ class Log:
         return Extent(None if first is None or first >= latest else first, newest)
 
     def misdated(self) -> Misdated:
-        """The rows that have no time, are dated before 1971, or later than it is by this machine's clock: no window holds them, whenever it is looked at."""
+        """The rows that have no time, are dated before 1971, or later than it is by this machine's clock: no window
+        holds them, whenever it is looked at.
+        """
         time, plausible = self.spec.event_time, Window(PLAUSIBLE_FROM, _latest())
         number, example = 0, ""
 
@@ -144,7 +150,9 @@ class Log:
         return self._with_bad(self._counts(window, as_of, None)[0][1], window)
 
     def counts_by(self, column: str, window: Window, as_of: datetime | None = None) -> list[tuple[Any, WindowCounts]]:
-        """The same of the rows with each value of a column: the value as it is stored (None: missing), and its counts."""
+        """The same of the rows with each value of a column: the value as it is stored (None: missing), and its
+        counts.
+        """
         return self._counts(window, as_of, column)
 
     def _counts(self, window: Window, as_of: datetime | None, by: str | None) -> list[tuple[Any, WindowCounts]]:
@@ -170,7 +178,9 @@ class Log:
         ]
 
     def _counted(self, values: pd.Series, repeated: float) -> WindowCounts:
-        """Counts as the engine gave them. repeated: the share of rows whose id came before, where the engine did not count the ids."""
+        """Counts as the engine gave them. repeated: the share of rows whose id came before, where the engine did not
+        count the ids.
+        """
         total = int(values["rows"])
         numbers = {name: whole(values[f"missing_{index}"]) for index, name in enumerate(self.read_columns)}
         null_ids = duplicates = 0
@@ -191,7 +201,9 @@ class Log:
         )
 
     def read(self, window: Window, as_of: datetime | None = None) -> tuple[pd.DataFrame, WindowCounts]:
-        """The sample and the counts of a window, as `sample` and `counts` give them; of plain Parquet files in one pass."""
+        """The sample and the counts of a window, as `sample` and `counts` give them; of plain Parquet files in one
+        pass.
+        """
         found = self._read_plainly(window, as_of, self.spec.sample_rows)
         if found is None:
             counts = self.counts(window, as_of)
@@ -225,7 +237,9 @@ class Log:
         ]
 
     def _read_plainly(self, window: Window, as_of: datetime | None, limit: int) -> Found | None:
-        """The same from plain Parquet files, past the engine; None where there are others, or where it will have to say what is wrong with them."""
+        """The same from plain Parquet files, past the engine; None where there are others, or where it will have to say
+        what is wrong with them.
+        """
         spec = self.spec
         paths = [] if spec.id is None else self.engine.plain_files(spec.place, self._within(window, as_of))
         if not paths:
@@ -245,7 +259,9 @@ class Log:
         return found if self.mark() == mark else None  # else something was written meanwhile
 
     def _repeated(self, window: Window, as_of: datetime | None) -> int:
-        """How many ids came before: told from those with the smallest hashes, since telling all apart takes memory that grows with the window."""
+        """How many ids came before: told from those with the smallest hashes, since telling all apart takes memory that
+        grows with the window.
+        """
         share = IDS_TOLD_APART / self._many
 
         def expression(within: Within) -> Any:
@@ -264,9 +280,11 @@ class Log:
     def sample(
         self, window: Window, as_of: datetime | None = None, rows: int | None = None, limit: int | None = None
     ) -> pd.DataFrame:
-        """The rows of a window with the smallest (hash, id), at most `limit` (`sample_rows` if not given); in the order of their ids.
+        """The rows of a window with the smallest (hash, id), at most `limit` (`sample_rows` if not given); in the order
+        of their ids.
 
-        rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`, that of
+        rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`,
+            that of
         hashes `monitor_rank`; sensitive values are hashed already.
         """
         limit = limit or self.spec.sample_rows
@@ -304,7 +322,9 @@ class Log:
         return sample.loc[chosen.sort_values()].reset_index(drop=True)
 
     def labelled_rows(self, sample: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
-        """Of sampled rows, of whatever windows, those whose label was known at `as_of`, once each; none in a log without ids."""
+        """Of sampled rows, of whatever windows, those whose label was known at `as_of`, once each; none in a log
+        without ids.
+        """
         return self.labels.rows(sample, as_of)
 
     def sample_with_labels(
@@ -312,14 +332,18 @@ class Log:
     ) -> tuple[pd.DataFrame, WindowCounts]:
         """The sample of a window with the labels known at `as_of`, and its counts.
 
-        The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became known.
-        by_class: of classes that are rare in the sample more rows are read, and `monitor_weight` says how many each row stands for.
+        The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became
+        known.
+        by_class: of classes that are rare in the sample more rows are read, and `monitor_weight` says how many each row
+            stands for.
         """
         sample, counts = self.read(window, as_of)
         return self.labels.joined_to(sample, counts, window, as_of, by_class=by_class)
 
     def label_times(self, window: Window) -> tuple[list[datetime], int]:
-        """When the labels of the window's sample became known, as far as they did until today, sorted; and the sample's rows."""
+        """When the labels of the window's sample became known, as far as they did until today, sorted; and the sample's
+        rows.
+        """
         return self.labels.times(self.sample(window), window)
 
     @cached_property
@@ -350,7 +374,9 @@ class Log:
         share: float = 1.0,
         rows: Rows = Rows.WINDOW,
     ) -> pd.DataFrame:
-        """The result of an expression of a window's rows, or of others (`rows`). what: names it. share: of the smallest hashes."""
+        """The result of an expression of a window's rows, or of others (`rows`). what: names it. share: of the smallest
+        hashes.
+        """
         key = (what, self.spec, tuple(self.types.items()))
         return self.engine.frame(key, expression, self._within(window, as_of, share, rows))
 
@@ -397,8 +423,8 @@ class Log:
         if spec.event_time not in self.types:
             times = [name for name, kind in self.types.items() if kind.startswith(("timestamp", "date"))]
             raise DataError(
-                f"source column '{spec.event_time}' not found in {spec.place.shown}; its time columns are: {', '.join(times) or 'none'}; "
-                f"its columns: {', '.join(self.types)}"
+                f"source column '{spec.event_time}' not found in {spec.place.shown}; its time columns are:"
+                f" {', '.join(times) or 'none'}; its columns: {', '.join(self.types)}"
             )
         check_time(self.engine, self.table, spec.event_time, spec.place.shown)
         for name in (spec.id, spec.logged_at):
@@ -442,7 +468,9 @@ class Log:
         return [*self.engine.roughly(table[time], within), *inside]
 
     def compared(self, name: str, moment: str, how: str, table: Any = None) -> Any:
-        """The rows whose time in a column is `how` (`>=`, `<`, `<=`) as a moment, as `text` writes it. table: this log's, or rows of it."""
+        """The rows whose time in a column is `how` (`>=`, `<`, `<=`) as a moment, as `text` writes it. table: this
+        log's, or rows of it.
+        """
         return self.engine.compared((self.table if table is None else table)[name], moment, how)
 
     def _to_utc(self, moment: Any) -> datetime | None:
@@ -450,7 +478,9 @@ class Log:
 
 
 def log_at(spec: LogSpec, window: Window, as_of: datetime) -> tuple[Log, str]:
-    """A log to read a window of as it was at `as_of`, as far as the history of its table tells that; and what is to be said of it, '' where there is nothing."""
+    """A log to read a window of as it was at `as_of`, as far as the history of its table tells that; and what is to be
+    said of it, '' where there is nothing.
+    """
     path = spec.place.own_path
     if spec.logged_at is not None or path is None:
         return Log(spec), ""
@@ -460,7 +490,10 @@ def log_at(spec: LogSpec, window: Window, as_of: datetime) -> tuple[Log, str]:
     log = Log(replace(spec, place=replace(spec.place, version=version.number)))
     if version.written <= as_of:
         return log, ""
-    said = f"the history of the table begins on {version.written:%Y-%m-%d %H:%M} UTC, after {as_of:%Y-%m-%d %H:%M}, as of which the window is read"
+    said = (
+        f"the history of the table begins on {version.written:%Y-%m-%d %H:%M} UTC, after {as_of:%Y-%m-%d %H:%M}, as of"
+        " which the window is read"
+    )
     # Of a table that was filled with old rows piece by piece, the oldest version may hold none of the window's.
     if log.row_count(window):
         return log, f"{said}: its oldest version was read"
@@ -501,7 +534,9 @@ def left_out_of(place: Place) -> dict[str, str]:
 
 
 def readable(engine: Engine, place: Place) -> Any:
-    """The table of a place, without the columns that nobody can test; amounts of money and other decimals are numbers."""
+    """The table of a place, without the columns that nobody can test; amounts of money and other decimals are
+    numbers.
+    """
     table = engine.table(place)
     left_out = engine.left_out(place, table)
     return table.select(
@@ -516,7 +551,9 @@ def _is_missing(column: Any, knows_nan: bool) -> Any:
 
 
 def hide_sensitive(frame: pd.DataFrame, columns: tuple[str, ...], key: str) -> pd.DataFrame:
-    """Keyed hashes in place of the values of these columns, of free text with its form; null stays null, equal values stay equal."""
+    """Keyed hashes in place of the values of these columns, of free text with its form; null stays null, equal values
+    stay equal.
+    """
 
     def hidden(name: str) -> Any:
         return lambda value: hide(value, f"{key}:{name}")

@@ -1,7 +1,7 @@
 """Parquet files on this machine, read column by column on all cores: the counts and the sample of a window in one pass.
 
-It gives what DuckDB gives of the same files, sooner: DuckDB shares out row groups among the cores, of which files often have but one.
-It serves columns of plain sorts and ids that are whole numbers or text; all else is left to DuckDB.
+It gives what DuckDB gives of the same files, sooner: DuckDB shares out row groups among the cores, of which files often
+have but one. It serves columns of plain sorts and ids that are whole numbers or text; all else is left to DuckDB.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ IDS_TOLD_APART = 4_000_000
 
 @dataclass(frozen=True)
 class Bounds:
-    """Wanted are rows whose time in this column is `low` or later, and before `high`; in microseconds, None: no bound."""
+    """Wanted are rows whose time in this column is `low` or later, and before `high`; in microseconds, None: no
+    bound.
+    """
 
     column: str
     low: int | None
@@ -41,9 +43,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Found:
-    """What was read. sample: the rows with the smallest (rank, id). keys: their ids as text, None without; ranks: their hashes; both of shape (rows,).
+    """What was read. sample: the rows with the smallest (rank, id). keys: their ids as text, None without; ranks: their
+    hashes; both of shape (rows,).
 
-    missing: nulls and NaN of all wanted rows, by column. first, last: the first bound's column, in microseconds. duplicate_ids: None where there are too many to tell.
+    missing: nulls and NaN of all wanted rows, by column. first, last: the first bound's column, in microseconds.
+        duplicate_ids: None where there are too many to tell.
     """
 
     sample: pd.DataFrame
@@ -80,7 +84,9 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Ids:
-    """The ids of a part: which of its rows have a small hash, their ids and hashes; how many are missing; lowest and highest, if they only grow."""
+    """The ids of a part: which of its rows have a small hash, their ids and hashes; how many are missing; lowest and
+    highest, if they only grow.
+    """
 
     rows: np.ndarray
     ids: np.ndarray
@@ -102,7 +108,9 @@ class PlainFiles:
 
     @classmethod
     def open(cls, files: Sequence[str], names: Sequence[str], identity: str, times: Sequence[str]) -> PlainFiles | None:
-        """The files if they can be read here, else None. names: the columns to read; identity: the ids' among them; times: those of times."""
+        """The files if they can be read here, else None. names: the columns to read; identity: the ids' among them;
+        times: those of times.
+        """
         if any("=" in part for part in Path(files[0]).parts):  # folders that are columns
             return None
         metadata = {file: parquet.read_metadata(file) for file in files}
@@ -159,10 +167,15 @@ class PlainFiles:
         table = pa.table({name: pa.chunked_array(each, self._kinds[name]) for name, each in columns.items()})
         hashes = pa.array(ranked, pa.int64() if self._has_numbers else pa.string()).to_pandas()
         return Found(
-            table.to_pandas(date_as_object=False), known.cast(pa.string()).to_pandas(), hashes, rows, missing,
-            min((part.first for part in parts), default=None), max((part.last for part in parts), default=None),
+            table.to_pandas(date_as_object=False),
+            known.cast(pa.string()).to_pandas(),
+            hashes,
+            rows,
+            missing,
+            min((part.first for part in parts), default=None),
+            max((part.last for part in parts), default=None),
             self._duplicates(parts, ids),
-        )  # fmt: skip
+        )
 
     def _part(self, file: str, group: int, bounds: Sequence[Bounds]) -> _Part | None:
         """The wanted rows of a row group, by its statistics where these tell; None if there are none."""
@@ -198,7 +211,9 @@ class PlainFiles:
         return _Part(file, group, places, len(places), first, last)
 
     def _span(self, file: str, group: int, column: str) -> tuple[int, int] | None:
-        """The first and the last time of a row group by its statistics, in microseconds; None where they do not tell, or times are missing."""
+        """The first and the last time of a row group by its statistics, in microseconds; None where they do not tell,
+        or times are missing.
+        """
         known = self._metadata[file].row_group(group).column(self._places[column]).statistics
         if known is None or not known.has_min_max or not known.has_null_count or known.null_count:
             return None
@@ -239,7 +254,9 @@ class PlainFiles:
         return len(known) - int(pc.count_distinct(known).as_py())
 
     def _columns(self, part: _Part, names: list[str], rows: np.ndarray) -> list[tuple[str, pa.ChunkedArray, int]]:
-        """Some columns of a part: their values in `rows`, places among the part's rows, and how many of all its rows are missing."""
+        """Some columns of a part: their values in `rows`, places among the part's rows, and how many of all its rows
+        are missing.
+        """
         table = self._read(part.file, part.group, names)
         found = []
         for name in names:
@@ -275,7 +292,9 @@ class PlainFiles:
 
 
 def _chosen(ids: Sequence[_Ids], limit: int, kind: type) -> pd.DataFrame:
-    """Of the ids with small hashes the `limit` smallest by (rank, id): part, row within it, id and rank; in the order of parts and rows. kind: of ids and ranks."""
+    """Of the ids with small hashes the `limit` smallest by (rank, id): part, row within it, id and rank; in the order
+    of parts and rows. kind: of ids and ranks.
+    """
     nothing = np.zeros(0, dtype=np.int64)
     columns = {
         "part": np.repeat(np.arange(len(ids)), [len(each.rows) for each in ids]),

@@ -1,4 +1,6 @@
-"""Labelled rows of recent windows. Samples are kept as files, so that a run asks for labels alone and reads no window again."""
+"""Labelled rows of recent windows. Samples are kept as files, so that a run asks for labels alone and reads no window
+again.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from monitor.sources.spec import Recent
 
 
 def keep(log: Log, recent: Recent, window: Window, as_of: datetime, sample: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Keep a window's part of its sample for later runs, and give it. What cannot be written is read again when it is wanted."""
+    """Keep a window's part of its sample for later runs, and give it. What cannot be written is read again when it is
+    wanted.
+    """
     few = log.first(sample, recent.rows)
     path = _path(log, recent, window, as_of, folder)
     whole = path.with_name(f"{path.name}.{os.getpid()}")

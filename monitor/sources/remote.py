@@ -49,7 +49,9 @@ class RemoteFile:
 
 
 class Remote:
-    """A path of object storage or the web, opened. version: of a table of Delta Lake or Iceberg, None: its newest. Raises UsageError for a scheme that nothing reads."""
+    """A path of object storage or the web, opened. version: of a table of Delta Lake or Iceberg, None: its newest.
+    Raises UsageError for a scheme that nothing reads.
+    """
 
     def __init__(self, address: str, shown: str, version: int | None = None) -> None:
         scheme = address.partition("://")[0]
@@ -65,7 +67,9 @@ class Remote:
             raise SourceUnreachableError(f"{shown} cannot be opened: {first_line(error)[:200]}") from None
 
     def listed(self) -> list[RemoteFile]:
-        """The files that there are, by name; without those whose names begin with `.` or `_`. Raises SourceUnreachableError if there is none."""
+        """The files that there are, by name; without those whose names begin with `.` or `_`. Raises
+        SourceUnreachableError if there is none.
+        """
         found, root = self._found(), self._root()
         visible = self._of_table(found, root.rstrip("/"))
         if visible is None:
@@ -115,14 +119,18 @@ class Remote:
         return [each for each in found if not is_pattern or fnmatchcase(each.name, self._path.replace("**/", "*"))]
 
     def _of_table(self, found: list[RemoteFile], root: str) -> list[RemoteFile] | None:
-        """The files of a table's newest version; None where the address is no table of Delta Lake or Iceberg. Raises DataError where it is within one, or holds one."""
+        """The files of a table's newest version; None where the address is no table of Delta Lake or Iceberg. Raises
+        DataError where it is within one, or holds one.
+        """
         if self._kind_of_table(found, root) is None:
             return None
         by_name = {each.name: each for each in found}
         return [by_name[name] for name in self._listed(self._described(found), root, self._version)]
 
     def _kind_of_table(self, found: list[RemoteFile], root: str) -> str | None:
-        """What kind of table is at the root; None for none. Raises DataError where the address is within one, or holds one."""
+        """What kind of table is at the root; None for none. Raises DataError where the address is within one, or holds
+        one.
+        """
         about = {kind: [each for each in found if lakes.describes(kind, each.name)] for kind in lakes.KINDS}
         kind = next((kind for kind, files in about.items() if files), None)
         is_table = kind is not None and all(lakes.describes(kind, each.name, root) for each in about[kind])
@@ -133,13 +141,16 @@ class Remote:
         return None
 
     def refuse_within_table(self) -> None:
-        """See to it, before files are opened, that no folder above the address is a table. Raises DataError where one is."""
+        """See to it, before files are opened, that no folder above the address is a table. Raises DataError where one
+        is.
+        """
         if self._are_tables([str(each) for each in PurePosixPath(self._root()).parents][:-1]):
             raise self._is_no_table()
 
     def _is_no_table(self) -> DataError:
         return DataError(
-            f"{self._shown} holds, or lies in, a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too: name the folder of the table"
+            f"{self._shown} holds, or lies in, a table of Delta Lake or Iceberg, whose folder holds rows of older"
+            " versions, too: name the folder of the table"
         )
 
     def _are_tables(self, folders: list[str]) -> bool:
@@ -186,11 +197,14 @@ class Remote:
                 shutil.copyfileobj(read, written)
 
     def copies(self, wanted: list[RemoteFile]) -> list[str]:
-        """Copies of files on this machine, fetched where they are not there yet, with the paths that they have there. Raises DataError if they are more than are kept."""
+        """Copies of files on this machine, fetched where they are not there yet, with the paths that they have there.
+        Raises DataError if they are more than are kept.
+        """
         size = sum(each.size for each in wanted)
         if size > _MOST_BYTES:
             raise DataError(
-                f"{self._shown}: {size / 2**30:,.0f} GB are to be read at once, and {_MOST_BYTES / 2**30:.0f} GB are kept on this machine: name fewer files by a pattern, or let Spark read them (`engine: spark`)"
+                f"{self._shown}: {size / 2**30:,.0f} GB are to be read at once, and {_MOST_BYTES / 2**30:.0f} GB are"
+                " kept on this machine: name fewer files by a pattern, or let Spark read them (`engine: spark`)"
             )
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             new = list(threads.map(lambda each: self._made(each, self.copy_of(each), self._fetch), wanted))
@@ -203,7 +217,9 @@ class Remote:
         return self._folder("files") / urlsplit(file.name).path.strip("/")
 
     def skeletons(self, wanted: list[RemoteFile]) -> list[Path]:
-        """Files of Parquet without rows, with the columns of some files and what their footers say (`footer_of_skeleton`); a torn file's is empty."""
+        """Files of Parquet without rows, with the columns of some files and what their footers say
+        (`footer_of_skeleton`); a torn file's is empty.
+        """
         folder = self._folder("footers")
         paths = [folder / urlsplit(each.name).path.strip("/") for each in wanted]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -262,7 +278,9 @@ class Remote:
 
 
 class RemoteParquet:
-    """Files of Parquet elsewhere, whose footers are known: footers by the paths of their copies, which are fetched when they are needed. torn: what cannot be read, and when it was written."""
+    """Files of Parquet elsewhere, whose footers are known: footers by the paths of their copies, which are fetched when
+    they are needed. torn: what cannot be read, and when it was written.
+    """
 
     def __init__(self, remote: Remote, listed: list[RemoteFile]) -> None:
         self._remote = remote
@@ -283,7 +301,9 @@ class RemoteParquet:
 
     @classmethod
     def open(cls, path: str, shown: str, version: int | None = None) -> RemoteParquet | None:
-        """The files of an address (of a version of its table) by their footers alone; None where some are not named as Parquet. Raises DataError where none is whole."""
+        """The files of an address (of a version of its table) by their footers alone; None where some are not named as
+        Parquet. Raises DataError where none is whole.
+        """
         remote = Remote(path, shown, version)
         remote.refuse_within_table()
         listed = remote.listed()
@@ -309,7 +329,9 @@ class RemoteParquet:
 
 
 def _write_skeleton(source: Any, target: Path) -> None:
-    """A file of Parquet without rows, with the columns of another and what its footer says; an empty one where that is torn."""
+    """A file of Parquet without rows, with the columns of another and what its footer says; an empty one where that is
+    torn.
+    """
     try:
         opened = parquet.ParquetFile(source)
         schema, metadata = opened.schema_arrow, opened.metadata
@@ -328,7 +350,9 @@ def _footer_of_skeleton(path: Path) -> Footer | None:
 
 
 def _object_store(address: str) -> tuple[Any, str]:
-    """The file system of an address, and the path within it. An endpoint of one's own is taken from the query (`?endpoint_override=…`) or from AWS_ENDPOINT_URL."""
+    """The file system of an address, and the path within it. An endpoint of one's own is taken from the query
+    (`?endpoint_override=…`) or from AWS_ENDPOINT_URL.
+    """
     parts = urlsplit(address)
     if parts.scheme == "s3":
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -350,7 +374,9 @@ def _object_store(address: str) -> tuple[Any, str]:
 
 
 def _azure(host: str) -> Any:
-    """Azure's blob storage by the key of an account, from AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY, as Azure's own tools take them; None where neither is there, and its usual credentials serve."""
+    """Azure's blob storage by the key of an account, from AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY, as
+    Azure's own tools take them; None where neither is there, and its usual credentials serve.
+    """
     told = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     given = dict(part.split("=", 1) for part in told.split(";") if "=" in part)
     account, key = (

@@ -1,4 +1,6 @@
-"""The hash that rows are sampled by, the same in every engine and in NumPy: whole-number ids by plain arithmetic, all else as text by md5."""
+"""The hash that rows are sampled by, the same in every engine and in NumPy: whole-number ids by plain arithmetic, all
+else as text by md5.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def coefficients(seed: int) -> list[int]:
 
 
 def share_below(limit: int, rows: int) -> float:
-    """Below which share of all hashes the `limit` smallest of so many rows lie, and a few too many: hashes are even, so that spares the sorting of all; 1 where it would spare little."""
+    """Below which share of all hashes the `limit` smallest of so many rows lie, and a few too many: hashes are even, so
+    that spares the sorting of all; 1 where it would spare little.
+    """
     share = (limit + 8 * limit**0.5 + 50) / max(rows, 1)
     return share if share < 0.5 else 1.0
 
@@ -61,12 +65,15 @@ def ranks(ids: np.ndarray, seed: int) -> np.ndarray:
 
 
 def text_ranks(ids: pa.ChunkedArray, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of ids that are text the rows whose hash is among the smallest `share` of all, and their hashes, as engines are asked for them; both of shape (rows,)."""
+    """Of ids that are text the rows whose hash is among the smallest `share` of all, and their hashes, as engines are
+    asked for them; both of shape (rows,).
+    """
     if not hasattr(_own, "connection"):
         _own.connection = duckdb.connect(config={"threads": 1})
     table = pa.table({"row": pa.array(np.arange(len(ids))), "id": ids})
     _own.connection.register("ids", table)
-    asked = f"SELECT row, rank FROM (SELECT row, coalesce(md5($seed || id), '{NO_ID}') AS rank FROM ids) WHERE rank < $bound ORDER BY row"  # noqa: S608 - a constant
+    ranked = f"SELECT row, coalesce(md5($seed || id), '{NO_ID}') AS rank FROM ids"  # noqa: S608 - a constant
+    asked = f"SELECT row, rank FROM ({ranked}) WHERE rank < $bound ORDER BY row"  # noqa: S608 - of above
     try:
         values = {"seed": f"{seed}:", "bound": text_bound(share)}
         found = _own.connection.sql(asked, params=values).to_arrow_table()
@@ -122,7 +129,9 @@ class Hashing:
         return text_bound(share)
 
     def below(self, rows: Any, bound: str) -> Any:
-        """Rows whose hash lies below a bound, with it in place of what it is worked out from (`source`). Rows without id come last."""
+        """Rows whose hash lies below a bound, with it in place of what it is worked out from (`source`). Rows without
+        id come last.
+        """
         limit = ibis.literal(bound)
         if self.has_numbers:
             ranked, limit = self.engine.ranked(rows, RANK, self.spec.seed), limit.cast("int64")

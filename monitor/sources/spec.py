@@ -12,10 +12,14 @@ from monitor.domain.grid import Window
 class ReadSpec:
     """How files are read, as far as somebody has said; what is None or empty is told from the files.
 
-    format: of records (`sources.formats`). encoding, separator, compression: of text files. decimal, thousands: the marks within numbers of CSV files.
-    na: more words for a missing value. date_format: formats of strptime, or `seconds`, `milliseconds`, `microseconds`, `nanoseconds` since 1970.
-    names: of the inputs, or of the columns of CSV files, where they carry none. text: columns that stay text, whatever they hold. open: objects within objects that are opened, too.
-    time_of: columns whose text makes the time, in their order; time_path: or the format of the part of a file's path that does. It is then the column `event_time`.
+    format: of records (`sources.formats`). encoding, separator, compression: of text files. decimal, thousands: the
+        marks within numbers of CSV files.
+    na: more words for a missing value. date_format: formats of strptime, or `seconds`, `milliseconds`, `microseconds`,
+        `nanoseconds` since 1970.
+    names: of the inputs, or of the columns of CSV files, where they carry none. text: columns that stay text, whatever
+        they hold. open: objects within objects that are opened, too.
+    time_of: columns whose text makes the time, in their order; time_path: or the format of the part of a file's path
+        that does. It is then the column `event_time`.
     """
 
     format: str | None = None
@@ -46,7 +50,8 @@ MADE_TIME = "event_time"
 class Place:
     """Files, a table or a query; secrets filled in. `shown` names it in messages, without user and password.
 
-    engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables. read: how files are read. expressions: columns of files that SQL makes of others, by name.
+    engine: `spark`, or None: DuckDB in this process for files, and the database itself for tables. read: how files are
+        read. expressions: columns of files that SQL makes of others, by name.
     version: of a table of Delta Lake or Iceberg, None: the newest.
     """
 
@@ -69,7 +74,9 @@ class Place:
 
     @property
     def own_path(self) -> str | None:
-        """The path of files that this process reads itself; None for tables, and for files that another engine reads."""
+        """The path of files that this process reads itself; None for tables, and for files that another engine
+        reads.
+        """
         return self.path if self.engine is None else None
 
 
@@ -110,7 +117,9 @@ class LogSpec:
 
 @dataclass(frozen=True)
 class Recent:
-    """Windows whose labelled rows tell how the model does of late, each with the `as_of` by which it was read; and how many rows of each."""
+    """Windows whose labelled rows tell how the model does of late, each with the `as_of` by which it was read; and how
+    many rows of each.
+    """
 
     windows: tuple[tuple[Window, datetime], ...]
     rows: int

@@ -62,7 +62,7 @@ def check_time(engine: Engine, table: Any, name: str, shown: str) -> None:
         example = f", such as '{str(first.iat[0, 0])[:40]}'" if first is not None and len(first) else ""
         how = _FROM_TEXT if kind.is_string() else _FROM_NUMBER
         raise DataError(
-            f"the time column '{name}' of {shown} is {'text' if kind.is_string() else kind}{example}, not a time: write it as a timestamp (ISO 8601), "
-            f"or convert it with `query`, beside `path` for instance {how.replace('NAME', name)}; "
-            f"its time columns are: {', '.join(others) or 'none'}"
+            f"the time column '{name}' of {shown} is {'text' if kind.is_string() else kind}{example}, not a time: write"
+            " it as a timestamp (ISO 8601), or convert it with `query`, beside `path` for instance"
+            f" {how.replace('NAME', name)}; its time columns are: {', '.join(others) or 'none'}"
         )

@@ -1,4 +1,6 @@
-"""What files hold written otherwise than it is meant: their format and encoding, times as numbers since 1970 or as text, the marks within numbers; and how they are to be read."""
+"""What files hold written otherwise than it is meant: their format and encoding, times as numbers since 1970 or as
+text, the marks within numbers; and how they are to be read.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a column. how: of times a format of strptime, or `seconds`, … since 1970. sql: DuckDB's expression. example: a value, and as what it is read."""
+    """One way to read a column. how: of times a format of strptime, or `seconds`, … since 1970. sql: DuckDB's
+    expression. example: a value, and as what it is read.
+    """
 
     how: str
     sql: str
@@ -88,10 +92,11 @@ def readings(place: Place, name: str) -> list[Reading]:
 
 
 def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place, list[str]]:
-    """A place whose columns hold what is meant, where files hold it written otherwise; and what was assumed, a line each.
+    """A place whose columns hold what is meant, where files hold it written otherwise; and what was assumed, a line
+    each.
 
-    Text files are then read so (`Place.read`), of Parquet a query makes it. times: the columns that play the part of a time. how: as `Reading.how` has it, None to find it out.
-    Raises DataError where a time can be read in several ways.
+    Text files are then read so (`Place.read`), of Parquet a query makes it. times: the columns that play the part of a
+    time. how: as `Reading.how` has it, None to find it out. Raises DataError where a time can be read in several ways.
     """
     if place.own_path is None or place.query is not None:
         return place, []
@@ -113,7 +118,9 @@ def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place
 
 
 def recognised(place: Place) -> tuple[Place, list[str]]:
-    """A place with the format of its records and the encoding of its text, as they are recognised; and what was, a line each."""
+    """A place with the format of its records and the encoding of its text, as they are recognised; and what was, a line
+    each.
+    """
     if place.own_path is None or place.read.format is not None:
         return place, []
     files = find_files(place.own_path, place.shown)
@@ -139,7 +146,8 @@ def _refuse_values_for_names(place: Place, files: list[str]) -> None:
     odd = next((name for each in first for name in each if _VALUE.fullmatch(name)), None)
     if odd is not None:
         raise DataError(
-            f"the first line of {place.shown} holds values, not the names of columns ('{odd[:40]}'): name its {len(first[0])} columns by --names a,b,…"
+            f"the first line of {place.shown} holds values, not the names of columns ('{odd[:40]}'): name its"
+            f" {len(first[0])} columns by --names a,b,…"
         )
 
 
@@ -171,7 +179,9 @@ def _time(place: Place, name: str, how: str | None) -> Reading | None:
 
 
 def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
-    """How numbers are written in CSV files, as far as all values of a column that is text tell it; where commas may stand for thousands or decimals, text stays text."""
+    """How numbers are written in CSV files, as far as all values of a column that is text tell it; where commas may
+    stand for thousands or decimals, text stays text.
+    """
     read = place.read
     first = find_files(place.own_path or "", place.shown)[0]
     dialect = None if is_parquet(first) else dialect_of(first, read)
@@ -201,7 +211,10 @@ def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
     common = set.intersection(*(set(marks) for marks in either.values()))
     decimals, between = {decimal for decimal, _ in common}, {thousands for _, thousands in common}
     if len(decimals) != 1:
-        said = f"{names} of {place.shown}: in its numbers a comma may stand before decimals or between thousands; they are text until `source.read.decimal` says which"
+        said = (
+            f"{names} of {place.shown}: in its numbers a comma may stand before decimals or between thousands; they are"
+            " text until `source.read.decimal` says which"
+        )
         return read, [said]
     decimal, thousands = decimals.pop(), between.pop() if len(between) == 1 else None
     parted = f"'{thousands}' between thousands and " if thousands else ""
@@ -247,7 +260,9 @@ def _candidates(kind: Any, column: str) -> list[_Candidate]:
 
 
 def _fitting(con: Any, rows: str, column: str, value: str, candidates: list[_Candidate]) -> list[_Candidate]:
-    """Those that read every value of a column, tried on a few first. value: what of it is to be read, as an expression."""
+    """Those that read every value of a column, tried on a few first. value: what of it is to be read, as an
+    expression.
+    """
     few = f"(SELECT {column} FROM {rows} WHERE {column} IS NOT NULL LIMIT {_LOOKED_AT})"  # noqa: S608 - names
     for part in (few, rows):
         candidates = [each for each in candidates if _reads_all(con, part, value, each.tried)]
@@ -260,6 +275,7 @@ def _reads_all(con: Any, rows: str, value: str, sql: str) -> bool:
 
 
 def _example(con: Any, rows: str, column: str, sql: str) -> tuple[str, str]:
-    asked = f"SELECT CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M') FROM {rows} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
+    both = f"CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M')"
+    asked = f"SELECT {both} FROM {rows} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
     value, read = con.execute(asked).fetchall()[0]
     return str(value)[:40], f"{read} UTC"

@@ -55,24 +55,50 @@ def upsert(
     found = session.scalar(select(Alert).where(Alert.uuid == uuid).with_for_update())
     if found is None:
         found = Alert(
-            uuid=uuid, monitor_id=monitor_id, kind=kind, subject=subject, first_window=first_window, opened_as_of=opened_as_of,
-            state="pending", severity="none", since=first_window, bad_windows=0, columns=[], summary="",
-        )  # fmt: skip
+            uuid=uuid,
+            monitor_id=monitor_id,
+            kind=kind,
+            subject=subject,
+            first_window=first_window,
+            opened_as_of=opened_as_of,
+            state="pending",
+            severity="none",
+            since=first_window,
+            bad_windows=0,
+            columns=[],
+            summary="",
+        )
         session.add(found)
         session.flush()
     return found
 
 
 def add_event(
-    session: Session, alert: Alert, kind: str, happened_at: datetime, now: datetime, *,
-    run_id: int | None = None, detail: dict[str, Any] | None = None, dispatched: bool = False,
-) -> AlertEvent:  # fmt: skip
+    session: Session,
+    alert: Alert,
+    kind: str,
+    happened_at: datetime,
+    now: datetime,
+    *,
+    run_id: int | None = None,
+    detail: dict[str, Any] | None = None,
+    dispatched: bool = False,
+) -> AlertEvent:
     """Append an event to an alert's life."""
     number = 1 + (session.scalar(select(func.max(AlertEvent.number)).where(AlertEvent.alert_id == alert.id)) or 0)
     event = AlertEvent(
-        uuid=natural_id("alert_event", alert.uuid, number), alert_id=alert.id, number=number, kind=kind, happened_at=happened_at, run_id=run_id,
-        severity=alert.severity, summary=alert.summary, detail=detail or {}, recorded_at=now, dispatched=dispatched,
-    )  # fmt: skip
+        uuid=natural_id("alert_event", alert.uuid, number),
+        alert_id=alert.id,
+        number=number,
+        kind=kind,
+        happened_at=happened_at,
+        run_id=run_id,
+        severity=alert.severity,
+        summary=alert.summary,
+        detail=detail or {},
+        recorded_at=now,
+        dispatched=dispatched,
+    )
     session.add(event)
     session.flush()
     return event
@@ -161,7 +187,9 @@ def drop_checkpoints(
     since: datetime | None = None,
     before: datetime | None = None,
 ) -> None:
-    """Remove the checkpoints, by the names of their folds, of windows that start at `since` or later, or that end before `before`."""
+    """Remove the checkpoints, by the names of their folds, of windows that start at `since` or later, or that end
+    before `before`.
+    """
     query = delete(FoldCheckpoint).where(FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind.in_(names))
     if since is not None:
         query = query.where(FoldCheckpoint.window_start >= since)
@@ -262,7 +290,9 @@ def fired_between(session: Session, start: datetime, end: datetime) -> list[Aler
 
 
 def is_acknowledged(session: Session, alert: Alert, now: datetime) -> bool:
-    """Whether a person has taken the alert on, until when they said, and for the columns or segments that they named."""
+    """Whether a person has taken the alert on, until when they said, and for the columns or segments that they
+    named.
+    """
     return is_taken_on(last_event(session, alert.id, TAKEN_ON), alert, now)
 
 
@@ -282,7 +312,9 @@ def find(session: Session, id_start: str) -> list[Alert]:
 
 
 def listed(session: Session, *, everything: bool) -> list[tuple[Alert, str]]:
-    """Alerts that have fired (`everything`: pending ones and closed ones too) with their monitors' names, newest first."""
+    """Alerts that have fired (`everything`: pending ones and closed ones too) with their monitors' names, newest
+    first.
+    """
     query = (
         select(Alert, MonitorRow.name)
         .outerjoin(MonitorRow, MonitorRow.id == Alert.monitor_id)

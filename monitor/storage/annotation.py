@@ -18,9 +18,15 @@ def add(
 ) -> Annotation:
     """Mark an interval of a monitor."""
     row = Annotation(
-        uuid=natural_id("annotation", monitor_id, span.start, span.end, verdict, now), monitor_id=monitor_id, starts_at=span.start, ends_at=span.end,
-        verdict=verdict, note=note, created_by=who, created_at=now,
-    )  # fmt: skip
+        uuid=natural_id("annotation", monitor_id, span.start, span.end, verdict, now),
+        monitor_id=monitor_id,
+        starts_at=span.start,
+        ends_at=span.end,
+        verdict=verdict,
+        note=note,
+        created_by=who,
+        created_at=now,
+    )
     session.add(row)
     session.flush()
     return row

@@ -70,8 +70,11 @@ def others_on(session: Session, name: str, configuration_id: int, within: timede
     """Whether another daemon that lives works by a version."""
     oldest = database_now(session) - within
     query = select(Daemon.id).where(
-        Daemon.name != name, Daemon.configuration_id == configuration_id, Daemon.stopped_at.is_(None), Daemon.heartbeat_at >= oldest
-    )  # fmt: skip
+        Daemon.name != name,
+        Daemon.configuration_id == configuration_id,
+        Daemon.stopped_at.is_(None),
+        Daemon.heartbeat_at >= oldest,
+    )
     return session.scalar(query.limit(1)) is not None
 
 
@@ -129,7 +132,8 @@ class DatabaseLock:
         if not self.acquire():
             holder = self.path.read_text().strip() or "another process"
             raise AlreadyRunningError(
-                f"a daemon (process {holder}) works on this SQLite database already; one at a time may, PostgreSQL takes many"
+                f"a daemon (process {holder}) works on this SQLite database already; one at a time may, PostgreSQL"
+                " takes many"
             )
 
     def release(self) -> None:

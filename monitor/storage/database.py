@@ -39,7 +39,9 @@ _UNREACHABLE = "the report database {0} cannot be used: {1}"
 
 
 class Database:
-    """A report database. `transact` and `read` run a function of a session, again if need be: it must bear repetition."""
+    """A report database. `transact` and `read` run a function of a session, again if need be: it must bear
+    repetition.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -71,7 +73,9 @@ class Database:
         return self.url.render_as_string(hide_password=True)
 
     def transact(self, unit: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `unit(session, …)` in one transaction and commit; on locks, serialization failures and lost connections, all of it again."""
+        """Run `unit(session, …)` in one transaction and commit; on locks, serialization failures and lost connections,
+        all of it again.
+        """
         return self._retried(lambda session: unit(session, *args, **kwargs), write=True)
 
     def read(self, unit: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -111,7 +115,8 @@ class Database:
     def end_hanging(self) -> None:
         """Shut the connections that have waited too long for an answer, so that whoever waits tries again on a new one.
 
-        TCP finds out by itself when the other side no longer acknowledges; not so when something between acknowledges and forgets.
+        TCP finds out by itself when the other side no longer acknowledges; not so when something between acknowledges
+        and forgets.
         """
         for link, since in list(self._in_use.items()):
             if boot_time_s() - since > HANGING_S and not link.closed:
@@ -140,7 +145,7 @@ class Database:
         def unit(session: Session) -> tuple[str, tuple[int, ...]]:
             dialect = session.connection().dialect
             name = "PostgreSQL" if dialect.name == "postgresql" else "MariaDB" if dialect.is_mariadb else "MySQL"  # type: ignore[attr-defined]
-            return name, tuple(int(part) for part in (dialect.server_version_info or ()) if isinstance(part, int))[:3]
+            return name, tuple(int(part) for part in dialect.server_version_info or () if isinstance(part, int))[:3]
 
         return self.read(unit)
 
@@ -190,7 +195,9 @@ class Database:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
     def _is_half_made(self, connection: Connection) -> bool:
-        """Whether whoever made the schema was killed meanwhile: MySQL and MariaDB commit each statement of it. Nothing was ever stored by it then."""
+        """Whether whoever made the schema was killed meanwhile: MySQL and MariaDB commit each statement of it. Nothing
+        was ever stored by it then.
+        """
         revision = self._revision_of(connection)
         older = revision is None or revision in _revisions() - {head_revision()}
         if self.engine.dialect.name not in ("mysql", "mariadb") or not older:
@@ -215,7 +222,9 @@ def _own_tables() -> set[str]:
 
 
 def _let_readers_read(connection: Connection) -> None:
-    """On PostgreSQL: members of the role `monitor_reader`, if there is one, may read the documented views and no table."""
+    """On PostgreSQL: members of the role `monitor_reader`, if there is one, may read the documented views and no
+    table.
+    """
     if connection.dialect.name != "postgresql":
         return
     if connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": READER}).first() is None:
@@ -245,7 +254,8 @@ def size_bytes(session: Session) -> int:
         "postgresql": "SELECT pg_database_size(current_database())",
     }.get(
         session.get_bind().dialect.name,
-        "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()",
+        "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema ="
+        " DATABASE()",
     )
     return int(session.scalar(text(sql)) or 0)
 
@@ -305,7 +315,9 @@ def _ancestors(revision: str | None) -> set[str]:
 
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
-    """A lock of the whole database, and a transaction in which all migrations happen: Alembic would commit each by itself on SQLite."""
+    """A lock of the whole database, and a transaction in which all migrations happen: Alembic would commit each by
+    itself on SQLite.
+    """
     if connection.dialect.name == "sqlite":
         raw: Any = connection.connection.dbapi_connection
         raw.execute("PRAGMA foreign_keys = OFF")  # a table that is made anew is dropped for a moment

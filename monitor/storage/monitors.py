@@ -51,7 +51,9 @@ def active(session: Session) -> list[MonitorRow]:
 
 
 def seen(session: Session, name: str | None = None) -> dict[int, tuple[int, datetime | None, datetime | None]]:
-    """Of each monitor that is watched (or the one of that name): its configuration, its epoch and when its source was last looked at."""
+    """Of each monitor that is watched (or the one of that name): its configuration, its epoch and when its source was
+    last looked at.
+    """
     query = (
         select(MonitorRow.id, MonitorRow.configuration_id, MonitorRow.epoch_start, SourceState.looked_at)
         .join(SourceState, SourceState.monitor_id == MonitorRow.id)
@@ -121,9 +123,15 @@ def create(session: Session, name: str, model_name: str, configuration_id: int, 
     """A new monitor; a name used before counts on."""
     generation = 1 + len(list(session.scalars(select(MonitorRow.id).where(MonitorRow.first_name == name))))
     row = MonitorRow(
-        uuid=natural_id("monitor", name, generation), name=name, active_name=name, first_name=name, generation=generation,
-        model_name=model_name, configuration_id=configuration_id, created_at=now,
-    )  # fmt: skip
+        uuid=natural_id("monitor", name, generation),
+        name=name,
+        active_name=name,
+        first_name=name,
+        generation=generation,
+        model_name=model_name,
+        configuration_id=configuration_id,
+        created_at=now,
+    )
     session.add(row)
     session.flush()
     session.add(SourceState(monitor_id=row.id, error=""))
@@ -155,10 +163,19 @@ def ids_of(session: Session, names: Collection[str]) -> list[int]:
 
 
 def store_look(
-    session: Session, monitor_id: int, looked_at: datetime, first: datetime | None, newest: datetime | None,
-    newest_label: datetime | None, source_mark: str, *, live: bool,
-) -> None:  # fmt: skip
-    """Keep what a worker saw of a source. live: the clock is the source's own, so what comes teaches how old things may be."""
+    session: Session,
+    monitor_id: int,
+    looked_at: datetime,
+    first: datetime | None,
+    newest: datetime | None,
+    newest_label: datetime | None,
+    source_mark: str,
+    *,
+    live: bool,
+) -> None:
+    """Keep what a worker saw of a source. live: the clock is the source's own, so what comes teaches how old things may
+    be.
+    """
     state = source_state(session, monitor_id)
     state.looked_at, state.error, state.failing_since = looked_at, "", None
     state.first_event = state.first_event or first

@@ -13,7 +13,8 @@ from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, NaturalRo
 
 
 def beyond_harm(session: Session, run_id: int) -> float | None:
-    """How far beyond the harm that counts the true performance of a run's rows may still lie, in units of the task's default metric, by the interval of it; 0 where it cannot.
+    """How far beyond the harm that counts the true performance of a run's rows may still lie, in units of the task's
+    default metric, by the interval of it; 0 where it cannot.
 
     None where a metric is not fine, or none was told.
     """
@@ -48,17 +49,26 @@ def _reach(row: CheckRow) -> float | None:
 
 
 def that_paged(session: Session, run_id: int) -> list[tuple[MetricSeries, float, float]]:
-    """The faults of a data run that paged for what they were likely to cost the model, with the values that their checks had and that cost."""
+    """The faults of a data run that paged for what they were likely to cost the model, with the values that their
+    checks had and that cost.
+    """
     query = (
         select(MetricSeries, CheckRow.value, FindingRow.cost)
         .join(FindingRow, FindingRow.series_id == MetricSeries.id)
-        .join(CheckRow, (CheckRow.series_id == MetricSeries.id) & (CheckRow.run_id == run_id) & (CheckRow.kind == FindingRow.kind))
+        .join(
+            CheckRow,
+            (CheckRow.series_id == MetricSeries.id) & (CheckRow.run_id == run_id) & (CheckRow.kind == FindingRow.kind),
+        )
         .where(
-            FindingRow.run_id == run_id, FindingRow.kind.in_(("quality", "drift")), FindingRow.severity.in_(("warning", "critical")),
-            FindingRow.cost > 0, CheckRow.value.is_not(None), MetricSeries.column != "",
+            FindingRow.run_id == run_id,
+            FindingRow.kind.in_(("quality", "drift")),
+            FindingRow.severity.in_(("warning", "critical")),
+            FindingRow.cost > 0,
+            CheckRow.value.is_not(None),
+            MetricSeries.column != "",
         )
         .order_by(FindingRow.rank)
-    )  # fmt: skip
+    )
     return [(series, float(value or 0.0), float(cost or 0.0)) for series, value, cost in session.execute(query)]
 
 
@@ -66,16 +76,23 @@ def add(session: Session, run: Run, series: MetricSeries, value: float, as_of: d
     """Keep that a fault of a data run was harmless; False where that was known."""
     known = session.scalar(
         select(NaturalRow.id).where(
-            NaturalRow.series_id == series.id, NaturalRow.reference_id == run.reference_id, NaturalRow.window_start == run.window_start
+            NaturalRow.series_id == series.id,
+            NaturalRow.reference_id == run.reference_id,
+            NaturalRow.window_start == run.window_start,
         )
-    )  # fmt: skip
+    )
     if known is not None or run.reference_id is None:
         return False
     session.add(
         NaturalRow(
-            monitor_id=run.monitor_id, series_id=series.id, reference_id=run.reference_id, window_start=run.window_start, as_of=as_of, value=value
+            monitor_id=run.monitor_id,
+            series_id=series.id,
+            reference_id=run.reference_id,
+            window_start=run.window_start,
+            as_of=as_of,
+            value=value,
         )
-    )  # fmt: skip
+    )
     return True
 
 
@@ -87,7 +104,9 @@ def remove(session: Session, monitor_id: int, window_start: datetime) -> None:
 
 
 def known(session: Session, monitor_id: int, references: Collection[int], as_of: datetime) -> tuple[Natural, ...]:
-    """What was known to be harmless at a time, of windows that were compared with some references: for each check the largest value, by when it was seen first."""
+    """What was known to be harmless at a time, of windows that were compared with some references: for each check the
+    largest value, by when it was seen first.
+    """
     query = (
         select(NaturalRow, MetricSeries)
         .join(MetricSeries, MetricSeries.id == NaturalRow.series_id)

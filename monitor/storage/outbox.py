@@ -40,7 +40,9 @@ def add(
     now: datetime,
     wait: timedelta = timedelta(0),
 ) -> Notification:
-    """A new row, to be sent after `wait`; an older one of the same group that was never tried is superseded, and this one tells its events too, no later."""
+    """A new row, to be sent after `wait`; an older one of the same group that was never tried is superseded, and this
+    one tells its events too, no later.
+    """
     older = list(
         session.scalars(
             select(Notification)
@@ -66,9 +68,15 @@ def add(
         session.add(log)
     log.number, log.told_at = log.number + 1, now
     row = Notification(
-        uuid=natural_id("notification", channel, group, log.number), channel=channel, group_key=group, number=log.number, status="pending", body=body, created_at=now,
+        uuid=natural_id("notification", channel, group, log.number),
+        channel=channel,
+        group_key=group,
+        number=log.number,
+        status="pending",
+        body=body,
+        created_at=now,
         available_at=available_at,
-    )  # fmt: skip
+    )
     session.add(row)
     session.flush()
     session.add_all(NotificationEvent(notification_id=row.id, alert_event_id=event) for event in dict.fromkeys(told))
@@ -98,9 +106,12 @@ def untried(session: Session, channel: str, group: str) -> list[tuple[AlertEvent
         .join(NotificationEvent, NotificationEvent.alert_event_id == AlertEvent.id)
         .join(Notification, Notification.id == NotificationEvent.notification_id)
         .where(
-            Notification.channel == channel, Notification.group_key == group, Notification.status == "pending", Notification.attempts == 0
+            Notification.channel == channel,
+            Notification.group_key == group,
+            Notification.status == "pending",
+            Notification.attempts == 0,
         )
-    )  # fmt: skip
+    )
     return [(event, alert) for event, alert in session.execute(query.order_by(AlertEvent.id))]
 
 

@@ -1,4 +1,6 @@
-"""What the pages show at a glance: the fleet, and one monitor over time. Few queries, each by an index, whatever the number of monitors."""
+"""What the pages show at a glance: the fleet, and one monitor over time. Few queries, each by an index, whatever the
+number of monitors.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ Point = tuple[datetime, float]
 
 @dataclass(frozen=True)
 class Standing:
-    """A monitor as it stands: how it is and since when, what is open, what was and will be done. last_window: the newest that was evaluated."""
+    """A monitor as it stands: how it is and since when, what is open, what was and will be done. last_window: the
+    newest that was evaluated.
+    """
 
     id: int
     name: str
@@ -104,10 +108,22 @@ def fleet(session: Session, only: int | None = None) -> list[Standing]:
         firing = [each for each in own if each.state == "firing"]
         found.append(
             Standing(
-                row.id, row.name, row.model_name, state, _since(state, own), len(firing), asked.count(row.id), finished, waiting.get(row.id),
-                run and run.window_end, run and run.rows, error or "", row.configuration_id, run and run.window_start,
+                row.id,
+                row.name,
+                row.model_name,
+                state,
+                _since(state, own),
+                len(firing),
+                asked.count(row.id),
+                finished,
+                waiting.get(row.id),
+                run and run.window_end,
+                run and run.rows,
+                error or "",
+                row.configuration_id,
+                run and run.window_start,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -141,7 +157,9 @@ def _runs_with(session: Session, ids: Sequence[int], rows: Any) -> set[int]:
 
 @dataclass(frozen=True)
 class Spark:
-    """What the last windows of a monitor showed: the metric that stands for performance, realised and estimated, and how many columns had drifted."""
+    """What the last windows of a monitor showed: the metric that stands for performance, realised and estimated, and
+    how many columns had drifted.
+    """
 
     metric: str = ""
     realised: list[Point] = field(default_factory=list)
@@ -155,9 +173,12 @@ def spark(session: Session, monitor_id: int) -> Spark:
     series: dict[str, list[int]] = {}
     for number, metric in session.execute(
         select(MetricSeries.id, MetricSeries.metric).where(
-            MetricSeries.monitor_id == monitor_id, MetricSeries.metric.in_(names), MetricSeries.column == "", MetricSeries.segment == "",
+            MetricSeries.monitor_id == monitor_id,
+            MetricSeries.metric.in_(names),
+            MetricSeries.column == "",
+            MetricSeries.segment == "",
         )
-    ):  # fmt: skip
+    ):
         series.setdefault(metric, []).append(number)
     metric = next((name for name in PERFORMANCE if name in series or f"estimated_{name}" in series), "")
     realised = _newest(session, series.get(metric, []), "performance")
@@ -166,7 +187,9 @@ def spark(session: Session, monitor_id: int) -> Spark:
 
 
 def _newest(session: Session, series: Sequence[int], kind: str) -> list[Point]:
-    """The newest values of some series that a kind of runs has found, one a window; without those that stand on too little to tell."""
+    """The newest values of some series that a kind of runs has found, one a window; without those that stand on too
+    little to tell.
+    """
     found: dict[datetime, tuple[int, float]] = {}
     for number in series:
         query = (
@@ -220,10 +243,15 @@ class WindowState:
 
 
 def windows(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[WindowState]:
-    """The windows that begin within a time, oldest first: healthy, warning, critical, cannot_tell, no_data, failed, skipped, waiting."""
+    """The windows that begin within a time, oldest first: healthy, warning, critical, cannot_tell, no_data, failed,
+    skipped, waiting.
+    """
     query = select(Run).where(
-        Run.monitor_id == monitor_id, Run.kind.in_(("data", "performance")), Run.window_start >= start, Run.window_start < end,
-    )  # fmt: skip
+        Run.monitor_id == monitor_id,
+        Run.kind.in_(("data", "performance")),
+        Run.window_start >= start,
+        Run.window_start < end,
+    )
     found: dict[tuple[datetime, datetime], dict[str, Run]] = {}
     for run in session.scalars(query.order_by(Run.window_start, Run.as_of, Run.look)):
         own = found.setdefault((run.window_start, run.window_end), {})
@@ -253,7 +281,9 @@ def _state(start: datetime, end: datetime, runs: dict[str, Run], checked: set[in
 
 @dataclass(frozen=True)
 class Value:
-    """A metric of a window, with its interval and the limits that it was held against. verdict: of its check, None where it has none."""
+    """A metric of a window, with its interval and the limits that it was held against. verdict: of its check, None
+    where it has none.
+    """
 
     start: datetime
     value: float | None
@@ -274,22 +304,37 @@ class Value:
 def history(
     session: Session, monitor_id: int, metric: str, start: datetime, end: datetime, column: str = "", segment: str = ""
 ) -> list[Value]:
-    """A metric over time, oldest window first; of each window the newest look. Estimates are those made before labels came."""
+    """A metric over time, oldest window first; of each window the newest look. Estimates are those made before labels
+    came.
+    """
     kinds = ("data",) if metric.startswith("estimated_") else ("data", "performance")
     query: Any = (
         select(
-            MetricValueRow.window_start, MetricValueRow.value, MetricValueRow.lower, MetricValueRow.upper, CheckRow.threshold_lower, CheckRow.threshold_upper,
-            MetricSeries.model_version, Run.uuid, CheckRow.verdict,
+            MetricValueRow.window_start,
+            MetricValueRow.value,
+            MetricValueRow.lower,
+            MetricValueRow.upper,
+            CheckRow.threshold_lower,
+            CheckRow.threshold_upper,
+            MetricSeries.model_version,
+            Run.uuid,
+            CheckRow.verdict,
         )
         .join(MetricSeries, MetricSeries.id == MetricValueRow.series_id)
         .join(Run, Run.id == MetricValueRow.run_id)
         .outerjoin(CheckRow, and_(CheckRow.run_id == Run.id, CheckRow.series_id == MetricSeries.id))
         .where(
-            MetricSeries.monitor_id == monitor_id, MetricSeries.metric == metric, MetricSeries.column == column, MetricSeries.segment == segment,
-            MetricValueRow.window_start >= start, MetricValueRow.window_start < end, Run.kind.in_(kinds), is_current(),
+            MetricSeries.monitor_id == monitor_id,
+            MetricSeries.metric == metric,
+            MetricSeries.column == column,
+            MetricSeries.segment == segment,
+            MetricValueRow.window_start >= start,
+            MetricValueRow.window_start < end,
+            Run.kind.in_(kinds),
+            is_current(),
         )
         .order_by(MetricValueRow.window_start, MetricSeries.model_version)
-    )  # fmt: skip
+    )
     return [Value(*row) for row in session.execute(query)]
 
 
@@ -319,7 +364,9 @@ def segments(session: Session, monitor_id: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Impact:
-    """A column's drift over time: its scores, the severity of what was found of it by window, and what its changes are likely to have cost at their worst."""
+    """A column's drift over time: its scores, the severity of what was found of it by window, and what its changes are
+    likely to have cost at their worst.
+    """
 
     column: str
     cost: float
@@ -341,11 +388,16 @@ def impacts(
         .join(MetricValueRow, MetricValueRow.series_id == MetricSeries.id)
         .join(Run, Run.id == MetricValueRow.run_id)
         .where(
-            MetricSeries.monitor_id == monitor_id, MetricSeries.metric == "drift_score", MetricSeries.segment == segment,
-            MetricValueRow.window_start >= start, MetricValueRow.window_start < end, MetricValueRow.value.is_not(None), Run.kind == "data",
+            MetricSeries.monitor_id == monitor_id,
+            MetricSeries.metric == "drift_score",
+            MetricSeries.segment == segment,
+            MetricValueRow.window_start >= start,
+            MetricValueRow.window_start < end,
+            MetricValueRow.value.is_not(None),
+            Run.kind == "data",
         )
         .order_by(Run.as_of)
-    )  # fmt: skip
+    )
     scores: dict[str, dict[datetime, float]] = {}
     for column, moment, value in session.execute(query):
         scores.setdefault(column, {})[moment] = value
@@ -354,9 +406,13 @@ def impacts(
         .join(FindingRow, FindingRow.series_id == MetricSeries.id)
         .join(Run, Run.id == FindingRow.run_id)
         .where(
-            Run.monitor_id == monitor_id, Run.window_start >= start, Run.window_start < end, MetricSeries.column != "", is_current(),
+            Run.monitor_id == monitor_id,
+            Run.window_start >= start,
+            Run.window_start < end,
+            MetricSeries.column != "",
+            is_current(),
         )
-    )  # fmt: skip
+    )
     costs: dict[str, float] = {}
     severities: dict[str, dict[datetime, str]] = {}
     for column, moment, severity, cost in session.execute(found):
@@ -374,7 +430,9 @@ def impacts(
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened, to be marked on plots: kind `alert`, `acknowledged`, `deployment`, `retraining` or `reference`."""
+    """Something that happened, to be marked on plots: kind `alert`, `acknowledged`, `deployment`, `retraining` or
+    `reference`.
+    """
 
     at: datetime
     kind: str
@@ -395,9 +453,12 @@ def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> 
         select(AlertEvent.happened_at, AlertEvent.detail, Alert.uuid)
         .join(Alert, Alert.id == AlertEvent.alert_id)
         .where(
-            Alert.monitor_id == row.id, AlertEvent.kind == "acknowledged", AlertEvent.happened_at >= start, AlertEvent.happened_at < end
+            Alert.monitor_id == row.id,
+            AlertEvent.kind == "acknowledged",
+            AlertEvent.happened_at >= start,
+            AlertEvent.happened_at < end,
         )
-    )  # fmt: skip
+    )
     found += [
         Mark(at, "acknowledged", f"acknowledged by {detail.get('by', '')}", f"alerts/{uuid}")
         for at, detail, uuid in session.execute(taken)
@@ -412,10 +473,12 @@ def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> 
         select(RetrainingEvent, RetrainingRequest.uuid)
         .join(RetrainingRequest, RetrainingRequest.id == RetrainingEvent.request_id)
         .where(
-            RetrainingRequest.model_name == row.model_name, RetrainingEvent.happened_at >= start, RetrainingEvent.happened_at < end,
+            RetrainingRequest.model_name == row.model_name,
+            RetrainingEvent.happened_at >= start,
+            RetrainingEvent.happened_at < end,
             RetrainingEvent.state.in_(("open", "succeeded", "rejected", "failed", "expired")),
         )
-    )  # fmt: skip
+    )
     found += [
         Mark(event.happened_at, "retraining", f"retraining {event.state}", f"retraining/{uuid}")
         for event, uuid in session.execute(retrained)

@@ -92,8 +92,14 @@ def create_token(
     """A new token: its row, and the token, which is stored nowhere. monitors: of the role `ingest`."""
     token = _TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = ApiToken(
-        uuid=natural_id("token", digest(token)), name=name, hash=digest(token), role=role, monitors=list(monitors) or None, created_at=now, expires_at=expires_at
-    )  # fmt: skip
+        uuid=natural_id("token", digest(token)),
+        name=name,
+        hash=digest(token),
+        role=role,
+        monitors=list(monitors) or None,
+        created_at=now,
+        expires_at=expires_at,
+    )
     session.add(row)
     session.flush()
     return row, token

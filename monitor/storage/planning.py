@@ -44,9 +44,11 @@ def known(session: Session, ids: Sequence[int], now: datetime) -> list[Known]:
     for each in session.scalars(select(OpenWindow).where(is_due).order_by(OpenWindow.window_start)):
         result[each.monitor_id].due.append(each)
     same = and_(
-        Run.monitor_id == OpenWindow.monitor_id, Run.kind == "performance",
-        Run.window_start == OpenWindow.window_start, Run.window_end == OpenWindow.window_end,
-    )  # fmt: skip
+        Run.monitor_id == OpenWindow.monitor_id,
+        Run.kind == "performance",
+        Run.window_start == OpenWindow.window_start,
+        Run.window_end == OpenWindow.window_end,
+    )
     looked = select(Run.monitor_id, Run.window_start, Run.window_end, Run.look).join_from(OpenWindow, Run, same)
     for monitor_id, start, end, look in session.execute(looked.where(is_due)):
         result[monitor_id].looked.add((Window(start, end), look))
@@ -56,7 +58,9 @@ def known(session: Session, ids: Sequence[int], now: datetime) -> list[Known]:
 def still_open(
     session: Session, ids: Iterable[int], now: datetime
 ) -> dict[int, tuple[datetime | None, datetime | None]]:
-    """Of each monitor: the earliest `as_of` that a run not planned yet may have, though the source was looked at later than that; and when something of its open windows may be planned next."""
+    """Of each monitor: the earliest `as_of` that a run not planned yet may have, though the source was looked at later
+    than that; and when something of its open windows may be planned next.
+    """
     mine = OpenWindow.monitor_id == SourceState.monitor_id
     recount = select(func.min(OpenWindow.recount_at)).where(mine, OpenWindow.recount_at <= SourceState.looked_at)
     never_seen = select(func.min(OpenWindow.as_of)).where(mine, OpenWindow.labels_open, OpenWindow.label_mark.is_(None))

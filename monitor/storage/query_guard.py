@@ -13,12 +13,16 @@ from monitor.errors import UsageError
 _DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
 _READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 # Functions that read files, run other statements or reach other servers.
-_REACHES_OUT = re.compile(r"(?i)(pg_(read|ls|stat_file|file|execute|sleep|logdir)|lo_|dblink|query_to_|table_to_|database_to_|cursor_to_|load_file|load_extension|sys_)")  # fmt: skip
+_REACHES_OUT = re.compile(
+    r"(?i)(pg_(read|ls|stat_file|file|execute|sleep|logdir)|lo_|dblink|query_to_|table_to_|database_to_|cursor_to_|load_file|load_extension|sys_)"
+)
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
 
 def sqlite_guard(views: Collection[str]) -> Authorizer:
-    """What SQLite asks before each step of a statement: reading of the views is allowed, and of columns of tables by the views alone."""
+    """What SQLite asks before each step of a statement: reading of the views is allowed, and of columns of tables by
+    the views alone.
+    """
 
     def allowed(action: int, first: str | None, second: str | None, _database: str | None, by: str | None) -> int:
         if action == sqlite3.SQLITE_FUNCTION and _REACHES_OUT.match(second or ""):

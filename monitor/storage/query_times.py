@@ -1,4 +1,6 @@
-"""Times in queries on SQLite, which keeps them as text: what is written in any ISO form is compared as the other databases compare it."""
+"""Times in queries on SQLite, which keeps them as text: what is written in any ISO form is compared as the other
+databases compare it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ Token = Any
 
 
 def with_stored_times(sql: str, columns: Collection[str]) -> str:
-    """A SELECT of SQLite's, with the texts that are compared with a time column written as times are stored: UTC, `2025-01-06 00:00:00.000000`.
+    """A SELECT of SQLite's, with the texts that are compared with a time column written as times are stored: UTC,
+    `2025-01-06 00:00:00.000000`.
 
-    sql: one statement that can be parsed. columns: the names of the time columns. Names that the query gives to something else are none, and a text that is no time stays.
+    sql: one statement that can be parsed. columns: the names of the time columns. Names that the query gives to
+        something else are none, and a text that is no time stays.
     """
     from sqlglot import exp, parse_one
     from sqlglot.dialects.sqlite import SQLite
@@ -40,7 +44,9 @@ def _stored(text: str) -> str | None:
 
 
 def _is_compared(tokens: Sequence[Token], place: int, times: Collection[str]) -> bool:
-    """Whether a text is compared with a time column: on either side of an operator, as a bound of BETWEEN, or in a list after IN."""
+    """Whether a text is compared with a time column: on either side of an operator, as a bound of BETWEEN, or in a list
+    after IN.
+    """
     before = place - 1
     if _is(tokens, before, "AND") and _is(tokens, before - 2, "BETWEEN"):
         before -= 2

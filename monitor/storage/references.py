@@ -44,8 +44,14 @@ def put_in_force(
     same = next((row for row in held if row.reference_id == reference_id), None)
     if same is None:
         row = ReferenceInForce(
-            monitor_id=monitor_id, model_version=model_version, valid_from=valid_from, reference_id=reference_id, who=who, why=why, recorded_at=now,
-        )  # fmt: skip
+            monitor_id=monitor_id,
+            model_version=model_version,
+            valid_from=valid_from,
+            reference_id=reference_id,
+            who=who,
+            why=why,
+            recorded_at=now,
+        )
         session.add(row)
     elif same is not held[-1]:  # it holds again, after others that were to hold from the same window on
         same.why, same.who = f"{why}; before that by {same.who}: {same.why}", who

@@ -61,41 +61,144 @@ _WINDOW: dict[str, TypeEngine[Any]] = {
 }
 VIEWS: dict[str, dict[str, TypeEngine[Any]]] = {
     "monitor_runs": {
-        "run": _TEXT, "monitor": _TEXT, "model": _TEXT, "kind": _TEXT, "window_start": _TIME, "window_end": _TIME, "look": Integer(),
-        "as_of": _TIME, "status": _TEXT, "reason": _TEXT, "severity": _TEXT, "row_count": _WHOLE, "sampled": Integer(),
-        "labelled": Integer(), "is_current": Integer(), "attempts": Integer(), "failures": Integer(), "losses": Integer(),
-        "owner": _TEXT, "planned_at": _TIME, "started_at": _TIME, "finished_at": _TIME, "duration_seconds": _NUMBER,
-        "read_seconds": _NUMBER, "read_rows": _WHOLE, "read_bytes": _WHOLE, "reference": _TEXT, "software_version": _TEXT,
+        "run": _TEXT,
+        "monitor": _TEXT,
+        "model": _TEXT,
+        "kind": _TEXT,
+        "window_start": _TIME,
+        "window_end": _TIME,
+        "look": Integer(),
+        "as_of": _TIME,
+        "status": _TEXT,
+        "reason": _TEXT,
+        "severity": _TEXT,
+        "row_count": _WHOLE,
+        "sampled": Integer(),
+        "labelled": Integer(),
+        "is_current": Integer(),
+        "attempts": Integer(),
+        "failures": Integer(),
+        "losses": Integer(),
+        "owner": _TEXT,
+        "planned_at": _TIME,
+        "started_at": _TIME,
+        "finished_at": _TIME,
+        "duration_seconds": _NUMBER,
+        "read_seconds": _NUMBER,
+        "read_rows": _WHOLE,
+        "read_bytes": _WHOLE,
+        "reference": _TEXT,
+        "software_version": _TEXT,
     },
-    "monitor_metrics": _SERIES | {"value": _NUMBER, "value_lower": _NUMBER, "value_upper": _NUMBER, "kind": _TEXT} | _WINDOW,
-    "monitor_metric_days": _SERIES | {
-        "day": _TIME, "value": _NUMBER, "value_lowest": _NUMBER, "value_highest": _NUMBER, "value_count": Integer(),
+    "monitor_metrics": _SERIES
+    | {"value": _NUMBER, "value_lower": _NUMBER, "value_upper": _NUMBER, "kind": _TEXT}
+    | _WINDOW,
+    "monitor_metric_days": _SERIES
+    | {
+        "day": _TIME,
+        "value": _NUMBER,
+        "value_lowest": _NUMBER,
+        "value_highest": _NUMBER,
+        "value_count": Integer(),
     },
-    "monitor_checks": _SERIES | {
-        "kind": _TEXT, "verdict": _TEXT, "value": _NUMBER, "value_lower": _NUMBER, "value_upper": _NUMBER, "threshold_lower": _NUMBER,
-        "threshold_upper": _NUMBER, "p_value": _NUMBER, "row_count": Integer(), "detection_limit": _TEXT, "reason": _TEXT,
-    } | _WINDOW,
-    "monitor_findings": _SERIES | {"kind": _TEXT, "severity": _TEXT, "position": Integer(), "cause": _TEXT, "explanation": _TEXT, "share": _NUMBER, "since": _TIME, "origin": _TEXT, "cost": _NUMBER} | _WINDOW,
+    "monitor_checks": _SERIES
+    | {
+        "kind": _TEXT,
+        "verdict": _TEXT,
+        "value": _NUMBER,
+        "value_lower": _NUMBER,
+        "value_upper": _NUMBER,
+        "threshold_lower": _NUMBER,
+        "threshold_upper": _NUMBER,
+        "p_value": _NUMBER,
+        "row_count": Integer(),
+        "detection_limit": _TEXT,
+        "reason": _TEXT,
+    }
+    | _WINDOW,
+    "monitor_findings": _SERIES
+    | {
+        "kind": _TEXT,
+        "severity": _TEXT,
+        "position": Integer(),
+        "cause": _TEXT,
+        "explanation": _TEXT,
+        "share": _NUMBER,
+        "since": _TIME,
+        "origin": _TEXT,
+        "cost": _NUMBER,
+    }
+    | _WINDOW,
     "monitor_alerts": {
-        "alert": _TEXT, "monitor": _TEXT, "model": _TEXT, "kind": _TEXT, "subject": _TEXT, "state": _TEXT, "severity": _TEXT, "since": _TIME,
-        "first_window": _TIME, "opened_as_of": _TIME, "fired_at": _TIME, "ended_at": _TIME, "bad_windows": Integer(), "summary": _TEXT,
-        "recorded_at": _TIME, "acknowledged_at": _TIME, "seconds_to_acknowledge": _NUMBER, "notifications": Integer(),
+        "alert": _TEXT,
+        "monitor": _TEXT,
+        "model": _TEXT,
+        "kind": _TEXT,
+        "subject": _TEXT,
+        "state": _TEXT,
+        "severity": _TEXT,
+        "since": _TIME,
+        "first_window": _TIME,
+        "opened_as_of": _TIME,
+        "fired_at": _TIME,
+        "ended_at": _TIME,
+        "bad_windows": Integer(),
+        "summary": _TEXT,
+        "recorded_at": _TIME,
+        "acknowledged_at": _TIME,
+        "seconds_to_acknowledge": _NUMBER,
+        "notifications": Integer(),
     },
     "monitor_notifications": {
-        "notification": _TEXT, "channel": _TEXT, "group_key": _TEXT, "number": Integer(), "status": _TEXT, "created_at": _TIME,
-        "available_at": _TIME, "attempts": Integer(), "last_error": _TEXT, "delivered_at": _TIME, "alert": _TEXT,
+        "notification": _TEXT,
+        "channel": _TEXT,
+        "group_key": _TEXT,
+        "number": Integer(),
+        "status": _TEXT,
+        "created_at": _TIME,
+        "available_at": _TIME,
+        "attempts": Integer(),
+        "last_error": _TEXT,
+        "delivered_at": _TIME,
+        "alert": _TEXT,
     },
     "monitor_retraining": {
-        "request": _TEXT, "monitor": _TEXT, "model": _TEXT, "model_version": _TEXT, "state": _TEXT, "launcher": _TEXT, "reason": _TEXT,
-        "outcome": _TEXT, "window_start": _TIME, "window_end": _TIME, "as_of": _TIME, "data_start": _TIME, "data_end": _TIME,
-        "created_at": _TIME, "opened_at": _TIME, "launched_at": _TIME, "ended_at": _TIME,
+        "request": _TEXT,
+        "monitor": _TEXT,
+        "model": _TEXT,
+        "model_version": _TEXT,
+        "state": _TEXT,
+        "launcher": _TEXT,
+        "reason": _TEXT,
+        "outcome": _TEXT,
+        "window_start": _TIME,
+        "window_end": _TIME,
+        "as_of": _TIME,
+        "data_start": _TIME,
+        "data_end": _TIME,
+        "created_at": _TIME,
+        "opened_at": _TIME,
+        "launched_at": _TIME,
+        "ended_at": _TIME,
     },
     "monitor_latest": {
-        "monitor": _TEXT, "model": _TEXT, "health": _TEXT, "state": _TEXT, "since": _TIME, "open_alerts": Integer(), "open_retraining": Integer(),
-        "evaluated_until": _TIME, "last_severity": _TEXT, "last_run_at": _TIME, "open_runs": Integer(), "newest_event": _TIME,
-        "newest_label": _TIME, "looked_at": _TIME, "source_error": _TEXT,
+        "monitor": _TEXT,
+        "model": _TEXT,
+        "health": _TEXT,
+        "state": _TEXT,
+        "since": _TIME,
+        "open_alerts": Integer(),
+        "open_retraining": Integer(),
+        "evaluated_until": _TIME,
+        "last_severity": _TEXT,
+        "last_run_at": _TIME,
+        "open_runs": Integer(),
+        "newest_event": _TIME,
+        "newest_label": _TIME,
+        "looked_at": _TIME,
+        "source_error": _TEXT,
     },
-}  # fmt: skip
+}
 _TIMES = {name for columns in VIEWS.values() for name, kind in columns.items() if kind is _TIME}
 
 
@@ -118,10 +221,20 @@ class ReportDatabase:
         return described(self, self._database.shown)
 
     def metric_history(
-        self, monitor: str, metric: str, column: str | None = "", *, segment: str | None = "", model_version: str | None = None,
-        kind: str | None = None, start: datetime | str | None = None, end: datetime | str | None = None,
-        current: bool = True, limit: int | None = None, offset: int = 0,
-    ) -> pd.DataFrame:  # fmt: skip
+        self,
+        monitor: str,
+        metric: str,
+        column: str | None = "",
+        *,
+        segment: str | None = "",
+        model_version: str | None = None,
+        kind: str | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        current: bool = True,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pd.DataFrame:
         """A metric over time, oldest window first. column, segment: '' for the whole model, None for all of them.
 
         current: only the newest look at each window (of each kind of run).
@@ -129,8 +242,17 @@ class ReportDatabase:
         series, value, run = MetricSeries, MetricValueRow, Run
         query: Any = (
             select(
-                series.column.label("column_name"), series.segment, series.model_version, value.window_start, run.window_end,
-                value.value, value.lower.label("value_lower"), value.upper.label("value_upper"), run.kind, run.look, run.as_of,
+                series.column.label("column_name"),
+                series.segment,
+                series.model_version,
+                value.window_start,
+                run.window_end,
+                value.value,
+                value.lower.label("value_lower"),
+                value.upper.label("value_upper"),
+                run.kind,
+                run.look,
+                run.as_of,
                 run.uuid.label("run"),
             )
             .join(MonitorRow, MonitorRow.id == series.monitor_id)
@@ -138,7 +260,7 @@ class ReportDatabase:
             .join(run, run.id == value.run_id)
             .where(MonitorRow.name == monitor, series.metric == metric)
             .order_by(value.window_start, series.column, series.segment, series.model_version, run.as_of, run.look)
-        )  # fmt: skip
+        )
         equal = (
             (series.column, column),
             (series.segment, segment),
@@ -152,9 +274,17 @@ class ReportDatabase:
         return self._frame(query.limit(limit).offset(offset))
 
     def runs(
-        self, monitor: str | None = None, *, kind: str | None = None, status: str | None = None, current: bool = False,
-        start: datetime | str | None = None, end: datetime | str | None = None, limit: int | None = None, offset: int = 0,
-    ) -> pd.DataFrame:  # fmt: skip
+        self,
+        monitor: str | None = None,
+        *,
+        kind: str | None = None,
+        status: str | None = None,
+        current: bool = False,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pd.DataFrame:
         """Runs, oldest first. current: only the newest look at each window."""
         wanted = {"monitor": monitor, "kind": kind, "status": status, "is_current": 1 if current else None}
         return self._view(
@@ -162,26 +292,49 @@ class ReportDatabase:
         )
 
     def findings(
-        self, monitor: str | None = None, *, kind: str | None = None, column: str | None = None, severity: str = "info",
-        start: datetime | str | None = None, end: datetime | str | None = None, limit: int | None = None, offset: int = 0,
-    ) -> pd.DataFrame:  # fmt: skip
+        self,
+        monitor: str | None = None,
+        *,
+        kind: str | None = None,
+        column: str | None = None,
+        severity: str = "info",
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pd.DataFrame:
         """Findings of at least a severity, by window, the worst of a run first."""
         wanted = {"monitor": monitor, "kind": kind, "column_name": column}
         order = ("window_start", "as_of", "look", "position")
         return self._view("monitor_findings", wanted, "window_start", start, end, order, limit, offset, severity)
 
     def alerts(
-        self, monitor: str | None = None, *, kind: str | None = None, state: str | None = None, severity: str = "info",
-        start: datetime | str | None = None, end: datetime | str | None = None, limit: int | None = None, offset: int = 0,
-    ) -> pd.DataFrame:  # fmt: skip
+        self,
+        monitor: str | None = None,
+        *,
+        kind: str | None = None,
+        state: str | None = None,
+        severity: str = "info",
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pd.DataFrame:
         """Alerts that began between `start` and `end`, oldest first."""
         wanted = {"monitor": monitor, "kind": kind, "state": state}
         return self._view("monitor_alerts", wanted, "since", start, end, ("since", "alert"), limit, offset, severity)
 
     def retraining(
-        self, monitor: str | None = None, *, model: str | None = None, state: str | None = None,
-        start: datetime | str | None = None, end: datetime | str | None = None, limit: int | None = None, offset: int = 0,
-    ) -> pd.DataFrame:  # fmt: skip
+        self,
+        monitor: str | None = None,
+        *,
+        model: str | None = None,
+        state: str | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pd.DataFrame:
         """Retraining requests and proposals, by the `as_of` of what asked for them."""
         wanted = {"monitor": monitor, "model": model, "state": state}
         return self._view("monitor_retraining", wanted, "as_of", start, end, ("as_of", "request"), limit, offset)
@@ -204,7 +357,9 @@ class ReportDatabase:
         return _to_frame(names, rows)
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The column names and rows of one SELECT of the views, for those who want no DataFrame; whatever else it reads or writes is refused."""
+        """The column names and rows of one SELECT of the views, for those who want no DataFrame; whatever else it reads
+        or writes is refused.
+        """
         check_query(sql, self._database.engine.dialect.name, VIEWS)
         with self._reading() as connection:
             raw = connection.connection.dbapi_connection
@@ -227,9 +382,17 @@ class ReportDatabase:
                 raise UsageError(f"the query was refused: {reason}") from None
 
     def _view(
-        self, name: str, wanted: dict[str, Any], time: str, start: datetime | str | None, end: datetime | str | None,
-        order: Sequence[str], limit: int | None, offset: int, severity: str = "info",
-    ) -> pd.DataFrame:  # fmt: skip
+        self,
+        name: str,
+        wanted: dict[str, Any],
+        time: str,
+        start: datetime | str | None,
+        end: datetime | str | None,
+        order: Sequence[str],
+        limit: int | None,
+        offset: int,
+        severity: str = "info",
+    ) -> pd.DataFrame:
         view = table(name, *(column(each, kind) for each, kind in VIEWS[name].items()))
         query = select(view).where(*(view.c[each] == value for each, value in wanted.items() if value is not None))
         query = query.where(*_between(view.c[time], start, end))

@@ -44,13 +44,21 @@ def store(session: Session, run: Run, results: Results) -> None:
             FindingRow,
             [
                 {
-                    "run_id": run.id, "rank": rank, "series_id": series[_series_key(finding)], "kind": finding.kind.value, "severity": finding.severity.value,
-                    "cause": finding.cause, "explanation": finding.explanation, "share": _number(finding.share), "since": finding.since,
-                    "origin": finding.origin, "cost": _number(finding.cost),
+                    "run_id": run.id,
+                    "rank": rank,
+                    "series_id": series[_series_key(finding)],
+                    "kind": finding.kind.value,
+                    "severity": finding.severity.value,
+                    "cause": finding.cause,
+                    "explanation": finding.explanation,
+                    "share": _number(finding.share),
+                    "since": finding.since,
+                    "origin": finding.origin,
+                    "cost": _number(finding.cost),
                 }
                 for rank, finding in enumerate(results.findings)
             ],
-        )  # fmt: skip
+        )
     if results.snapshot is not None:
         session.add(Snapshot(run_id=run.id, data=results.snapshot))
 
@@ -86,9 +94,14 @@ def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]
 def _check_row(run_id: int, series_id: int, check: Check) -> dict[str, Any]:
     numbers = ("value", "lower", "upper", "threshold_lower", "threshold_upper", "p_value")
     return {
-        "run_id": run_id, "series_id": series_id, "kind": check.kind.value, "verdict": check.verdict.value, "rows": check.rows,
-        "detection_limit": check.detection_limit, "reason": check.reason,
-    } | {name: _number(getattr(check, name)) for name in numbers}  # fmt: skip
+        "run_id": run_id,
+        "series_id": series_id,
+        "kind": check.kind.value,
+        "verdict": check.verdict.value,
+        "rows": check.rows,
+        "detection_limit": check.detection_limit,
+        "reason": check.reason,
+    } | {name: _number(getattr(check, name)) for name in numbers}
 
 
 def _number(value: float | None) -> float | None:
@@ -186,8 +199,23 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
     """The checks of runs, by run, as judging takes them."""
     result: dict[int, list[Asked]] = {run_id: [] for run_id in run_ids}
     series = MetricSeries
-    columns = (CheckRow.run_id, CheckRow.kind, CheckRow.verdict, series.model_version, series.metric, series.column, series.segment)  # fmt: skip
-    numbers = (CheckRow.value, CheckRow.lower, CheckRow.upper, CheckRow.threshold_lower, CheckRow.threshold_upper, CheckRow.p_value)  # fmt: skip
+    columns = (
+        CheckRow.run_id,
+        CheckRow.kind,
+        CheckRow.verdict,
+        series.model_version,
+        series.metric,
+        series.column,
+        series.segment,
+    )
+    numbers = (
+        CheckRow.value,
+        CheckRow.lower,
+        CheckRow.upper,
+        CheckRow.threshold_lower,
+        CheckRow.threshold_upper,
+        CheckRow.p_value,
+    )
     for part in in_parts(run_ids):
         query = select(*columns, *numbers).join(series, series.id == CheckRow.series_id)
         for run_id, kind, verdict, version, metric, column, segment, *told in session.execute(
@@ -199,7 +227,9 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
 
 
 def model_version(session: Session, run_id: int) -> str | None:
-    """The version of the model that a run's checks are of, the newest series' where there are several; None for a run without."""
+    """The version of the model that a run's checks are of, the newest series' where there are several; None for a run
+    without.
+    """
     return model_versions(session, [run_id]).get(run_id)
 
 
@@ -241,9 +271,13 @@ def that_matter(
     return matter.that_matter(
         found,
         lambda each: {
-            "severity": each[0].severity, "cause": each[0].cause, "cost": each[0].cost, "column": each[1].column, "segment": each[1].segment,
+            "severity": each[0].severity,
+            "cause": each[0].cause,
+            "cost": each[0].cost,
+            "column": each[1].column,
+            "segment": each[1].segment,
         },
-    )  # fmt: skip
+    )
 
 
 def values(session: Session, run_id: int) -> list[tuple[MetricValueRow, MetricSeries]]:
@@ -293,7 +327,8 @@ class StoredReport(NamedTuple):
 def reports(
     session: Session, monitor_id: int | None, start: datetime | None, end: datetime | None
 ) -> list[StoredReport]:
-    """The stored reports of windows that lie within a range, oldest first, and the runs that a later look has replaced, whether or not their reports are still stored.
+    """The stored reports of windows that lie within a range, oldest first, and the runs that a later look has replaced,
+    whether or not their reports are still stored.
 
     monitor_id: of one monitor; of all without it.
     """
@@ -316,7 +351,9 @@ def reports(
 
 
 def blind_between(session: Session, start: datetime, end: datetime) -> list[tuple[str, str, str, str, int]]:
-    """The checks that could not be made in runs that ended from `start` until `end`: monitor, metric, column, why, how often; the most frequent first."""
+    """The checks that could not be made in runs that ended from `start` until `end`: monitor, metric, column, why, how
+    often; the most frequent first.
+    """
     query = (
         select(MonitorRow.name, MetricSeries.metric, MetricSeries.column, func.min(CheckRow.reason), func.count())
         .join(Run, Run.id == CheckRow.run_id)
@@ -330,15 +367,20 @@ def blind_between(session: Session, start: datetime, end: datetime) -> list[tupl
 
 
 def drifted_share(session: Session, run_id: int, outputs: Collection[str]) -> float | None:
-    """The share of the features (all columns but the model's `outputs`) whose drift has changed; None where none could be asked."""
+    """The share of the features (all columns but the model's `outputs`) whose drift has changed; None where none could
+    be asked.
+    """
     query = (
         select(MetricSeries.column, CheckRow.verdict)
         .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
         .where(
-            CheckRow.run_id == run_id, CheckRow.kind == "drift", CheckRow.verdict.in_(("fine", "changed")),
-            MetricSeries.metric == "drift_score", MetricSeries.segment == "",
+            CheckRow.run_id == run_id,
+            CheckRow.kind == "drift",
+            CheckRow.verdict.in_(("fine", "changed")),
+            MetricSeries.metric == "drift_score",
+            MetricSeries.segment == "",
         )
-    )  # fmt: skip
+    )
     of_features = [verdict == "changed" for column, verdict in session.execute(query) if column not in outputs]
     return sum(of_features) / len(of_features) if of_features else None
 
@@ -351,10 +393,14 @@ def values_between(
         select(MetricValueRow.value)
         .join(MetricSeries, MetricSeries.id == MetricValueRow.series_id)
         .where(
-            MetricSeries.monitor_id == monitor_id, MetricSeries.metric == metric, MetricSeries.column == "", MetricSeries.segment == "",
-            MetricValueRow.window_start >= start, MetricValueRow.value.is_not(None),
+            MetricSeries.monitor_id == monitor_id,
+            MetricSeries.metric == metric,
+            MetricSeries.column == "",
+            MetricSeries.segment == "",
+            MetricValueRow.window_start >= start,
+            MetricValueRow.value.is_not(None),
         )
-    )  # fmt: skip
+    )
     if end is not None:
         query = query.where(MetricValueRow.window_start < end)
     return [value for value in session.scalars(query) if value is not None]
@@ -362,7 +408,11 @@ def values_between(
 
 def value_of(session: Session, run: Run, series_id: int) -> float | None:
     """A run's value of a series; None if it has none."""
-    key = (MetricValueRow.series_id == series_id, MetricValueRow.window_start == run.window_start, MetricValueRow.run_id == run.id)  # fmt: skip
+    key = (
+        MetricValueRow.series_id == series_id,
+        MetricValueRow.window_start == run.window_start,
+        MetricValueRow.run_id == run.id,
+    )
     return session.scalar(select(MetricValueRow.value).where(*key))
 
 

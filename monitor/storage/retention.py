@@ -111,8 +111,11 @@ def old_alerts(session: Session, monitor_id: int, before: datetime, limit: int =
         .where(AlertEvent.alert_id == Alert.id, Notification.status.in_(("pending", "sending")))
     )
     query = select(Alert.id).where(
-        Alert.monitor_id == monitor_id, Alert.state.in_(("resolved", "retracted")), Alert.ended_at < before, ~waiting.exists()
-    )  # fmt: skip
+        Alert.monitor_id == monitor_id,
+        Alert.state.in_(("resolved", "retracted")),
+        Alert.ended_at < before,
+        ~waiting.exists(),
+    )
     return list(session.scalars(query.limit(limit)))
 
 

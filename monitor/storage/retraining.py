@@ -17,17 +17,37 @@ ENDED = ("succeeded", "rejected", "failed", "expired", "cancelled")
 
 
 def propose(
-    session: Session, monitor: MonitorRow, window: tuple[datetime, datetime], as_of: datetime, launcher: str, reason: str, detail: dict[str, Any],
-    data: tuple[datetime, datetime], model_version: str, now: datetime,
-) -> RetrainingRequest:  # fmt: skip
+    session: Session,
+    monitor: MonitorRow,
+    window: tuple[datetime, datetime],
+    as_of: datetime,
+    launcher: str,
+    reason: str,
+    detail: dict[str, Any],
+    data: tuple[datetime, datetime],
+    model_version: str,
+    now: datetime,
+) -> RetrainingRequest:
     """A new proposal; the same one again is the one that is there."""
     uuid = natural_id("retraining", monitor.uuid, window[0], as_of)
     found = session.scalar(select(RetrainingRequest).where(RetrainingRequest.uuid == uuid))
     if found is None:
         found = RetrainingRequest(
-            uuid=uuid, monitor_id=monitor.id, model_name=monitor.model_name, model_version=model_version, window_start=window[0], window_end=window[1], as_of=as_of,
-            state="proposed", launcher=launcher, reason=reason, detail=detail, data_start=data[0], data_end=data[1], created_at=now,
-        )  # fmt: skip
+            uuid=uuid,
+            monitor_id=monitor.id,
+            model_name=monitor.model_name,
+            model_version=model_version,
+            window_start=window[0],
+            window_end=window[1],
+            as_of=as_of,
+            state="proposed",
+            launcher=launcher,
+            reason=reason,
+            detail=detail,
+            data_start=data[0],
+            data_end=data[1],
+            created_at=now,
+        )
         session.add(found)
         session.flush()
         _tell(session, found, reason, now)

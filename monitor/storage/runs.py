@@ -37,9 +37,15 @@ class Claim:
 
 
 def plan(
-    session: Session, monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime,
+    session: Session,
+    monitor: MonitorRow,
+    kind: str,
+    window: Window,
+    look: int,
+    as_of: datetime,
+    now: datetime,
     **more: Any,
-) -> Run | None:  # fmt: skip
+) -> Run | None:
     """Add a new run, as `new` makes it; None if its key is there already."""
     if session.scalar(select(Run.id).where(_of_window(monitor.id, kind, window), Run.look == look)) is not None:
         return None
@@ -49,22 +55,47 @@ def plan(
 
 
 def new(
-    monitor: MonitorRow, kind: str, window: Window, look: int, as_of: datetime, now: datetime, *,
-    status: str = "pending", reason: str = "", read_as_of: datetime | None = None, configuration_id: int | None = None,
-    wait_until: datetime | None = None, judged: bool = True,
-) -> Run:  # fmt: skip
-    """A run that is not in the database yet. wait_until: it is not claimed before, unless its source has passed the window's end."""
+    monitor: MonitorRow,
+    kind: str,
+    window: Window,
+    look: int,
+    as_of: datetime,
+    now: datetime,
+    *,
+    status: str = "pending",
+    reason: str = "",
+    read_as_of: datetime | None = None,
+    configuration_id: int | None = None,
+    wait_until: datetime | None = None,
+    judged: bool = True,
+) -> Run:
+    """A run that is not in the database yet. wait_until: it is not claimed before, unless its source has passed the
+    window's end.
+    """
     waits = wait_until is not None and wait_until > now
     return Run(
-        uuid=natural_id("run", monitor.uuid, kind, window.start, window.end, look), monitor_id=monitor.id, kind=kind,
-        window_start=window.start, window_end=window.end, look=look, as_of=as_of, read_as_of=read_as_of or as_of,
-        configuration_id=configuration_id or monitor.configuration_id, status=status, reason=_WAITS if waits else reason, judged=judged,
-        available_at=wait_until if waits else now, planned_at=now, finished_at=now if status == "skipped" else None,
-    )  # fmt: skip
+        uuid=natural_id("run", monitor.uuid, kind, window.start, window.end, look),
+        monitor_id=monitor.id,
+        kind=kind,
+        window_start=window.start,
+        window_end=window.end,
+        look=look,
+        as_of=as_of,
+        read_as_of=read_as_of or as_of,
+        configuration_id=configuration_id or monitor.configuration_id,
+        status=status,
+        reason=_WAITS if waits else reason,
+        judged=judged,
+        available_at=wait_until if waits else now,
+        planned_at=now,
+        finished_at=now if status == "skipped" else None,
+    )
 
 
 def add(session: Session, runs: Sequence[Run]) -> None:
-    """Add new runs. One behind the place that a fold has reached is remembered there: it is folded in when it has ended."""
+    """Add new runs. One behind the place that a fold has reached is remembered there: it is folded in when it has
+    ended.
+    """
     session.add_all(runs)
     session.flush()
     for (kind, status), number in Counter((run.kind, run.status) for run in runs).items():
@@ -89,7 +120,9 @@ def add(session: Session, runs: Sequence[Run]) -> None:
 
 
 def count_ended(session: Session, kind: str, status: str, number: int = 1) -> None:
-    """Count runs that have ended. The row stays locked until the transaction ends: to be called at the end of long ones."""
+    """Count runs that have ended. The row stays locked until the transaction ends: to be called at the end of long
+    ones.
+    """
     same = (RunCount.kind == kind, RunCount.status == status)
     counted = update(RunCount).where(*same).values(number=RunCount.number + number)
     if session.execute(counted).rowcount == 0:  # type: ignore[attr-defined]
@@ -118,9 +151,16 @@ def release_waiting(session: Session, monitor_id: int, newest_event: datetime, n
 
 
 def claim(
-    session: Session, owner: str, lease: timedelta, now: datetime, *, alone: bool, only: list[int] | None = None,
-    newest: bool = False, without: Sequence[int] = (),
-) -> Run | None:  # fmt: skip
+    session: Session,
+    owner: str,
+    lease: timedelta,
+    now: datetime,
+    *,
+    alone: bool,
+    only: list[int] | None = None,
+    newest: bool = False,
+    without: Sequence[int] = (),
+) -> Run | None:
     """Claim the next due run under a lease by the database's clock.
 
     now: the service's clock. alone: whether the daemon has nothing in work. newest: the latest first, in place of the
@@ -183,7 +223,9 @@ def renew(session: Session, claims: list[Claim], lease: timedelta) -> list[Claim
 
 
 def recover(session: Session, *, everything: bool, kept: Sequence[int] = ()) -> list[Run]:
-    """Put runs back whose lease has run out, but for those `kept`, which are in work here (`everything`: any lease, as on SQLite when no other daemon lives). That alone: claiming decides who does them."""
+    """Put runs back whose lease has run out, but for those `kept`, which are in work here (`everything`: any lease, as
+    on SQLite when no other daemon lives). That alone: claiming decides who does them.
+    """
     query = select(Run).where(Run.status == "running", Run.id.not_in(kept)).with_for_update(skip_locked=True)
     if not everything:
         query = query.where(Run.lease_until < database_now(session))
@@ -203,7 +245,8 @@ def _put_back(run: Run) -> None:
 def give_back(session: Session, owner: str, kept: Sequence[int] = ()) -> list[str]:
     """Put back, uncharged, the runs that a daemon holds and has not in work; their ids.
 
-    `kept` are in work. The others are left from transactions whose answer was lost, or from a result that could not be stored.
+    `kept` are in work. The others are left from transactions whose answer was lost, or from a result that could not be
+    stored.
     """
     held_by = (Run.status == "running", Run.owner == owner, Run.id.not_in(kept))
     back = list(session.scalars(select(Run).where(*held_by).with_for_update(skip_locked=True)))
@@ -291,27 +334,39 @@ def data_run_of(session: Session, run: Run) -> Run | None:
 def look_zeros(session: Session, monitor_id: int, span: Window) -> list[Run]:
     """The first looks at all windows within a span, oldest first."""
     query = select(Run).where(
-        Run.monitor_id == monitor_id, Run.kind.in_(("data", "performance")), Run.look == 0,
-        Run.window_start >= span.start, Run.window_end <= span.end,
-    )  # fmt: skip
+        Run.monitor_id == monitor_id,
+        Run.kind.in_(("data", "performance")),
+        Run.look == 0,
+        Run.window_start >= span.start,
+        Run.window_end <= span.end,
+    )
     return list(session.scalars(query.order_by(Run.window_start, Run.kind)))
 
 
 def data_runs_between(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[Run]:
-    """The first data runs of the windows that begin within a time, newest first; those that were left out are not among them."""
+    """The first data runs of the windows that begin within a time, newest first; those that were left out are not among
+    them.
+    """
     query = select(Run).where(
-        Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0, Run.window_start >= start, Run.window_start < end,
+        Run.monitor_id == monitor_id,
+        Run.kind == "data",
+        Run.look == 0,
+        Run.window_start >= start,
+        Run.window_start < end,
         Run.status.not_in(("skipped", "cancelled")),
-    )  # fmt: skip
+    )
     return list(session.scalars(query.order_by(Run.window_start.desc())))
 
 
 def data_runs_at(session: Session, monitor_id: int, starts: Collection[datetime]) -> list[Run]:
     """The first data runs of the windows that begin at these times; those that were left out are not among them."""
     query = select(Run).where(
-        Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0, Run.window_start.in_(starts),
+        Run.monitor_id == monitor_id,
+        Run.kind == "data",
+        Run.look == 0,
+        Run.window_start.in_(starts),
         Run.status.not_in(("skipped", "cancelled")),
-    )  # fmt: skip
+    )
     return list(session.scalars(query))
 
 
@@ -327,7 +382,9 @@ Place = tuple[datetime, datetime, int]
 def to_judge(
     session: Session, monitor_id: int, kind: str, after: Place | None, until: datetime, limit: int
 ) -> list[Run]:
-    """The next runs in the order of judging (`as_of`, window start, look), later than `after`, with `as_of` no later than `until`."""
+    """The next runs in the order of judging (`as_of`, window start, look), later than `after`, with `as_of` no later
+    than `until`.
+    """
     query = select(Run).where(Run.monitor_id == monitor_id, Run.kind == kind, Run.as_of <= until)
     if after is not None:
         as_of, start, look = after
@@ -340,7 +397,9 @@ def to_judge(
 
 
 def judged_history(session: Session, monitor_id: int, kind: str, start: datetime | None, until: Place) -> list[Run]:
-    """The current look of every window from `start` on: of the judged runs that are done, up to a place in the order of judging, the one with the greatest (`as_of`, look)."""
+    """The current look of every window from `start` on: of the judged runs that are done, up to a place in the order of
+    judging, the one with the greatest (`as_of`, look).
+    """
     query = select(Run).where(
         Run.monitor_id == monitor_id, Run.kind == kind, Run.status == "done", Run.judged, Run.as_of <= until[0]
     )
@@ -373,8 +432,12 @@ def last_window_before(session: Session, monitor_id: int, moment: datetime) -> d
         Run.monitor_id == monitor_id, Run.status == "done", Run.severity.in_(("warning", "critical"))
     )
     query = select(func.max(Run.window_end)).where(
-        Run.monitor_id == monitor_id, Run.kind == "data", Run.status == "done", Run.window_end <= moment, Run.window_start.not_in(paged)
-    )  # fmt: skip
+        Run.monitor_id == monitor_id,
+        Run.kind == "data",
+        Run.status == "done",
+        Run.window_end <= moment,
+        Run.window_start.not_in(paged),
+    )
     return session.scalar(query)
 
 
@@ -391,7 +454,9 @@ def rows_since(session: Session, monitor_id: int, moment: datetime) -> int:
 
 
 def labelled_since(session: Session, monitor_id: int, moment: datetime | None) -> int:
-    """How many labelled rows of windows that start at a time or later performance runs have seen: the most of each window's looks."""
+    """How many labelled rows of windows that start at a time or later performance runs have seen: the most of each
+    window's looks.
+    """
     own = select(func.max(Run.labelled).label("labelled")).where(
         Run.monitor_id == monitor_id, Run.kind == "performance", Run.status == "done"
     )
@@ -410,13 +475,17 @@ def unfinished(session: Session, monitor_id: int | None = None) -> int:
 
 
 def next_available(session: Session, *, retries: bool = False, without: Collection[int] = ()) -> datetime | None:
-    """When the next pending run may be tried; of those that failed before only, if wanted. without: monitors that are left out."""
+    """When the next pending run may be tried; of those that failed before only, if wanted. without: monitors that are
+    left out.
+    """
     query = select(func.min(Run.available_at)).where(Run.status == "pending", Run.monitor_id.not_in(without))
     return session.scalar(query.where(Run.failures > 0) if retries else query)
 
 
 def oldest_waiting(session: Session) -> datetime | None:
-    """Since when the run that has waited longest might have been claimed; those that wait for their source or after a failure aside."""
+    """Since when the run that has waited longest might have been claimed; those that wait for their source or after a
+    failure aside.
+    """
     query = select(func.min(Run.available_at)).where(Run.status == "pending", Run.reason == "")
     return session.scalar(query)
 

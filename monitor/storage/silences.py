@@ -18,8 +18,14 @@ def add(
 ) -> SilenceRow:
     """A new silence."""
     row = SilenceRow(
-        uuid=natural_id("silence", *matchers, starts, ends, now), matchers=list(matchers), starts_at=starts, ends_at=ends, comment=comment, created_by=who, created_at=now,
-    )  # fmt: skip
+        uuid=natural_id("silence", *matchers, starts, ends, now),
+        matchers=list(matchers),
+        starts_at=starts,
+        ends_at=ends,
+        comment=comment,
+        created_by=who,
+        created_at=now,
+    )
     session.add(row)
     session.flush()
     return row

@@ -1,4 +1,6 @@
-"""The tables of the report database. Each has an integer key for joins and, where it is named outside, a UUIDv5 of its natural key."""
+"""The tables of the report database. Each has an integer key for joins and, where it is named outside, a UUIDv5 of its
+natural key.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,8 @@ class SourceState(Base):
 class OpenWindow(OfWindow, Base):
     """A window that may be looked at again: when its labels came, and when its rows are counted again (None: no more).
 
-    `due_at`: when more may be planned. `mark`: what the source looked like before its data run; `label_mark`: the labels
+    `due_at`: when more may be planned. `mark`: what the source looked like before its data run; `label_mark`: the
+        labels
     when this window's were read, None before the first time.
     """
 
@@ -298,7 +301,9 @@ class FindingRow(Base):
 
 
 class FoldState(Base):
-    """Where a fold of a monitor stands (`kind`: its name): its state after the last result that it took. `late`: runs planned behind that place."""
+    """Where a fold of a monitor stands (`kind`: its name): its state after the last result that it took. `late`: runs
+    planned behind that place.
+    """
 
     __tablename__ = "fold_states"
     __table_args__ = (PrimaryKeyConstraint("monitor_id", "kind"),)
@@ -347,7 +352,9 @@ class Alert(Base):
 
 
 class AlertEvent(Base):
-    """Something that happened to an alert, at the `as_of` of the result that made it so; or in clock time, by a person."""
+    """Something that happened to an alert, at the `as_of` of the result that made it so; or in clock time, by a
+    person.
+    """
 
     __tablename__ = "alert_events"
     __table_args__ = (UniqueConstraint("alert_id", "number"), Index("ix_alert_events_dispatch", "dispatched"))
@@ -366,7 +373,9 @@ class AlertEvent(Base):
 
 
 class Notification(Base):
-    """One delivery of alert changes to one channel: an outbox row. `status` pending, sending, delivered, dead or superseded."""
+    """One delivery of alert changes to one channel: an outbox row. `status` pending, sending, delivered, dead or
+    superseded.
+    """
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -391,7 +400,9 @@ class Notification(Base):
 
 
 class NotificationGroup(Base):
-    """The log of what a group was told on a channel: the number of its last notification. It outlives these, so that no number comes twice."""
+    """The log of what a group was told on a channel: the number of its last notification. It outlives these, so that no
+    number comes twice.
+    """
 
     __tablename__ = "notification_groups"
     __table_args__ = (PrimaryKeyConstraint("channel", "group_key"),)
@@ -475,7 +486,9 @@ class NotificationEvent(Base):
 
 
 class RetrainingRequest(Base):
-    """A request that a model be retrained, or before it a proposal. `open_model` is the model's name while it has not ended."""
+    """A request that a model be retrained, or before it a proposal. `open_model` is the model's name while it has not
+    ended.
+    """
 
     __tablename__ = "retraining_requests"
     __table_args__ = (

@@ -14,9 +14,16 @@ from monitor.storage.tables import OpenWindow, Run
 def of_run(run: Run, *, labels: bool, recount_at: datetime, mark: str) -> OpenWindow:
     """The window of a data run that is being planned. mark: what the source looked like before."""
     return OpenWindow(
-        monitor_id=run.monitor_id, window_start=run.window_start, window_end=run.window_end, as_of=run.as_of,
-        configuration_id=run.configuration_id, labels_open=labels, recount_at=recount_at, mark=mark, due_at=run.as_of,
-    )  # fmt: skip
+        monitor_id=run.monitor_id,
+        window_start=run.window_start,
+        window_end=run.window_end,
+        as_of=run.as_of,
+        configuration_id=run.configuration_id,
+        labels_open=labels,
+        recount_at=recount_at,
+        mark=mark,
+        due_at=run.as_of,
+    )
 
 
 def of_monitor(session: Session, monitor_id: int) -> list[OpenWindow]:
@@ -26,12 +33,18 @@ def of_monitor(session: Session, monitor_id: int) -> list[OpenWindow]:
 
 
 def wanting_look(session: Session, now: datetime) -> set[int]:
-    """The monitors of which a window was never looked at, or is to be counted again by now (as it can be once its data run has ended)."""
+    """The monitors of which a window was never looked at, or is to be counted again by now (as it can be once its data
+    run has ended).
+    """
     never_seen = OpenWindow.labels_open & OpenWindow.label_mark.is_(None)
     in_the_way = exists().where(
-        Run.monitor_id == OpenWindow.monitor_id, Run.kind == "data", Run.window_start == OpenWindow.window_start,
-        Run.window_end == OpenWindow.window_end, Run.look == 0, Run.status.in_(("pending", "running")),
-    )  # fmt: skip
+        Run.monitor_id == OpenWindow.monitor_id,
+        Run.kind == "data",
+        Run.window_start == OpenWindow.window_start,
+        Run.window_end == OpenWindow.window_end,
+        Run.look == 0,
+        Run.status.in_(("pending", "running")),
+    )
     query = select(OpenWindow.monitor_id).where(or_(never_seen, (OpenWindow.recount_at <= now) & ~in_the_way))
     return set(session.scalars(query.distinct()))
 

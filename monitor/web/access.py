@@ -1,4 +1,6 @@
-"""Who asks, and what they may: a login of people, tokens of programs; against pages of others that send requests in their name."""
+"""Who asks, and what they may: a login of people, tokens of programs; against pages of others that send requests in
+their name.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,16 @@ ROLES = ("viewer", "operator", "admin")
 INGEST = "ingest"
 SESSION_COOKIE, FORM_COOKIE = "monitor_session", "monitor_form"
 _OPEN = ("/healthz", "/readyz", "/login", "/static/")
-# Plotly adds two style elements of its own, known by their hashes, and sets style attributes; scripts are our files alone.
+# Plotly adds two style elements of its own, known by their hashes, and sets style attributes; scripts are our files
+# alone.
 _PLOTLY_STYLES = (
     "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-gG0b4ixT/IQUp7JJLbyKcpYcYDjq2Wp8NGv3f+aasqo='"
 )
 _HEADERS = {
     "content-security-policy": (
-        f"default-src 'none'; script-src 'self'; style-src 'self' {_PLOTLY_STYLES}; style-src-attr 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; font-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self'; style-src 'self' {_PLOTLY_STYLES}; style-src-attr 'unsafe-inline';"
+        " img-src 'self' data:; connect-src 'self'; frame-src 'self'; font-src 'self'; form-action 'self'; base-uri"
+        " 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -82,7 +86,9 @@ _LOCAL = Principal("web", "admin")
 
 
 class Access:
-    """Around the whole application: finds out who asks, refuses what others' pages send, and sets the headers that keep pages safe."""
+    """Around the whole application: finds out who asks, refuses what others' pages send, and sets the headers that keep
+    pages safe.
+    """
 
     def __init__(self, app: ASGIApp, context: Context, web: Web) -> None:
         self._app, self._context, self._web = app, context, web
@@ -120,7 +126,9 @@ class Access:
             await _answer(sent, status, content, [(b"content-type", b"application/problem+json")])
 
     async def _refusal(self, scope: HTTPScope, path: str, headers: Headers) -> tuple[int, str]:
-        """Why a request is refused, as status and text; (0, '') for one that is not, of which then is known who asks."""
+        """Why a request is refused, as status and text; (0, '') for one that is not, of which then is known who
+        asks.
+        """
         host = _host_name(headers.get("host", ""))
         if self._hosts and host not in self._hosts:
             return 400, f"the host name {host} is not one of web.allowed_hosts"
@@ -190,7 +198,9 @@ def cookie(headers: Headers, name: str) -> str:
 
 
 def cookie_name(name: str, scheme: str, root_path: str) -> str:
-    """A cookie's name as browsers see it: where the page came by TLS, it binds the cookie to this host, or under a proxy's prefix at least to TLS."""
+    """A cookie's name as browsers see it: where the page came by TLS, it binds the cookie to this host, or under a
+    proxy's prefix at least to TLS.
+    """
     if scheme != "https":
         return name
     return f"__Secure-{name}" if root_path else f"__Host-{name}"
@@ -221,7 +231,9 @@ def is_own(headers: Headers) -> bool:
 
 
 def is_navigation(method: str, headers: Headers) -> bool:
-    """Whether somebody follows a link that stands elsewhere, in a mail or a chat: a whole page in a tab of its own, and no picture, frame or script."""
+    """Whether somebody follows a link that stands elsewhere, in a mail or a chat: a whole page in a tab of its own, and
+    no picture, frame or script.
+    """
     return (
         method in ("GET", "HEAD")
         and headers.get("sec-fetch-mode") == "navigate"

@@ -34,15 +34,28 @@ from monitor.web.connections import Limits
 from monitor.web.site import HERE, AnyRequest, Site, page
 
 log = get_logger()
-_ABOUT = "Monitors, runs, metrics, alerts and retraining of the Monitor service, and ingestion of predictions and labels. Errors are problem documents (RFC 9457)."
+_ABOUT = (
+    "Monitors, runs, metrics, alerts and retraining of the Monitor service, and ingestion of predictions and labels."
+    " Errors are problem documents (RFC 9457)."
+)
 _COMPONENTS = Components(
-    security_schemes={"token": SecurityScheme("http", scheme="bearer", description="`monitor tokens create NAME`; on a loopback address none is needed.")}
-)  # fmt: skip
+    security_schemes={
+        "token": SecurityScheme(
+            "http", scheme="bearer", description="`monitor tokens create NAME`; on a loopback address none is needed."
+        )
+    }
+)
 
 
 _OPENAPI = OpenAPIConfig(
-    "Monitor", monitor.__version__, description=_ABOUT, path="/api/v1/schema", render_plugins=[JsonRenderPlugin()], components=_COMPONENTS, security=[{"token": []}]
-)  # fmt: skip
+    "Monitor",
+    monitor.__version__,
+    description=_ABOUT,
+    path="/api/v1/schema",
+    render_plugins=[JsonRenderPlugin()],
+    components=_COMPONENTS,
+    security=[{"token": []}],
+)
 
 
 def schema() -> dict[str, Any]:
@@ -94,9 +107,24 @@ def _words(error: HTTPException) -> str:
 
 def _failed(request: AnyRequest, error: MonitorError) -> Response[Any]:
     status = (
-        404 if isinstance(error, NotFoundError) else 409 if isinstance(error, ConflictError) else 400 if isinstance(error, UsageError)
-        else 422 if isinstance(error, DataError) else 503 if isinstance(error, (DatabaseUnreachableError, SourceUnreachableError)) else 500
-    )  # fmt: skip
+        404
+        if isinstance(error, NotFoundError)
+        else (
+            409
+            if isinstance(error, ConflictError)
+            else (
+                400
+                if isinstance(error, UsageError)
+                else (
+                    422
+                    if isinstance(error, DataError)
+                    else 503
+                    if isinstance(error, (DatabaseUnreachableError, SourceUnreachableError))
+                    else 500
+                )
+            )
+        )
+    )
     return answer(request, status, str(error))
 
 
@@ -116,7 +144,9 @@ def _surprised(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def answer(request: AnyRequest, status: int, text: str, headers: dict[str, str] | None = None) -> Response[Any]:
-    """An error: a page for people, a problem document for programs. What is no Unicode in the text of a request becomes a question mark."""
+    """An error: a page for people, a problem document for programs. What is no Unicode in the text of a request becomes
+    a question mark.
+    """
     text = text.encode("utf-8", "replace").decode()
     if request.scope["path"].startswith(("/api/", "/metrics", "/healthz", "/readyz")):
         content = access.problem(status, text, request.scope["path"])

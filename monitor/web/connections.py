@@ -13,8 +13,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
 
-# A request's headers come in one packet as a rule; a body may pause where a line is slow, and has five minutes in all (32 MB at 0.9 Mbit/s). An answer that nobody
-# reads for so long as a body may pause is given up, too.
+# A request's headers come in one packet as a rule; a body may pause where a line is slow, and has five minutes in all
+# (32 MB at 0.9 Mbit/s). An answer that nobody reads for so long as a body may pause is given up, too.
 HEADERS_S, PAUSE_S, BODY_S = 10.0, 30.0, 300.0
 MOST_CONNECTIONS = 500
 # So much of the connections, of one client and of all, may have a request in work: health is asked on the others.
@@ -24,7 +24,9 @@ _Base: Any = AutoHTTPProtocol
 
 
 def protocol(of_a_client: int, trusted_proxies: Sequence[str]) -> type[asyncio.Protocol]:
-    """The class of a server's connections. of_a_client: how many one address may hold; trusted_proxies: addresses that hold those of many."""
+    """The class of a server's connections. of_a_client: how many one address may hold; trusted_proxies: addresses that
+    hold those of many.
+    """
 
     class Protocol(_Base):  # type: ignore[misc]
         """One connection, which is given up when its client takes too long to send a request."""
@@ -50,7 +52,9 @@ def protocol(of_a_client: int, trusted_proxies: Sequence[str]) -> type[asyncio.P
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            """Some bytes of a request: its headers have one time limit, which no byte extends; so has its body, which may not pause for long either."""
+            """Some bytes of a request: its headers have one time limit, which no byte extends; so has its body, which
+            may not pause for long either.
+            """
             before = self.cycle
             super().data_received(data)
             if self.cycle is not before:
@@ -139,7 +143,9 @@ def is_trusted(client: str, trusted_proxies: Iterable[str]) -> bool:
 
 
 class Limits:
-    """Around the application: so many requests in work at once, of one client and of all. Health is answered beside them."""
+    """Around the application: so many requests in work at once, of one client and of all. Health is answered beside
+    them.
+    """
 
     def __init__(self, app: ASGIApp, root_path: str, of_a_client: int) -> None:
         """of_a_client: how many connections one address may hold."""

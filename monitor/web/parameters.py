@@ -1,4 +1,6 @@
-"""What requests carry as text or numbers and the database takes as something else: times, lengths of time, cursors. Every handler reads them here."""
+"""What requests carry as text or numbers and the database takes as something else: times, lengths of time, cursors.
+Every handler reads them here.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,16 @@ from monitor.domain.grid import Duration
 from monitor.domain.text import quoted
 from monitor.errors import UsageError
 
-# Times outside are nobody's: within, a length of time may be added or a zone changed, and databases keep what comes of it (MariaDB begins with the year 1000).
+# Times outside are nobody's: within, a length of time may be added or a zone changed, and databases keep what comes of
+# it (MariaDB begins with the year 1000).
 _FIRST, _END = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _LARGEST_ID = 2**63 - 1
 
 
 def in_utc(given: datetime, name: str) -> datetime:
-    """A time of a request in UTC; one without a zone is UTC. Raises UsageError for one outside the years 1000 to 8999."""
+    """A time of a request in UTC; one without a zone is UTC. Raises UsageError for one outside the years 1000 to
+    8999.
+    """
     aware = given if given.tzinfo is not None else given.replace(tzinfo=UTC)
     if not _FIRST <= aware < _END:
         raise UsageError(f"{name}: {given.isoformat()} does not lie within the years 1000 to 8999")

@@ -39,8 +39,9 @@ class WebServer:
     def __enter__(self) -> WebServer:
         if self._web.asks_for_login and not self._context.database.read(is_known_to_anybody):
             raise UsageError(
-                f"on web.host {self._web.host} people log in, and nobody may yet: `monitor users add NAME --role admin` adds a user, `monitor tokens create NAME` "
-                "a token; or leave `web.host` at 127.0.0.1 without `web.login`, or set `web: off`"
+                f"on web.host {self._web.host} people log in, and nobody may yet: `monitor users add NAME --role admin`"
+                " adds a user, `monitor tokens create NAME` a token; or leave `web.host` at 127.0.0.1 without"
+                " `web.login`, or set `web: off`"
             )
         self._thread.start()
         self._drawing.start()
@@ -49,7 +50,9 @@ class WebServer:
         return self
 
     def _draw_ahead(self) -> None:
-        """Draw the plots of monitors whose runs have ended, so that nobody who asks for a page waits for hundreds of them."""
+        """Draw the plots of monitors whose runs have ended, so that nobody who asks for a page waits for hundreds of
+        them.
+        """
         drawn: object = None
         while not self._ends.is_set() and not self._context.stopping.is_set():
             with suppress(MonitorError):  # the database is away: whoever asks for a page is told
@@ -88,10 +91,18 @@ class WebServer:
             host, port = bound.getsockname()[:2]
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}{self._web.root_path}"
             config = uvicorn.Config(
-                create_app(self.site), log_config=None, access_log=False, server_header=False, lifespan="off",
-                proxy_headers=bool(self._web.trusted_proxies), forwarded_allow_ips=self._web.trusted_proxies, timeout_graceful_shutdown=5,
-                timeout_keep_alive=30, ws="none", http=connections.protocol(self._web.connections_per_client, self._web.trusted_proxies),
-            )  # fmt: skip
+                create_app(self.site),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                proxy_headers=bool(self._web.trusted_proxies),
+                forwarded_allow_ips=self._web.trusted_proxies,
+                timeout_graceful_shutdown=5,
+                timeout_keep_alive=30,
+                ws="none",
+                http=connections.protocol(self._web.connections_per_client, self._web.trusted_proxies),
+            )
             self._server = uvicorn.Server(config)
             log.info("web_started", address=self.url)
             self._server.run([bound])

@@ -32,14 +32,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 HERE = Path(__file__).parent
 _REPORTS_KEPT = 4
-# So many requests with rows are worked on at once: each may take `web.decoded_limit_mb` of memory, and threads are left for the pages.
+# So many requests with rows are worked on at once: each may take `web.decoded_limit_mb` of memory, and threads are left
+# for the pages.
 _INGESTING = 4
 AnyRequest = Request[Any, Any, Any]
 
 
 @dataclass
 class Site:
-    """One web server's state. known: of each monitor what its last windows showed, and when its last run had ended then. ingestion: where requests with rows wait."""
+    """One web server's state. known: of each monitor what its last windows showed, and when its last run had ended
+    then. ingestion: where requests with rows wait.
+    """
 
     context: Context
     workers: Workers
@@ -55,8 +58,12 @@ class Site:
 
     def __post_init__(self) -> None:
         self.templates = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )  # fmt: skip
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
         self.templates.tests["web_address"] = is_web_address
         self.templates.filters |= {"time": shown_time, "ago": ago, "number": number, "metric": phrases.metric_name}
 
@@ -74,7 +81,9 @@ class Site:
         return self.context.database.read(work, *args, **kwargs)
 
     def fleet(self, session: Session, only: int | None = None) -> list[tuple[Standing, Spark, Lines]]:
-        """Every monitor (or only one) as it stands, with its last windows: these are read and drawn anew only when a run of it has ended since."""
+        """Every monitor (or only one) as it stands, with its last windows: these are read and drawn anew only when a
+        run of it has ended since.
+        """
         found = []
         for each in overview.fleet(session, only):
             known = self.known.get(each.id)
@@ -107,7 +116,9 @@ class Lines:
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """A handler that may wait for the database, on a thread. (Litestar's `sync_to_thread` fails where two handlers share a path.)"""
+    """A handler that may wait for the database, on a thread. (Litestar's `sync_to_thread` fails where two handlers
+    share a path.)
+    """
 
     @wraps(function)
     async def handler(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -126,9 +137,14 @@ def page(request: AnyRequest, template: str, /, *, status: int = 200, **data: An
     """A page as HTML; forms on it carry the token of the browser's cookie."""
     site, secret = site_of(request), access.form_secret(request)
     shared = {
-        "base": site.web.root_path, "principal": request.scope.get("user"), "token": access.form_token(secret), "version": monitor.__version__,
-        "asks_for_login": site.web.asks_for_login, "now": datetime.now(UTC), "path": request.url.path,
-    }  # fmt: skip
+        "base": site.web.root_path,
+        "principal": request.scope.get("user"),
+        "token": access.form_token(secret),
+        "version": monitor.__version__,
+        "asks_for_login": site.web.asks_for_login,
+        "now": datetime.now(UTC),
+        "path": request.url.path,
+    }
     html = site.templates.get_template(template).render(shared | data)
     answer = Response(html, media_type=MediaType.HTML, status_code=status)
     if not access.own_cookie(request, access.FORM_COOKIE)[1]:
@@ -139,7 +155,8 @@ def page(request: AnyRequest, template: str, /, *, status: int = 200, **data: An
 def set_cookie(request: AnyRequest, answer: Response[Any], name: str, value: str, lasts: timedelta | None) -> None:
     """A cookie that no script reads; bound to TLS and to this host where the page came by TLS.
 
-    Of other sites only a link that somebody follows sends it (`lax`): who is logged in comes from a chat or mail to the alert, and not to the login. No GET changes anything.
+    Of other sites only a link that somebody follows sends it (`lax`): who is logged in comes from a chat or mail to the
+    alert, and not to the login. No GET changes anything.
     """
     answer.set_cookie(
         key=access.own_cookie(request, name)[0],
@@ -170,8 +187,14 @@ def ago(moment: datetime | None, now: datetime) -> str:
     if size > _FAR_OFF_S:
         return f"{moment:%Y-%m-%d}"
     text = (
-        f"{size:.0f} s" if size < 90 else f"{size / 60:.0f} min" if size < 5400 else f"{size / 3600:.0f} h" if size < 129_600 else f"{size / 86_400:.0f} d"
-    )  # fmt: skip
+        f"{size:.0f} s"
+        if size < 90
+        else f"{size / 60:.0f} min"
+        if size < 5400
+        else f"{size / 3600:.0f} h"
+        if size < 129_600
+        else f"{size / 86_400:.0f} d"
+    )
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 

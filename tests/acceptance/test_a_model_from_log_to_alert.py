@@ -43,10 +43,12 @@ def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
         project.replay()
         found.append(history(project))
-        values = dict(project.query(
-            "SELECT v.window_start, v.value FROM metric_values v JOIN metric_series s ON s.id = v.series_id JOIN runs r ON r.id = v.run_id "
-            "WHERE metric = 'estimated_roc_auc' AND r.kind = 'data'"
-        ))  # fmt: skip
+        values = dict(
+            project.query(
+                "SELECT v.window_start, v.value FROM metric_values v JOIN metric_series s ON s.id = v.series_id JOIN"
+                " runs r ON r.id = v.run_id WHERE metric = 'estimated_roc_auc' AND r.kind = 'data'"
+            )
+        )
         (project.folder / "monitor.db").unlink()
     assert found[0] == found[1]
     by_window = [value for _, value in sorted(values.items())]
@@ -56,7 +58,9 @@ def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
 
 @pytest.mark.long
 def test_a_loss_that_a_broken_column_explains_is_no_concept_drift(project: Project) -> None:
-    """A classifier's performance run reads no feature while the model does well; where it does not, it looks for what broke."""
+    """A classifier's performance run reads no feature while the model does well; where it does not, it looks for what
+    broke.
+    """
     frame = logged()
     late = frame["event_time"] >= "2025-01-11"
     frame.loc[late, "income"] = np.nan
@@ -91,7 +95,8 @@ def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_an
     for headers, body in receiver.received:
         Webhook(SECRET).verify(body, headers)
         bodies.append(json.loads(body))
-    # Two windows are bad and two healthy ones end it: what fires is told again with each window, by default no oftener than daily.
+    # Two windows are bad and two healthy ones end it: what fires is told again with each window, by default no oftener
+    # than daily.
     types = ["alert.firing", "alert.repeated", "alert.repeated", "alert.resolved"]
     assert [body["type"] for body in bodies] == types
     # Each time as it stands then: of its newest window.
@@ -119,7 +124,8 @@ def test_drift_without_harm_is_stored_and_pages_nobody(project: Project, receive
     project.monitor["alerts"] = {"channels": ["ops"]}
     project.replay()
     drifted = project.query(
-        "SELECT DISTINCT column_name, severity FROM findings JOIN metric_series ON metric_series.id = series_id WHERE kind = 'drift'"
+        "SELECT DISTINCT column_name, severity FROM findings JOIN metric_series ON metric_series.id = series_id WHERE"
+        " kind = 'drift'"
     )
     assert drifted == [("noise", "info")]
     assert project.query("SELECT count(*) FROM alerts") == [(0,)]
@@ -139,7 +145,9 @@ def test_a_limit_on_the_share_of_labels_pages_when_too_few_came(project: Project
     project.labels(frame[~few])
     project.monitor["checks"] = {"thresholds": {"labelled_share": {"lower": 0.8, "severity": "critical"}}}
     project.run()
-    alerts = project.query("SELECT kind, severity, first_window FROM alerts WHERE fired_at IS NOT NULL AND kind = 'no_labels'")  # fmt: skip
+    alerts = project.query(
+        "SELECT kind, severity, first_window FROM alerts WHERE fired_at IS NOT NULL AND kind = 'no_labels'"
+    )
     assert alerts == [("no_labels", "critical", "2025-01-11 00:00:00.000000")]
     texts = project.query(
         "SELECT explanation FROM findings WHERE explanation LIKE '%labelled_share is 0.5, below your limit 0.8%'"

@@ -1,4 +1,6 @@
-"""From an alert to the people and systems that hear of it: groups, silences, inhibition, acknowledgements, and real receivers."""
+"""From an alert to the people and systems that hear of it: groups, silences, inhibition, acknowledgements, and real
+receivers.
+"""
 
 from __future__ import annotations
 
@@ -157,10 +159,14 @@ def test_routes_speak_at_their_times_only_and_configured_silences_come_round(
         }
     ]
     service = Service(
-        project, {"churn": {"alerts": {}}, "fraud": {"alerts": {}}}, channels=ops(receiver), grouping={"group_wait": "0s"},
+        project,
+        {"churn": {"alerts": {}}, "fraud": {"alerts": {}}},
+        channels=ops(receiver),
+        grouping={"group_wait": "0s"},
         routes=[{"matchers": ['severity="warning"'], "channels": ["ops"], "active_time_intervals": ["office"]}],
-        silences=[{"matchers": ['model="fraud"'], "time_intervals": ["office"], "comment": "nightly only"}], time_intervals={"office": office},
-    )  # fmt: skip
+        silences=[{"matchers": ['model="fraud"'], "time_intervals": ["office"], "comment": "nightly only"}],
+        time_intervals={"office": office},
+    )
     service.event("churn", "performance", severity="warning")
     service.event("fraud", "performance", severity="warning")
     service.after(hours=6, minutes=59)  # a Monday, 08:59 in Berlin
@@ -208,7 +214,9 @@ def test_numbers_of_a_group_go_on_when_its_notifications_are_gone(project: Proje
     service.after(seconds=1)
     first = receiver.received[0][0]["webhook-id"]
     for table in ("notification_events", "notifications"):
-        service.context.database.transact(lambda session, table=table: session.connection().exec_driver_sql(f"DELETE FROM {table}"))  # fmt: skip
+        service.context.database.transact(
+            lambda session, table=table: session.connection().exec_driver_sql(f"DELETE FROM {table}")
+        )
     service.event("churn", "performance", "escalated")
     service.after(seconds=1)
     assert receiver.received[-1][0]["webhook-id"] != first
@@ -217,7 +225,8 @@ def test_numbers_of_a_group_go_on_when_its_notifications_are_gone(project: Proje
 def test_a_file_and_a_command_take_every_change(project: Project, tmp_path: Path) -> None:
     script = tmp_path / "take.py"
     script.write_text(
-        "import json, os, sys; print(json.load(sys.stdin)['type'], os.environ['MONITOR_NOTIFICATION_ID'], file=open('taken', 'a'))"
+        "import json, os, sys; print(json.load(sys.stdin)['type'], os.environ['MONITOR_NOTIFICATION_ID'],"
+        " file=open('taken', 'a'))"
     )
     channels = {
         "log": {"type": "file", "path": "alerts.jsonl"},
@@ -306,9 +315,11 @@ def test_that_a_channel_is_deaf_the_others_hear(project: Project) -> None:
             (project.folder / name).unlink(missing_ok=True)
         (project.folder / "monitor.db").unlink(missing_ok=True)
         service = Service(
-            project, {"churn": {"alerts": {"channels": channels}}}, channels={name: {"type": "file", "path": name} for name in channels},
+            project,
+            {"churn": {"alerts": {"channels": channels}}},
+            channels={name: {"type": "file", "path": name} for name in channels},
             grouping={"group_wait": "0s"},
-        )  # fmt: skip
+        )
         service.event(None, "self", subject="notification:ops")
         service.after(seconds=1)
         return [name for name in ("ops", "chat") if (project.folder / name).exists()]
@@ -380,9 +391,20 @@ def test_a_mail_carries_a_picture_of_what_changed_most(project: Project) -> None
     assert isinstance(picture, bytes)
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 5_000
-    pages = [part.get_payload(decode=True).decode() for mail in carried for part in mail.walk() if part.get_content_type() == "text/html"]  # type: ignore[union-attr]  # fmt: skip
+    pages = [
+        part.get_payload(decode=True).decode()
+        for mail in carried
+        for part in mail.walk()
+        if part.get_content_type() == "text/html"
+    ]  # type: ignore[union-attr]
     for page in pages:
-        parts = ["It has been firing since", '<img src="cid:metric.png"', "<h3>What changed", "<h3>Next step", '<img src="cid:columns.png"']  # fmt: skip
+        parts = [
+            "It has been firing since",
+            '<img src="cid:metric.png"',
+            "<h3>What changed",
+            "<h3>Next step",
+            '<img src="cid:columns.png"',
+        ]
         assert page.count("<img ") == 2
         assert [page.index(part) for part in parts] == sorted(page.index(part) for part in parts)
 

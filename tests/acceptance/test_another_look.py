@@ -1,4 +1,6 @@
-"""Windows are looked at again when rows or labels came late, or when a person asks; and wait for their source only if told to."""
+"""Windows are looked at again when rows or labels came late, or when a person asks; and wait for their source only if
+told to.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Whatever a log holds, `monitor run` ends each run with a verdict a column, or with an error of ours that names the column."""
+"""Whatever a log holds, `monitor run` ends each run with a verdict a column, or with an error of ours that names the
+column.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +42,14 @@ def worked(folder: Path, name: str, before: pd.Series, after: pd.Series) -> None
     ):
         return  # no log has what Parquet cannot hold
     entry = {
-        "task": "regression", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
-        "labels": {"delay": "1h"}, "windows": {"length": "1d", "delay": "1h"},
+        "task": "regression",
+        "model": {"name": "m"},
+        "source": {"path": "log.parquet"},
+        "reference": {"path": "reference.parquet"},
+        "labels": {"delay": "1h"},
+        "windows": {"length": "1d", "delay": "1h"},
         "columns": {"id": "monitor_id", "event_time": "at", "prediction": "prediction", "label": "label"},
-    }  # fmt: skip
+    }
     project = Project(folder, {"web": False, "monitors": {"m": entry}})
     project.run()
     runs = project.query("SELECT status, reason FROM runs")

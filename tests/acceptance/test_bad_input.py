@@ -129,7 +129,8 @@ def test_features_that_vanish_come_or_change_their_type_are_findings_of_the_othe
     assert "'extra' is a new column" in told[0]
     assert "type_mismatch_share" in findings(project, "income")
     checked = project.query(
-        "SELECT DISTINCT verdict FROM checks JOIN metric_series s ON s.id = series_id WHERE metric = 'drift_score' AND column_name = 'region'"
+        "SELECT DISTINCT verdict FROM checks JOIN metric_series s ON s.id = series_id WHERE metric = 'drift_score' AND"
+        " column_name = 'region'"
     )
     assert checked == [("fine",)]
 
@@ -140,7 +141,8 @@ def test_a_column_of_nulls_alone_costs_the_report_of_the_others_nothing(project:
     assert "missing_share" in findings(project, "noise")
     verdicts = dict(
         project.query(
-            "SELECT column_name, max(verdict) FROM checks JOIN metric_series s ON s.id = series_id WHERE metric = 'drift_score' GROUP BY column_name"
+            "SELECT column_name, max(verdict) FROM checks JOIN metric_series s ON s.id = series_id WHERE metric ="
+            " 'drift_score' GROUP BY column_name"
         )
     )
     assert verdicts["noise"] == "could_not_check"
@@ -291,7 +293,8 @@ def test_sensitive_values_are_hashed_right_after_reading_and_stored_nowhere(
     for place in (*stored, *archives, *texts, *(body for _, body in receiver.received)):
         assert b"@example.org" not in place
     later = project.query(
-        "SELECT count(*) FROM findings f JOIN runs r ON r.id = f.run_id WHERE r.window_start >= '2025-01-11' AND f.severity = 'warning'"
+        "SELECT count(*) FROM findings f JOIN runs r ON r.id = f.run_id WHERE r.window_start >= '2025-01-11' AND"
+        " f.severity = 'warning'"
     )
     assert later == [(0,)]  # the reference was hashed alike
 

@@ -45,13 +45,17 @@ def test_help_lists_every_command_in_a_group_and_cuts_no_line(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("command", "shown", "terminal"),
     [
-        (["init", "again", "--predictions", "log.parquet", "--reference", "reference.parquet"], "reading log.parquet", "xterm"),
+        (
+            ["init", "again", "--predictions", "log.parquet", "--reference", "reference.parquet"],
+            "reading log.parquet",
+            "xterm",
+        ),
         (["validate"], "reading the sources", "xterm"),
         (["validate"], "reading the sources", "dumb"),
         (["backtest"], "reading the log and its reference", "xterm"),
         (["backtest"], "reading the log and its reference", "dumb"),
     ],
-)  # fmt: skip
+)
 def test_a_terminal_shows_what_a_command_is_doing(
     command: list[str], shown: str, terminal: str, project: Project
 ) -> None:
@@ -209,7 +213,10 @@ def test_validate_names_columns_in_checks_that_the_source_has_not(project: Proje
     said = monitor_command("validate", cwd=project.folder)
     assert said.returncode == 2
     line = 1 + next(index for index, text in enumerate(lines) if text.strip().startswith("income:"))
-    assert f"monitor.yaml:{line}: churn: 'new_category_share' is not worked out for 'income', whose type is numerical" in said.stderr  # fmt: skip
+    assert (
+        f"monitor.yaml:{line}: churn: 'new_category_share' is not worked out for 'income', whose type is numerical"
+        in said.stderr
+    )
     project.monitor["checks"] = {"harm": {"roc_auk": 0.02}}
     project.write()
     for command in (("validate", "--offline"), ("run",)):
@@ -434,7 +441,8 @@ def test_init_reads_a_table_and_keeps_the_password_out_of_the_file(
     with psycopg.connect(empty_postgresql) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA ml")
         cursor.execute(
-            "CREATE TABLE ml.predictions (id bigint, event_time timestamp, income float, region text, noise float, probability float, prediction int, label int)"
+            "CREATE TABLE ml.predictions (id bigint, event_time timestamp, income float, region text, noise float,"
+            " probability float, prediction int, label int)"
         )
         with cursor.copy(
             "COPY ml.predictions (id, event_time, income, region, noise, probability, prediction, label) FROM STDIN"

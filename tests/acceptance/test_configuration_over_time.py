@@ -1,4 +1,6 @@
-"""A configuration changes under a history that stays: versions, epochs, renaming, removal, two daemons with two files."""
+"""A configuration changes under a history that stays: versions, epochs, renaming, removal, two daemons with two
+files.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,10 @@ def test_a_renamed_monitor_keeps_its_history_and_a_removed_one_is_retired(projec
         ("leaving", None),
         ("other", "other"),
     ]
-    gone = "SELECT a.state, e.kind, e.detail FROM alerts a JOIN alert_events e ON e.alert_id = a.id WHERE monitor_id = 1 ORDER BY e.id"
+    gone = (
+        "SELECT a.state, e.kind, e.detail FROM alerts a JOIN alert_events e ON e.alert_id = a.id WHERE monitor_id = 1"
+        " ORDER BY e.id"
+    )
     assert project.query(gone)[-1] == ("resolved", "resolved", '{"reason": "monitor_removed"}')
     assert project.query("SELECT count(*) FROM runs WHERE monitor_id = 1 AND status = 'done'") == [(8,)]
 

@@ -52,9 +52,17 @@ def _looked_at(demo: Project) -> None:
     with served(demo) as site, sync_playwright() as playwright:
         ids = site.ids(request_state="succeeded")
         pages = {
-            "fleet": "/", "monitor": "/monitors/bike-demand", "window": f"/runs/{ids['data_run']}", "alert": f"/alerts/{ids['alert']}", "alerts": "/alerts?shown=all",
-            "silences": "/silences", "deliveries": "/notifications", "retraining": "/retraining", "request": f"/retraining/{ids['request']}", "settings": "/settings",
-        }  # fmt: skip
+            "fleet": "/",
+            "monitor": "/monitors/bike-demand",
+            "window": f"/runs/{ids['data_run']}",
+            "alert": f"/alerts/{ids['alert']}",
+            "alerts": "/alerts?shown=all",
+            "silences": "/silences",
+            "deliveries": "/notifications",
+            "retraining": "/retraining",
+            "request": f"/retraining/{ids['request']}",
+            "settings": "/settings",
+        }
         browser = launch(playwright)
         for scheme in ("light", "dark"):
             tab = browser.new_context(base_url=site.url, color_scheme=scheme, viewport={"width": 1200, "height": 800})

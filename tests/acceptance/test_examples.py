@@ -1,4 +1,6 @@
-"""Each example does what its README says: its commands are run as they stand, and end with the alert that is shown there."""
+"""Each example does what its README says: its commands are run as they stand, and end with the alert that is shown
+there.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,14 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run lines as a shell does, with this Python's programs; whatever they have started is ended with them."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     process = subprocess.Popen(
-        ["bash", "-e", "-c", script], cwd=folder, env=environment, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        ["bash", "-e", "-c", script],
+        cwd=folder,
+        env=environment,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         output, _ = process.communicate(timeout=240)
     finally:

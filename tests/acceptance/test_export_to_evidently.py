@@ -72,8 +72,10 @@ def test_stored_reports_become_a_workspace(decayed: Project, monitor_command: Co
         tests = [test for result in report["metric_results"].values() for test in result["tests"]]
         assert Counter(test["test_config"]["verdict"] for test in tests) == verdicts
         paging = decayed.query(
-            "SELECT COUNT(*) FROM monitor_findings WHERE run = ? AND severity IN ('warning', 'critical') AND kind <> 'blind'", run
-        )  # fmt: skip
+            "SELECT COUNT(*) FROM monitor_findings WHERE run = ? AND severity IN ('warning', 'critical') AND kind <>"
+            " 'blind'",
+            run,
+        )
         assert sum(test["status"] == "FAIL" for test in tests) == paging[0][0]
 
 
@@ -131,11 +133,14 @@ def test_exports_that_cannot_be_say_why(decayed: Project, monitor_command: Comma
     for arguments, said in (
         (["--workspace", "out", "--monitor", "chrun"], "there is no monitor chrun in the database; there are: churn"),
         (["--workspace", "out", "--from", "2030-01-01"], "there is no report in this range"),
-        (["--workspace", "out", "--from", "2025-02-01", "--to", "2025-01-01"], "--from 2025-02-01 must lie before --to 2025-01-01"),
+        (
+            ["--workspace", "out", "--from", "2025-02-01", "--to", "2025-01-01"],
+            "--from 2025-02-01 must lie before --to 2025-01-01",
+        ),
         (["--workspace", "out", "--from", "soon"], "'soon' is no time"),
         (["--workspace", "file"], "file is a file: --workspace takes a folder"),
         (["--workspace", "file/below"], "file/below cannot be written: Not a directory"),
-    ):  # fmt: skip
+    ):
         done = monitor_command("export", "evidently", *arguments, cwd=decayed.folder)
         assert (done.returncode, done.stdout) == (2, "")
         assert said in done.stderr

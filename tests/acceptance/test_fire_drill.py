@@ -1,4 +1,6 @@
-"""Faults of whole windows, at full strength, in the first window of each of the six data sets: caught, and paged where they harm."""
+"""Faults of whole windows, at full strength, in the first window of each of the six data sets: caught, and paged where
+they harm.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,12 @@ def test_faults_of_whole_windows_are_caught(shared_data: Path, name: str) -> Non
     frames = [pd.read_parquet(shared_data / name / f"{part}.parquet") for part in ("reference", "predictions")]
     is_regression = "probability" not in frames[0]
     columns = Columns(
-        prediction="prediction", probability=None if is_regression else "probability", label="label", event_time="event_time", id="id",
-    )  # fmt: skip
+        prediction="prediction",
+        probability=None if is_regression else "probability",
+        label="label",
+        event_time="event_time",
+        id="id",
+    )
     features = columns.feature_names(list(frames[1].columns))[:3]
     fitted, production = (with_text(frame, features) for frame in frames)
     reference = Reference.fit(fitted.tail(6_000), columns, "regression" if is_regression else "binary")

@@ -1,6 +1,8 @@
-"""A history caught up or replayed in one go is the one that daily work made: labels that come over months, looks, alerts and all.
+"""A history caught up or replayed in one go is the one that daily work made: labels that come over months, looks,
+alerts and all.
 
-With MONITOR_LONG set it takes the whole year of the data (`make replay`); otherwise three weeks in steps of three days, with 60 % of the labels expected.
+With MONITOR_LONG set it takes the whole year of the data (`make replay`); otherwise three weeks in steps of three days,
+with 60 % of the labels expected.
 """
 
 from __future__ import annotations
@@ -43,18 +45,25 @@ def hotel(folder: Path, data: Path) -> tuple[Project, pd.DataFrame, pd.DataFrame
                 "model": {"name": "hotel"},
                 "source": {"path": "log.parquet"},
                 "labels": {
-                    "path": "labels.parquet", "delay": f"{DELAY_DAYS}d", "expected": EXPECTED, "revise_until": f"{REVISE_DAYS}d",
+                    "path": "labels.parquet",
+                    "delay": f"{DELAY_DAYS}d",
+                    "expected": EXPECTED,
+                    "revise_until": f"{REVISE_DAYS}d",
                 },
                 "reference": {"path": "reference.parquet"},
                 "columns": {
-                    "id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability",
-                    "label": "label", "label_time": "label_time",
+                    "id": "id",
+                    "event_time": "event_time",
+                    "prediction": "prediction",
+                    "probability": "probability",
+                    "label": "label",
+                    "label_time": "label_time",
                 },
                 "windows": {"length": "1w", "start": f"{START:%Y-%m-%d}", "delay": "6h"},
                 "alerts": {"for": 1, "keep_firing_for": 1},
             }
         }
-    }  # fmt: skip
+    }
     return project, thin, labels[labels["id"].isin(thin["id"])]
 
 

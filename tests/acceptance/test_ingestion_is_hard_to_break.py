@@ -1,4 +1,6 @@
-"""Ingestion: what was accepted becomes a file or is told of, one bad batch stops no other, and small bodies take no large memory."""
+"""Ingestion: what was accepted becomes a file or is told of, one bad batch stops no other, and small bodies take no
+large memory.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,10 @@ def test_a_row_that_cannot_be_kept_is_refused_and_later_rows_become_files(
     with served(sending) as site:
         assert site.post(PATH, json=[row(1)]).status_code == 202
         answer = site.post(PATH, data=as_stream(odd), headers=ARROW)
-        assert (answer.status_code, "'odd' is of the type month_day_nano_interval" in answer.json()["detail"]) == (422, True)  # fmt: skip
+        assert (answer.status_code, "'odd' is of the type month_day_nano_interval" in answer.json()["detail"]) == (
+            422,
+            True,
+        )
         assert site.post(PATH, json=[row(2)]).status_code == 202
         wait_until(lambda: ids_in(folder) == ["a1", "a2"], 20)
 
@@ -197,7 +202,9 @@ def test_columns_that_nobody_has_named_are_counted_and_bounded(either: Project) 
         assert sent(1, income=1.0, region="north", noise=0.5)["new_columns"] == 0
         assert sent(2, first=1.0)["new_columns"] == 1
         assert sent(3, first=1.0)["new_columns"] == 0
-        assert "at most 2 are kept (`max_new_columns`); new are 'third', 'fourth'" in sent(4, second=1, third=1, fourth=1)["detail"].replace("'second', ", "")  # fmt: skip
+        assert "at most 2 are kept (`max_new_columns`); new are 'third', 'fourth'" in sent(
+            4, second=1, third=1, fourth=1
+        )["detail"].replace("'second', ", "")
         assert sent(5, second=1)["new_columns"] == 1
         assert sent(6, third=1)["status"] == 422
         assert sent(7, first=1.0, second=2, income=2.0) == {"accepted": 1, "duplicates": 0, "new_columns": 0}
@@ -220,11 +227,13 @@ def bombs() -> dict[str, bytes]:
         "views": as_stream(pa.table(small | {"c": views})),
         "columns of nulls": as_stream(pa.table(wide)),
         "short numbers": as_stream(pa.table({f"c{number}": pa.nulls(40_000, pa.bool_()) for number in range(200)})),
-        "run ends": as_stream(pa.table(small | {"c": pa.RunEndEncodedArray.from_arrays(pa.array([rows], pa.int32()), pa.array([long]))})),
+        "run ends": as_stream(
+            pa.table(small | {"c": pa.RunEndEncodedArray.from_arrays(pa.array([rows], pa.int32()), pa.array([long]))})
+        ),
         "nested": as_stream(pa.table(small | {"c": pa.array([[1]] * rows)})),
         "packed": as_stream(pa.table(small | {"c": [long] * rows}), compression="zstd"),
         "rows": as_stream(pa.table({"c": pa.nulls(10**9)})),
-    }  # fmt: skip
+    }
     halves = [pa.DictionaryArray.from_arrays(zeros, pa.array(values)) for values in (["a"], ["a", "b"])]
     table_ = pa.table({"c": pa.chunked_array(halves)})
     found["dictionary that is added to"] = as_stream(table_, emit_dictionary_deltas=True)
@@ -258,7 +267,8 @@ def test_streams_of_another_byte_order_are_refused_before_they_are_turned() -> N
     header = root + number("<H", root - number("<i", root) + 8)
     schema = header + number("<I", header)
     fields = schema - number("<i", schema)
-    # Its first field, the byte order, is left out where it is little-endian: here it is said to lie where the second one does, which is not 0.
+    # Its first field, the byte order, is left out where it is little-endian: here it is said to lie where the second
+    # one does, which is not 0.
     stream[start + fields + 4 : start + fields + 6] = stream[start + fields + 6 : start + fields + 8]
     with pytest.raises(DataError, match="big-endian"):
         parse(bytes(stream), "arrow", MOST)
@@ -267,7 +277,12 @@ def test_streams_of_another_byte_order_are_refused_before_they_are_turned() -> N
 def test_what_is_small_once_it_is_undone_is_taken_in_every_encoding() -> None:
     ids = [f"a{number}" for number in range(1000)]
     words = pa.array(["north", None, "south", "west"] * 250)
-    columns = {"id": ids, "dictionary": words.dictionary_encode(), "views": words.cast(pa.string_view()), "large": words.cast(pa.large_string())}  # fmt: skip
+    columns = {
+        "id": ids,
+        "dictionary": words.dictionary_encode(),
+        "views": words.cast(pa.string_view()),
+        "large": words.cast(pa.large_string()),
+    }
     found = parse(as_stream(pa.table(columns)), "arrow", 2**20)
     assert found.num_rows == 1000
     from monitor.sources.ingest_types import plain
@@ -287,7 +302,7 @@ def test_what_is_small_once_it_is_undone_is_taken_in_every_encoding() -> None:
         (json.dumps([{"a": {f"c{n}": 1}} for n in range(20_000)]).encode(), "json"),
     ],
     ids=["rows", "lists", "lines", "names by rows", "keys by rows"],
-)  # fmt: skip
+)
 def test_json_that_grows_in_memory_is_refused(body: bytes, form: Any) -> None:
     began = time.process_time()
     with pytest.raises(DataError):
@@ -323,7 +338,21 @@ def answers(site: Served, rows: list[dict[str, Any]], what: str = "predictions")
 
 def test_numbers_and_names_of_every_kind_are_taken_or_refused_in_words(either: Project) -> None:
     with served(either) as site:
-        for odd in ("\ud800", "a\udfff", "a\x00b", "", 2**63, 2**64, -(2**63), 1e300, float("inf"), float("nan"), True, {"a": 1}, [1]):  # fmt: skip
+        for odd in (
+            "\ud800",
+            "a\udfff",
+            "a\x00b",
+            "",
+            2**63,
+            2**64,
+            -(2**63),
+            1e300,
+            float("inf"),
+            float("nan"),
+            True,
+            {"a": 1},
+            [1],
+        ):
             answers(site, [row(1, id=odd)])
             answers(site, [{"id": "b", "label": odd}], "labels")
             answers(site, [row(2, text=odd)])
@@ -333,7 +362,11 @@ def test_numbers_and_names_of_every_kind_are_taken_or_refused_in_words(either: P
         assert site.post(PATH, json=[row(5, id=1)]).status_code in (202, 422)
 
 
-@pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("ms", "UTC"), pa.timestamp("us"), pa.timestamp("ns"), pa.date32(), pa.date64()], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [pa.timestamp("s"), pa.timestamp("ms", "UTC"), pa.timestamp("us"), pa.timestamp("ns"), pa.date32(), pa.date64()],
+    ids=str,
+)
 def test_times_beyond_all_calendars_are_refused(either: Project, kind: pa.DataType) -> None:
     with served(either) as site:
         for number in (2**62, -(2**62), 2**31 - 1, -(2**31)):

@@ -1,4 +1,6 @@
-"""Launchers against servers that answer as the published APIs do (docs/reference/launchers.md names the pages), and a Python function for real."""
+"""Launchers against servers that answer as the published APIs do (docs/reference/launchers.md names the pages), and a
+Python function for real.
+"""
 
 from __future__ import annotations
 
@@ -156,10 +158,23 @@ def test_a_training_elsewhere_is_started_once_and_asked_until_it_has_ended(
     _, path, body, headers = next(each for each in api.asked if each[0] == "POST")
     assert headers["authorization"] == "Bearer t"
     told = {
-        "airflow": ("/api/v2/dags/retrain/dagRuns", {"dag_run_id": REQUEST["id"], "conf": {"request": REQUEST}, "logical_date": None}),
-        "databricks": ("/api/2.1/jobs/run-now", {"job_id": 11223344, "idempotency_token": REQUEST["id"], "job_parameters": {"request": json.dumps(REQUEST)}}),
-        "github": ("/repos/o/r/actions/workflows/retrain.yml/dispatches", {"ref": "main", "inputs": {"request_id": REQUEST["id"], "request": json.dumps(REQUEST)}}),
-    }[kind]  # fmt: skip
+        "airflow": (
+            "/api/v2/dags/retrain/dagRuns",
+            {"dag_run_id": REQUEST["id"], "conf": {"request": REQUEST}, "logical_date": None},
+        ),
+        "databricks": (
+            "/api/2.1/jobs/run-now",
+            {
+                "job_id": 11223344,
+                "idempotency_token": REQUEST["id"],
+                "job_parameters": {"request": json.dumps(REQUEST)},
+            },
+        ),
+        "github": (
+            "/repos/o/r/actions/workflows/retrain.yml/dispatches",
+            {"ref": "main", "inputs": {"request_id": REQUEST["id"], "request": json.dumps(REQUEST)}},
+        ),
+    }[kind]
     assert (path, body) == told
 
 
@@ -200,8 +215,7 @@ def test_what_cannot_be_started_says_so_and_what_takes_too_long_has_failed(serve
 
 @pytest.mark.long
 def test_a_python_function_retrains_a_real_model(project: Project) -> None:
-    (project.folder / "training.py").write_text(
-        """
+    (project.folder / "training.py").write_text("""
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
@@ -212,9 +226,9 @@ def train(request):
     log["probability"] = model.predict_proba(log[["income"]])[:, 1]
     log["prediction"] = (log["probability"] >= 0.5).astype(int)
     log.drop(columns="label_time").tail(1000).to_parquet("next.parquet")
-    return {"status": "succeeded", "model_version": "2", "reference": "next.parquet", "text": f"trained on {len(rows)} rows"}
-"""
-    )
+    text = f"trained on {len(rows)} rows"
+    return {"status": "succeeded", "model_version": "2", "reference": "next.parquet", "text": text}
+""")
     decayed(project, {"type": "python", "function": "training:train"})
     project.replay()
     (outcome,) = project.query("SELECT outcome FROM retraining_requests WHERE state = 'succeeded'")[0]
@@ -226,7 +240,9 @@ class Killed(BaseException):
 
 
 class Mortal:
-    """Counts the steps of a daemon (each use of the database, each request, each command: before it and after it) and dies at one of them."""
+    """Counts the steps of a daemon (each use of the database, each request, each command: before it and after it) and
+    dies at one of them.
+    """
 
     def __init__(self, dies_at: int) -> None:
         self.steps, self.dies_at = 0, dies_at

@@ -120,7 +120,9 @@ def test_in_mail(project: Project, form: str) -> None:
 
 
 def test_in_slack_by_apprise(project: Project) -> None:
-    """Slack itself cannot run here: what it would be sent, by its documented incoming webhook. Its form of our own is in tests/unit/test_channel_forms.py."""
+    """Slack itself cannot run here: what it would be sent, by its documented incoming webhook. Its form of our own is
+    in tests/unit/test_channel_forms.py.
+    """
     posted: list[bytes] = []
 
     def slack(connection: socket.socket) -> None:
@@ -175,8 +177,11 @@ def test_in_terminals(project: Project) -> None:
     service.said(alert, "acknowledged", by=WORST, note=WORST)
     text = ", ".join(f"'{name}'" for name in (CONTROLS[0], CONTROLS[2], CONTROLS[9]))
     for command in (
-        ["status"], ["alerts", "show", alert], ["query", f"SELECT {text}"], ["query", "--format", "csv", f"SELECT {text}"],
-    ):  # fmt: skip
+        ["status"],
+        ["alerts", "show", alert],
+        ["query", f"SELECT {text}"],
+        ["query", "--format", "csv", f"SELECT {text}"],
+    ):
         shown = on_a_terminal(*command, cwd=project.folder)
         assert shown.strip(), command
         assert not obeyed_by_terminals(shown), (command, obeyed_by_terminals(shown))

@@ -1,4 +1,6 @@
-"""`monitor run`, as cron and Airflow call it: monitors do not stop each other, and the exit code tells of this call alone."""
+"""`monitor run`, as cron and Airflow call it: monitors do not stop each other, and the exit code tells of this call
+alone.
+"""
 
 from __future__ import annotations
 

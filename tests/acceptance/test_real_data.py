@@ -114,10 +114,22 @@ def test_parquet_csv_sqlite_and_postgresql_give_the_same_metric_values(
         folder.mkdir()
         _store(folder, kind, tables, empty_postgresql)
         entry = {
-            "task": "binary", "model": {"name": name}, "source": place["predictions"], "labels": {**place["labels"], "delay": "28d"}, "reference": place["reference"],
-            "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label", "label_time": "label_time"},
-            "windows": {"length": "20d", "start": "2021-06-01", "anchor": "2021-06-01"}, "sample": {"rows": 300},
-        }  # fmt: skip
+            "task": "binary",
+            "model": {"name": name},
+            "source": place["predictions"],
+            "labels": {**place["labels"], "delay": "28d"},
+            "reference": place["reference"],
+            "columns": {
+                "id": "id",
+                "event_time": "event_time",
+                "prediction": "prediction",
+                "probability": "probability",
+                "label": "label",
+                "label_time": "label_time",
+            },
+            "windows": {"length": "20d", "start": "2021-06-01", "anchor": "2021-06-01"},
+            "sample": {"rows": 300},
+        }
         (folder / "monitor.yaml").write_text(yaml.safe_dump({"monitors": {name: entry}}))
         done = monitor_command("run", cwd=folder)
         assert done.returncode == 0, done.stderr

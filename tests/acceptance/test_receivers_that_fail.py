@@ -1,4 +1,5 @@
-"""Receivers that fail in every way: in the end each change of an alert was delivered at least once, in order, with stable ids and bytes.
+"""Receivers that fail in every way: in the end each change of an alert was delivered at least once, in order, with
+stable ids and bytes.
 
 MONITOR_FAULTS_SEED=n replays a run; the seed and the figures are printed.
 """
@@ -50,8 +51,14 @@ def hangs(handler: BaseHTTPRequestHandler) -> None:
 
 
 FAILURES: list[Answer] = [
-    status(500), status(503, Retry_After="120"), status(429, Retry_After="1000000"), status(429, Retry_After="soon"), status(302, Location="/login"), status(404), hangs,
-]  # fmt: skip
+    status(500),
+    status(503, Retry_After="120"),
+    status(429, Retry_After="1000000"),
+    status(429, Retry_After="soon"),
+    status(302, Location="/login"),
+    status(404),
+    hangs,
+]
 
 
 @pytest.mark.parametrize(
@@ -93,8 +100,11 @@ def test_slow_receivers_delay_no_other_and_closing_waits_for_none(project: Proje
         }
         channels["ops"] = {"type": "webhook", "url": receiver.url, "allow_private": True}
         service = Service(
-            project, {"churn": {"alerts": {"channels": [*names, "ops"]}}}, channels=channels, grouping={"group_wait": "0s"}
-        )  # fmt: skip
+            project,
+            {"churn": {"alerts": {"channels": [*names, "ops"]}}},
+            channels=channels,
+            grouping={"group_wait": "0s"},
+        )
         started = time.monotonic()
         for number, what in enumerate(("firing", "resolved"), 1):
             service.event("churn", "performance", what)
@@ -193,11 +203,20 @@ def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and
         bodies.setdefault(headers["webhook-id"], set()).add(body)
     assert all(len(each) == 1 for each in bodies.values()), "an id came with other bytes"
     first = list({headers["webhook-id"]: json.loads(body) for headers, body in receiver.received}.values())
-    linked = service.context.database.read(lambda session: session.connection().exec_driver_sql(
-        "SELECT a.uuid, e.number, e.kind, count(n.id) FROM alert_events e JOIN alerts a ON a.id = e.alert_id LEFT JOIN notification_events l ON l.alert_event_id = e.id "
-        "LEFT JOIN notifications n ON n.id = l.notification_id AND n.status = 'delivered' GROUP BY a.uuid, e.number, e.kind ORDER BY 1, 2").all())  # fmt: skip
+    linked = service.context.database.read(
+        lambda session: (
+            session.connection()
+            .exec_driver_sql(
+                "SELECT a.uuid, e.number, e.kind, count(n.id) FROM alert_events e JOIN alerts a ON a.id = e.alert_id"
+                " LEFT JOIN notification_events l ON l.alert_event_id = e.id LEFT JOIN notifications n ON n.id ="
+                " l.notification_id AND n.status = 'delivered' GROUP BY a.uuid, e.number, e.kind ORDER BY 1, 2"
+            )
+            .all()
+        )
+    )
     untold = [row for row in linked if row[3] == 0]
-    # An end of what nobody was told of yet is told to nobody; everything else was delivered, or told by what came after it.
+    # An end of what nobody was told of yet is told to nobody; everything else was delivered, or told by what came after
+    # it.
     for uuid, events in happened.items():
         told = [one["alert"]["state"] for message in first for one in message["alerts"] if one["alert"]["id"] == uuid]
         assert told[-1] == ("resolved" if events[-1] == "resolved" else "firing"), (seed, uuid, events, told)
@@ -209,7 +228,8 @@ def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and
             places.append(at)
         assert all(place < len(events) for place in places), (seed, events, order)
     print(
-        f"seed {seed}: {len(linked)} changes, {len(first)} notifications, {len(receiver.received)} requests, {len(untold)} changes told by a later one"
+        f"seed {seed}: {len(linked)} changes, {len(first)} notifications, {len(receiver.received)} requests,"
+        f" {len(untold)} changes told by a later one"
     )
     assert not [row for row in untold if row[2] in ("firing", "escalated")], (seed, untold)
 

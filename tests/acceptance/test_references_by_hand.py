@@ -21,7 +21,10 @@ def test_references_are_promoted_updated_rolled_back_and_compared(project: Proje
         return done.stdout + done.stderr
 
     def held() -> list[tuple[str, str]]:
-        return project.query("SELECT substr(v.version, 1, 8), f.why FROM references_in_force f JOIN reference_versions v ON v.id = f.reference_id ORDER BY f.valid_from, f.recorded_at")  # fmt: skip
+        return project.query(
+            "SELECT substr(v.version, 1, 8), f.why FROM references_in_force f JOIN reference_versions v ON v.id ="
+            " f.reference_id ORDER BY f.valid_from, f.recorded_at"
+        )
 
     project.run()
     assert "nothing has changed" in monitor("references", "update", "churn", code=2)
@@ -57,7 +60,7 @@ def test_the_rows_behind_a_run_are_read_again_with_the_labels_that_it_knew(
     project: Project, monitor_command: Command
 ) -> None:
     project.run()
-    (run, rows) = project.query("SELECT uuid, sampled FROM runs WHERE kind = 'performance' ORDER BY id LIMIT 1")[0]
+    run, rows = project.query("SELECT uuid, sampled FROM runs WHERE kind = 'performance' ORDER BY id LIMIT 1")[0]
     done = monitor_command("runs", "sample", run[:8], "-o", "rows.parquet", cwd=project.folder)
     assert done.returncode == 0, done.stderr
     frame = pd.read_parquet(project.folder / "rows.parquet")

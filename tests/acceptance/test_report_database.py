@@ -1,4 +1,6 @@
-"""The report database answers analysts alike on every kind of database: views, `monitor query`, DataFrames, the documented questions."""
+"""The report database answers analysts alike on every kind of database: views, `monitor query`, DataFrames, the
+documented questions.
+"""
 
 from __future__ import annotations
 
@@ -123,9 +125,13 @@ def check(url: str) -> None:
     ]
     assert list(reports.query("SELECT COUNT(*) AS n FROM monitor_latest WHERE health = 'healthy'")["n"]) == [1]
     for condition, number in (
-        ("window_start = '2025-01-06'", 2), ("window_start = '2025-01-06 00:00:00'", 2), ("window_start <= '2025-01-06 00:00:00'", 4),
-        ("'2025-01-06 00:00' >= r.window_start", 4), ("window_end BETWEEN '2025-01-06' AND '2025-01-11'", 4), ("window_start IN ('2025-01-06', '2025-01-11')", 4),
-    ):  # fmt: skip
+        ("window_start = '2025-01-06'", 2),
+        ("window_start = '2025-01-06 00:00:00'", 2),
+        ("window_start <= '2025-01-06 00:00:00'", 4),
+        ("'2025-01-06 00:00' >= r.window_start", 4),
+        ("window_end BETWEEN '2025-01-06' AND '2025-01-11'", 4),
+        ("window_start IN ('2025-01-06', '2025-01-11')", 4),
+    ):
         assert reports.query(f"SELECT COUNT(*) AS n FROM monitor_runs r WHERE {condition}")["n"].iloc[0] == number, (
             condition
         )

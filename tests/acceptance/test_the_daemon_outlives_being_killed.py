@@ -1,4 +1,6 @@
-"""Killed at any moment and started again, the daemon leaves the history of one that never was; and stopped, it stops cleanly."""
+"""Killed at any moment and started again, the daemon leaves the history of one that never was; and stopped, it stops
+cleanly.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def daily(project: Project, rows: dict[str, int]) -> list[tuple[str, str]]:
     project.monitor["windows"] = {"length": "1d", "delay": "1h"}
     project.replay(datetime(2027, 1, 1, tzinfo=UTC))
     return project.query(
-        "SELECT verdict, strftime('%Y-%m-%d', window_start) FROM monitor_checks WHERE metric = 'volume_share' ORDER BY window_start"
+        "SELECT verdict, strftime('%Y-%m-%d', window_start) FROM monitor_checks WHERE metric = 'volume_share' ORDER BY"
+        " window_start"
     )
 
 

@@ -77,8 +77,13 @@ def message_of(path: str, headers: Message, body: bytes) -> str:
 
 def test_each_block_is_run_or_compared() -> None:
     assert {(block.language, block.title) for block in BLOCKS} == {
-        ("sh", ""), ("sh", "install"), ("sh", "serve"), ("python", "make_log.py"), ("text", ""), ("text", "on the phone"),
-    }  # fmt: skip
+        ("sh", ""),
+        ("sh", "install"),
+        ("sh", "serve"),
+        ("python", "make_log.py"),
+        ("text", ""),
+        ("text", "on the phone"),
+    }
     install = next(block for block in BLOCKS if block.title == "install")
     assert install.text.splitlines()[-1] in (ROOT / "README.md").read_text(encoding="utf-8")
 

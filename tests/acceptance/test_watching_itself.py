@@ -97,7 +97,10 @@ def test_retention_takes_what_is_old_and_nothing_that_is_needed(project: Project
     project.monitor["labels"]["revise_until"] = "2d"
     with project.daemon(clock=ReplayClock(BEGINNING)) as daemon:
         daemon.replay(until=datetime(2025, 2, 3, tzinfo=UTC))
-        counts = "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM snapshots), (SELECT count(*) FROM alerts), (SELECT count(DISTINCT window_start) FROM metric_values)"
+        counts = (
+            "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM snapshots), (SELECT count(*) FROM alerts),"
+            " (SELECT count(DISTINCT window_start) FROM metric_values)"
+        )
         assert project.query(counts) == [(12, 12, 1, 6)]
         told = monitor_command("prune", "--dry-run", cwd=project.folder).stdout
         assert project.query(counts) == [(12, 12, 1, 6)]
@@ -111,7 +114,8 @@ def test_retention_takes_what_is_old_and_nothing_that_is_needed(project: Project
     assert (runs, snapshots, alerts, windows) == (6, 6, 0, 2)
     assert project.query("SELECT count(*) FROM open_windows") == [(0,)]
     days = project.query(
-        "SELECT date(day), number FROM metric_days d JOIN metric_series s ON s.id = d.series_id WHERE metric = 'roc_auc' ORDER BY day"
+        "SELECT date(day), number FROM metric_days d JOIN metric_series s ON s.id = d.series_id WHERE metric ="
+        " 'roc_auc' ORDER BY day"
     )
     assert days == [(f"2025-01-{day:02}", 1) for day in (1, 6, 11, 16)]
     assert project.run().finished == 0

@@ -43,9 +43,17 @@ def routes(site: Served) -> list[tuple[str, str, str]]:
     """Method, path with real ids, and the least role, of everything that is served."""
     ids = site.ids()
     known = {
-        "name": "churn", "metric": "roc_auc", "alert": ids["alert"], "run": ids["run"], "request_id": ids["request"], "notification": ids["notification"], "silence": "00000000",
-        "action": "acknowledge", "one_version": "0", "other": "1",
-    }  # fmt: skip
+        "name": "churn",
+        "metric": "roc_auc",
+        "alert": ids["alert"],
+        "run": ids["run"],
+        "request_id": ids["request"],
+        "notification": ids["notification"],
+        "silence": "00000000",
+        "action": "acknowledge",
+        "one_version": "0",
+        "other": "1",
+    }
     schema = site.get("/api/v1/schema/openapi.json", headers=site.token("viewer")).json()
     found = []
     for path, methods in schema["paths"].items():
@@ -157,7 +165,21 @@ def test_a_session_has_safe_cookies_and_ends_with_its_user(site: Served) -> None
 
 
 def test_a_login_leads_to_no_other_site(site: Served) -> None:
-    outside = ["//evil.example", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "\t//evil.example", "/\r\n/evil.example", "https://evil.example", "javascript:alert(1)", "\\\\evil.example", "/\x00/evil.example", "/a\\..\\evil", "evil.example", ""]  # fmt: skip
+    outside = [
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "\t//evil.example",
+        "/\r\n/evil.example",
+        "https://evil.example",
+        "javascript:alert(1)",
+        "\\\\evil.example",
+        "/\x00/evil.example",
+        "/a\\..\\evil",
+        "evil.example",
+        "",
+    ]
     for wanted in outside:
         form = site.get("/login", params={"next": wanted})
         assert 'name="next" value="/"' in form.text, wanted
@@ -172,7 +194,9 @@ def test_a_login_leads_to_no_other_site(site: Served) -> None:
 
 
 def test_a_messages_links_lead_through_the_login_to_pages_that_ask_and_change_nothing(project: Project) -> None:
-    service = Service(project, {"churn": {}}, channels={"ops": {"type": "file", "path": "told.jsonl"}}, grouping={"group_wait": "0s"})  # fmt: skip
+    service = Service(
+        project, {"churn": {}}, channels={"ops": {"type": "file", "path": "told.jsonl"}}, grouping={"group_wait": "0s"}
+    )
     name = service.event("churn", "performance")
     service.after(seconds=1)
     told = json.loads((project.folder / "told.jsonl").read_text())
@@ -196,7 +220,9 @@ def test_a_messages_links_lead_through_the_login_to_pages_that_ask_and_change_no
         assert "Silence for 4h</button>" in silence.text
         assert 'id="acknowledge"' in client.get(site.url + asked["Acknowledge"], timeout=60).text
         assert site.database.read(lambda session: silences.listed(session, None)) == []
-        assert not site.database.read(lambda session: alerts.is_acknowledged(session, alerts.find(session, name)[0], datetime.now(UTC)))  # fmt: skip
+        assert not site.database.read(
+            lambda session: alerts.is_acknowledged(session, alerts.find(session, name)[0], datetime.now(UTC))
+        )
 
 
 def test_a_password_is_guessed_no_faster_from_many_addresses(site: Served) -> None:
@@ -328,9 +354,17 @@ def test_sensitive_values_are_in_no_answer(own: Served) -> None:
 def test_tricks_with_paths_find_nothing(own: Served) -> None:
     inside = own.context.loaded.path.name
     for path in (
-        f"/static/../{inside}", f"/static/%2e%2e/{inside}", f"/static/..%2f..%2f{inside}", "/static/plotly/../../../../etc/passwd", "/runs/..%2f..%2fetc%2fpasswd/report",
-        "/runs/%00/report", "/runs/'%20OR%201=1/report", "/api/v1/runs/%25/report", "/api/v1/runs/_/report", "//etc/passwd",
-    ):  # fmt: skip
+        f"/static/../{inside}",
+        f"/static/%2e%2e/{inside}",
+        f"/static/..%2f..%2f{inside}",
+        "/static/plotly/../../../../etc/passwd",
+        "/runs/..%2f..%2fetc%2fpasswd/report",
+        "/runs/%00/report",
+        "/runs/'%20OR%201=1/report",
+        "/api/v1/runs/%25/report",
+        "/api/v1/runs/_/report",
+        "//etc/passwd",
+    ):
         with requests.Session() as client:
             prepared = requests.Request("GET", own.url).prepare()
             prepared.url = own.url + path

@@ -1,4 +1,6 @@
-"""The HTTP API: what is read and changed, ingestion, the Python client, and that nothing is answered that is not documented."""
+"""The HTTP API: what is read and changed, ingestion, the Python client, and that nothing is answered that is not
+documented.
+"""
 
 from __future__ import annotations
 
@@ -165,9 +167,11 @@ def test_a_training_is_completed_by_its_own_token_once(project: Project, monkeyp
 
     policy = {"when": ["performance"], "launcher": "train"}
     service = Service(
-        project, {"churn": {"alerts": {}, "retraining": policy}}, external_url="https://monitor.example.org",
+        project,
+        {"churn": {"alerts": {}, "retraining": policy}},
+        external_url="https://monitor.example.org",
         launchers={"train": {"type": "webhook", "url": "http://127.0.0.1:1/", "allow_private": True}},
-    )  # fmt: skip
+    )
     uuid = service.context.database.transact(requested, 1)
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(
@@ -277,10 +281,15 @@ def test_what_cannot_be_taken_is_refused_whole_and_in_words(empty: Project) -> N
     with served(empty) as site:
         assert site.post(path, json=[good]).status_code == 202
         for rows, words in (
-            ([{"id": 2}], "no column 'prediction'"), ([good, {**good, "id": None}], "an id is missing"), ([{**good, "id": 3, "region": 5}, {**good, "id": 4}], "several types"),
-            ([{**good, "id": 5, "probability": "high"}], "was double so far"), ([{**good, "id": 6, "event_time": "yesterday"}], "not all times"),
-            ([{**good, "id": 7, "tags": ["a"]}], "lists or objects"), ([], "a list of rows"), (["x"], "a list of rows"),
-        ):  # fmt: skip
+            ([{"id": 2}], "no column 'prediction'"),
+            ([good, {**good, "id": None}], "an id is missing"),
+            ([{**good, "id": 3, "region": 5}, {**good, "id": 4}], "several types"),
+            ([{**good, "id": 5, "probability": "high"}], "was double so far"),
+            ([{**good, "id": 6, "event_time": "yesterday"}], "not all times"),
+            ([{**good, "id": 7, "tags": ["a"]}], "lists or objects"),
+            ([], "a list of rows"),
+            (["x"], "a list of rows"),
+        ):
             answer = site.post(path, json=rows)
             assert answer.status_code == 422, (rows, answer.text)
             assert words in answer.json()["detail"], (rows, answer.text)
@@ -418,9 +427,13 @@ def test_the_api_answers_nothing_that_is_not_documented(own_history: Project, ex
             operation = result.ok()
 
             @settings(
-                max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
+                max_examples=examples,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
                 phases=[Phase.explicit, Phase.generate],
-            )  # fmt: skip
+            )
             @given(case=operation.as_strategy(), data=st.data())
             def ask(case: Any, data: Any) -> None:
                 response = case.call(timeout=60, **widened(case, data, known))

@@ -18,7 +18,10 @@ from tests.processes import wait_until
 from tests.web import From, Served, served
 
 HALF = b"GET / HTTP/1.1\r\nhost: localhost\r\nx-a: "
-NO_BODY = b"POST /api/v1/silences HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+NO_BODY = (
+    b"POST /api/v1/silences HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length:"
+    b" 1000\r\n\r\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,23 +134,32 @@ def test_an_answer_that_nobody_reads_is_given_up(site: Served, monkeypatch: pyte
     with suppress(OSError):
         while data := deaf.recv(65536):
             taken += len(data)
-    whole = len(requests.get(f"{site.url}/static/plotly/plotly.min.js", headers={"accept-encoding": ""}, timeout=60).content)  # fmt: skip
+    whole = len(
+        requests.get(f"{site.url}/static/plotly/plotly.min.js", headers={"accept-encoding": ""}, timeout=60).content
+    )
     assert 0 < taken < whole
 
 
 def test_a_trusted_proxys_connections_are_not_counted_against_it(history: Project) -> None:
     for proxies, open_ones in (([], 5), (["127.0.0.1"], 20)):
-        with served(history, connections_per_client=5, trusted_proxies=proxies) as site, holding(site, 20, HALF) as held:  # fmt: skip
+        with (
+            served(history, connections_per_client=5, trusted_proxies=proxies) as site,
+            holding(site, 20, HALF) as held,
+        ):
             wait_until(lambda held=held, open_ones=open_ones: sum(map(is_open, held)) == open_ones, 5)
 
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("10.0.0.1", "10.0.0.2", False), ("10.0.0.1", "::ffff:10.0.0.1", True), ("2001:db8::1", "2001:db8::ffff:2", True), ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
-        ("fe80::1%eth0", "fe80::1", True), ("testclient", "testclient", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("10.0.0.1", "::ffff:10.0.0.1", True),
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::1", True),
+        ("testclient", "testclient", True),
     ],
-)  # fmt: skip
+)
 def test_a_client_is_an_address_or_a_network_of_ipv6(one: str, other: str, same: bool) -> None:
     assert (connections.client_of(one) == connections.client_of(other)) is same
 

@@ -1,4 +1,6 @@
-"""The pages in a real browser: the way from an alert to its cause, what people do, nothing leaves the server, usable by everybody."""
+"""The pages in a real browser: the way from an alert to its cause, what people do, nothing leaves the server, usable by
+everybody.
+"""
 
 from __future__ import annotations
 
@@ -98,9 +100,14 @@ def test_the_first_screen_says_what_is_wrong_since_when_why_and_what_to_do(tab: 
     page.wait_for_selector("[data-plot=curve].js-plotly-plot")
     page.wait_for_selector(".causes .js-plotly-plot")
     parts = [
-        "h1:has-text('ROC AUC is')", ".facts:has-text('since')", "h2:has-text('Next step')", "a:has-text('Acknowledge')", "[data-plot=curve]",
-        ".causes .finding >> nth=0", ".causes .plot >> nth=0",
-    ]  # fmt: skip
+        "h1:has-text('ROC AUC is')",
+        ".facts:has-text('since')",
+        "h2:has-text('Next step')",
+        "a:has-text('Acknowledge')",
+        "[data-plot=curve]",
+        ".causes .finding >> nth=0",
+        ".causes .plot >> nth=0",
+    ]
     for part in parts:
         box = page.locator(part).first.bounding_box()
         assert box["y"] + min(box["height"], 200) <= 900, (part, box)
@@ -115,10 +122,14 @@ def test_plots_over_time_show_the_same_span(tab: Watched) -> None:
     for plot in ("performance", "drift", "volume"):
         page.locator(f"[data-plot={plot}]").scroll_into_view_if_needed()
         page.wait_for_selector(f"[data-plot={plot}].js-plotly-plot")
-    shown = "name => document.querySelector(`[data-plot=${name}]`).layout.xaxis.range.map(each => String(each).slice(0, 10))"
+    shown = (
+        "name => document.querySelector(`[data-plot=${name}]`).layout.xaxis.range.map(each => String(each).slice(0,"
+        " 10))"
+    )
     wanted = ["2025-01-02", "2025-01-05"]
     page.evaluate(
-        "span => Plotly.relayout(document.querySelector('[data-plot=performance]'), { 'xaxis.range[0]': span[0], 'xaxis.range[1]': span[1] })",
+        "span => Plotly.relayout(document.querySelector('[data-plot=performance]'), { 'xaxis.range[0]': span[0],"
+        " 'xaxis.range[1]': span[1] })",
         wanted,
     )
     page.wait_for_timeout(300)
@@ -173,9 +184,20 @@ NARROW = """() => {
 def all_pages(site: Served) -> list[str]:
     ids = site.ids()
     return [
-        "/", "/monitors/churn", f"/runs/{ids['run']}", "/alerts", "/alerts?shown=all", f"/alerts/{ids['alert']}", "/silences", "/notifications", "/retraining",
-        f"/retraining/{ids['request']}", "/settings", "/nothing-here", "/monitors/nobody",
-    ]  # fmt: skip
+        "/",
+        "/monitors/churn",
+        f"/runs/{ids['run']}",
+        "/alerts",
+        "/alerts?shown=all",
+        f"/alerts/{ids['alert']}",
+        "/silences",
+        "/notifications",
+        "/retraining",
+        f"/retraining/{ids['request']}",
+        "/settings",
+        "/nothing-here",
+        "/monitors/nobody",
+    ]
 
 
 def test_names_are_shown_as_text_and_sensitive_values_nowhere(tab: Watched) -> None:

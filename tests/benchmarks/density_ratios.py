@@ -1,4 +1,6 @@
-"""Estimates calibrated on a reference whose rows are weighted by how much likelier they are in the window (PAPE), beside plain ones. No product code: decision 20."""
+"""Estimates calibrated on a reference whose rows are weighted by how much likelier they are in the window (PAPE),
+beside plain ones. No product code: decision 20.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _MODEL = {"learning_rate": 0.08, "early_stopping": False, "random_state": 0}
 
 
 def density_ratios(before: Floats, after: Floats) -> Floats:
-    """How much likelier each of the reference's rows is in the window, cross-fitted, 20 at most, 1 in the mean; shape (reference rows,)."""
+    """How much likelier each of the reference's rows is in the window, cross-fitted, 20 at most, 1 in the mean; shape
+    (reference rows,).
+    """
     rows, is_after = np.vstack([before, after]), np.arange(len(before) + len(after)) >= len(before)
     half, chance = np.arange(len(rows)) % 2, np.zeros(len(rows))
     for side in (0, 1):
@@ -36,7 +40,9 @@ def density_ratios(before: Floats, after: Floats) -> Floats:
 
 
 def errors(name: str) -> list[dict[str, Any]]:
-    """Of every fourth real window: how far the estimate of its ROC AUC, or of its MAE in shares of the reference's, is off, plain and weighted."""
+    """Of every fourth real window: how far the estimate of its ROC AUC, or of its MAE in shares of the reference's, is
+    off, plain and weighted.
+    """
     warnings.simplefilter("ignore")
     rows, log, labels, windows = (
         pd.read_parquet(DATA / name / f"{part}.parquet") for part in ("reference", "predictions", "labels", "windows")
@@ -45,7 +51,9 @@ def errors(name: str) -> list[dict[str, Any]]:
     whole = log.merge(labels, on="id").dropna(subset=["label"])
     found = []
     for window in windows[windows["verdict"] != "none"].iloc[::4].itertuples():
-        inside = whole[(whole["event_time"] >= window.start) & (whole["event_time"] < window.end)].reset_index(drop=True)  # fmt: skip
+        inside = whole[(whole["event_time"] >= window.start) & (whole["event_time"] < window.end)].reset_index(
+            drop=True
+        )
         if len(inside) < 50 or inside["label"].nunique() < 2:
             continue
         times = utc_times(inside["event_time"]) if reference.summary.times_before_event else None
@@ -58,7 +66,9 @@ def errors(name: str) -> list[dict[str, Any]]:
 def _areas(reference: Reference, frame: pd.DataFrame) -> tuple[float, float, float]:
     columns, classes = reference.columns, reference.summary.classes
     before, after = (probabilities(each, columns).to_numpy()[:, 0] for each in (reference.frame, frame))
-    truth, real = (truth_of(each[columns.label], columns, "binary", classes).to_numpy(float) for each in (reference.frame, frame))  # fmt: skip
+    truth, real = (
+        truth_of(each[columns.label], columns, "binary", classes).to_numpy(float) for each in (reference.frame, frame)
+    )
     known = np.isfinite(truth)
     ratios = density_ratios(_inputs(reference, reference.frame, before)[known], _inputs(reference, frame, after))
     line = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(before[known], truth[known], ratios)
@@ -68,7 +78,9 @@ def _areas(reference: Reference, frame: pd.DataFrame) -> tuple[float, float, flo
 
 
 def _losses(reference: Reference, frame: pd.DataFrame) -> tuple[float, float, float]:
-    before, after = (predicted(each, reference.columns, "regression").to_numpy(float) for each in (reference.frame, frame))  # fmt: skip
+    before, after = (
+        predicted(each, reference.columns, "regression").to_numpy(float) for each in (reference.frame, frame)
+    )
     losses = absolute_errors(reference.frame, reference.columns).to_numpy()
     known, usual = np.isfinite(losses), reference.baseline["mae"].value
     inputs = reference.encoded(reference.frame)[known]

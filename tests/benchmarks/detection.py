@@ -1,4 +1,6 @@
-"""What detection is measured on: the sets of ../shared/data, clean windows drawn from their references, and corrupted ones. No product code."""
+"""What detection is measured on: the sets of ../shared/data, clean windows drawn from their references, and corrupted
+ones. No product code.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def halves(name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 class Model:
-    """A model of the features that answers to faults in them, as the one that made the logged predictions cannot be asked."""
+    """A model of the features that answers to faults in them, as the one that made the logged predictions cannot be
+    asked.
+    """
 
     def __init__(self, name: str, frame: pd.DataFrame) -> None:
         self.features = [column for column in frame if column not in columns_of(name).parts]
@@ -86,14 +90,19 @@ class Model:
             return False  # other rows, not the same ones with a fault
         truth = clean["label"]
         if self.binary:
-            return bool(truth.nunique() > 1 and roc_auc_score(truth, clean["probability"]) - roc_auc_score(truth, corrupted["probability"]) > 0.02)  # fmt: skip
+            return bool(
+                truth.nunique() > 1
+                and roc_auc_score(truth, clean["probability"]) - roc_auc_score(truth, corrupted["probability"]) > 0.02
+            )
         before, after = ((truth - each["prediction"]).abs().mean() for each in (clean, corrupted))
         return bool(after > 1.1 * before)
 
 
 @lru_cache(maxsize=2)
 def modelled(name: str, seed: int) -> tuple[Model, Reference, pd.DataFrame]:
-    """A model trained on a third of the rows, the reference of its answers on another third, and its answers on the last."""
+    """A model trained on a third of the rows, the reference of its answers on another third, and its answers on the
+    last.
+    """
     frame = pd.read_parquet(DATA / name / "reference.parquet")
     frame = frame[frame["label"].notna()].sample(frac=1, random_state=seed)
     third = len(frame) // 3
@@ -117,7 +126,9 @@ def window(name: str, seed: int, size: int, number: int) -> pd.DataFrame | None:
 
 
 def _other_rows(frame: pd.DataFrame, column: str, rows: np.ndarray, random: Random) -> pd.DataFrame:
-    """A subpopulation that grows: the affected rows are replaced by copies of those whose value is in the top quarter."""
+    """A subpopulation that grows: the affected rows are replaced by copies of those whose value is in the top
+    quarter.
+    """
     values = pd.factorize(frame[column], sort=True)[0] if frame[column].dtype.kind not in "fiu" else frame[column]
     top = np.flatnonzero(np.asarray(values) >= np.nanquantile(np.asarray(values, dtype=float), 0.75))
     taken = np.arange(len(frame))
@@ -171,19 +182,35 @@ def result_of(evaluation: Evaluation, kind: Kind, window: Any, number: int) -> R
     checks = [each for each in evaluation.checks if each.kind is kind]
     paging = [each for each in evaluation.findings if each.kind is kind and each.pages]
     asked = [
-        Asked(kind.value, each.verdict.value, "", each.key, Numbers(each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.p_value))
+        Asked(
+            kind.value,
+            each.verdict.value,
+            "",
+            each.key,
+            Numbers(each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.p_value),
+        )
         for each in checks
-    ]  # fmt: skip
+    ]
     made = frozenset(each.key for each in checks if each.verdict in (Verdict.FINE, Verdict.CHANGED))
     return Result(
-        str(number), Window(window["start"].to_pydatetime(), window["end"].to_pydatetime()), 0, window["end"].to_pydatetime(), bool(paging),
-        frozenset(each.key for each in checks), made, tuple(each.key for each in paging), severity=paging[0].severity.value if paging else "none",
-        rule=Rule(keep_firing_for=None), estimate=estimate_of(asked, 0.99) if kind is Kind.ESTIMATED_PERFORMANCE else None,
-    )  # fmt: skip
+        str(number),
+        Window(window["start"].to_pydatetime(), window["end"].to_pydatetime()),
+        0,
+        window["end"].to_pydatetime(),
+        bool(paging),
+        frozenset(each.key for each in checks),
+        made,
+        tuple(each.key for each in paging),
+        severity=paging[0].severity.value if paging else "none",
+        rule=Rule(keep_firing_for=None),
+        estimate=estimate_of(asked, 0.99) if kind is Kind.ESTIMATED_PERFORMANCE else None,
+    )
 
 
 def alerts_and_spells(results: list[Result], spans: list[tuple[Any, Any]], bad: np.ndarray) -> dict[str, int]:
-    """How many alerts fire, how many of them in spells of bad windows (of which two good ones in a row are the end), how many spells there are, and in how many an alert fires."""
+    """How many alerts fire, how many of them in spells of bad windows (of which two good ones in a row are the end),
+    how many spells there are, and in how many an alert fires.
+    """
     spells: list[list[Any]] = []
     last = -9
     for place in np.flatnonzero(bad):
@@ -196,6 +223,8 @@ def alerts_and_spells(results: list[Result], spans: list[tuple[Any, Any]], bad: 
         return bool(one[0] < other[1] and other[0] < one[1])
 
     return {
-        "fired": len(incidents), "true": sum(any(meet(each, spell) for spell in spells) for each in incidents),
-        "spells": len(spells), "found": sum(any(meet(each, spell) for each in incidents) for spell in spells),
-    }  # fmt: skip
+        "fired": len(incidents),
+        "true": sum(any(meet(each, spell) for spell in spells) for each in incidents),
+        "spells": len(spells),
+        "found": sum(any(meet(each, spell) for each in incidents) for spell in spells),
+    }

@@ -1,6 +1,8 @@
-"""NannyML's estimates of every real window (CBPE or DLE), run by a Python that has NannyML: `python nannyml_estimates.py DATA OUT [SET …]`.
+"""NannyML's estimates of every real window (CBPE or DLE), run by a Python that has NannyML: `python
+nannyml_estimates.py DATA OUT [SET …]`.
 
-Writes a Parquet file with set, window (the row of windows.parquet), estimate, alert, and the CPU seconds of the estimate and of the drift of all columns. No product code.
+Writes a Parquet file with set, window (the row of windows.parquet), estimate, alert, and the CPU seconds of the
+estimate and of the drift of all columns. No product code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a window costs elsewhere and here, each measured in a process of its own: `python -m tests.benchmarks.peers NAME ROWS COLUMNS`.
+"""What a window costs elsewhere and here, each measured in a process of its own: `python -m tests.benchmarks.peers NAME
+ROWS COLUMNS`.
 
 Prints one line of JSON: seconds of each round, and the memory that the work took beyond what the process held before.
 """
@@ -26,7 +27,9 @@ ROUNDS = 5
 
 
 def clean_frame(rows: int, columns: int, seed: int) -> pd.DataFrame:
-    """Normal numbers of which nothing changes; a binary model that looks at the first. No times, ids or missing values: the least work there is."""
+    """Normal numbers of which nothing changes; a binary model that looks at the first. No times, ids or missing values:
+    the least work there is.
+    """
     random = np.random.default_rng(seed)
     frame = pd.DataFrame(random.normal(size=(rows, columns)), columns=names_of(columns))
     chance = 1 / (1 + np.exp(-frame["x0"]))
@@ -47,8 +50,9 @@ def categorical_of(columns: int) -> list[str]:
 def production_frame(rows: int, columns: int, seed: int, *, day: int = 0, shifted: bool = False) -> pd.DataFrame:
     """A day of a binary model's log as it is in production, with labels.
 
-    Text ids, times, `columns` features of which a fifth is text (4 to 200 values), a fifth follows the first, and a tenth each is missing in 5 % and 30 % of
-    the rows; outcomes depend on four features. shifted: from a third of the day on, a fifth of the features (half numbers, half text) is distributed otherwise.
+    Text ids, times, `columns` features of which a fifth is text (4 to 200 values), a fifth follows the first, and a
+    tenth each is missing in 5 % and 30 % of the rows; outcomes depend on four features. shifted: from a third of the
+    day on, a fifth of the features (half numbers, half text) is distributed otherwise.
     """
     random = np.random.default_rng(seed)
     after = np.arange(rows) >= rows / 3 if shifted else np.zeros(rows, dtype=bool)
@@ -88,7 +92,9 @@ def before_and_after(rows: int, columns: int) -> tuple[pd.DataFrame, pd.DataFram
 
 
 def recent_labels(columns: int) -> pd.DataFrame:
-    """What is labelled of the ten days before the window: as many rows as a worker reads of them, labels two days late."""
+    """What is labelled of the ten days before the window: as many rows as a worker reads of them, labels two days
+    late.
+    """
     parts = [production_frame(2_000, columns, 10 + day, day=-day) for day in range(1, 11)]
     frame = pd.concat(parts, ignore_index=True).sort_values("event_time", ignore_index=True)
     return frame.assign(label_time=frame["event_time"] + pd.Timedelta(days=2))
@@ -189,7 +195,9 @@ def _folder() -> Path:
 
 
 def written(rows: int, columns: int, *, clean: bool) -> tuple[Path, pd.DataFrame]:
-    """A log without labels as a Parquet file, and its reference. clean: numbers alone, of which nothing changes, with whole-number ids."""
+    """A log without labels as a Parquet file, and its reference. clean: numbers alone, of which nothing changes, with
+    whole-number ids.
+    """
     folder = _folder()
     if clean:
         times = pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows), unit="ms")
@@ -259,9 +267,12 @@ def wide(rows: int, columns: int) -> Callable[[], Any]:
         values = np.roll(drawn_once, start // 50_000, axis=1)[:number]
         frame = pd.DataFrame(values, columns=names, copy=False)
         return frame.assign(
-            id=np.arange(start, start + number), prediction=0.0,
-            event_time=(pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(start, start + number), unit="ms")).astype("datetime64[us]"),
-        )  # fmt: skip
+            id=np.arange(start, start + number),
+            prediction=0.0,
+            event_time=(
+                pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(start, start + number), unit="ms")
+            ).astype("datetime64[us]"),
+        )
 
     before, step = some(0, 20_000), 50_000
     with parquet.ParquetWriter(
@@ -292,7 +303,9 @@ def _many_files(folder: Path, rows: int) -> pd.DataFrame:
 
 
 def _hour_of_many(rows: int, engine: str | None) -> Callable[[], Any]:
-    """Counts and sample of the last whole hour of a folder of files of a million rows each, read by Spark or here; the log stays open."""
+    """Counts and sample of the last whole hour of a folder of files of a million rows each, read by Spark or here; the
+    log stays open.
+    """
     from datetime import UTC, datetime, timedelta
 
     from monitor.domain.grid import Window
@@ -331,14 +344,22 @@ def _run_on(path: str, before: pd.DataFrame, folder: Path) -> Callable[[], Any]:
     start = datetime(2025, 1, 1, tzinfo=UTC)
     window = Window(start, start + timedelta(days=1))
     spec = RunSpec(
-        "data", window, window.end, LogSpec(Place("log", path), "event_time", "id"), columns,
-        {"": str(folder / "r.reference")}, Checks(), "",
-    )  # fmt: skip
+        "data",
+        window,
+        window.end,
+        LogSpec(Place("log", path), "event_time", "id"),
+        columns,
+        {"": str(folder / "r.reference")},
+        Checks(),
+        "",
+    )
     return lambda: run(spec)
 
 
 def windows_in_a_worker(number: int) -> float:
-    """Evaluate so many windows of 5,000 rows and 20 columns, a fifth shifted, in a worker process; CPU seconds a window."""
+    """Evaluate so many windows of 5,000 rows and 20 columns, a fifth shifted, in a worker process; CPU seconds a
+    window.
+    """
     work = our_checks(5_000, 20)
     work()
     began = time.process_time()

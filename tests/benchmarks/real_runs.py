@@ -1,4 +1,5 @@
-"""Whole runs over a set of ../shared/data, from its files to stored results, and where their time goes; Evidently's presets on the same windows.
+"""Whole runs over a set of ../shared/data, from its files to stored results, and where their time goes; Evidently's
+presets on the same windows.
 
 `python -m tests.benchmarks.real_runs ours|evidently SET FOLDER` prints what was measured as JSON.
 """
@@ -34,7 +35,9 @@ _SOME = 12
 
 
 def ours(name: str, folder: Path) -> dict[str, Any]:
-    """All windows of a set worked twice by two workers: with nothing in the cache, and with what the first time left there."""
+    """All windows of a set worked twice by two workers: with nothing in the cache, and with what the first time left
+    there.
+    """
     path = replay_projects.write(name, folder / name, None)
     values = yaml.safe_load(path.read_text())
     values["workers"] = {"processes": 2}
@@ -138,18 +141,25 @@ def evidently(name: str, _folder: Path) -> dict[str, Any]:
 
     chosen = replay_projects.SETS[name]
     binary = chosen.task == "binary"
-    before, log, labels = (pd.read_parquet(DATA / name / f"{part}.parquet") for part in ("reference", "predictions", "labels"))  # fmt: skip
+    before, log, labels = (
+        pd.read_parquet(DATA / name / f"{part}.parquet") for part in ("reference", "predictions", "labels")
+    )
     whole = log.merge(labels[["id", "label"]], on="id")
     names = [each for each in before if each in whole and each not in ("id", "event_time")]
     texts = [each for each in names if before[each].dtype.kind not in "fiu"] + ["prediction", "label"] * binary
     task: dict[str, Any] = {"regression": [Regression(target="label", prediction="prediction")]}
     if binary:
-        target = BinaryClassification(target="label", prediction_labels="prediction", prediction_probas="probability", pos_label=1)  # fmt: skip
+        target = BinaryClassification(
+            target="label", prediction_labels="prediction", prediction_probas="probability", pos_label=1
+        )
         task = {"classification": [target]}
     definition = DataDefinition(
-        id_column="id", timestamp="event_time", categorical_columns=list(dict.fromkeys(texts)),
-        numerical_columns=[each for each in names if each not in texts], **task,
-    )  # fmt: skip
+        id_column="id",
+        timestamp="event_time",
+        categorical_columns=list(dict.fromkeys(texts)),
+        numerical_columns=[each for each in names if each not in texts],
+        **task,
+    )
     reference = Dataset.from_pandas(before[[*names, "id", "event_time"]].dropna(subset=["label"]), definition)
     presets = [DataDriftPreset(), DataSummaryPreset(), ClassificationPreset() if binary else RegressionPreset()]
     numbers = (whole["event_time"] - whole["event_time"].min()).dt.days // chosen.days

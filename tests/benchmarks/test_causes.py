@@ -1,6 +1,8 @@
-"""`make bench-causes`: who is accused on real windows, and whether faults of every kind are named by what they are, and since when.
+"""`make bench-causes`: who is accused on real windows, and whether faults of every kind are named by what they are, and
+since when.
 
-MONITOR_BENCH_ROUNDS: faults of each kind, share, layout and set (2). MONITOR_BENCH_SETS: some of the sets, parted by commas.
+MONITOR_BENCH_ROUNDS: faults of each kind, share, layout and set (2). MONITOR_BENCH_SETS: some of the sets, parted by
+    commas.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ pytestmark = [pytest.mark.timeout(5400), pytest.mark.skipif(not DATA.is_dir(), r
 
 
 def real(name: str) -> list[dict[str, Any]]:
-    """Every finding of drift of real windows, in which hardly anything was broken; and how many findings a window has."""
+    """Every finding of drift of real windows, in which hardly anything was broken; and how many findings a window
+    has.
+    """
     warnings.simplefilter("ignore")
     parts = ("reference", "predictions", "labels", "windows")
     reference_rows, log, labels, windows = (pd.read_parquet(DATA / name / f"{part}.parquet") for part in parts)
@@ -60,10 +64,16 @@ def real(name: str) -> list[dict[str, Any]]:
         for each in evaluation.findings:
             found.append(
                 {
-                    "set": name, "window": number, "drift": each.kind is Kind.DRIFT, "origin": each.origin, "cause": each.cause,
-                    "shown": any(each is other for other in that_matter(evaluation.findings)), "first": each in first and each.pages, "nan": "nan" in each.explanation,
+                    "set": name,
+                    "window": number,
+                    "drift": each.kind is Kind.DRIFT,
+                    "origin": each.origin,
+                    "cause": each.cause,
+                    "shown": any(each is other for other in that_matter(evaluation.findings)),
+                    "first": each in first and each.pages,
+                    "nan": "nan" in each.explanation,
                 }
-            )  # fmt: skip
+            )
     return found
 
 
@@ -123,7 +133,9 @@ def injected(name: str) -> list[dict[str, Any]]:
 
 
 def lost(reference: Reference, clean: pd.DataFrame, faulty: pd.DataFrame) -> float:
-    """How much of the harm that counts a fault has made, by the labels of the rows: 1 where the model is just so much worse."""
+    """How much of the harm that counts a fault has made, by the labels of the rows: 1 where the model is just so much
+    worse.
+    """
     metric = str(reference.harm_metric)
     sides = [
         measure(
@@ -159,8 +171,15 @@ def laid_out(
 
 
 def judged(
-    name: str, reference: Reference, frame: pd.DataFrame, fault: str, column: str, share: float, layout: str, rows: np.ndarray
-) -> dict[str, Any]:  # fmt: skip
+    name: str,
+    reference: Reference,
+    frame: pd.DataFrame,
+    fault: str,
+    column: str,
+    share: float,
+    layout: str,
+    rows: np.ndarray,
+) -> dict[str, Any]:
     evaluation = evaluate(reference, frame)
     first = evaluation.findings[0] if evaluation.findings else None
     own = next((each for each in evaluation.findings if each.column == column and each.cause), None)
@@ -172,10 +191,18 @@ def judged(
         said = times.iloc[0] if own.since is None else own.since
         off = abs((said - began) / length)
     return {
-        "set": name, "fault": fault, "share": share, "layout": layout, "detected": own is not None, "right": is_right,
-        "column": first is not None and first.column == column, "cause": "" if first is None else first.cause,
-        "origin": "" if own is None else own.origin, "off": off, "told": told_cost(reference, evaluation, column),
-    }  # fmt: skip
+        "set": name,
+        "fault": fault,
+        "share": share,
+        "layout": layout,
+        "detected": own is not None,
+        "right": is_right,
+        "column": first is not None and first.column == column,
+        "cause": "" if first is None else first.cause,
+        "origin": "" if own is None else own.origin,
+        "off": off,
+        "told": told_cost(reference, evaluation, column),
+    }
 
 
 def told_cost(reference: Reference, evaluation: Evaluation, column: str) -> float:

@@ -1,6 +1,8 @@
-"""`make bench-detection`: false alarms, detection, pages and estimates, with the goals beside them; writes docs/explanation/detection.md.
+"""`make bench-detection`: false alarms, detection, pages and estimates, with the goals beside them; writes
+docs/explanation/detection.md.
 
-MONITOR_BENCH_WINDOWS: clean windows a cell (480, of twelve splits of the reference). MONITOR_BENCH_ROUNDS: faults of each kind, strength, set and size (6).
+MONITOR_BENCH_WINDOWS: clean windows a cell (480, of twelve splits of the reference). MONITOR_BENCH_ROUNDS: faults of
+    each kind, strength, set and size (6).
 """
 
 from __future__ import annotations
@@ -83,9 +85,16 @@ def faulty(job: tuple[str, int, int]) -> list[dict[str, Any]]:
         evaluation = evaluate(reference, each.frame)
         columns = [finding.column for finding in evaluation.findings]
         row = {
-            "set": name, "size": size, "fault": each.fault, "share": each.share, "harms": each.harms, "detected": evaluation.changed,
-            "pages": evaluation.pages, "named": each.column in columns, "first": columns[:1] == [each.column],
-        }  # fmt: skip
+            "set": name,
+            "size": size,
+            "fault": each.fault,
+            "share": each.share,
+            "harms": each.harms,
+            "detected": evaluation.changed,
+            "pages": evaluation.pages,
+            "named": each.column in columns,
+            "first": columns[:1] == [each.column],
+        }
         if number % 8 == split:
             row["evidently"] = evidently_any(reference, each.frame)
         found.append(row)
@@ -99,7 +108,9 @@ def evidently_any(reference: Reference, frame: pd.DataFrame) -> float:
 
     names = [name for name in (*reference.features, *reference.predictions) if name in frame]
     numerical = [name for name in names if reference.sorts[name] == "numerical"]
-    definition = DataDefinition(numerical_columns=numerical, categorical_columns=[name for name in names if name not in numerical])  # fmt: skip
+    definition = DataDefinition(
+        numerical_columns=numerical, categorical_columns=[name for name in names if name not in numerical]
+    )
     sides = [side[names].copy() for side in (frame, reference.frame)]
     for side in sides:
         for name in definition.categorical_columns or []:
@@ -119,7 +130,10 @@ def test_faults() -> None:
         .groupby("size")
         .agg(harmful_detected=("detected", "mean"), harmful_pages=("pages", "mean"), harmful_windows=("pages", "size"))
     )
-    note("Faults, by rows (goals: 0.82, 0.88, 0.92 detected; harmful 0.97; named 0.97, first 0.90)", sizes.join(seen).join(harmful).reset_index())  # fmt: skip
+    note(
+        "Faults, by rows (goals: 0.82, 0.88, 0.92 detected; harmful 0.97; named 0.97, first 0.90)",
+        sizes.join(seen).join(harmful).reset_index(),
+    )
     table = found.pivot_table(index=["fault", "share"], columns="size", values="detected").reset_index()
     note("Faults: share detected, by kind, share of rows, and rows", table)
 
@@ -144,10 +158,16 @@ def real(name: str) -> list[dict[str, Any]]:
             value = next((each.value for each in evaluation.metrics if each.metric == metric), None)
             found.append(
                 {
-                    "set": name, "window": number, "known": known, "verdict": window["verdict"], "real": window["value"],
-                    "value": value, "pages": evaluation.pages, "changed": evaluation.changed,
+                    "set": name,
+                    "window": number,
+                    "known": known,
+                    "verdict": window["verdict"],
+                    "real": window["value"],
+                    "value": value,
+                    "pages": evaluation.pages,
+                    "changed": evaluation.changed,
                 }
-            )  # fmt: skip
+            )
             for kind in (Kind.ESTIMATED_PERFORMANCE, Kind.QUALITY):
                 results[f"{kind}, labels {known}"].append(detection.result_of(evaluation, kind, window, number))
         evaluation = evaluate(reference, whole[inside], checks=Checks(only=(Kind.PERFORMANCE.value,)))
@@ -217,5 +237,6 @@ def test_write_the_page() -> None:
     text = PAGE.read_text().split("<!-- measured -->")[0]
     tables = "\n\n".join(f"**{title}**\n\n{table}" for title, table in TABLES.items())
     PAGE.write_text(
-        f"{text}<!-- measured -->\n\nMeasured by `make bench-detection` on {date.today():%Y-%m-%d}, with MONITOR_BENCH_WINDOWS={WINDOWS}, MONITOR_BENCH_ROUNDS={ROUNDS}.\n\n{tables}\n"
+        f"{text}<!-- measured -->\n\nMeasured by `make bench-detection` on {date.today():%Y-%m-%d}, with"
+        f" MONITOR_BENCH_WINDOWS={WINDOWS}, MONITOR_BENCH_ROUNDS={ROUNDS}.\n\n{tables}\n"
     )

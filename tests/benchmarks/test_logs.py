@@ -1,4 +1,5 @@
-"""What reading a log costs as it grows: a window of a year of hourly windows of one CSV file; a round over a bucket; MySQL's sample of many rows.
+"""What reading a log costs as it grows: a window of a year of hourly windows of one CSV file; a round over a bucket;
+MySQL's sample of many rows.
 
 make bench-logs
 """
@@ -97,7 +98,8 @@ def test_a_round_over_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         client.create_bucket(Bucket="logs")
         place = Place("s3://logs/days", path="s3://logs/days")
         print(
-            "\na file a day in a bucket (moto on this machine); one more day comes, then a round looks at it and reads its window"
+            "\na file a day in a bucket (moto on this machine); one more day comes, then a round looks at it and reads"
+            " its window"
         )
         print("| days | first contact | requests | a round with a new day | requests | files fetched |")
         print("|---|---|---|---|---|---|")
@@ -127,8 +129,10 @@ def put_day(client: Any, number: int) -> None:
     frame = pd.DataFrame(
         {
             "id": np.arange(ROWS_AN_HOUR) + number * ROWS_AN_HOUR,
-            "event_time": pd.Timestamp(START).tz_convert(None)
-            + pd.to_timedelta(number * 86_400 + np.arange(ROWS_AN_HOUR) * 60, unit="s").as_unit("us"),
+            "event_time": (
+                pd.Timestamp(START).tz_convert(None)
+                + pd.to_timedelta(number * 86_400 + np.arange(ROWS_AN_HOUR) * 60, unit="s").as_unit("us")
+            ),
             "x": np.random.default_rng(number).normal(size=ROWS_AN_HOUR),
         }
     )
@@ -157,10 +161,14 @@ def test_a_sample_of_mysql_beside_order_by_rand(empty_mariadb: str) -> None:
 
     def at_random() -> None:
         with engine.connect() as connection:
-            asked = "SELECT * FROM log WHERE event_time >= '2026-01-01' AND event_time < '2026-01-02' ORDER BY RAND() LIMIT 10000"
+            asked = (
+                "SELECT * FROM log WHERE event_time >= '2026-01-01' AND event_time < '2026-01-02' ORDER BY RAND() LIMIT"
+                " 10000"
+            )
             assert len(connection.execute(text(asked)).fetchall()) == 10_000
 
     theirs = seconds(at_random, 3)
     print(
-        f"\n10,000 of {SAMPLED:,} rows from MariaDB (median of 3): ours {ours:.2f} s, ORDER BY RAND() {theirs:.2f} s: {ours / theirs:.2f} of it"
+        f"\n10,000 of {SAMPLED:,} rows from MariaDB (median of 3): ours {ours:.2f} s, ORDER BY RAND() {theirs:.2f} s:"
+        f" {ours / theirs:.2f} of it"
     )

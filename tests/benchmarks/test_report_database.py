@@ -1,4 +1,6 @@
-"""`make bench-database`: how fast metric values go in and come out, how large they are, and whether a longer history slows reading."""
+"""`make bench-database`: how fast metric values go in and come out, how large they are, and whether a longer history
+slows reading.
+"""
 
 from __future__ import annotations
 
@@ -84,20 +86,21 @@ def fill(database: Database, hours: range) -> None:
         span = {"first": hours.start, "last": hours.stop - 1}
         connection.execute(
             text(
-                f"""INSERT INTO runs (uuid, monitor_id, kind, window_start, window_end, look, as_of, read_as_of, configuration_id, status, reason,
-                    available_at, claims, failures, losses, owner, planned_at, severity, software_version, finished_at)
-                    {recursive} SELECT 'b' || m.id || '-' || h.n, m.id, 'data', {at}, {at.replace("h.n", "(h.n + 1)")}, 0, {at}, {at}, 1, 'done', '',
-                    {at}, 1, 0, 0, '', {at}, 'none', '', {at} FROM monitors m CROSS JOIN h"""
+                f"""INSERT INTO runs (uuid, monitor_id, kind, window_start, window_end, look, as_of, read_as_of,
+                    configuration_id, status, reason, available_at, claims, failures, losses,
+                    owner, planned_at, severity, software_version, finished_at)
+                    {recursive} SELECT 'b' || m.id || '-' || h.n, m.id, 'data', {at},
+                    {at.replace("h.n", "(h.n + 1)")}, 0,
+                    {at}, {at}, 1, 'done', '', {at}, 1, 0, 0, '', {at}, 'none', '', {at} FROM monitors m CROSS JOIN h"""
             ),
             span,
         )
         connection.execute(
-            text(
-                f"""INSERT INTO metric_values (series_id, window_start, run_id, value, lower, upper)
+            text(f"""INSERT INTO metric_values (series_id, window_start, run_id, value, lower, upper)
                     SELECT s.id, r.window_start, r.id, (r.id * 7 + s.id) % 100 / 10.0, 0, 10 FROM metric_series s
-                    JOIN runs r ON r.monitor_id = s.monitor_id WHERE r.uuid LIKE 'b%' AND r.window_start >= {"CAST(:since AS TIMESTAMPTZ)" if postgresql else ":since"}
-                    ORDER BY s.id, r.window_start"""
-            ),
+                    JOIN runs r ON r.monitor_id = s.monitor_id WHERE r.uuid LIKE 'b%'
+                    AND r.window_start >= {"CAST(:since AS TIMESTAMPTZ)" if postgresql else ":since"}
+                    ORDER BY s.id, r.window_start"""),
             {"since": f"{START + hours.start * HOUR:%Y-%m-%d %H:%M:%S.%f}" + ("+00" if postgresql else "")},
         )
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -143,7 +146,8 @@ def test_insert_and_read(site: tuple[str, Database]) -> None:
     insert_hours(database, range(2), valued)  # series are made once
     rate = insert_hours(database, range(2, inserted.stop), valued)
     print(
-        f"\n{name}: {rate:,.0f} values a second stored by runs of {COLUMNS * METRICS} values (goal {50_000 if name == 'PostgreSQL' else 30_000:,})"
+        f"\n{name}: {rate:,.0f} values a second stored by runs of {COLUMNS * METRICS} values (goal"
+        f" {50_000 if name == 'PostgreSQL' else 30_000:,})"
     )
     hours = int(float(os.environ.get("MONITOR_BENCH_MILLIONS", MILLIONS[name])) * 1e6 / per_hour)
     done = inserted.stop
@@ -152,7 +156,8 @@ def test_insert_and_read(site: tuple[str, Database]) -> None:
         done = part
         history, latest = read(database, part)
         print(
-            f"{name}: {part * per_hour / 1e6:.1f} million values: one metric of one column over 90 days {spread(history)}, monitor_latest {spread(latest)}"
+            f"{name}: {part * per_hour / 1e6:.1f} million values: one metric of one column over 90 days"
+            f" {spread(history)}, monitor_latest {spread(latest)}"
         )
     if name == "SQLite":
         assert database.path is not None

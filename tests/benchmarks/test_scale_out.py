@@ -1,6 +1,8 @@
-"""What a run costs as daemons are added: hourly windows of many monitors on one PostgreSQL, worked by one, two and three daemons, and by one whose windows a dask cluster evaluates.
+"""What a run costs as daemons are added: hourly windows of many monitors on one PostgreSQL, worked by one, two and
+three daemons, and by one whose windows a dask cluster evaluates.
 
-`make bench-scale`; MONITOR_BENCH_MONITORS and MONITOR_BENCH_HOURS take other numbers than a thousand monitors and a day.
+`make bench-scale`; MONITOR_BENCH_MONITORS and MONITOR_BENCH_HOURS take other numbers than a thousand monitors and a
+day.
 """
 
 from __future__ import annotations
@@ -76,10 +78,13 @@ def measure(folder: Path, server: servers.PostgreSQL, number: int, cluster: Any)
     """Work all windows and print what a run cost."""
     url = server.new_database()
     entry = {
-        "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
+        "task": "binary",
+        "model": {"name": "m"},
+        "source": {"path": "log.parquet"},
+        "reference": {"path": "reference.parquet"},
         "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability"},
         "windows": {"length": "1h", "start": BEGIN.isoformat()},
-    }  # fmt: skip
+    }
     workers: dict[str, Any] = (
         {"processes": 2} if cluster is None else {"dask": cluster.scheduler_address, "processes": 2}
     )
@@ -111,10 +116,12 @@ def measure(folder: Path, server: servers.PostgreSQL, number: int, cluster: Any)
         "server": (after.server - before.server) / counted,
     }
     print(
-        f"\n{number} daemons{' over dask' * (cluster is not None)}, {MONITORS} monitors, {counted} runs in {after.at - before.at:.0f} s: CPU milliseconds a run {1000 * sum(each.values()):.0f} ("
+        f"\n{number} daemons{' over dask' * (cluster is not None)}, {MONITORS} monitors, {counted} runs in"
+        f" {after.at - before.at:.0f} s: CPU milliseconds a run {1000 * sum(each.values()):.0f} ("
         + ", ".join(f"{name} {1000 * value:.1f}" for name, value in each.items())
-        + f"); {(after.transactions - before.transactions) / counted:.1f} transactions, {(after.written - before.written) / counted / 1000:.1f} kB of log and {(after.stored - before.stored) / counted / 1000:.1f} kB of tables a run; "
-        + f"{_deadlocks(url)} deadlocks"
+        + f"); {(after.transactions - before.transactions) / counted:.1f} transactions,"
+        f" {(after.written - before.written) / counted / 1000:.1f} kB of log and"
+        f" {(after.stored - before.stored) / counted / 1000:.1f} kB of tables a run; " + f"{_deadlocks(url)} deadlocks"
     )
 
 
@@ -133,8 +140,8 @@ def _cost(server: servers.PostgreSQL, url: str, daemons: list[subprocess.Popen[b
     elsewhere = sum(whole[: len(daemons)]) + of_server if others else 0.0
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
-            "SELECT xact_commit + xact_rollback, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, pg_database_size(datname) "
-            "FROM pg_stat_database WHERE datname = current_database()"
+            "SELECT xact_commit + xact_rollback, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint,"
+            " pg_database_size(datname) FROM pg_stat_database WHERE datname = current_database()"
         ).fetchone()
     assert row is not None
     return Cost(sum(own), sum(whole) - sum(own) - elsewhere, of_server, *row)

@@ -1,4 +1,6 @@
-"""`make bench-web`: rows a second that ingestion takes, and page times with 500 monitors and 5 million metric values."""
+"""`make bench-web`: rows a second that ingestion takes, and page times with 500 monitors and 5 million metric
+values.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,8 @@ def test_ingestion(project: Project) -> None:
             whole = rows * number / (time.perf_counter() - began)
             low, high = min(speeds), max(speeds)
             print(
-                f"ingestion, Arrow, {rows} rows a request, one after the other: {whole:,.0f} rows a second (slowest {low:,.0f}, fastest {high:,.0f}; {number} requests)"
+                f"ingestion, Arrow, {rows} rows a request, one after the other: {whole:,.0f} rows a second (slowest"
+                f" {low:,.0f}, fastest {high:,.0f}; {number} requests)"
             )
         tables = [batch(50_000, 10**11 + each * 50_000) for each in range(30)]
         began = time.perf_counter()
@@ -72,7 +75,8 @@ def test_ingestion(project: Project) -> None:
                 == 1_500_000
             )
         print(
-            f"ingestion, Arrow, 50,000 rows a request, four at once: {1_500_000 / (time.perf_counter() - began):,.0f} rows a second (goal 50,000)"
+            f"ingestion, Arrow, 50,000 rows a request, four at once: {1_500_000 / (time.perf_counter() - began):,.0f}"
+            " rows a second (goal 50,000)"
         )
 
 
@@ -122,7 +126,8 @@ def test_pages(project: Project) -> None:
     context = filled(project)
     (values,) = project.query("SELECT count(*) FROM metric_values")[0]
     print(
-        f"report database of {MONITORS} monitors and {values:,} metric values filled in {time.perf_counter() - began:.0f} s"
+        f"report database of {MONITORS} monitors and {values:,} metric values filled in"
+        f" {time.perf_counter() - began:.0f} s"
     )
     with served(project, requests_per_minute=1_000_000) as site:
         run = context.database.read(lambda session: runs.listed(session, 1, "done", 1)[0][0].uuid)

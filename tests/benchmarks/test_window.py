@@ -1,4 +1,6 @@
-"""`make bench`: what a window costs, as ratios against a named peer measured in the same run; writes docs/explanation/performance.md."""
+"""`make bench`: what a window costs, as ratios against a named peer measured in the same run; writes
+docs/explanation/performance.md.
+"""
 
 from __future__ import annotations
 
@@ -152,7 +154,9 @@ def test_a_report_stored_and_shown() -> None:
 
 
 def test_windows_a_minute(tmp_path: Path) -> None:
-    """Monitors of 20 columns x 5,000 rows, shifted in every second window, through `monitor run`, results stored; against a loop over the presets."""
+    """Monitors of 20 columns x 5,000 rows, shifted in every second window, through `monitor run`, results stored;
+    against a loop over the presets.
+    """
     number = int(os.environ.get("MONITOR_BENCH_MONITORS", "200"))
     half, whole = (windows_a_minute(tmp_path / str(monitors), monitors) for monitors in (number // 2, number))
     theirs = run("three_presets", 5_000, 20, 3)
@@ -179,10 +183,19 @@ def windows_a_minute(folder: Path, number: int) -> float:
     days = [production_frame(rows, 20, 1 + day, day=day, shifted=day == 1) for day in (0, 1)]
     pd.concat(days).drop(columns="label").to_parquet(folder / "log.parquet", index=False)
     entry = {
-        "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
-        "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
+        "task": "binary",
+        "model": {"name": "m"},
+        "source": {"path": "log.parquet"},
+        "reference": {"path": "reference.parquet"},
+        "columns": {
+            "id": "id",
+            "event_time": "event_time",
+            "prediction": "prediction",
+            "probability": "probability",
+            "label": "label",
+        },
         "windows": {"length": "1d", "start": "2025-01-01"},
-    }  # fmt: skip
+    }
     project = Project(folder, {"monitors": {f"m{index}": entry for index in range(number)}})
     with Daemon(project.loaded()) as daemon:
         daemon.ready()
@@ -206,7 +219,9 @@ def nannyml_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.skipif(not replay_projects.DATA.is_dir(), reason=f"needs the data sets in {replay_projects.DATA}")
 @pytest.mark.parametrize("name", replay_projects.SETS)
 def test_whole_runs_over_real_data(name: str, tmp_path: Path, nannyml_python: str) -> None:
-    """All windows of a set, from files to stored results, by two workers; the same windows by Evidently's presets and by NannyML, each within one process."""
+    """All windows of a set, from files to stored results, by two workers; the same windows by Evidently's presets and
+    by NannyML, each within one process.
+    """
     ours, presets = (_real_runs(what, name, tmp_path / what) for what in ("ours", "evidently"))
     script = Path(__file__).with_name("nannyml_estimates.py")
     command = [nannyml_python, str(script), str(replay_projects.DATA), str(tmp_path / "estimates.parquet"), name]
@@ -237,9 +252,13 @@ def test_whole_runs_over_real_data(name: str, tmp_path: Path, nannyml_python: st
 def _real_runs(what: str, name: str, folder: Path) -> dict[str, Any]:
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.real_runs", what, name, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "tests.benchmarks.real_runs", what, name, str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -254,7 +273,10 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
     from monitor.sources.spec import LogSpec, Place
 
     rows, few = int(float(os.environ.get("MONITOR_BENCH_ROWS", "1e7"))), 10_000
-    query = f"SELECT range AS id, TIMESTAMP '2025-01-01' + range * INTERVAL 1 MILLISECOND AS event_time, random() AS x FROM range({rows})"
+    query = (
+        "SELECT range AS id, TIMESTAMP '2025-01-01' + range * INTERVAL 1 MILLISECOND AS event_time, random() AS x FROM"
+        f" range({rows})"
+    )
     link = duckdb.connect()
     link.execute(f"COPY ({query}) TO '{tmp_path}/log.parquet'")
     server = servers.PostgreSQL() if servers.PostgreSQL.is_installed() else None
@@ -263,14 +285,16 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
         lite.execute("CREATE TABLE log (id INTEGER, event_time TIMESTAMP, x REAL)")
         lite.execute(
             f"""WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n < {rows - 1})
-                INSERT INTO log SELECT n, strftime('%Y-%m-%d %H:%M:%f', '2025-01-01', '+' || (n / 1000.0) || ' seconds'), 0.5 FROM r"""
+                INSERT INTO log
+                SELECT n, strftime('%Y-%m-%d %H:%M:%f', '2025-01-01', '+' || (n / 1000.0) || ' seconds'), 0.5 FROM r"""
         )
     places["SQLite"] = Place("log", url=f"sqlite:///{tmp_path}/log.db", table="log")
     if server is not None:
         url = server.new_database()
         with psycopg.connect(url, autocommit=True) as pg:
             pg.execute(
-                f"CREATE TABLE log AS SELECT n::bigint AS id, TIMESTAMP '2025-01-01' + n * INTERVAL '1 millisecond' AS event_time, random() AS x FROM generate_series(0, {rows - 1}) n"
+                "CREATE TABLE log AS SELECT n::bigint AS id, TIMESTAMP '2025-01-01' + n * INTERVAL '1 millisecond' AS"
+                f" event_time, random() AS x FROM generate_series(0, {rows - 1}) n"
             )
             pg.execute("ANALYZE")
         places["PostgreSQL"] = Place("log", url=url, table="log")
@@ -311,9 +335,12 @@ def test_a_very_wide_window() -> None:
     rows, columns = int(float(os.environ.get("MONITOR_BENCH_WIDE", "3e6"))), 1_000
     ours = run("wide", rows, columns, 1)
     note(
-        f"{rows:,} rows x {columns:,} columns of float32, whole run", spread(ours), "a user's report: 6 h",
-        f"{ours['megabytes']:.0f} MB", "3 min, 2 GB",
-    )  # fmt: skip
+        f"{rows:,} rows x {columns:,} columns of float32, whole run",
+        spread(ours),
+        "a user's report: 6 h",
+        f"{ours['megabytes']:.0f} MB",
+        "3 min, 2 GB",
+    )
 
 
 def test_a_window_of_very_many_rows() -> None:
@@ -367,9 +394,12 @@ def test_growth() -> None:
     )
     below, cap, beyond = (run("file_to_scores", rows, 20) for rows in (10_000, 20_000, 200_000))
     note(
-        "growth from file to scores, 20 columns, text ids, a fifth shifted", f"10,000 to 20,000 rows (the cap) {1 / times(cap, below):.2f} x",
-        f"20,000 to 200,000 rows {1 / times(beyond, cap):.2f} x", "", "linear, then flat but for the scan",
-    )  # fmt: skip
+        "growth from file to scores, 20 columns, text ids, a fifth shifted",
+        f"10,000 to 20,000 rows (the cap) {1 / times(cap, below):.2f} x",
+        f"20,000 to 200,000 rows {1 / times(beyond, cap):.2f} x",
+        "",
+        "linear, then flat but for the scan",
+    )
 
 
 def test_growth_of_planning(tmp_path: Path) -> None:
@@ -410,10 +440,13 @@ def planning(folder: Path, number: int, history: int) -> float:
     from tests.conftest import Project
 
     entry = {
-        "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
+        "task": "binary",
+        "model": {"name": "m"},
+        "source": {"path": "log.parquet"},
+        "reference": {"path": "reference.parquet"},
         "windows": {"length": "1h", "start": "2025-01-01", "recount_after": "1h"},
         "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "label": "label"},
-    }  # fmt: skip
+    }
     folder.mkdir()
     loaded = Project(folder, {"monitors": {f"m{index}": entry for index in range(number)}}).loaded()
     start = datetime(2025, 1, 1, tzinfo=UTC)
@@ -438,7 +471,9 @@ def planning(folder: Path, number: int, history: int) -> float:
 
 
 def test_a_cold_start(tmp_path: Path) -> None:
-    """From starting the daemon's process to its first finished run in the database, and the most memory that the process itself held."""
+    """From starting the daemon's process to its first finished run in the database, and the most memory that the
+    process itself held.
+    """
     seconds, megabytes = zip(*(cold_start(tmp_path / str(index)) for index in range(3)), strict=True)
     note("cold start of `monitor serve` to its first finished run", spread({"seconds": seconds}), "", "", "15 s")
     note("memory of the daemon's own process then", f"{max(megabytes):.0f} MB", "", "", "150 MB")
@@ -451,10 +486,19 @@ def cold_start(folder: Path) -> tuple[float, float]:
     folder.mkdir()
     logged().to_parquet(folder / "log.parquet", index=False)
     entry = {
-        "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "windows": {"length": "1d", "catch_up": "10000d"},
+        "task": "binary",
+        "model": {"name": "m"},
+        "source": {"path": "log.parquet"},
+        "windows": {"length": "1d", "catch_up": "10000d"},
         "reference": {"start": "2025-01-01", "end": "2025-01-10"},
-        "columns": {"id": "id", "event_time": "event_time", "prediction": "prediction", "probability": "probability", "label": "label"},
-    }  # fmt: skip
+        "columns": {
+            "id": "id",
+            "event_time": "event_time",
+            "prediction": "prediction",
+            "probability": "probability",
+            "label": "label",
+        },
+    }
     project = Project(folder, {"monitors": {"m": entry}})
     project.write()
 
@@ -477,7 +521,9 @@ def cold_start(folder: Path) -> tuple[float, float]:
 
 
 def test_write_the_page() -> None:
-    """Last: what was measured, for docs/explanation/performance.md. Rows that were not measured this time stay, with their date."""
+    """Last: what was measured, for docs/explanation/performance.md. Rows that were not measured this time stay, with
+    their date.
+    """
     if not ROWS:
         pytest.skip("nothing was measured")
     memory = next(
@@ -490,6 +536,8 @@ def test_write_the_page() -> None:
     measured |= {what: rest for what, *rest in table if what not in measured}
     lines = "\n".join(f"| {' | '.join([what, *rest])} |" for what, rest in measured.items())
     PAGE.write_text(
-        f"{text}<!-- measured -->\n\nMeasured by `make bench`, each row on the day in its last column: {os.cpu_count()} cores, {memory / 1e6:.0f} GB, Python {platform.python_version()}; "
-        f"medians, with the least and the most of the rounds.\n\n| what | here | peer, same run | ratio | goal | measured |\n|---|---|---|---|---|---|\n{lines}\n"
+        f"{text}<!-- measured -->\n\nMeasured by `make bench`, each row on the day in its last column: {os.cpu_count()}"
+        f" cores, {memory / 1e6:.0f} GB, Python {platform.python_version()}; medians, with the least and the most of"
+        " the rounds.\n\n| what | here | peer, same run | ratio | goal | measured"
+        f" |\n|---|---|---|---|---|---|\n{lines}\n"
     )

@@ -1,6 +1,8 @@
-"""A fault campaign: daemons on three databases are killed, stopped and cut off at random, and must leave what undisturbed work leaves.
+"""A fault campaign: daemons on three databases are killed, stopped and cut off at random, and must leave what
+undisturbed work leaves.
 
-Two daemons work on PostgreSQL, two on MariaDB, one on SQLite, all on the same monitors. The moments and the victims come from a seed, which is printed.
+Two daemons work on PostgreSQL, two on MariaDB, one on SQLite, all on the same monitors. The moments and the victims
+come from a seed, which is printed.
 """
 
 from __future__ import annotations
@@ -128,11 +130,16 @@ def recent(folder: Path, data: Path, name: str, windows: int) -> dict[str, Any]:
         "labels": {"path": f"{folder}/labels.parquet", "delay": "2h", "expected": 0.9, "revise_until": "3h"},
         "reference": {"path": f"{folder}/reference.parquet"},
         "columns": {
-            "id": "id", "event_time": "event_time", "prediction": "prediction", "label": "label", "label_time": "label_time", **probability,
+            "id": "id",
+            "event_time": "event_time",
+            "prediction": "prediction",
+            "label": "label",
+            "label_time": "label_time",
+            **probability,
         },
         "windows": {"length": "1d", "start": f"{today - pd.Timedelta(days=windows):%Y-%m-%d}"},
         "alerts": {"channels": ["ops"], "notify_max_age": "3mo", "keep_firing_for": 1},
-    }  # fmt: skip
+    }
 
 
 class Campaign:
@@ -149,7 +156,9 @@ class Campaign:
         outages: list[float],
         seed: int | None = None,
     ) -> None:
-        """outages: how long, in seconds, the servers that are killed first stay away; those after them up to three seconds."""
+        """outages: how long, in seconds, the servers that are killed first stay away; those after them up to three
+        seconds.
+        """
         self.folder, self.kills, self.outages = folder, kills, outages
         self.seed = random.SystemRandom().randrange(10**6) if seed is None else seed
         print(f"chaos: seed {self.seed}, {monitors} monitors of {windows} windows, {kills} kills", flush=True)
@@ -231,15 +240,18 @@ class Campaign:
             self.inbox.close()
         figures = ", ".join(f"{number} times {what}" for what, number in sorted(self.done.items()))
         print(
-            f"chaos: seed {self.seed}: {figures}; {len(self.expected['runs'])} runs a site, all equal, in {time.monotonic() - began:.0f} s",
+            f"chaos: seed {self.seed}: {figures}; {len(self.expected['runs'])} runs a site, all equal, in"
+            f" {time.monotonic() - began:.0f} s",
             flush=True,
         )
 
     def _start(self, site: Site) -> None:
         command = [str(Path(sys.executable).parent / "monitor"), "serve", "--log-format", "json"]
         environment = os.environ | {
-            "MONITOR_TEST_MARK": self.mark, "XDG_CACHE_HOME": str(self.folder / "cache"), "TZ": self.random.choice(ZONES),
-        }  # fmt: skip
+            "MONITOR_TEST_MARK": self.mark,
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "TZ": self.random.choice(ZONES),
+        }
         with open(site.folder / "log", "ab") as log:
             site.processes.append(subprocess.Popen(command, cwd=site.folder, env=environment, stdout=log, stderr=log))
 
@@ -339,7 +351,10 @@ class Campaign:
         check_integrity(site.url)
 
     def _check_letters(self, site: Site, database: Database) -> None:
-        sql = "SELECT uuid, group_key, number, status, body FROM notifications WHERE status <> 'superseded' ORDER BY group_key, number"
+        sql = (
+            "SELECT uuid, group_key, number, status, body FROM notifications WHERE status <> 'superseded' ORDER BY"
+            " group_key, number"
+        )
         written = rows_of(database, sql)
         assert {status for *_, status, _ in written} <= {"delivered"}
         came: dict[str, bytes] = {}
@@ -370,8 +385,9 @@ def check_integrity(url: str) -> None:
         with psycopg.connect(url, autocommit=True) as server:
             server.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
             server.execute(
-                "SELECT bt_index_check(c.oid, true) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_namespace n ON n.oid = c.relnamespace "
-                "WHERE n.nspname = 'public' AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')"
+                "SELECT bt_index_check(c.oid, true) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid JOIN"
+                " pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relam = (SELECT oid FROM"
+                " pg_am WHERE amname = 'btree')"
             )
     else:
         at = database.url

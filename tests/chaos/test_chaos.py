@@ -1,4 +1,6 @@
-"""The fault campaign: `make test-long` runs twenty kills, `make chaos` the whole campaign; MONITOR_CHAOS_SEED replays one that failed."""
+"""The fault campaign: `make test-long` runs twenty kills, `make chaos` the whole campaign; MONITOR_CHAOS_SEED replays
+one that failed.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,11 @@ def test_daemons_killed_stopped_and_cut_off_at_random_leave_what_undisturbed_wor
     seed = os.environ.get("MONITOR_CHAOS_SEED")
     monitors, windows, kills = (12, 10, 200) if LONG else (2, 4, 20)
     Campaign(
-        tmp_path, shared_data, monitors=monitors, windows=windows, kills=kills, outages=[600, 60, 10] if LONG else [],
+        tmp_path,
+        shared_data,
+        monitors=monitors,
+        windows=windows,
+        kills=kills,
+        outages=[600, 60, 10] if LONG else [],
         seed=None if seed is None else int(seed),
-    ).run()  # fmt: skip
+    ).run()

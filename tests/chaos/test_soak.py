@@ -1,4 +1,5 @@
-"""`make soak`: months of many hourly monitors in one process, with retention on: what it takes at the beginning, it takes at the end.
+"""`make soak`: months of many hourly monitors in one process, with retention on: what it takes at the beginning, it
+takes at the end.
 
 MONITOR_SOAK_DAYS and MONITOR_SOAK_MONITORS say how much; `make test-long` has a few days of three monitors.
 """
@@ -31,7 +32,9 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Taken:
-    """What a service takes at a day's end. round_s: the time of a round in which nothing is due, and day_s that of a day's work."""
+    """What a service takes at a day's end. round_s: the time of a round in which nothing is due, and day_s that of a
+    day's work.
+    """
 
     day: int
     memory_mb: float
@@ -44,8 +47,9 @@ class Taken:
 
     def __str__(self) -> str:
         return (
-            f"day {self.day}: daemon {self.memory_mb:.0f} MB, workers {self.workers_mb:.0f} MB, {self.handles} file handles, {self.threads} threads, "
-            f"database {self.database_mb:.0f} MB, a round {self.round_s * 1000:.0f} ms, the day's work {self.day_s:.1f} s"
+            f"day {self.day}: daemon {self.memory_mb:.0f} MB, workers {self.workers_mb:.0f} MB, {self.handles} file"
+            f" handles, {self.threads} threads, database {self.database_mb:.0f} MB, a round {self.round_s * 1000:.0f}"
+            f" ms, the day's work {self.day_s:.1f} s"
         )
 
 
@@ -57,8 +61,10 @@ def sent(random: np.random.Generator, day: datetime, hours: int) -> pd.DataFrame
     return pd.DataFrame(
         {
             "id": [f"{day:%Y%m%d}-{number}" for number in range(rows)],
-            "event_time": pd.Timestamp(day.replace(tzinfo=None))
-            + pd.to_timedelta(np.arange(rows) * 3600 / ROWS_AN_HOUR, unit="s"),
+            "event_time": (
+                pd.Timestamp(day.replace(tzinfo=None))
+                + pd.to_timedelta(np.arange(rows) * 3600 / ROWS_AN_HOUR, unit="s")
+            ),
             "amount": amount.round(2),
             "country": random.choice(["de", "fr", "it", "pl"], rows, p=[0.4, 0.3, 0.2, 0.1]),
             "age": random.integers(18, 90, rows),
@@ -103,9 +109,15 @@ def measured(daemon: Daemon, day: int, day_s: float) -> Taken:
     workers = sum(resident_mb(pid) for pid in descendants(own))
     database = daemon.context.database
     return Taken(
-        day, resident_mb(own), workers, len(list(Path(f"/proc/{own}/fd").iterdir())), threading.active_count(),
-        database.read(size_bytes) / 2**20, min(rounds), day_s,
-    )  # fmt: skip
+        day,
+        resident_mb(own),
+        workers,
+        len(list(Path(f"/proc/{own}/fd").iterdir())),
+        threading.active_count(),
+        database.read(size_bytes) / 2**20,
+        min(rounds),
+        day_s,
+    )
 
 
 @pytest.mark.long

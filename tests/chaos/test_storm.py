@@ -1,4 +1,5 @@
-"""The storm: what machines, networks and databases do beside killing processes, each done to a real daemon. What must hold stands first.
+"""The storm: what machines, networks and databases do beside killing processes, each done to a real daemon. What must
+hold stands first.
 
 `make chaos` and `make test-long` run it; docs/explanation/reliability.md lists the acts.
 """
@@ -116,7 +117,8 @@ def done(project: Project, monitor: str = "churn") -> int:
     return (
         ask(
             project,
-            f"SELECT COUNT(*) FROM runs r JOIN monitors m ON m.id = r.monitor_id WHERE m.name = '{monitor}' AND r.status = 'done'",
+            f"SELECT COUNT(*) FROM runs r JOIN monitors m ON m.id = r.monitor_id WHERE m.name = '{monitor}' AND"
+            " r.status = 'done'",
         )
         or 0
     )
@@ -135,7 +137,9 @@ def of_late(project: Project) -> None:
 
 @pytest.fixture
 def expected(project: Project, tmp_path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """The history that undisturbed work leaves of the project, whose model decays and whose log ends today; the project is as new afterwards."""
+    """The history that undisturbed work leaves of the project, whose model decays and whose log ends today; the project
+    is as new afterwards.
+    """
     of_late(project)
     project.run()
     undisturbed = history(project)
@@ -308,7 +312,9 @@ def test_a_log_that_is_rewritten_while_it_is_read_leaves_the_same_history(
 
 
 class Dripping:
-    """Forwards to a port of loopback; each connection has the answers to its first questions, and from then on a byte a second."""
+    """Forwards to a port of loopback; each connection has the answers to its first questions, and from then on a byte a
+    second.
+    """
 
     def __init__(self, port: int, at_once: int) -> None:
         self._target, self._at_once = port, at_once
@@ -372,7 +378,8 @@ def test_a_name_that_is_never_looked_up_delays_no_other_receiver_nor_the_end(
         (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:30 attempts:5\n")
         (tmp_path / "nsswitch.conf").write_text("hosts: files dns\n")
         space = in_a_space_of_its_own(
-            f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && mount --bind {tmp_path}/nsswitch.conf /etc/nsswitch.conf"
+            f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && mount --bind {tmp_path}/nsswitch.conf"
+            " /etc/nsswitch.conf"
         )
         project.values["channels"] = {
             "lost": {"type": "webhook", "url": "https://receiver.example/hook"},
@@ -568,8 +575,9 @@ def test_20_000_alerts_at_once_are_told_in_bounded_messages_time_and_memory(
         lambda session: session.execute(text("SELECT status, COUNT(*) FROM notifications GROUP BY status")).all()
     )
     print(
-        f"storm: 20,000 alerts on {context.database.url.get_backend_name()}: {len(taken)} messages, {dispatched:.0f} s to dispatch, {took:.0f} s until all were delivered, "
-        f"{grown:.0f} MB more memory, largest message {max(map(len, taken)) / 1024:.0f} kB",
+        f"storm: 20,000 alerts on {context.database.url.get_backend_name()}: {len(taken)} messages, {dispatched:.0f} s"
+        f" to dispatch, {took:.0f} s until all were delivered, {grown:.0f} MB more memory, largest message"
+        f" {max(map(len, taken)) / 1024:.0f} kB",
         flush=True,
     )
     assert {row[0] for row in status} <= {"delivered", "superseded"}, status

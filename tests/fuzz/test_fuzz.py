@@ -1,4 +1,5 @@
-"""`make fuzz`: the API, the pages and ingestion of a service in a process of its own, sent what nobody thought of; any 5xx is a fault, and so is memory that grows.
+"""`make fuzz`: the API, the pages and ingestion of a service in a process of its own, sent what nobody thought of; any
+5xx is a fault, and so is memory that grows.
 
 MONITOR_FUZZ_MINUTES says for how long, MONITOR_FUZZ_SEED repeats one that failed.
 """
@@ -36,7 +37,20 @@ SEED = int(os.environ.get("MONITOR_FUZZ_SEED", "0")) or random.SystemRandom().ra
 MOST_GROWTH_MB = 200
 EXAMPLES = 25
 FORMS = {"json": "application/json", "ndjson": "application/x-ndjson", "arrow": "application/vnd.apache.arrow.stream"}
-PAGES = ("/", "/monitors/churn", "/alerts", "/silences", "/notifications", "/retraining", "/settings", "/login", "/runs/{id}", "/alerts/{id}", "/retraining/{id}", "/references/{id}/{id}")  # fmt: skip
+PAGES = (
+    "/",
+    "/monitors/churn",
+    "/alerts",
+    "/silences",
+    "/notifications",
+    "/retraining",
+    "/settings",
+    "/login",
+    "/runs/{id}",
+    "/alerts/{id}",
+    "/retraining/{id}",
+    "/references/{id}/{id}",
+)
 
 
 @dataclass
@@ -61,14 +75,23 @@ class Target:
 
 @contextmanager
 def serving(project: Project) -> Iterator[Target]:
-    """`monitor serve --web-only` of a service with a history, and two models that send what they predict: into files, and into a table."""
+    """`monitor serve --web-only` of a service with a history, and two models that send what they predict: into files,
+    and into a table.
+    """
     for name, source, labels in (
         ("files", {"path": "sent/rows/*.parquet"}, {"path": "sent/truth/*.parquet"}),
-        ("tables", {"url": f"sqlite:///{project.folder}/sent.db", "table": "rows"}, {"url": f"sqlite:///{project.folder}/sent.db", "table": "truth"}),
-    ):  # fmt: skip
+        (
+            "tables",
+            {"url": f"sqlite:///{project.folder}/sent.db", "table": "rows"},
+            {"url": f"sqlite:///{project.folder}/sent.db", "table": "truth"},
+        ),
+    ):
         project.values["monitors"][name] = project.monitor | {
-            "model": {"name": name}, "source": source | {"ingest": True}, "labels": labels | {"ingest": True, "delay": "1d"}, "retraining": None,
-        }  # fmt: skip
+            "model": {"name": name},
+            "source": source | {"ingest": True},
+            "labels": labels | {"ingest": True, "delay": "1d"},
+            "retraining": None,
+        }
     project.values["web"] = {"port": 0, "requests_per_minute": 1_000_000}
     project.write()
     log = project.folder / "serve.log"
@@ -88,8 +111,12 @@ def serving(project: Project) -> Iterator[Target]:
 
 def examples() -> Any:
     return settings(
-        max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    )  # fmt: skip
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    )
 
 
 def fuzz_api(target: Target, number: int) -> None:
@@ -110,7 +137,9 @@ def fuzz_api(target: Target, number: int) -> None:
 
 def fuzz_ingestion(target: Target, number: int) -> None:
     """Rows of every kind and form."""
-    address = st.sampled_from([f"/api/v1/{what}?monitor={name}" for what in ("predictions", "labels") for name in ("files", "tables")])  # fmt: skip
+    address = st.sampled_from(
+        [f"/api/v1/{what}?monitor={name}" for what in ("predictions", "labels") for name in ("files", "tables")]
+    )
 
     def send(where: str, form: str, body: bytes, **headers: str) -> None:
         headers = {"content-type": FORMS[form], **{name.replace("_", "-"): text for name, text in headers.items()}}
@@ -147,7 +176,23 @@ def fuzz_ingestion(target: Target, number: int) -> None:
 
 def fuzz_pages(target: Target, number: int) -> None:
     """The pages, with any parameters and ids."""
-    names = ("start", "end", "segment", "metric", "q", "health", "sort", "shown", "monitor", "status", "lasts", "comment", "everything", "next", "download")  # fmt: skip
+    names = (
+        "start",
+        "end",
+        "segment",
+        "metric",
+        "q",
+        "health",
+        "sort",
+        "shown",
+        "monitor",
+        "status",
+        "lasts",
+        "comment",
+        "everything",
+        "next",
+        "download",
+    )
     parameters = st.dictionaries(st.sampled_from(names), st.text(max_size=5), max_size=3)
 
     @seed(number)
@@ -175,6 +220,7 @@ def test_nothing_that_is_sent_is_answered_with_a_fault_and_memory_does_not_grow(
             assert most - first < MOST_GROWTH_MB, f"{first:.0f} MB after the first round, {most:.0f} MB now"
             number += 1
         print(
-            f"{number - SEED} rounds, memory {first:.0f} MB after the first, {most:.0f} MB at most; {dict(target.answers)}"
+            f"{number - SEED} rounds, memory {first:.0f} MB after the first, {most:.0f} MB at most;"
+            f" {dict(target.answers)}"
         )
         assert {200, 202, 400, 404, 422} <= set(target.answers)

@@ -1,4 +1,6 @@
-"""Whatever the order in which daemons claim, lose, fail and finish runs and judge them: each run has one result, and the alerts are those of a simple model."""
+"""Whatever the order in which daemons claim, lose, fail and finish runs and judge them: each run has one result, and
+the alerts are those of a simple model.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,20 @@ WINDOWS, KEEP_FIRING_FOR = 6, 2
 CONFIGURATION = {
     "monitors": {
         "m": {
-            "task": "regression", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
-            "columns": {"event_time": "t", "prediction": "p"}, "alerts": {"keep_firing_for": KEEP_FIRING_FOR},
+            "task": "regression",
+            "model": {"name": "m"},
+            "source": {"path": "log.parquet"},
+            "reference": {"path": "reference.parquet"},
+            "columns": {"event_time": "t", "prediction": "p"},
+            "alerts": {"keep_firing_for": KEEP_FIRING_FOR},
         }
     }
-}  # fmt: skip
+}
 BY_HAND = ("acknowledged", "unacknowledged", "feedback", "silence")
-OF_THE_FOLD = f"SELECT a.uuid, e.kind, e.happened_at FROM alert_events e JOIN alerts a ON a.id = e.alert_id WHERE e.kind NOT IN {BY_HAND}"
+OF_THE_FOLD = (
+    "SELECT a.uuid, e.kind, e.happened_at FROM alert_events e JOIN alerts a ON a.id = e.alert_id WHERE e.kind NOT IN"
+    f" {BY_HAND}"
+)
 VERDICTS = st.sampled_from(["bad", "good", "none"])
 _folder = Path(tempfile.mkdtemp(prefix="monitor-interleaving-"))
 
@@ -131,7 +140,9 @@ class World:
 
 
 def incidents(verdicts: dict[tuple[int, int], str]) -> set[tuple[str, int]]:
-    """The simple model: by each window's last look, an incident opens with a bad window and ends with two good ones in a row."""
+    """The simple model: by each window's last look, an incident opens with a bad window and ends with two good ones in
+    a row.
+    """
     found, since, good = set(), None, 0
     for number in range(WINDOWS):
         verdict = verdicts.get((number, 5), verdicts[number, 0])

@@ -1,4 +1,6 @@
-"""Records that cannot be read: none stops a source, the others are all there, and they are counted exactly, each in the window of the row beside it."""
+"""Records that cannot be read: none stops a source, the others are all there, and they are counted exactly, each in the
+window of the row beside it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Slack, Teams, Telegram, ntfy and PagerDuty as receivers that are built from their published requests: what is posted, where to, and what becomes of an answer."""
+"""Slack, Teams, Telegram, ntfy and PagerDuty as receivers that are built from their published requests: what is posted,
+where to, and what becomes of an answer.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,24 @@ PAGE = "https://monitor.example.org"
 
 
 def channel(kind: str, url: str, **more: Any) -> dict[str, Any]:
-    own = {"telegram": {"token": "${BOT}", "chat_id": -100123}, "ntfy": {"topic": "${TOPIC}", "token": "${TOKEN}"}, "pagerduty": {"routing_key": "${KEY}"}}  # fmt: skip
+    own = {
+        "telegram": {"token": "${BOT}", "chat_id": -100123},
+        "ntfy": {"topic": "${TOPIC}", "token": "${TOKEN}"},
+        "pagerduty": {"routing_key": "${KEY}"},
+    }
     address = url if kind in ("telegram", "ntfy") else "${CHAT_URL}"
     return {"type": kind, "url": address, "allow_private": True, **own.get(kind, {}), **more}
 
 
 @pytest.fixture(autouse=True)
 def secrets(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
-    for name, value in {"BOT": "123:abc", "TOPIC": "models-7f3a", "TOKEN": "tk_1", "KEY": "R" * 32, "CHAT_URL": receiver.url}.items():  # fmt: skip
+    for name, value in {
+        "BOT": "123:abc",
+        "TOPIC": "models-7f3a",
+        "TOKEN": "tk_1",
+        "KEY": "R" * 32,
+        "CHAT_URL": receiver.url,
+    }.items():
         monkeypatch.setenv(name, value)
 
 
@@ -54,7 +66,11 @@ def test_an_alert_is_posted_in_the_services_form_and_retried_with_the_same_conte
     assert headers["content-type"] == "application/json"
     text = json.dumps(json.loads(first), ensure_ascii=False)
     assert "[CRITICAL] churn: ROC AUC is 0.71, down 0.12 from 0.83" in text
-    for page in (f"{PAGE}/alerts/{alert}", f"{PAGE}/alerts/{alert}#acknowledge", f"{PAGE}/silences?matchers=alertname%3D%22ModelPerformance%22%0Amodel%3D%22churn%22"):  # fmt: skip
+    for page in (
+        f"{PAGE}/alerts/{alert}",
+        f"{PAGE}/alerts/{alert}#acknowledge",
+        f"{PAGE}/silences?matchers=alertname%3D%22ModelPerformance%22%0Amodel%3D%22churn%22",
+    ):
         assert page in text
     assert (service.deliverer.delivered, service.deliverer.failed) == (1, 1)
 
@@ -71,7 +87,12 @@ def test_what_a_service_would_get_can_be_seen_beforehand(
     project: Project, receiver: Receiver, monitor_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     words = {"title": "Look at {{ alert.labels.model }}"}
-    service = Service(project, {"churn": {}}, channels={"ops": channel("slack", receiver.url, templates=words)}, grouping={"group_wait": "0s"})  # fmt: skip
+    service = Service(
+        project,
+        {"churn": {}},
+        channels={"ops": channel("slack", receiver.url, templates=words)},
+        grouping={"group_wait": "0s"},
+    )
     alert = service.event("churn", "performance")
     for form in ("slack", "teams", "telegram", "ntfy", "json"):
         shown = monitor_command("alerts", "preview", alert, "--channel", "ops", "--format", form, cwd=project.folder)
@@ -87,7 +108,11 @@ def test_a_picture_goes_along_with_the_message_as_its_caption(receiver: Receiver
     open_channel(config, tmp_path, {"metric.png": png, "columns.png": b""}).send("id", MESSAGES["performance"])
     ((headers, body),) = receiver.received
     form = message_from_bytes(f"content-type: {headers['content-type']}\r\n\r\n".encode() + body, policy=HTTP)
-    parts = {str(part.get_param("name", header="content-disposition")): part for part in form.walk() if not part.is_multipart()}  # fmt: skip
+    parts = {
+        str(part.get_param("name", header="content-disposition")): part
+        for part in form.walk()
+        if not part.is_multipart()
+    }
     assert parts["photo"].get_payload(decode=True) == png
     assert parts["photo"].get_content_type() == "image/png"
     assert parts["photo"].get_filename() == "metric.png"
@@ -111,7 +136,11 @@ def test_where_and_as_whom_it_is_posted(receiver: Receiver, tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", FORMS)
 def test_no_secret_of_a_channel_is_shown_or_stored(kind: str, receiver: Receiver) -> None:
     written = channel(kind, receiver.url)
-    in_clear = written | {name: f"https://example.org/{name}-hunter2" for name in ("url", "token", "topic", "routing_key") if name in written}  # fmt: skip
+    in_clear = written | {
+        name: f"https://example.org/{name}-hunter2"
+        for name in ("url", "token", "topic", "routing_key")
+        if name in written
+    }
     if kind in ("telegram", "ntfy", "pagerduty"):
         in_clear["url"] = "https://example.org"
     assert "hunter2" not in json.dumps(masked({"channels": {"ops": in_clear}}))
@@ -126,4 +155,6 @@ def test_a_refusal_names_the_host_and_no_secret(kind: str, receiver: Receiver, t
     with pytest.raises(DeliveryError) as caught:
         open_channel(config, tmp_path).send("id", MESSAGES["performance"])
     assert "answered 400" in str(caught.value)
-    assert not [secret for secret in ("123:abc", "models-7f3a", "tk_1", "R" * 32, "/hook") if secret in str(caught.value)]  # fmt: skip
+    assert not [
+        secret for secret in ("123:abc", "models-7f3a", "tk_1", "R" * 32, "/hook") if secret in str(caught.value)
+    ]

@@ -1,4 +1,6 @@
-"""The site of the documents is built strictly, holds every page, loads nothing from elsewhere and is searched without a server."""
+"""The site of the documents is built strictly, holds every page, loads nothing from elsewhere and is searched without a
+server.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ from tests.web import chromium, launch
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 LOADED = {"script": "src", "img": "src", "source": "src", "iframe": "src", "video": "src", "audio": "src"} | {
-    "embed": "src", "object": "data", "link": "href", "use": "href", "image": "href",
-}  # fmt: skip
+    "embed": "src",
+    "object": "data",
+    "link": "href",
+    "use": "href",
+    "image": "href",
+}
 ELSEWHERE = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 OF_STYLES = re.compile(r"(?:url\(|@import)\s*['\"]?\s*(?:https?:)?//[^)'\"\s;]*", re.IGNORECASE)
 
@@ -64,11 +70,16 @@ def test_no_page_and_no_style_loads_anything_from_elsewhere(site: Path) -> None:
     assert all(outside.values())
     assert not [(page, each) for page, loaded in outside.items() for each in loaded if ELSEWHERE.match(each)]
     styles = [*site.rglob("*.css"), *pages]
-    assert not [(style.name, OF_STYLES.findall(style.read_text())) for style in styles if OF_STYLES.search(style.read_text())]  # fmt: skip
+    assert not [
+        (style.name, OF_STYLES.findall(style.read_text())) for style in styles if OF_STYLES.search(style.read_text())
+    ]
 
 
 def test_a_load_from_elsewhere_would_be_seen() -> None:
-    page = '<link rel="stylesheet" href="https://x.example/a.css"><img src="//x.example/i.png"><a href="https://x.example">'
+    page = (
+        '<link rel="stylesheet" href="https://x.example/a.css"><img src="//x.example/i.png"><a'
+        ' href="https://x.example">'
+    )
     assert [bool(ELSEWHERE.match(each)) for each in Loads(page).addresses] == [True, True]
     assert OF_STYLES.search("@font-face{src:url(https://x.example/f.woff2)}")
 
@@ -97,8 +108,12 @@ def test_blocks_and_lists_are_rendered_and_not_left_as_text(site: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "page"),
-    [("keep_firing_for", "reference/configuration.html"), ("interquartile", "reference/glossary.html"), ("systemd", "how-to/deploy.html")],
-)  # fmt: skip
+    [
+        ("keep_firing_for", "reference/configuration.html"),
+        ("interquartile", "reference/glossary.html"),
+        ("systemd", "how-to/deploy.html"),
+    ],
+)
 def test_the_search_index_knows_the_words_of_the_pages(site: Path, word: str, page: str) -> None:
     entries = json.loads((site / "search" / "search_index.json").read_text())["docs"]
     assert page in {entry["location"].split("#")[0] for entry in entries if word in entry["text"]}
@@ -142,6 +157,4 @@ def test_links_to_files_that_are_no_documents_become_their_paths() -> None:
 
 def test_what_belongs_to_a_list_item_is_indented_by_four_spaces() -> None:
     text = "1. one\n\n   ```\n   a\n     b\n   ```\n\n   more\n\n```\n  as it is\n```"
-    assert hooks().four_spaces(text) == (
-        "1. one\n\n    ```\n    a\n      b\n    ```\n\n    more\n\n```\n  as it is\n```"
-    )
+    assert hooks().four_spaces(text) == "1. one\n\n    ```\n    a\n      b\n    ```\n\n    more\n\n```\n  as it is\n```"

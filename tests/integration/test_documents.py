@@ -45,8 +45,10 @@ def maker() -> ModuleType:
 def test_the_reference_pages_are_those_of_the_code() -> None:
     made = maker()
     pages = {
-        "configuration.md": made.configuration_page(), "command-line.md": made.command_page(), "openapi.json": made.openapi_page(),
-    }  # fmt: skip
+        "configuration.md": made.configuration_page(),
+        "command-line.md": made.command_page(),
+        "openapi.json": made.openapi_page(),
+    }
     for name, page in pages.items():
         assert (ROOT / "docs" / "reference" / name).read_text() == page, "run `make docs`"
 
@@ -120,12 +122,20 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
 
 def test_the_channels_of_the_pages_are_valid(tmp_path: Path) -> None:
     """Each block of how to be told, with what the page leaves out of a monitor."""
-    usual = {"task": "binary", "model": {"name": "m"}, "source": {"path": "x"}, "reference": {"path": "y"}, "columns": {"event_time": "t", "prediction": "p"}}  # fmt: skip
+    usual = {
+        "task": "binary",
+        "model": {"name": "m"},
+        "source": {"path": "x"},
+        "reference": {"path": "y"},
+        "columns": {"event_time": "t", "prediction": "p"},
+    }
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/how-to/be-told.md").read_text(), re.DOTALL)
     types = set()
     for number, block in enumerate(blocks):
         values = yaml.safe_load(block)
-        values["monitors"] = {"features": usual} | {name: usual | entry for name, entry in values.get("monitors", {}).items()}  # fmt: skip
+        values["monitors"] = {"features": usual} | {
+            name: usual | entry for name, entry in values.get("monitors", {}).items()
+        }
         file = tmp_path / f"{number}.yaml"
         file.write_text(yaml.safe_dump(values))
         types |= {each.type for each in load(file, check_secrets=False).configuration.channels.values()}
@@ -271,7 +281,9 @@ CONFIGURED = [page for page in PAGES if blocks_of(page, "yaml")]
 
 @pytest.mark.parametrize("page", CONFIGURED, ids=lambda page: page.name)
 def test_the_configurations_of_the_pages_are_valid(page: Path, project: Project) -> None:
-    """Parts of a configuration are tried within a whole one, with channels and launchers of blocks before; places of files and secrets are not looked at."""
+    """Parts of a configuration are tried within a whole one, with channels and launchers of blocks before; places of
+    files and secrets are not looked at.
+    """
     usual = project.monitor
     others: dict[str, Any] = {}
     for block in blocks_of(page, "yaml"):

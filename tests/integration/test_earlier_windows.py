@@ -40,8 +40,17 @@ def expected(folder: Path, first: datetime, days: int, rows: dict[str, int], of:
         earlier, a_year_ago = earlier_windows(session, config, row, found)
         source = LogSpec(Place("log", path=str(folder / "log.parquet")), "t")
         return RunSpec(
-            "data", found.window, found.window.end, source, Columns(), {}, Checks(), "", earlier=earlier, a_year_ago=a_year_ago
-        )  # fmt: skip
+            "data",
+            found.window,
+            found.window.end,
+            source,
+            Columns(),
+            {},
+            Checks(),
+            "",
+            earlier=earlier,
+            a_year_ago=a_year_ago,
+        )
 
     pd.DataFrame({"t": [first], "p": [0.5]}).to_parquet(folder / "log.parquet")
     spec = monitored.database.transact(unit)

@@ -1,4 +1,6 @@
-"""Logs as people and tools write them (tests/data/logs): `monitor init` finds what is in them with no flag, or names the one flag that a person must give; nothing is read as what it is not."""
+"""Logs as people and tools write them (tests/data/logs): `monitor init` finds what is in them with no flag, or names
+the one flag that a person must give; nothing is read as what it is not.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,9 @@ def test_init_validate_and_run_end_well(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("shift", "found"), [("0D", "measured_at"), ("-400D", "event_time")])
 def test_a_column_of_times_goes_before_the_day_in_the_paths_of_files(tmp_path: Path, shift: str, found: str) -> None:
-    """A column whose times are those of the day that its file's path names is the time, whatever its name; another one is an input."""
+    """A column whose times are those of the day that its file's path names is the time, whatever its name; another one
+    is an input.
+    """
     random = np.random.default_rng(0)
     for day in pd.date_range("2026-01-05", periods=20):
         folder = tmp_path / "log" / f"day={day:%Y-%m-%d}"

@@ -1,4 +1,6 @@
-"""Data runs and performance runs each open and resolve alerts of their own: of the model and its data, and of its labels."""
+"""Data runs and performance runs each open and resolve alerts of their own: of the model and its data, and of its
+labels.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,19 @@ from tests.history import rows_of
 
 START = datetime(2025, 1, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
-EVENTS = "SELECT a.kind, a.subject, e.kind FROM alert_events e JOIN alerts a ON a.id = e.alert_id ORDER BY e.happened_at, e.id"
+EVENTS = (
+    "SELECT a.kind, a.subject, e.kind FROM alert_events e JOIN alerts a ON a.id = e.alert_id ORDER BY e.happened_at,"
+    " e.id"
+)
 ENTRY: dict[str, Any] = {
-    "task": "binary", "model": {"name": "m"}, "source": {"path": "log.parquet"}, "reference": {"path": "reference.parquet"},
-    "columns": {"event_time": "t", "prediction": "p", "label": "y"}, "labels": {"delay": "2d"}, "alerts": {"for": 2, "keep_firing_for": 1},
-}  # fmt: skip
+    "task": "binary",
+    "model": {"name": "m"},
+    "source": {"path": "log.parquet"},
+    "reference": {"path": "reference.parquet"},
+    "columns": {"event_time": "t", "prediction": "p", "label": "y"},
+    "labels": {"delay": "2d"},
+    "alerts": {"for": 2, "keep_firing_for": 1},
+}
 
 SEES = Check("performance_visibility", kind=Kind.BLIND)
 READS = Check("unreadable_label_share", "y", kind=Kind.BLIND)

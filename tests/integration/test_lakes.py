@@ -61,14 +61,21 @@ def test_files_within_a_table_are_refused_with_its_folder(tmp_path: Path) -> Non
 def test_deletion_vectors_and_mapped_columns_are_refused_in_words(tmp_path: Path) -> None:
     delta(tmp_path / "table")
     commit = tmp_path / "table" / "_delta_log" / f"{8:020d}.json"
-    protocol = '{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["deletionVectors","timestampNtz"],"writerFeatures":["deletionVectors","timestampNtz"]}}'
+    features = '["deletionVectors","timestampNtz"]'
+    protocol = (
+        f'{{"protocol":{{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":{features},'
+        f'"writerFeatures":{features}}}}}'
+    )
     add = next(
         line
         for each in sorted((tmp_path / "table" / "_delta_log").glob("*.json"), reverse=True)
         for line in each.read_text().splitlines()
         if '"add":' in line
     )
-    vector = '"deletionVector":{"storageType":"i","pathOrInlineDv":"wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L","sizeInBytes":40,"cardinality":6},'
+    vector = (
+        '"deletionVector":{"storageType":"i","pathOrInlineDv":"wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L",'
+        '"sizeInBytes":40,"cardinality":6},'
+    )
     commit.write_text(protocol + "\n" + add.replace('{"add":{', '{"add":{' + vector) + "\n")
     with pytest.raises(DataError, match="deletion vectors"):
         log_of(tmp_path / "table")

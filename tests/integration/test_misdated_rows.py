@@ -1,4 +1,6 @@
-"""Rows that are dated wrongly lead no monitor astray: they are left out of the extent of their log, counted, and told."""
+"""Rows that are dated wrongly lead no monitor astray: they are left out of the extent of their log, counted, and
+told.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,10 @@ def test_a_row_of_2199_plans_no_empty_windows_and_is_told(project: Project) -> N
     assert found == [
         (
             "info",
-            "1 row of the log without a time, or with one before 1971 or in the future, such as 2199-01-01 00:00. No window holds them.",
+            (
+                "1 row of the log without a time, or with one before 1971 or in the future, such as 2199-01-01 00:00."
+                " No window holds them."
+            ),
         )
     ]
     assert project.query("SELECT count(*) FROM alerts WHERE kind = 'no_data'") == [(0,)]

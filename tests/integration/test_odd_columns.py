@@ -1,4 +1,6 @@
-"""Columns that hold more than one value, or what nobody can test: objects are opened, numbers are numbers, all else is left out by name."""
+"""Columns that hold more than one value, or what nobody can test: objects are opened, numbers are numbers, all else is
+left out by name.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +136,8 @@ def test_odd_columns_of_databases_are_left_out_or_numbers(server: str, request: 
     url = request.getfixturevalue(server)
     is_postgresql = "postgres" in url
     columns = (
-        "id BIGINT, event_time TIMESTAMPTZ, price NUMERIC(9,2), plain NUMERIC, paid MONEY, mood mood, tags TEXT[], blob BYTEA, doc JSONB, span INTERVAL, flag BIT(3)"
+        "id BIGINT, event_time TIMESTAMPTZ, price NUMERIC(9,2), plain NUMERIC, paid MONEY, mood mood, tags TEXT[], blob"
+        " BYTEA, doc JSONB, span INTERVAL, flag BIT(3)"
         if is_postgresql
         else "id BIGINT, event_time DATETIME(6), price DECIMAL(9,2), mood ENUM('sad','ok'), `blob` BLOB, doc JSON"
     )
@@ -150,7 +153,8 @@ def test_odd_columns_of_databases_are_left_out_or_numbers(server: str, request: 
         for number in range(3):
             connection.execute(
                 text(
-                    f"INSERT INTO log VALUES ({number}, '2026-03-02 0{number}:00:00', {values.replace(':', chr(92) + ':')})"
+                    f"INSERT INTO log VALUES ({number}, '2026-03-02 0{number}:00:00',"
+                    f" {values.replace(':', chr(92) + ':')})"
                 )
             )
     place = Place("log", url=url, table="log")

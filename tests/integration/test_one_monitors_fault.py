@@ -1,4 +1,6 @@
-"""What goes wrong with one monitor stops no other: in planning, judging, looking, watching and proposing; and an alert names it."""
+"""What goes wrong with one monitor stops no other: in planning, judging, looking, watching and proposing; and an alert
+names it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def service(project: Project) -> Service:
 
 
 def spoilt(patched: pytest.MonkeyPatch, module: Any, name: str, service: Service) -> list[str]:
-    """Let a function of a module fail for the second monitor, which its third argument is; the monitors that it is called for with success."""
+    """Let a function of a module fail for the second monitor, which its third argument is; the monitors that it is
+    called for with success.
+    """
     names = service.context.database.read(lambda session: {row.id: row.name for row in monitors.active(session)})
     done, right = [], getattr(module, name)
 
@@ -57,14 +61,22 @@ def planned(service: Service) -> None:
 
 
 STEPS = {
-    "look": (None, look_at_sources, "_look", lambda service: look_at_sources.look_at_sources(service.context, shared_workers())),
+    "look": (
+        None,
+        look_at_sources,
+        "_look",
+        lambda service: look_at_sources.look_at_sources(service.context, shared_workers()),
+    ),
     "plan": (seen, plan_runs, "_plan_windows", lambda service: plan_runs.plan_runs(service.context)),
     "judge": (planned, judge_windows, "_judge_monitor", lambda service: judge_windows.judge_windows(service.context)),
     "watch": (seen, watch_self, "_stale_of", lambda service: watch_self.watch_self(service.context)),
     "conditions": (
-        planned, retraining_conditions, "_propose_for", lambda service: retraining_conditions.propose_by_conditions(service.context),
+        planned,
+        retraining_conditions,
+        "_propose_for",
+        lambda service: retraining_conditions.propose_by_conditions(service.context),
     ),
-}  # fmt: skip
+}
 FAULTS = "SELECT subject, state FROM alerts WHERE kind = 'self' AND subject LIKE 'fault:%'"
 
 

@@ -129,7 +129,12 @@ def test_several_events_for_pagerduty_share_one_deadline() -> None:
         "link": "",
         "state": "firing",
     }
-    told = {"event": "firing", "alert": alert, "labels": {"model": "m"}, "annotations": {"summary": "s", "runbook_url": ""}}  # fmt: skip
+    told = {
+        "event": "firing",
+        "alert": alert,
+        "labels": {"model": "m"},
+        "annotations": {"summary": "s", "runbook_url": ""},
+    }
     body = json.dumps({"title": "t", "text": "t", "timestamp": "", **told, "alerts": [told] * 20}).encode()
 
     def slow(connection: socket.socket) -> None:
@@ -156,7 +161,9 @@ def test_an_apprise_service_that_never_ends_its_answer_is_given_up() -> None:
 
 
 def test_a_command_that_leaves_something_behind_is_not_waited_for(tmp_path: Path) -> None:
-    leaves = "import os, subprocess, sys, time; subprocess.Popen(['sleep', '30'], start_new_session=True); time.sleep(30)"  # fmt: skip
+    leaves = (
+        "import os, subprocess, sys, time; subprocess.Popen(['sleep', '30'], start_new_session=True); time.sleep(30)"
+    )
     started = time.monotonic()
     with pytest.raises(DeliveryError, match="longer than 1 s"):
         Command([sys.executable, "-c", leaves], tmp_path, 1.0).send("id", b"{}")
@@ -178,11 +185,48 @@ def test_an_endless_answer_is_read_to_a_bound(receiver: Receiver) -> None:
 
 
 SPECIAL = [
-    "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.1", "0x7f.1", "2130706433", "169.254.169.254", "172.31.0.1", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.1.1",
-    "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "255.255.255.255", "240.0.0.1", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:8.8.8.8]", "[::127.0.0.1]",
-    "[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::1]", "[2002:7f00:1::1]", "[2002:a00:1::]", "[2001::1]", "[2001:db8::1]", "[3fff::1]", "[5f00::1]", "[100::1]",
-    "[fc00::1]", "[fd00:ec2::254]", "[fe80::1]", "[fec0::1]", "[ff02::1]", "[ff0e::1]",
-]  # fmt: skip
+    "0.0.0.0",
+    "10.1.2.3",
+    "100.64.0.1",
+    "127.0.0.1",
+    "127.1",
+    "0x7f.1",
+    "2130706433",
+    "169.254.169.254",
+    "172.31.0.1",
+    "192.0.0.1",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.1.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "255.255.255.255",
+    "240.0.0.1",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:8.8.8.8]",
+    "[::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::1]",
+    "[2002:7f00:1::1]",
+    "[2002:a00:1::]",
+    "[2001::1]",
+    "[2001:db8::1]",
+    "[3fff::1]",
+    "[5f00::1]",
+    "[100::1]",
+    "[fc00::1]",
+    "[fd00:ec2::254]",
+    "[fe80::1]",
+    "[fec0::1]",
+    "[ff02::1]",
+    "[ff0e::1]",
+]
 
 
 @pytest.mark.parametrize("host", SPECIAL)
@@ -198,7 +242,16 @@ def test_no_special_address_is_connected_to(host: str) -> None:
 
 
 def test_addresses_of_others_are_public() -> None:
-    for text in ("1.1.1.1", "8.8.8.8", "100.63.255.255", "172.32.0.1", "192.0.1.1", "223.255.255.255", "2606:4700:4700::1111", "2a00:1450:4001::1"):  # fmt: skip
+    for text in (
+        "1.1.1.1",
+        "8.8.8.8",
+        "100.63.255.255",
+        "172.32.0.1",
+        "192.0.1.1",
+        "223.255.255.255",
+        "2606:4700:4700::1111",
+        "2a00:1450:4001::1",
+    ):
         assert looked_up(text, 443, time.monotonic() + 5)[0].is_public, text
 
 
@@ -215,7 +268,20 @@ def test_nothing_is_connected_to_before_it_was_looked_at() -> None:
         assert outgoing.post(server.url, b"x", {}, allow_private=True).text == "ok"
 
 
-@pytest.mark.parametrize("url", ["ftp://example.org/", "file:///etc/passwd", "http://", "http://[", "http://a:b:c/", "https:///x", "example.org", "http://a\nb/", "http://exa mple.org/"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org/",
+        "file:///etc/passwd",
+        "http://",
+        "http://[",
+        "http://a:b:c/",
+        "https:///x",
+        "example.org",
+        "http://a\nb/",
+        "http://exa mple.org/",
+    ],
+)
 def test_an_address_that_is_none_is_refused_in_words(url: str) -> None:
     with pytest.raises(DeliveryError):
         outgoing.post(url, b"x", {}, allow_private=True, deadline_s=2)
@@ -256,7 +322,9 @@ def test_receivers_are_asked_through_the_companys_proxy(tmp_path: Path, receiver
         with raw(proxy) as served:
             network = Network(proxy=f"http://ann:se%3Acret@127.0.0.1:{served.port}", ca_file=str(own.ca_file))
             outgoing.post("http://plain.invalid/hook?a=b", b"{}", {"x-mine": "1"}, allow_private=False, network=network)
-            assert outgoing.post("https://secure.invalid/", b"{}", {}, allow_private=False, network=network).text == "ok"  # fmt: skip
+            assert (
+                outgoing.post("https://secure.invalid/", b"{}", {}, allow_private=False, network=network).text == "ok"
+            )
             assert outgoing.reach("https://secure.invalid/", allow_private=False, network=network)
             with pytest.raises(DeliveryError, match="502"):
                 outgoing.post("https://other.invalid/", b"{}", {}, allow_private=False, network=network)
@@ -291,8 +359,10 @@ def test_channels_launchers_and_apprise_take_the_way_out_of_the_configuration(
         open_remote(config, network).start({"id": "r"})
     assert len(receiver.received) == 3
     assert [line.split()[1].split("?")[0].rstrip("/") for line in proxy.asked] == [
-        "http://plain.invalid/hook", "http://plain.invalid/chat", "http://plain.invalid/api/v2/dags/d/dagRuns",
-    ]  # fmt: skip
+        "http://plain.invalid/hook",
+        "http://plain.invalid/chat",
+        "http://plain.invalid/api/v2/dags/d/dagRuns",
+    ]
 
 
 def test_no_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,9 +372,14 @@ def test_no_proxy_of_the_environment_is_used(receiver: Receiver, monkeypatch: py
 
 def test_routes_and_the_monitors_own_channels_are_joined() -> None:
     entry = {
-        "task": "binary", "model": {"name": "m"}, "source": {"path": "x"}, "reference": {"path": "y"}, "columns": {"event_time": "t", "prediction": "p"},
-        "tags": {"team": "rentals"}, "alerts": {"channels": ["own"]},
-    }  # fmt: skip
+        "task": "binary",
+        "model": {"name": "m"},
+        "source": {"path": "x"},
+        "reference": {"path": "y"},
+        "columns": {"event_time": "t", "prediction": "p"},
+        "tags": {"team": "rentals"},
+        "alerts": {"channels": ["own"]},
+    }
     one = {"type": "webhook", "url": "https://example.org"}
     configuration = Configuration.model_validate(
         {

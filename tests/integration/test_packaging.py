@@ -35,7 +35,10 @@ def test_the_pins_have_hashes_and_no_address() -> None:
 
 
 def test_importing_the_package_imports_no_heavy_library() -> None:
-    code = "import sys, monitor.cli; print([name for name in ('pandas', 'evidently', 'sqlalchemy', 'ibis', 'sklearn') if name in sys.modules])"
+    code = (
+        "import sys, monitor.cli; print([name for name in ('pandas', 'evidently', 'sqlalchemy', 'ibis', 'sklearn') if"
+        " name in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

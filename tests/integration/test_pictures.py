@@ -1,4 +1,6 @@
-"""The picture that goes along with an alert: its metric over the windows with the limit and the bad ones, then what changed most."""
+"""The picture that goes along with an alert: its metric over the windows with the limit and the bad ones, then what
+changed most.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,10 @@ def test_the_metric_comes_first_and_of_what_has_ended_alone(history: Project) ->
     columns = len({each["column"] for each in message["findings"] if each["column"]})
     assert columns
     drawn = database.read(pictures_of, message)
-    assert {name: height(png) for name, png in drawn.items()} == {"metric.png": 230, "columns.png": 230 * min(columns, 3)}  # fmt: skip
+    assert {name: height(png) for name, png in drawn.items()} == {
+        "metric.png": 230,
+        "columns.png": 230 * min(columns, 3),
+    }
     assert next(iter(drawn)) == "metric.png"
     over = message | {"alert": message["alert"] | {"state": "resolved"}}
     assert list(database.read(pictures_of, over)) == ["metric.png"]
@@ -73,7 +78,10 @@ def test_a_message_without_a_run_has_no_picture(history: Project) -> None:
 
 def test_a_curve_with_gaps_without_limits_and_with_any_name_is_drawn() -> None:
     days = [START + timedelta(days=number) for number in range(4)]
-    points = [Point(day, day + timedelta(days=1), None if number == 1 else 0.1 * number, bad=number > 2) for number, day in enumerate(days)]  # fmt: skip
+    points = [
+        Point(day, day + timedelta(days=1), None if number == 1 else 0.1 * number, bad=number > 2)
+        for number, day in enumerate(days)
+    ]
     for name in NASTY:
         assert height(picture_of_curve(Curve(name, points))) == 230
     assert picture({}, ["absent"]) is None

@@ -31,7 +31,10 @@ def test_database_cache_and_samples_are_private_and_a_channels_file_is_not(
     assert all(not mode & 0o077 for mode in modes.values()), modes
     assert os.umask(0o022) != 0o077, "the tests' own process is as before"
     started = "import os; print(oct(os.umask(0)))"
-    script = f"from monitor.domain.private_files import *; keep_private(); import subprocess; subprocess.run(['{sys.executable}', '-c', {started!r}], umask=usual_umask())"
+    script = (
+        "from monitor.domain.private_files import *; keep_private(); import subprocess;"
+        f" subprocess.run(['{sys.executable}', '-c', {started!r}], umask=usual_umask())"
+    )
     assert (
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, umask=0o027, check=True).stdout
         == "0o27\n"

@@ -94,11 +94,39 @@ def sagemaker(folder: Path) -> Path:
     found = []
     for number, (identity, moment, rows, scores) in enumerate(calls()):
         shapes = [
-            ({"observedContentType": "text/csv", "mode": "INPUT", "data": as_csv(rows), "encoding": "CSV"}, "\n".join(map(str, scores)), "CSV"),
-            ({"observedContentType": "application/json", "data": json.dumps({"instances": rows}), "encoding": "JSON"}, ",".join(map(str, scores)), "CSV"),
-            ({"observedContentType": "application/jsonlines", "data": "\n".join(map(json.dumps, rows)), "encoding": "JSON"}, encoded(json.dumps({"predictions": scores})), "BASE64"),
-            ({"observedContentType": None, "data": encoded(json.dumps({name: [row[name] for row in rows] for name in NAMES})), "encoding": "BASE64"}, json.dumps({"predictions": [[score] for score in scores]}), "JSON"),
-        ]  # fmt: skip
+            (
+                {"observedContentType": "text/csv", "mode": "INPUT", "data": as_csv(rows), "encoding": "CSV"},
+                "\n".join(map(str, scores)),
+                "CSV",
+            ),
+            (
+                {
+                    "observedContentType": "application/json",
+                    "data": json.dumps({"instances": rows}),
+                    "encoding": "JSON",
+                },
+                ",".join(map(str, scores)),
+                "CSV",
+            ),
+            (
+                {
+                    "observedContentType": "application/jsonlines",
+                    "data": "\n".join(map(json.dumps, rows)),
+                    "encoding": "JSON",
+                },
+                encoded(json.dumps({"predictions": scores})),
+                "BASE64",
+            ),
+            (
+                {
+                    "observedContentType": None,
+                    "data": encoded(json.dumps({name: [row[name] for row in rows] for name in NAMES})),
+                    "encoding": "BASE64",
+                },
+                json.dumps({"predictions": [[score] for score in scores]}),
+                "JSON",
+            ),
+        ]
         given, data, encoding = shapes[number % len(shapes)]
         answer = {
             "observedContentType": "text/csv; charset=utf-8",
@@ -362,18 +390,115 @@ def test_labels_of_sagemaker_join_to_what_was_captured(tmp_path: Path) -> None:
 
 
 ODD: dict[str, tuple[str, list[Row], int, int]] = {
-    "two rows in, one out": ("sagemaker", [{"captureData": {"endpointInput": {"data": "1,2\n3,4", "encoding": "CSV"}, "endpointOutput": {"data": "0.5", "encoding": "CSV"}}, "eventMetadata": {"eventId": "a", "inferenceTime": "2026-03-01T00:00:00Z"}}], 0, 1),
-    "output alone": ("sagemaker", [{"captureData": {"endpointOutput": {"data": "0.5", "encoding": "CSV"}}, "eventMetadata": {"eventId": "a", "inferenceTime": "2026-03-01T00:00:00Z"}}], 1, 0),
+    "two rows in, one out": (
+        "sagemaker",
+        [
+            {
+                "captureData": {
+                    "endpointInput": {"data": "1,2\n3,4", "encoding": "CSV"},
+                    "endpointOutput": {"data": "0.5", "encoding": "CSV"},
+                },
+                "eventMetadata": {"eventId": "a", "inferenceTime": "2026-03-01T00:00:00Z"},
+            }
+        ],
+        0,
+        1,
+    ),
+    "output alone": (
+        "sagemaker",
+        [
+            {
+                "captureData": {"endpointOutput": {"data": "0.5", "encoding": "CSV"}},
+                "eventMetadata": {"eventId": "a", "inferenceTime": "2026-03-01T00:00:00Z"},
+            }
+        ],
+        1,
+        0,
+    ),
     "neither side": ("sagemaker", [{"captureData": {}, "eventMetadata": {"eventId": "a"}}], 0, 1),
-    "no text in base64": ("sagemaker", [{"captureData": {"endpointInput": {"data": "/////w==", "encoding": "BASE64"}}, "eventMetadata": {"eventId": "a"}}], 0, 1),
-    "an error of the model": ("databricks", [{"databricks_request_id": "a", "status_code": 500, "request": "{}", "response": "{\"error\": 1}"}], 0, 1),
-    "a request too large": ("databricks", [{"databricks_request_id": "a", "status_code": 200, "request": None, "response": "{}", "logging_error_codes": ["MAX_REQUEST_SIZE_EXCEEDED"]}], 0, 1),
-    "data in a blob": ("azureml", [{"specversion": "1.0", "correlationid": "a", "time": "2026-03-01T00:00:00Z", "data": "https://blob", "datainblob": "true"}], 0, 1),
-    "a document in flight": ("seldon", [{"RequestId": "a", "@timestamp": "2026-03-01T00:00:00Z", "request": {"instance": [1]}}], 0, 1),
-    "a tensor of another shape": ("kserve", [{"type": "org.kubeflow.serving.inference.request", "id": "a", "data": {"inputs": [{"name": "x", "shape": [3], "datatype": "FP32", "data": [1.0]}]}}], 0, 1),
-    "a body that is a list of nothing known": ("databricks", [{"databricks_request_id": "a", "request": "[[[1]]]", "response": "[null]"}], 1, 0),
-    "an exact id beyond 2^53": ("vertex", [{"logging_time": "2026-03-01T00:00:00Z", "request_id": 98765432101234567, "request_payload": ["{\"a\": 1}"], "response_payload": ["0.5"]}], 1, 0),
-}  # fmt: skip
+    "no text in base64": (
+        "sagemaker",
+        [
+            {
+                "captureData": {"endpointInput": {"data": "/////w==", "encoding": "BASE64"}},
+                "eventMetadata": {"eventId": "a"},
+            }
+        ],
+        0,
+        1,
+    ),
+    "an error of the model": (
+        "databricks",
+        [{"databricks_request_id": "a", "status_code": 500, "request": "{}", "response": '{"error": 1}'}],
+        0,
+        1,
+    ),
+    "a request too large": (
+        "databricks",
+        [
+            {
+                "databricks_request_id": "a",
+                "status_code": 200,
+                "request": None,
+                "response": "{}",
+                "logging_error_codes": ["MAX_REQUEST_SIZE_EXCEEDED"],
+            }
+        ],
+        0,
+        1,
+    ),
+    "data in a blob": (
+        "azureml",
+        [
+            {
+                "specversion": "1.0",
+                "correlationid": "a",
+                "time": "2026-03-01T00:00:00Z",
+                "data": "https://blob",
+                "datainblob": "true",
+            }
+        ],
+        0,
+        1,
+    ),
+    "a document in flight": (
+        "seldon",
+        [{"RequestId": "a", "@timestamp": "2026-03-01T00:00:00Z", "request": {"instance": [1]}}],
+        0,
+        1,
+    ),
+    "a tensor of another shape": (
+        "kserve",
+        [
+            {
+                "type": "org.kubeflow.serving.inference.request",
+                "id": "a",
+                "data": {"inputs": [{"name": "x", "shape": [3], "datatype": "FP32", "data": [1.0]}]},
+            }
+        ],
+        0,
+        1,
+    ),
+    "a body that is a list of nothing known": (
+        "databricks",
+        [{"databricks_request_id": "a", "request": "[[[1]]]", "response": "[null]"}],
+        1,
+        0,
+    ),
+    "an exact id beyond 2^53": (
+        "vertex",
+        [
+            {
+                "logging_time": "2026-03-01T00:00:00Z",
+                "request_id": 98765432101234567,
+                "request_payload": ['{"a": 1}'],
+                "response_payload": ["0.5"],
+            }
+        ],
+        1,
+        0,
+    ),
+}
 
 
 @pytest.mark.long
@@ -497,15 +622,20 @@ def test_the_documents_query_reads_calls_from_postgresql(empty_postgresql: str) 
             text("CREATE TABLE calls (id text, called_at timestamptz, status int, request jsonb, response jsonb)")
         )
         connection.execute(
-            text("INSERT INTO calls VALUES (:id, :called_at, :status, CAST(:request AS jsonb), CAST(:response AS jsonb))"),
+            text(
+                "INSERT INTO calls VALUES (:id, :called_at, :status, CAST(:request AS jsonb), CAST(:response AS jsonb))"
+            ),
             [
                 {
-                    "id": identity, "called_at": time, "status": 200,
-                    "request": json.dumps({"dataframe_records": rows}), "response": json.dumps({"predictions": answers}),
+                    "id": identity,
+                    "called_at": time,
+                    "status": 200,
+                    "request": json.dumps({"dataframe_records": rows}),
+                    "response": json.dumps({"predictions": answers}),
                 }
                 for identity, time, rows, answers in calls()
             ],
-        )  # fmt: skip
+        )
         connection.execute(text("INSERT INTO calls VALUES ('failed', now(), 500, '{}', '{}')"))
     place = Place("calls", url=empty_postgresql, query=query_for("postgresql"))
     assert_the_tables_rows(Log(LogSpec(place, "event_time", "request_id", sample_rows=ROWS)))
@@ -521,12 +651,15 @@ def test_the_documents_query_reads_calls_from_databricks() -> None:
     table = pd.DataFrame(
         [
             {
-                "databricks_request_id": identity, "request_time": pd.Timestamp(time), "status_code": 200,
-                "request": json.dumps({"dataframe_records": rows}), "response": json.dumps({"predictions": answers}),
+                "databricks_request_id": identity,
+                "request_time": pd.Timestamp(time),
+                "status_code": 200,
+                "request": json.dumps({"dataframe_records": rows}),
+                "response": json.dumps({"predictions": answers}),
             }
             for identity, time, rows, answers in calls()
         ]
-    )  # fmt: skip
+    )
     failed = table.head(1).assign(databricks_request_id="failed", status_code=500, request=None)
     connection.create_view("churn_payload", ibis.memtable(pd.concat([table, failed])), overwrite=True)
     assert_the_tables_rows(Log(LogSpec(place, "event_time", "request_id", sample_rows=ROWS)))

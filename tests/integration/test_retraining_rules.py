@@ -1,4 +1,6 @@
-"""When a retraining is proposed, requested, held back or vetoed: by what the report database holds, without a log, a worker or a training."""
+"""When a retraining is proposed, requested, held back or vetoed: by what the report database holds, without a log, a
+worker or a training.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,15 @@ class Model(Service):
                 for name in FEATURES if kind == "data" else ():
                     verdict = "changed" if name in drifted else "fine"
                     session.add(
-                        CheckRow(run_id=run.id, series_id=_series(session, row.id, name), kind="drift", verdict=verdict, rows=rows, reason="")
-                    )  # fmt: skip
+                        CheckRow(
+                            run_id=run.id,
+                            series_id=_series(session, row.id, name),
+                            kind="drift",
+                            verdict=verdict,
+                            rows=rows,
+                            reason="",
+                        )
+                    )
 
         self.context.database.transact(unit)
 

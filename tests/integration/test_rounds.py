@@ -1,4 +1,6 @@
-"""What a round of the daemon asks the database while nothing happens is the same for two monitors and for eight: no statement a monitor."""
+"""What a round of the daemon asks the database while nothing happens is the same for two monitors and for eight: no
+statement a monitor.
+"""
 
 from __future__ import annotations
 

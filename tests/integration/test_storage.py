@@ -360,10 +360,16 @@ def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database
             f"INSERT INTO configurations VALUES (1, 'h', '{{}}', '0.1', '{now}')",
             f"INSERT INTO monitors VALUES (1, 'u', 'churn', 'churn', 'churn', 1, 'm', 1, NULL, '{now}', '{now}', NULL)",
             f"INSERT INTO source_states VALUES (1, '{now}', '{now}', '{now}', '{{\"x\": null}}', '', NULL)",
-            f"""INSERT INTO runs (id, uuid, monitor_id, kind, window_start, window_end, look, as_of, read_as_of, configuration_id, status, reason,
-                available_at, claims, failures, losses, owner, planned_at, severity, software_version)
-                VALUES (1, 'r', 1, 'data', '{now}', '{now}', 0, '{now}', '{now}', 1, 'done', '', '{now}', 1, 0, 0, '', '{now}', 'none', '')""",
-            "INSERT INTO metric_series (id, hash, monitor_id, model_version, metric, column_name, segment) VALUES (1, 'x', 1, '', 'mae', '', '')",
+            f"""INSERT INTO runs (id, uuid, monitor_id, kind, window_start, window_end, look, as_of, read_as_of,
+                configuration_id, status, reason, available_at, claims, failures, losses,
+                owner, planned_at, severity, software_version)
+                VALUES
+                (1, 'r', 1, 'data', '{now}', '{now}', 0, '{now}', '{now}', 1, 'done', '', '{now}', 1, 0, 0, '', '{now}',
+                'none', '')""",
+            (
+                "INSERT INTO metric_series (id, hash, monitor_id, model_version, metric, column_name, segment) VALUES"
+                " (1, 'x', 1, '', 'mae', '', '')"
+            ),
             f"INSERT INTO metric_values VALUES (1, '{now}', 1, 2.5, NULL, NULL)",
         ):
             session.execute(text(statement))

@@ -1,4 +1,6 @@
-"""Logs whose times and numbers are written as people write them: `init` finds out how, or refuses with both readings."""
+"""Logs whose times and numbers are written as people write them: `init` finds out how, or refuses with both
+readings.
+"""
 
 from __future__ import annotations
 
@@ -144,8 +146,7 @@ def test_a_column_may_be_made_by_an_expression(tmp_path: Path, form: str) -> Non
         frame.to_parquet(path, index=False) if form == "parquet" else frame.to_csv(path, index=False)
         query = ", query: 'SELECT * FROM log WHERE id >= 0'" if form == "query" else ""
         source, value = f"{{path: {path.name}{query}}}", "probability / 100"
-    (tmp_path / "monitor.yaml").write_text(
-        f"""
+    (tmp_path / "monitor.yaml").write_text(f"""
 database: sqlite:///monitor.db
 monitors:
   churn:
@@ -155,8 +156,7 @@ monitors:
     reference: {{start: 2026-01-02, end: 2026-01-12}}
     columns: {{id: id, event_time: event_time, prediction: prediction, probability: {{expression: {value}}}}}
     windows: {{length: 1d}}
-"""
-    )
+""")
     loaded = load(tmp_path / "monitor.yaml")
     context = Context(loaded, open_database(loaded))
     config = loaded.configuration.monitors["churn"]

@@ -1,4 +1,6 @@
-"""Whatever a frame holds, fitting and evaluating it ends with a verdict a column, or an error of ours that names the column."""
+"""Whatever a frame holds, fitting and evaluating it ends with a verdict a column, or an error of ours that names the
+column.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,24 @@ def columns_of(word: str, number: float) -> dict[str, pd.Series]:
     places = np.arange(ROWS)
     whole = int(number) % 100
     objects = {
-        "text": word, "bytes": word.encode("utf-8", "ignore"), "dict": {word: number}, "set": {word}, "list": [number, 2.0], "ragged": [1.0],
-        "decimal": Decimal(whole), "date": dt.date(2025, 1, 1), "datetime": MOMENT, "time": dt.time(1), "timedelta": dt.timedelta(1),
-        "type": int, "none": None, "complex": 1j, "tuple": (1, "a"), "huge": 10**30, "frame": pd.DataFrame(),
-    }  # fmt: skip
+        "text": word,
+        "bytes": word.encode("utf-8", "ignore"),
+        "dict": {word: number},
+        "set": {word},
+        "list": [number, 2.0],
+        "ragged": [1.0],
+        "decimal": Decimal(whole),
+        "date": dt.date(2025, 1, 1),
+        "datetime": MOMENT,
+        "time": dt.time(1),
+        "timedelta": dt.timedelta(1),
+        "type": int,
+        "none": None,
+        "complex": 1j,
+        "tuple": (1, "a"),
+        "huge": 10**30,
+        "frame": pd.DataFrame(),
+    }
     found = {
         f"object of {name}": pd.Series([value if place % 7 else None for place in places], dtype=object)
         for name, value in objects.items()

@@ -48,22 +48,33 @@ def test_the_tail_of_anderson_darling_joins_its_body() -> None:
 
 
 SHARES = {
-    "two values": [0.5, 0.5], "a flag": [0.9, 0.1], "a rare flag": [0.999, 0.001], "three values": [0.4, 0.3, 0.3], "counts": [0.6, 0.25, 0.1, 0.04, 0.01],
-    "many zeros": [0.7, *[0.3 / 60] * 60], "a usual value": [*[0.2 / 30] * 30, 0.6, *[0.2 / 30] * 30], "few of one kind": [0.98, 0.01, 0.005, 0.005],
+    "two values": [0.5, 0.5],
+    "a flag": [0.9, 0.1],
+    "a rare flag": [0.999, 0.001],
+    "three values": [0.4, 0.3, 0.3],
+    "counts": [0.6, 0.25, 0.1, 0.04, 0.01],
+    "many zeros": [0.7, *[0.3 / 60] * 60],
+    "a usual value": [*[0.2 / 30] * 30, 0.6, *[0.2 / 30] * 30],
+    "few of one kind": [0.98, 0.01, 0.005, 0.005],
     "no ties": [1 / 400] * 400,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("shape", SHARES)
 @pytest.mark.parametrize("rows", [200, 3000])
 def test_no_test_calls_honest_draws_rare_oftener_than_they_are(shape: str, rows: int) -> None:
-    """Windows drawn without replacement from 7,000 rows: of each test's p-values hardly more lie below a limit than that limit."""
+    """Windows drawn without replacement from 7,000 rows: of each test's p-values hardly more lie below a limit than
+    that limit.
+    """
     random = np.random.default_rng(3)
     whole = np.round(np.array(SHARES[shape]) * 7000).astype(int)
     drawn = random.multivariate_hypergeometric(whole, rows, 20_000 if len(whole) < 100 else 4_000)
     sides = drawn.astype(float), whole[None, :].astype(float)
     of_categories = [np.column_stack([side, np.zeros(len(side))]) for side in sides]
-    for name, tests in (("numbers", twosample._of_numbers(*sides)), ("categories", twosample._of_categories(*of_categories))):  # fmt: skip
+    for name, tests in (
+        ("numbers", twosample._of_numbers(*sides)),
+        ("categories", twosample._of_categories(*of_categories)),
+    ):
         for place, found in enumerate(tests):
             for limit in (0.01, 0.001):
                 most = stats.binom.ppf(0.999, len(found), 1.6 * limit)
@@ -71,7 +82,10 @@ def test_no_test_calls_honest_draws_rare_oftener_than_they_are(shape: str, rows:
 
 
 def test_another_rate_is_a_look_up_and_sizes_between_are_interpolated() -> None:
-    null = {"100": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 10)), "1000": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 20))}  # fmt: skip
+    null = {
+        "100": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 10)),
+        "1000": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 20)),
+    }
     found = {rows: family_wise(1e-4, independent_tests(null, rows)) for rows in (10, 100, 300, 1000)}
     assert found[100] == pytest.approx(10e-4, rel=0.15)
     assert found[10] == found[100] < found[300] < found[1000]
@@ -79,7 +93,9 @@ def test_another_rate_is_a_look_up_and_sizes_between_are_interpolated() -> None:
 
 @pytest.mark.long
 def test_healthy_windows_alarm_no_oftener_than_asked_for() -> None:
-    """Ties, a rare flag, skewed amounts, a text column of hundreds of values, columns that go together, a small reference."""
+    """Ties, a rare flag, skewed amounts, a text column of hundreds of values, columns that go together, a small
+    reference.
+    """
     random = np.random.default_rng(5)
     rows = 24_000
     base = random.normal(size=rows)
@@ -106,7 +122,9 @@ def test_healthy_windows_alarm_no_oftener_than_asked_for() -> None:
 
 
 def test_what_varies_in_healthy_production_counts_as_normal() -> None:
-    """Days differ in the mean of one column by as much as a fifth of its spread: weather, not a fault; a larger step still is one."""
+    """Days differ in the mean of one column by as much as a fifth of its spread: weather, not a fault; a larger step
+    still is one.
+    """
     random = np.random.default_rng(3)
 
     def days(number: int) -> pd.DataFrame:

@@ -1,4 +1,6 @@
-"""The form that each service gets, by its published format: held against golden files (MONITOR_GOLDEN=1 writes them anew), within its limits, names as data."""
+"""The form that each service gets, by its published format: held against golden files (MONITOR_GOLDEN=1 writes them
+anew), within its limits, names as data.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,18 @@ from tests.nasty_names import NASTY
 from tests.unit.test_message import FACTS, GOLDEN, KINDS, found
 
 AGAIN = datetime(2025, 3, 18, tzinfo=UTC)
-HOSTILE = ["<b>*_|", "@channel", "`code`", "[x](https://evil.example)", "<!channel>", "&amp;lt;", "~gone~", ":smile:", "{{DATE(2025)}}", "</b>"]  # fmt: skip
+HOSTILE = [
+    "<b>*_|",
+    "@channel",
+    "`code`",
+    "[x](https://evil.example)",
+    "<!channel>",
+    "&amp;lt;",
+    "~gone~",
+    ":smile:",
+    "{{DATE(2025)}}",
+    "</b>",
+]
 
 
 def pagerduty_events(message: bytes) -> list[dict[str, Any]]:
@@ -46,28 +59,42 @@ FORMS: dict[str, Callable[[bytes], Any]] = {
     "ntfy": lambda message: as_ntfy(card(message)),
     "pagerduty": pagerduty_events,
 }
-# Their forms are ours (webhook.schema.json), Alertmanager's, or Apprise's, which tests/acceptance/test_nasty_names.py tries by real receivers.
+# Their forms are ours (webhook.schema.json), Alertmanager's, or Apprise's, which tests/acceptance/test_nasty_names.py
+# tries by real receivers.
 OTHERS = {"webhook", "alertmanager", "apprise", "file", "command"}
 
 
 def digest() -> bytes:
     sections = [
-        Section("", ["Monitors: churn-eu, fraud.", "Runs: 14 done.", "Alerts: 1 alert. Marked useless: 0; 0.5 a week are allowed (alerts.false_pages_per_month)."], "summary"),
+        Section(
+            "",
+            [
+                "Monitors: churn-eu, fraud.",
+                "Runs: 14 done.",
+                "Alerts: 1 alert. Marked useless: 0; 0.5 a week are allowed (alerts.false_pages_per_month).",
+            ],
+            "summary",
+        ),
         Section("Alerts", [f"critical performance since 2025-03-03, firing: {FACTS.summary}"], "changes"),
         Section("Could not be checked", ["churn-eu: roc_auc (2 times: too few labels)"], "changes"),
-    ]  # fmt: skip
+    ]
     title = "[DIGEST] 2 monitors, 14 runs, 1 alert in the week until 2025-03-17"
     return digest_body(in_words(title, sections), datetime(2025, 3, 17, tzinfo=UTC)).encode()
 
 
 def message_of(*told: Facts) -> bytes:
-    return body(told, ["model=churn"], [Inside("a", "drift", "warning", "churn-eu", "'income' drifted")], AGAIN).encode()  # fmt: skip
+    return body(
+        told, ["model=churn"], [Inside("a", "drift", "warning", "churn-eu", "'income' drifted")], AGAIN
+    ).encode()
 
 
 MESSAGES = {
-    "performance": message_of(KINDS["performance"]), "escalated": message_of(KINDS["escalated"]), "repeated": message_of(KINDS["repeated"]),
-    "resolved": message_of(KINDS["resolved"]), "digest": digest(),
-}  # fmt: skip
+    "performance": message_of(KINDS["performance"]),
+    "escalated": message_of(KINDS["escalated"]),
+    "repeated": message_of(KINDS["repeated"]),
+    "resolved": message_of(KINDS["resolved"]),
+    "digest": digest(),
+}
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
@@ -166,12 +193,18 @@ def seen_in_ntfy(content: dict[str, Any]) -> str:
 
 
 def seen_in_pagerduty(events: list[dict[str, Any]]) -> str:
-    return "\n".join(text for each in events for text in [each["payload"]["summary"], *each["payload"]["custom_details"].values()])  # fmt: skip
+    return "\n".join(
+        text for each in events for text in [each["payload"]["summary"], *each["payload"]["custom_details"].values()]
+    )
 
 
 SEEN: dict[str, Callable[[Any], str]] = {
-    "slack": seen_in_slack, "teams": seen_in_teams, "telegram": seen_in_telegram, "ntfy": seen_in_ntfy, "pagerduty": seen_in_pagerduty,
-}  # fmt: skip
+    "slack": seen_in_slack,
+    "teams": seen_in_teams,
+    "telegram": seen_in_telegram,
+    "ntfy": seen_in_ntfy,
+    "pagerduty": seen_in_pagerduty,
+}
 
 
 def test_every_channel_has_a_form_that_is_tried_here() -> None:
@@ -187,9 +220,26 @@ def told_of(name: str) -> Facts:
     """An alert with this name in every place."""
     text = phrases.sentence(phrases.drifted(name))
     return replace(
-        FACTS, model=name, monitor=name, labels={"model_version": name, "team": name, "model": name}, summary=text, description=name, columns=[name], before=[name], earlier=name,
-        findings=[found("drift", name, "shift", phrases.sentences(phrases.of_cause(phrases.drifted(name), phrases.new_value(name, 0.1))), "world", 0.1)],
-    )  # fmt: skip
+        FACTS,
+        model=name,
+        monitor=name,
+        labels={"model_version": name, "team": name, "model": name},
+        summary=text,
+        description=name,
+        columns=[name],
+        before=[name],
+        earlier=name,
+        findings=[
+            found(
+                "drift",
+                name,
+                "shift",
+                phrases.sentences(phrases.of_cause(phrases.drifted(name), phrases.new_value(name, 0.1))),
+                "world",
+                0.1,
+            )
+        ],
+    )
 
 
 @pytest.mark.parametrize("channel", FORMS)
@@ -207,7 +257,12 @@ def test_names_come_through_as_themselves(channel: str, name: str) -> None:
 @pytest.mark.parametrize("channel", FORMS)
 def test_the_first_lines_say_which_model_how_bad_since_when_why_and_what_to_do(channel: str) -> None:
     seen = SEEN[channel](FORMS[channel](MESSAGES["performance"]))
-    wanted = ["[CRITICAL] churn: ROC AUC is 0.71, down 0.12", "firing since 2025-03-03 01:00 CET", "concept drift", "Repair the data pipeline before retraining"]  # fmt: skip
+    wanted = [
+        "[CRITICAL] churn: ROC AUC is 0.71, down 0.12",
+        "firing since 2025-03-03 01:00 CET",
+        "concept drift",
+        "Repair the data pipeline before retraining",
+    ]
     places = [seen.find(each) for each in wanted]
     assert -1 not in places
     assert places == sorted(places)
@@ -229,12 +284,16 @@ def test_links_lead_to_the_page_and_to_pages_that_ask(channel: str) -> None:
 
 
 def long_messages() -> list[bytes]:
-    """Many alerts, alerts with much text in characters that take more room than one, and a text of the channel's own."""
+    """Many alerts, alerts with much text in characters that take more room than one, and a text of the channel's
+    own.
+    """
     wide = replace(FACTS, summary="<&>🚲" * 2000, description="🚲" * 5000, before=["&" * 4000] * 20)
     return [
-        message_of(*[replace(FACTS, alert_id=f"{number:08d}") for number in range(60)]), message_of(wide), message_of(*[wide] * 12),
+        message_of(*[replace(FACTS, alert_id=f"{number:08d}") for number in range(60)]),
+        message_of(wide),
+        message_of(*[wide] * 12),
         body([FACTS], templates={"text": "<&>🚲" * 20_000}).encode(),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("message", long_messages(), ids=["many", "wide", "many wide", "own text"])
@@ -264,7 +323,13 @@ def test_messages_keep_within_the_limits_of_each_service(message: bytes) -> None
 def test_the_caption_of_a_picture_says_what_to_do_before_what_changed() -> None:
     form = as_photo(card(MESSAGES["performance"]))
     seen = Telegrams(form["caption"]).text
-    parts = ["[CRITICAL] churn: ROC AUC is 0.71", "firing since 2025-03-03", "concept drift", "Repair the data pipeline", "'income' drifted"]  # fmt: skip
+    parts = [
+        "[CRITICAL] churn: ROC AUC is 0.71",
+        "firing since 2025-03-03",
+        "concept drift",
+        "Repair the data pipeline",
+        "'income' drifted",
+    ]
     places = [seen.find(part) for part in parts]
     assert -1 not in places
     assert places == sorted(places)
@@ -273,7 +338,14 @@ def test_the_caption_of_a_picture_says_what_to_do_before_what_changed() -> None:
 
 def test_telegram_gets_no_button_for_an_address_that_it_refuses() -> None:
     """Of buttons to a host without a dot the Bot API says BUTTON_URL_INVALID, and the message is lost."""
-    inside = replace(FACTS, link="http://monitor:8400/alerts/3", acknowledge_link="http://monitor:8400/alerts/3#acknowledge", silence_link="", runbook_url="", retraining_link="")  # fmt: skip
+    inside = replace(
+        FACTS,
+        link="http://monitor:8400/alerts/3",
+        acknowledge_link="http://monitor:8400/alerts/3#acknowledge",
+        silence_link="",
+        runbook_url="",
+        retraining_link="",
+    )
     form = as_telegram(card(message_of(inside)))
     assert "reply_markup" not in form
     assert "http://monitor:8400/alerts/3" in form["text"]
@@ -288,7 +360,9 @@ def test_without_pages_the_commands_say_how() -> None:
 
 @pytest.mark.parametrize("channel", FORMS)
 def test_a_channels_own_words_take_the_place_of_the_parts(channel: str) -> None:
-    told = body([FACTS], templates={"title": "Look at {{ alert.labels.model }}", "text": "First.\n\nSecond <b>."}).encode()  # fmt: skip
+    told = body(
+        [FACTS], templates={"title": "Look at {{ alert.labels.model }}", "text": "First.\n\nSecond <b>."}
+    ).encode()
     form = FORMS[channel](told)
     seen = SEEN[channel](form)
     assert "Look at churn" in seen
@@ -299,7 +373,21 @@ def test_a_channels_own_words_take_the_place_of_the_parts(channel: str) -> None:
 
 @pytest.mark.parametrize("channel", FORMS)
 def test_a_test_message_names_no_alert(channel: str) -> None:
-    facts = Facts("t", "test", "11111111-0000", "self", "firing", "info", "", "", {"model": ""}, "this is a test of the channel ops: nothing is wrong", AGAIN, AGAIN, 0)  # fmt: skip
+    facts = Facts(
+        "t",
+        "test",
+        "11111111-0000",
+        "self",
+        "firing",
+        "info",
+        "",
+        "",
+        {"model": ""},
+        "this is a test of the channel ops: nothing is wrong",
+        AGAIN,
+        AGAIN,
+        0,
+    )
     seen = SEEN[channel](FORMS[channel](body([facts]).encode()))
     assert "[INFO] the service: this is a test of the channel ops: nothing is wrong" in seen
     assert "11111111" not in seen

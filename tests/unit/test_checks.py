@@ -1,4 +1,6 @@
-"""What every check must keep: it answers always, it can page, and what it opened can end; and the faults of each kind are found."""
+"""What every check must keep: it answers always, it can page, and what it opened can end; and the faults of each kind
+are found.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,15 @@ def binary(rows: int, seed: int) -> pd.DataFrame:
     chance = 1 / (1 + np.exp(-(2 * x + z)))
     return pd.DataFrame(
         {
-            "x": x, "z": z, "plan": random.choice(["basic", "plus", "max"], rows, p=[0.6, 0.3, 0.1]),
-            "shop": random.choice(["north", "south"], rows), "probability": chance, "prediction": (chance > 0.5).astype(int),
+            "x": x,
+            "z": z,
+            "plan": random.choice(["basic", "plus", "max"], rows, p=[0.6, 0.3, 0.1]),
+            "shop": random.choice(["north", "south"], rows),
+            "probability": chance,
+            "prediction": (chance > 0.5).astype(int),
             "label": (random.random(rows) < chance).astype(int),
         }
-    )  # fmt: skip
+    )
 
 
 def regression(rows: int, seed: int, noise: float = 0.3) -> pd.DataFrame:
@@ -120,10 +126,16 @@ def folded(evaluations: list[Evaluation], kind: str) -> list[str]:
         paging = [each for each in evaluation.findings if each.kind.value == kind and each.pages]
         start = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=day)
         result = Result(
-            f"run {day}", _window(start), 0, start + timedelta(days=1), bool(paging),
+            f"run {day}",
+            _window(start),
+            0,
+            start + timedelta(days=1),
+            bool(paging),
             made=frozenset(_key(each) for each in checks if each.verdict in (Verdict.FINE, Verdict.CHANGED)),
-            paging=tuple(_key(each) for each in paging), severity="warning" if paging else "none", rule=Rule(1, 2),
-        )  # fmt: skip
+            paging=tuple(_key(each) for each in paging),
+            severity="warning" if paging else "none",
+            rule=Rule(1, 2),
+        )
         taken = step(state, result)
         state = taken.state
         events += [f"{day} {event.kind}" for event in taken.events]

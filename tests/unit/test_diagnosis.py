@@ -1,4 +1,6 @@
-"""Causes are worked out from the values: each kind of fault is called by its name, in the right column, which comes first."""
+"""Causes are worked out from the values: each kind of fault is called by its name, in the right column, which comes
+first.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,16 @@ def drawn(rows: int, seed: int) -> pd.DataFrame:
     )
     return pd.DataFrame(
         {
-            "age": age, "income": income, "height": random.normal(170, 9, rows).round(2), "width": random.normal(30, 4, rows).round(3),
-            "region": region, "plan": random.choice(["basic", "plus", "max"], rows, p=[0.6, 0.3, 0.1]), "prediction": income / 1_000 + age,
+            "age": age,
+            "income": income,
+            "height": random.normal(170, 9, rows).round(2),
+            "width": random.normal(30, 4, rows).round(3),
+            "region": region,
+            "plan": random.choice(["basic", "plus", "max"], rows, p=[0.6, 0.3, 0.1]),
+            "prediction": income / 1_000 + age,
             "event_time": pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(rows), unit="min"),
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +55,72 @@ def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Se
     [
         ("height", "unit change", "100 times smaller", lambda f, _: f.assign(height=f["height"] / 100)),
         ("height", "unit change", "2.54 times smaller", lambda f, _: f.assign(height=f["height"] / 2.54)),
-        ("income", "unit change", "1000 times as large", lambda f, _: some(f, 0.1, "income", lambda values: values * 1_000)),
-        ("width", "unit change", "as in degrees Fahrenheit, before as in degrees Celsius", lambda f, _: f.assign(width=f["width"] * 1.8 + 32)),
-        ("width", "unit change", "of the values are as in kelvin", lambda f, _: some(f, 0.1, "width", lambda values: values + 273.15)),
-        ("width", "placeholder value", "of the values are -999", lambda f, _: some(f, 0.1, "width", lambda values: -999.0)),
+        (
+            "income",
+            "unit change",
+            "1000 times as large",
+            lambda f, _: some(f, 0.1, "income", lambda values: values * 1_000),
+        ),
+        (
+            "width",
+            "unit change",
+            "as in degrees Fahrenheit, before as in degrees Celsius",
+            lambda f, _: f.assign(width=f["width"] * 1.8 + 32),
+        ),
+        (
+            "width",
+            "unit change",
+            "of the values are as in kelvin",
+            lambda f, _: some(f, 0.1, "width", lambda values: values + 273.15),
+        ),
+        (
+            "width",
+            "placeholder value",
+            "of the values are -999",
+            lambda f, _: some(f, 0.1, "width", lambda values: -999.0),
+        ),
         ("width", "stuck value", "the value 31.5 took", lambda f, _: some(f, 0.3, "width", lambda values: 31.5)),
         ("width", "rounding", "decimals", lambda f, _: f.assign(width=f["width"].round(1))),
         ("width", "shift", "median", lambda f, _: f.assign(width=(f["width"] + 2).round(3))),
-        ("width", "scale", "he interquartile range rose", lambda f, _: f.assign(width=((f["width"] - 30) * 1.6 + 30).round(3))),
-        ("plan", "renamed category", "'max' is gone, and 'premium' is new", lambda f, _: f.assign(plan=f["plan"].replace("max", "premium"))),
-        ("plan", "category swap", "changed places", lambda f, _: f.assign(plan=f["plan"].replace({"basic": "max", "max": "basic"}))),
-        ("plan", "new category", "the reference does not have: 'gold'", lambda f, _: some(f, 0.1, "plan", lambda values: "gold")),
-        ("plan", "placeholder value", "'unknown' is a new value", lambda f, _: some(f, 0.1, "plan", lambda values: "unknown")),
+        (
+            "width",
+            "scale",
+            "he interquartile range rose",
+            lambda f, _: f.assign(width=((f["width"] - 30) * 1.6 + 30).round(3)),
+        ),
+        (
+            "plan",
+            "renamed category",
+            "'max' is gone, and 'premium' is new",
+            lambda f, _: f.assign(plan=f["plan"].replace("max", "premium")),
+        ),
+        (
+            "plan",
+            "category swap",
+            "changed places",
+            lambda f, _: f.assign(plan=f["plan"].replace({"basic": "max", "max": "basic"})),
+        ),
+        (
+            "plan",
+            "new category",
+            "the reference does not have: 'gold'",
+            lambda f, _: some(f, 0.1, "plan", lambda values: "gold"),
+        ),
+        (
+            "plan",
+            "placeholder value",
+            "'unknown' is a new value",
+            lambda f, _: some(f, 0.1, "plan", lambda values: "unknown"),
+        ),
         ("plan", "stuck value", "the value 'plus' took", lambda f, _: some(f, 0.4, "plan", lambda values: "plus")),
-        ("region", "broken relation", "Its correlation with", lambda f, g: f.assign(region=g.permutation(f["region"].to_numpy()))),
+        (
+            "region",
+            "broken relation",
+            "Its correlation with",
+            lambda f, g: f.assign(region=g.permutation(f["region"].to_numpy())),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_fault_is_called_by_its_name(
     reference: Reference, column: str, cause: str, text: str, change: Change
 ) -> None:

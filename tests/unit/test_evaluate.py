@@ -1,4 +1,6 @@
-"""`Reference` and `evaluate`: numbers that equal scikit-learn's and Evidently's, verdicts, severities, and what they survive."""
+"""`Reference` and `evaluate`: numbers that equal scikit-learn's and Evidently's, verdicts, severities, and what they
+survive.
+"""
 
 from __future__ import annotations
 
@@ -105,8 +107,13 @@ def test_only_what_is_asked_is_checked(reference: Reference) -> None:
 def test_one_broken_column_never_costs_the_others_their_checks(reference: Reference, column: str, broken: str) -> None:
     frame = logged(300, seed=2)
     values: dict[str, Any] = {
-        "null": [None] * 300, "empty text": [""] * 300, "lists": [[1, 2]] * 300, "constant": [1.0] * 300, "infinite": [np.inf] * 300, "mixed": [1, "a", None] * 100,
-    }  # fmt: skip
+        "null": [None] * 300,
+        "empty text": [""] * 300,
+        "lists": [[1, 2]] * 300,
+        "constant": [1.0] * 300,
+        "infinite": [np.inf] * 300,
+        "mixed": [1, "a", None] * 100,
+    }
     if broken == "gone":
         frame = frame.drop(columns=column)
     else:
@@ -165,9 +172,11 @@ def test_a_reference_is_named_by_what_it_was_fitted_on_and_survives_its_archive(
 
 def test_a_mapped_reference_says_what_the_archive_says(tmp_path: Path) -> None:
     frame = logged(600, seed=1).assign(
-        some=lambda rows: rows["income"].where(rows.index % 7 > 0), day=lambda rows: rows["event_time"].dt.floor("D"),
-        flag=lambda rows: rows["noise"] > 0, nothing=None,
-    )  # fmt: skip
+        some=lambda rows: rows["income"].where(rows.index % 7 > 0),
+        day=lambda rows: rows["event_time"].dt.floor("D"),
+        flag=lambda rows: rows["noise"] > 0,
+        nothing=None,
+    )
     frame.loc[3, "region"] = None
     whole = Reference.fit(frame, COLUMNS, "binary")
     whole.save(tmp_path / "r.reference")
@@ -320,8 +329,8 @@ def test_a_row_of_weight_three_counts_as_three(task: str) -> None:
     assert {*found["weighted"]} == {*found["repeated"]}
     for metric, value in found["weighted"].items():
         again = found["repeated"][metric]
-        # Pairs of one row with itself are left out of the expected area: copies of a row are other rows. Chance makes a larger part
-        # of a gap between the fewer rows there are.
+        # Pairs of one row with itself are left out of the expected area: copies of a row are other rows. Chance makes a
+        # larger part of a gap between the fewer rows there are.
         by_rows = {"estimated_roc_auc": 1e-3, "estimated_calibration_error": 0.5}
         assert value.value == pytest.approx(again.value, rel=by_rows.get(metric, 1e-9)), metric
         if value.error is not None and again.error is not None:  # copies look like more rows than there are
@@ -333,10 +342,15 @@ def test_binary_metrics_equal_scikit_learns() -> None:
     y, said, score = (frame[name].to_numpy(dtype=float) for name in ("label", "prediction", "probability"))
     found = {name: value.value for name, value in measure(Outcomes("binary", y, said, score)).items()}
     expected = {
-        "roc_auc": sklearn_metrics.roc_auc_score(y, score), "accuracy": sklearn_metrics.accuracy_score(y, said), "precision": sklearn_metrics.precision_score(y, said),
-        "recall": sklearn_metrics.recall_score(y, said), "f1": sklearn_metrics.f1_score(y, said), "log_loss": sklearn_metrics.log_loss(y, score),
-        "brier_score": sklearn_metrics.brier_score_loss(y, score), "pr_auc": sklearn_metrics.average_precision_score(y, score),
-    }  # fmt: skip
+        "roc_auc": sklearn_metrics.roc_auc_score(y, score),
+        "accuracy": sklearn_metrics.accuracy_score(y, said),
+        "precision": sklearn_metrics.precision_score(y, said),
+        "recall": sklearn_metrics.recall_score(y, said),
+        "f1": sklearn_metrics.f1_score(y, said),
+        "log_loss": sklearn_metrics.log_loss(y, score),
+        "brier_score": sklearn_metrics.brier_score_loss(y, score),
+        "pr_auc": sklearn_metrics.average_precision_score(y, score),
+    }
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
@@ -451,7 +465,9 @@ def test_columns_are_inferred_by_the_fields_words() -> None:
 
 
 def test_labels_that_come_sooner_for_one_class_tell_of_a_decay_before_all_have_come(reference: Reference) -> None:
-    """Positives are known within days, negatives after two weeks: what is known of the last fortnight is nearly all positive."""
+    """Positives are known within days, negatives after two weeks: what is known of the last fortnight is nearly all
+    positive.
+    """
     random = np.random.default_rng(8)
     frame = logged(24_000, days=120, seed=9)
     days = (frame["event_time"] - frame["event_time"].iloc[0]).dt.total_seconds() / 86400
@@ -484,7 +500,9 @@ def test_what_a_loss_comes_from_is_told(reference: Reference) -> None:
 
 
 def test_what_faults_explain_is_no_concept_drift(reference: Reference) -> None:
-    """The labels follow the rows as before; what the model answers does not, since a column that it leans on is broken."""
+    """The labels follow the rows as before; what the model answers does not, since a column that it leans on is
+    broken.
+    """
     frame = logged(4000, seed=21).head(1500)
     random = np.random.default_rng(3)
     for rows in (1.0, 0.5):
@@ -535,6 +553,7 @@ def test_findings_tell_share_origin_and_cost(reference: Reference) -> None:
     found = evaluate(reference, frame.assign(income=times_100))["drift_score", "income"]
     assert (found.cause, found.origin) == ("unit change", "pipeline")
     assert found.share == pytest.approx(0.2, abs=0.02)
-    # The model has answered to the right values: the fault is in the log alone, and costs less than its share of the rows would have it.
+    # The model has answered to the right values: the fault is in the log alone, and costs less than its share of the
+    # rows would have it.
     assert found.cost is not None
     assert 0 < found.cost < 0.2 * found.share * reference.importance["income"]

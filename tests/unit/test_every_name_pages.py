@@ -1,4 +1,6 @@
-"""Each name that the configuration accepts can page: a limit on each metric, a harm in each; and a new check is one class and one line."""
+"""Each name that the configuration accepts can page: a limit on each metric, a harm in each; and a new check is one
+class and one line.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from monitor.domain.metrics import METRICS, TASKS, harm_for, thresholds_for
 from tests.unit.test_checks import binary, folded, multiclass, regression
 
 WORDS = np.array(["order", "late", "broken", "good", "service", "phone", "refund", "happy", "slow", "box", "the", "a"])
-# Told by runs, of labels that are due, and not by the evaluation of a window (tests/acceptance/test_a_model_from_log_to_alert.py).
+# Told by runs, of labels that are due, and not by the evaluation of a window
+# (tests/acceptance/test_a_model_from_log_to_alert.py).
 OF_RUNS = {"labelled_share"}
 # Columns whose check takes half a second: only where it is asked.
 OWN_CHECK = ["remark", "vector"]
@@ -99,10 +102,17 @@ class Heavy(BaseCheck):
         heavy = float(question.window.frame["x"].mean()) > 1
         yield Answer(
             Finding(
-                self.name, "x", value=float(heavy), kind=self.kind, rows=question.rows, verdict=Verdict.CHANGED if heavy else Verdict.FINE,
-                severity=Severity.WARNING if heavy else Severity.INFO, cause="too heavy", explanation="'x' is too heavy",
+                self.name,
+                "x",
+                value=float(heavy),
+                kind=self.kind,
+                rows=question.rows,
+                verdict=Verdict.CHANGED if heavy else Verdict.FINE,
+                severity=Severity.WARNING if heavy else Severity.INFO,
+                cause="too heavy",
+                explanation="'x' is too heavy",
             )
-        )  # fmt: skip
+        )
 
 
 def test_a_check_that_is_added_pages_and_resolves(

@@ -15,7 +15,9 @@ COLUMNS = Columns(prediction="prediction", event_time="event_time")
 
 
 def logged(days: int, start: str, seed: int = 0, rows_a_day: int = 60) -> pd.DataFrame:
-    """A log with a column of each kind that changes by its nature: the calendar, an index that is published each month, a count that grows."""
+    """A log with a column of each kind that changes by its nature: the calendar, an index that is published each month,
+    a count that grows.
+    """
     random = np.random.default_rng(seed)
     times = pd.Timestamp(start) + pd.to_timedelta(np.arange(days * rows_a_day) * 86_400 / rows_a_day, unit="s")
     months = (times.year * 12 + times.month).to_numpy()
@@ -23,11 +25,17 @@ def logged(days: int, start: str, seed: int = 0, rows_a_day: int = 60) -> pd.Dat
     amount = random.gamma(5, 20, len(times)).round(2)
     return pd.DataFrame(
         {
-            "event_time": times, "weekday": times.dayofweek, "month": times.month, "index": index,
-            "rides": random.poisson(200, len(times)), "amount": amount, "channel": random.choice(["web", "app", "shop"], len(times)),
-            "version": "1", "prediction": amount / 10 + index,
+            "event_time": times,
+            "weekday": times.dayofweek,
+            "month": times.month,
+            "index": index,
+            "rides": random.poisson(200, len(times)),
+            "amount": amount,
+            "channel": random.choice(["web", "app", "shop"], len(times)),
+            "version": "1",
+            "prediction": amount / 10 + index,
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

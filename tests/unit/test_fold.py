@@ -1,4 +1,6 @@
-"""Judging is a pure fold: bad opens, good resolves, none does neither; and another look finds the same incident again."""
+"""Judging is a pure fold: bad opens, good resolves, none does neither; and another look finds the same incident
+again.
+"""
 
 from __future__ import annotations
 
@@ -124,9 +126,17 @@ def answered(
 ) -> Result:
     window = Window(START + day * DAY, START + (day + 1) * DAY)
     return Result(
-        f"run{day}", window, 0, window.end, bool(paging), frozenset(asked), frozenset(made), tuple(sorted(paging)),
-        severity="warning" if paging else "none", rule=rule,
-    )  # fmt: skip
+        f"run{day}",
+        window,
+        0,
+        window.end,
+        bool(paging),
+        frozenset(asked),
+        frozenset(made),
+        tuple(sorted(paging)),
+        severity="warning" if paging else "none",
+        rule=rule,
+    )
 
 
 MAE, RMSE = CheckKey("mae"), CheckKey("rmse")

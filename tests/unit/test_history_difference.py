@@ -22,7 +22,7 @@ RUN = {
     "rows": 10,
 }
 SERIES = {"id": 1, "metric": "drift_score", "column_name": "income", "segment": "", "model_version": "1"}
-CHECK = {"run_id": 1, "series_id": 1, "kind": "drift", "verdict": "fine", "p_value": 0.25}  # fmt: skip
+CHECK = {"run_id": 1, "series_id": 1, "kind": "drift", "verdict": "fine", "p_value": 0.25}
 
 
 def database(folder: Path, name: str, **rows: list[dict[str, Any]]) -> Path:

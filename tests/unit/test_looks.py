@@ -17,7 +17,9 @@ DELAY, REVISE = 7 * DAY, 60 * DAY
 def looks(
     days: list[float], rows: int, *, looked: float = 100, judge_from: float = 0.9, expected: float = 1.0
 ) -> list[tuple[int, float]]:
-    """The looks at a window of `rows` rows whose labels came so many days after its end, and after how many days they are due."""
+    """The looks at a window of `rows` rows whose labels came so many days after its end, and after how many days they
+    are due.
+    """
     final = revisions_end(END, END, DELAY, REVISE)
     seen = sorted(END + day * DAY for day in days if day <= looked)
     times = LabelTimes.of(seen, rows, expected, judge_from, final)
@@ -57,7 +59,9 @@ def test_nothing_is_certain_of_a_window_never_looked_at() -> None:
 
 @given(st.lists(st.integers(0, 80), max_size=12), st.integers(0, 6), st.integers(0, 90), st.integers(0, 90))
 def test_what_is_certain_stays_and_only_grows(days: list[int], without: int, one: int, other: int) -> None:
-    """A look at the labels at one time tells a beginning of what a later one tells: punctual and caught up are the same."""
+    """A look at the labels at one time tells a beginning of what a later one tells: punctual and caught up are the
+    same.
+    """
     rows = len(days) + without
     early, late = (
         looks(list(map(float, days)), rows, looked=min(max(moment, 0), 59)) for moment in sorted((one, other))

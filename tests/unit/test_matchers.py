@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 from monitor.domain.matchers import LONGEST, MOST_MATCHERS, Matcher, equal, matches, parsed
 from monitor.errors import UsageError
 
-# Each takes Python's `re` seconds to centuries for a value of 40 characters; the last ones take it as long to be read at all.
+# Each takes Python's `re` seconds to centuries for a value of 40 characters; the last ones take it as long to be read
+# at all.
 SLOW = [
-    r'model=~"(.+)+#"', r'model=~"(a|aa)+$"', r'model=~"(a|a?)+b"', r'model=~"([a-zA-Z]+)*!"', r'model=~"(.*a){20}"', r'model!~"^(([a-z])+.)+[A-Z]([a-z])+$"',
+    r'model=~"(.+)+#"',
+    r'model=~"(a|aa)+$"',
+    r'model=~"(a|a?)+b"',
+    r'model=~"([a-zA-Z]+)*!"',
+    r'model=~"(.*a){20}"',
+    r'model!~"^(([a-z])+.)+[A-Z]([a-z])+$"',
     "model=" + " " * 900 + '"x"x',
-]  # fmt: skip
+]
 
 
 def test_matchers_are_alertmanagers() -> None:
@@ -24,9 +30,15 @@ def test_matchers_are_alertmanagers() -> None:
     assert all(
         Matcher.parse(text).matches(labels)
         for text in (
-            'team="rentals"', 'severity!="warning"', 'team=~"rent.*|x"', 'absent=""', "team=rentals", 'team=~"(?i)RENTALS"', 'team=~"\\\\w+"',
+            'team="rentals"',
+            'severity!="warning"',
+            'team=~"rent.*|x"',
+            'absent=""',
+            "team=rentals",
+            'team=~"(?i)RENTALS"',
+            'team=~"\\\\w+"',
         )
-    )  # fmt: skip
+    )
     assert not any(Matcher.parse(text).matches(labels) for text in ('team="x"', 'team=~"rent"', 'team!~"rent.*"'))
     for text in ("team", 'team=~"("', r'team=~"(?=x)"', r'team=~"(a)\1"', '1x="y"', 'team="a"b"'):
         with pytest.raises(UsageError, match="no matcher"):

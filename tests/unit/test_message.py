@@ -1,4 +1,6 @@
-"""What people read, held against golden files; MONITOR_GOLDEN=1 writes them anew, to be read before they are committed."""
+"""What people read, held against golden files; MONITOR_GOLDEN=1 writes them anew, to be read before they are
+committed.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,14 @@ MISSING = phrases.sentences(
     phrases.missing("income", 0.31, 0.02), phrases.costs([(0.04, "roc_auc")]), phrases.cannot_be_repaired()
 )
 ESTIMATED = phrases.sentences(
-    phrases.performance("estimated_roc_auc", None, 0.79, 0.83), phrases.uncertainty(0.01, 0.07, 0.02), phrases.corrected(-0.03, doubtful=False)
-)  # fmt: skip
-BLIND = "no label has come and the probabilities are constant, so performance can be neither measured nor estimated. Labels (labels.path) or probabilities (columns.probability) would help"
+    phrases.performance("estimated_roc_auc", None, 0.79, 0.83),
+    phrases.uncertainty(0.01, 0.07, 0.02),
+    phrases.corrected(-0.03, doubtful=False),
+)
+BLIND = (
+    "no label has come and the probabilities are constant, so performance can be neither measured nor estimated. Labels"
+    " (labels.path) or probabilities (columns.probability) would help"
+)
 
 
 def found(kind: str, column: str, cause: str, text: str, origin: str, cost: float | None) -> dict:
@@ -61,21 +68,52 @@ def found(kind: str, column: str, cause: str, text: str, origin: str, cost: floa
 
 
 FACTS = Facts(
-    notification="n", event="firing", alert_id="3f2a7c1e-0000-5000-8000-000000000001", kind="performance", state="firing", severity="critical", monitor="churn-eu", model="churn",
-    labels=LABELS, summary=LOSS, since=SINCE, happened_at=datetime(2025, 3, 17, tzinfo=UTC), bad_windows=2, columns=["income", "region", "age", "plan"],
+    notification="n",
+    event="firing",
+    alert_id="3f2a7c1e-0000-5000-8000-000000000001",
+    kind="performance",
+    state="firing",
+    severity="critical",
+    monitor="churn-eu",
+    model="churn",
+    labels=LABELS,
+    summary=LOSS,
+    since=SINCE,
+    happened_at=datetime(2025, 3, 17, tzinfo=UTC),
+    bad_windows=2,
+    columns=["income", "region", "age", "plan"],
     findings=[
-        {"kind": "performance", "severity": "critical", "metric": "roc_auc", "column": "", "cause": "concept drift", "origin": "", "cost": None, "explanation": LOSS},
+        {
+            "kind": "performance",
+            "severity": "critical",
+            "metric": "roc_auc",
+            "column": "",
+            "cause": "concept drift",
+            "origin": "",
+            "cost": None,
+            "explanation": LOSS,
+        },
         found("drift", "income", "unit change", UNIT, "pipeline", 0.06),
         found("drift", "region", "new category", NEW, "pipeline", 0.02),
         found("drift", "age", "shift", OLDER, "world", 0.01),
         found("drift", "plan", "shift", phrases.sentences(phrases.drifted("plan")), "world", 0.001),
     ],
-    window="2025-03-10 00:00 to 2025-03-17 00:00 UTC", run_id="9b1d0000-0000-5000-8000-000000000002", runbook_url="https://wiki.example.org/churn", description="Who is about to leave us.",
-    events=["e"], link=f"{PAGES}/alerts/3f2a7c1e", acknowledge_link=f"{PAGES}/alerts/3f2a7c1e#acknowledge",
-    silence_link=f"{PAGES}/silences?matchers=alertname%3D%22ModelPerformance%22%0Amodel%3D%22churn%22&lasts=4h&comment=alert+3f2a7c1e", timezone="Europe/Berlin", last_healthy=SINCE, predictions=48_210,
+    window="2025-03-10 00:00 to 2025-03-17 00:00 UTC",
+    run_id="9b1d0000-0000-5000-8000-000000000002",
+    runbook_url="https://wiki.example.org/churn",
+    description="Who is about to leave us.",
+    events=["e"],
+    link=f"{PAGES}/alerts/3f2a7c1e",
+    acknowledge_link=f"{PAGES}/alerts/3f2a7c1e#acknowledge",
+    silence_link=f"{PAGES}/silences?matchers=alertname%3D%22ModelPerformance%22%0Amodel%3D%22churn%22&lasts=4h&comment=alert+3f2a7c1e",
+    timezone="Europe/Berlin",
+    last_healthy=SINCE,
+    predictions=48_210,
     before=["2025-03-02 21:10 UTC: version 4 of churn was deployed: new features"],
-    earlier="income on 2024-11-04: estimated ROC AUC fell; it was marked real", retraining="retraining 77aa0000 is awaiting approval: monitor retraining show 77aa0000", retraining_link=f"{PAGES}/retraining/77aa0000",
-)  # fmt: skip
+    earlier="income on 2024-11-04: estimated ROC AUC fell; it was marked real",
+    retraining="retraining 77aa0000 is awaiting approval: monitor retraining show 77aa0000",
+    retraining_link=f"{PAGES}/retraining/77aa0000",
+)
 QUIET = {
     "findings": [],
     "columns": [],
@@ -87,18 +125,66 @@ QUIET = {
 }
 KINDS = {
     "performance": FACTS,
-    "estimated_performance": replace(FACTS, kind="estimated_performance", severity="warning", summary=ESTIMATED, findings=FACTS.findings[1:], labels_due=datetime(2025, 3, 24, tzinfo=UTC)),
-    "quality": replace(FACTS, kind="quality", severity="warning", summary=MISSING, findings=[found("quality", "income", "missing values", MISSING, "pipeline", 0.04)]),
-    "drift": replace(FACTS, kind="drift", severity="warning", summary=FACTS.findings[1]["explanation"], findings=[FACTS.findings[1]]),
-    "no_data": replace(FACTS, kind="no_data", severity="warning", summary=phrases.sentence(phrases.no_rows()), predictions=None, **QUIET),
-    "no_labels": replace(FACTS, kind="no_labels", severity="warning", summary=phrases.sentence(phrases.few_labels(0, 812)), **QUIET),
+    "estimated_performance": replace(
+        FACTS,
+        kind="estimated_performance",
+        severity="warning",
+        summary=ESTIMATED,
+        findings=FACTS.findings[1:],
+        labels_due=datetime(2025, 3, 24, tzinfo=UTC),
+    ),
+    "quality": replace(
+        FACTS,
+        kind="quality",
+        severity="warning",
+        summary=MISSING,
+        findings=[found("quality", "income", "missing values", MISSING, "pipeline", 0.04)],
+    ),
+    "drift": replace(
+        FACTS, kind="drift", severity="warning", summary=FACTS.findings[1]["explanation"], findings=[FACTS.findings[1]]
+    ),
+    "no_data": replace(
+        FACTS,
+        kind="no_data",
+        severity="warning",
+        summary=phrases.sentence(phrases.no_rows()),
+        predictions=None,
+        **QUIET,
+    ),
+    "no_labels": replace(
+        FACTS, kind="no_labels", severity="warning", summary=phrases.sentence(phrases.few_labels(0, 812)), **QUIET
+    ),
     "blind": replace(FACTS, kind="blind", severity="warning", summary=phrases.sentence(BLIND), **QUIET),
-    "self": replace(FACTS, kind="self", severity="warning", monitor="", model="", labels={"model_version": "", "model_monitor": ""}, summary="a notification to ops could not be delivered and was given up", window="", run_id="", runbook_url="", timezone="UTC", last_healthy=None, predictions=None, **QUIET),
-    "resolved": replace(FACTS, event="resolved", state="resolved", now=phrases.now("roc_auc", "", "", 0.84), summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
+    "self": replace(
+        FACTS,
+        kind="self",
+        severity="warning",
+        monitor="",
+        model="",
+        labels={"model_version": "", "model_monitor": ""},
+        summary="a notification to ops could not be delivered and was given up",
+        window="",
+        run_id="",
+        runbook_url="",
+        timezone="UTC",
+        last_healthy=None,
+        predictions=None,
+        **QUIET,
+    ),
+    "resolved": replace(
+        FACTS,
+        event="resolved",
+        state="resolved",
+        now=phrases.now("roc_auc", "", "", 0.84),
+        summary=LOSS,
+        happened_at=datetime(2025, 3, 24, tzinfo=UTC),
+    ),
     "escalated": replace(FACTS, event="escalated"),
     "repeated": replace(FACTS, event="repeated", happened_at=datetime(2025, 3, 18, tzinfo=UTC), bad_windows=3),
-    "retracted": replace(FACTS, event="retracted", state="retracted", summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)),
-}  # fmt: skip
+    "retracted": replace(
+        FACTS, event="retracted", state="retracted", summary=LOSS, happened_at=datetime(2025, 3, 24, tzinfo=UTC)
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,15 +210,47 @@ def test_the_first_line_fits_a_lock_screen(kind: str) -> None:
 @pytest.mark.parametrize(
     ("summary", "column", "cause", "wanted"),
     [
-        ("'income' drifted: 50.7% of the values are 100 times as large as before. It began.", "income", "unit change", "'income' drifted: unit change"),
-        ("'inc: x' drifted: 50.7% of the values are 100 times as large as before. It began.", "inc: x", "unit change", "'inc: x' drifted: unit change"),
-        ("'income' drifted: the median rose from 1 to 2. It began.", "income", "shift", "'income' drifted: the median rose from 1 to 2"),
-        ("50.3% of the values of 'a_long_name' are outside the range of the reference (1 to 2)", "x", "", "50.3% of the values of 'a_long_name' are outside the range of…"),
-        ("100.0% of the values of 'noise' are outside the range of the reference (1 to 2)", "noise", "swapped columns", "'noise': swapped columns"),
+        (
+            "'income' drifted: 50.7% of the values are 100 times as large as before. It began.",
+            "income",
+            "unit change",
+            "'income' drifted: unit change",
+        ),
+        (
+            "'inc: x' drifted: 50.7% of the values are 100 times as large as before. It began.",
+            "inc: x",
+            "unit change",
+            "'inc: x' drifted: unit change",
+        ),
+        (
+            "'income' drifted: the median rose from 1 to 2. It began.",
+            "income",
+            "shift",
+            "'income' drifted: the median rose from 1 to 2",
+        ),
+        (
+            "50.3% of the values of 'a_long_name' are outside the range of the reference (1 to 2)",
+            "x",
+            "",
+            "50.3% of the values of 'a_long_name' are outside the range of…",
+        ),
+        (
+            "100.0% of the values of 'noise' are outside the range of the reference (1 to 2)",
+            "noise",
+            "swapped columns",
+            "'noise': swapped columns",
+        ),
     ],
-)  # fmt: skip
-def test_a_headline_that_would_be_too_long_names_the_kind_of_change(summary: str, column: str, cause: str, wanted: str) -> None:  # fmt: skip
-    facts = replace(FACTS, severity="warning", summary=summary, findings=[found("drift", column, cause, summary, "", None)] if cause else [])  # fmt: skip
+)
+def test_a_headline_that_would_be_too_long_names_the_kind_of_change(
+    summary: str, column: str, cause: str, wanted: str
+) -> None:
+    facts = replace(
+        FACTS,
+        severity="warning",
+        summary=summary,
+        findings=[found("drift", column, cause, summary, "", None)] if cause else [],
+    )
     assert written([facts]).title == f"[WARNING] churn: {wanted}"
 
 
@@ -144,7 +262,10 @@ def test_a_column_has_its_part_of_the_cost_once() -> None:
 
 
 def test_no_headline_names_a_cause_without_a_part_of_the_cost() -> None:
-    causes = [found("drift", "income", "unit change", UNIT, "pipeline", 0.0001), found("drift", "region", "new category", NEW, "pipeline", 0.1)]  # fmt: skip
+    causes = [
+        found("drift", "income", "unit change", UNIT, "pipeline", 0.0001),
+        found("drift", "region", "new category", NEW, "pipeline", 0.1),
+    ]
     title = written([replace(FACTS, summary="MAE is 3.", findings=causes)]).title
     assert title == "[CRITICAL] churn: MAE is 3; region: new category"
 
@@ -153,12 +274,23 @@ def test_no_headline_names_a_cause_without_a_part_of_the_cost() -> None:
     ("origin", "cause", "wanted"),
     [
         ("", "concept drift", "If it stays, retrain on rows from 2025-03-03 on."),
-        ("world", "shift", "Nothing points to the data pipeline: this looks like a real change. If it stays, retrain on rows from 2025-03-03 on."),
+        (
+            "world",
+            "shift",
+            (
+                "Nothing points to the data pipeline: this looks like a real change. If it stays, retrain on rows from"
+                " 2025-03-03 on."
+            ),
+        ),
         ("pipeline", "unit change", "Repair the data pipeline before retraining: 'income' (unit change)."),
-        ("unknown", "swapped columns", "Check whether this is a fault of the data pipeline: 'income' (swapped columns)."),
+        (
+            "unknown",
+            "swapped columns",
+            "Check whether this is a fault of the data pipeline: 'income' (swapped columns).",
+        ),
         ("", "", "Look at the segments and columns of this window for what changed."),
     ],
-)  # fmt: skip
+)
 def test_the_next_step_follows_from_the_cause(origin: str, cause: str, wanted: str) -> None:
     column = "" if cause == "concept drift" else "income"
     facts = replace(FACTS, summary="MAE is 3.", findings=[found("drift", column, cause, "It changed.", origin, 0.1)])
@@ -166,7 +298,10 @@ def test_the_next_step_follows_from_the_cause(origin: str, cause: str, wanted: s
 
 
 def test_what_the_first_lines_say_is_not_said_again_as_a_cause() -> None:
-    findings = [found("drift", "income", "unit change", UNIT, "pipeline", 0.1), found("drift", "age", "shift", OLDER, "world", 0.0001)]  # fmt: skip
+    findings = [
+        found("drift", "income", "unit change", UNIT, "pipeline", 0.1),
+        found("drift", "age", "shift", OLDER, "world", 0.0001),
+    ]
     text = written([replace(FACTS, summary=UNIT, findings=findings)]).text
     assert text.count("'income' drifted: 20.0% of the values") == 1
     assert "'age' drifted" in text

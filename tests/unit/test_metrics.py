@@ -111,15 +111,34 @@ def test_every_threshold_of_a_task_is_accepted_and_every_other_name_refused(
         ("rmsee", None, "there is no metric 'rmsee'; did you mean 'rmse'?"),
         ("rmsee", "regression", "there is no metric 'rmsee'; did you mean 'rmse'?"),
         ("auc", "binary", "the metric 'auc' is called 'roc_auc' here"),
-        ("roc_auc", "regression", "'roc_auc' is a metric of classification; this model's task is regression; metrics for harm: mae, rmse, mape"),
-        ("tnr", "multiclass", "'tnr' is a metric of binary classification; this model's task is multiclass; metrics for harm: roc_auc"),
+        (
+            "roc_auc",
+            "regression",
+            (
+                "'roc_auc' is a metric of classification; this model's task is regression; metrics for harm: mae, rmse,"
+                " mape"
+            ),
+        ),
+        (
+            "tnr",
+            "multiclass",
+            "'tnr' is a metric of binary classification; this model's task is multiclass; metrics for harm: roc_auc",
+        ),
         ("mae", "binary", "'mae' is a metric of regression; this model's task is binary; metrics for harm: roc_auc"),
-        ("abs_max_error", "regression", "'abs_max_error' has no confidence interval, so it cannot be a harm: write it as a threshold"),
-        ("missing_share", "binary", "'missing_share' does not measure performance, so it cannot be a harm: write it as a threshold"),
+        (
+            "abs_max_error",
+            "regression",
+            "'abs_max_error' has no confidence interval, so it cannot be a harm: write it as a threshold",
+        ),
+        (
+            "missing_share",
+            "binary",
+            "'missing_share' does not measure performance, so it cannot be a harm: write it as a threshold",
+        ),
         ("estimated_mae", "regression", "'estimated_mae' is judged by the harm of 'mae': name that"),
         ("zzz", "regression", "there is no metric 'zzz'; the metrics are: mae, rmse, mape"),
     ],
-)  # fmt: skip
+)
 def test_a_refused_harm_says_what_to_write(name: str, task: str | None, text: str) -> None:
     assert why_no_harm(name, task).startswith(text)
 

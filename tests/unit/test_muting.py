@@ -61,9 +61,12 @@ def test_a_loss_explains_no_fault_of_the_labels_that_it_is_told_by() -> None:
 
 @settings(max_examples=500, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "c"]), st.sampled_from(["warning", "critical"])), max_size=6),
+    st.lists(
+        st.tuples(st.sampled_from(KINDS), st.sampled_from(["a", "b", "c"]), st.sampled_from(["warning", "critical"])),
+        max_size=6,
+    ),
     st.dictionaries(st.sampled_from(["a", "b", "c"]), st.lists(st.sampled_from(["a", "b", "c"]), max_size=2)),
-)  # fmt: skip
+)
 def test_what_explains_an_alert_is_told_itself_or_explained_by_one_that_is(
     found: list[tuple[str, str, str]], upstream: dict[str, list[str]]
 ) -> None:

@@ -25,12 +25,21 @@ NAMES = ["income", "age", "region", "y", "label"]
     [
         ({"harm": {"rmsee": 0.1}}, "checks.harm.rmsee: there is no metric 'rmsee'; did you mean 'rmse'?"),
         ({"harm": {"abs_max_error": "10%"}}, "write it as a threshold"),
-        ({"thresholds": {"mising_share": {"upper": 0.1}}}, "checks.thresholds.mising_share: there is no metric 'mising_share'; did you mean 'missing_share'?"),
-        ({"thresholds": {"mae": {"columns": {"income": {"upper": 1}}}}}, "'mae' is a metric of the whole window: it has no columns"),
+        (
+            {"thresholds": {"mising_share": {"upper": 0.1}}},
+            "checks.thresholds.mising_share: there is no metric 'mising_share'; did you mean 'missing_share'?",
+        ),
+        (
+            {"thresholds": {"mae": {"columns": {"income": {"upper": 1}}}}},
+            "'mae' is a metric of the whole window: it has no columns",
+        ),
         ({"thresholds": {"mae": 3}}, "a threshold is a mapping such as {upper: 0.2}, not 3"),
-        ({"drift_methods": {"income": "wasserstien"}}, "there is no drift method 'wasserstien'; did you mean 'wasserstein'?"),
+        (
+            {"drift_methods": {"income": "wasserstien"}},
+            "there is no drift method 'wasserstien'; did you mean 'wasserstein'?",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_no_model_has_is_refused_at_once(checks: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Checks(**checks)
@@ -155,7 +164,16 @@ def test_a_metric_is_asked_of_the_columns_that_it_says(task: str) -> None:
     frame, columns = _of_all_types(task, 0)
     reference = Reference.fit(frame, columns, task)
     kept = described(columns, reference.sorts)
-    assert {kind for _, kind in kept.values()} >= {"numerical", "categorical", "boolean", "time", "text", "embedding", "other", "empty"}  # fmt: skip
+    assert {kind for _, kind in kept.values()} >= {
+        "numerical",
+        "categorical",
+        "boolean",
+        "time",
+        "text",
+        "embedding",
+        "other",
+        "empty",
+    }
     checks = evaluate(reference, _of_all_types(task, 1)[0]).checks
     answered = {(each.metric, each.column) for each in checks if each.verdict is not Verdict.COULD_NOT_CHECK}
     for metric in METRICS.values():
@@ -177,13 +195,28 @@ TYPES = {
 @pytest.mark.parametrize(
     ("checks", "text"),
     [
-        (Checks(thresholds={"new_category_share": {"columns": {"income": {"upper": 0.1}}}}), "checks.thresholds.new_category_share.columns.income: 'new_category_share' is not worked out for 'income', whose type is numerical; it is for: 'region'"),
-        (Checks(thresholds={"missing_share": {"columns": {"label": {"upper": 0.1}}}}), "'missing_share' is not worked out for 'label', which is a label; it is for: 'income', 'age'"),
-        (Checks(thresholds={"unusable_prediction_share": {"columns": {"age": {"upper": 0.1}}}}), "'unusable_prediction_share' is not worked out for 'age', which is a feature; it is for: 'y'"),
-        (Checks(thresholds={"embedding_score": {"upper": 0.1}}), "'embedding_score' is not worked out for any column of this model: none is of the type embedding"),
+        (
+            Checks(thresholds={"new_category_share": {"columns": {"income": {"upper": 0.1}}}}),
+            (
+                "checks.thresholds.new_category_share.columns.income: 'new_category_share' is not worked out for"
+                " 'income', whose type is numerical; it is for: 'region'"
+            ),
+        ),
+        (
+            Checks(thresholds={"missing_share": {"columns": {"label": {"upper": 0.1}}}}),
+            "'missing_share' is not worked out for 'label', which is a label; it is for: 'income', 'age'",
+        ),
+        (
+            Checks(thresholds={"unusable_prediction_share": {"columns": {"age": {"upper": 0.1}}}}),
+            "'unusable_prediction_share' is not worked out for 'age', which is a feature; it is for: 'y'",
+        ),
+        (
+            Checks(thresholds={"embedding_score": {"upper": 0.1}}),
+            "'embedding_score' is not worked out for any column of this model: none is of the type embedding",
+        ),
         (Checks(drift_methods={"note": "psi"}), "'drift_score' is not worked out for 'note', whose type is text"),
     ],
-)  # fmt: skip
+)
 def test_a_limit_for_a_column_of_another_type_is_a_mistake_once_types_are_known(checks: Checks, text: str) -> None:
     watched = Watched("regression", types=described(COLUMNS, TYPES))
     found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(checks.named, watched)]

@@ -18,13 +18,35 @@ from monitor.errors import DataError
 @pytest.mark.parametrize(
     ("values", "positive"),
     [
-        (["1", "0"], "1"), (["0", "1"], "1"), (["1.0", "0.0"], "1.0"), (["true", "false"], "true"), (["True", "False"], "True"), (["T", "F"], "T"),
-        (["yes", "no"], "yes"), (["Yes", "No"], "Yes"), (["Y", "N"], "Y"), (["-1", "1"], "1"), ([b"1", b"0"], "1"), (["1", "true", "0"], "1"),
-        (["1"], "1"), (["0"], "1"), (["no"], "yes"), (["No"], "Yes"), (["N"], "Y"), (["false"], "true"), (["-1"], "1"),
-        (["1", "2"], None), (["good", "bad"], None), (["-1", "0"], None), (["-1", "0", "1"], None), (["yes", "maybe", "no"], None), (["good"], None),
-        (["positive", "negative"], None), ([], None),
+        (["1", "0"], "1"),
+        (["0", "1"], "1"),
+        (["1.0", "0.0"], "1.0"),
+        (["true", "false"], "true"),
+        (["True", "False"], "True"),
+        (["T", "F"], "T"),
+        (["yes", "no"], "yes"),
+        (["Yes", "No"], "Yes"),
+        (["Y", "N"], "Y"),
+        (["-1", "1"], "1"),
+        ([b"1", b"0"], "1"),
+        (["1", "true", "0"], "1"),
+        (["1"], "1"),
+        (["0"], "1"),
+        (["no"], "yes"),
+        (["No"], "Yes"),
+        (["N"], "Y"),
+        (["false"], "true"),
+        (["-1"], "1"),
+        (["1", "2"], None),
+        (["good", "bad"], None),
+        (["-1", "0"], None),
+        (["-1", "0", "1"], None),
+        (["yes", "maybe", "no"], None),
+        (["good"], None),
+        (["positive", "negative"], None),
+        ([], None),
     ],
-)  # fmt: skip
+)
 def test_the_positive_class_is_certain_for_known_pairs_alone(values: list[Any], positive: str | None) -> None:
     assert certain_positive(values) == positive
 
@@ -38,8 +60,9 @@ def test_words_of_the_same_side_of_known_pairs_mean_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(1, 0), (1.0, 0.0), (True, False), ("1.0", "0.0"), ("yes", "no"), ("Y", "N"), (b"1", b"0"), ("TRUE", "FALSE")]
-)  # fmt: skip
+    "words",
+    [(1, 0), (1.0, 0.0), (True, False), ("1.0", "0.0"), ("yes", "no"), ("Y", "N"), (b"1", b"0"), ("TRUE", "FALSE")],
+)
 @pytest.mark.parametrize("positive", [None, 1, True, "yes"])
 def test_a_known_pair_is_read_in_whatever_words_it_is_written(words: tuple[Any, Any], positive: Any) -> None:
     values = pd.Series([words[0], words[1], None], dtype=object)
@@ -72,7 +95,9 @@ def test_where_it_is_not_certain_both_candidates_are_named_the_likelier_first() 
     labels, score = _labels("bad", "good")
     with pytest.raises(DataError) as caught:
         positive_class(labels, Columns(), score)
-    assert str(caught.value).startswith("the labels are 'bad' and 'good': which is the positive class? name it: columns.positive: bad (ROC AUC 0.8")  # fmt: skip
+    assert str(caught.value).startswith(
+        "the labels are 'bad' and 'good': which is the positive class? name it: columns.positive: bad (ROC AUC 0.8"
+    )
     assert " or good (ROC AUC 0.1" in str(caught.value)
     with pytest.raises(DataError, match=r"columns.positive: bad or good$"):
         positive_class(labels, Columns(), None)
@@ -91,11 +116,14 @@ def test_scores_that_are_missing_or_no_numbers_leave_the_candidates_without_an_a
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        (["good", "good"], "the labels are all 'good': which is the positive class? name it: columns.positive: good or another one"),
+        (
+            ["good", "good"],
+            "the labels are all 'good': which is the positive class? name it: columns.positive: good or another one",
+        ),
         (["a", "b", "c"], "the labels are 'a', 'b' and 'c'"),
         ([*"abcdefgh"], "there are 8 different labels ('a', 'b', 'c', 'd', 'e', …)"),
     ],
-)  # fmt: skip
+)
 def test_other_numbers_of_classes_are_told_as_they_are(values: list[str], text: str) -> None:
     with pytest.raises(DataError) as caught:
         positive_class(pd.Series(values), Columns(), None)

@@ -1,4 +1,6 @@
-"""Every public name as a notebook shows it: objects are a line, results a small report with plots; what the log holds is no markup."""
+"""Every public name as a notebook shows it: objects are a line, results a small report with plots; what the log holds
+is no markup.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ from monitor import (
     compare,
     evaluate,
     evaluate_windows,
-)  # fmt: skip
+)
 from monitor.storage.database import Database
 from tests.conftest import logged
 
@@ -72,27 +74,56 @@ def objects(reference: Reference, shifted: Evaluation, tmp_path_factory: pytest.
     Database(url).prepare()
     log = logged(800, seed=2)
     return {
-        "Check": shifted["roc_auc"], "Checks": Checks(false_alarm_rate=0.05, thresholds={"missing_share": {"upper": 0.2}}),
-        "Client": Client("https://ann:secret@monitor.example.org/monitor", "mon_token"), "ClientError": ClientError("refused", 401),
-        "Columns": Columns(label="y", segments=("region",)), "Comparison": compare(log.assign(other=log["probability"]), "probability", "other", "label", "binary"),
-        "DataError": DataError("no rows"), "Evaluation": shifted, "Finding": shifted.findings[0], "History": evaluate_windows(reference, log, every="5d"),
-        "MetricValue": MetricValue("missing_share", "income", value=0.02, lower=0.01, upper=0.03), "MonitorError": MonitorError("failed"),
-        "Reference": reference, "ReportDatabase": ReportDatabase(url), "Severity": Severity.WARNING, "UsageError": UsageError("no"),
-        "Verdict": Verdict.FINE, "WindowCounts": WindowCounts(800, {"a": 3, "b": 0}, datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 2, tzinfo=UTC), duplicate_ids=2),
-        "compare": compare, "evaluate": evaluate, "evaluate_windows": evaluate_windows,
-    }  # fmt: skip
+        "Check": shifted["roc_auc"],
+        "Checks": Checks(false_alarm_rate=0.05, thresholds={"missing_share": {"upper": 0.2}}),
+        "Client": Client("https://ann:secret@monitor.example.org/monitor", "mon_token"),
+        "ClientError": ClientError("refused", 401),
+        "Columns": Columns(label="y", segments=("region",)),
+        "Comparison": compare(log.assign(other=log["probability"]), "probability", "other", "label", "binary"),
+        "DataError": DataError("no rows"),
+        "Evaluation": shifted,
+        "Finding": shifted.findings[0],
+        "History": evaluate_windows(reference, log, every="5d"),
+        "MetricValue": MetricValue("missing_share", "income", value=0.02, lower=0.01, upper=0.03),
+        "MonitorError": MonitorError("failed"),
+        "Reference": reference,
+        "ReportDatabase": ReportDatabase(url),
+        "Severity": Severity.WARNING,
+        "UsageError": UsageError("no"),
+        "Verdict": Verdict.FINE,
+        "WindowCounts": WindowCounts(
+            800, {"a": 3, "b": 0}, datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 2, tzinfo=UTC), duplicate_ids=2
+        ),
+        "compare": compare,
+        "evaluate": evaluate,
+        "evaluate_windows": evaluate_windows,
+    }
 
 
 # What the line of each object says, besides the name of its class.
 TOLD = {
-    "Check": "roc_auc, fine, the value is 0.", "Checks": "false_alarm_rate=0.05, thresholds={'missing_share'", "Client": "(https://monitor.example.org/monitor)",
-    "ClientError": "'refused'", "Columns": "(label='y', segments=('region',))", "Comparison": "on the same 800 rows", "DataError": "'no rows'",
-    "Evaluation": "warning, 800 rows, 64 checks", "Finding": "warning, out_of_range_share of 'income', 9", "History": "4 windows, 2025-01-01 00:00 to 2025-01-21 00:00 UTC",
-    "MetricValue": "missing_share of 'income', the value is 0.02 (allowing for chance, 0.01 to 0.03)", "MonitorError": "'failed'", "Reference": "binary, 1500 rows",
-    "ReportDatabase": "sqlite:///", "Severity": "warning", "UsageError": "'no'", "Verdict": "fine",
+    "Check": "roc_auc, fine, the value is 0.",
+    "Checks": "false_alarm_rate=0.05, thresholds={'missing_share'",
+    "Client": "(https://monitor.example.org/monitor)",
+    "ClientError": "'refused'",
+    "Columns": "(label='y', segments=('region',))",
+    "Comparison": "on the same 800 rows",
+    "DataError": "'no rows'",
+    "Evaluation": "warning, 800 rows, 64 checks",
+    "Finding": "warning, out_of_range_share of 'income', 9",
+    "History": "4 windows, 2025-01-01 00:00 to 2025-01-21 00:00 UTC",
+    "MetricValue": "missing_share of 'income', the value is 0.02 (allowing for chance, 0.01 to 0.03)",
+    "MonitorError": "'failed'",
+    "Reference": "binary, 1500 rows",
+    "ReportDatabase": "sqlite:///",
+    "Severity": "warning",
+    "UsageError": "'no'",
+    "Verdict": "fine",
     "WindowCounts": "(800 rows, 2025-01-01 00:00 to 2025-01-02 00:00, missing values in 1 column, repeated ids 2)",
-    "compare": "function", "evaluate": "function", "evaluate_windows": "function",
-}  # fmt: skip
+    "compare": "function",
+    "evaluate": "function",
+    "evaluate_windows": "function",
+}
 
 
 @pytest.mark.parametrize("name", monitor.__all__)
@@ -135,7 +166,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         if tag == "img":
-            (_, source) = attributes[-1]
+            _, source = attributes[-1]
             assert source is not None
             self.images.append(base64.b64decode(source.removeprefix("data:image/png;base64,")))
         else:
@@ -237,5 +268,8 @@ def test_the_notebooks_report_imports_no_evidently(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    code = "import sys, monitor.analysis.evaluation, monitor.analysis.history; assert 'evidently' not in sys.modules and 'plotly' not in sys.modules and 'matplotlib' not in sys.modules"
+    code = (
+        "import sys, monitor.analysis.evaluation, monitor.analysis.history; assert 'evidently' not in sys.modules and"
+        " 'plotly' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])

@@ -30,7 +30,10 @@ ALLOWED = [
     "SELECT COUNT(*) AS n FROM monitor_runs",
     "SELECT 'a,b' AS x, 2 AS y",
     "WITH r AS (SELECT monitor, kind FROM monitor_runs) SELECT kind, COUNT(*) FROM r GROUP BY kind",
-    "SELECT m.monitor, MAX(m.value) OVER (PARTITION BY m.monitor) FROM monitor_metrics m JOIN monitor_runs r ON r.run = m.run",
+    (
+        "SELECT m.monitor, MAX(m.value) OVER (PARTITION BY m.monitor) FROM monitor_metrics m JOIN monitor_runs r ON"
+        " r.run = m.run"
+    ),
     "SELECT monitor FROM monitor_alerts WHERE state = 'firing' UNION ALL SELECT monitor FROM monitor_latest ORDER BY 1",
 ]
 
@@ -75,11 +78,19 @@ def test_every_view_is_read_whole(reports: ReportDatabase, view: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        *REFUSED, "SELECT pg_read_file('/etc/passwd')", "SELECT LOAD_FILE('/etc/passwd')", "SELECT * FROM public.users", "SELECT * FROM pg_shadow",
-        "SELECT * FROM information_schema.tables", "SELECT query_to_xml('select * from users', true, true, '')", "COPY runs TO PROGRAM 'sh'", "SET ROLE x",
-        "TABLE users", "SELECT * FROM other.monitor_runs",
+        *REFUSED,
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT LOAD_FILE('/etc/passwd')",
+        "SELECT * FROM public.users",
+        "SELECT * FROM pg_shadow",
+        "SELECT * FROM information_schema.tables",
+        "SELECT query_to_xml('select * from users', true, true, '')",
+        "COPY runs TO PROGRAM 'sh'",
+        "SET ROLE x",
+        "TABLE users",
+        "SELECT * FROM other.monitor_runs",
     ],
-)  # fmt: skip
+)
 def test_servers_are_not_even_asked(sql: str, dialect: str) -> None:
     with pytest.raises(UsageError, match="refused|cannot be read"):
         check_query(sql, dialect, VIEWS)

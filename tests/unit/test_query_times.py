@@ -1,4 +1,6 @@
-"""Times in queries on SQLite: any ISO form, where it is compared with a time; everything else stays as it was written."""
+"""Times in queries on SQLite: any ISO form, where it is compared with a time; everything else stays as it was
+written.
+"""
 
 from __future__ import annotations
 
@@ -76,13 +78,21 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> ReportDatabase:
 @pytest.mark.parametrize(
     ("condition", "number"),
     [
-        ("window_start = '2025-01-06'", 1), ("window_start = '2025-01-06 00:00:00'", 1), ("window_start <= '2025-01-06T00:00:00Z'", 2),
-        ("window_start < '2025-01-06T02:00:00+02:00'", 1), ("'2025-01-06' <= r.window_start", 2), ("window_start BETWEEN '2025-01-06' AND '2025-01-07'", 2),
-        ("window_start IN ('2025-01-05', '2025-01-07T00:00')", 2), ("window_start > '2025-01-06T00:00:00'", 1), ("date(window_start) = '2025-01-06'", 1),
+        ("window_start = '2025-01-06'", 1),
+        ("window_start = '2025-01-06 00:00:00'", 1),
+        ("window_start <= '2025-01-06T00:00:00Z'", 2),
+        ("window_start < '2025-01-06T02:00:00+02:00'", 1),
+        ("'2025-01-06' <= r.window_start", 2),
+        ("window_start BETWEEN '2025-01-06' AND '2025-01-07'", 2),
+        ("window_start IN ('2025-01-05', '2025-01-07T00:00')", 2),
+        ("window_start > '2025-01-06T00:00:00'", 1),
+        ("date(window_start) = '2025-01-06'", 1),
         ("window_start LIKE '2025-01-06%'", 1),
     ],
-)  # fmt: skip
-def test_queries_find_windows_however_their_times_are_written(reports: ReportDatabase, condition: str, number: int) -> None:  # fmt: skip
+)
+def test_queries_find_windows_however_their_times_are_written(
+    reports: ReportDatabase, condition: str, number: int
+) -> None:
     assert reports.query(f"SELECT COUNT(*) AS n FROM monitor_runs r WHERE {condition}")["n"].iloc[0] == number
 
 

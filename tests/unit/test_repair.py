@@ -113,7 +113,9 @@ def test_what_a_fault_costs_is_told_before_labels_come(known: tuple[Reference, s
 
 
 def test_of_two_broken_columns_neither_of_which_helps_alone_both_are_told(known: tuple[Reference, str]) -> None:
-    """What only the repair of both gives back is shared by importance; where each alone gives back all, nothing is added."""
+    """What only the repair of both gives back is shared by importance; where each alone gives back all, nothing is
+    added.
+    """
     reference, _ = known
     metric = str(reference.harm_metric)
     alone = {"income": Gain({metric: 0.0}, True), "age": Gain({metric: -0.01}, True)}

@@ -1,4 +1,6 @@
-"""Checks in the Evidently report: each is a test with its verdict, value and limits, and equal runs give equal reports."""
+"""Checks in the Evidently report: each is a test with its verdict, value and limits, and equal runs give equal
+reports.
+"""
 
 from __future__ import annotations
 
@@ -98,9 +100,17 @@ def test_evidently_loads_the_tests_and_what_the_report_is_of(evaluation: Evaluat
     assert model.tags == ["churn", "version 3", "data", "severity warning"]
     told = {name: value for name, value in model.metadata.items() if name != "plots"}
     assert told == {
-        "monitor": "churn-daily", "model_id": "churn", "model_version": "3", "reference_id": evaluation.reference_version, "run": "0e5b", "kind": "data",
-        "window_start": "2025-01-01T00:00:00+00:00", "window_end": "2025-01-21T00:00:00+00:00", "as_of": "2025-01-21T00:00:00+00:00", "severity": "warning",
-    }  # fmt: skip
+        "monitor": "churn-daily",
+        "model_id": "churn",
+        "model_version": "3",
+        "reference_id": evaluation.reference_version,
+        "run": "0e5b",
+        "kind": "data",
+        "window_start": "2025-01-01T00:00:00+00:00",
+        "window_end": "2025-01-21T00:00:00+00:00",
+        "as_of": "2025-01-21T00:00:00+00:00",
+        "severity": "warning",
+    }
 
 
 def test_equal_runs_have_equal_reports(evaluation: Evaluation, reference: Reference) -> None:
@@ -129,11 +139,15 @@ def test_checks_of_other_versions_are_tests_too(evaluation: Evaluation) -> None:
 @pytest.mark.parametrize(
     ("verdict", "severity", "status"),
     [
-        (Verdict.FINE, None, "SUCCESS"), (Verdict.CHANGED, None, "WARNING"), (Verdict.CHANGED, Severity.INFO, "WARNING"),
-        (Verdict.CHANGED, Severity.WARNING, "FAIL"), (Verdict.CHANGED, Severity.CRITICAL, "FAIL"), (Verdict.TOO_LITTLE_DATA, None, "ERROR"),
+        (Verdict.FINE, None, "SUCCESS"),
+        (Verdict.CHANGED, None, "WARNING"),
+        (Verdict.CHANGED, Severity.INFO, "WARNING"),
+        (Verdict.CHANGED, Severity.WARNING, "FAIL"),
+        (Verdict.CHANGED, Severity.CRITICAL, "FAIL"),
+        (Verdict.TOO_LITTLE_DATA, None, "ERROR"),
         (Verdict.COULD_NOT_CHECK, Severity.WARNING, "ERROR"),
     ],
-)  # fmt: skip
+)
 def test_verdicts_have_a_status_in_evidently(verdict: Verdict, severity: Severity | None, status: str) -> None:
     finding = None if severity is None else Finding("roc_auc", verdict=verdict, severity=severity)
     assert status_of(Check("roc_auc", verdict=verdict), finding).value == status

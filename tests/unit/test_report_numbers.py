@@ -1,4 +1,6 @@
-"""Scores and reports hold the numbers of Evidently's own statistics and metrics, though they are worked out in another way."""
+"""Scores and reports hold the numbers of Evidently's own statistics and metrics, though they are worked out in another
+way.
+"""
 
 from __future__ import annotations
 

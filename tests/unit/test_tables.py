@@ -1,4 +1,6 @@
-"""Tables of the command line fit the terminal: too wide a table becomes a record of lines for each row, and nothing is lost."""
+"""Tables of the command line fit the terminal: too wide a table becomes a record of lines for each row, and nothing is
+lost.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,32 @@ import pytest
 
 from monitor.cli.shared import show
 
-SUMMARY = "ROC AUC is 0.482, down 0.38 from 0.861 in the reference. Allowing for chance, it is worse by 0.31 to 0.45; the limit is 0.02."
+SUMMARY = (
+    "ROC AUC is 0.482, down 0.38 from 0.861 in the reference. Allowing for chance, it is worse by 0.31 to 0.45; the"
+    " limit is 0.02."
+)
 ROWS = [
-    {"id": "3f2a7c1e", "severity": "critical", "state": "firing", "kind": "performance", "monitor": "churn-eu", "since": datetime(2025, 3, 3, tzinfo=UTC), "bad_windows": 2, "summary": SUMMARY},
-    {"id": "77aa0000", "severity": "warning", "state": "firing", "kind": "quality", "monitor": "churn-us", "since": datetime(2025, 3, 4, tzinfo=UTC), "bad_windows": 1, "summary": "short"},
-]  # fmt: skip
+    {
+        "id": "3f2a7c1e",
+        "severity": "critical",
+        "state": "firing",
+        "kind": "performance",
+        "monitor": "churn-eu",
+        "since": datetime(2025, 3, 3, tzinfo=UTC),
+        "bad_windows": 2,
+        "summary": SUMMARY,
+    },
+    {
+        "id": "77aa0000",
+        "severity": "warning",
+        "state": "firing",
+        "kind": "quality",
+        "monitor": "churn-us",
+        "since": datetime(2025, 3, 4, tzinfo=UTC),
+        "bad_windows": 1,
+        "summary": "short",
+    },
+]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

@@ -30,8 +30,14 @@ def test_days_count_from_the_end_of_the_month_too() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"times": [("22:00", "06:00")]}, {"times": [("25:00", "26:00")]}, {"weekdays": ["funday"]}, {"months": ["june:may"]}, {"times": [("9", "10")]}],
-)  # fmt: skip
+    [
+        {"times": [("22:00", "06:00")]},
+        {"times": [("25:00", "26:00")]},
+        {"weekdays": ["funday"]},
+        {"months": ["june:may"]},
+        {"times": [("9", "10")]},
+    ],
+)
 def test_what_is_no_recurring_time_is_refused(wrong: dict) -> None:
     with pytest.raises(UsageError):
         TimeInterval.parse(**wrong)

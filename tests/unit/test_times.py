@@ -9,7 +9,13 @@ import pytest
 
 from monitor.sources.times import in_utc, to_utc
 
-TIMES = ["2026-03-29 01:59:59.123456789", "2026-03-29 02:30:00", "2026-10-25 02:30:00", None, "1969-12-31 23:59:59.999999"]  # fmt: skip
+TIMES = [
+    "2026-03-29 01:59:59.123456789",
+    "2026-03-29 02:30:00",
+    "2026-10-25 02:30:00",
+    None,
+    "1969-12-31 23:59:59.999999",
+]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns"])

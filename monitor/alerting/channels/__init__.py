@@ -1,4 +1,6 @@
-"""The channels, one file each. To add one: a file with a class that has `send`, an entry in `config/model.py`, a line in `open_channel`."""
+"""The channels, one file each. To add one: a file with a class that has `send`, an entry in `config/model.py`, a line
+in `open_channel`.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ FORMS: dict[str, Callable[[Card], Any]] = {
 def open_channel(
     config: AnyChannel, folder: Path, pictures: Mapping[str, bytes] | None = None, network: Network = DIRECT
 ) -> Channel:
-    """The channel that a configuration describes, secrets filled in. folder: what relative paths are relative to. pictures: PNGs to send along, by file name."""
+    """The channel that a configuration describes, secrets filled in. folder: what relative paths are relative to.
+    pictures: PNGs to send along, by file name.
+    """
     if isinstance(config, FileChannel):
         return File(folder / Path(expand(config.path)).expanduser())
     timeout_s = config.timeout.approximate().total_seconds()

@@ -1,4 +1,6 @@
-"""Alertmanager's API v2 (POST /api/v2/alerts): what fires is told again before it would count as over, what is over is told so."""
+"""Alertmanager's API v2 (POST /api/v2/alerts): what fires is told again before it would count as over, what is over is
+told so.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,14 @@ class Alertmanager:
         """Tell the state of alerts. Raises DeliveryError."""
         content = [
             {
-                "labels": {name: value for name, value in each.labels.items() if value}, "annotations": {name: value for name, value in each.annotations.items() if value},
-                "startsAt": each.starts.isoformat(), "endsAt": each.ends.isoformat(), "generatorURL": each.link,
+                "labels": {name: value for name, value in each.labels.items() if value},
+                "annotations": {name: value for name, value in each.annotations.items() if value},
+                "startsAt": each.starts.isoformat(),
+                "endsAt": each.ends.isoformat(),
+                "generatorURL": each.link,
             }
             for each in alerts
-        ]  # fmt: skip
+        ]
         headers = {"content-type": "application/json", "user-agent": "production-monitor/1"}
         answer = outgoing.post(f"{self._url}/api/v2/alerts", json.dumps(content).encode(), headers, **self._rules)
         return f"{answer.status} in {answer.seconds:.2f} s"

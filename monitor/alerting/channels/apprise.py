@@ -1,4 +1,6 @@
-"""Any service that Apprise knows (Slack, Teams, e-mail, PagerDuty, …), by its URL. Apprise opens its own connections, in a process of its own that can be ended."""
+"""Any service that Apprise knows (Slack, Teams, e-mail, PagerDuty, …), by its URL. Apprise opens its own connections,
+in a process of its own that can be ended.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from monitor.alerting.channels.process import end
 from monitor.errors import DeliveryError
 from monitor.outgoing import DIRECT, Network
 
-# A script without this package, so that it starts fast; `-P` keeps this folder, in which `apprise.py` lies, from hiding Apprise.
+# A script without this package, so that it starts fast; `-P` keeps this folder, in which `apprise.py` lies, from hiding
+# Apprise.
 _SCRIPT = [sys.executable, "-P", str(Path(__file__).with_name("apprise_process.py"))]
 _STARTS_S = 60.0
 _CALL = re.compile(r"@(?=everyone|here|channel|all|room)", re.IGNORECASE)
@@ -29,12 +32,18 @@ class AppriseSender:
     """One Apprise URL. pictures: PNGs by file name that go along, where the service takes attachments."""
 
     def __init__(
-        self, url: str, pictures: Mapping[str, bytes] | None = None, timeout_s: float = _STARTS_S, network: Network = DIRECT
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        pictures: Mapping[str, bytes] | None = None,
+        timeout_s: float = _STARTS_S,
+        network: Network = DIRECT,
+    ) -> None:
         self._url, self._pictures, self._timeout_s, self._network = url, dict(pictures or {}), timeout_s, network
 
     def send(self, notification_id: str, body: bytes) -> str:
-        """Hand the message to Apprise in both forms, each without the title, which services show by themselves. Raises DeliveryError where it says that it failed, or does not end in time."""
+        """Hand the message to Apprise in both forms, each without the title, which services show by themselves. Raises
+        DeliveryError where it says that it failed, or does not end in time.
+        """
         del notification_id
         message = json.loads(body)
         kind = {"critical": "failure", "warning": "warning"}.get(message["alert"]["severity"], "info")
@@ -67,8 +76,13 @@ class AppriseSender:
     def _ask(self, folder: str, message: dict[str, Any] | None) -> str:
         """Let Apprise send a message, or only read its URL, which may hold secrets and so goes by standard input."""
         process = subprocess.Popen(  # noqa: S603 - our own script
-            _SCRIPT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, env=self._environment(folder)
-        )  # fmt: skip
+            _SCRIPT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=self._environment(folder),
+        )
         try:
             request = {"url": self._url, "message": message, "timeout_s": self._timeout_s}
             output, _ = process.communicate(json.dumps(request).encode(), timeout=self._timeout_s)
@@ -91,7 +105,9 @@ class AppriseSender:
         if self._network.ca_file:
             both = Path(folder) / "authorities.pem"
             try:
-                both.write_bytes(Path(usual_authorities()).read_bytes() + b"\n" + Path(self._network.ca_file).read_bytes())  # fmt: skip
+                both.write_bytes(
+                    Path(usual_authorities()).read_bytes() + b"\n" + Path(self._network.ca_file).read_bytes()
+                )
             except OSError as error:
                 raise DeliveryError(f"outgoing.ca_file: {error}") from None
             found |= dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(both))
@@ -99,5 +115,7 @@ class AppriseSender:
 
 
 def _calling_nobody(text: str) -> str:
-    """Text in which no name of the log calls everybody of a chat: services look for these words behind an @ in plain text, too."""
+    """Text in which no name of the log calls everybody of a chat: services look for these words behind an @ in plain
+    text, too.
+    """
     return _CALL.sub("@\u200b", text)

@@ -17,9 +17,16 @@ _UNKNOWN = "Apprise does not know this kind of URL; see its documentation for th
 
 # Services that send e-mail, which shows HTML; Apprise adds a plain part.
 _MAIL = {
-    "NotifyEmail", "NotifyMailgun", "NotifyOffice365", "NotifyPostmark", "NotifyResend", "NotifySES", "NotifySendGrid",
-    "NotifySMTP2Go", "NotifySparkPost",
-}  # fmt: skip
+    "NotifyEmail",
+    "NotifyMailgun",
+    "NotifyOffice365",
+    "NotifyPostmark",
+    "NotifyResend",
+    "NotifySES",
+    "NotifySendGrid",
+    "NotifySMTP2Go",
+    "NotifySparkPost",
+}
 
 
 class _LastLog(logging.Handler):
@@ -64,8 +71,14 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_pictures(html: str, names: list[str]) -> str:
-    """A mail in which the first picture stands below what it shows, before the first heading, and the others at the end. Those that a template has placed stay."""
-    images = [f'<p><img src="cid:{name}" alt="{name}" style="max-width: 100%"></p>\n' for name in names if f"cid:{name}" not in html]  # fmt: skip
+    """A mail in which the first picture stands below what it shows, before the first heading, and the others at the
+    end. Those that a template has placed stay.
+    """
+    images = [
+        f'<p><img src="cid:{name}" alt="{name}" style="max-width: 100%"></p>\n'
+        for name in names
+        if f"cid:{name}" not in html
+    ]
     place = html.find("<h3>")
     place = len(html) if place < 0 else place
     return "".join([html[:place], *images[:1], html[place:], "\n" if images else "", *images[1:]])

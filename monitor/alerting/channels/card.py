@@ -1,4 +1,6 @@
-"""A message in parts, as channels with a form of their own place them: read from a notification's JSON, and cut to what a service takes."""
+"""A message in parts, as channels with a form of their own place them: read from a notification's JSON, and cut to what
+a service takes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _OF_ONE = ("about", "before", "earlier", "commands")
 
 @dataclass(frozen=True)
 class Card:
-    """A message. level: `critical`, `warning`, `info`, or `over` for what has ended. link: the page of its first alert, '' without."""
+    """A message. level: `critical`, `warning`, `info`, or `over` for what has ended. link: the page of its first alert,
+    '' without.
+    """
 
     title: str
     level: str
@@ -45,9 +49,20 @@ def card(body: bytes) -> Card:
     level = "over" if over else alert["severity"] if alert["severity"] in ("critical", "warning") else "info"
     text = content["text"].removeprefix(content["title"]).strip()
     given: list[dict[str, Any]] = content.get("sections") or [{"heading": "", "lines": text.splitlines()}]
-    sections = [Section(each["heading"], each["lines"], each.get("role", ""), [Link(**link) for link in each.get("links", ())], each.get("alert", "")) for each in given]  # fmt: skip
+    sections = [
+        Section(
+            each["heading"],
+            each["lines"],
+            each.get("role", ""),
+            [Link(**link) for link in each.get("links", ())],
+            each.get("alert", ""),
+        )
+        for each in given
+    ]
     left_out = _OF_ONE if len(content["alerts"]) > 1 else ("commands",) if alert.get("link") else ()
-    return Card(content["title"], level, alert.get("link", ""), [each for each in sections if each.role not in left_out])  # fmt: skip
+    return Card(
+        content["title"], level, alert.get("link", ""), [each for each in sections if each.role not in left_out]
+    )
 
 
 def fitted(text: str, most: int, size: Callable[[str], int] = len) -> str:

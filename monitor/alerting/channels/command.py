@@ -23,9 +23,15 @@ class Command:
         """Run it; success is the exit code 0. Raises DeliveryError otherwise."""
         try:
             process = subprocess.Popen(  # noqa: S603 - the user's own command, as a list
-                self._command, cwd=self._folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True, umask=usual_umask(), env=os.environ | {"MONITOR_NOTIFICATION_ID": notification_id},
-            )  # fmt: skip
+                self._command,
+                cwd=self._folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                umask=usual_umask(),
+                env=os.environ | {"MONITOR_NOTIFICATION_ID": notification_id},
+            )
         except OSError as error:
             raise DeliveryError(f"the command {self._command[0]} cannot be started: {error.strerror}") from None
         try:

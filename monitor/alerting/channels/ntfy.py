@@ -1,4 +1,6 @@
-"""ntfy (https://docs.ntfy.sh/publish/#publish-as-json): a notification on phones, with a priority, a page to open and buttons."""
+"""ntfy (https://docs.ntfy.sh/publish/#publish-as-json): a notification on phones, with a priority, a page to open and
+buttons.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,13 @@ def as_ntfy(message: Card) -> dict[str, Any]:
         lines.append(line)
     actions = [{"action": "view", "label": link.title, "url": link.url} for link in message.links[:BUTTONS]]
     return {
-        "title": message.title, "message": "\n".join(lines).strip(), "priority": _PRIORITIES[message.level], "tags": [_TAGS[message.level]],
-        **({"click": message.link} if message.link else {}), **({"actions": actions} if actions else {}),
-    }  # fmt: skip
+        "title": message.title,
+        "message": "\n".join(lines).strip(),
+        "priority": _PRIORITIES[message.level],
+        "tags": [_TAGS[message.level]],
+        **({"click": message.link} if message.link else {}),
+        **({"actions": actions} if actions else {}),
+    }
 
 
 def _lines(section: Section) -> list[str]:

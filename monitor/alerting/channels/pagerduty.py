@@ -1,4 +1,6 @@
-"""PagerDuty's Events API v2 (https://developer.pagerduty.com/docs/events-api-v2-overview): an incident an alert, by its id as `dedup_key`."""
+"""PagerDuty's Events API v2 (https://developer.pagerduty.com/docs/events-api-v2-overview): an incident an alert, by its
+id as `dedup_key`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class PagerDuty(Posting):
         self._routing_key = routing_key
 
     def send(self, notification_id: str, body: bytes) -> str:
-        """One event for each alert that is told. Raises DeliveryError where one was not taken; those before are sent again with it, and do no harm."""
+        """One event for each alert that is told. Raises DeliveryError where one was not taken; those before are sent
+        again with it, and do no harm.
+        """
         del notification_id
         content, message = json.loads(body), card(body)
         until = time.monotonic() + self._rules.get("deadline_s", outgoing.DEADLINE_S)
@@ -55,14 +59,25 @@ def as_pagerduty(routing_key: str, content: dict[str, Any], message: Card, told:
     if action == "trigger":
         sections = [each for each in message.sections if each.alert in ("", alert["id"])]
         event |= {
-            "client": "Monitor", **({"client_url": alert["link"]} if alert["link"] else {}), "links": _links(sections),
+            "client": "Monitor",
+            **({"client_url": alert["link"]} if alert["link"] else {}),
+            "links": _links(sections),
             "payload": {
-                "summary": fitted(content["title"] if len(content["alerts"]) == 1 else told.get("title") or told["annotations"]["summary"], SUMMARY),
-                "source": alert["monitor"] or "production-monitor", "severity": alert["severity"] if alert["severity"] in ("critical", "warning") else "info",
-                "timestamp": content["timestamp"], "component": told["labels"]["model"], "group": told["labels"].get("team", ""), "class": alert["kind"],
+                "summary": fitted(
+                    content["title"]
+                    if len(content["alerts"]) == 1
+                    else told.get("title") or told["annotations"]["summary"],
+                    SUMMARY,
+                ),
+                "source": alert["monitor"] or "production-monitor",
+                "severity": alert["severity"] if alert["severity"] in ("critical", "warning") else "info",
+                "timestamp": content["timestamp"],
+                "component": told["labels"]["model"],
+                "group": told["labels"].get("team", ""),
+                "class": alert["kind"],
                 "custom_details": _details(sections),
             },
-        }  # fmt: skip
+        }
     return event
 
 

@@ -9,7 +9,9 @@ from contextlib import suppress
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that has not ended with all that it has started; what has left its group may hold its output open, and is not waited for."""
+    """End a process that has not ended with all that it has started; what has left its group may hold its output open,
+    and is not waited for.
+    """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout):

@@ -1,6 +1,7 @@
 """Slack's incoming webhooks, as blocks (https://docs.slack.dev/reference/block-kit/blocks).
 
-Names of the log stand in `rich_text` elements, which are shown as they are, and in `plain_text` with & < > escaped: nothing is parsed as mrkdwn.
+Names of the log stand in `rich_text` elements, which are shown as they are, and in `plain_text` with & < > escaped:
+nothing is parsed as mrkdwn.
 Links are links and no buttons: a button asks its app for an answer, and an incoming webhook has none that answers.
 """
 
@@ -35,9 +36,13 @@ def as_slack(message: Card) -> dict[str, Any]:
     header = {"type": "header", "text": _plain(f"{message.icon} {message.title}", HEADER)}
     blocks = [block for section in message.sections for block in _blocks(section)]
     return {
-        "text": fitted(message.title, TEXT, _length).translate(_ESCAPES), "mrkdwn": False, "link_names": False,
-        "unfurl_links": False, "unfurl_media": False, "blocks": _bounded([header, *blocks]),
-    }  # fmt: skip
+        "text": fitted(message.title, TEXT, _length).translate(_ESCAPES),
+        "mrkdwn": False,
+        "link_names": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+        "blocks": _bounded([header, *blocks]),
+    }
 
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -58,7 +63,9 @@ def _blocks(section: Section) -> list[_Block]:
     if section.role in _SMALL:
         text = "\n".join([section.heading, *section.lines] if section.heading else section.lines)
         return [{"type": "context", "elements": [_plain(text, FIELD)]}]
-    links = [{"type": "link", "url": link.url, "text": link.title} for link in section.links if len(link.url) <= ADDRESS]  # fmt: skip
+    links = [
+        {"type": "link", "url": link.url, "text": link.title} for link in section.links if len(link.url) <= ADDRESS
+    ]
     return [{"type": "rich_text", "elements": [*_lines(section), *([_joined(links)] if links else [])]}]
 
 

@@ -1,6 +1,8 @@
-"""Microsoft Teams: an Adaptive Card for a workflow's webhook (https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
+"""Microsoft Teams: an Adaptive Card for a workflow's webhook
+(https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
 
-Names of the log stand in text runs, which are shown as they are: Markdown is read in `TextBlock` and in facts alone, and there are none.
+Names of the log stand in text runs, which are shown as they are: Markdown is read in `TextBlock` and in facts alone,
+and there are none.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ class Teams(Posting):
 def as_teams(message: Card) -> dict[str, Any]:
     """The body for a workflow's webhook, cut at the end of an element where it would be too long."""
     headline = {
-        "type": "Container", "style": _STYLES.get(message.level, "accent"), "bleed": True,
+        "type": "Container",
+        "style": _STYLES.get(message.level, "accent"),
+        "bleed": True,
         "items": [_text(_run(message.title, size="large", weight="bolder"))],
-    }  # fmt: skip
+    }
     elements = [headline, *(element for section in message.sections for element in _elements(section))]
     body = _message(message.title, elements)
     while len(json.dumps(body)) > LONGEST and len(elements) > 1:
@@ -43,9 +47,12 @@ def as_teams(message: Card) -> dict[str, Any]:
 
 def _message(title: str, elements: list[_Element]) -> dict[str, Any]:
     content = {
-        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
-        "msteams": {"width": "Full"}, "body": elements,
-    }  # fmt: skip
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "msteams": {"width": "Full"},
+        "body": elements,
+    }
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": content}
     return {"type": "message", "summary": title, "attachments": [attachment]}
 
@@ -53,7 +60,10 @@ def _message(title: str, elements: list[_Element]) -> dict[str, Any]:
 def _elements(section: Section) -> list[_Element]:
     heading = [_text(_run(section.heading, weight="bolder"), spacing="medium")] if section.heading else []
     if section.role == "about":
-        lines = [_text(_run(f"{name}: ", isSubtle=True), _run(value), spacing="none") for name, _, value in (line.partition(": ") for line in section.lines)]  # fmt: skip
+        lines = [
+            _text(_run(f"{name}: ", isSubtle=True), _run(value), spacing="none")
+            for name, _, value in (line.partition(": ") for line in section.lines)
+        ]
     else:
         start = "• " if section.heading else ""
         lines = [_text(_run(f"{start}{line}"), spacing="small") for line in section.lines if line]

@@ -1,4 +1,6 @@
-"""Telegram's Bot API (https://core.telegram.org/bots/api#sendmessage): HTML of its few tags, links as buttons below the message, a picture with the message as its caption."""
+"""Telegram's Bot API (https://core.telegram.org/bots/api#sendmessage): HTML of its few tags, links as buttons below the
+message, a picture with the message as its caption.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from monitor.alerting.channels.card import MORE, Card, card, fitted, is_public_n
 from monitor.alerting.channels.posting import Posting, said
 from monitor.alerting.message import Link, Section
 
-# By the Bot API: characters of a message and of a caption without its tags, as UTF-16 has them, and buttons of a message.
+# By the Bot API: characters of a message and of a caption without its tags, as UTF-16 has them, and buttons of a
+# message.
 LONGEST, CAPTION, BUTTONS = 4096, 1024, 100
 # What comes first where there is little room.
 _FIRST = ("summary", "steps", "changes")
@@ -20,11 +23,18 @@ _IN_A_ROW = 3
 
 
 class Telegram(Posting):
-    """A chat, by a bot's token and the chat's id or @name. pictures: PNGs by file name, of which the first goes along."""
+    """A chat, by a bot's token and the chat's id or @name. pictures: PNGs by file name, of which the first goes
+    along.
+    """
 
     def __init__(
-        self, url: str, token: str, chat_id: str, pictures: Mapping[str, bytes] | None = None, **rules: Unpack[outgoing.Rules]
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        token: str,
+        chat_id: str,
+        pictures: Mapping[str, bytes] | None = None,
+        **rules: Unpack[outgoing.Rules],
+    ) -> None:
         super().__init__(f"{url.rstrip('/')}/bot{token}", **rules)
         self._chat_id = chat_id
         self._pictures = dict(pictures or {})
@@ -36,13 +46,23 @@ class Telegram(Posting):
         if not self._pictures:
             return self._post(chat | as_telegram(message), path="/sendMessage")
         name, png = next(iter(self._pictures.items()))
-        fields = {key: value if isinstance(value, str) else json.dumps(value) for key, value in as_photo(message).items()}  # fmt: skip
-        return said(outgoing.post_form(f"{self._url}/sendPhoto", chat | fields, {"photo": (name, png, "image/png")}, **self._rules))  # fmt: skip
+        fields = {
+            key: value if isinstance(value, str) else json.dumps(value) for key, value in as_photo(message).items()
+        }
+        return said(
+            outgoing.post_form(
+                f"{self._url}/sendPhoto", chat | fields, {"photo": (name, png, "image/png")}, **self._rules
+            )
+        )
 
 
 def as_telegram(message: Card) -> dict[str, Any]:
     """A message without its chat. One of no urgency makes no sound."""
-    return {"text": _text(message, message.sections, LONGEST), "link_preview_options": {"is_disabled": True}, **_look(message)}  # fmt: skip
+    return {
+        "text": _text(message, message.sections, LONGEST),
+        "link_preview_options": {"is_disabled": True},
+        **_look(message),
+    }
 
 
 def as_photo(message: Card) -> dict[str, Any]:
@@ -55,9 +75,10 @@ def as_photo(message: Card) -> dict[str, Any]:
 def _look(message: Card) -> dict[str, Any]:
     rows = [row for section in message.sections for row in _buttons(section)][: BUTTONS // _IN_A_ROW]
     return {
-        "parse_mode": "HTML", "disable_notification": message.level in ("info", "over"),
+        "parse_mode": "HTML",
+        "disable_notification": message.level in ("info", "over"),
         **({"reply_markup": {"inline_keyboard": rows}} if rows else {}),
-    }  # fmt: skip
+    }
 
 
 def _text(message: Card, sections: Sequence[Section], most: int) -> str:

@@ -33,28 +33,46 @@ class Webhook(Posting):
 def as_cloud_event(notification_id: str, content: dict[str, Any]) -> dict[str, Any]:
     """The notification in a CloudEvents 1.0 envelope (https://github.com/cloudevents/spec, JSON format)."""
     return {
-        "specversion": "1.0", "id": notification_id, "source": f"production-monitor/{content['alert']['monitor']}".rstrip("/"),
-        "type": f"production-monitor.{content['type']}", "time": content["timestamp"], "subject": content["alert"]["id"],
-        "datacontenttype": "application/json", "data": content,
-    }  # fmt: skip
+        "specversion": "1.0",
+        "id": notification_id,
+        "source": f"production-monitor/{content['alert']['monitor']}".rstrip("/"),
+        "type": f"production-monitor.{content['type']}",
+        "time": content["timestamp"],
+        "subject": content["alert"]["id"],
+        "datacontenttype": "application/json",
+        "data": content,
+    }
 
 
 def as_alertmanager(notification_id: str, content: dict[str, Any]) -> dict[str, Any]:
     """The notification as Alertmanager's webhook_config sends it (version 4)."""
     found = [
         {
-            "status": "resolved" if each["alert"]["state"] in ("resolved", "retracted") else "firing", "labels": each["labels"], "annotations": each["annotations"],
-            "startsAt": each["alert"]["since"], "endsAt": content["timestamp"] if each["alert"]["state"] in ("resolved", "retracted") else "0001-01-01T00:00:00Z",
-            "generatorURL": each["alert"]["link"], "fingerprint": each["alert"]["id"].replace("-", "")[:16],
+            "status": "resolved" if each["alert"]["state"] in ("resolved", "retracted") else "firing",
+            "labels": each["labels"],
+            "annotations": each["annotations"],
+            "startsAt": each["alert"]["since"],
+            "endsAt": content["timestamp"]
+            if each["alert"]["state"] in ("resolved", "retracted")
+            else "0001-01-01T00:00:00Z",
+            "generatorURL": each["alert"]["link"],
+            "fingerprint": each["alert"]["id"].replace("-", "")[:16],
         }
         for each in content["alerts"]
-    ]  # fmt: skip
+    ]
     return {
-        "version": "4", "groupKey": "{}:{" + ",".join(content["group"]) + "}", "truncatedAlerts": 0, "receiver": "production-monitor",
+        "version": "4",
+        "groupKey": "{}:{" + ",".join(content["group"]) + "}",
+        "truncatedAlerts": 0,
+        "receiver": "production-monitor",
         "status": "firing" if any(each["status"] == "firing" for each in found) else "resolved",
-        "groupLabels": dict(each.split("=", 1) for each in content["group"]), "commonLabels": _common(found, "labels"),
-        "commonAnnotations": _common(found, "annotations"), "externalURL": "", "notificationId": notification_id, "alerts": found,
-    }  # fmt: skip
+        "groupLabels": dict(each.split("=", 1) for each in content["group"]),
+        "commonLabels": _common(found, "labels"),
+        "commonAnnotations": _common(found, "annotations"),
+        "externalURL": "",
+        "notificationId": notification_id,
+        "alerts": found,
+    }
 
 
 def _common(alerts: list[dict[str, Any]], part: str) -> dict[str, str]:

@@ -22,9 +22,11 @@ MIN_ROWS = 20
 class Answer:
     """What a check says of one column, segment or of the whole window, before verdicts are settled together.
 
-    finding: the check with what it would be as a finding. Its verdict is `changed` where the fact speaks for itself; `fine` where a
+    finding: the check with what it would be as a finding. Its verdict is `changed` where the fact speaks for itself;
+        `fine` where a
     p-value (or none) is to decide. counted: a two-sample test that is still to be made, together with all others.
-    variation: the metric by which the column's natural variation is known; null_rows: the window size of its null distribution, None: of the sample.
+    variation: the metric by which the column's natural variation is known; null_rows: the window size of its null
+        distribution, None: of the sample.
     """
 
     finding: Finding
@@ -79,14 +81,18 @@ def too_little_data(check: BaseCheck, column: str | None, rows: int, needed: int
 
 
 def empty_segment(check: BaseCheck, column: str | None, segment: str, metric: str | None = None) -> Answer:
-    """The answer for a segment of which the window has no row: nothing can be wrong in it, and what opened an alert there can end."""
+    """The answer for a segment of which the window has no row: nothing can be wrong in it, and what opened an alert
+    there can end.
+    """
     reason = "the window has no row of this segment"
     return Answer(Finding(metric or check.name, column, segment, kind=check.kind, reason=reason))
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a fault is likely to cost the model, in units of its default metric (None: nobody knows), and what follows from it."""
+    """What a fault is likely to cost the model, in units of its default metric (None: nobody knows), and what follows
+    from it.
+    """
 
     cost: float | None
     severity: Severity
@@ -105,7 +111,9 @@ def effect(question: Question, column: str | None, share: float) -> Effect:
 
 
 def effect_of(question: Question, costs: Mapping[str, float]) -> Effect:
-    """What follows from likely losses, by metric: a warning where one of the default metric or of the user's exceeds the harm."""
+    """What follows from likely losses, by metric: a warning where one of the default metric or of the user's exceeds
+    the harm.
+    """
     limits, default = question.harm_limits, question.reference.harm_metric
     if default is None or not limits:
         return Effect(None, Severity.INFO)
@@ -140,8 +148,10 @@ def fault(
 ) -> Answer:
     """A quality metric of a column (None: the whole window) as an answer.
 
-    p_value: how often a window like the reference would show as much; None where the fact speaks for itself (`certain`).
-    share: the share of rows that are faulty, by which the effect on the model is told, unless `costs` names it by metric.
+    p_value: how often a window like the reference would show as much; None where the fact speaks for itself
+        (`certain`).
+    share: the share of rows that are faulty, by which the effect on the model is told, unless `costs` names it by
+        metric.
     """
     verdict = Verdict.TOO_LITTLE_DATA if too_little else Verdict.CHANGED if certain else Verdict.FINE
     found = effect(question, column, share) if costs is None else effect_of(question, costs)

@@ -65,22 +65,31 @@ class MissingShare(BaseCheck):
         usual: tuple[int, int],
         of: tuple[str, str] | None = None,
     ) -> Answer:
-        """missing, usual: values that are missing, and rows, in the window and in the reference. of: the segment's column and value."""
+        """missing, usual: values that are missing, and rows, in the window and in the reference. of: the segment's
+        column and value.
+        """
         (number, rows), (before, reference_rows) = missing, usual
         segment = None if of is None else segment_text(*of)
         share, before_share = (number / rows if rows else 0.0), before / reference_rows
         text, cause = phrases.missing(name, share, before_share, of), "missing values"
         if rows < MIN_ROWS:
             too_little = f"{rows} rows; {MIN_ROWS} are needed"
-            return fault(
-                question, self.name, name, share, rows, cause, text, too_little=too_little, segment=segment
-            )  # fmt: skip
+            return fault(question, self.name, name, share, rows, cause, text, too_little=too_little, segment=segment)
         excess, p_value = share - before_share, 1.0
         if abs(excess) >= MIN_FAULTY_SHARE and abs(excess) * rows >= MIN_FAULTY_ROWS:
             p_value = float(fisher_exact([[number, rows - number], [before, reference_rows - before]]).pvalue)
         return fault(
-            question, self.name, name, share, rows, cause, text, p_value=p_value, share=max(excess, 0.0), segment=segment
-        )  # fmt: skip
+            question,
+            self.name,
+            name,
+            share,
+            rows,
+            cause,
+            text,
+            p_value=p_value,
+            share=max(excess, 0.0),
+            segment=segment,
+        )
 
 
 class CountedShare(BaseCheck):
@@ -100,8 +109,16 @@ class CountedShare(BaseCheck):
             number = self.number(question)
             cause = self.name.removesuffix("_share").replace("_", " ")
             yield fault(
-                question, self.name, None, number / rows, rows, cause, self.text(number), certain=number > 0, share=number / rows
-            )  # fmt: skip
+                question,
+                self.name,
+                None,
+                number / rows,
+                rows,
+                cause,
+                self.text(number),
+                certain=number > 0,
+                share=number / rows,
+            )
 
 
 class DuplicateIds(CountedShare):
@@ -125,7 +142,9 @@ class NullIds(CountedShare):
 
 
 class BadRecords(BaseCheck):
-    """Records among the window's rows that could not be read, wholly or in part: a line half written, a row with too many values, a number that is none."""
+    """Records among the window's rows that could not be read, wholly or in part: a line half written, a row with too
+    many values, a number that is none.
+    """
 
     name, kind = "bad_records", Kind.QUALITY
 
@@ -136,5 +155,13 @@ class BadRecords(BaseCheck):
         share = number / (counts.rows + number)
         text = phrases.bad_records(number, share, counts.bad_record)
         yield fault(
-            question, self.name, None, float(number), counts.rows, "records that cannot be read", text, certain=number > 0, share=share
-        )  # fmt: skip
+            question,
+            self.name,
+            None,
+            float(number),
+            counts.rows,
+            "records that cannot be read",
+            text,
+            certain=number > 0,
+            share=share,
+        )

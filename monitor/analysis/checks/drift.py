@@ -18,7 +18,9 @@ OF_OWN_CHECK = ("text", "text_form", "embedding")
 
 
 class DriftScore(BaseCheck):
-    """Two-sample tests decide, a distance tells how far. What follows the calendar, as it does in the reference, has not drifted."""
+    """Two-sample tests decide, a distance tells how far. What follows the calendar, as it does in the reference, has
+    not drifted.
+    """
 
     name, kind = "drift_score", Kind.DRIFT
 
@@ -47,9 +49,16 @@ class DriftScore(BaseCheck):
             bins = reference.bins(name)
             counted = Counted(bins, bins.counts(after), reference.counts(name))
         finding = Finding(
-            self.name, name, value=value, kind=self.kind, rows=after.count, verdict=verdict, reason=reason, cause="distribution",
+            self.name,
+            name,
+            value=value,
+            kind=self.kind,
+            rows=after.count,
+            verdict=verdict,
+            reason=reason,
+            cause="distribution",
             explanation="" if value is None else phrases.drifted(name),
-        )  # fmt: skip
+        )
         return Answer(finding, counted, self.name, after.count)
 
     def _of_segments(self, question: Question) -> Iterator[Answer]:
@@ -75,9 +84,15 @@ class DriftScore(BaseCheck):
                     reason = f"{number} values; {drift.MIN_VALUES} are needed"
                     yield Answer(
                         Finding(
-                            self.name, name, segment.name, kind=self.kind, rows=number, verdict=Verdict.TOO_LITTLE_DATA, reason=reason
+                            self.name,
+                            name,
+                            segment.name,
+                            kind=self.kind,
+                            rows=number,
+                            verdict=Verdict.TOO_LITTLE_DATA,
+                            reason=reason,
                         )
-                    )  # fmt: skip
+                    )
                     continue
                 difference = before / before.sum() - after / after.sum()
                 distance = (
@@ -85,7 +100,14 @@ class DriftScore(BaseCheck):
                 )
                 text = phrases.drifted(name, segment.key)
                 finding = Finding(
-                    self.name, name, segment.name, float(distance), kind=self.kind, rows=number, cause="distribution", explanation=text
-                )  # fmt: skip
+                    self.name,
+                    name,
+                    segment.name,
+                    float(distance),
+                    kind=self.kind,
+                    rows=number,
+                    cause="distribution",
+                    explanation=text,
+                )
                 # What is tested of a part of the rows counts as it did in windows drawn whole.
                 yield Answer(finding, Counted(bins, after, before), self.name)

@@ -18,7 +18,8 @@ from monitor.analysis.twosample import Counted, p_values
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
-# Of so many unreadable labels the rest no longer speaks for all; of so many times the reference's range no honest label lies outside it.
+# Of so many unreadable labels the rest no longer speaks for all; of so many times the reference's range no honest label
+# lies outside it.
 MOST_UNREADABLE, _ABSURD = 0.05, 10.0
 # Labels are held against the reference's once so many rows have one; so many tests are made of them.
 _RIPE_SHARE, _LABEL_TESTS = 0.9, 6
@@ -53,7 +54,9 @@ class EarlyLabels(CountedShare):
 
 
 class UnreadableLabels(BaseCheck):
-    """Labels that came and cannot be read: of a model whose labels are written otherwise than the reference's nobody can tell how well it does."""
+    """Labels that came and cannot be read: of a model whose labels are written otherwise than the reference's nobody
+    can tell how well it does.
+    """
 
     name, kind = "unreadable_label_share", Kind.BLIND
 
@@ -67,11 +70,17 @@ class UnreadableLabels(BaseCheck):
         blind = share > MOST_UNREADABLE
         yield Answer(
             Finding(
-                self.name, question.reference.columns.label, value=share, kind=self.kind, rows=question.labelled or 0,
-                verdict=Verdict.COULD_NOT_CHECK if blind else Verdict.FINE, reason=unreadable_text(question) if blind else "",
-                cause="unreadable labels", explanation=unreadable_text(question),
+                self.name,
+                question.reference.columns.label,
+                value=share,
+                kind=self.kind,
+                rows=question.labelled or 0,
+                verdict=Verdict.COULD_NOT_CHECK if blind else Verdict.FINE,
+                reason=unreadable_text(question) if blind else "",
+                cause="unreadable labels",
+                explanation=unreadable_text(question),
             )
-        )  # fmt: skip
+        )
 
 
 class LabelTypeMismatch(BaseCheck):
@@ -87,13 +96,23 @@ class LabelTypeMismatch(BaseCheck):
         """One, of the label column."""
         number, share = question.unreadable_labels, unreadable_share(question)
         yield fault(
-            question, self.name, question.reference.columns.label, share, question.labelled or 0, "type change",
-            unreadable_text(question), certain=number > 0, share=share, costs={},
-        )  # fmt: skip
+            question,
+            self.name,
+            question.reference.columns.label,
+            share,
+            question.labelled or 0,
+            "type change",
+            unreadable_text(question),
+            certain=number > 0,
+            share=share,
+            costs={},
+        )
 
 
 class LabelOutOfRange(BaseCheck):
-    """Labels of a regression outside the reference's range. One that lies many times its width outside is a fault by itself."""
+    """Labels of a regression outside the reference's range. One that lies many times its width outside is a fault by
+    itself.
+    """
 
     name, kind = "out_of_range_share", Kind.QUALITY
 
@@ -179,7 +198,9 @@ def _sides(question: Question) -> tuple[Summary | None, Summary | None]:
 
 
 class LabelDrift(BaseCheck):
-    """Whether labels are distributed as in the reference, once nearly all are there: those that come first are not like the rest."""
+    """Whether labels are distributed as in the reference, once nearly all are there: those that come first are not like
+    the rest.
+    """
 
     name, kind = "drift_score", Kind.PERFORMANCE
 
@@ -208,10 +229,17 @@ class LabelDrift(BaseCheck):
         text = phrases.label_shift(name, self._moved(question, before, after))
         yield Answer(
             Finding(
-                self.name, name, value=value, kind=self.kind, p_value=min(_LABEL_TESTS * single, 1.0), rows=rows,
-                cause="label shift", explanation=text, origin="world",
+                self.name,
+                name,
+                value=value,
+                kind=self.kind,
+                p_value=min(_LABEL_TESTS * single, 1.0),
+                rows=rows,
+                cause="label shift",
+                explanation=text,
+                origin="world",
             )
-        )  # fmt: skip
+        )
 
     @staticmethod
     def _moved(question: Question, before: Summary, after: Summary) -> str:

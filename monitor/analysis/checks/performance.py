@@ -29,7 +29,9 @@ class _Side(NamedTuple):
 
 
 class _AgainstReference(BaseCheck):
-    """A metric of the whole window or of a segment, decided on the interval of the loss, both sides' errors included."""
+    """A metric of the whole window or of a segment, decided on the interval of the loss, both sides' errors
+    included.
+    """
 
     def compare(
         self,
@@ -42,7 +44,8 @@ class _AgainstReference(BaseCheck):
     ) -> Answer:
         """The answer for one metric.
 
-        corrected: by what recent labels have corrected an estimate. Its error holds the doubt of that, which is no chance that comes anew
+        corrected: by what recent labels have corrected an estimate. Its error holds the doubt of that, which is no
+            chance that comes anew
         with each window: it pages by a narrower interval.
         """
         value, before = sides
@@ -59,11 +62,22 @@ class _AgainstReference(BaseCheck):
         text = _text(metric, sides, lost, error, question.margin, limit, segment)
         default = question.reference.harm_metric
         finding = Finding(
-            metric, None, segment, value.value, lower, upper,
-            kind=self.kind, p_value=_p_value(lost, error), rows=rows,
-            threshold_lower=lowest, threshold_upper=highest,
-            severity=severity, cause="performance", explanation=text, cost=lost if metric.removeprefix("estimated_") == default else None,
-        )  # fmt: skip
+            metric,
+            None,
+            segment,
+            value.value,
+            lower,
+            upper,
+            kind=self.kind,
+            p_value=_p_value(lost, error),
+            rows=rows,
+            threshold_lower=lowest,
+            threshold_upper=highest,
+            severity=severity,
+            cause="performance",
+            explanation=text,
+            cost=lost if metric.removeprefix("estimated_") == default else None,
+        )
         return Answer(finding if corrected is None else _with_correction(finding, corrected, limit, question.margin))
 
 
@@ -158,20 +172,33 @@ class Performance(_AgainstReference):
             elif reason or value is None:
                 yield Answer(
                     Finding(
-                        metric, None, segment, None if value is None else value.value, kind=self.kind, rows=data.rows,
+                        metric,
+                        None,
+                        segment,
+                        None if value is None else value.value,
+                        kind=self.kind,
+                        rows=data.rows,
                         verdict=Verdict.TOO_LITTLE_DATA if reason else Verdict.COULD_NOT_CHECK,
                         reason=reason or "it cannot be worked out in this window",
                     )
-                )  # fmt: skip
+                )
             elif metric not in baseline:
                 # Nothing to compare it with; a limit of the user's still holds.
                 text = phrases.no_reference(metric, value.value)
                 limits = interval(question, metric, value)
                 yield Answer(
                     Finding(
-                        metric, None, segment, value.value, *limits, kind=self.kind, rows=data.rows, cause="performance", explanation=text
+                        metric,
+                        None,
+                        segment,
+                        value.value,
+                        *limits,
+                        kind=self.kind,
+                        rows=data.rows,
+                        cause="performance",
+                        explanation=text,
                     )
-                )  # fmt: skip
+                )
             else:
                 yield self.compare(question, metric, _Side(value, baseline[metric]), data.rows, segment)
 
@@ -193,7 +220,9 @@ def values_of(question: Question, values: Mapping[str, Measured], segment: str |
 
 
 def _with_correction(finding: Finding, by: Measured, limit: float | None, margin: float) -> Finding:
-    """An estimate, with what labels of late say of it: no answer where that is more doubtful than harm is large, and nobody is paged."""
+    """An estimate, with what labels of late say of it: no answer where that is more doubtful than harm is large, and
+    nobody is paged.
+    """
     error = by.error or 0.0
     doubtful = limit is not None and error > _DOUBTFUL * limit
     text = phrases.sentences(finding.explanation, phrases.corrected(by.value, doubtful=doubtful))
@@ -205,7 +234,9 @@ def _with_correction(finding: Finding, by: Measured, limit: float | None, margin
 
 
 def _within_reach(question: Question, answer: Answer) -> Answer:
-    """An estimate, unless the model's answers are where the reference cannot tell how good they are: then none, and nobody takes it for health."""
+    """An estimate, unless the model's answers are where the reference cannot tell how good they are: then none, and
+    nobody takes it for health.
+    """
     if not question.out_of_reach or answer.finding.severity is not Severity.INFO:
         return answer
     return Answer(replace(answer.finding, verdict=Verdict.COULD_NOT_CHECK, reason=question.out_of_reach))

@@ -1,4 +1,6 @@
-"""Whether the model answered: predictions that are missing, infinite, no probabilities, or far from anything that a label was."""
+"""Whether the model answered: predictions that are missing, infinite, no probabilities, or far from anything that a
+label was.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ class UnusablePredictions(BaseCheck):
         costs = self._costs(question, name, bad, max(excess, 0.0))
         return fault(
             question, self.name, name, share, rows, cause, text, p_value=p_value, share=max(excess, 0.0), costs=costs
-        )  # fmt: skip
+        )
 
     def _costs(self, question: Question, name: str, bad: Floats, excess: float) -> dict[str, float]:
         """What they cost, by metric. A number far from all labels is off by its distance from them, at least."""

@@ -1,4 +1,6 @@
-"""Values that the reference never held: infinite, out of its range, new categories; and columns that are stuck at one value."""
+"""Values that the reference never held: infinite, out of its range, new categories; and columns that are stuck at one
+value.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,22 @@ class InfiniteShare(BaseCheck):
             infinite = question.window.infinite.get(name, 0)
             share, text = infinite / question.rows, phrases.infinite(name, infinite)
             yield fault(
-                question, self.name, name, share, question.rows, "infinite values", text, certain=infinite > 0, share=share
-            )  # fmt: skip
+                question,
+                self.name,
+                name,
+                share,
+                question.rows,
+                "infinite values",
+                text,
+                certain=infinite > 0,
+                share=share,
+            )
 
 
 class OutOfRange(BaseCheck):
-    """Numbers below the reference's smallest or above its largest; how many are usual follows from order statistics. A month that follows the calendar is never one."""
+    """Numbers below the reference's smallest or above its largest; how many are usual follows from order statistics. A
+    month that follows the calendar is never one.
+    """
 
     name, kind = "out_of_range_share", Kind.QUALITY
 
@@ -105,20 +117,31 @@ class StuckValue(BaseCheck):
             stuck = stuck and not _is_usual(question, name, before)
             value = "" if not stuck else present.low if isinstance(present, Numbers) else present.tally.index[0]
             yield fault(
-                question, self.name, name, float(present.distinct), present.count, "stuck value", phrases.one_value(name, value),
-                certain=stuck, share=1.0 if stuck else 0.0,
-            )  # fmt: skip
+                question,
+                self.name,
+                name,
+                float(present.distinct),
+                present.count,
+                "stuck value",
+                phrases.one_value(name, value),
+                certain=stuck,
+                share=1.0 if stuck else 0.0,
+            )
 
 
 def _is_usual(question: Question, name: str, before: Summary) -> bool:
-    """Whether one value in all rows is what a column of the calendar has, or what stretches of the same length had before."""
+    """Whether one value in all rows is what a column of the calendar has, or what stretches of the same length had
+    before.
+    """
     if question.calendar_field(name) is not None:
         return True
     return is_ordinary(ordinary(Claim("stuck value", 1.0), name, before, question.honest.parts))
 
 
 def _both(question: Question) -> Iterator[tuple[str, Summary | None, Summary]]:
-    """Columns of which the reference has values: name, the window's summary (None where the column is gone), the reference's."""
+    """Columns of which the reference has values: name, the window's summary (None where the column is gone), the
+    reference's.
+    """
     for name in question.names:
         before = question.reference.of_column(name)
         if before is not None and before.count:
@@ -126,9 +149,16 @@ def _both(question: Question) -> Iterator[tuple[str, Summary | None, Summary]]:
 
 
 def unseen(
-    question: Question, metric: str, name: str, count: int, rows: int, chance: tuple[float, float], cause: str, text: str,
+    question: Question,
+    metric: str,
+    name: str,
+    count: int,
+    rows: int,
+    chance: tuple[float, float],
+    cause: str,
+    text: str,
     costs: Mapping[str, float] | None = None,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """Values that the reference never held. Their share is uncertain by a beta distribution: `chance`."""
     share = count / rows if rows else 0.0
     if rows < MIN_ROWS:

@@ -16,7 +16,9 @@ from monitor.domain.checks import Finding, Kind, MetricValue
 
 
 class _Derived(BaseCheck):
-    """A two-sample test of something derived from each column. cause: of the finding; text: its words, by the column's name."""
+    """A two-sample test of something derived from each column. cause: of the finding; text: its words, by the column's
+    name.
+    """
 
     kind = Kind.DRIFT
     derived_from: tuple[str, ...]
@@ -53,9 +55,14 @@ class _Derived(BaseCheck):
             bins, before = known
             distance = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
             finding = Finding(
-                self.name, name, value=distance, kind=self.kind, rows=int(after.sum()), cause=self.cause,
+                self.name,
+                name,
+                value=distance,
+                kind=self.kind,
+                rows=int(after.sum()),
+                cause=self.cause,
                 explanation=self.text(name),
-            )  # fmt: skip
+            )
             yield Answer(finding, Counted(bins, after, before), derived)
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:

@@ -23,8 +23,16 @@ class ColumnMissing(BaseCheck):
             gone = name not in question.frame.columns
             text = phrases.column_gone(name)
             yield fault(
-                question, self.name, name, float(gone), question.counts.rows, "vanished column", text, certain=gone, share=float(gone)
-            )  # fmt: skip
+                question,
+                self.name,
+                name,
+                float(gone),
+                question.counts.rows,
+                "vanished column",
+                text,
+                certain=gone,
+                share=float(gone),
+            )
 
 
 class ColumnAdded(BaseCheck):
@@ -42,7 +50,7 @@ class ColumnAdded(BaseCheck):
         text = phrases.columns_new(new)
         yield fault(
             question, self.name, None, float(len(new)), question.counts.rows, "new column", text, certain=bool(new)
-        )  # fmt: skip
+        )
 
 
 class TypeMismatch(BaseCheck):
@@ -60,8 +68,16 @@ class TypeMismatch(BaseCheck):
             share = mismatched / question.rows
             text = phrases.other_type(name, share, question.reference.sorts[name])
             yield fault(
-                question, self.name, name, share, question.rows, "type change", text, certain=mismatched > 0, share=share
-            )  # fmt: skip
+                question,
+                self.name,
+                name,
+                share,
+                question.rows,
+                "type change",
+                text,
+                certain=mismatched > 0,
+                share=share,
+            )
 
 
 class DuplicateColumn(BaseCheck):
@@ -88,8 +104,16 @@ class DuplicateColumn(BaseCheck):
             text = "" if twin is None else phrases.same_values(name, twin)
             same = float(twin is not None)
             yield fault(
-                question, self.name, name, same, len(window), "duplicate column", text, certain=twin is not None, share=same
-            )  # fmt: skip
+                question,
+                self.name,
+                name,
+                same,
+                len(window),
+                "duplicate column",
+                text,
+                certain=twin is not None,
+                share=same,
+            )
 
     @staticmethod
     def _is_new_twin(question: Question, name: str, other: str) -> bool:

@@ -1,4 +1,6 @@
-"""Free text and embeddings: columns of which no distribution can be counted, held against the reference by a domain classifier."""
+"""Free text and embeddings: columns of which no distribution can be counted, held against the reference by a domain
+classifier.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from monitor.domain.checks import Finding, Kind
 from monitor.domain.hidden import FORM
 from monitor.domain.text import quoted
 
-# Rows of each side without which nothing is learnt; of the rate of drift, one part in so many goes to such columns together.
+# Rows of each side without which nothing is learnt; of the rate of drift, one part in so many goes to such columns
+# together.
 _MIN_ROWS, _PART = 60, 5
 
 
@@ -46,10 +49,17 @@ class _Separated(BaseCheck):
             score = max(2 * separated.area - 1, 0.0)
             yield Answer(
                 Finding(
-                    self.name, name, value=score, kind=self.kind, rows=len(after), p_value=min(1.0, tests * separated.p_value),
-                    cause=self.cause, explanation=self.text(name, separated, before, after), share=score,
+                    self.name,
+                    name,
+                    value=score,
+                    kind=self.kind,
+                    rows=len(after),
+                    p_value=min(1.0, tests * separated.p_value),
+                    cause=self.cause,
+                    explanation=self.text(name, separated, before, after),
+                    share=score,
                 )
-            )  # fmt: skip
+            )
 
     def separated(self, before: pd.Series, after: pd.Series) -> Separation | None:
         """How well both sides can be told apart; None where they cannot be compared."""
@@ -109,7 +119,9 @@ class EmbeddingScore(_Separated):
 
 
 class EmbeddingsDrift(BaseCheck):
-    """Evidently's `EmbeddingsDrift` score of each column of vectors: a limit on it may page, chance is judged by `EmbeddingScore`."""
+    """Evidently's `EmbeddingsDrift` score of each column of vectors: a limit on it may page, chance is judged by
+    `EmbeddingScore`.
+    """
 
     name, kind = "embeddings_drift", Kind.DRIFT
 
@@ -133,13 +145,21 @@ class EmbeddingsDrift(BaseCheck):
             text = f"the vectors in {quoted(name)}: Evidently's EmbeddingsDrift is {score:.3g} (0.5: no drift)"
             yield Answer(
                 Finding(
-                    self.name, name, value=score, kind=self.kind, rows=len(after), cause="embedding drift", explanation=text
+                    self.name,
+                    name,
+                    value=score,
+                    kind=self.kind,
+                    rows=len(after),
+                    cause="embedding drift",
+                    explanation=text,
                 )
-            )  # fmt: skip
+            )
 
 
 def _sides(check: BaseCheck, question: Question, name: str) -> tuple[pd.Series, pd.Series] | Answer:
-    """The values of a column in the reference and in the window that are looked at; the answer where they are not there or too few."""
+    """The values of a column in the reference and in the window that are looked at; the answer where they are not there
+    or too few.
+    """
     if name not in question.window.frame:
         return could_not_check(check, name)
     before, after = (

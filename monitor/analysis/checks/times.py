@@ -11,7 +11,9 @@ from monitor.domain.checks import Finding, Kind, Severity, Verdict
 
 
 class MisdatedRows(BaseCheck):
-    """Rows of the log that have no time, are dated before 1971, or later than it is: no window holds them. Stored and shown; a limit on them may page."""
+    """Rows of the log that have no time, are dated before 1971, or later than it is: no window holds them. Stored and
+    shown; a limit on them may page.
+    """
 
     name, kind = "misdated_rows", Kind.QUALITY
 
@@ -23,8 +25,14 @@ class MisdatedRows(BaseCheck):
             return
         yield Answer(
             Finding(
-                self.name, value=float(number), kind=self.kind, rows=question.counts.rows, cause="wrong times", origin="pipeline" if number else "",
-                verdict=Verdict.CHANGED if number else Verdict.FINE, severity=Severity.INFO,
+                self.name,
+                value=float(number),
+                kind=self.kind,
+                rows=question.counts.rows,
+                cause="wrong times",
+                origin="pipeline" if number else "",
+                verdict=Verdict.CHANGED if number else Verdict.FINE,
+                severity=Severity.INFO,
                 explanation=phrases.misdated(number, question.counts.misdated_example),
             )
-        )  # fmt: skip
+        )

@@ -11,7 +11,9 @@ from monitor.domain.checks import Finding, Kind, Verdict
 
 
 class PerformanceVisibility(BaseCheck):
-    """Whether performance can be estimated now, or realised once labels come. `could_not_check` where neither can be: nobody knows."""
+    """Whether performance can be estimated now, or realised once labels come. `could_not_check` where neither can be:
+    nobody knows.
+    """
 
     name, kind = "performance_visibility", Kind.BLIND
 
@@ -21,10 +23,16 @@ class PerformanceVisibility(BaseCheck):
         visible = None if verdict is Verdict.TOO_LITTLE_DATA else float(verdict is Verdict.FINE)
         yield Answer(
             Finding(
-                self.name, value=visible, kind=self.kind, rows=question.rows, verdict=verdict, reason=reason,
-                cause="performance is unknown", explanation=reason,
+                self.name,
+                value=visible,
+                kind=self.kind,
+                rows=question.rows,
+                verdict=verdict,
+                reason=reason,
+                cause="performance is unknown",
+                explanation=reason,
             )
-        )  # fmt: skip
+        )
 
     def _verdict(self, question: Question) -> tuple[Verdict, str]:
         reference = question.reference

@@ -77,7 +77,9 @@ class VolumeShare(BaseCheck):
     name, kind = "volume_share", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window: a warning below the limit, where earlier windows do not vary so much and none was as low."""
+        """One, of the whole window: a warning below the limit, where earlier windows do not vary so much and none was
+        as low.
+        """
         rows, before = question.counts.all_rows, np.array(question.recent_counts, dtype=float)
         if len(before) < FEWEST_WINDOWS:
             reason = f"{len(before)} earlier windows at the same calendar position; {FEWEST_WINDOWS} are needed"
@@ -92,16 +94,25 @@ class VolumeShare(BaseCheck):
         fell = least is not None and share < least and rows < before.min() and p_value < _UNLIKELY
         yield Answer(
             Finding(
-                self.name, value=share, kind=self.kind, rows=rows, threshold_lower=least,
-                verdict=Verdict.CHANGED if fell else Verdict.FINE, severity=Severity.WARNING if fell else Severity.INFO,
-                cause="fall in traffic", origin="pipeline" if fell else "", share=max(1 - share, 0.0),
+                self.name,
+                value=share,
+                kind=self.kind,
+                rows=rows,
+                threshold_lower=least,
+                verdict=Verdict.CHANGED if fell else Verdict.FINE,
+                severity=Severity.WARNING if fell else Severity.INFO,
+                cause="fall in traffic",
+                origin="pipeline" if fell else "",
+                share=max(1 - share, 0.0),
                 explanation=phrases.few_rows(rows, expected, len(before), float(before.min()), float(before.max())),
             )
-        )  # fmt: skip
+        )
 
 
 def _p_value(rows: int, expected: float, before: np.ndarray) -> float:
-    """How often a window like those before would have so few rows: Student's t of the logarithm, with the noise of counting."""
+    """How often a window like those before would have so few rows: Student's t of the logarithm, with the noise of
+    counting.
+    """
     logs = np.log((before + 0.5) / (expected + 0.5))
     variance = (float(logs.var(ddof=1)) + 1 / expected) * (1 + 1 / len(before))
     return float(t.cdf(np.log((rows + 0.5) / (expected + 0.5)) / np.sqrt(variance), len(before) - 1))

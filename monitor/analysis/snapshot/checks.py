@@ -1,4 +1,6 @@
-"""The checks of a run as Evidently's tests: each with its verdict, value and limits, beside the metric that it is of."""
+"""The checks of a run as Evidently's tests: each with its verdict, value and limits, beside the metric that it is
+of.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
 
 
 def status_of(check: Check, finding: Finding | None) -> TestStatus:
-    """Evidently's word for a verdict. FAIL pages somebody; WARNING is a change that pages nobody; ERROR is a question without an answer."""
+    """Evidently's word for a verdict. FAIL pages somebody; WARNING is a change that pages nobody; ERROR is a question
+    without an answer.
+    """
     if check.verdict is Verdict.FINE:
         return TestStatus.SUCCESS
     if check.verdict is not Verdict.CHANGED:
@@ -31,7 +35,9 @@ def status_of(check: Check, finding: Finding | None) -> TestStatus:
 
 
 def test_of(check: Check, finding: Finding | None, metric: MetricConfig, version: str) -> MetricTestResult:
-    """A check as a test of a metric. finding: what it found, if it is `changed`. version: of the model, if it is not the one that the report is of."""
+    """A check as a test of a metric. finding: what it found, if it is `changed`. version: of the model, if it is not
+    the one that the report is of.
+    """
     key = (*check.key, version)
     row = as_row(check) | ({} if finding is None else {"severity": finding.severity.value, "cause": finding.cause})
     return MetricTestResult(

@@ -1,6 +1,8 @@
-"""The Evidently report of a window, made of numbers that are known already: Evidently's own metrics, with a calculation of ours.
+"""The Evidently report of a window, made of numbers that are known already: Evidently's own metrics, with a calculation
+of ours.
 
-Nothing is drawn: the widgets are Evidently's plain counters, and the plots are made when someone looks (`store.to_html`).
+Nothing is drawn: the widgets are Evidently's plain counters, and the plots are made when someone looks
+(`store.to_html`).
 """
 
 from __future__ import annotations
@@ -37,15 +39,21 @@ if TYPE_CHECKING:
     from monitor.analysis.evaluation import Evaluation
 
 _TITLES = {
-    "MeanError": "Mean Error", "MAE": "Mean Absolute Error", "RMSE": "RMSE", "MAPE": "Mean Absolute Percentage Error", "R2Score": "R2 Score",
+    "MeanError": "Mean Error",
+    "MAE": "Mean Absolute Error",
+    "RMSE": "RMSE",
+    "MAPE": "Mean Absolute Percentage Error",
+    "R2Score": "R2 Score",
     "AbsMaxError": "Absolute Max Error",
-}  # fmt: skip
+}
 # Our metrics by Evidently's names for them.
 _NAMES = EVIDENTLY_NAMES | {"mae": "MAE", "mape": "MAPE", "mean_error": "MeanError"}
 
 
 class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
-    """A calculation of a metric whose result is known. It stands in a report in the metric's place; ABC keeps it from taking that for good."""
+    """A calculation of a metric whose result is known. It stands in a report in the metric's place; ABC keeps it from
+    taking that for good.
+    """
 
     def __init__(self, metric: Metric, title: str, result: MetricResult, reference: MetricResult | None = None) -> None:
         super().__init__(metric.get_metric_id(), metric)
@@ -69,7 +77,9 @@ class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
 
 
 def make_report(evaluation: Evaluation, figures: Figures) -> Snapshot:
-    """The snapshot of a window: metric values, ids and names as Evidently's own metrics give them, and each check as a test. Equal runs give equal snapshots."""
+    """The snapshot of a window: metric values, ids and names as Evidently's own metrics give them, and each check as a
+    test. Equal runs give equal snapshots.
+    """
     sorts = evaluation.sorts
     metrics = {("row_count", ""): _row_count(figures)}
     metrics |= {
@@ -93,7 +103,9 @@ def make_report(evaluation: Evaluation, figures: Figures) -> Snapshot:
 
 
 def _add_tests(metrics: dict[tuple[str, str], Known], evaluation: Evaluation) -> None:
-    """Put each check beside the metric that it is of; those of no metric of the report, of a segment or of another version of the model beside the number of rows."""
+    """Put each check beside the metric that it is of; those of no metric of the report, of a segment or of another
+    version of the model beside the number of rows.
+    """
     tests: dict[tuple[str, str], list[Any]] = {}
     for check, finding in with_findings(evaluation.checks, evaluation.findings):
         other = check.model_version if check.model_version != evaluation.run.model_version else ""
@@ -113,7 +125,9 @@ def _places(check: Check, other_version: str) -> Sequence[tuple[str, str]]:
 
 
 def _moment(evaluation: Evaluation) -> datetime:
-    """Where a report stands on Evidently's dashboards: at the window's start, or else that of its rows; now, where they have no times."""
+    """Where a report stands on Evidently's dashboards: at the window's start, or else that of its rows; now, where they
+    have no times.
+    """
     window, first = evaluation.run.window, evaluation.counts.first_event
     start = window[0] if window is not None else first
     if start is None or pd.isna(start):
@@ -131,14 +145,24 @@ def _title(run: RunIdentity) -> str | None:
 
 
 def _metadata(evaluation: Evaluation, figures: Figures) -> dict[str, str]:
-    """What the report is of, under Evidently's own keys where it has some. Text, since Evidently's service takes no more."""
+    """What the report is of, under Evidently's own keys where it has some. Text, since Evidently's service takes no
+    more.
+    """
     run = evaluation.run
     start, end = run.window or (None, None)
     told = {
-        "monitor": run.monitor, "model_id": run.model, "model_version": run.model_version, "reference_id": evaluation.reference_version,
-        "window_start": _written(start), "window_end": _written(end), "run": run.run, "kind": run.kind, "as_of": _written(run.as_of),
-        "severity": evaluation.severity.value, PLOTS: json.dumps(figures.plots) if figures.plots else "",
-    }  # fmt: skip
+        "monitor": run.monitor,
+        "model_id": run.model,
+        "model_version": run.model_version,
+        "reference_id": evaluation.reference_version,
+        "window_start": _written(start),
+        "window_end": _written(end),
+        "run": run.run,
+        "kind": run.kind,
+        "as_of": _written(run.as_of),
+        "severity": evaluation.severity.value,
+        PLOTS: json.dumps(figures.plots) if figures.plots else "",
+    }
     return {name: value for name, value in told.items() if value}
 
 

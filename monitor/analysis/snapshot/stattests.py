@@ -12,13 +12,17 @@ from monitor.analysis.schema import Sort
 
 
 def registered(method: str, sort: Sort) -> tuple[registry.StatTest, ColumnType]:
-    """Evidently's test of that name for columns of a sort, and its word for the sort. Raises ValueError if it has none."""
+    """Evidently's test of that name for columns of a sort, and its word for the sort. Raises ValueError if it has
+    none.
+    """
     kind = ColumnType.Numerical if sort in ("numerical", "time") else ColumnType.Categorical
     return registry.get_registered_stattest(method, kind), kind
 
 
 def evidently_score(method: str, before: pd.Series, after: pd.Series, sort: Sort) -> float:
-    """The drift score of two samples without missing values. Raises ValueError for a method that does not fit the column."""
+    """The drift score of two samples without missing values. Raises ValueError for a method that does not fit the
+    column.
+    """
     test, kind = registered(method, sort)
     state = np.random.get_state()
     np.random.seed(0)  # empirical_mmd draws from the global generator
@@ -29,6 +33,8 @@ def evidently_score(method: str, before: pd.Series, after: pd.Series, sort: Sort
 
 
 def evidently_embeddings_score(before: np.ndarray, after: np.ndarray) -> float:
-    """`EmbeddingsDrift` of vectors by its default method: the ROC AUC of a classifier that tells both sides apart. Shapes (rows, dimensions)."""
+    """`EmbeddingsDrift` of vectors by its default method: the ROC AUC of a classifier that tells both sides apart.
+    Shapes (rows, dimensions).
+    """
     score, _, _ = embedding_drift_methods.model()(pd.DataFrame(after), pd.DataFrame(before))
     return float(score)

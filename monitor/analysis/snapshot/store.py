@@ -28,7 +28,9 @@ def unpack(data: bytes) -> Snapshot:
 
 
 def to_html(snapshot: Snapshot) -> str:
-    """The report as one page that needs nothing from elsewhere, with the plots drawn from the counts that it holds, what drifted most first."""
+    """The report as one page that needs nothing from elsewhere, with the plots drawn from the counts that it holds,
+    what drifted most first.
+    """
     model = snapshot.to_snapshot_model()
     plots = plots_in(model.metadata)
     of_all, by_drift, of_columns = [], [], []

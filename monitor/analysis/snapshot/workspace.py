@@ -15,7 +15,9 @@ with warnings.catch_warnings():
 
 
 class ReportFolder:
-    """The folder. Its projects and reports are named by the ids of monitors and runs: what is written twice is there once. Raises OSError for a folder that cannot be written."""
+    """The folder. Its projects and reports are named by the ids of monitors and runs: what is written twice is there
+    once. Raises OSError for a folder that cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -32,5 +32,11 @@ def open_remote(config: RemoteLauncher, network: Network = DIRECT) -> Remote:
     if isinstance(config, DatabricksLauncher):
         return Databricks(expand(config.host), config.job_id, expand(config.token), **rules)
     return GitHub(
-        expand(config.api), config.repository, expand(config.token), config.workflow, config.ref, config.event_type, **rules
-    )  # fmt: skip
+        expand(config.api),
+        config.repository,
+        expand(config.token),
+        config.workflow,
+        config.ref,
+        config.event_type,
+        **rules,
+    )

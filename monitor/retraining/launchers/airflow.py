@@ -1,4 +1,5 @@
-"""Airflow's REST API: v1 of Airflow 2 (https://airflow.apache.org/docs/apache-airflow/2.10.5/stable-rest-api-ref.html), v2 of Airflow 3 (/docs/apache-airflow/stable/).
+"""Airflow's REST API: v1 of Airflow 2 (https://airflow.apache.org/docs/apache-airflow/2.10.5/stable-rest-api-ref.html),
+v2 of Airflow 3 (/docs/apache-airflow/stable/).
 
 The request's id is the DAG run's, so that the same one is never started twice: Airflow answers 409 to the second.
 """

@@ -18,7 +18,9 @@ _OUTPUT = 20_000
 
 
 def launch(command: list[str], request: dict[str, Any], folder: Path, timeout_s: float, stop: Event) -> Outcome:
-    """Run the command to its end. Raises LaunchError if it cannot be started. `stop` ends it early, and so does `timeout_s`."""
+    """Run the command to its end. Raises LaunchError if it cannot be started. `stop` ends it early, and so does
+    `timeout_s`.
+    """
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own command, as a list
             command,

@@ -1,4 +1,6 @@
-"""Databricks' jobs API 2.1 (https://docs.databricks.com/api/workspace/jobs/runnow): the request's id is the idempotency token, so a second start is the first one's run."""
+"""Databricks' jobs API 2.1 (https://docs.databricks.com/api/workspace/jobs/runnow): the request's id is the idempotency
+token, so a second start is the first one's run.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class Databricks:
         if state.get("result_state") != "SUCCESS":
             return Outcome(
                 False,
-                f"run {handle} ended {state.get('result_state') or state['life_cycle_state']}: {state.get('state_message', '')}",
+                f"run {handle} ended {state.get('result_state') or state['life_cycle_state']}:"
+                f" {state.get('state_message', '')}",
             )
         tasks = run.get("tasks") or [{"run_id": handle}]
         told = self._get("get-output", str(tasks[-1]["run_id"])).get("notebook_output", {}).get("result") or ""

@@ -1,7 +1,9 @@
-"""GitHub Actions (https://docs.github.com/en/rest/actions/workflows, https://docs.github.com/en/rest/repos/repos#create-a-repository-dispatch-event).
+"""GitHub Actions (https://docs.github.com/en/rest/actions/workflows,
+https://docs.github.com/en/rest/repos/repos#create-a-repository-dispatch-event).
 
-A workflow is given the request's id as the input `request_id`; if its `run-name` holds that input its runs can be found, so that none is started twice and
-its end is seen. A repository dispatch can be asked nothing: it is tried once, and `monitor retraining complete` ends it.
+A workflow is given the request's id as the input `request_id`; if its `run-name` holds that input its runs can be
+found, so that none is started twice and its end is seen. A repository dispatch can be asked nothing: it is tried once,
+and `monitor retraining complete` ends it.
 """
 
 from __future__ import annotations
@@ -34,9 +36,12 @@ class GitHub:
         )
         self._rules = rules
         self._headers = {
-            "authorization": f"Bearer {token}", "accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28",
-            "content-type": "application/json", "user-agent": "production-monitor/1",
-        }  # fmt: skip
+            "authorization": f"Bearer {token}",
+            "accept": "application/vnd.github+json",
+            "x-github-api-version": "2022-11-28",
+            "content-type": "application/json",
+            "user-agent": "production-monitor/1",
+        }
 
     def start(self, request: dict[str, Any]) -> str:
         """Dispatch, unless a run of this request is there."""

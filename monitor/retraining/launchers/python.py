@@ -1,4 +1,5 @@
-"""A function by dotted path, in a process of its own: `python -m monitor.retraining.launchers.python PACKAGE.MODULE:FUNCTION`.
+"""A function by dotted path, in a process of its own: `python -m monitor.retraining.launchers.python
+PACKAGE.MODULE:FUNCTION`.
 
 It takes the request as a dictionary and may return the outcome as one; both travel as JSON.
 """

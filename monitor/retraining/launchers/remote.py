@@ -27,7 +27,8 @@ def follow(
 ) -> tuple[Outcome | None, str]:
     """Start a training and ask until it has ended: its outcome, or None and why it is not known (yet).
 
-    None where nobody can be asked, or where `stop` is set: whoever asks next starts it again under the same id. Raises LaunchError where it cannot be started.
+    None where nobody can be asked, or where `stop` is set: whoever asks next starts it again under the same id. Raises
+    LaunchError where it cannot be started.
     """
     try:
         handle = remote.start(request)

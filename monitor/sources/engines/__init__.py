@@ -26,14 +26,17 @@ BY_SCHEME: dict[str, type[Engine]] = {
 
 
 def engine_of(place: Place) -> Engine:
-    """A connection to where a place is. Raises SourceUnreachableError if nobody answers, UsageError for an address that no engine reads."""
+    """A connection to where a place is. Raises SourceUnreachableError if nobody answers, UsageError for an address that
+    no engine reads.
+    """
     return _class_of(place)(place)
 
 
 def _class_of(place: Place) -> type[Engine]:
     if place.own_path is None and place.read != ReadSpec():
         raise UsageError(
-            f"{place.shown}: `read`, and a time that is made of columns or of a path, go with files that Monitor reads itself; write a `query` instead"
+            f"{place.shown}: `read`, and a time that is made of columns or of a path, go with files that Monitor reads"
+            " itself; write a `query` instead"
         )
     if place.engine is not None:
         return BY_NAME[place.engine]

@@ -1,4 +1,6 @@
-"""What an engine does for a log: connect, open a table, compare times, hash ids, run a query. A new one is a file beside this, and a line in the registry."""
+"""What an engine does for a log: connect, open a table, compare times, hash ids, run a query. A new one is a file
+beside this, and a line in the registry.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from monitor.sources.times import naive
 
 @dataclass(frozen=True)
 class Within:
-    """The rows of a window that were logged by `as_of`, and the bound of the hashes that are read: as text that the engine takes.
+    """The rows of a window that were logged by `as_of`, and the bound of the hashes that are read: as text that the
+    engine takes.
 
     rows, time: which rows of the log the statement is about, by that column; an engine may leave out all others.
     """
@@ -49,7 +52,8 @@ _LEFT_OUT = {
 class Engine(ABC):
     """One connection to where a log is.
 
-    knows_nan: numbers may be NaN and not null. compares_times_last: times are dearer to compare than whole numbers are to hash. joins_labels: labels of
+    knows_nan: numbers may be NaN and not null. compares_times_last: times are dearer to compare than whole numbers are
+        to hash. joins_labels: labels of
     another place that it serves are joined to the whole log, not to a window's rows alone.
     """
 
@@ -67,7 +71,9 @@ class Engine(ABC):
         """A connection of ibis that only reads."""
 
     def table(self, place: Place) -> Any:
-        """What a place names, as a table of ibis: of a database a table or a query. Raises DataError if it is not there."""
+        """What a place names, as a table of ibis: of a database a table or a query. Raises DataError if it is not
+        there.
+        """
         try:
             if place.query is not None:
                 return self.connection.sql(place.query)
@@ -104,7 +110,9 @@ class Engine(ABC):
         return getattr(kind, "timezone", None) is not None
 
     def literal(self, moment: datetime, zone: tzinfo, *, zoned: bool) -> str:
-        """A moment as text that a column of times is compared with. zone: of the column, where it has none of its own."""
+        """A moment as text that a column of times is compared with. zone: of the column, where it has none of its
+        own.
+        """
         return moment.isoformat() if zoned else naive(moment, zone).isoformat(" ", "microseconds")
 
     def compared(self, column: Any, literal: str, how: str) -> Any:
@@ -121,7 +129,9 @@ class Engine(ABC):
         return md5(text)
 
     def ranked(self, rows: Any, name: str, seed: int) -> Any:
-        """Rows with the hash of whole numbers in their place: plain arithmetic, the same on every engine (`sample.ranks`). Rows without a number come last."""
+        """Rows with the hash of whole numbers in their place: plain arithmetic, the same on every engine
+        (`sample.ranks`). Rows without a number come last.
+        """
         a, b, c, d = coefficients(seed)
         number = (rows[name] % PRIME + PRIME) % PRIME
         mixed = (number * a + b) % PRIME
@@ -133,7 +143,9 @@ class Engine(ABC):
         return self.run(expression(within))
 
     def run(self, expression: Any, _within: Within | None = None) -> pd.DataFrame:
-        """The rows of an expression of tables that were opened here. within: the rows of the log that it is about, where it is not about all."""
+        """The rows of an expression of tables that were opened here. within: the rows of the log that it is about,
+        where it is not about all.
+        """
         found: pd.DataFrame = expression.to_pandas()
         return found
 
@@ -150,11 +162,15 @@ class Engine(ABC):
         return 0
 
     def bad_records(self, _place: Place, _time: str) -> list[tuple[Any, str]]:
-        """What of a place could not be read: the time of the row beside it, as the column of that name has it (in seconds since 1970 where there is none), and what it is."""
+        """What of a place could not be read: the time of the row beside it, as the column of that name has it (in
+        seconds since 1970 where there is none), and what it is.
+        """
         return []
 
     def plain_files(self, _place: Place, _within: Within) -> list[str]:
-        """The Parquet files of a place that hold the rows of a window, where it is such files on this machine; else none."""
+        """The Parquet files of a place that hold the rows of a window, where it is such files on this machine; else
+        none.
+        """
         return []
 
 

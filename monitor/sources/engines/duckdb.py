@@ -38,7 +38,9 @@ atexit.register(_statements.clear)  # their keys hold tables
 
 
 class DuckDB(Engine):
-    """The DuckDB of this thread, which never fetches anything from anywhere; of text files it reads what is kept of them as Parquet."""
+    """The DuckDB of this thread, which never fetches anything from anywhere; of text files it reads what is kept of
+    them as Parquet.
+    """
 
     joins_labels = True
 
@@ -60,7 +62,8 @@ class DuckDB(Engine):
         return _own.connection
 
     def table(self, place: Place) -> Any:
-        """The files that a path names, or a query of them as the table `log`. Raises SourceUnreachableError if there are none.
+        """The files that a path names, or a query of them as the table `log`. Raises SourceUnreachableError if there
+        are none.
 
         Files that look as they did when this connection opened them last are not opened again.
         """
@@ -110,7 +113,9 @@ class DuckDB(Engine):
         return self._rows(str(ibis.to_sql(expression, dialect="duckdb")), within, {})
 
     def of_ids(self, table: Any, id_column: str, ids: list[Any], within: Within | None) -> pd.DataFrame:
-        """By a statement that is made once, the ids its parameter: as many literals would take longer to write than to look for."""
+        """By a statement that is made once, the ids its parameter: as many literals would take longer to write than to
+        look for.
+        """
         rows = _statement(("of ids", table.op()), lambda: str(ibis.to_sql(table, dialect="duckdb")))
         statement = f"SELECT * FROM ({rows}) WHERE {quoted_name(id_column)} IN (SELECT unnest($ids))"  # noqa: S608 - names of columns
         return self._rows(statement, within, {"ids": ids})
@@ -127,7 +132,9 @@ class DuckDB(Engine):
     def _rows(
         self, statement: str, within: Within | None, values: dict[str, Any], kept: str | None = None
     ) -> pd.DataFrame:
-        """The rows of a statement. values: of its parameters. kept: a statement that comes again, whose view of the files is kept."""
+        """The rows of a statement. values: of its parameters. kept: a statement that comes again, whose view of the
+        files is kept.
+        """
         for known in self._named_in(statement):
             view = re.compile(rf"\b{known.name}\b")
             if within is not None and known.place.path == self.place.path and view.search(statement):
@@ -173,7 +180,9 @@ def _with_parameters(expression: Callable[[Within], Any], within: Within) -> str
 
 
 def _asked(connection: Any, table: Any, place: Place) -> Any:
-    """The rows of a place's query, with the columns that its expressions make in the place of those of the same name."""
+    """The rows of a place's query, with the columns that its expressions make in the place of those of the same
+    name.
+    """
     if place.query is not None:
         table = _queried(connection, table, place.query, place.shown)
     if place.expressions:
@@ -196,5 +205,6 @@ def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:
     except Exception as error:
         columns = ", ".join(table.columns)
         raise DataError(
-            f"{shown}: the query cannot be read: {first_line(error)}; it asks for the files as the table `log`, whose columns are: {columns}"
+            f"{shown}: the query cannot be read: {first_line(error)}; it asks for the files as the table `log`, whose"
+            f" columns are: {columns}"
         ) from None

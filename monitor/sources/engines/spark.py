@@ -31,7 +31,9 @@ class Spark(Engine):
     """Apache Spark, here or on a cluster."""
 
     def connect(self, place: Place) -> Any:
-        """Spark at `url` (`sc://host:15002` by Spark Connect, `spark://host:7077`, `local[4]`), or on this machine. Raises SourceUnreachableError if nobody answers."""
+        """Spark at `url` (`sc://host:15002` by Spark Connect, `spark://host:7077`, `local[4]`), or on this machine.
+        Raises SourceUnreachableError if nobody answers.
+        """
         try:
             from pyspark.errors import PySparkException
             from pyspark.sql import SparkSession

@@ -63,7 +63,9 @@ class SQLite(Engine):
             self.connection.con.execute("PRAGMA query_only = 1")
 
     def with_time(self, table: Any, name: str, _place: Place) -> Any:
-        """SQLite has no type of times: a column of text is one, if `strftime` reads every value; what a query makes has no declared type."""
+        """SQLite has no type of times: a column of text is one, if `strftime` reads every value; what a query makes has
+        no declared type.
+        """
         if name not in table.columns or not table[name].type().is_string():
             return table
         read = strftime("%Y", table[name].cast("timestamp"))
@@ -92,7 +94,8 @@ class SQLite(Engine):
         a, b, c, d = coefficients(seed)
         quoted = (each.replace('"', '""') for each in rows.columns if each != name)
         names = ", ".join(f'"{each}"' for each in quoted)
-        # SQLite works out `u` wherever it stands: so without its last remainder, which changes none after it; no step leaves 64 bits for want of it.
+        # SQLite works out `u` wherever it stands: so without its last remainder, which changes none after it; no step
+        # leaves 64 bits for want of it.
         query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {PRIME}, {PRIME}) AS {name}
             FROM (SELECT *, (v * v + u) % {PRIME} AS w FROM (SELECT *, (u * {a} + {b}) % {PRIME} AS v
             FROM (SELECT *, {name} % {PRIME} + {PRIME} AS u FROM ({ibis.to_sql(rows, dialect="sqlite")}))))"""  # noqa: S608 - names of columns, and numbers

@@ -1,4 +1,6 @@
-"""Columns of files that hold more than one value: what lies in an object has a column of its own, what nobody can test is left out."""
+"""Columns of files that hold more than one value: what lies in an object has a column of its own, what nobody can test
+is left out.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,19 @@ _LEFT_OUT = {
     "geometry": "a shape",
 }
 _NUMBERS = (
-    "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "float", "double", "decimal",
-)  # fmt: skip
+    "tinyint",
+    "smallint",
+    "integer",
+    "bigint",
+    "hugeint",
+    "utinyint",
+    "usmallint",
+    "uinteger",
+    "ubigint",
+    "float",
+    "double",
+    "decimal",
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,9 @@ class Unpacked:
 def unpacked(
     types: Mapping[str, Any], texts: Collection[str], peek: Callable[[str], Sequence[Any]], wanted: Sequence[str]
 ) -> Unpacked:
-    """The columns of a table. types: DuckDB's, by name. texts: columns of text that may hold objects. peek: the first values of a column. wanted: objects within objects that are opened, too."""
+    """The columns of a table. types: DuckDB's, by name. texts: columns of text that may hold objects. peek: the first
+    values of a column. wanted: objects within objects that are opened, too.
+    """
     columns: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for name, kind in types.items():

@@ -28,8 +28,10 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of the column's own zone
 class OpenedFiles:
     """The files of a place, as a view of one connection. mark: what they looked like. bad: what could not be read.
 
-    footers: of the files. look: those by which the view is made, before it is known whose rows are needed: they have, together, all columns.
-    kept: whether they are what text files are kept as. remote: where they are, whose copies are fetched as they are needed.
+    footers: of the files. look: those by which the view is made, before it is known whose rows are needed: they have,
+        together, all columns.
+    kept: whether they are what text files are kept as. remote: where they are, whose copies are fetched as they are
+        needed.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class OpenedFiles:
         return sum(each.rows for each in self._footers.values())
 
     def fetched(self, within: Within, statement: str | None = None) -> list[str]:
-        """The files that hold the rows a statement is about, on this machine. statement: one that has its bounds as `$start` and `$end`, or lacks them; None: one that has both."""
+        """The files that hold the rows a statement is about, on this machine. statement: one that has its bounds as
+        `$start` and `$end`, or lacks them; None: one that has both.
+        """
         if len(self._files) == 1 or within.rows == Rows.ALL:
             found = list(self._files)
         else:
@@ -107,7 +111,9 @@ class OpenedFiles:
 
 
 def open_files(connection: Any, place: Place, mark: str) -> OpenedFiles:
-    """The files of a place as a view. Raises SourceUnreachableError if there are none, DataError if they cannot be read."""
+    """The files of a place as a view. Raises SourceUnreachableError if there are none, DataError if they cannot be
+    read.
+    """
     assert place.path is not None
     # Named by the path, so that statements which were made for it before still serve.
     name = f"at_{hashlib.sha256(repr((place.path, place.read, place.version)).encode()).hexdigest()[:16]}"
@@ -149,9 +155,16 @@ def open_files(connection: Any, place: Place, mark: str) -> OpenedFiles:
 
 
 def _open_parquet(
-    connection: Any, place: Place, mark: str, name: str, footers: Mapping[str, Footer], look: Sequence[str], peeked: str,
-    bad: Sequence[BadRecords], remote: RemoteParquet | None,
-) -> OpenedFiles:  # fmt: skip
+    connection: Any,
+    place: Place,
+    mark: str,
+    name: str,
+    footers: Mapping[str, Footer],
+    look: Sequence[str],
+    peeked: str,
+    bad: Sequence[BadRecords],
+    remote: RemoteParquet | None,
+) -> OpenedFiles:
     """Parquet files as they are. peeked: one that is there and has rows, where any has."""
     files.refuse_case_twins(files.parquet_names(look[0]), place.shown)
     try:

@@ -1,4 +1,6 @@
-"""Tables and queries of warehouses, by the backends of ibis. Each needs its extra of ibis; their SQL is compiled in the tests, no warehouse was run."""
+"""Tables and queries of warehouses, by the backends of ibis. Each needs its extra of ibis; their SQL is compiled in the
+tests, no warehouse was run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Azure Machine Learning: the model data collector; inputs and outputs are records, and mostly folders, of their own."""
+"""Azure Machine Learning: the model data collector; inputs and outputs are records, and mostly folders, of their
+own.
+"""
 
 from __future__ import annotations
 

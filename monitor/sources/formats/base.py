@@ -20,7 +20,8 @@ class UnreadableRecord(Exception):
 class Format(ABC):
     """A way in which a tool or a cloud writes a prediction log.
 
-    name: as `source.read.format` has it. title: for people. shares_ids: rows that follow each other may have one id; they are then numbered.
+    name: as `source.read.format` has it. title: for people. shares_ids: rows that follow each other may have one id;
+        they are then numbered.
     """
 
     name: ClassVar[str]
@@ -33,7 +34,9 @@ class Format(ABC):
 
     @abstractmethod
     def rows(self, record: dict[str, Any], read: ReadSpec, file: str) -> Iterable[dict[str, Any]]:
-        """The rows of a record, one a prediction; of half a row what there is of it, with `SIDE`. file: where the record is. Raises UnreadableRecord."""
+        """The rows of a record, one a prediction; of half a row what there is of it, with `SIDE`. file: where the
+        record is. Raises UnreadableRecord.
+        """
 
     def roles(self, _files: list[str]) -> dict[str, str]:
         """Which column plays which part (`Columns`), as far as the format itself says."""

@@ -1,4 +1,6 @@
-"""KServe and Seldon: CloudEvents of requests and answers, as a broker hands them on or a logger stores them; Seldon's documents of Elasticsearch."""
+"""KServe and Seldon: CloudEvents of requests and answers, as a broker hands them on or a logger stores them; Seldon's
+documents of Elasticsearch.
+"""
 
 from __future__ import annotations
 

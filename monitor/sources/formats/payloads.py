@@ -1,4 +1,6 @@
-"""The bodies of requests and answers, as model servers take and give them: rows, columns, split frames, tensors, CSV, lines of JSON."""
+"""The bodies of requests and answers, as model servers take and give them: rows, columns, split frames, tensors, CSV,
+lines of JSON.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ Row = dict[str, Any]
 
 
 def decoded(data: Any, encoding: str | None, content_type: str | None) -> Any:
-    """What a body holds: JSON as its values, CSV as lists of text. encoding: JSON, CSV or BASE64, as the record says. Raises UnreadableRecord."""
+    """What a body holds: JSON as its values, CSV as lists of text. encoding: JSON, CSV or BASE64, as the record says.
+    Raises UnreadableRecord.
+    """
     if data is None:
         raise UnreadableRecord("a body is missing")
     if not isinstance(data, str):
@@ -73,7 +77,9 @@ def inputs_of(body: Any, names: Sequence[str]) -> list[Row]:
 
 
 def answers_of(body: Any, rows: int | None = None) -> list[Row]:
-    """What a model answered, a row a prediction: `prediction`, `probability_CLASS`, or the names that it gave. rows: how many went in, where that is known. Raises UnreadableRecord."""
+    """What a model answered, a row a prediction: `prediction`, `probability_CLASS`, or the names that it gave. rows:
+    how many went in, where that is known. Raises UnreadableRecord.
+    """
     found = _rows(body, is_input=False)
     if rows is not None and len(found) == 1 and rows > 1 and isinstance(found[0], list) and len(found[0]) == rows:
         found = found[0]  # several answers on one line

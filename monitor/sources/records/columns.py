@@ -40,7 +40,8 @@ class Decision:
 
 # Words for a value that is missing, in columns that hold no text otherwise.
 ABSENT = ("", "na", "n/a", "nan", "null", "none", "?", "-")
-# A column is of a type if so many of its values are; the others are bad values. Only of words for true and false in CSV files all must be.
+# A column is of a type if so many of its values are; the others are bad values. Only of words for true and false in CSV
+# files all must be.
 _ENOUGH = 0.95
 _MOST_DIGITS = 9007199254740992  # beyond it floats lose digits
 _MOST_COLUMNS = 2_000
@@ -65,14 +66,18 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Typed:
-    """A column as it was decided. values: of shape (rows,), null where a value was missing or cannot be read; unfit: the rows of those that cannot."""
+    """A column as it was decided. values: of shape (rows,), null where a value was missing or cannot be read; unfit:
+    the rows of those that cannot.
+    """
 
     values: pa.Array
     unfit: np.ndarray
 
 
 def decide(values: pa.Array | list[Any], read: ReadSpec, name: str = "") -> Decision | None:
-    """How a column is read, by the values that are there; None if there are none. values: text of a CSV file, or what JSON holds."""
+    """How a column is read, by the values that are there; None if there are none. values: text of a CSV file, or what
+    JSON holds.
+    """
     if name in read.text:
         return Decision(Kind.TEXT)
     values = values[:_DECIDED_BY]
@@ -139,8 +144,10 @@ def json_text(value: Any) -> str:
 def opened(
     records: Sequence[dict[str, Any]], names: dict[str, None], wanted: Sequence[str] = ()
 ) -> dict[str, list[Any]]:
-    """The values of records by column, of shape (records,). What lies in an object, or in text that is one, has a column of its own: `inputs.amount`;
-    numbers in a list of always the same length as `scores.0`, …. names: the columns that are known, to which new ones are added; beyond 2,000 none is. wanted: objects within objects that are opened, too.
+    """The values of records by column, of shape (records,). What lies in an object, or in text that is one, has a
+    column of its own: `inputs.amount`; numbers in a list of always the same length as `scores.0`, …. names: the columns
+    that are known, to which new ones are added; beyond 2,000 none is. wanted: objects within objects that are opened,
+    too.
     """
     found: dict[str, list[Any]] = {}
     for name, values in _by_name(records).items():

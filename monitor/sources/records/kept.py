@@ -1,6 +1,8 @@
-"""Files of records kept as Parquet beside the cache: each read once, what is appended alone, and what cannot be read counted with its place.
+"""Files of records kept as Parquet beside the cache: each read once, what is appended alone, and what cannot be read
+counted with its place.
 
-A folder a source, with a manifest that is replaced as a whole. Pieces are never changed: a file that is another one now, or is gone, takes the pieces that hold rows of it along.
+A folder a source, with a manifest that is replaced as a whole. Pieces are never changed: a file that is another one
+now, or is gone, takes the pieces that hold rows of it along.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ _MIDNIGHT = re.compile(r"[T ]00:00(:00(\.0+)?)?$")
 
 @dataclass
 class _File:
-    """What has been read of a file. end: in bytes, None where reading cannot go on there. header: of CSV. tail: what its last line without an end was taken for."""
+    """What has been read of a file. end: in bytes, None where reading cannot go on there. header: of CSV. tail: what
+    its last line without an end was taken for.
+    """
 
     size: int
     mtime_ns: int
@@ -67,7 +71,9 @@ class _File:
 
 @dataclass
 class _Piece:
-    """Rows of some files. bad: how many records between them could not be read, whose places are in a file beside it."""
+    """Rows of some files. bad: how many records between them could not be read, whose places are in a file beside
+    it.
+    """
 
     name: str
     rows: int
@@ -99,7 +105,9 @@ class _Manifest:
 
 @dataclass(frozen=True)
 class BadRecords:
-    """The records of a piece that could not be read. rows: those of the piece that they are next to, or whose value it is; shape (records,). piece: '' where it has no row; seen: when they were, then, in seconds since 1970."""
+    """The records of a piece that could not be read. rows: those of the piece that they are next to, or whose value it
+    is; shape (records,). piece: '' where it has no row; seen: when they were, then, in seconds since 1970.
+    """
 
     piece: str
     rows: np.ndarray
@@ -109,7 +117,9 @@ class BadRecords:
 
 @dataclass(frozen=True)
 class Kept:
-    """A source's files as Parquet. columns: all that were ever seen, in their order, with the types of those that hold something."""
+    """A source's files as Parquet. columns: all that were ever seen, in their order, with the types of those that hold
+    something.
+    """
 
     pieces: tuple[str, ...]
     columns: dict[str, Kind | None]
@@ -117,7 +127,9 @@ class Kept:
 
 
 def kept(path: str, files: list[str], read: ReadSpec, shown: str) -> Kept:
-    """The files as they are now, as Parquet. Raises DataError where they are no text, SourceUnreachableError where they cannot be read, or nothing can be kept."""
+    """The files as they are now, as Parquet. Raises DataError where they are no text, SourceUnreachableError where they
+    cannot be read, or nothing can be kept.
+    """
     try:
         folder = _folder(path, read)
         return _kept(folder, _up_to_date(folder, files, read))
@@ -193,7 +205,9 @@ def _is_new(manifest: _Manifest, file: str) -> bool:
 
 
 def _forget(manifest: _Manifest, files: list[str]) -> None:
-    """Take out the files that are gone, that are not what they were with more at their end, or that were not read to it, and all pieces that hold rows of them."""
+    """Take out the files that are gone, that are not what they were with more at their end, or that were not read to
+    it, and all pieces that hold rows of them.
+    """
     present = set(files)
     gone = {file for file, known in manifest.files.items() if file not in present or not _goes_on(file, known)}
     gone |= {file for piece in manifest.pieces for file in piece.files if file not in manifest.files}
@@ -375,14 +389,19 @@ class _Reader:
             bad += [
                 (
                     int(row),
-                    f"{_named(file)}: {masked(typing.json_text(_item(values, row)))!r} in {name} is no {_WORDS[decision.kind]}",
+                    (
+                        f"{_named(file)}: {masked(typing.json_text(_item(values, row)))!r} in {name} is no"
+                        f" {_WORDS[decision.kind]}"
+                    ),
                 )
                 for row in typed.unfit
             ]
         return found, bad
 
     def _flush(self, within: str | None = None) -> None:
-        """Write what has been read as a piece. within: a file of which more follows; where reading could not go on there, it does not count as read yet."""
+        """Write what has been read as a piece. within: a file of which more follows; where reading could not go on
+        there, it does not count as read yet.
+        """
         manifest = self._manifest
         if self._rows or self._bad:
             files = [*self._files, *sorted(self._others)]
@@ -532,7 +551,9 @@ def _put_together(folder: Path, manifest: _Manifest) -> None:
 
 
 def _sweep(folder: Path, manifest: _Manifest) -> None:
-    """Remove pieces that nobody can be reading any more; and of all sources those that were not asked for longest, where they take too much room."""
+    """Remove pieces that nobody can be reading any more; and of all sources those that were not asked for longest,
+    where they take too much room.
+    """
     needed, old = {Path(piece.name).stem for piece in manifest.pieces}, time.time() - _GRACE_S
     for file in folder.iterdir():
         if file.suffix in (".parquet", ".bad") and file.stem not in needed and file.stat().st_mtime < old:
@@ -564,10 +585,13 @@ def _kept(folder: Path, manifest: _Manifest) -> Kept:
     for half in manifest.waiting.values():
         seen = manifest.files[half.file].mtime_ns / 1e9 if half.file in manifest.files else time.time()
         if time.time() - seen > _GRACE_S:
-            said = f"{_named(half.file)}: {'a request without an answer' if half.side == 'request' else 'an answer without a request'}"
+            said = (
+                f"{_named(half.file)}:"
+                f" {'a request without an answer' if half.side == 'request' else 'an answer without a request'}"
+            )
             bad.append(BadRecords("", np.zeros(1, np.int64), [said], seen))
     pieces = tuple(str(folder / piece.name) for piece in manifest.pieces if piece.rows)
-    kinds = {name: (manifest.decisions[name].kind if name in manifest.decisions else None) for name in manifest.columns}
+    kinds = {name: manifest.decisions[name].kind if name in manifest.decisions else None for name in manifest.columns}
     return Kept(pieces, kinds, tuple(bad))
 
 
@@ -591,7 +615,9 @@ def first_records(files: list[str], read: ReadSpec, number: int = 20) -> list[di
 
 
 def times_beside(bad: BadRecords, name: str) -> list[Any]:
-    """The times of the rows that bad records are next to, as a column has them; in seconds since 1970, when they were seen, where no row has one."""
+    """The times of the rows that bad records are next to, as a column has them; in seconds since 1970, when they were
+    seen, where no row has one.
+    """
     if bad.piece and name in parquet.read_schema(bad.piece).names:
         times = parquet.read_table(bad.piece, columns=[name]).column(name).to_pandas().ffill().bfill()
         if pd.api.types.is_datetime64_any_dtype(times) and not times.empty:

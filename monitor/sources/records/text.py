@@ -36,7 +36,9 @@ _MASKS = ((re.compile(r"[^\W\d_]", re.UNICODE), "x"), (re.compile(r"\d"), "9"))
 
 @dataclass(frozen=True)
 class Bad:
-    """What could not be read. row: how many good records of its batch come before it. line: of its file, from 1; 0 where a file has none. example: with its letters and digits masked."""
+    """What could not be read. row: how many good records of its batch come before it. line: of its file, from 1; 0
+    where a file has none. example: with its letters and digits masked.
+    """
 
     row: int
     line: int
@@ -48,7 +50,8 @@ class Bad:
 class Batch:
     """Records of a file that follow each other: of a CSV file columns of text, of JSON objects.
 
-    end: how much of the file has been read by then, in bytes, as it is stored; None where that cannot be told (compressed, or in another encoding). lines: likewise.
+    end: how much of the file has been read by then, in bytes, as it is stored; None where that cannot be told
+        (compressed, or in another encoding). lines: likewise.
     """
 
     columns: dict[str, pa.Array] = field(default_factory=dict)
@@ -161,7 +164,8 @@ def _separator_of(text: str) -> str:
 def batches(
     file: str, dialect: Dialect, read: ReadSpec, start: int = 0, lines: int = 0, header: list[str] | None = None
 ) -> Iterator[Batch]:
-    """The records of a file, from `start` on. lines: how many come before that. header: of a CSV file, where it has been read before; new ones are put into it.
+    """The records of a file, from `start` on. lines: how many come before that. header: of a CSV file, where it has
+    been read before; new ones are put into it.
 
     The last batch is `is_tail` where the file ends without an end of line: it holds what may be half written.
     """
@@ -220,7 +224,9 @@ class _Recoded:
 
 
 def _cut(data: bytes, dialect: Dialect, is_end: bool) -> tuple[bytes, bytes]:
-    """Data up to the end of its last whole record, and the rest. A line end within quotes ends no record of CSV: it is cut behind a line that is a whole one."""
+    """Data up to the end of its last whole record, and the rest. A line end within quotes ends no record of CSV: it is
+    cut behind a line that is a whole one.
+    """
     end = data.rfind(b"\n") + 1
     if dialect.kind == "csv" and not is_end and b'"' in data:
         width = len(_values_of(data.partition(b"\n")[0].decode("utf-8", errors="replace"), dialect.separator) or ())
@@ -371,7 +377,9 @@ def _first_rows(data: bytes, separator: str) -> list[list[str]]:
 
 
 def _header(names: list[str], rows: list[list[str]]) -> list[str]:
-    """The names of columns, each once. Where every row has one value more than the header, the first is the name of the row (as R writes it), or the last is nothing."""
+    """The names of columns, each once. Where every row has one value more than the header, the first is the name of the
+    row (as R writes it), or the last is nothing.
+    """
     if rows and all(len(row) == len(names) + 1 for row in rows):
         names = [*names, ""] if all(not row[-1] for row in rows) else ["row_name", *names]
     found: list[str] = []

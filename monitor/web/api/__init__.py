@@ -8,5 +8,7 @@ from monitor.web.api import alerts, ingest, monitors, retraining, runs
 from monitor.web.api.tagging import Tagged
 
 ROUTER = Router(
-    "/api/v1", route_handlers=[*(handler for noun in (monitors, runs, alerts, retraining, ingest) for handler in noun.HANDLERS)], middleware=[Tagged()]
-)  # fmt: skip
+    "/api/v1",
+    route_handlers=[*(handler for noun in (monitors, runs, alerts, retraining, ingest) for handler in noun.HANDLERS)],
+    middleware=[Tagged()],
+)

@@ -35,17 +35,32 @@ from monitor.web.site import AnyRequest, in_thread, site_of
 def _alert(session: Session, row: tables.Alert, names: dict[int, str]) -> Alert:
     fires = row.state == "firing"
     return Alert(
-        row.uuid, names.get(row.monitor_id or 0, ""), row.kind, row.subject, row.state, row.severity, row.since, row.ended_at, row.bad_windows, list(row.columns), row.summary,
+        row.uuid,
+        names.get(row.monitor_id or 0, ""),
+        row.kind,
+        row.subject,
+        row.state,
+        row.severity,
+        row.since,
+        row.ended_at,
+        row.bad_windows,
+        list(row.columns),
+        row.summary,
         fires and alerts.is_acknowledged(session, row, datetime.now(UTC)),
-    )  # fmt: skip
+    )
 
 
 @reads("/alerts")
 @in_thread
 def list_alerts(
-    request: AnyRequest, in_state: Annotated[str | None, QueryParameter(name="state", description="pending, firing, resolved or retracted.")] = None,
-    monitor: Annotated[str | None, QueryParameter(description="Of this monitor alone.")] = None, cursor: Cursor = None, limit: Limit = 50,
-) -> Page[Alert]:  # fmt: skip
+    request: AnyRequest,
+    in_state: Annotated[
+        str | None, QueryParameter(name="state", description="pending, firing, resolved or retracted.")
+    ] = None,
+    monitor: Annotated[str | None, QueryParameter(description="Of this monitor alone.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[Alert]:
     """Alerts, newest first."""
 
     def read(session: Session) -> Page[Alert]:
@@ -67,10 +82,16 @@ def get_alert(request: AnyRequest, alert: Id) -> AlertLife:
     def read(session: Session) -> AlertLife:
         found = read_alert(session, site.context, alert)
         return AlertLife(
-            _alert(session, found["alert"], monitors.names(session)), found["labels"], found["quiet"],
-            [AlertEvent(each.happened_at, each.kind, each.severity, each.summary, each.detail) for each in found["events"]],
-            found["findings"], [_notification(each) for each in found["deliveries"]],
-        )  # fmt: skip
+            _alert(session, found["alert"], monitors.names(session)),
+            found["labels"],
+            found["quiet"],
+            [
+                AlertEvent(each.happened_at, each.kind, each.severity, each.summary, each.detail)
+                for each in found["events"]
+            ],
+            found["findings"],
+            [_notification(each) for each in found["deliveries"]],
+        )
 
     life: AlertLife = site.read(read)
     return life
@@ -172,9 +193,13 @@ def _notification(row: tables.Notification) -> Notification:
 @reads("/notifications")
 @in_thread
 def list_notifications(
-    request: AnyRequest, status: Annotated[str | None, QueryParameter(description="pending, sending, delivered, dead or superseded.")] = None,
-    cursor: Cursor = None, limit: Limit = 50,
-) -> Page[Notification]:  # fmt: skip
+    request: AnyRequest,
+    status: Annotated[
+        str | None, QueryParameter(description="pending, sending, delivered, dead or superseded.")
+    ] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[Notification]:
     """Notifications, newest first."""
     conditions = [tables.Notification.status == status] if status is not None else []
     rows = site_of(request).read(page_of, tables.Notification, conditions, row_number(cursor), limit + 1)
@@ -190,5 +215,14 @@ def retry(request: AnyRequest, notification: Id) -> Notification:
 
 
 HANDLERS = [
-    list_alerts, get_alert, acknowledge, unacknowledge, feedback, list_silences, add_silence, expire_silence, list_notifications, retry,
-]  # fmt: skip
+    list_alerts,
+    get_alert,
+    acknowledge,
+    unacknowledge,
+    feedback,
+    list_silences,
+    add_silence,
+    expire_silence,
+    list_notifications,
+    retry,
+]

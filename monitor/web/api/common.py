@@ -16,10 +16,17 @@ from monitor.web.parameters import cursor_of
 
 T = TypeVar("T")
 _PROBLEMS = {
-    400: "The request cannot be understood.", 401: "A token is needed.", 403: "The role does not suffice.", 404: "There is no such thing.",
-    409: "It is not in a state in which that can be done.", 413: "The body is too large.", 415: "The media type is not taken.",
-    422: "The rows, or the data that is named, cannot be used.", 429: "Too many requests.", 503: "The report database, or the place where rows are kept, is away.",
-}  # fmt: skip
+    400: "The request cannot be understood.",
+    401: "A token is needed.",
+    403: "The role does not suffice.",
+    404: "There is no such thing.",
+    409: "It is not in a state in which that can be done.",
+    413: "The body is too large.",
+    415: "The media type is not taken.",
+    422: "The rows, or the data that is named, cannot be used.",
+    429: "Too many requests.",
+    503: "The report database, or the place where rows are kept, is away.",
+}
 _RESPONSES = {
     status: ResponseSpec(Problem, description=text, media_type="application/problem+json", generate_examples=False)
     for status, text in _PROBLEMS.items()

@@ -52,13 +52,14 @@ class _TakesRows(Operation):
     def __post_init__(self) -> None:
         lines, stream = Schema(type=OpenAPIType.STRING), Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
         self.request_body = RequestBody(
-            description="The rows; Content-Encoding gzip and zstd are taken.", required=True,
+            description="The rows; Content-Encoding gzip and zstd are taken.",
+            required=True,
             content={
                 JSON: OpenAPIMediaType(schema=_ROWS, examples={"rows": Example(value=[self.row])}),
                 NDJSON: OpenAPIMediaType(schema=lines, examples={"rows": Example(value=json.dumps(self.row))}),
                 ARROW: OpenAPIMediaType(schema=stream),
             },
-        )  # fmt: skip
+        )
 
 
 @dataclass
@@ -68,7 +69,9 @@ class _TakesLabels(_TakesRows):
 
 @sends("/predictions", status_code=202, operation_class=_TakesRows)
 async def send_predictions(request: AnyRequest, monitor: Monitor) -> Ingested:
-    """Rows that a model received and predicted: JSON (a list of rows), JSON lines or an Arrow stream; gzip and zstd. A row is kept once, by its id."""
+    """Rows that a model received and predicted: JSON (a list of rows), JSON lines or an Arrow stream; gzip and zstd. A
+    row is kept once, by its id.
+    """
     return await _ingest(request, monitor, labels=False)
 
 
@@ -124,7 +127,9 @@ def _note_refused(site: Site, monitor: str, reason: str) -> None:
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    """A body as it was before it was packed, read no further than the limit: a small one may hold a great deal. Raises HTTPException."""
+    """A body as it was before it was packed, read no further than the limit: a small one may hold a great deal. Raises
+    HTTPException.
+    """
     if encoding == "identity":
         return body
     try:

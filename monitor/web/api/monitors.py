@@ -51,9 +51,20 @@ def get_monitor(request: AnyRequest, name: Name) -> Monitor:
 
 def _shown(row: dict[str, Any]) -> Monitor:
     return Monitor(
-        row["name"], row["model"], row["state"], row["since"], row["tags"], row["open_alerts"], row["open_requests"], row["last_run"], row["due"],
-        row["spark"].metric, row["value"], row["estimate"], row["source_error"],
-    )  # fmt: skip
+        row["name"],
+        row["model"],
+        row["state"],
+        row["since"],
+        row["tags"],
+        row["open_alerts"],
+        row["open_requests"],
+        row["last_run"],
+        row["due"],
+        row["spark"].metric,
+        row["value"],
+        row["estimate"],
+        row["source_error"],
+    )
 
 
 @reads("/monitors/{name:str}/series")
@@ -67,13 +78,17 @@ def list_series(request: AnyRequest, name: Name) -> list[SeriesName]:
 @reads("/monitors/{name:str}/metrics/{metric:str}")
 @in_thread
 def get_metric(
-    request: AnyRequest, name: Name, metric: Annotated[str, PathParameter(description="A metric, such as roc_auc.")],
+    request: AnyRequest,
+    name: Name,
+    metric: Annotated[str, PathParameter(description="A metric, such as roc_auc.")],
     column: Annotated[str, QueryParameter(description="Of a column; '' for the model as a whole.")] = "",
     segment: Annotated[str, QueryParameter(description="Of a segment; '' for all rows.")] = "",
     start: Annotated[datetime | None, QueryParameter(description="Windows that begin then or later.")] = None,
     end: Annotated[datetime | None, QueryParameter(description="Windows that begin before.")] = None,
-    points: Annotated[int, QueryParameter(description="At most about so many; longer series are downsampled.", ge=2, le=20_000)] = 2000,
-) -> Series:  # fmt: skip
+    points: Annotated[
+        int, QueryParameter(description="At most about so many; longer series are downsampled.", ge=2, le=20_000)
+    ] = 2000,
+) -> Series:
     """A metric over time, oldest window first; of each window the newest look."""
     begins, ends = interval(start, end)
 
@@ -83,14 +98,25 @@ def get_metric(
     values: list[Value] = site_of(request).read(read)
     kept = thinned(values, points)
     shown = [
-        Point(each.start, each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.model_version, each.run)
+        Point(
+            each.start,
+            each.value,
+            each.lower,
+            each.upper,
+            each.threshold_lower,
+            each.threshold_upper,
+            each.model_version,
+            each.run,
+        )
         for each in kept
-    ]  # fmt: skip
+    ]
     return Series(name, metric, column, segment, len(kept) < len(values), shown)
 
 
 def thinned(values: list[Value], points: int) -> list[Value]:
-    """Of every stretch the smallest and the largest value, so that at most about `points` are left and no peak is lost."""
+    """Of every stretch the smallest and the largest value, so that at most about `points` are left and no peak is
+    lost.
+    """
     if len(values) <= points:
         return values
     size = -(-2 * len(values) // points)

@@ -38,17 +38,33 @@ from monitor.web.site import AnyRequest, Site, in_thread, site_of
 
 def _request(row: tables.RetrainingRequest, names: dict[int, str]) -> RetrainingRequest:
     return RetrainingRequest(
-        row.uuid, names.get(row.monitor_id, ""), row.model_name, row.model_version, row.state, row.reason, row.launcher, row.outcome, row.data_start, row.data_end,
-        row.as_of, row.created_at, row.ended_at,
-    )  # fmt: skip
+        row.uuid,
+        names.get(row.monitor_id, ""),
+        row.model_name,
+        row.model_version,
+        row.state,
+        row.reason,
+        row.launcher,
+        row.outcome,
+        row.data_start,
+        row.data_end,
+        row.as_of,
+        row.created_at,
+        row.ended_at,
+    )
 
 
 @reads("/retraining")
 @in_thread
 def list_requests(
-    request: AnyRequest, in_state: Annotated[str | None, QueryParameter(name="state", description="Only those in this state; proposals are `proposed` and `vetoed`.")] = None,
-    cursor: Cursor = None, limit: Limit = 50,
-) -> Page[RetrainingRequest]:  # fmt: skip
+    request: AnyRequest,
+    in_state: Annotated[
+        str | None,
+        QueryParameter(name="state", description="Only those in this state; proposals are `proposed` and `vetoed`."),
+    ] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[RetrainingRequest]:
     """Requests, newest first; without `state` no proposals."""
     table = tables.RetrainingRequest
     conditions: list[Any] = (
@@ -119,7 +135,9 @@ def complete_request(
         ),
     ],
 ) -> RetrainingRequest:
-    """Say how a training ended: with the request's own callback token, which ends with the request, or as an operator."""
+    """Say how a training ended: with the request's own callback token, which ends with the request, or as an
+    operator.
+    """
     site = site_of(request)
     principal: Principal | None = request.scope.get("user")
     token = request.headers.get("authorization", "").partition(" ")[2].strip()
@@ -169,10 +187,12 @@ def list_references(
     def read(session: Session) -> list[Reference]:
         rows = monitors.active(session) if monitor is None else [watched(session, monitor)]
         return [
-            Reference(row.name, entry.model_version, version.version, version.rows, entry.valid_from, entry.who, entry.why)
+            Reference(
+                row.name, entry.model_version, version.version, version.rows, entry.valid_from, entry.who, entry.why
+            )
             for row in rows
             for entry, version in references.history(session, row.id)
-        ]  # fmt: skip
+        ]
 
     found: list[Reference] = site_of(request).read(read)
     return found
@@ -216,5 +236,12 @@ def deploy(
 
 
 HANDLERS = [
-    list_requests, get_request, approve, cancel, complete_request, list_references, list_deployments, deploy,
-]  # fmt: skip
+    list_requests,
+    get_request,
+    approve,
+    cancel,
+    complete_request,
+    list_references,
+    list_deployments,
+    deploy,
+]

@@ -25,9 +25,15 @@ Monitor = Annotated[str | None, QueryParameter(description="Of this monitor alon
 @reads("/runs")
 @in_thread
 def list_runs(
-    request: AnyRequest, monitor: Monitor = None, status: Annotated[str | None, QueryParameter(description="pending, running, done, failed, skipped or cancelled.")] = None,
-    kind: Annotated[str | None, QueryParameter(description="data, performance or adhoc.")] = None, cursor: Cursor = None, limit: Limit = 50,
-) -> Page[Run]:  # fmt: skip
+    request: AnyRequest,
+    monitor: Monitor = None,
+    status: Annotated[
+        str | None, QueryParameter(description="pending, running, done, failed, skipped or cancelled.")
+    ] = None,
+    kind: Annotated[str | None, QueryParameter(description="data, performance or adhoc.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[Run]:
     """Runs, newest first."""
 
     def read(session: Session) -> Page[Run]:
@@ -57,9 +63,23 @@ def get_run(request: AnyRequest, run: Id) -> Run:
 def shown(run: tables.Run, names: dict[int, str]) -> Run:
     """A run as the API shows it."""
     return Run(
-        run.uuid, names.get(run.monitor_id, ""), run.kind, run.window_start, run.window_end, run.look, run.as_of, run.status, run.reason, run.severity, run.rows,
-        run.sampled, run.labelled, run.claims, run.started_at, run.finished_at,
-    )  # fmt: skip
+        run.uuid,
+        names.get(run.monitor_id, ""),
+        run.kind,
+        run.window_start,
+        run.window_end,
+        run.look,
+        run.as_of,
+        run.status,
+        run.reason,
+        run.severity,
+        run.rows,
+        run.sampled,
+        run.labelled,
+        run.claims,
+        run.started_at,
+        run.finished_at,
+    )
 
 
 @reads("/runs/{run:str}/findings")
@@ -97,12 +117,25 @@ def _findings(session: Session, found: list[tables.Run], names: dict[int, str]) 
     by_run = results.findings(session, [run.id for run in found])
     return [
         Finding(
-            run.uuid, names.get(run.monitor_id, ""), run.window_start, each.kind, each.severity, series.metric, series.column, series.segment, series.model_version,
-            each.cause, each.origin, each.explanation, each.share, each.cost, each.since,
+            run.uuid,
+            names.get(run.monitor_id, ""),
+            run.window_start,
+            each.kind,
+            each.severity,
+            series.metric,
+            series.column,
+            series.segment,
+            series.model_version,
+            each.cause,
+            each.origin,
+            each.explanation,
+            each.share,
+            each.cost,
+            each.since,
         )
         for run in found
         for each, series in by_run[run.id]
-    ]  # fmt: skip
+    ]
 
 
 @reads("/runs/{run:str}/report", media_type=MediaType.HTML)

@@ -273,7 +273,9 @@ class Deployment(Struct):
 
 
 class NewDeployment(Struct):
-    """A version that goes into production; now, if no time is given. reference: a file with the new version's reference rows, which holds from the next window on."""
+    """A version that goes into production; now, if no time is given. reference: a file with the new version's reference
+    rows, which holds from the next window on.
+    """
 
     model: str
     version: str
@@ -296,7 +298,9 @@ class Planned(Struct):
 
 
 class Ingested(Struct):
-    """What became of the rows that were sent. new_columns: how many came for the first time that neither the configuration nor the reference names."""
+    """What became of the rows that were sent. new_columns: how many came for the first time that neither the
+    configuration nor the reference names.
+    """
 
     accepted: int
     duplicates: int

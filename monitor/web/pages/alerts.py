@@ -42,10 +42,14 @@ def inbox(request: AnyRequest, shown: FromQuery[str] = "open", monitor: FromQuer
     def read(session: Session) -> list[dict[str, Any]]:
         now = datetime.now(UTC)
         return [
-            {"alert": alert, "monitor": name, "acknowledged": alert.state == "firing" and alerts.is_acknowledged(session, alert, now)}
+            {
+                "alert": alert,
+                "monitor": name,
+                "acknowledged": alert.state == "firing" and alerts.is_acknowledged(session, alert, now),
+            }
             for alert, name in alerts.listed(session, everything=shown == "all")
             if monitor in ("", name)
-        ][:500]  # fmt: skip
+        ][:500]
 
     return page(request, "alerts.html", rows=site_of(request).read(read), shown=shown, monitor=monitor)
 
@@ -77,22 +81,37 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
     known = {} if run is None else plots_of_window(session, run)
     plots = {each["column"]: as_shares(known[each["column"]]) for each in shown if each["column"] in known}
     return {
-        "headline": phrases.first_clause(found.summary), "steps": [] if facts is None else message.steps(facts), "plots": plots,
+        "headline": phrases.first_clause(found.summary),
+        "steps": [] if facts is None else message.steps(facts),
+        "plots": plots,
         "drawn": {"columns": plots, "curve": None if curve is None else _drawn_curve(curve)},
-        "alert": found, "row": row, "run": run, "data_run": data_run, "findings": shown, "rest": [each for each in findings if each not in shown],
-        "events": alerts.events(session, found.id), "deliveries": alerts.deliveries(session, found.id), "quiet": why_quiet(session, context, found),
-        "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)), "matchers": matchers, "labels": labels,
-    }  # fmt: skip
+        "alert": found,
+        "row": row,
+        "run": run,
+        "data_run": data_run,
+        "findings": shown,
+        "rest": [each for each in findings if each not in shown],
+        "events": alerts.events(session, found.id),
+        "deliveries": alerts.deliveries(session, found.id),
+        "quiet": why_quiet(session, context, found),
+        "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)),
+        "matchers": matchers,
+        "labels": labels,
+    }
 
 
 def _drawn_curve(curve: Curve) -> dict[str, Any]:
     """A curve for the page's plot: one list a field; and the windows that alert."""
     points = curve.points
     return {
-        "name": curve.name, "x": [(each.start + (each.end - each.start) / 2).isoformat() for each in points], "value": [each.value for each in points],
-        "lower": [each.low for each in points], "upper": [each.high for each in points], "limits": [[each.limits[side] for each in points] for side in (0, 1)],
+        "name": curve.name,
+        "x": [(each.start + (each.end - each.start) / 2).isoformat() for each in points],
+        "value": [each.value for each in points],
+        "lower": [each.low for each in points],
+        "upper": [each.high for each in points],
+        "limits": [[each.limits[side] for each in points] for side in (0, 1)],
         "bad": [[each.start.isoformat(), each.end.isoformat()] for each in points if each.bad],
-    }  # fmt: skip
+    }
 
 
 def checked(request: AnyRequest, data: dict[str, Any]) -> Principal:
@@ -143,8 +162,16 @@ def list_silences(
     configured = site.context.configuration.silences
     data = site.read(read)
     return page(
-        request, "silences.html", **data, now_=now, matchers="\n".join(wanted), lasts=lasts, comment=comment, configured=configured, previewed=bool(wanted)
-    )  # fmt: skip
+        request,
+        "silences.html",
+        **data,
+        now_=now,
+        matchers="\n".join(wanted),
+        lasts=lasts,
+        comment=comment,
+        configured=configured,
+        previewed=bool(wanted),
+    )
 
 
 def _matchers(text: str) -> list[str]:
@@ -180,7 +207,7 @@ def notifications(request: AnyRequest, status: FromQuery[str] = "") -> Response[
     return page(request, "notifications.html", rows=rows, wanted=status)
 
 
-@post("/notifications/{notification:str}/retry", guards=[requires("operator")], include_in_schema=False)  # fmt: skip
+@post("/notifications/{notification:str}/retry", guards=[requires("operator")], include_in_schema=False)
 @in_thread
 def retry(request: AnyRequest, notification: FromPath[str], data: Form) -> Redirect:
     """Send a dead letter again."""

@@ -40,13 +40,25 @@ def show(
     counts = {each.value: sum(row["state"] == each for row in rows) for each in _ORDER}
     wanted = [row for row in rows if q.lower() in row["words"] and health in ("", row["state"])]
     keys = {
-        "health": lambda row: (_ORDER.index(row["state"]), row["name"]), "name": lambda row: row["name"], "alerts": lambda row: (-row["open_alerts"], row["name"]),
+        "health": lambda row: (_ORDER.index(row["state"]), row["name"]),
+        "name": lambda row: row["name"],
+        "alerts": lambda row: (-row["open_alerts"], row["name"]),
         "last": lambda row: -(row["last_run"].timestamp() if row["last_run"] else 0),
-    }  # fmt: skip
+    }
     wanted.sort(key=keys.get(sort, keys["health"]))
     return page(
-        request, "fleet.html", rows=wanted, counts=counts, all=len(rows), troubles=found["troubles"], firing=found["firing"], shown_alerts=_SHOWN, q=q, health=health, sort=sort
-    )  # fmt: skip
+        request,
+        "fleet.html",
+        rows=wanted,
+        counts=counts,
+        all=len(rows),
+        troubles=found["troubles"],
+        firing=found["firing"],
+        shown_alerts=_SHOWN,
+        q=q,
+        health=health,
+        sort=sort,
+    )
 
 
 def described(session: Session, context: Context, standing: Standing, spark: Spark, lines: Lines) -> dict[str, Any]:
@@ -58,9 +70,15 @@ def described(session: Session, context: Context, standing: Standing, spark: Spa
         every = entry.windows.every or entry.windows.length
         due = standing.planned_until + every.approximate() + entry.windows.delay.approximate()
     return {
-        **vars(standing), "tags": tags, "words": " ".join([standing.name, standing.model, *tags.values()]).lower(), "due": due, "spark": spark, "lines": lines,
-        "value": spark.realised[-1][1] if spark.realised else None, "estimate": spark.estimated[-1][1] if spark.estimated else None,
-    }  # fmt: skip
+        **vars(standing),
+        "tags": tags,
+        "words": " ".join([standing.name, standing.model, *tags.values()]).lower(),
+        "due": due,
+        "spark": spark,
+        "lines": lines,
+        "value": spark.realised[-1][1] if spark.realised else None,
+        "estimate": spark.estimated[-1][1] if spark.estimated else None,
+    }
 
 
 def _firing(session: Session) -> list[dict[str, Any]]:

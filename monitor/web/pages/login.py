@@ -37,7 +37,9 @@ def ask(request: AnyRequest, next: FromQuery[str] = "/") -> Response[str]:
 
 
 def _inside(path: str) -> str:
-    """A path of this service; the first page for anything that leads elsewhere. Browsers leave tabs and line ends out of addresses, and take `\\` for `/`."""
+    """A path of this service; the first page for anything that leads elsewhere. Browsers leave tabs and line ends out
+    of addresses, and take `\\` for `/`.
+    """
     leads_inside = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if leads_inside else "/"
 
@@ -45,7 +47,9 @@ def _inside(path: str) -> str:
 @post("/login", include_in_schema=False, middleware=[_FEW.middleware])
 @in_thread
 def enter(request: AnyRequest, data: Form) -> Response[str]:
-    """Name and password; a session that lasts twelve hours. Of one address, and by one name, few are tried in a minute."""
+    """Name and password; a session that lasts twelve hours. Of one address, and by one name, few are tried in a
+    minute.
+    """
     site, name, wanted = site_of(request), str(data.get("name", ""))[:128], _inside(str(data.get("next", "/")))
     if site.attempts.must_wait(name):
         log.warning("login_refused", user=name, why="too many have failed")

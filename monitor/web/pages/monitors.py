@@ -80,13 +80,30 @@ def _read(
         },
         "volume": {"x": [each.start.isoformat() for each in windows], "y": [each.rows for each in windows]},
         "drift": _heat(impact),
-        "marks": [{"at": each.at.isoformat(), "kind": each.kind, "text": each.text, "link": each.link} for each in happened],
-    }  # fmt: skip
+        "marks": [
+            {"at": each.at.isoformat(), "kind": each.kind, "text": each.text, "link": each.link} for each in happened
+        ],
+    }
     return {
-        "spans": _spans(whole, ends), "row": row, "entry": entry, "standing": standing, "windows": windows, "impact": impact, "marks": happened, "drawn": drawn, "metrics": names, "metric": chosen, "not_drawn": not_drawn,
-        "segments": overview.segments(session, row.id), "segment": segment, "start": f"{begins:%Y-%m-%d}", "end": f"{ends:%Y-%m-%d}", "source": state,
-        "alerts": alerts.by_severity(session, row.id), "request": retraining.not_ended(session, row.model_name),
-    }  # fmt: skip
+        "spans": _spans(whole, ends),
+        "row": row,
+        "entry": entry,
+        "standing": standing,
+        "windows": windows,
+        "impact": impact,
+        "marks": happened,
+        "drawn": drawn,
+        "metrics": names,
+        "metric": chosen,
+        "not_drawn": not_drawn,
+        "segments": overview.segments(session, row.id),
+        "segment": segment,
+        "start": f"{begins:%Y-%m-%d}",
+        "end": f"{ends:%Y-%m-%d}",
+        "source": state,
+        "alerts": alerts.by_severity(session, row.id),
+        "request": retraining.not_ended(session, row.model_name),
+    }
 
 
 def _spans(whole: tuple[datetime, datetime] | None, ends: datetime) -> list[tuple[str, str, str]]:
@@ -106,7 +123,9 @@ def _lines(values: list[Value]) -> dict[str, list[Any]]:
 
 
 def _heat(impact: list[Impact]) -> dict[str, list[Any]]:
-    """Columns by windows, the column with the greatest impact on top: how bad each is (0 fine, 1 changed, 2 warning, 3 critical), and its score."""
+    """Columns by windows, the column with the greatest impact on top: how bad each is (0 fine, 1 changed, 2 warning, 3
+    critical), and its score.
+    """
     times = sorted({moment for each in impact for moment in each.scores})
     rows = list(reversed(impact))
     levels = [

@@ -57,7 +57,7 @@ def show(request: AnyRequest, request_id: FromPath[str]) -> Response[str]:
     return page(request, "request.html", **site_of(request).read(read))
 
 
-@post("/retraining/{request_id:str}/{action:str}", guards=[requires("operator")], include_in_schema=False)  # fmt: skip
+@post("/retraining/{request_id:str}/{action:str}", guards=[requires("operator")], include_in_schema=False)
 @in_thread
 def act(request: AnyRequest, request_id: FromPath[str], action: FromPath[str], data: Form) -> Redirect:
     """Approve or cancel a request."""
@@ -69,7 +69,7 @@ def act(request: AnyRequest, request_id: FromPath[str], action: FromPath[str], d
     return Redirect(f"{site.web.root_path}/retraining/{found.uuid}", status_code=303)
 
 
-@get("/references/{one_version:str}/{other:str}", guards=[requires("viewer")], include_in_schema=False)  # fmt: skip
+@get("/references/{one_version:str}/{other:str}", guards=[requires("viewer")], include_in_schema=False)
 @in_thread
 def compare(request: AnyRequest, one_version: FromPath[str], other: FromPath[str]) -> Response[str]:
     """What differs between two references."""

@@ -19,8 +19,8 @@ from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 # The report is Evidently's page, whose scripts stand in it: it is shown in a frame that may run them and reach nothing.
 _REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
+    " img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 _PLOTTED = 30
 
@@ -40,7 +40,9 @@ def report(request: AnyRequest, run: FromPath[str], download: FromQuery[bool] = 
 
 
 def report_of(request: AnyRequest, run: str, *, download: bool) -> Response[str]:
-    """A run's report as an answer that no page of ours shares anything with. Raises NotFoundError where there is none."""
+    """A run's report as an answer that no page of ours shares anything with. Raises NotFoundError where there is
+    none.
+    """
     site = site_of(request)
 
     def stored(session: Session) -> tuple[str, bytes | None]:
@@ -72,21 +74,39 @@ def _read(session: Session, run: str) -> dict[str, Any]:
     }
     told: list[dict[str, Any]] = [
         {
-            "finding": finding, "series": series, "plot": series.column if series.column in plots else "", "missing": missing.get(series.column),
+            "finding": finding,
+            "series": series,
+            "plot": series.column if series.column in plots else "",
+            "missing": missing.get(series.column),
         }
         for finding, series in findings
-    ]  # fmt: skip
+    ]
     first = {finding.rank for finding, _ in results.that_matter(findings)}
     others = [column for column in plots if column not in {series.column for _, series in findings}]
     unclear = [each for each in checks if each.check.verdict in UNDECIDED]
     looks, values = runs.of_window(session, found), results.values(session, found.id)
     return {
-        "run": found, "row": row, "told": [each for each in told if each["finding"].rank in first], "rest": [each for each in told if each["finding"].rank not in first], "others": others, "metrics": [each for each in values if not each[1].column],
-        "columns": values, "unclear": unclear, "has_report": results.has_snapshot(session, found.id), "looks": looks,
-        "quantiles": {column: [quantiles(plot, side) for side in ("reference", "window")] for column, plot in plots.items() if "edges" in plot},
-        "plots": {column: as_shares(plots[column]) for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]},
+        "run": found,
+        "row": row,
+        "told": [each for each in told if each["finding"].rank in first],
+        "rest": [each for each in told if each["finding"].rank not in first],
+        "others": others,
+        "metrics": [each for each in values if not each[1].column],
+        "columns": values,
+        "unclear": unclear,
+        "has_report": results.has_snapshot(session, found.id),
+        "looks": looks,
+        "quantiles": {
+            column: [quantiles(plot, side) for side in ("reference", "window")]
+            for column, plot in plots.items()
+            if "edges" in plot
+        },
+        "plots": {
+            column: as_shares(plots[column])
+            for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]
+        },
         "counts": found.counts or {},
-    }  # fmt: skip
+    }
 
 
 HANDLERS = [show, report]

@@ -21,21 +21,34 @@ _LIBRARIES = ("evidently", "sqlalchemy", "duckdb", "ibis-framework", "pandas", "
 @get("/settings", guards=[requires("viewer")], include_in_schema=False)
 @in_thread
 def show(request: AnyRequest) -> Response[str]:
-    """Configuration in effect with secrets masked, daemons and their heartbeats, the database, versions, the audit log."""
+    """Configuration in effect with secrets masked, daemons and their heartbeats, the database, versions, the audit
+    log.
+    """
     site = site_of(request)
 
     def read(session: Session) -> dict[str, Any]:
         return {
-            "daemons": daemons.listed(session), "is_silent": daemons.is_silent, "database_now": daemons.database_time(session), "size": size_bytes(session), "users": people.users(session),
-            "tokens": people.tokens(session), "audit": people.recorded(session, 100),
-        }  # fmt: skip
+            "daemons": daemons.listed(session),
+            "is_silent": daemons.is_silent,
+            "database_now": daemons.database_time(session),
+            "size": size_bytes(session),
+            "users": people.users(session),
+            "tokens": people.tokens(session),
+            "audit": people.recorded(session, 100),
+        }
 
     versions = [(name, importlib.metadata.version(name)) for name in _LIBRARIES]
     kept = site.context.configuration.retention.model_dump(mode="json")
     shown = site.context.database.shown
     return page(
-        request, "settings.html", configuration=_configuration(site), versions=versions, kept=kept, database=shown, **site.read(read)
-    )  # fmt: skip
+        request,
+        "settings.html",
+        configuration=_configuration(site),
+        versions=versions,
+        kept=kept,
+        database=shown,
+        **site.read(read),
+    )
 
 
 def _configuration(site: Site) -> str:

@@ -1,9 +1,11 @@
-"""Writes the logs of this folder anew: small prediction logs in the manner of those that people and tools keep, each with the truth of what is in it.
+"""Writes the logs of this folder anew: small prediction logs in the manner of those that people and tools keep, each
+with the truth of what is in it.
 
     python tests/data/logs/write.py
 
-A log is a file or a folder named as in `truth.json`, which says what `monitor init` must find: the parts of columns, the task, rows, first and last event, the inputs and their
-sorts; or, where a person has to decide, the flag that it must ask for (`asks`).
+A log is a file or a folder named as in `truth.json`, which says what `monitor init` must find: the parts of columns,
+the task, rows, first and last event, the inputs and their sorts; or, where a person has to decide, the flag that it
+must ask for (`asks`).
 """
 
 from __future__ import annotations
@@ -370,7 +372,7 @@ def _(path: Path) -> dict[str, Any]:
     return truth(frame)
 
 
-# -- what is in rows --------------------------------------------------------------------------------------------------
+# -- what is in rows -------------------------------------------------------------------------------------------------
 
 
 @log("nested.jsonl")
@@ -475,7 +477,7 @@ def _(path: Path) -> dict[str, Any]:
     return truth(frame)
 
 
-# -- names that people and tools give ---------------------------------------------------------------------------------
+# -- names that people and tools give --------------------------------------------------------------------------------
 
 
 @log("fraud.jsonl")
@@ -605,7 +607,7 @@ def _(path: Path) -> dict[str, Any]:
     return {"asks": "--prediction", "give": ["--prediction", "x2", "--probability", "x1"]}
 
 
-# -- lines that are not whole -----------------------------------------------------------------------------------------
+# -- lines that are not whole ----------------------------------------------------------------------------------------
 
 
 @log("half-written.jsonl")
@@ -627,7 +629,7 @@ def _(path: Path) -> dict[str, Any]:
     return truth(frame, bad=2)
 
 
-# -- tools and clouds ---------------------------------------------------------------------------------------------------
+# -- tools and clouds ------------------------------------------------------------------------------------------------
 
 SERVED = {
     "id": "request_id",
