@@ -23,14 +23,14 @@ This page is made from the code by `make docs`.
 """
 
 PARTS = [
-    (model.Configuration, "The file"), (model.MonitorConfig, "`monitors.NAME`"), (model.Model, "`model`"), (model.Source, "`source`"), (model.Labels, "`labels`"),
+    (model.Configuration, "The file"), (model.MonitorConfig, "`monitors.NAME`"), (model.Model, "`model`"), (model.Source, "`source`"), (model.LabelsConfig, "`labels`"),
     (model.LabelColumns, "`labels.columns`"), (model.ReferenceData, "`reference`"), (model.ColumnNames, "`columns`"), (model.Windows, "`windows`"), (model.Sample, "`sample`"),
     (model.ChecksConfig, "`checks`"), (model.Alerts, "`alerts`"), (model.Retraining, "`retraining`"), (model.WebhookChannel, "`channels.NAME`, type `webhook`"),
     (model.SlackChannel, "`channels.NAME`, type `slack`"), (model.TeamsChannel, "`channels.NAME`, type `teams`"), (model.TelegramChannel, "`channels.NAME`, type `telegram`"),
     (model.NtfyChannel, "`channels.NAME`, type `ntfy`"), (model.PagerDutyChannel, "`channels.NAME`, type `pagerduty`"),
     (model.AlertmanagerChannel, "`channels.NAME`, type `alertmanager`"), (model.FileChannel, "`channels.NAME`, type `file`"), (model.CommandChannel, "`channels.NAME`, type `command`"),
     (model.AppriseChannel, "`channels.NAME`, type `apprise` (or just its URL)"), (model.Outgoing, "`outgoing`"), (model.Route, "`routes`"), (model.CommandLauncher, "`launchers.NAME`, type `command`"),
-    (model.WebhookLauncher, "`launchers.NAME`, type `webhook`"), (model.Workers, "`workers`"), (model.Web, "`web`"),
+    (model.WebhookLauncher, "`launchers.NAME`, type `webhook`"), (model.WorkersConfig, "`workers`"), (model.Web, "`web`"),
 ]
 
 COMMANDS = """# The command line

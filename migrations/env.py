@@ -11,7 +11,7 @@ def render_item(kind, item, context):
     """Our own column types by their short names, in new migrations."""
     if kind == "type" and type(item).__module__ == types.__name__:
         context.imports.add(f"from {types.__name__} import {type(item).__name__}")
-        length = getattr(item.impl_instance, "length", None) if isinstance(item, types.Name) else None
+        length = getattr(item.impl_instance, "length", None) if isinstance(item, types.KeyText) else None
         return f"{type(item).__name__}({length or ''})"
     return False
 

@@ -45,11 +45,11 @@ from monitor.services.look_at_sources import look_at_sources, looks_side_by_side
 from monitor.services.plan_runs import plan_runs
 from monitor.services.prune import prune
 from monitor.services.retraining_conditions import propose_by_conditions
-from monitor.services.same_database import Known, remembered, require_not_emptied, require_same
+from monitor.services.same_database import DatabaseIdentity, remembered, require_not_emptied, require_same
 from monitor.services.senders import Senders
 from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.services.watch_self import watch_self
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage import daemons, monitors, outbox, runs
 
 log = get_logger()
@@ -59,7 +59,7 @@ _SILENT_S = 20
 
 
 @dataclass
-class Outcome:
+class WorkSummary:
     """What `run` or a replay did."""
 
     finished: int = 0
@@ -94,13 +94,13 @@ class Daemon:
         only: str | None = None,
         catches_up: bool = True,
         progress: Progress | None = None,
-        workers: Workers | None = None,
+        workers: WorkerPool | None = None,
     ) -> None:
         """workers: those of somebody who uses them before and after, and closes them; without, the daemon has its
         own.
         """
         self.context = Context(loaded, open_database(loaded), clock or SystemClock(), only=only, catches_up=catches_up)
-        self.workers = workers or Workers(at_once=loaded.configuration.workers.processes)
+        self.workers = workers or WorkerPool(at_once=loaded.configuration.workers.processes)
         self._own_workers = workers is None
         cluster = loaded.configuration.workers.dask
         self.executor = Executor(self.context, self.workers if cluster is None else DaskWorkers(cluster))
@@ -115,7 +115,7 @@ class Daemon:
         self._execute_lock = Lock()
         self._last_beat = boot_time_s()
         self._written_at = written_at(loaded.path)
-        self._known: Known | None = None
+        self._known: DatabaseIdentity | None = None
         self._refused: SchemaVersionError | None = None
 
     @property
@@ -163,13 +163,13 @@ class Daemon:
 
     # -- one pass ------------------------------------------------------------------------------------------------
 
-    def run_until_idle(self, wait_s: float = 0.0) -> Outcome:
+    def run_until_idle(self, wait_s: float = 0.0) -> WorkSummary:
         """Work through everything that is due: planned, evaluated, judged, delivered; then stop. A source that is away
         stops its own monitor alone.
 
         wait_s: notifications that a receiver has put off for no longer than that are waited for.
         """
-        outcome = Outcome()
+        outcome = WorkSummary()
         self._prepare(outcome)
         while not self.stopping.is_set() and self._round(outcome):
             pass
@@ -213,13 +213,13 @@ class Daemon:
             dispatch_alerts(self.context)
             self.deliverer.drain()
 
-    def replay(self, until: datetime | None = None) -> Outcome:
+    def replay(self, until: datetime | None = None) -> WorkSummary:
         """The same with a clock that follows the data: it moves on to the next due window only when nothing due is
         left; no further than `until`.
         """
         clock = self.context.clock
         assert isinstance(clock, ReplayClock)
-        outcome = Outcome()
+        outcome = WorkSummary()
         clock.move_to(
             self.context.database.read(
                 lambda session: max(
@@ -238,11 +238,11 @@ class Daemon:
             clock.move_to(min(future, default=until or BEGINNING))
         return self._ended(outcome)
 
-    def _prepare(self, outcome: Outcome) -> None:
+    def _prepare(self, outcome: WorkSummary) -> None:
         for error in prepare_references(self.context, self.workers):
             (outcome.unreachable if isinstance(error, SourceUnreachableError) else outcome.problems).append(str(error))
 
-    def _round(self, outcome: Outcome) -> bool:
+    def _round(self, outcome: WorkSummary) -> bool:
         """Everything that is due now, once; whether there was anything."""
         away = look_at_sources(self.context, self.workers, without=self._away)
         self._away |= away
@@ -260,7 +260,7 @@ class Daemon:
         done += verify_again(self.context, self.workers)
         return done > 0
 
-    def _execute(self, outcome: Outcome) -> int:
+    def _execute(self, outcome: WorkSummary) -> int:
         before = self.executor.finished
         while not self.stopping.is_set():
             self.executor.fill()
@@ -300,7 +300,7 @@ class Daemon:
             self._last_beat = boot_time_s()
             self.heartbeat()
 
-    def _ended(self, outcome: Outcome) -> Outcome:
+    def _ended(self, outcome: WorkSummary) -> WorkSummary:
         outcome.finished = self.executor.finished
         outcome.failed = self.executor.failed
         outcome.undelivered = self.context.database.read(lambda session: len(outbox.failing(session)))

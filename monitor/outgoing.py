@@ -59,7 +59,7 @@ class Rules(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReceiverAnswer:
     """What a receiver said: status, the beginning of its body, and how long it took."""
 
     status: int
@@ -74,14 +74,14 @@ class Answer:
             raise DeliveryError(f"the answer is no JSON: {self.text[:100]}") from None
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], **rules: Unpack[Rules]) -> Answer:
+def post(url: str, body: bytes, headers: Mapping[str, str], **rules: Unpack[Rules]) -> ReceiverAnswer:
     """POST and read the answer. Raises DeliveryError for anything but a 2xx; only 410 is permanent (a receiver being
     deployed says 401 or 404).
     """
     return send("POST", url, body, headers, **rules)
 
 
-def get(url: str, headers: Mapping[str, str], **rules: Unpack[Rules]) -> Answer:
+def get(url: str, headers: Mapping[str, str], **rules: Unpack[Rules]) -> ReceiverAnswer:
     """GET and read the answer. Raises DeliveryError for anything but a 2xx."""
     return send("GET", url, None, headers, **rules)
 
@@ -94,7 +94,7 @@ def send(
     *,
     accepted: Sequence[int] = (),
     **rules: Unpack[Rules],
-) -> Answer:
+) -> ReceiverAnswer:
     """Send a request and read the answer. accepted: statuses that are as good as a 2xx. Raises DeliveryError for any
     other.
     """
@@ -116,7 +116,7 @@ def send(
         raise DeliveryError(f"{_shown(url)}: {_reason(error)}") from None
     seconds = time.monotonic() - started
     if 200 <= answer.status < 300 or answer.status in accepted:
-        return Answer(answer.status, text, seconds)
+        return ReceiverAnswer(answer.status, text, seconds)
     what = "a redirect, which is not followed" if 300 <= answer.status < 400 else text[:200]
     raise DeliveryError(
         f"{_shown(url)} answered {answer.status}: {what}",
@@ -149,7 +149,7 @@ def reach(url: str, **rules: Unpack[Rules]) -> str:
     return f"{target.host} answers"
 
 
-def post_signed(url: str, identity: str, body: str, secrets: Sequence[str], **rules: Unpack[Rules]) -> Answer:
+def post_signed(url: str, identity: str, body: str, secrets: Sequence[str], **rules: Unpack[Rules]) -> ReceiverAnswer:
     """POST JSON by the Standard Webhooks convention: `identity` stays over attempts, each has its own time and
     signatures, one a secret.
     """
@@ -165,7 +165,9 @@ def post_signed(url: str, identity: str, body: str, secrets: Sequence[str], **ru
     return post(url, body.encode(), headers, **rules)
 
 
-def post_json(url: str, content: Any, headers: Mapping[str, str] | None = None, **rules: Unpack[Rules]) -> Answer:
+def post_json(
+    url: str, content: Any, headers: Mapping[str, str] | None = None, **rules: Unpack[Rules]
+) -> ReceiverAnswer:
     """POST JSON."""
     body = json.dumps(content, ensure_ascii=False).encode(errors="replace")
     return post(url, body, {"content-type": "application/json", "user-agent": _AGENT, **(headers or {})}, **rules)
@@ -173,7 +175,7 @@ def post_json(url: str, content: Any, headers: Mapping[str, str] | None = None, 
 
 def post_form(
     url: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]], **rules: Unpack[Rules]
-) -> Answer:
+) -> ReceiverAnswer:
     """POST a form with files (multipart/form-data). files: by field, as file name, content and its type."""
     form = requests.Request("POST", url, data=dict(fields), files=dict(files)).prepare()
     assert isinstance(form.body, bytes)

@@ -136,9 +136,9 @@ class Project:
 @cache
 def shared_workers() -> Any:
     """The workers of this test process: they have imported and fitted already what the next daemon asks for."""
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
 
-    return Workers()
+    return WorkerPool()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import requests
 from monitor.config.model import Web
 from monitor.domain.checks import Severity
 from monitor.services.context import Context, open_database
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage import people
 from monitor.storage.database import Database
 from monitor.web.access import hashed
@@ -107,7 +107,7 @@ def served(project: Project, users: Sequence[str] = (), **web: Any) -> Iterator[
     by it.
     """
     loaded = project.loaded()
-    context, workers = Context(loaded, open_database(loaded)), Workers(warm=False)
+    context, workers = Context(loaded, open_database(loaded)), WorkerPool(warm=False)
     context.database.prepare()
     for role in users:
         context.database.transact(people.add_user, role, hashed(PASSWORD), role, datetime.now(UTC))

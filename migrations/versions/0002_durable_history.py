@@ -9,7 +9,7 @@ import re
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.storage.types import Long, Moment, Name
+from monitor.storage.types import KeyText, UTCDateTime, WholeNumber
 
 revision = "0002"
 down_revision = "0001"
@@ -20,21 +20,21 @@ depends_on = None
 def added():
     """The new columns, by table."""
     return {
-        "configurations": [sa.Column("last_applied_at", Moment(), nullable=True)],
-        "monitors": [sa.Column("epoch_start", Moment(), nullable=True)],
+        "configurations": [sa.Column("last_applied_at", UTCDateTime(), nullable=True)],
+        "monitors": [sa.Column("epoch_start", UTCDateTime(), nullable=True)],
         "source_states": [
-            sa.Column("newest_label", Moment(), nullable=True),
-            sa.Column("source_mark", Name(64), nullable=True),
+            sa.Column("newest_label", UTCDateTime(), nullable=True),
+            sa.Column("source_mark", KeyText(64), nullable=True),
             sa.Column("gaps", sa.JSON(), nullable=True),
         ],
         "runs": [
             sa.Column("judged", sa.Boolean(), nullable=False, server_default=sa.true()),
             sa.Column("read_seconds", sa.Double(), nullable=True),
-            sa.Column("read_rows", Long(), nullable=True),
-            sa.Column("read_bytes", Long(), nullable=True),
+            sa.Column("read_rows", WholeNumber(), nullable=True),
+            sa.Column("read_bytes", WholeNumber(), nullable=True),
         ],
         "fold_states": [sa.Column("late", sa.JSON(), nullable=True)],
-        "alerts": [sa.Column("until", Moment(), nullable=True)],
+        "alerts": [sa.Column("until", UTCDateTime(), nullable=True)],
         "daemons": [
             sa.Column("configuration_id", sa.Integer(), nullable=True),
             sa.Column("loops", sa.JSON(), nullable=True),
@@ -119,9 +119,9 @@ def upgrade():
     op.create_table(
         "fold_checkpoints",
         sa.Column("monitor_id", sa.Integer(), nullable=False),
-        sa.Column("kind", Name(32), nullable=False),
-        sa.Column("window_start", Moment(), nullable=False),
-        sa.Column("window_end", Moment(), nullable=False),
+        sa.Column("kind", KeyText(32), nullable=False),
+        sa.Column("window_start", UTCDateTime(), nullable=False),
+        sa.Column("window_end", UTCDateTime(), nullable=False),
         sa.Column("state", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["monitor_id"], ["monitors.id"], name=op.f("fk_fold_checkpoints_monitor_id")),
         sa.PrimaryKeyConstraint("monitor_id", "kind", "window_start", "window_end", name=op.f("pk_fold_checkpoints")),
@@ -129,7 +129,7 @@ def upgrade():
     op.create_table(
         "metric_days",
         sa.Column("series_id", sa.Integer(), nullable=False),
-        sa.Column("day", Moment(), nullable=False),
+        sa.Column("day", UTCDateTime(), nullable=False),
         sa.Column("value", sa.Double(), nullable=True),
         sa.Column("lowest", sa.Double(), nullable=True),
         sa.Column("highest", sa.Double(), nullable=True),
@@ -141,17 +141,20 @@ def upgrade():
     op.create_table(
         "open_windows",
         sa.Column("monitor_id", sa.Integer(), nullable=False),
-        sa.Column("window_start", Moment(), nullable=False),
-        sa.Column("window_end", Moment(), nullable=False),
-        sa.Column("as_of", Moment(), nullable=False),
+        sa.Column("window_start", UTCDateTime(), nullable=False),
+        sa.Column("window_end", UTCDateTime(), nullable=False),
+        sa.Column("as_of", UTCDateTime(), nullable=False),
         sa.Column("configuration_id", sa.Integer(), nullable=False),
-        sa.Column("mark", Name(64), nullable=False),
-        sa.Column("due_at", Moment(), nullable=True),
-        sa.Column("recount_at", Moment(), nullable=True),
+        sa.Column("mark", KeyText(64), nullable=False),
+        sa.Column("due_at", UTCDateTime(), nullable=True),
+        sa.Column("recount_at", UTCDateTime(), nullable=True),
         sa.Column("labels_open", sa.Boolean(), nullable=False),
-        sa.Column("label_mark", Name(64), nullable=True),
+        sa.Column("label_mark", KeyText(64), nullable=True),
         sa.Column("rows", sa.Integer(), nullable=True),
-        *(sa.Column(f"labels_{name}", Moment(), nullable=True) for name in ("half", "most", "full", "judged", "last")),
+        *(
+            sa.Column(f"labels_{name}", UTCDateTime(), nullable=True)
+            for name in ("half", "most", "full", "judged", "last")
+        ),
         sa.ForeignKeyConstraint(["monitor_id"], ["monitors.id"], name=op.f("fk_open_windows_monitor_id")),
         sa.ForeignKeyConstraint(
             ["configuration_id"], ["configurations.id"], name=op.f("fk_open_windows_configuration_id")

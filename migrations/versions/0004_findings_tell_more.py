@@ -7,7 +7,7 @@ Revises: 0003
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.storage.types import Moment, Name
+from monitor.storage.types import KeyText, UTCDateTime
 
 revision = "0004"
 down_revision = "0003"
@@ -24,8 +24,8 @@ def added():
     """The new columns of findings."""
     return [
         sa.Column("share", sa.Double(), nullable=True),
-        sa.Column("since", Moment(), nullable=True),
-        sa.Column("origin", Name(16), nullable=False, server_default=""),
+        sa.Column("since", UTCDateTime(), nullable=True),
+        sa.Column("origin", KeyText(16), nullable=False, server_default=""),
         sa.Column("cost", sa.Double(), nullable=True),
     ]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.storage.types import Moment, Name, Words
+from monitor.storage.types import KeyText, LongText, UTCDateTime
 
 revision = "0005"
 down_revision = "0004"
@@ -20,10 +20,10 @@ depends_on = None
 def upgrade():
     groups = op.create_table(
         "notification_groups",
-        sa.Column("channel", Name(128), nullable=False),
-        sa.Column("group_key", Name(128), nullable=False),
+        sa.Column("channel", KeyText(128), nullable=False),
+        sa.Column("group_key", KeyText(128), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("told_at", Moment(), nullable=False),
+        sa.Column("told_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("channel", "group_key", name=op.f("pk_notification_groups")),
     )
     op.execute(
@@ -37,13 +37,13 @@ def upgrade():
     op.create_table(
         "silences",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("uuid", Name(36), nullable=False),
+        sa.Column("uuid", KeyText(36), nullable=False),
         sa.Column("matchers", sa.JSON(), nullable=False),
-        sa.Column("starts_at", Moment(), nullable=False),
-        sa.Column("ends_at", Moment(), nullable=False),
-        sa.Column("comment", Words(), nullable=False),
-        sa.Column("created_by", Name(255), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("starts_at", UTCDateTime(), nullable=False),
+        sa.Column("ends_at", UTCDateTime(), nullable=False),
+        sa.Column("comment", LongText(), nullable=False),
+        sa.Column("created_by", KeyText(255), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
         sa.UniqueConstraint("uuid", name=op.f("uq_silences_uuid")),
     )
@@ -51,15 +51,15 @@ def upgrade():
     op.create_table(
         "annotations",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("uuid", Name(36), nullable=False),
+        sa.Column("uuid", KeyText(36), nullable=False),
         sa.Column("monitor_id", sa.Integer(), nullable=False),
-        sa.Column("starts_at", Moment(), nullable=False),
-        sa.Column("ends_at", Moment(), nullable=False),
-        sa.Column("verdict", Name(16), nullable=False),
-        sa.Column("note", Words(), nullable=False),
-        sa.Column("created_by", Name(255), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
-        sa.Column("removed_at", Moment(), nullable=True),
+        sa.Column("starts_at", UTCDateTime(), nullable=False),
+        sa.Column("ends_at", UTCDateTime(), nullable=False),
+        sa.Column("verdict", KeyText(16), nullable=False),
+        sa.Column("note", LongText(), nullable=False),
+        sa.Column("created_by", KeyText(255), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("removed_at", UTCDateTime(), nullable=True),
         sa.ForeignKeyConstraint(["monitor_id"], ["monitors.id"], name=op.f("fk_annotations_monitor_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotations")),
         sa.UniqueConstraint("uuid", name=op.f("uq_annotations_uuid")),
@@ -68,13 +68,13 @@ def upgrade():
     op.create_table(
         "deployments",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("uuid", Name(36), nullable=False),
-        sa.Column("model_name", Name(255), nullable=False),
-        sa.Column("version", Name(255), nullable=False),
-        sa.Column("deployed_at", Moment(), nullable=False),
-        sa.Column("note", Words(), nullable=False),
-        sa.Column("created_by", Name(255), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("uuid", KeyText(36), nullable=False),
+        sa.Column("model_name", KeyText(255), nullable=False),
+        sa.Column("version", KeyText(255), nullable=False),
+        sa.Column("deployed_at", UTCDateTime(), nullable=False),
+        sa.Column("note", LongText(), nullable=False),
+        sa.Column("created_by", KeyText(255), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deployments")),
         sa.UniqueConstraint("uuid", name=op.f("uq_deployments_uuid")),
     )

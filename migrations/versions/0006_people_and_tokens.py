@@ -7,7 +7,7 @@ Revises: 0005
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.storage.types import Long, Moment, Name, Words
+from monitor.storage.types import KeyText, LongText, UTCDateTime, WholeNumber
 
 revision = "0006"
 down_revision = "0005"
@@ -19,51 +19,51 @@ def upgrade():
     op.create_table(
         "users",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", Name(128), nullable=False),
-        sa.Column("password_hash", Name(255), nullable=False),
-        sa.Column("role", Name(16), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("name", KeyText(128), nullable=False),
+        sa.Column("password_hash", KeyText(255), nullable=False),
+        sa.Column("role", KeyText(16), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
     )
     op.create_table(
         "api_tokens",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("uuid", Name(36), nullable=False),
-        sa.Column("name", Name(128), nullable=False),
-        sa.Column("hash", Name(64), nullable=False),
-        sa.Column("role", Name(16), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
-        sa.Column("expires_at", Moment(), nullable=True),
-        sa.Column("revoked_at", Moment(), nullable=True),
+        sa.Column("uuid", KeyText(36), nullable=False),
+        sa.Column("name", KeyText(128), nullable=False),
+        sa.Column("hash", KeyText(64), nullable=False),
+        sa.Column("role", KeyText(16), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("expires_at", UTCDateTime(), nullable=True),
+        sa.Column("revoked_at", UTCDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_tokens")),
         sa.UniqueConstraint("uuid", name=op.f("uq_api_tokens_uuid")),
         sa.UniqueConstraint("hash", name=op.f("uq_api_tokens_hash")),
     )
     op.create_table(
         "web_sessions",
-        sa.Column("hash", Name(64), nullable=False),
+        sa.Column("hash", KeyText(64), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("created_at", Moment(), nullable=False),
-        sa.Column("expires_at", Moment(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("expires_at", UTCDateTime(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_web_sessions_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_web_sessions")),
     )
     op.create_table(
         "audit_log",
-        sa.Column("id", Long(), nullable=False),
-        sa.Column("at", Moment(), nullable=False),
-        sa.Column("who", Name(255), nullable=False),
-        sa.Column("action", Name(64), nullable=False),
-        sa.Column("subject", Name(255), nullable=False),
-        sa.Column("detail", Words(), nullable=False),
+        sa.Column("id", WholeNumber(), nullable=False),
+        sa.Column("at", UTCDateTime(), nullable=False),
+        sa.Column("who", KeyText(255), nullable=False),
+        sa.Column("action", KeyText(64), nullable=False),
+        sa.Column("subject", KeyText(255), nullable=False),
+        sa.Column("detail", LongText(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
     )
     op.create_index("ix_audit_log_at", "audit_log", ["at"])
     op.create_table(
         "service_keys",
-        sa.Column("purpose", Name(64), nullable=False),
-        sa.Column("value", Name(64), nullable=False),
+        sa.Column("purpose", KeyText(64), nullable=False),
+        sa.Column("value", KeyText(64), nullable=False),
         sa.PrimaryKeyConstraint("purpose", name=op.f("pk_service_keys")),
     )
 

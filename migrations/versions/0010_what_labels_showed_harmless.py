@@ -7,7 +7,7 @@ Revises: 0009
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.storage.types import Moment
+from monitor.storage.types import UTCDateTime
 
 revision = "0010"
 down_revision = "0009"
@@ -22,8 +22,8 @@ def upgrade():
         sa.Column("monitor_id", sa.Integer(), nullable=False),
         sa.Column("series_id", sa.Integer(), nullable=False),
         sa.Column("reference_id", sa.Integer(), nullable=False),
-        sa.Column("window_start", Moment(), nullable=False),
-        sa.Column("as_of", Moment(), nullable=False),
+        sa.Column("window_start", UTCDateTime(), nullable=False),
+        sa.Column("as_of", UTCDateTime(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["monitor_id"], ["monitors.id"], name=op.f("fk_natural_monitor_id")),
         sa.ForeignKeyConstraint(["series_id"], ["metric_series.id"], name=op.f("fk_natural_series_id")),

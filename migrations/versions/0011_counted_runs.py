@@ -7,7 +7,7 @@ Revises: 0010
 import sqlalchemy as sa
 from alembic import op
 
-from monitor.storage.types import Long, Name
+from monitor.storage.types import KeyText, WholeNumber
 
 revision = "0011"
 down_revision = "0010"
@@ -18,9 +18,9 @@ depends_on = None
 def upgrade():
     op.create_table(
         "run_counts",
-        sa.Column("kind", Name(16), nullable=False),
-        sa.Column("status", Name(16), nullable=False),
-        sa.Column("number", Long(), nullable=False),
+        sa.Column("kind", KeyText(16), nullable=False),
+        sa.Column("status", KeyText(16), nullable=False),
+        sa.Column("number", WholeNumber(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "status", name=op.f("pk_run_counts")),
     )
     op.execute(

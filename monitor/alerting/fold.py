@@ -47,7 +47,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class EstimatedLoss:
     """What an estimate says of the loss of a metric. z: in standard errors, against a model as good as on the
     reference. beyond: how far it lies beyond the harm that counts, in standard errors; negative within it.
     """
@@ -81,7 +81,7 @@ class Result:
     rule: Rule = Rule()
     epoch: str = ""
     retrains: bool = False
-    estimate: Estimate | None = None
+    estimate: EstimatedLoss | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Weighed:
+class AccumulatedEvidence:
     """What estimates say of a loss over windows. evidence: of one, in so many `losing` windows (logarithm of an
     e-value), which lie `beyond` the harm in sum.
 
@@ -144,7 +144,7 @@ class State:
     spell_bad: int = 0
     spell_good: int = 0
     quiet: int = 0
-    weighed: Weighed = Weighed()
+    weighed: AccumulatedEvidence = AccumulatedEvidence()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -160,7 +160,7 @@ class State:
         }
         plain["opened_by"] = tuple(map(CheckKey.of, values.get("opened_by", ())))
         plain["columns"] = tuple(values.get("columns", ()))
-        plain["weighed"] = Weighed(**values.get("weighed", {}))
+        plain["weighed"] = AccumulatedEvidence(**values.get("weighed", {}))
         return cls(**plain)
 
 
@@ -202,7 +202,7 @@ def step(state: State, result: Result) -> Step:
             spell_bad=0,
             spell_good=0,
             quiet=0,
-            weighed=Weighed(),
+            weighed=AccumulatedEvidence(),
         )
     if result.estimate is not None:
         state, result = _weighed(state, result, result.estimate)
@@ -213,7 +213,7 @@ def step(state: State, result: Result) -> Step:
     return Step(state)
 
 
-def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, Result]:
+def _weighed(state: State, result: Result, estimate: EstimatedLoss) -> tuple[State, Result]:
     """The state with what an estimate adds to the evidence of a loss, and the result, which is bad where that is
     certain.
 
@@ -227,7 +227,7 @@ def _weighed(state: State, result: Result, estimate: Estimate) -> tuple[State, R
         evidence = weighed.evidence + estimate.z / spread - 0.5
         goes_on = evidence > 0
         seen = 0 if result.bad else 1
-        weighed = Weighed(
+        weighed = AccumulatedEvidence(
             evidence=min(evidence, 2 * _CERTAIN) if goes_on else 0.0,
             losing=weighed.losing + 1 if goes_on else 0,
             beyond=weighed.beyond + estimate.beyond if goes_on else 0.0,
@@ -359,7 +359,7 @@ def _event(kind: EventKind, state: State, result: Result) -> Event:
 
 
 @dataclass(frozen=True)
-class History:
+class FoldedHistory:
     """A history folded: the state at its end, the state before each of its windows, the incidents in it (those that
     never fired left out), and the results that propose a retraining, each with the state after it."""
 
@@ -369,9 +369,9 @@ class History:
     proposing: list[tuple[Result, State]]
 
 
-def fold(results: Iterable[Result], state: State | None = None) -> History:
+def fold(results: Iterable[Result], state: State | None = None) -> FoldedHistory:
     """Fold current results, one a window, in the order of their windows, on from a state."""
-    history = History(state or State(), [], [], [])
+    history = FoldedHistory(state or State(), [], [], [])
     state, last = history.state, None
     for result in sorted(results, key=lambda each: (each.window.start, each.window.end)):
         history.before.append((result.window, state))
@@ -403,7 +403,7 @@ def _incident(state: State, result: Result, *, resolved: bool) -> Incident:
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredAlert:
     """An alert as it is stored: its identity, its span so far and how it stands."""
 
     first_window: datetime
@@ -415,14 +415,14 @@ class Known:
 
 
 def reconcile(
-    known: Sequence[Known], incidents: Sequence[Incident]
-) -> list[tuple[Known | None, Incident | None, tuple[EventKind, ...]]]:
+    known: Sequence[StoredAlert], incidents: Sequence[Incident]
+) -> list[tuple[StoredAlert | None, Incident | None, tuple[EventKind, ...]]]:
     """Match a refolded history with the alerts that have fired.
 
     An incident that overlaps such alerts is the oldest of them; one that overlaps none is new; an alert that is no
     incident any more is retracted. Returns for each the alert (None: new), the incident (None: retracted), the events.
     """
-    changes: list[tuple[Known | None, Incident | None, tuple[EventKind, ...]]] = []
+    changes: list[tuple[StoredAlert | None, Incident | None, tuple[EventKind, ...]]] = []
     free = sorted(known, key=lambda each: each.first_window)
     for incident in incidents:
         same = next((each for each in free if _overlap(each, incident)), None)
@@ -432,7 +432,7 @@ def reconcile(
     return changes + [(each, None, ("retracted",)) for each in free if each.state != "retracted"]
 
 
-def _events(known: Known | None, incident: Incident) -> tuple[EventKind, ...]:
+def _events(known: StoredAlert | None, incident: Incident) -> tuple[EventKind, ...]:
     """What happens to an alert (None: a new one) when it is found to be this incident."""
     ended: tuple[EventKind, ...] = ("resolved",) if incident.resolved is not None else ()
     if known is None or known.state == "retracted":
@@ -446,5 +446,5 @@ def _events(known: Known | None, incident: Incident) -> tuple[EventKind, ...]:
     return ("downgraded" if Severity(incident.severity) < known.severity else "escalated",)
 
 
-def _overlap(alert: Known, incident: Incident) -> bool:
+def _overlap(alert: StoredAlert, incident: Incident) -> bool:
     return alert.since < incident.until and incident.since < alert.until

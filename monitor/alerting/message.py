@@ -129,7 +129,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Inside:
+class ExplainedAlert:
     """An alert that another one explains, told inside its message."""
 
     alert_id: str
@@ -262,7 +262,7 @@ def _whose(facts: Facts, origins: set[Any]) -> str:
     return phrases.sentence(phrases.partly_pipeline(costs_known=known))
 
 
-def sections(told: Sequence[Facts], inside: Sequence[Inside], again_at: datetime | None) -> list[Section]:
+def sections(told: Sequence[Facts], inside: Sequence[ExplainedAlert], again_at: datetime | None) -> list[Section]:
     """The message below its title."""
     found = [section for facts in told[:IN_FULL] for section in _sections(facts, alone=len(told) == 1)]
     found.append(
@@ -422,7 +422,7 @@ def _about(facts: Facts) -> list[tuple[str, str]]:
 def written(
     told: Sequence[Facts],
     group: Sequence[str] = (),
-    inside: Sequence[Inside] = (),
+    inside: Sequence[ExplainedAlert] = (),
     again_at: datetime | None = None,
     templates: Mapping[str, str] | None = None,
 ) -> Message:
@@ -471,7 +471,7 @@ def _markdown(text: str) -> str:
 def body(
     told: Sequence[Facts],
     group: Sequence[str] = (),
-    inside: Sequence[Inside] = (),
+    inside: Sequence[ExplainedAlert] = (),
     again_at: datetime | None = None,
     templates: Mapping[str, str] | None = None,
 ) -> str:

@@ -36,7 +36,7 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Run:
+class ChangedSpan:
     """Rows one after the other in which a column is changed. rows: their places in the window, shape (rows of the
     run,). began, ended: their first and last time.
 
@@ -49,7 +49,7 @@ class Run:
     is_first: bool
 
 
-def run_of_change(values: pd.Series, timeline: Timeline | None, before: Summary) -> Run | None:
+def run_of_change(values: pd.Series, timeline: Timeline | None, before: Summary) -> ChangedSpan | None:
     """The run of rows that are likelier in the window than in the reference, by the sum of the logarithms of that; None
     where there are too few to tell, or no rows outside of it.
     """
@@ -65,7 +65,7 @@ def run_of_change(values: pd.Series, timeline: Timeline | None, before: Summary)
     inside = score[start:end].sum()
     if inside < _LEAST_GAIN or end - start > 0.97 * len(here) or score.sum() - inside > 0:
         return None
-    return Run(timeline.order[start:end], timeline.at(start), timeline.at(end - 1), start < _EDGE * len(here))
+    return ChangedSpan(timeline.order[start:end], timeline.at(start), timeline.at(end - 1), start < _EDGE * len(here))
 
 
 def best_run(score: Floats) -> tuple[int, int]:

@@ -103,7 +103,7 @@ def _squares(p_values: Floats) -> Floats:
     return np.asarray(norm.isf(np.clip(p_values, 1e-300, 1.0) / 2) ** 2 + 1e-3)
 
 
-def tempered(p_value: float, factor: float, size: int, rows: int) -> float:
+def overdispersion_adjusted(p_value: float, factor: float, size: int, rows: int) -> float:
     """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`: what varies beyond
     chance grows with the rows.
     """

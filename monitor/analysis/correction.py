@@ -29,7 +29,7 @@ _RIPE_DELAY, _RIPE_DENSITY = 0.97, 0.8
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Block:
     """Labelled rows of a stretch of time: their places, shape (rows,), in the order of time. start, end: in days."""
 
     rows: Floats
@@ -43,7 +43,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Recent:
+class RecentLabels:
     """Labelled rows in the reference's sorts. times, known_at: of the event and of its label, in days, shape (rows,);
     known_at None where not told.
     """
@@ -52,7 +52,7 @@ class Recent:
     times: Floats
     known_at: Floats | None = None
 
-    def stretches(self) -> tuple[list[Stretch], list[Stretch]]:
+    def stretches(self) -> tuple[list[Block], list[Block]]:
         """Rows in stretches of like length, oldest first: those of which nearly all labels have come, and of the time
         since then.
 
@@ -64,7 +64,7 @@ class Recent:
         since = order[~is_ripe] if self.known_at is not None else order[:0]
         return self._cut(order[is_ripe][-_MOST:], _STRETCHES), self._cut(since, _UNRIPE)
 
-    def known_as_early(self, ripe: Stretch, young: Stretch) -> Floats:
+    def known_as_early(self, ripe: Block, young: Block) -> Floats:
         """Which rows of a ripe stretch would have had their label by now, had they been of a younger one; shape (rows
         of `ripe`,).
         """
@@ -73,10 +73,10 @@ class Recent:
         age = np.nanmax(self.known_at) - (young.start + place * (young.end - young.start))
         return np.asarray(self.known_at[ripe.rows] - self.times[ripe.rows] <= age)
 
-    def _cut(self, rows: Floats, most: int) -> list[Stretch]:
+    def _cut(self, rows: Floats, most: int) -> list[Block]:
         number = min(most, len(rows) // _LEAST)
         parts = np.array_split(rows, number) if number else []
-        return [Stretch(part, float(self.times[part[0]]), float(self.times[part[-1]])) for part in parts]
+        return [Block(part, float(self.times[part[0]]), float(self.times[part[-1]])) for part in parts]
 
     def _is_ripe(self) -> Floats:
         """Whether nearly all labels of a row's time have come, shape (rows,); where their times are not told, by the

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
-from monitor.analysis.beginning import Run, run_of_change
+from monitor.analysis.beginning import ChangedSpan, run_of_change
 from monitor.analysis.evidence import Evidence, evidence_of
 from monitor.analysis.kinds import Cause, cause_of, other_level, swapped
 from monitor.analysis.question import Question
@@ -126,7 +126,14 @@ def asks_for_cause(finding: Finding) -> bool:
 
 
 def _of_run(
-    question: Question, name: str, run: Run | None, before: Summary, after: Summary, rewritten: bool, *, has_unit: bool
+    question: Question,
+    name: str,
+    run: ChangedSpan | None,
+    before: Summary,
+    after: Summary,
+    rewritten: bool,
+    *,
+    has_unit: bool,
 ) -> Cause:
     """The kind of change of a column; where it is none that faults make, that of the run of rows in which it lies:
     among all others it is a mixture of two.
@@ -145,7 +152,7 @@ def _of_run(
     return replace(cause, text=text, share=share * (1.0 if cause.share is None else cause.share))
 
 
-def _began(run: Run | None) -> datetime | None:
+def _began(run: ChangedSpan | None) -> datetime | None:
     """When a run began; None where it began with the window."""
     return None if run is None or run.is_first else run.began
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis import correction, estimation
-from monitor.analysis.correction import Recent, Stretch
+from monitor.analysis.correction import Block, RecentLabels
 from monitor.analysis.performance import (
     HIGHER_IS_BETTER,
     MIN_CLASS,
@@ -140,7 +140,7 @@ class Estimator:
         return Scored.of(self, frame).estimate(np.arange(len(frame)), truth)
 
     def estimate_now(
-        self, frame: pd.DataFrame, recent: Recent | None, known: pd.Series | None, window: Stretch
+        self, frame: pd.DataFrame, recent: RecentLabels | None, known: pd.Series | None, window: Block
     ) -> tuple[dict[str, Measured], dict[str, Measured]]:
         """As `estimate`, corrected by how far it was off in stretches of late; and these corrections, by metric.
         window: when the rows were predicted.
@@ -154,7 +154,7 @@ class Estimator:
         }
         return plain | {name: _corrected(plain[name], each) for name, each in corrections.items()}, corrections
 
-    def _told(self, recent: Recent, window: Stretch, known: float) -> dict[str, list[tuple[float, float, float]]]:
+    def _told(self, recent: RecentLabels, window: Block, known: float) -> dict[str, list[tuple[float, float, float]]]:
         """By metric, how far the estimate of such a window was off in stretches of late: time, difference and its
         error.
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis.beginning import Timeline, best_run
-from monitor.analysis.correction import Recent, days
+from monitor.analysis.correction import RecentLabels, days
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits
 from monitor.analysis.schema import canonical_text
@@ -85,12 +85,12 @@ class Claim:
     undone: bool = False
 
 
-class Honest:
+class HealthyBlocks:
     """Stretches of rows as long as the window: of the reference, and of production before the window as far as its
     labels are known. Cut when they are first asked for.
     """
 
-    def __init__(self, reference: Reference, times: pd.Series | None, recent: Recent | None) -> None:
+    def __init__(self, reference: Reference, times: pd.Series | None, recent: RecentLabels | None) -> None:
         self.reference, self._recent = reference, recent
         known = np.zeros(0) if times is None else days(times)
         self._times = known[np.isfinite(known)]
@@ -115,7 +115,7 @@ def evidence_of(
     timeline: Timeline | None,
     name: str,
     before: Summary,
-    honest: Honest,
+    honest: HealthyBlocks,
     levels: Mapping[str, tuple[Floats, pd.Index]],
 ) -> Evidence:
     """What speaks for a claim of a window's column. window: its rows in the reference's types; timeline: of their

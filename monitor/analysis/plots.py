@@ -83,7 +83,7 @@ def as_shares(plot: Plot) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Point:
+class MetricPoint:
     """A metric in a window. value: None where there is none, or too little to tell. low, high: its interval. limits:
     the lower and the upper. bad: whether the window alerts.
     """
@@ -102,7 +102,7 @@ class Curve:
     """A metric over windows, oldest first. name: as people write it."""
 
     name: str
-    points: Sequence[Point]
+    points: Sequence[MetricPoint]
 
 
 def picture(plots: Mapping[str, Plot], columns: Sequence[str]) -> bytes | None:

@@ -15,13 +15,13 @@ from structlog import get_logger
 from monitor.analysis import drift
 from monitor.analysis.beginning import Timeline
 from monitor.analysis.calendar_fields import CalendarField, calendar_field, follows, on_calendar
-from monitor.analysis.correction import Recent, Stretch, days
+from monitor.analysis.correction import Block, RecentLabels, days
 from monitor.analysis.drift import DEFAULT_METHODS
-from monitor.analysis.evidence import Honest, levels_of
+from monitor.analysis.evidence import HealthyBlocks, levels_of
 from monitor.analysis.performance import Measured, Outcomes, measure, outcomes, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, few
-from monitor.analysis.schema import Conformed, canonical_text, conform, plain, tidy, utc_times
+from monitor.analysis.schema import ConformedWindow, canonical_text, conform, plain, tidy, utc_times
 from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.cores import cores
 from monitor.domain import phrases
@@ -110,11 +110,11 @@ class Question:
 
     reference: Reference
     frame: pd.DataFrame
-    window: Conformed
+    window: ConformedWindow
     counts: WindowCounts
     recent_counts: tuple[int, ...]
     checks: Checks
-    recent: Recent | None
+    recent: RecentLabels | None
     recent_ids: pd.Series | None
     names: tuple[str, ...]
     summaries: Mapping[str, Summary | None]
@@ -225,9 +225,9 @@ class Question:
         return self.reference.relations.held_against(few(self.window.frame))
 
     @cached_property
-    def honest(self) -> Honest:
+    def honest(self) -> HealthyBlocks:
         """Stretches of the reference and of production before the window that are as long as it."""
-        return Honest(self.reference, self.times, self.recent)
+        return HealthyBlocks(self.reference, self.times, self.recent)
 
     def of_column(self, name: str) -> Summary | None:
         """The summary of one of the window's columns."""
@@ -358,7 +358,7 @@ class Question:
         times = times[np.isfinite(times)]
         if not len(times):
             times = np.array([0.0 if self.recent is None else self.recent.times.max() + 1])
-        window = Stretch(np.arange(self.rows), float(times.min()), float(times.max()))
+        window = Block(np.arange(self.rows), float(times.min()), float(times.max()))
         estimator, known = self.reference.estimator, self._known_labels()
         values, corrections = estimator.estimate_now(self.window.frame, self.recent, known, window)
         return Estimate(values, corrections, estimator.too_little(self.window.frame))
@@ -433,7 +433,7 @@ def _require_prediction(frame: pd.DataFrame, reference: Reference) -> None:
         )
 
 
-def conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
+def conformed(frame: pd.DataFrame, reference: Reference) -> ConformedWindow:
     """The columns in the reference's types, and the weights of rows."""
     time = reference.columns.event_time
     times = utc_times(frame[time]) if time is not None and time in frame else None
@@ -451,13 +451,13 @@ def conformed(frame: pd.DataFrame, reference: Reference) -> Conformed:
     return result
 
 
-def _recent(frame: pd.DataFrame, reference: Reference) -> Recent:
+def _recent(frame: pd.DataFrame, reference: Reference) -> RecentLabels:
     """Recent labelled rows, with their times where they have them; else in their order, as one after the other."""
     columns = reference.columns
     time, known = columns.event_time, columns.label_time or "label_time"
     times = days(frame[time]) if time is not None and time in frame else np.arange(len(frame), dtype=float)
     known_at = days(frame[known]) if known in frame else None
-    return Recent(conformed(frame, reference).frame, times, known_at)
+    return RecentLabels(conformed(frame, reference).frame, times, known_at)
 
 
 def _summaries(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis import estimation
-from monitor.analysis.calibration import Null, Tested, independent_tests, tempered
+from monitor.analysis.calibration import Null, Tested, independent_tests, overdispersion_adjusted
 from monitor.analysis.estimator import Estimator
 from monitor.analysis.figures import Figure
 from monitor.analysis.performance import Measured, predicted
@@ -292,11 +292,11 @@ class Reference:
             for metric, each in self.summary.derived.items()
         }
 
-    def tempered(self, metric: str, column: str | None, p_value: float, rows: int) -> float:
+    def overdispersion_adjusted(self, metric: str, column: str | None, p_value: float, rows: int) -> float:
         """A p-value for a window of `rows` rows, in the light of how much healthy production varies."""
         found = self.summary.overdispersion
         factor = found["factors"].get(metric, {}).get(column, 1.0) if found else 1.0
-        return tempered(p_value, factor, found["rows"], rows) if factor > 1 else p_value
+        return overdispersion_adjusted(p_value, factor, found["rows"], rows) if factor > 1 else p_value
 
     def independent_tests(self, rows: int) -> float:
         """As how many independent tests everything that is tested of a window of `rows` rows counts."""

@@ -53,7 +53,7 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RepairRows:
     """So many of a window's rows as tell enough. frame: in the reference's types. inputs: the features, encoded, shape
     (rows, features). said: what the model answered, shape (rows, answers).
     """
@@ -63,7 +63,7 @@ class Rows:
     said: Floats
 
     @classmethod
-    def of(cls, question: Question) -> Rows:
+    def of(cls, question: Question) -> RepairRows:
         """The rows of a question."""
         reference, frame = question.reference, few(question.window.frame, _ROWS)
         inputs = estimation.encode(frame.reindex(columns=reference.encoded_features), reference.summary.codes)
@@ -105,7 +105,7 @@ def with_repairs(question: Question, findings: Sequence[Finding], causes: Mappin
             else each
             for each in findings
         ]
-    rows = Rows.of(question)
+    rows = RepairRows.of(question)
     tried = {name: repaired(question, rows, name, causes.get(name)) for name in wanted[:_COLUMNS]}
     repairs = {name: repair for name, repair in tried.items() if repair is not None}
     gains = given_back(question, model, rows, repairs)
@@ -127,7 +127,7 @@ def _is_of_fault(reference: Reference, finding: Finding) -> bool:
     return finding.metric in _DAMAGES or finding.origin in ("pipeline", "unknown")
 
 
-def repaired(question: Question, rows: Rows, name: str, cause: Cause | None) -> Repair | None:
+def repaired(question: Question, rows: RepairRows, name: str, cause: Cause | None) -> Repair | None:
     """A column of some of the window's rows without its fault; None where nothing is known to undo."""
     frame = rows.frame
     if name not in frame:
@@ -189,7 +189,7 @@ def _damaged(question: Question, frame: pd.DataFrame, name: str, cause: Cause | 
     return damaged
 
 
-def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.Series | None:
+def _drawn(reference: Reference, rows: RepairRows, name: str, damaged: Floats) -> pd.Series | None:
     """A column with values for its damaged rows of those rows of the reference that are most alike in all other
     features (hot deck); None where hardly any has one.
     """
@@ -217,7 +217,7 @@ def _drawn(reference: Reference, rows: Rows, name: str, damaged: Floats) -> pd.S
 
 
 def given_back(
-    question: Question, model: surrogate.Surrogate, rows: Rows, repairs: Mapping[str, Repair]
+    question: Question, model: surrogate.Surrogate, rows: RepairRows, repairs: Mapping[str, Repair]
 ) -> dict[str, Gain]:
     """How much better the model would have done with each column repaired: by labels where the values are those that
     there were, else without them.

@@ -176,7 +176,7 @@ def _one_text(value: object) -> str:
 
 
 @dataclass
-class Conformed:
+class ConformedWindow:
     """A window's columns in the reference's sorts, and what did not fit."""
 
     frame: pd.DataFrame
@@ -184,7 +184,7 @@ class Conformed:
     infinite: dict[str, int] = field(default_factory=dict)
 
 
-def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Series | None = None) -> Conformed:
+def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Series | None = None) -> ConformedWindow:
     """Bring the columns of `frame` into the types of the reference.
 
     Numbers become floats, with infinities as missing; categories become text; times become days: before the event where
@@ -192,7 +192,7 @@ def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Seri
     are there. Values that cannot be read as the reference's type are counted in `mismatched`; infinities in `infinite`.
     Columns that are absent stay absent.
     """
-    result = Conformed(pd.DataFrame(index=frame.index))
+    result = ConformedWindow(pd.DataFrame(index=frame.index))
     columns: dict[str, pd.Series] = {}
     for name, sort in sorts.items():
         if name not in frame.columns:

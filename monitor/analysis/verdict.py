@@ -19,7 +19,7 @@ from monitor.analysis.twosample import p_values
 from monitor.domain import phrases
 from monitor.domain.checks import UNDECIDED, Check, Checks, Finding, Kind, Severity, Threshold, Verdict
 from monitor.domain.metrics import METRICS
-from monitor.domain.names import Watched, described, why_not_asked
+from monitor.domain.names import ModelFacts, described, why_not_asked
 
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
 _OF_PERFORMANCE = {True: 0.6, False: 0.1}
@@ -60,7 +60,7 @@ def _not_asked(question: Question, asked: set[tuple[str, str | None]]) -> Iterat
     said.
     """
     reference = question.reference
-    watched = Watched(reference.task, types=described(reference.columns, reference.sorts))
+    watched = ModelFacts(reference.task, types=described(reference.columns, reference.sorts))
     for name, limit in question.checks.thresholds.items():
         metric = METRICS[name]
         for column in limit.columns if question.checks.asks(metric.kind) and question.rows else ():
@@ -185,7 +185,7 @@ def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
     smallest: dict[tuple[str, str, str], Finding] = {}
     for answer, single in zip(waiting, singles, strict=True):
         rows = question.rows if answer.null_rows is None else answer.null_rows
-        single = reference.tempered(answer.variation, answer.finding.column, single, rows)
+        single = reference.overdispersion_adjusted(answer.variation, answer.finding.column, single, rows)
         p_value = family_wise(single, reference.independent_tests(rows))
         key = answer.finding.key
         if key not in smallest or p_value < (smallest[key].p_value or 0.0):

@@ -80,7 +80,7 @@ def init(
 
     from monitor.services.inspect_data import InspectSpec, Roles
     from monitor.services.specs import INSPECT
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
 
     if reference is not None and reference_until is not None:
         raise UsageError("--reference and --reference-until: one of them")
@@ -97,7 +97,7 @@ def init(
         Roles(time, id_column, prediction, probability, label, tuple(segment or ())),
         tuple(each.strip() for each in (names or "").split(",") if each.strip()),
     )
-    workers = Workers(warm=False)
+    workers = WorkerPool(warm=False)
     with shared.doing(f"reading {spec.predictions.shown}"):
         proposal: Proposal = workers.call(INSPECT, spec)
     area = None if proposal.positive is None else proposal.positive.roc_auc

@@ -12,7 +12,7 @@ from monitor.cli import shared
 from monitor.errors import UsageError
 
 
-class Verdict(StrEnum):
+class IntervalVerdict(StrEnum):
     """What an interval was."""
 
     EXPECTED = "expected"
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 def annotate(
     name: Annotated[str, typer.Argument(help="The monitor.")],
     interval: Annotated[str, typer.Argument(help="START/END, dates or times (UTC).")],
-    verdict: Annotated[Verdict, typer.Option("--as", help="expected, faulty or healthy.")],
+    verdict: Annotated[IntervalVerdict, typer.Option("--as", help="expected, faulty or healthy.")],
     note: Annotated[str, typer.Option(help="The reason: a sale, an outage, a release.")] = "",
     remove: Annotated[bool, typer.Option("--remove", help="Remove such an annotation.")] = False,
     config: shared.ConfigOption = None,
@@ -70,7 +70,7 @@ def deployed(
     """Record a deployment. Alerts that begin within two days of it name it."""
     from monitor.services.change_references import switch
     from monitor.services.context import Context
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
     from monitor.storage import deployments
 
     loaded = shared.load_configuration(config, check_secrets=reference is not None)
@@ -88,5 +88,5 @@ def deployed(
     database.transact(recorded)
     shared.say(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")
     if reference is not None:
-        for told in switch(Context(loaded, database), Workers(warm=False), model, version, reference, shared.who()):
+        for told in switch(Context(loaded, database), WorkerPool(warm=False), model, version, reference, shared.who()):
             shared.say(told)

@@ -60,9 +60,9 @@ def diff(
 ) -> None:
     """What differs between two references: rows, columns, performance."""
     from monitor.services.change_references import difference
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
 
-    rows = difference(_context(config), Workers(warm=False), one, other)
+    rows = difference(_context(config), WorkerPool(warm=False), one, other)
     columns = ("what", "before", "after", "drift_score", "missing_before", "missing_after")
     shared.show(rows, columns, json, "nothing differs")
 
@@ -79,12 +79,12 @@ def promote(
     """Make a new reference, in force from the next window on."""
     from monitor.errors import UsageError
     from monitor.services.change_references import promote as promoted
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
 
     if (file is None) == (interval is None):
         raise UsageError("name either --from FILE or --window START/END")
     place = file if file is not None else shared.window(interval or "")
-    told = promoted(_context(config), Workers(warm=False), name, place, model_version, shared.who(), why)
+    told = promoted(_context(config), WorkerPool(warm=False), name, place, model_version, shared.who(), why)
     shared.say(f"reference {told}")
 
 
@@ -94,9 +94,9 @@ def update(name: Annotated[str, typer.Argument(help="The monitor.")], config: sh
     silently.
     """
     from monitor.services.change_references import update as updated
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
 
-    shared.say(f"reference {updated(_context(config), Workers(warm=False), name, shared.who())}")
+    shared.say(f"reference {updated(_context(config), WorkerPool(warm=False), name, shared.who())}")
 
 
 @app.command("rollback")

@@ -160,10 +160,10 @@ def complete_request(
     config: shared.ConfigOption = None,
 ) -> None:
     """Record how a training ended, where its launcher cannot tell."""
-    from monitor.retraining.request import Outcome
+    from monitor.retraining.request import TrainingOutcome
     from monitor.services.context import Context
     from monitor.services.launch_retraining import complete
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
     from monitor.storage import retraining
 
     loaded = shared.load_configuration(config)
@@ -175,9 +175,9 @@ def complete_request(
     database.transact(lambda session: shared.person().record(session, "retraining completed", found.uuid, ending))
     state = complete(
         Context(loaded, database),
-        Workers(warm=False),
+        WorkerPool(warm=False),
         found.uuid,
-        Outcome(not failed, text, model_version, reference, candidate),
+        TrainingOutcome(not failed, text, model_version, reference, candidate),
     )
     shared.say(f"request {found.uuid[:8]} is {state}")
 

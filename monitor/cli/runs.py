@@ -101,7 +101,7 @@ def sample(
     from monitor.services.context import Context
     from monitor.services.execute_runs import run_spec
     from monitor.services.specs import SAMPLE
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
     from monitor.storage import monitors, runs
 
     loaded = shared.load_configuration(config)
@@ -116,7 +116,7 @@ def sample(
             raise UsageError(f"the monitor of run {found.uuid[:8]} is configured no more")
         return run_spec(session, context, entry, row, found)
 
-    frame = Workers(warm=False).call(SAMPLE, database.read(spec))
+    frame = WorkerPool(warm=False).call(SAMPLE, database.read(spec))
     frame.to_parquet(output, index=False)
     shared.say(f"{len(frame)} rows written to {output}")
 

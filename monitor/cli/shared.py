@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from monitor.config.model import Loaded
     from monitor.domain.grid import Window
-    from monitor.services.by_hand import Person
+    from monitor.services.by_hand import Actor
     from monitor.storage.database import Database
 
 ConfigOption = Annotated[
@@ -80,11 +80,11 @@ def who() -> str:
     return getpass.getuser()
 
 
-def person(name: str | None = None) -> Person:
+def person(name: str | None = None) -> Actor:
     """Who gives this command: the account, unless another name is given."""
-    from monitor.services.by_hand import Person
+    from monitor.services.by_hand import Actor
 
-    return Person(name or who(), datetime.now(UTC))
+    return Actor(name or who(), datetime.now(UTC))
 
 
 def moment(text: str) -> datetime:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from threading import Event
 
     from monitor.config.model import Loaded, Web
-    from monitor.daemon import Daemon, Outcome
+    from monitor.daemon import Daemon, WorkSummary
     from monitor.domain.grid import Window
     from monitor.services.context import Context
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
     from monitor.storage.database import Database
     from monitor.web.server import WebServer
 
@@ -119,7 +119,7 @@ def stop_on_signals(stopping: Event) -> None:
         signal.signal(number, lambda *_: stopping.set())
 
 
-def _say(outcome: Outcome) -> int:
+def _say(outcome: WorkSummary) -> int:
     shared.say(f"{outcome.finished} runs finished; `monitor status` shows where things stand")
     if outcome.undelivered:
         shared.say(f"{outcome.undelivered} notifications are not delivered yet: monitor notifications list", err=True)
@@ -196,9 +196,9 @@ def backfill(
 def _preview(loaded: Loaded, name: str, span: Window) -> int:
     from monitor.services.context import Context
     from monitor.services.execute_runs import preview_again
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
 
-    context, workers = Context(loaded, shared.open_existing(loaded)), Workers()
+    context, workers = Context(loaded, shared.open_existing(loaded)), WorkerPool()
     looked, changed = 0, 0
     try:
         for each in preview_again(context, workers, name, span):
@@ -303,11 +303,11 @@ def serve(
 
 def _serve_web(loaded: Loaded) -> None:
     from monitor.services.context import Context
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
 
     if loaded.configuration.web is False:
         raise UsageError("`web: off` in the configuration: there is nothing to serve")
-    context, workers = Context(loaded, shared.open_existing(loaded)), Workers()
+    context, workers = Context(loaded, shared.open_existing(loaded)), WorkerPool()
     stop_on_signals(context.stopping)
     try:
         with web_server(context, workers, loaded.configuration.web):
@@ -316,7 +316,7 @@ def _serve_web(loaded: Loaded) -> None:
         workers.close()
 
 
-def web_server(context: Context, workers: Workers, web: Web) -> WebServer:
+def web_server(context: Context, workers: WorkerPool, web: Web) -> WebServer:
     """The pages and the API."""
     from monitor.web.server import WebServer
 

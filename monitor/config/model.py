@@ -26,7 +26,7 @@ from monitor.domain.checks import CheckKey, Checks, Harm, Threshold
 from monitor.domain.columns import Columns, name_range
 from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
-from monitor.domain.names import Named, Watched, checked_columns, described
+from monitor.domain.names import ModelFacts, NamesInChecks, checked_columns, described
 from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
 
@@ -99,7 +99,7 @@ RecordFormat = Literal[
 ]
 
 
-class Reading(Entry):
+class ReadingOptions(Entry):
     """How files are read, where that cannot be told from them."""
 
     format: RecordFormat | None = Field(None, description="The format of their records; `monitor init` recognises it.")
@@ -144,7 +144,7 @@ class Location(Entry):
         None,
         description="A file, a folder or a pattern: Parquet, CSV, JSON; hive-partitioned folders; packed or not.",
     )
-    read: Reading = Field(Reading(), description="How its files are read.")
+    read: ReadingOptions = Field(ReadingOptions(), description="How its files are read.")
     url: str | None = Field(
         None,
         description=(
@@ -237,7 +237,7 @@ class LabelColumns(Entry):
     label_time: str | None = Field(None, description="When it became known; without it, event time + `delay` counts.")
 
 
-class Labels(Location):
+class LabelsConfig(Location):
     """The truth, arriving late. Without `path` or `url` the label column is in the source, filled in later."""
 
     timezone: Zone = Field("UTC", description="The time zone of label times that have none.")
@@ -263,7 +263,7 @@ class Labels(Location):
     )
 
     @model_validator(mode="after")
-    def _complete(self) -> Labels:
+    def _complete(self) -> LabelsConfig:
         _check_location(self, "labels", required=False)
         return self
 
@@ -543,10 +543,10 @@ class ChecksConfig(Entry):
         return value
 
     @property
-    def named(self) -> Named:
+    def named(self) -> NamesInChecks:
         """The names of metrics and columns in it."""
         thresholds = {metric: tuple(limit.get("columns") or ()) for metric, limit in self.thresholds.items()}
-        return Named(tuple(self.harm), thresholds, self.drift_methods, self.segments)
+        return NamesInChecks(tuple(self.harm), thresholds, self.drift_methods, self.segments)
 
     def to_checks(self, false_alarm_rate: float, page_confidence: float) -> Checks:
         """As the analysis takes them; the rate and the confidence are worked out by the service."""
@@ -677,7 +677,7 @@ class MonitorConfig(Entry):
             " monitor inside."
         ),
     )
-    labels: Labels | None = Field(None, description="Where the truth comes from, and when.")
+    labels: LabelsConfig | None = Field(None, description="Where the truth comes from, and when.")
     columns: ColumnNames = Field(ColumnNames(), description="Which column plays which part.")
     windows: Windows = Field(Windows(), description="When a window begins and ends.")
     sample: Sample = Field(Sample(), description="How much is read.")
@@ -705,7 +705,7 @@ class MonitorConfig(Entry):
         """The columns as the analysis takes them."""
         return self.columns.to_columns(self.checks.segments)
 
-    def watched(self, columns: list[str] | None = None, types: Mapping[str, str] | None = None) -> Watched:
+    def watched(self, columns: list[str] | None = None, types: Mapping[str, str] | None = None) -> ModelFacts:
         """What is known of the model and its data. columns: those of its source, types: of the reference's columns,
         where these are known.
         """
@@ -714,7 +714,7 @@ class MonitorConfig(Entry):
             columns = []
         checked = None if columns is None else checked_columns(parts, columns)
         known = None if types is None else described(parts, types)
-        return Watched(self.task, bool(parts.probabilities), self.labels is not None, checked, types=known)
+        return ModelFacts(self.task, bool(parts.probabilities), self.labels is not None, checked, types=known)
 
     def in_windows(self, value: int | Duration) -> int:
         """A number of windows; a length of time is rounded up to windows."""
@@ -1043,7 +1043,7 @@ class PythonLauncher(Entry):
     timeout: Length = Field(Duration(2, "h"), description="It is ended after that.")
 
 
-class Remote(Entry):
+class RemoteLauncherEntry(Entry):
     """What launchers share that start a training elsewhere and ask until it has ended."""
 
     allow_private: bool = Field(False, description="Whether the address may be a private one.")
@@ -1051,7 +1051,7 @@ class Remote(Entry):
     poll_every: Length = Field(Duration(30, "s"), description="How often it is asked.")
 
 
-class GitHubLauncher(Remote):
+class GitHubLauncher(RemoteLauncherEntry):
     """GitHub Actions: a workflow, or with `event_type` a repository dispatch."""
 
     type: Literal["github"] = Field(description="github")
@@ -1071,7 +1071,7 @@ class GitHubLauncher(Remote):
         return self
 
 
-class AirflowLauncher(Remote):
+class AirflowLauncher(RemoteLauncherEntry):
     """A DAG of Airflow, by its REST API."""
 
     type: Literal["airflow"] = Field(description="airflow")
@@ -1084,7 +1084,7 @@ class AirflowLauncher(Remote):
     result_task: str = Field("", description="The task whose return value is the outcome.")
 
 
-class DatabricksLauncher(Remote):
+class DatabricksLauncher(RemoteLauncherEntry):
     """A job of a Databricks workspace."""
 
     type: Literal["databricks"] = Field(description="databricks")
@@ -1100,7 +1100,7 @@ Launcher = Annotated[
 ]
 
 
-class Workers(Entry):
+class WorkersConfig(Entry):
     """The processes that evaluate windows."""
 
     processes: int = Field(
@@ -1134,7 +1134,7 @@ class Workers(Entry):
     )
 
     @model_validator(mode="after")
-    def _beats_in_time(self) -> Workers:
+    def _beats_in_time(self) -> WorkersConfig:
         if self.heartbeat is not None and self.heartbeat.approximate() > self.lease.approximate() / 2:
             raise ValueError(
                 f"workers.heartbeat ({self.heartbeat}) must be at most half of workers.lease ({self.lease})"
@@ -1186,7 +1186,7 @@ class Outgoing(Entry):
         return value
 
 
-class Digest(Entry):
+class DigestConfig(Entry):
     """A message a week: a quiet service must not look like a dead one."""
 
     channels: list[str] = Field(min_length=1, description="Who gets it.")
@@ -1293,9 +1293,9 @@ class Configuration(Entry):
     time_intervals: dict[str, list[TimeIntervalConfig]] = Field({}, description="Recurring times, by name.")
     launchers: dict[str, Launcher] = Field({}, description="What starts retrainings, by name.")
     outgoing: Outgoing = Field(Outgoing(), description="The way out of this network.")
-    workers: Workers = Field(Workers(), description="The processes that evaluate windows.")
+    workers: WorkersConfig = Field(WorkersConfig(), description="The processes that evaluate windows.")
     retention: Retention = Field(Retention(), description="How long things are kept.")
-    digest: Digest | None = Field(None, description="A message a week that says what was watched and found.")
+    digest: DigestConfig | None = Field(None, description="A message a week that says what was watched and found.")
     canary: Canary | None = Field(
         None, description="A synthetic model that drifts on purpose, to see that alerts come out."
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from monitor.domain import phrases
 from monitor.domain.kinds import Kind as Kind
-from monitor.domain.names import Named, Watched, raise_mistakes
+from monitor.domain.names import ModelFacts, NamesInChecks, raise_mistakes
 from monitor.domain.representation import described, set_fields
 from monitor.domain.text import printable, quoted
 from monitor.errors import UsageError
@@ -177,15 +177,15 @@ class Checks:
         )
         object.__setattr__(self, "harm", {metric: Harm.of(value) for metric, value in self.harm.items()})
         object.__setattr__(self, "segments", None if self.segments is None else tuple(self.segments))
-        raise_mistakes(self.named, Watched())
+        raise_mistakes(self.named, ModelFacts())
         if self.only is not None:
             object.__setattr__(self, "only", tuple(Kind(kind).value for kind in self.only))
 
     @property
-    def named(self) -> Named:
+    def named(self) -> NamesInChecks:
         """The names of metrics and columns in it."""
         thresholds = {metric: tuple(limit.columns) for metric, limit in self.thresholds.items()}
-        return Named(tuple(self.harm), thresholds, self.drift_methods, self.segments or ())
+        return NamesInChecks(tuple(self.harm), thresholds, self.drift_methods, self.segments or ())
 
     def asks(self, kind: Kind) -> bool:
         """Whether findings of this kind are looked for."""

@@ -46,7 +46,7 @@ class LabelTimes:
 
 
 @dataclass(frozen=True)
-class Looks:
+class PlannedLooks:
     """The performance looks at a window. certain: (number, `as_of`) of those that nothing can change any more.
 
     next_due: when more may be known, None if nothing is awaited. settled: whether no more will come.
@@ -69,16 +69,16 @@ def performance_looks(
     looked_at: datetime | None,
     delay: timedelta,
     revise_until: timedelta,
-) -> Looks:
+) -> PlannedLooks:
     """The looks that a window gets by what a look at the labels, begun at `looked_at`, has seen of them."""
     latest = max(window_end + delay, data_as_of)
     final = revisions_end(window_end, data_as_of, delay, revise_until)
     if times is None or looked_at is None:
-        return Looks((), data_as_of, settled=False)
+        return PlannedLooks((), data_as_of, settled=False)
     full = times.reached[-1]
     first = latest if full is None else max(data_as_of, min(window_end + delay, full))
     if full is None and looked_at < first:
-        return Looks((), first, settled=False)
+        return PlannedLooks((), first, settled=False)
     looks = [(0, first)]
     for number, moment in enumerate(times.reached, start=1):
         if moment is not None and first < moment < final and moment not in times.reached[number:]:
@@ -90,4 +90,4 @@ def performance_looks(
     settled = looked_at >= final
     if needed and settled:
         looks.append((LAST_PERFORMANCE, final))
-    return Looks(tuple(looks), final if needed and not settled else None, settled)
+    return PlannedLooks(tuple(looks), final if needed and not settled else None, settled)

@@ -31,7 +31,7 @@ _TYPES = {"text_form": "text", "other": "one that nothing compares", "empty": "u
 
 
 @dataclass(frozen=True)
-class Named:
+class NamesInChecks:
     """The names that checks hold: metrics with a harm, the columns of each metric's threshold, drift methods by column,
     segment columns.
     """
@@ -43,7 +43,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Watched:
+class ModelFacts:
     """What is known of the model and its data; None where it is not known (yet).
 
     probability: whether the model's probabilities are there. labels: whether labels of production are.
@@ -84,7 +84,7 @@ def _parts(columns: Columns, names: list[str]) -> dict[str, Part]:
     return parts | ({} if columns.label is None else {columns.label: Part.LABEL})
 
 
-def mistakes(named: Named, watched: Watched) -> Iterator[Mistake]:
+def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
     """The names that can never page, each with what to write in its place."""
     for name in named.harm:
         if why := why_no_harm(name, watched.task) or _cannot_be_harm(name, watched):
@@ -124,18 +124,20 @@ def check_names(checks: Checks, task: str, columns: Columns, names: Collection[s
 
     columns, names: the reference's parts, and the columns that it keeps.
     """
-    watched = Watched(task, bool(columns.probabilities), None, checked_columns(columns, list(names)), columns.segments)
+    watched = ModelFacts(
+        task, bool(columns.probabilities), None, checked_columns(columns, list(names)), columns.segments
+    )
     raise_mistakes(checks.named, watched)
 
 
-def raise_mistakes(named: Named, watched: Watched) -> None:
+def raise_mistakes(named: NamesInChecks, watched: ModelFacts) -> None:
     """Raise UsageError that tells every mistake."""
     found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(named, watched)]
     if found:
         raise UsageError("\n".join(found))
 
 
-def why_not_asked(metric: Metric, column: str, watched: Watched) -> str:
+def why_not_asked(metric: Metric, column: str, watched: ModelFacts) -> str:
     """Why a metric is never worked out for a column that is there; '' if it is, or nobody knows."""
     if metric.level is not Level.COLUMN or column not in (watched.types or {}):
         return ""
@@ -149,12 +151,12 @@ def why_not_asked(metric: Metric, column: str, watched: Watched) -> str:
     return f"'{metric.name}' is not worked out for {quoted(column)}, {what}{rest}"
 
 
-def _asked_columns(metric: Metric, watched: Watched) -> list[str]:
+def _asked_columns(metric: Metric, watched: ModelFacts) -> list[str]:
     types = (watched.types or {}).items()
     return [name for name, (part, kind) in types if metric.is_asked_of(part, kind, watched.task or "")]
 
 
-def _asked_of_none(metric: Metric, watched: Watched) -> str:
+def _asked_of_none(metric: Metric, watched: ModelFacts) -> str:
     if metric.level is not Level.COLUMN or watched.types is None or _asked_columns(metric, watched):
         return ""
     wanted = f": none is of the type {' or '.join(metric.types)}" if metric.types else ""
@@ -169,7 +171,7 @@ def _of_column(
         yield Mistake(keys, text)
 
 
-def _cannot_be_harm(name: str, watched: Watched) -> str:
+def _cannot_be_harm(name: str, watched: ModelFacts) -> str:
     """Why a metric can be neither realised nor estimated in this monitor; '' if it can."""
     possible = [each for each in harm_for(watched.task) if _is_told(each, watched)]
     if name in possible:
@@ -183,7 +185,7 @@ def _cannot_be_harm(name: str, watched: Watched) -> str:
     )
 
 
-def _is_told(name: str, watched: Watched) -> bool:
+def _is_told(name: str, watched: ModelFacts) -> bool:
     metric, estimated = METRICS[name], METRICS.get(f"estimated_{name}")
     if metric.needs_probability and watched.probability is False:
         return False
@@ -192,7 +194,7 @@ def _is_told(name: str, watched: Watched) -> bool:
     )
 
 
-def _cannot_be_compared(name: str, watched: Watched) -> str:
+def _cannot_be_compared(name: str, watched: ModelFacts) -> str:
     metric = METRICS[name]
     if metric.needs_probability and watched.probability is False:
         return f"'{name}' needs the model's probabilities, and columns.probability is not named"

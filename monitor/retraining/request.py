@@ -10,7 +10,7 @@ from monitor.errors import MonitorError
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a training ended. model_version and reference (a path): what is promoted, where it succeeded.
 
     candidate: a path to what the new model says of labelled rows (by the log's id column); where it is given the new
@@ -28,7 +28,7 @@ class LaunchError(MonitorError):
     """The training could not be started."""
 
 
-def parse_outcome(output: str) -> Outcome:
+def parse_outcome(output: str) -> TrainingOutcome:
     """The last line of a successful command, if it is a JSON object; nothing is promoted without one."""
     lines = [line for line in output.strip().splitlines() if line.strip()]
     try:
@@ -38,7 +38,7 @@ def parse_outcome(output: str) -> Outcome:
     if not isinstance(told, dict):
         told = {}
     status = str(told.get("status", "succeeded"))
-    return Outcome(
+    return TrainingOutcome(
         status == "succeeded",
         str(told.get("text", "")),
         str(told.get("model_version", "")),

@@ -22,7 +22,7 @@ from monitor.errors import MonitorError
 from monitor.services.context import Context, with_made_columns
 from monitor.services.side_by_side import SideBySide
 from monitor.services.specs import FIT_REFERENCE, FittedReference, ReferenceSpec
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage import alerts, annotation, daemons, monitors, references, runs
 from monitor.storage.database import database_now
 from monitor.storage.tables import Alert, Annotation, ConfigurationVersion, MonitorRow
@@ -135,7 +135,9 @@ def unasked(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Al
     ]
 
 
-def prepare_references(context: Context, workers: Workers, background: SideBySide | None = None) -> list[MonitorError]:
+def prepare_references(
+    context: Context, workers: WorkerPool, background: SideBySide | None = None
+) -> list[MonitorError]:
     """Fit the reference of each monitor that has none yet, or whose `reference:` entry has changed.
 
     The first holds for all windows; a later one from the next window on. Returns what could not be read or fitted: such

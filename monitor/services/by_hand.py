@@ -21,7 +21,7 @@ VERDICTS = ("real", "expected", "useless")
 
 
 @dataclass(frozen=True)
-class Person:
+class Actor:
     """Who does it, and when."""
 
     name: str
@@ -33,7 +33,7 @@ class Person:
 
 
 def acknowledge(
-    session: Session, by: Person, alert: str, note: str, until: datetime | None, columns: Sequence[str]
+    session: Session, by: Actor, alert: str, note: str, until: datetime | None, columns: Sequence[str]
 ) -> Alert:
     """Take an alert on until a time, for these columns or segments (all, if none is named): it is not told again.
     Raises NotFoundError, ConflictError.
@@ -47,12 +47,12 @@ def acknowledge(
     return _said(session, by, alert, "acknowledged", detail, only_open=True)
 
 
-def unacknowledge(session: Session, by: Person, alert: str) -> Alert:
+def unacknowledge(session: Session, by: Actor, alert: str) -> Alert:
     """Give an alert back: it is told again. Raises NotFoundError, ConflictError."""
     return _said(session, by, alert, "unacknowledged", {"by": by.name}, only_open=True)
 
 
-def mark(session: Session, by: Person, alert: str, verdict: str, note: str) -> Alert:
+def mark(session: Session, by: Actor, alert: str, verdict: str, note: str) -> Alert:
     """Mark an alert as real, expected or useless. Raises NotFoundError, UsageError."""
     if verdict not in VERDICTS:
         raise UsageError(f"an alert is marked {', '.join(VERDICTS)}, not {verdict}")
@@ -60,7 +60,7 @@ def mark(session: Session, by: Person, alert: str, verdict: str, note: str) -> A
 
 
 def _said(
-    session: Session, by: Person, alert: str, kind: str, detail: dict[str, Any], *, only_open: bool = False
+    session: Session, by: Actor, alert: str, kind: str, detail: dict[str, Any], *, only_open: bool = False
 ) -> Alert:
     """Append what a person says of an alert to its life."""
     found = one(alerts.find(session, alert), "alert", alert)
@@ -72,7 +72,7 @@ def _said(
 
 
 def silence(
-    session: Session, by: Person, matchers: Sequence[str], starts: datetime, ends: datetime, comment: str
+    session: Session, by: Actor, matchers: Sequence[str], starts: datetime, ends: datetime, comment: str
 ) -> SilenceRow:
     """Mute the alerts whose labels fulfil all matchers. Raises UsageError."""
     if not matchers:
@@ -85,7 +85,7 @@ def silence(
     return row
 
 
-def expire(session: Session, by: Person, id_start: str) -> SilenceRow:
+def expire(session: Session, by: Actor, id_start: str) -> SilenceRow:
     """End a silence now. Raises NotFoundError."""
     row = one(silences.find(session, id_start), "silence", id_start)
     row.ends_at = min(row.ends_at, by.now)
@@ -93,7 +93,7 @@ def expire(session: Session, by: Person, id_start: str) -> SilenceRow:
     return row
 
 
-def send_again(session: Session, by: Person, id_start: str) -> Notification:
+def send_again(session: Session, by: Actor, id_start: str) -> Notification:
     """Send a dead or waiting notification again, now. Raises NotFoundError, ConflictError."""
     row = one(outbox.find(session, id_start), "notification", id_start)
     if row.status not in ("dead", "pending"):
@@ -103,7 +103,7 @@ def send_again(session: Session, by: Person, id_start: str) -> Notification:
     return row
 
 
-def approve(session: Session, by: Person, id_start: str) -> RetrainingRequest:
+def approve(session: Session, by: Actor, id_start: str) -> RetrainingRequest:
     """Let a request start that waits for approval. Raises NotFoundError, ConflictError."""
     request = one(retraining.find(session, id_start), "request", id_start)
     if request.state != "awaiting_approval":
@@ -113,7 +113,7 @@ def approve(session: Session, by: Person, id_start: str) -> RetrainingRequest:
     return request
 
 
-def cancel(session: Session, by: Person, id_start: str) -> RetrainingRequest:
+def cancel(session: Session, by: Actor, id_start: str) -> RetrainingRequest:
     """Give a request up; a training that runs already is not stopped by it. Raises NotFoundError, ConflictError."""
     request = one(retraining.find(session, id_start), "request", id_start)
     if request.state in (*retraining.ENDED, "vetoed"):
@@ -123,7 +123,7 @@ def cancel(session: Session, by: Person, id_start: str) -> RetrainingRequest:
     return request
 
 
-def deploy(session: Session, by: Person, model: str, version: str, at: datetime, note: str) -> Deployment:
+def deploy(session: Session, by: Actor, model: str, version: str, at: datetime, note: str) -> Deployment:
     """Tell of a version of a model that went into production. Raises UsageError where no monitor watches it."""
     known = sorted({row.model_name for row in monitors.active(session)})
     if model not in known:

@@ -14,13 +14,13 @@ from monitor.errors import UsageError
 from monitor.services.apply_configuration import reference_origin, reference_spec, with_healthy
 from monitor.services.context import Context
 from monitor.services.specs import COMPARE_REFERENCES, FIT_REFERENCE, FittedReference, ReferenceSpec
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.sources.spec import Place
 from monitor.storage import monitors, people, references, runs
 from monitor.storage.tables import MonitorRow, ReferenceVersion
 
 
-def update(context: Context, workers: Workers, name: str, who: str) -> str:
+def update(context: Context, workers: WorkerPool, name: str, who: str) -> str:
     """Fit what the configuration's entry holds now; the version that holds from the next window on. Raises UsageError
     where nothing has changed.
     """
@@ -31,7 +31,7 @@ def update(context: Context, workers: Workers, name: str, who: str) -> str:
 
 
 def promote(
-    context: Context, workers: Workers, name: str, place: str | Window, model_version: str, who: str, why: str
+    context: Context, workers: WorkerPool, name: str, place: str | Window, model_version: str, who: str, why: str
 ) -> str:
     """Fit a file's rows, or those of an interval of the log with their labels; the version that holds from the next
     window on.
@@ -54,7 +54,7 @@ def promote(
     return context.database.transact(_put, context, name, model_version, fitted, who, why)
 
 
-def switch(context: Context, workers: Workers, model: str, version: str, place: str, who: str) -> list[str]:
+def switch(context: Context, workers: WorkerPool, model: str, version: str, place: str, who: str) -> list[str]:
     """Make a deployed version's rows the reference of every monitor of its model, from the next window on; what holds
     then, by monitor.
     """
@@ -74,7 +74,7 @@ def rollback(context: Context, name: str, model_version: str, to: str | None, wh
     return context.database.transact(_rollback, context, name, model_version, to, who)
 
 
-def difference(context: Context, workers: Workers, one: str, other: str) -> list[dict[str, Any]]:
+def difference(context: Context, workers: WorkerPool, one: str, other: str) -> list[dict[str, Any]]:
     """By column and metric, what differs between two versions (their names, or beginnings of them)."""
     archives = context.database.read(lambda session: [_version(session, each).archive for each in (one, other)])
     found: list[dict[str, Any]] = workers.call(COMPARE_REFERENCES, tuple(archives))

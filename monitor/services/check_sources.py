@@ -25,7 +25,7 @@ from monitor.errors import DataError, MonitorError, SourceUnreachableError
 from monitor.services.apply_configuration import reference_spec
 from monitor.services.context import Context, open_database
 from monitor.services.specs import CHECK, REFERENCE_ROWS, ReferenceSpec
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.sources.log import Log, describe_place, read_frame, rows_of
 from monitor.sources.spec import LogSpec
 
@@ -59,7 +59,7 @@ class Checked:
 def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
     """Mistakes, sources that do not answer, and notes: of all monitors."""
     context = Context(loaded, open_database(loaded))
-    workers = Workers(warm=False)
+    workers = WorkerPool(warm=False)
     problems, unreachable, notes = [], [], []
     for name, config in loaded.configuration.monitors.items():
         place = loaded.places.get(f"monitors.{name}.source", "monitor.yaml")

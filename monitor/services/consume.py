@@ -42,7 +42,7 @@ class Topic:
 
 
 @dataclass
-class Consumed:
+class ConsumedMessages:
     """What became of messages: rows that are new, rows that were there already, and messages that hold none."""
 
     accepted: int = 0
@@ -52,12 +52,12 @@ class Consumed:
 
 def consume(
     context: Context, monitor: str, topic: Topic, stopped: Callable[[], bool], idle_s: float | None = None
-) -> Consumed:
+) -> ConsumedMessages:
     """Consume until `stopped`, or until nothing has come for `idle_s`. Raises SourceUnreachableError if the brokers do
     not answer, UsageError without the extra `kafka`.
     """
     client = _Client(topic)
-    total, idle_since = Consumed(), datetime.now(UTC)
+    total, idle_since = ConsumedMessages(), datetime.now(UTC)
     try:
         while not stopped():
             messages = client.messages()
@@ -131,7 +131,7 @@ class _Client:
         self._consumer.close()
 
 
-def _store(context: Context, monitor: str, topic: Topic, messages: Sequence[Any], total: Consumed) -> None:
+def _store(context: Context, monitor: str, topic: Topic, messages: Sequence[Any], total: ConsumedMessages) -> None:
     """Store the rows of messages; a message that cannot be stored is set aside, and the others go on."""
     config = context.configuration.monitors.get(monitor)
     time = config.columns.time_column if config is not None else None
@@ -145,7 +145,7 @@ def _store(context: Context, monitor: str, topic: Topic, messages: Sequence[Any]
 
 
 def _keep(
-    context: Context, monitor: str, topic: Topic, found: list[tuple[Any, list[dict[str, Any]]]], total: Consumed
+    context: Context, monitor: str, topic: Topic, found: list[tuple[Any, list[dict[str, Any]]]], total: ConsumedMessages
 ) -> None:
     """Store messages together, or where that cannot be, each half by itself."""
     rows = [row for _, own in found for row in own]
@@ -185,7 +185,7 @@ def _rows(message: Any, topic: Topic, time: str) -> list[dict[str, Any]]:
     return [{time: moment, **row} for row in found]
 
 
-def _set_aside(context: Context, monitor: str, topic: Topic, message: Any, why: str, total: Consumed) -> None:
+def _set_aside(context: Context, monitor: str, topic: Topic, message: Any, why: str, total: ConsumedMessages) -> None:
     total.bad += 1
     where = f"{message.topic()}[{message.partition()}] at {message.offset()}"
     config = context.configuration.monitors.get(monitor)

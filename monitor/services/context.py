@@ -20,7 +20,7 @@ from monitor.config.model import (
     Loaded,
     Location,
     MonitorConfig,
-    Reading,
+    ReadingOptions,
     TimeOfPath,
 )
 from monitor.domain.clock import Clock, SystemClock, boot_time_s
@@ -36,7 +36,7 @@ from monitor.storage.tables import ConfigurationVersion, MonitorRow
 REMIND_EVERY_S = 15.0
 
 
-def read_spec(reading: Reading) -> ReadSpec:
+def read_spec(reading: ReadingOptions) -> ReadSpec:
     """How files are read, as workers have it."""
     values = reading.model_dump()
     for name in ("na", "names", "date_format", "text"):

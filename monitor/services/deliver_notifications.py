@@ -22,7 +22,7 @@ from monitor.services.context import Context
 from monitor.services.describe_alert import curve_of, plots_of_window
 from monitor.services.senders import Senders
 from monitor.storage import outbox, runs
-from monitor.storage.outbox import Letter
+from monitor.storage.outbox import ClaimedNotification
 
 log = get_logger()
 
@@ -99,7 +99,7 @@ class Deliverer:
         if left:
             log.warning("deliveries_left", channels=left)
 
-    def _send(self, letter: Letter) -> None:
+    def _send(self, letter: ClaimedNotification) -> None:
         try:
             config = self.context.channel(letter.channel)
             if config is None:
@@ -117,7 +117,7 @@ class Deliverer:
         self.delivered += 1
         log.info("notification_delivered", channel=letter.channel, notification=letter.uuid[:8], answer=answer[:100])
 
-    def _failed(self, letter: Letter, error: Exception) -> None:
+    def _failed(self, letter: ClaimedNotification, error: Exception) -> None:
         now = self.context.clock.now()
         config = self.context.channel(letter.channel)
         pause = BACKOFF[letter.attempts] if letter.attempts < len(BACKOFF) else BACKOFF_LAST

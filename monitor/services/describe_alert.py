@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from monitor.alerting import message
 from monitor.alerting.muting import matchers_of
-from monitor.analysis.plots import Curve, Plot, Point, plots_of
+from monitor.analysis.plots import Curve, MetricPoint, Plot, plots_of
 from monitor.config.model import MonitorConfig
 from monitor.domain import phrases
 from monitor.domain.checks import Kind, Severity, Verdict
@@ -244,15 +244,17 @@ def curve_of(
     }
     if len(by_start) < _LEAST_DRAWN:
         return None
-    points: list[Point] = []
+    points: list[MetricPoint] = []
     for each, following in zip_longest(by_start.values(), list(by_start)[1:]):
         ends = each.start + length
         known = (each.value, each.lower, each.upper) if each.can_tell else (None, None, None)
         bad = each.verdict == Verdict.CHANGED.value and each.start >= since
         points.append(
-            Point(each.start, min(ends, following or ends), *known, (each.threshold_lower, each.threshold_upper), bad)
+            MetricPoint(
+                each.start, min(ends, following or ends), *known, (each.threshold_lower, each.threshold_upper), bad
+            )
         )
         if following is not None and following > ends:
-            points.append(Point(ends, following, None))
+            points.append(MetricPoint(ends, following, None))
     name = phrases.of_column(metric, column)
     return Curve(f"{name} where {segment}" if segment else name, points)

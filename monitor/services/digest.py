@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.alerting.message import Message, Section, in_words
-from monitor.config.model import Digest
+from monitor.config.model import DigestConfig
 from monitor.domain import phrases
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, outbox, results, runs
@@ -31,7 +31,7 @@ def send_digest(context: Context) -> int:
     return 0 if config is None else context.database.transact(_send, context, config)
 
 
-def boundary(config: Digest, now: datetime) -> datetime:
+def boundary(config: DigestConfig, now: datetime) -> datetime:
     """The last time before now at which a digest is due."""
     zone = ZoneInfo(config.timezone)
     local = now.astimezone(zone)
@@ -40,7 +40,7 @@ def boundary(config: Digest, now: datetime) -> datetime:
     return due if due <= now else datetime.combine(due.date() - _WEEK, due.time(), tzinfo=zone)
 
 
-def _send(session: Session, context: Context, config: Digest) -> int:
+def _send(session: Session, context: Context, config: DigestConfig) -> int:
     now, written = context.clock.now(), 0
     for channel in config.channels:
         told_at = outbox.group_told_at(session, channel, GROUP, now)

@@ -28,7 +28,7 @@ from monitor.errors import UsageError
 from monitor.services import describe_alert
 from monitor.services.context import Context
 from monitor.storage import alerts, monitors, outbox, results, runs, silences
-from monitor.storage.outbox import Told
+from monitor.storage.outbox import LastNotified
 from monitor.storage.tables import Alert, AlertEvent, SilenceRow
 
 log = get_logger()
@@ -40,7 +40,7 @@ _ENDS = ("resolved", "retracted", "downgraded")
 
 
 @dataclass(frozen=True)
-class Addressed:
+class LabelledAlert:
     """An alert with what addressing it takes: its monitor's entry, name and model, and its labels."""
 
     alert: Alert
@@ -73,7 +73,7 @@ def _is_readable(silence: SilenceRow) -> bool:
     return True
 
 
-class Round:
+class DispatchCycle:
     """What fires as a round of addressing begins, what is silenced then, and which alert explains which."""
 
     def __init__(self, session: Session, context: Context, happened: Sequence[Alert] = ()) -> None:
@@ -96,38 +96,38 @@ class Round:
         self._explainers = muting.Explainers([each.firing for each in self.firing], upstream)
         self._inhibitors: dict[int, Firing | None] = {}
 
-    def inhibitor(self, one: Addressed) -> Firing | None:
+    def inhibitor(self, one: LabelledAlert) -> Firing | None:
         """The alert that explains this one, None if it speaks for itself."""
         if one.alert.id not in self._inhibitors:
             self._inhibitors[one.alert.id] = self._explainers.of(one.firing)
         return self._inhibitors[one.alert.id]
 
     @cached_property
-    def explained(self) -> dict[str, list[Addressed]]:
+    def explained(self) -> dict[str, list[LabelledAlert]]:
         """The alerts that fire and are explained by another one, by that one's id."""
-        found: dict[str, list[Addressed]] = {}
+        found: dict[str, list[LabelledAlert]] = {}
         for one in self.firing:
             other = self.inhibitor(one)
             if other is not None:
                 found.setdefault(other.alert, []).append(one)
         return found
 
-    def told(self, channel: str, one: Addressed) -> Told | None:
+    def told(self, channel: str, one: LabelledAlert) -> LastNotified | None:
         """What a channel was last told of an alert, or is about to be told."""
         return self._told.get((channel, one.alert.id))
 
-    def is_taken_on(self, one: Addressed) -> bool:
+    def is_taken_on(self, one: LabelledAlert) -> bool:
         """Whether a person has taken a firing alert on."""
         return alerts.is_taken_on(self._taken_on.get(one.alert.id), one.alert, self.now)
 
-    def destinations(self, one: Addressed) -> list[Destination]:
+    def destinations(self, one: LabelledAlert) -> list[Destination]:
         """The channels that hear of an alert; that a channel is deaf the others hear, where there are others."""
         found = routing.destinations(one.labels, one.config, self.context.configuration, self.now)
         what, _, whom = one.alert.subject.partition(":")
         deaf = whom if one.alert.kind == Kind.SELF.value and what in ("notification", "outbox") else None
         return [each for each in found if each.channel != deaf] or list(found)
 
-    def mutes(self, one: Addressed, destination: Destination | None = None) -> str:
+    def mutes(self, one: LabelledAlert, destination: Destination | None = None) -> str:
         """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another
         alert.
         """
@@ -143,29 +143,29 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Telling:
+class Announcement:
     """An event that is told. again: it was told before. is_first: of an alert that has ended, nobody was told while it
     fired.
     """
 
     event: AlertEvent
-    one: Addressed
+    one: LabelledAlert
     again: bool = False
     is_first: bool = False
 
 
 @dataclass
-class Letters:
+class Messages:
     """What is to be told: events by channel and group."""
 
-    events: dict[tuple[str, str], dict[int, Telling]] = field(default_factory=dict)
+    events: dict[tuple[str, str], dict[int, Announcement]] = field(default_factory=dict)
     destinations: dict[tuple[str, str], Destination] = field(default_factory=dict)
 
     def add(
         self,
         destination: Destination,
         event: AlertEvent,
-        one: Addressed,
+        one: LabelledAlert,
         *,
         again: bool = False,
         is_first: bool = False,
@@ -173,7 +173,7 @@ class Letters:
         """Tell an event there."""
         key = destination.channel, destination.group_key
         self.destinations[key] = destination
-        self.events.setdefault(key, {}).setdefault(event.id, Telling(event, one, again, is_first))
+        self.events.setdefault(key, {}).setdefault(event.id, Announcement(event, one, again, is_first))
 
 
 def dispatch_alerts(context: Context) -> int:
@@ -186,7 +186,7 @@ def _dispatch(session: Session, context: Context) -> int:
         return 0
     outbox.lock_dispatch(session)
     happened = alerts.undispatched(session, _AT_ONCE)
-    letters, this = Letters(), Round(session, context, [alert for _, alert in happened])
+    letters, this = Messages(), DispatchCycle(session, context, [alert for _, alert in happened])
     began = {alert.id for event, alert in happened if event.kind in alerts.BURNING}
     over = {alert.id for event, alert in happened if event.kind in ("resolved", "retracted")}
     for event, alert in happened:
@@ -202,14 +202,14 @@ def _dispatch(session: Session, context: Context) -> int:
     return len(letters.events)
 
 
-def addressed(session: Session, context: Context, alert: Alert) -> Addressed:
+def addressed(session: Session, context: Context, alert: Alert) -> LabelledAlert:
     """An alert with its monitor's entry and its labels."""
     return _addressed(session, context, [alert], alerts.last_events(session, [alert.id], alerts.BURNING))[alert.id]
 
 
 def _addressed(
     session: Session, context: Context, several: Sequence[Alert], burning: Mapping[int, AlertEvent]
-) -> dict[int, Addressed]:
+) -> dict[int, LabelledAlert]:
     """The same of several alerts, by their numbers. burning: the last event that says that each fires."""
     rows = monitors.by_ids(session, list({alert.monitor_id for alert in several if alert.monitor_id is not None}))
     versions = results.model_versions(session, [event.run_id for event in burning.values() if event.run_id is not None])
@@ -225,7 +225,7 @@ def _addressed(
         subject = "" if alert.kind == Kind.SELF.value else alert.subject
         tags = config.tags if config is not None else {}
         labels = routing.labels_of(alert.kind, alert.severity, model, version, name, tags, subject)
-        found[alert.id] = Addressed(alert, config, name, labels)
+        found[alert.id] = LabelledAlert(alert, config, name, labels)
     return found
 
 
@@ -233,7 +233,7 @@ def _max_age(config: MonitorConfig | None) -> timedelta:
     return config.alerts.notify_max_age.approximate() if config is not None else _SELF_MAX_AGE
 
 
-def _tell(this: Round, letters: Letters, event: AlertEvent, one: Addressed, *, is_over: bool) -> None:
+def _tell(this: DispatchCycle, letters: Messages, event: AlertEvent, one: LabelledAlert, *, is_over: bool) -> None:
     """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever
     mutes it.
 
@@ -272,14 +272,14 @@ def why_quiet(session: Session, context: Context, alert: Alert) -> str:
         return ""
     if alerts.is_acknowledged(session, alert, context.clock.now()):
         return "acknowledged"
-    return Round(session, context).mutes(addressed(session, context, alert))
+    return DispatchCycle(session, context).mutes(addressed(session, context, alert))
 
 
 def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> list[str]:
     """The alerts that fire and whose labels fulfil all matchers, in words."""
     return [
         f"{one.alert.uuid[:8]} ({one.alert.kind} of {one.monitor or 'the service'})"
-        for one in Round(session, context).firing
+        for one in DispatchCycle(session, context).firing
         if matches(matchers, one.labels)
     ]
 
@@ -300,7 +300,7 @@ def message_of(session: Session, context: Context, alert: Alert, form: str, temp
     return body if form == "json" else str(getattr(message.written([facts], templates=templates), form))
 
 
-def _remind(session: Session, this: Round, letters: Letters, one: Addressed) -> None:
+def _remind(session: Session, this: DispatchCycle, letters: Messages, one: LabelledAlert) -> None:
     """What fires and was not told, now that nothing mutes it: after a silence, or at the end of catching up; and what
     was told long ago, unless somebody has taken it on.
     """
@@ -326,15 +326,15 @@ def _remind(session: Session, this: Round, letters: Letters, one: Addressed) -> 
             letters.add(destination, burning, one, again=last is not None and last.number >= burning.number)
 
 
-def _write(session: Session, this: Round, to: Destination, told: list[Telling]) -> None:
+def _write(session: Session, this: DispatchCycle, to: Destination, told: list[Announcement]) -> None:
     """One notification to a channel, of everything that is told to a group: the worst first, what it explains inside.
 
     What waits to be told to the group, and was never tried, is told by this one too.
     """
     context, now, ids = this.context, this.now, [each.event.id for each in told]
     for event, alert in outbox.untried(session, to.channel, to.group_key):
-        told.append(Telling(event, this.addressed.get(alert.id) or addressed(session, context, alert)))
-    newest: dict[int, Telling] = {}
+        told.append(Announcement(event, this.addressed.get(alert.id) or addressed(session, context, alert)))
+    newest: dict[int, Announcement] = {}
     for each in sorted(told, key=lambda each: each.event.number):
         newest[each.one.alert.id] = each
     told = sorted(
@@ -357,7 +357,7 @@ def _write(session: Session, this: Round, to: Destination, told: list[Telling]) 
     ]
     named = {each.one.alert.uuid for each in told}
     inside = [
-        message.Inside(one.alert.uuid, one.alert.kind, one.alert.severity, one.monitor, one.alert.summary)
+        message.ExplainedAlert(one.alert.uuid, one.alert.kind, one.alert.severity, one.monitor, one.alert.summary)
         for one in sorted(
             (one for other in named for one in this.explained.get(other, ())),
             key=lambda one: (one.alert.since, one.alert.id),

@@ -22,11 +22,11 @@ from monitor.services.context import Context
 from monitor.services.dask_workers import DaskWork, DaskWorkers
 from monitor.services.earlier_windows import earlier_windows
 from monitor.services.specs import RUN, RunResult, RunSpec
-from monitor.services.workers import Work, WorkerDiedError, Workers
-from monitor.sources.spec import Recent
+from monitor.services.workers import Work, WorkerDiedError, WorkerPool
+from monitor.sources.spec import RecentWindows
 from monitor.storage import annotation, monitors, natural, references, results, runs
 from monitor.storage.results import Results
-from monitor.storage.runs import Claim
+from monitor.storage.runs import RunClaim
 from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
 
 log = get_logger()
@@ -41,7 +41,7 @@ class InWork:
     another's.
     """
 
-    claim: Claim
+    claim: RunClaim
     work: Work | DaskWork
     about: dict[str, str]
     alone: bool
@@ -60,7 +60,7 @@ class Executor:
     """
 
     context: Context
-    workers: Workers | DaskWorkers
+    workers: WorkerPool | DaskWorkers
     in_work: list[InWork] = field(default_factory=list)
     finished: int = 0
     failed: int = 0
@@ -165,7 +165,7 @@ class Executor:
 
     def _claim(
         self, session: Session, only: list[int] | None, *, alone: bool
-    ) -> tuple[Claim, dict[str, str], int] | None:
+    ) -> tuple[RunClaim, dict[str, str], int] | None:
         # While the oldest are caught up with, every so many claims take the newest: live windows do not starve.
         self.claims += 1
         newest = self.claims % _NEWEST_EVERY == 0
@@ -188,7 +188,7 @@ class Executor:
             "window": str(taken.window),
             "run": taken.uuid[:8],
         }
-        return Claim(taken.id, taken.owner, taken.claims), about, taken.losses
+        return RunClaim(taken.id, taken.owner, taken.claims), about, taken.losses
 
     def _crowded(self, session: Session) -> list[int]:
         """The monitors whose source is read by `source.max_concurrent` runs, of any daemon; of the places beside slow
@@ -213,7 +213,7 @@ class Executor:
             if place in dripping or (limit is not None and reading[place] >= limit)
         ]
 
-    def _spec(self, session: Session, claim: Claim) -> RunSpec:
+    def _spec(self, session: Session, claim: RunClaim) -> RunSpec:
         taken = session.get_one(Run, claim.run_id)
         row = session.get_one(MonitorRow, taken.monitor_id)
         config = self.context.config_of(session, row, taken.configuration_id)
@@ -242,7 +242,7 @@ class Executor:
         else:
             log.warning("result_dropped", **each.about, reason="another daemon has taken the run over")
 
-    def _failed(self, claim: Claim, about: dict[str, str], error: MonitorError) -> None:
+    def _failed(self, claim: RunClaim, about: dict[str, str], error: MonitorError) -> None:
         now, limits = self.context.clock.now(), self.context.configuration.workers
         if isinstance(error, (SourceUnreachableError, WorkersUnreachableError)):
             self.unreachable.append(f"{about['monitor']}: {error}")
@@ -308,7 +308,9 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
     )
 
 
-def _recent(session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run) -> Recent | None:
+def _recent(
+    session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run
+) -> RecentWindows | None:
     """The windows of late, the run's own among them, whose labelled rows refresh the estimate of a data run.
 
     They go back by the time that labels take and a month more (four windows, if these are longer), in even steps where
@@ -326,10 +328,10 @@ def _recent(session: Session, context: Context, config: MonitorConfig, row: Moni
         planned_by = context.config_of(session, row, run.configuration_id)
         if planned_by is not None and planned_by.model.version == config.model.version:
             windows.append((run.window, run.read_as_of))
-    return Recent(tuple(windows), math.ceil(config.sample.rows / min(number, _MOST_RECENT)))
+    return RecentWindows(tuple(windows), math.ceil(config.sample.rows / min(number, _MOST_RECENT)))
 
 
-def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Run) -> Recent | None:
+def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Run) -> RecentWindows | None:
     """The windows before that a data run's drift is told against, each as it was when its own run was due, but for
     those marked faulty; those of the first run's time have none.
     """
@@ -340,7 +342,7 @@ def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Ru
     faulty = annotation.of_monitor(session, row.id, "faulty")
     before = annotation.without(faulty, config.windows.grid().before(taken.window_start, entry.rolling, entry.season))
     rows = math.ceil(config.sample.rows / entry.rolling)
-    return Recent(tuple((window, window.end + delay) for window in before), rows) if before else None
+    return RecentWindows(tuple((window, window.end + delay) for window in before), rows) if before else None
 
 
 def _false_alarm_share(config: MonitorConfig, kind: str) -> float:
@@ -364,7 +366,7 @@ def _file(session: Session, context: Context, reference_id: int, version: str) -
         raise SourceUnreachableError(f"the reference cannot be kept in {context.cache}: {error.strerror}") from None
 
 
-def _store(session: Session, context: Context, claim: Claim, result: RunResult) -> bool:
+def _store(session: Session, context: Context, claim: RunClaim, result: RunResult) -> bool:
     """One transaction: outcome, values, checks, findings, snapshot; only if owner and attempt still match."""
     taken = runs.held(session, claim)
     if taken is None:
@@ -417,7 +419,7 @@ class Preview:
     columns: tuple[str, ...]
 
 
-def preview_again(context: Context, workers: Workers, name: str, span: Window) -> Iterator[Preview]:
+def preview_again(context: Context, workers: WorkerPool, name: str, span: Window) -> Iterator[Preview]:
     """Look again at each planned window within a span, by the newest configuration and annotations, and store
     nothing.
     """

@@ -15,7 +15,7 @@ from monitor.errors import DataError, MonitorError, NotFoundError, UsageError
 from monitor.services.context import Context
 from monitor.services.reference_columns import reference_columns
 from monitor.services.set_aside import store_folder
-from monitor.sources.ingest import ColumnBound, Taken, as_text, as_times, open_store
+from monitor.sources.ingest import ColumnBound, IngestedBatch, as_text, as_times, open_store
 from monitor.sources.ingest_table import TableStore
 from monitor.sources.ingest_types import plain
 
@@ -30,7 +30,7 @@ class _Asked:
     columns: Columns
 
 
-def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Taken:
+def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> IngestedBatch:
     """Keep predictions: a column for the id, the prediction or its probability, the features; the event time is now
     where none is given.
 
@@ -45,7 +45,7 @@ def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Taken:
     return _keep(context, asked, rows, id_name, times, None)
 
 
-def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> Taken:
+def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> IngestedBatch:
     """Keep labels: a column for the id, one for the label; its time is now where none is given. Another label for the
     same id corrects it.
     """
@@ -61,7 +61,9 @@ def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> Taken:
     return _keep(context, asked, _timed(rows, times), id_name, times, label)
 
 
-def _keep(context: Context, asked: _Asked, rows: pa.Table, id_name: str, times: str, label: str | None) -> Taken:
+def _keep(
+    context: Context, asked: _Asked, rows: pa.Table, id_name: str, times: str, label: str | None
+) -> IngestedBatch:
     ids, values = as_text(rows[id_name]), None if label is None else as_text(rows[label])
 
     def named() -> set[str]:

@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.alerting.fold import (
-    Estimate,
+    EstimatedLoss,
     Event,
     EventKind,
     Incident,
-    Known,
     Result,
     Rule,
     State,
+    StoredAlert,
     fold,
     reconcile,
     step,
@@ -34,7 +34,7 @@ from monitor.services.context import Context
 from monitor.services.learn_natural import learn_natural
 from monitor.storage import alerts, monitors, references, results, retraining, runs
 from monitor.storage.database import locked
-from monitor.storage.results import Asked, Numbers
+from monitor.storage.results import CheckNumbers, CheckToJudge
 from monitor.storage.tables import Alert, FindingRow, FoldState, MetricSeries, MonitorRow, Run
 
 log = get_logger()
@@ -42,7 +42,7 @@ log = get_logger()
 _BATCH = 200
 # A p-value of nothing is no infinite evidence.
 _LEAST_P = 1e-20
-_Found = tuple[dict[int, list[Asked]], dict[int, list[tuple[FindingRow, MetricSeries]]]]
+_Found = tuple[dict[int, list[CheckToJudge]], dict[int, list[tuple[FindingRow, MetricSeries]]]]
 
 
 def judge_windows(context: Context) -> int:
@@ -323,7 +323,7 @@ class _Judge:
 
     def _match(self, run: Run, incidents: list[Incident], fired: list[Alert]) -> None:
         known = {
-            Known(each.first_window, each.opened_as_of, each.since, _until(each), each.state, each.severity): each
+            StoredAlert(each.first_window, each.opened_as_of, each.since, _until(each), each.state, each.severity): each
             for each in fired
         }
         for old, incident, events in reconcile(list(known), incidents):
@@ -396,7 +396,7 @@ class _Judge:
 def _result(
     run: Run,
     kind: Kind,
-    checks: list[Asked],
+    checks: list[CheckToJudge],
     findings: list[tuple[FindingRow, MetricSeries]],
     promoted: dict[str, datetime],
     confidence: float,
@@ -434,7 +434,7 @@ def _result(
     )
 
 
-def estimate_of(checks: list[Asked], confidence: float) -> Estimate | None:
+def estimate_of(checks: list[CheckToJudge], confidence: float) -> EstimatedLoss | None:
     """What a window's estimates say of a loss, by that which says most; None where none was told against a limit. One
     that is too doubtful to be judged alone counts, too: by its wide interval.
     """
@@ -450,7 +450,7 @@ def estimate_of(checks: list[Asked], confidence: float) -> Estimate | None:
     return max(found, key=lambda each: each.z, default=None)
 
 
-def _of_check(metric: str, told: Numbers, margin: float) -> Estimate | None:
+def _of_check(metric: str, told: CheckNumbers, margin: float) -> EstimatedLoss | None:
     """An estimate by the numbers of its check. margin: how many standard errors its interval reaches to either side."""
     if told.value is None or told.lower is None or told.upper is None or told.p_value is None:
         return None
@@ -461,7 +461,7 @@ def _of_check(metric: str, told: Numbers, margin: float) -> Estimate | None:
         return None
     far = -NormalDist().inv_cdf(max(told.p_value / 2, _LEAST_P))
     # Within the harm a loss and a gain of the same size are not told apart: it counts as a gain.
-    return Estimate(metric, far if max(beyond) > 0 else -far, max(beyond) / error)
+    return EstimatedLoss(metric, far if max(beyond) > 0 else -far, max(beyond) / error)
 
 
 def _key(series: MetricSeries) -> CheckKey:

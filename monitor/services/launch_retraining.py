@@ -30,10 +30,10 @@ from monitor.domain.grid import Window
 from monitor.errors import DatabaseUnreachableError, DeliveryError, MonitorError, UsageError
 from monitor.retraining.launchers import command, open_remote, python, webhook
 from monitor.retraining.launchers.remote import follow
-from monitor.retraining.request import LaunchError, Outcome
+from monitor.retraining.request import LaunchError, TrainingOutcome
 from monitor.services.context import Context
 from monitor.services.specs import COMPARE, FIT_REFERENCE, Compared, ComparisonSpec, FittedReference, ReferenceSpec
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.sources.spec import Place
 from monitor.storage import annotation, people, references, results, retraining, runs
 from monitor.storage.database import locked
@@ -48,13 +48,13 @@ class Launcher:
     """Starts trainings on threads of their own and ends their requests."""
 
     context: Context
-    workers: Workers
+    workers: WorkerPool
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, thread_name_prefix="launch"))
     _running: dict[int, Future[None]] = field(default_factory=dict)
     # By request: the attempt of each that this daemon has claimed and not ended, and how its training ended until that
     # is written down.
     _claimed: dict[int, int] = field(default_factory=dict)
-    _outcomes: dict[int, Outcome] = field(default_factory=dict)
+    _outcomes: dict[int, TrainingOutcome] = field(default_factory=dict)
     _elsewhere: set[int] = field(default_factory=set)
 
     def launch(self) -> int:
@@ -170,7 +170,7 @@ class Launcher:
         if self._claimed.get(request_id) == attempt:
             del self._claimed[request_id]
 
-    def _tried(self, request_id: int, attempt: int) -> Outcome | None:
+    def _tried(self, request_id: int, attempt: int) -> TrainingOutcome | None:
         """Start a request's training; how it ended, None if that is told by somebody else or later."""
         try:
             return self._start(request_id, attempt, *self.context.database.transact(self._described, request_id))
@@ -178,7 +178,7 @@ class Launcher:
             raise
         except Exception as error:  # it ends the request like any other failure
             log.error("launch_failed", error=f"{type(error).__name__}: {error}")
-            return Outcome(False, f"{type(error).__name__}: {error}")
+            return TrainingOutcome(False, f"{type(error).__name__}: {error}")
 
     def _described(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
         request = session.get_one(RetrainingRequest, request_id)
@@ -190,7 +190,7 @@ class Launcher:
             told["callback"] = {"url": url, "token": _callback_token(session, request)}
         return request.launcher, told
 
-    def _start(self, request_id: int, attempt: int, name: str, request: dict[str, Any]) -> Outcome | None:
+    def _start(self, request_id: int, attempt: int, name: str, request: dict[str, Any]) -> TrainingOutcome | None:
         config = self.context.configuration.launchers.get(name)
         if isinstance(config, CommandLauncher):
             return self._run(request_id, attempt, [expand(part) for part in config.command], request, config)
@@ -207,7 +207,7 @@ class Launcher:
                     open_remote(config, self.context.network), request, timeout_s, every_s, self.context.stopping
                 )
             except LaunchError as error:
-                return Outcome(False, str(error))
+                return TrainingOutcome(False, str(error))
             if outcome is None:
                 self._move(request_id, attempt, "running", why)
             return outcome
@@ -221,7 +221,7 @@ class Launcher:
                     network=self.context.network,
                 )
             except DeliveryError as error:
-                return Outcome(False, f"the launcher could not be reached: {error}")
+                return TrainingOutcome(False, f"the launcher could not be reached: {error}")
             self._move(
                 request_id,
                 attempt,
@@ -229,7 +229,7 @@ class Launcher:
                 "the launcher has taken the request; `monitor retraining complete` ends it",
             )
             return None
-        return Outcome(False, f"the launcher {name} is no longer configured")
+        return TrainingOutcome(False, f"the launcher {name} is no longer configured")
 
     def _run(
         self,
@@ -238,7 +238,7 @@ class Launcher:
         arguments: list[str],
         request: dict[str, Any],
         config: CommandLauncher | PythonLauncher,
-    ) -> Outcome:
+    ) -> TrainingOutcome:
         """Run a command here to its end."""
         self._move(
             request_id,
@@ -250,7 +250,7 @@ class Launcher:
         try:
             return command.launch(arguments, request, self.context.loaded.folder, timeout_s, self.context.stopping)
         except LaunchError as error:
-            return Outcome(False, str(error))
+            return TrainingOutcome(False, str(error))
 
     def _move(self, request_id: int, attempt: int, state: str, text: str) -> None:
         def moved(session: Session) -> bool:
@@ -263,7 +263,7 @@ class Launcher:
         if self.context.database.transact(moved):
             log.info("retraining_" + state, request=request_id, text=text)
 
-    def _finish(self, request_id: int, attempt: int, outcome: Outcome) -> None:
+    def _finish(self, request_id: int, attempt: int, outcome: TrainingOutcome) -> None:
         def still_ours(session: Session) -> str | None:
             request = session.get_one(RetrainingRequest, request_id)
             ours = (
@@ -331,7 +331,7 @@ def described(
     }
 
 
-def complete(context: Context, workers: Workers, uuid: str, outcome: Outcome) -> str:
+def complete(context: Context, workers: WorkerPool, uuid: str, outcome: TrainingOutcome) -> str:
     """End a request; a success that names a reference promotes it from the next window on. The state that it is in
     then.
 
@@ -353,7 +353,7 @@ def complete(context: Context, workers: Workers, uuid: str, outcome: Outcome) ->
     return context.database.transact(_complete, context, uuid, outcome, fitted, problem)
 
 
-def verify_again(context: Context, workers: Workers) -> int:
+def verify_again(context: Context, workers: WorkerPool) -> int:
     """Look again at candidates whose rows were too few to tell; how many requests that ended."""
     ended = 0
     for uuid, outcome in context.database.read(_waiting_candidates):
@@ -361,13 +361,14 @@ def verify_again(context: Context, workers: Workers) -> int:
     return ended
 
 
-def _waiting_candidates(session: Session) -> list[tuple[str, Outcome]]:
+def _waiting_candidates(session: Session) -> list[tuple[str, TrainingOutcome]]:
     return [
-        (request.uuid, Outcome(**request.detail["outcome"])) for request in retraining.in_state(session, "verifying")
+        (request.uuid, TrainingOutcome(**request.detail["outcome"]))
+        for request in retraining.in_state(session, "verifying")
     ]
 
 
-def _verify(context: Context, workers: Workers, uuid: str, outcome: Outcome) -> str | None:
+def _verify(context: Context, workers: WorkerPool, uuid: str, outcome: TrainingOutcome) -> str | None:
     """Compare the candidate with the current model: None if it is better, else the state that the request is in."""
     try:
         compared: Compared = workers.call(
@@ -391,7 +392,7 @@ def _complete_as(context: Context, uuid: str, state: str, text: str) -> str:
     return context.database.transact(_note, context, uuid, state, text, None)
 
 
-def _note(session: Session, context: Context, uuid: str, state: str, text: str, outcome: Outcome | None) -> str:
+def _note(session: Session, context: Context, uuid: str, state: str, text: str, outcome: TrainingOutcome | None) -> str:
     request: RetrainingRequest = locked(session, RetrainingRequest, retraining.find(session, uuid)[0].id)
     if request.state in (*retraining.ENDED, *retraining.PROPOSAL):
         return request.state
@@ -402,7 +403,7 @@ def _note(session: Session, context: Context, uuid: str, state: str, text: str, 
     return request.state
 
 
-def _wait_for_rows(session: Session, context: Context, uuid: str, text: str, outcome: Outcome) -> str:
+def _wait_for_rows(session: Session, context: Context, uuid: str, text: str, outcome: TrainingOutcome) -> str:
     """Stay `verifying` until rows tell, or until `retraining.verify_for` is over."""
     request = retraining.find(session, uuid)[0]
     now = context.clock.now()
@@ -444,7 +445,12 @@ def _reference_spec(session: Session, context: Context, uuid: str, path: str) ->
 
 
 def _complete(
-    session: Session, context: Context, uuid: str, outcome: Outcome, fitted: FittedReference | None, problem: str
+    session: Session,
+    context: Context,
+    uuid: str,
+    outcome: TrainingOutcome,
+    fitted: FittedReference | None,
+    problem: str,
 ) -> str:
     now = context.clock.now()
     request: RetrainingRequest = locked(session, RetrainingRequest, retraining.find(session, uuid)[0].id)

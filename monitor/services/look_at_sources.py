@@ -17,7 +17,7 @@ from monitor.services import plan_runs
 from monitor.services.context import Context
 from monitor.services.side_by_side import SideBySide
 from monitor.services.specs import LOOK, LabelledWindow, Look, LookSpec
-from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
+from monitor.services.workers import WorkerDiedError, WorkerPool, WorkFailedError
 from monitor.storage import monitors, runs, windows
 from monitor.storage.database import locked
 from monitor.storage.tables import MonitorRow, OpenWindow, Run, SourceState
@@ -34,7 +34,7 @@ def looks_side_by_side() -> SideBySide:
 
 def look_at_sources(
     context: Context,
-    workers: Workers,
+    workers: WorkerPool,
     *,
     at_least_every: timedelta = timedelta(0),
     without: Collection[int] = (),
@@ -110,7 +110,7 @@ def _may_differ(run: Run | None, each: OpenWindow, mark: str, logged_at: str | N
     return logged_at is not None or run.started_at is None or run.started_at < each.recount_at
 
 
-def _look(context: Context, workers: Workers, monitor_id: int, spec: LookSpec, now: datetime) -> bool:
+def _look(context: Context, workers: WorkerPool, monitor_id: int, spec: LookSpec, now: datetime) -> bool:
     try:
         seen: Look = workers.call(LOOK, spec, _TIMEOUT_S)
     except (SourceUnreachableError, DataError, WorkerDiedError, WorkFailedError, WorkersUnreachableError) as error:

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from monitor.config.model import Configuration, Labels, MonitorConfig
+from monitor.config.model import Configuration, LabelsConfig, MonitorConfig
 from monitor.domain.grid import Grid, Window
 from monitor.domain.looks import performance_looks
 from monitor.errors import DatabaseUnreachableError
 from monitor.services.context import Context
 from monitor.storage import monitors, planning, runs, windows
-from monitor.storage.planning import Known
+from monitor.storage.planning import PlanningState
 from monitor.storage.tables import MonitorRow, OpenWindow, Run, SourceState
 
 _MOMENT = timedelta(microseconds=1)
@@ -105,7 +105,7 @@ def _plan_some(session: Session, context: Context, ids: list[int]) -> dict[int, 
 
 
 def _plan_windows(
-    session: Session, context: Context, known: Known, config: MonitorConfig, now: datetime
+    session: Session, context: Context, known: PlanningState, config: MonitorConfig, now: datetime
 ) -> tuple[list[Run], datetime | None]:
     """The data runs of the windows that are due, and when the next one is. Their windows are open from now on."""
     state, last = known.state, known.last
@@ -139,7 +139,7 @@ def _wait_until(config: MonitorConfig, state: SourceState, window: Window) -> da
     return window.end + config.windows.delay_max.approximate()
 
 
-def _plan_looks(session: Session, context: Context, known: Known, each: OpenWindow, now: datetime) -> list[Run]:
+def _plan_looks(session: Session, context: Context, known: PlanningState, each: OpenWindow, now: datetime) -> list[Run]:
     """The performance runs of a window as far as they are certain and due; closes it when no more will come."""
     row, state = known.row, known.state
     config = context.config_of(session, row, each.configuration_id)
@@ -173,7 +173,7 @@ def _plan_looks(session: Session, context: Context, known: Known, each: OpenWind
     return new
 
 
-def label_rule(labels: Labels) -> tuple[timedelta, timedelta]:
+def label_rule(labels: LabelsConfig) -> tuple[timedelta, timedelta]:
     """`labels.delay` and `labels.revise_until`."""
     return labels.delay.approximate(), labels.revise_until.approximate()
 

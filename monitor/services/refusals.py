@@ -13,7 +13,7 @@ _QUIET_S = 15 * 60.0
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRequests:
     """What was refused of a monitor since the daemon started: requests, when the last one came (by the boot clock), and
     why.
     """
@@ -34,19 +34,19 @@ class Refused:
 class Refusals:
     """What this daemon refused, by monitor. taken: the monitors of which it took rows."""
 
-    found: dict[str, Refused] = field(default_factory=dict)
+    found: dict[str, RefusedRequests] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
     def note(self, monitor: str, reason: str) -> None:
         """Rows of a monitor were refused."""
         before = self.found.get(monitor)
-        self.found[monitor] = Refused(1 if before is None else before.requests + 1, boot_time_s(), reason)
+        self.found[monitor] = RefusedRequests(1 if before is None else before.requests + 1, boot_time_s(), reason)
 
     def note_taken(self, monitor: str) -> None:
         """Rows of a monitor were taken."""
         self.taken.add(monitor)
 
-    def of_late(self) -> dict[str, Refused]:
+    def of_late(self) -> dict[str, RefusedRequests]:
         """The monitors of which rows were refused a moment ago."""
         return {name: each for name, each in self.found.items() if boot_time_s() - each.last_s < _QUIET_S}
 

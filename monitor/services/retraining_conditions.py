@@ -19,7 +19,7 @@ log = get_logger()
 
 
 @dataclass(frozen=True)
-class Standing:
+class ConditionStatus:
     """How a condition stands now, in words."""
 
     text: str
@@ -80,7 +80,7 @@ def _propose_for(session: Session, context: Context, monitor_id: int) -> bool:
     return True
 
 
-def standings(session: Session, context: Context, row: MonitorRow, config: MonitorConfig) -> list[Standing]:
+def standings(session: Session, context: Context, row: MonitorRow, config: MonitorConfig) -> list[ConditionStatus]:
     """How each condition of a monitor stands, those of findings left out."""
     policy, now = config.retraining, context.clock.now()
     assert policy is not None
@@ -89,12 +89,14 @@ def standings(session: Session, context: Context, row: MonitorRow, config: Monit
         if each.age is not None:
             days = (now - trained).total_seconds() / 86400
             found.append(
-                Standing(f"the model is {days:.0f} days old, of {each.age}", now - trained >= each.age.approximate())
+                ConditionStatus(
+                    f"the model is {days:.0f} days old, of {each.age}", now - trained >= each.age.approximate()
+                )
             )
         elif each.labelled_rows is not None:
             number = runs.labelled_since(session, row.id, trained)
             text = f"{number:,} labelled rows have come since {trained:%Y-%m-%d}, of {each.labelled_rows:,}"
-            found.append(Standing(text, number >= each.labelled_rows))
+            found.append(ConditionStatus(text, number >= each.labelled_rows))
         elif each.drifted_share is not None:
             windows = config.in_windows(policy.for_windows)
             shares = _drifted_shares(session, row, config, windows)
@@ -102,7 +104,7 @@ def standings(session: Session, context: Context, row: MonitorRow, config: Monit
                 f"{', '.join(f'{share:.0%}' for share in shares) or 'nothing'} of the features have changed in the last"
                 f" {len(shares)} windows, of {each.drifted_share:.0%} in {windows}"
             )
-            found.append(Standing(text, len(shares) == windows and min(shares) >= each.drifted_share))
+            found.append(ConditionStatus(text, len(shares) == windows and min(shares) >= each.drifted_share))
     return found
 
 

@@ -18,7 +18,7 @@ _PURPOSE = "identity"
 
 
 @dataclass(frozen=True)
-class Known:
+class DatabaseIdentity:
     """What a daemon knows its report database by: a secret of the database's own, and the revision of its schema."""
 
     identity: str
@@ -42,17 +42,17 @@ def require_not_emptied(database: Database, cache: Path) -> None:
     )
 
 
-def remembered(database: Database, cache: Path) -> Known:
+def remembered(database: Database, cache: Path) -> DatabaseIdentity:
     """What the report database is known by from now on; a note of it is kept in this machine's cache."""
     identity = database.transact(people.service_key, _PURPOSE)
     with suppress(OSError):  # where no note can be kept, an empty database is taken for a new one
         note = _note(database, cache)
         note.parent.mkdir(mode=0o700, exist_ok=True)
         note.write_text(identity)
-    return Known(identity, head_revision())
+    return DatabaseIdentity(identity, head_revision())
 
 
-def require_same(database: Database, known: Known) -> None:
+def require_same(database: Database, known: DatabaseIdentity) -> None:
     """Raise SchemaVersionError where the database has been emptied, is another one, or was migrated by another version
     of Monitor.
     """

@@ -13,7 +13,7 @@ from monitor.domain.checks import Check, Checks, Finding, MetricValue
 from monitor.domain.columns import Columns
 from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
-from monitor.sources.spec import LogSpec, Place, Recent
+from monitor.sources.spec import LogSpec, Place, RecentWindows
 
 # The functions that workers run, as `module:function`.
 LOOK = "monitor.services.work:look"
@@ -159,8 +159,8 @@ class RunSpec:
     expected: float = 1.0
     judge_from: float = 0.0
     revise_until: datetime | None = None
-    recent: Recent | None = None
-    rolling: Recent | None = None
+    recent: RecentWindows | None = None
+    rolling: RecentWindows | None = None
     earlier: tuple[EarlierWindow, ...] = ()
     a_year_ago: Sequence[tuple[EarlierWindow, ...]] = ()
     misdated: int = 0

@@ -14,7 +14,7 @@ from monitor.alerting.channels.alertmanager import Alertmanager, Posted
 from monitor.config.model import AlertmanagerChannel
 from monitor.errors import MonitorError
 from monitor.services.context import Context
-from monitor.services.dispatch_alerts import Round
+from monitor.services.dispatch_alerts import DispatchCycle
 from monitor.services.senders import Senders
 from monitor.storage import alerts
 from monitor.storage.daemons import LOOPS_S
@@ -51,7 +51,7 @@ def _state(session: Session, context: Context, channel: str) -> list[Posted]:
     """The alerts that a channel hears of, as they stand by the wall clock: it is Alertmanager's own."""
     now = datetime.now(UTC)
     over = alerts.ended_since(session, context.clock.now() - _TOLD)
-    this = Round(session, context, over)
+    this = DispatchCycle(session, context, over)
     ended = [this.addressed[alert.id] for alert in over]
     found = []
     for one in [*this.firing, *ended]:

@@ -39,7 +39,7 @@ _STEPS = {
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ServiceProblem:
     """What is wrong, and whom it concerns (a monitor, channel or request; '' for the whole service)."""
 
     what: str
@@ -99,18 +99,20 @@ def _watch(session: Session, context: Context) -> int:
     return changed
 
 
-def _stale(session: Session, context: Context, watched: Watched, now: datetime) -> list[Trouble]:
+def _stale(session: Session, context: Context, watched: Watched, now: datetime) -> list[ServiceProblem]:
     """Sources and labels in which nothing new has come for too long; `run` and replays look at logs that ended, and go
     by what is configured alone.
     """
-    found: list[Trouble] = []
+    found: list[ServiceProblem] = []
     for row, state in watched:
         with context.fences.around(row.id, "watch"):
             found += _stale_of(session, context, row, state, now)
     return found
 
 
-def _stale_of(session: Session, context: Context, row: MonitorRow, state: SourceState, now: datetime) -> list[Trouble]:
+def _stale_of(
+    session: Session, context: Context, row: MonitorRow, state: SourceState, now: datetime
+) -> list[ServiceProblem]:
     config = context.config_of(session, row)
     if config is None:
         return []
@@ -134,15 +136,17 @@ def _stale_of(session: Session, context: Context, row: MonitorRow, state: Source
                 f" than {_hours(min(warn, error))}"
             )
             severity = "critical" if age >= error else "warning"
-            return [Trouble(f"stale_{what}", row.name, text, row.id, severity)]  # without events no labels come either
+            return [
+                ServiceProblem(f"stale_{what}", row.name, text, row.id, severity)
+            ]  # without events no labels come either
     return []
 
 
-def _faults(context: Context, watched: Watched) -> list[Trouble]:
+def _faults(context: Context, watched: Watched) -> list[ServiceProblem]:
     """Monitors with which a step of this daemon went wrong in a way that nobody foresaw."""
     names = {row.id: row.name for row, _ in watched}
     return [
-        Trouble(
+        ServiceProblem(
             "fault",
             f"{step}:{names[number]}",
             f"{_STEPS[step]} {names[number]} fails, the other monitors go on: {text}",
@@ -172,18 +176,18 @@ def _may_end(session: Session, context: Context, alert: Alert) -> bool:
     return alert.monitor_id not in active or (alert.monitor_id, whom.partition(":")[0]) in context.fences.passed
 
 
-def _idle(session: Session, context: Context, now: datetime) -> list[Trouble]:
+def _idle(session: Session, context: Context, now: datetime) -> list[ServiceProblem]:
     """Work that is due and that nobody does; a clock that nobody can go by."""
     fault = context.clock.fault()
-    found = [Trouble("clock", "", fault)] if fault else []
+    found = [ServiceProblem("clock", "", fault)] if fault else []
     if context.canary_fault:
-        found.append(Trouble("canary", "", context.canary_fault, severity="critical"))
+        found.append(ServiceProblem("canary", "", context.canary_fault, severity="critical"))
     waiting = runs.oldest_waiting(session)
     if not context.catches_up and waiting is not None and now - waiting > _IDLE:
         last = runs.last_finished(session)
         if last is None or now - last > _IDLE:
             found.append(
-                Trouble(
+                ServiceProblem(
                     "runs",
                     "",
                     f"runs are due since {waiting:%Y-%m-%d %H:%M} UTC and none has ended in the last {_hours(_IDLE)}",
@@ -191,7 +195,9 @@ def _idle(session: Session, context: Context, now: datetime) -> list[Trouble]:
             )
     for channel, number in outbox.waiting_since(session, now - _OUTBOX_OLD).items():
         found.append(
-            Trouble("outbox", channel, f"{number} notifications to {channel} wait for more than {_hours(_OUTBOX_OLD)}")
+            ServiceProblem(
+                "outbox", channel, f"{number} notifications to {channel} wait for more than {_hours(_OUTBOX_OLD)}"
+            )
         )
     return found
 
@@ -207,16 +213,18 @@ def _hours(length: timedelta) -> str:
     )
 
 
-def _troubles(session: Session, context: Context, watched: Watched, now: datetime) -> list[Trouble]:
+def _troubles(session: Session, context: Context, watched: Watched, now: datetime) -> list[ServiceProblem]:
     found = []
     with_reference, with_failed = references.monitors_with_any(session), runs.with_failed(session)
     for row, state in watched:
         if state.failing_since is not None:
-            found.append(Trouble("source", row.name, f"the source of {row.name} cannot be read: {state.error}", row.id))
+            found.append(
+                ServiceProblem("source", row.name, f"the source of {row.name} cannot be read: {state.error}", row.id)
+            )
         is_ours = context.only in (None, row.name)
         if is_ours and row.id not in with_reference and now - row.created_at > _REFERENCE_TAKES:
             found.append(
-                Trouble(
+                ServiceProblem(
                     "reference",
                     row.name,
                     f"the reference of {row.name} could not be read or fitted: none of its windows is evaluated",
@@ -226,7 +234,7 @@ def _troubles(session: Session, context: Context, watched: Watched, now: datetim
         last = runs.last_ended(session, row.id) if row.id in with_failed else None
         if last is not None and last.status == "failed":
             found.append(
-                Trouble(
+                ServiceProblem(
                     "run",
                     row.name,
                     f"the {last.kind} run of {row.name} for {last.window_start:%Y-%m-%d} failed: {last.reason}",
@@ -236,17 +244,17 @@ def _troubles(session: Session, context: Context, watched: Watched, now: datetim
     dead = {row.channel for row in outbox.listed(session, "dead")}
     for name, letters in dead_letters_of(context.loaded).items():
         monitor = monitors.by_name(session, name)
-        found.append(Trouble("dead_letters", name, str(letters), None if monitor is None else monitor.id))
+        found.append(ServiceProblem("dead_letters", name, str(letters), None if monitor is None else monitor.id))
     for name, refused in context.refusals.of_late().items():
         monitor = monitors.by_name(session, name)
-        found.append(Trouble("refused", name, f"{name}: {refused}", None if monitor is None else monitor.id))
+        found.append(ServiceProblem("refused", name, f"{name}: {refused}", None if monitor is None else monitor.id))
     found += [
-        Trouble("notification", channel, f"a notification to {channel} could not be delivered and was given up")
+        ServiceProblem("notification", channel, f"a notification to {channel} could not be delivered and was given up")
         for channel in sorted(dead)
     ]
     for request in retraining.in_state(session, "unknown"):
         found.append(
-            Trouble(
+            ServiceProblem(
                 "retraining",
                 request.uuid[:8],
                 f"nobody knows how the retraining of {request.model_name} ended (request {request.uuid[:8]})",

@@ -61,7 +61,7 @@ class WorkFailedError(MonitorError):
 class Work:
     """One piece of work in a process that does nothing else meanwhile."""
 
-    def __init__(self, worker: _Worker, workers: Workers, timeout_s: float) -> None:
+    def __init__(self, worker: _Worker, workers: WorkerPool, timeout_s: float) -> None:
         self._worker = worker
         self._workers = workers
         self.deadline = time.monotonic() + timeout_s
@@ -134,7 +134,7 @@ class _Worker:
         self.pipe.close()
 
 
-class Workers:
+class WorkerPool:
     """Starts work in processes of this machine; one that has done its work waits for the next."""
 
     def __init__(self, *, warm: bool = True, at_once: int = 1) -> None:

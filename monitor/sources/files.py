@@ -15,7 +15,7 @@ import pyarrow.parquet as parquet
 from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError
 from monitor.sources import lakes
-from monitor.sources.remote import Remote, is_hidden
+from monitor.sources.remote import RemotePath, is_hidden
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -37,7 +37,7 @@ def fingerprint(path: str, shown: str, version: int | None = None) -> str:
     """
     digest = hashlib.sha256()
     if "://" in path:
-        for each in Remote(path, shown, version).listed():
+        for each in RemotePath(path, shown, version).listed():
             digest.update(f"{each.name}\0{each.mark}\n".encode())
         return digest.hexdigest()[:32]
     settled = time.time() - SETTLED_S
@@ -81,7 +81,7 @@ def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
     Raises DataError for the folder of a table whose files are not all valid.
     """
     if "://" in path:
-        remote = Remote(path, shown, version)
+        remote = RemotePath(path, shown, version)
         remote.refuse_within_table()
         files = [Path(each) for each in remote.copies(remote.listed())]
         missing = f"no file is at {shown}"
@@ -108,7 +108,7 @@ def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
 def version_at(path: str, shown: str, moment: datetime) -> lakes.Version | None:
     """As `lakes.version_at`, of a path on this machine or elsewhere."""
     if "://" in path:
-        return Remote(path, shown).version_at(moment)
+        return RemotePath(path, shown).version_at(moment)
     folder = Path(path)
 
     def is_there(number: int) -> bool:

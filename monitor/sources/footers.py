@@ -22,7 +22,7 @@ _MOST_KNOWN = 100_000
 _known: dict[str, tuple[tuple[int, int], Footer | None]] = {}
 
 
-class Rows(StrEnum):
+class RowFilter(StrEnum):
     """Which rows of a log a statement is about, by their time: all; those from `start` to before `end`; those before
     `start`; those at or after `end`; the first (at or after `start`); the last (before `end`); those without a time.
     """
@@ -108,7 +108,7 @@ def one_of_each(footers: Mapping[str, Footer]) -> list[str]:
 _KINDS = [re.compile(form) for form in (r"-?\d{1,18}", r"\d{4}-\d\d-\d\d", r"\d{4}-\d\d-\d\d.*", r"(?s:.*)")]
 
 
-def needed(footers: Mapping[str, Footer], rows: Rows, time: str, start: int | None, end: int | None) -> list[str]:
+def needed(footers: Mapping[str, Footer], rows: RowFilter, time: str, start: int | None, end: int | None) -> list[str]:
     """The files that may hold such rows. time: the column of their times; start, end: in microseconds, None: no
     bound.
     """
@@ -117,22 +117,22 @@ def needed(footers: Mapping[str, Footer], rows: Rows, time: str, start: int | No
     for file, footer in footers.items():
         if not footer.rows:
             continue
-        if time in footer.nulls and rows == Rows.UNDATED:
+        if time in footer.nulls and rows == RowFilter.UNDATED:
             if footer.nulls[time]:
                 unknown.append(file)
-        elif time not in footer.spans or rows in (Rows.ALL, Rows.UNDATED):
+        elif time not in footer.spans or rows in (RowFilter.ALL, RowFilter.UNDATED):
             unknown.append(file)
         else:
             told[file] = footer.spans[time]
     low, high = float("-inf") if start is None else start, float("inf") if end is None else end
-    if rows == Rows.BEFORE:
+    if rows == RowFilter.BEFORE:
         found = {file for file, (first, _) in told.items() if first < low}
-    elif rows == Rows.AFTER:
+    elif rows == RowFilter.AFTER:
         found = {file for file, (_, last) in told.items() if last >= high}
-    elif rows == Rows.FIRST:
+    elif rows == RowFilter.FIRST:
         later = {file: first for file, (first, _) in told.items() if first >= low}
         found = {file for file, (first, last) in told.items() if first < low <= last} | _best(later, min)
-    elif rows == Rows.LAST:
+    elif rows == RowFilter.LAST:
         earlier = {file: last for file, (_, last) in told.items() if last < high}
         found = {file for file, (first, last) in told.items() if first < high <= last} | _best(earlier, max)
     else:

@@ -34,7 +34,7 @@ _stores_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Taken:
+class IngestedBatch:
     """What became of a batch: rows that are new, rows that were there already, and columns that are new and that nobody
     has named.
     """
@@ -133,7 +133,7 @@ class ParquetStore:
         ids: Sequence[str],
         values: Sequence[str] | None = None,
         bound: ColumnBound | None = None,
-    ) -> Taken:
+    ) -> IngestedBatch:
         """Keep the rows whose ids are new, or whose `values` differ from the last ones of the same id (labels that were
         corrected).
 
@@ -146,7 +146,7 @@ class ParquetStore:
         with self._lock, self._index() as index:
             fresh = self._fresh(index, ids, values)
             if not fresh:
-                return Taken(0, len(ids))
+                return IngestedBatch(0, len(ids))
             types = _column_types(index, rows.column_names)
             new = self._admitted(index, [name for name in rows.column_names if name not in types], bound)
             kept = _typed(index, types, rows if len(fresh) == len(ids) else rows.take(pa.array(fresh)))
@@ -157,7 +157,7 @@ class ParquetStore:
             else:
                 index.execute("INSERT INTO waiting VALUES (?, ?)", [number, _packed(kept)])
                 self._flush_soon()
-        return Taken(len(fresh), len(ids) - len(fresh), new)
+        return IngestedBatch(len(fresh), len(ids) - len(fresh), new)
 
     def _admitted(self, index: sqlite3.Connection, new: list[str], bound: ColumnBound | None) -> tuple[str, ...]:
         """The new columns that nobody has named. Raises DataError where they are too many."""

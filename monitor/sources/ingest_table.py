@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError, UsageError
-from monitor.sources.ingest import ColumnBound, Taken
+from monitor.sources.ingest import ColumnBound, IngestedBatch
 from monitor.sources.spec import Place
 
 _AT_ONCE = 500
@@ -53,7 +53,7 @@ class TableStore:
         ids: Sequence[str],
         values: Sequence[str] | None = None,
         bound: ColumnBound | None = None,
-    ) -> Taken:
+    ) -> IngestedBatch:
         """Keep what is new, in one transaction. Raises DataError for rows that do not fit the table and
         SourceUnreachableError.
         """
@@ -70,7 +70,7 @@ class TableStore:
                 if fresh:
                     kept = rows.take(pa.array(fresh)).to_pylist()
                     connection.execute(table.insert(), [_stored(row, self._engine.dialect.name) for row in kept])
-            return Taken(len(fresh), len(ids) - len(fresh), new)
+            return IngestedBatch(len(fresh), len(ids) - len(fresh), new)
         except OperationalError as error:
             if _is_of_rows(error):
                 raise DataError(f"the rows do not fit {self._place.shown}: {first_line(error.orig or error)}") from None

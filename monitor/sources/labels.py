@@ -15,7 +15,7 @@ from monitor.domain.columns import WEIGHT
 from monitor.domain.grid import Window
 from monitor.errors import DataError
 from monitor.sources.engines import engine_of
-from monitor.sources.engines.base import Engine, Within, whole
+from monitor.sources.engines.base import Engine, WindowFilter, whole
 from monitor.sources.sample import KEY, RANK, canonical_id
 from monitor.sources.spec import Place
 from monitor.sources.times import check_time, in_utc, naive, to_utc, zone_of
@@ -226,13 +226,13 @@ class Labels:
         labels = self._spec
         wanted = table[labels.label] == value
 
-        def expression(within: Within) -> Any:
+        def expression(within: WindowFilter) -> Any:
             if labels.place is None:
                 return self._log.few(within, self._log.read_columns, wanted)
             keyed = table.filter(wanted).select(**{KEY: canonical_id(table[labels.id], labels.place.shown)})
             return self._log.few(within, self._log.read_columns).semi_join(keyed, KEY)
 
-        def first(within: Within) -> Any:
+        def first(within: WindowFilter) -> Any:
             return expression(within).order_by([RANK, KEY]).limit(_ENOUGH_OF_CLASS)
 
         what = f"class {value!r}"

@@ -20,10 +20,10 @@ from monitor.domain.hidden import hide
 from monitor.errors import DataError
 from monitor.sources import files
 from monitor.sources.engines import engine_of
-from monitor.sources.engines.base import Engine, Within, whole
-from monitor.sources.footers import Rows
+from monitor.sources.engines.base import Engine, WindowFilter, whole
+from monitor.sources.footers import RowFilter
 from monitor.sources.labels import Labels
-from monitor.sources.parquet import IDS_TOLD_APART, Bounds, Found, PlainFiles
+from monitor.sources.parquet import IDS_TOLD_APART, Bounds, ParquetSample, PlainFiles
 from monitor.sources.sample import KEY, RANK, Hashing, share_below
 from monitor.sources.spec import LogSpec, Place
 from monitor.sources.times import check_time, in_utc, naive, to_utc, zone_of
@@ -90,30 +90,30 @@ class Log:
         time, plausible = self.spec.event_time, Window(PLAUSIBLE_FROM, _latest())
         number, example = 0, ""
 
-        def early(within: Within) -> Any:
+        def early(within: WindowFilter) -> Any:
             return self.table.filter(self.compared(time, within.start, "<")).count().as_table()
 
-        def late(within: Within) -> Any:
+        def late(within: WindowFilter) -> Any:
             return self.table.filter(self.compared(time, within.end, ">=")).count().as_table()
 
-        def undated(_within: Within) -> Any:
+        def undated(_within: WindowFilter) -> Any:
             return self.table.filter(self.table[time].isnull()).count().as_table()
 
         oldest, newest = self._first(None), self._newest(None)
         # Counted only where there are some: an index or the files' statistics tell the ends.
         for count, rows, end, wrong in (
-            (early, Rows.BEFORE, oldest, oldest is not None and oldest < plausible.start),
-            (late, Rows.AFTER, newest, newest is not None and newest >= plausible.end),
+            (early, RowFilter.BEFORE, oldest, oldest is not None and oldest < plausible.start),
+            (late, RowFilter.AFTER, newest, newest is not None and newest >= plausible.end),
         ):
             if wrong:
                 number += whole(self.frame(count.__name__, count, plausible, None, rows=rows).iat[0, 0])
                 example = f"{end:%Y-%m-%d %H:%M}"
-        nowhere = whole(self.frame("undated", undated, plausible, None, rows=Rows.UNDATED).iat[0, 0])
+        nowhere = whole(self.frame("undated", undated, plausible, None, rows=RowFilter.UNDATED).iat[0, 0])
         number, example = number + nowhere, example or ("no time" if nowhere else "")
         return Misdated(number, example)
 
     def _first(self, after: datetime | None) -> datetime | None:
-        def first(within: Within) -> Any:
+        def first(within: WindowFilter) -> Any:
             later = (
                 self.table
                 if after is None
@@ -122,10 +122,10 @@ class Log:
             return later.aggregate(moment=later[self.spec.event_time].min())
 
         since = Window(after or PLAUSIBLE_FROM, after or PLAUSIBLE_FROM)
-        return self._to_utc(self.frame(f"first {after is None}", first, since, None, rows=Rows.FIRST).iat[0, 0])
+        return self._to_utc(self.frame(f"first {after is None}", first, since, None, rows=RowFilter.FIRST).iat[0, 0])
 
     def _newest(self, before: datetime | None) -> datetime | None:
-        def newest(within: Within) -> Any:
+        def newest(within: WindowFilter) -> Any:
             earlier = (
                 self.table
                 if before is None
@@ -134,7 +134,7 @@ class Log:
             return earlier.aggregate(moment=earlier[self.spec.event_time].max())
 
         until = Window(before or PLAUSIBLE_FROM, before or PLAUSIBLE_FROM)
-        return self._to_utc(self.frame(f"newest {before is None}", newest, until, None, rows=Rows.LAST).iat[0, 0])
+        return self._to_utc(self.frame(f"newest {before is None}", newest, until, None, rows=RowFilter.LAST).iat[0, 0])
 
     def rows(self) -> int:
         """How many rows the log has."""
@@ -158,7 +158,7 @@ class Log:
     def _counts(self, window: Window, as_of: datetime | None, by: str | None) -> list[tuple[Any, WindowCounts]]:
         tells_ids_apart = self.spec.id is not None and not self._many
 
-        def expression(within: Within) -> Any:
+        def expression(within: WindowFilter) -> Any:
             rows = self._window(within)
             missing = (_is_missing(rows[name], self.engine.knows_nan) for name in self.read_columns)
             found = {f"missing_{index}": each.sum() for index, each in enumerate(missing)}
@@ -236,7 +236,7 @@ class Log:
             for moment, said in found
         ]
 
-    def _read_plainly(self, window: Window, as_of: datetime | None, limit: int) -> Found | None:
+    def _read_plainly(self, window: Window, as_of: datetime | None, limit: int) -> ParquetSample | None:
         """The same from plain Parquet files, past the engine; None where there are others, or where it will have to say
         what is wrong with them.
         """
@@ -264,7 +264,7 @@ class Log:
         """
         share = IDS_TOLD_APART / self._many
 
-        def expression(within: Within) -> Any:
+        def expression(within: WindowFilter) -> Any:
             few = self.few(within, [])
             return few.aggregate(known=few.count(), distinct=few[KEY].nunique())
 
@@ -298,7 +298,7 @@ class Log:
     def _sample(self, window: Window, as_of: datetime | None, rows: int, limit: int) -> pd.DataFrame:
         """The sample, by the engine."""
 
-        def expression(within: Within) -> Any:
+        def expression(within: WindowFilter) -> Any:
             return self.few(within, self.read_columns).order_by([RANK, KEY]).limit(limit)
 
         share, what = share_below(limit, rows), f"sample {limit}"
@@ -368,11 +368,11 @@ class Log:
     def frame(
         self,
         what: str,
-        expression: Callable[[Within], Any],
+        expression: Callable[[WindowFilter], Any],
         window: Window,
         as_of: datetime | None,
         share: float = 1.0,
-        rows: Rows = Rows.WINDOW,
+        rows: RowFilter = RowFilter.WINDOW,
     ) -> pd.DataFrame:
         """The result of an expression of a window's rows, or of others (`rows`). what: names it. share: of the smallest
         hashes.
@@ -380,14 +380,16 @@ class Log:
         key = (what, self.spec, tuple(self.types.items()))
         return self.engine.frame(key, expression, self._within(window, as_of, share, rows))
 
-    def _within(self, window: Window, as_of: datetime | None, share: float = 1.0, rows: Rows = Rows.WINDOW) -> Within:
+    def _within(
+        self, window: Window, as_of: datetime | None, share: float = 1.0, rows: RowFilter = RowFilter.WINDOW
+    ) -> WindowFilter:
         time, logged_at = self.spec.event_time, self.spec.logged_at
         known = None if as_of is None or logged_at is None else self.text(logged_at, as_of)
         labels = None if self.spec.labels is None else self.spec.labels.place
         if labels is not None and labels.path == self.spec.place.path:
-            rows = Rows.ALL  # rows of other times hold the labels
+            rows = RowFilter.ALL  # rows of other times hold the labels
         bound = self._hashing.bound(share)
-        return Within(self.text(time, window.start), self.text(time, window.end), known, bound, rows, time)
+        return WindowFilter(self.text(time, window.start), self.text(time, window.end), known, bound, rows, time)
 
     def text(self, name: str, moment: datetime) -> str:
         """A moment as a column's engine compares it."""
@@ -410,7 +412,7 @@ class Log:
         """The times of rows, in UTC; shape (rows,)."""
         return in_utc(pd.to_datetime(frame[self.spec.event_time]), self._zone)
 
-    def rows_of_time(self, frame: pd.DataFrame) -> tuple[Any, Within]:
+    def rows_of_time(self, frame: pd.DataFrame) -> tuple[Any, WindowFilter]:
         """The log's own rows of the time that the rows of `frame` are of, and which those are."""
         times = self.event_times(frame)
         first, last = (moment.to_pydatetime() for moment in (times.min(), times.max()))
@@ -434,7 +436,7 @@ class Log:
                 )
         self.key()
 
-    def few(self, within: Within, names: Sequence[str], wanted: Any = True) -> Any:
+    def few(self, within: WindowFilter, names: Sequence[str], wanted: Any = True) -> Any:
         """The rows of a window that are wanted and whose hash lies below the bound, with it and their canonical id."""
         # Where times are dearer to compare than whole numbers are to hash, only those of rows with a small hash are.
         is_late = self.engine.compares_times_last and self._hashing.has_numbers
@@ -456,10 +458,10 @@ class Log:
     def _zone(self) -> ZoneInfo:
         return zone_of(self.spec.place)
 
-    def _window(self, within: Within) -> Any:
+    def _window(self, within: WindowFilter) -> Any:
         return self.table.filter(self._inside(self.table, within))
 
-    def _inside(self, table: Any, within: Within) -> list[Any]:
+    def _inside(self, table: Any, within: WindowFilter) -> list[Any]:
         """Which rows of `table` are the window's."""
         time, logged_at = self.spec.event_time, self.spec.logged_at
         inside = [self.compared(time, within.start, ">=", table), self.compared(time, within.end, "<", table)]

@@ -42,7 +42,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Found:
+class ParquetSample:
     """What was read. sample: the rows with the smallest (rank, id). keys: their ids as text, None without; ranks: their
     hashes; both of shape (rows,).
 
@@ -128,7 +128,7 @@ class PlainFiles:
             return None
         return cls(metadata, kinds, identity) if all(pa.types.is_timestamp(kinds[name]) for name in times) else None
 
-    def read(self, bounds: Sequence[Bounds], seed: int, limit: int) -> Found:
+    def read(self, bounds: Sequence[Bounds], seed: int, limit: int) -> ParquetSample:
         """Counts of the rows within all bounds, and of those at most `limit` with the smallest (rank, id)."""
         groups = [(file, group) for file, each in self._metadata.items() for group in range(each.num_row_groups)]
         with ThreadPoolExecutor(cores()) as threads:
@@ -166,7 +166,7 @@ class PlainFiles:
         missing[self._identity] = sum(each.missing for each in ids)
         table = pa.table({name: pa.chunked_array(each, self._kinds[name]) for name, each in columns.items()})
         hashes = pa.array(ranked, pa.int64() if self._has_numbers else pa.string()).to_pandas()
-        return Found(
+        return ParquetSample(
             table.to_pandas(date_as_object=False),
             known.cast(pa.string()).to_pandas(),
             hashes,

@@ -16,10 +16,12 @@ from pyarrow import feather
 
 from monitor.domain.grid import Window
 from monitor.sources.log import Log
-from monitor.sources.spec import Recent
+from monitor.sources.spec import RecentWindows
 
 
-def keep(log: Log, recent: Recent, window: Window, as_of: datetime, sample: pd.DataFrame, folder: Path) -> pd.DataFrame:
+def keep(
+    log: Log, recent: RecentWindows, window: Window, as_of: datetime, sample: pd.DataFrame, folder: Path
+) -> pd.DataFrame:
     """Keep a window's part of its sample for later runs, and give it. What cannot be written is read again when it is
     wanted.
     """
@@ -33,12 +35,12 @@ def keep(log: Log, recent: Recent, window: Window, as_of: datetime, sample: pd.D
     return few
 
 
-def labelled(log: Log, recent: Recent, as_of: datetime, folder: Path) -> pd.DataFrame:
+def labelled(log: Log, recent: RecentWindows, as_of: datetime, folder: Path) -> pd.DataFrame:
     """The rows of recent windows whose labels were known at `as_of`: the same whoever asks, and whatever is kept."""
     return log.labelled_rows(samples_of(log, recent, folder), as_of)
 
 
-def samples_of(log: Log, recent: Recent, folder: Path) -> pd.DataFrame:
+def samples_of(log: Log, recent: RecentWindows, folder: Path) -> pd.DataFrame:
     """The samples of recent windows, one after the other."""
     parts = []
     for window, read_as_of in recent.windows:
@@ -52,7 +54,7 @@ def samples_of(log: Log, recent: Recent, folder: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _path(log: Log, recent: Recent, window: Window, as_of: datetime, folder: Path) -> Path:
+def _path(log: Log, recent: RecentWindows, window: Window, as_of: datetime, folder: Path) -> Path:
     known = as_of if log.spec.logged_at is not None else None
     name = hashlib.sha256(repr((log.spec, window, known, recent.rows)).encode()).hexdigest()[:32]
     return folder / f"{name}.sample"

@@ -48,7 +48,7 @@ class RemoteFile:
     written: float
 
 
-class Remote:
+class RemotePath:
     """A path of object storage or the web, opened. version: of a table of Delta Lake or Iceberg, None: its newest.
     Raises UsageError for a scheme that nothing reads.
     """
@@ -282,7 +282,7 @@ class RemoteParquet:
     they are needed. torn: what cannot be read, and when it was written.
     """
 
-    def __init__(self, remote: Remote, listed: list[RemoteFile]) -> None:
+    def __init__(self, remote: RemotePath, listed: list[RemoteFile]) -> None:
         self._remote = remote
         self.footers: dict[str, Footer] = {}
         self.torn: list[tuple[str, float]] = []
@@ -304,7 +304,7 @@ class RemoteParquet:
         """The files of an address (of a version of its table) by their footers alone; None where some are not named as
         Parquet. Raises DataError where none is whole.
         """
-        remote = Remote(path, shown, version)
+        remote = RemotePath(path, shown, version)
         remote.refuse_within_table()
         listed = remote.listed()
         if not all(Path(urlsplit(each.name).path).suffix in (".parquet", ".pq") for each in listed):

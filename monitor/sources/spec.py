@@ -116,7 +116,7 @@ class LogSpec:
 
 
 @dataclass(frozen=True)
-class Recent:
+class RecentWindows:
     """Windows whose labelled rows tell how the model does of late, each with the `as_of` by which it was read; and how
     many rows of each.
     """

@@ -64,7 +64,7 @@ class _Candidate:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ColumnFormat:
     """One way to read a column. how: of times a format of strptime, or `seconds`, … since 1970. sql: DuckDB's
     expression. example: a value, and as what it is read.
     """
@@ -79,7 +79,7 @@ class Reading:
         return f"{self.how} since 1970" if self.how in _UNITS else self.how
 
 
-def readings(place: Place, name: str) -> list[Reading]:
+def readings(place: Place, name: str) -> list[ColumnFormat]:
     """All ways in which every value of a column of files can be read as a time; none for a column of times."""
     engine = DuckDB(place)
     table = engine.table(place)
@@ -88,7 +88,7 @@ def readings(place: Place, name: str) -> list[Reading]:
         return []
     con, rows = engine.whole(table)
     found = _fitting(con, rows, column, column, _candidates(kind, column))
-    return [Reading(each.how, each.sql, _example(con, rows, column, each.sql)) for each in found]
+    return [ColumnFormat(each.how, each.sql, _example(con, rows, column, each.sql)) for each in found]
 
 
 def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place, list[str]]:
@@ -169,7 +169,7 @@ def is_kept(place: Place) -> bool:
     )
 
 
-def _time(place: Place, name: str, how: str | None) -> Reading | None:
+def _time(place: Place, name: str, how: str | None) -> ColumnFormat | None:
     found = readings(place, name)
     if how is not None and found:
         found = [each for each in found if each.how == how] or _refuse(place, name, found, f"none of them is {how}")
@@ -232,7 +232,7 @@ def _in_sql(text: str) -> str:
     return text.replace("'", "''")
 
 
-def _refuse(place: Place, name: str, found: list[Reading], why: str) -> list[Reading]:
+def _refuse(place: Place, name: str, found: list[ColumnFormat], why: str) -> list[ColumnFormat]:
     ways = "; ".join(f"{each.how}: {each.example[0]} is {each.example[1]}" for each in found)
     raise DataError(f"'{name}' of {place.shown} can be read in more ways than one ({ways}): {why}")
 

@@ -18,7 +18,7 @@ UNFINISHED = ("pending", "sending")
 
 
 @dataclass(frozen=True)
-class Letter:
+class ClaimedNotification:
     """A claimed notification, ready to be sent."""
 
     notification_id: int
@@ -115,7 +115,9 @@ def untried(session: Session, channel: str, group: str) -> list[tuple[AlertEvent
     return [(event, alert) for event, alert in session.execute(query.order_by(AlertEvent.id))]
 
 
-def claim(session: Session, owner: str, lease: timedelta, now: datetime, busy: Sequence[str]) -> Letter | None:
+def claim(
+    session: Session, owner: str, lease: timedelta, now: datetime, busy: Sequence[str]
+) -> ClaimedNotification | None:
     """Claim the next row that may be sent, of a channel not in `busy`; of a group only the oldest unfinished one."""
     older = aliased(Notification)
     before = select(older.id).where(
@@ -141,7 +143,7 @@ def claim(session: Session, owner: str, lease: timedelta, now: datetime, busy: S
         return None
     row.status, row.owner, row.claims = "sending", owner, row.claims + 1
     row.lease_until = database_now(session) + lease
-    return Letter(row.id, row.uuid, row.channel, row.body, row.claims, owner, row.created_at, row.attempts)
+    return ClaimedNotification(row.id, row.uuid, row.channel, row.body, row.claims, owner, row.created_at, row.attempts)
 
 
 def next_try(session: Session, busy: Sequence[str]) -> datetime | None:
@@ -153,7 +155,12 @@ def next_try(session: Session, busy: Sequence[str]) -> datetime | None:
 
 
 def settle(
-    session: Session, letter: Letter, now: datetime, status: str, error: str = "", retry_at: datetime | None = None
+    session: Session,
+    letter: ClaimedNotification,
+    now: datetime,
+    status: str,
+    error: str = "",
+    retry_at: datetime | None = None,
 ) -> bool:
     """Store what became of a delivery, by owner and attempt; False if another has taken it over."""
     row = session.get(Notification, letter.notification_id, with_for_update=True)
@@ -180,16 +187,16 @@ def recover(session: Session, *, everything: bool) -> int:
 
 
 @dataclass(frozen=True)
-class Told:
+class LastNotified:
     """What a channel was last told of an alert: the number of its event, and when."""
 
     number: int
     told_at: datetime
 
 
-def last_told(session: Session, alert_ids: Sequence[int]) -> dict[tuple[str, int], Told]:
+def last_told(session: Session, alert_ids: Sequence[int]) -> dict[tuple[str, int], LastNotified]:
     """What channels were last told of alerts, or are about to be told: by channel and alert."""
-    found: dict[tuple[str, int], Told] = {}
+    found: dict[tuple[str, int], LastNotified] = {}
     for part in in_parts(alert_ids):
         query = (
             select(
@@ -203,7 +210,7 @@ def last_told(session: Session, alert_ids: Sequence[int]) -> dict[tuple[str, int
             .where(AlertEvent.alert_id.in_(part), Notification.status != "superseded")
             .group_by(Notification.channel, AlertEvent.alert_id)
         )
-        found |= {(channel, alert): Told(number, at) for channel, alert, number, at in session.execute(query)}
+        found |= {(channel, alert): LastNotified(number, at) for channel, alert, number, at in session.execute(query)}
     return found
 
 

@@ -39,7 +39,7 @@ Point = tuple[datetime, float]
 
 
 @dataclass(frozen=True)
-class Standing:
+class MonitorOverview:
     """A monitor as it stands: how it is and since when, what is open, what was and will be done. last_window: the
     newest that was evaluated.
     """
@@ -60,7 +60,7 @@ class Standing:
     last_window: datetime | None
 
 
-def fleet(session: Session, only: int | None = None) -> list[Standing]:
+def fleet(session: Session, only: int | None = None) -> list[MonitorOverview]:
     """Every monitor that is watched (or only one), by name."""
     alerts: dict[int | None, list[Alert]] = {}
     for alert in session.scalars(
@@ -107,7 +107,7 @@ def fleet(session: Session, only: int | None = None) -> list[Standing]:
         )
         firing = [each for each in own if each.state == "firing"]
         found.append(
-            Standing(
+            MonitorOverview(
                 row.id,
                 row.name,
                 row.model_name,
@@ -156,7 +156,7 @@ def _runs_with(session: Session, ids: Sequence[int], rows: Any) -> set[int]:
 
 
 @dataclass(frozen=True)
-class Spark:
+class Sparkline:
     """What the last windows of a monitor showed: the metric that stands for performance, realised and estimated, and
     how many columns had drifted.
     """
@@ -167,7 +167,7 @@ class Spark:
     drifted: list[Point] = field(default_factory=list)
 
 
-def spark(session: Session, monitor_id: int) -> Spark:
+def spark(session: Session, monitor_id: int) -> Sparkline:
     """The last windows of a monitor, oldest first."""
     names = [*PERFORMANCE, *(f"estimated_{name}" for name in PERFORMANCE)]
     series: dict[str, list[int]] = {}
@@ -183,7 +183,7 @@ def spark(session: Session, monitor_id: int) -> Spark:
     metric = next((name for name in PERFORMANCE if name in series or f"estimated_{name}" in series), "")
     realised = _newest(session, series.get(metric, []), "performance")
     estimated = _newest(session, series.get(f"estimated_{metric}", []), "data")
-    return Spark(metric, realised, estimated, _drifted(session, monitor_id))
+    return Sparkline(metric, realised, estimated, _drifted(session, monitor_id))
 
 
 def _newest(session: Session, series: Sequence[int], kind: str) -> list[Point]:
@@ -429,7 +429,7 @@ def impacts(
 
 
 @dataclass(frozen=True)
-class Mark:
+class PlotMark:
     """Something that happened, to be marked on plots: kind `alert`, `acknowledged`, `deployment`, `retraining` or
     `reference`.
     """
@@ -440,13 +440,13 @@ class Mark:
     link: str = ""
 
 
-def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> list[Mark]:
+def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> list[PlotMark]:
     """What happened to a monitor and its model within a time, oldest first."""
     began = select(Alert).where(
         Alert.monitor_id == row.id, Alert.fired_at.is_not(None), Alert.since >= start, Alert.since < end
     )
     found = [
-        Mark(each.since, "alert", f"{each.severity} {each.kind}", f"alerts/{each.uuid}")
+        PlotMark(each.since, "alert", f"{each.severity} {each.kind}", f"alerts/{each.uuid}")
         for each in session.scalars(began)
     ]
     taken: Any = (
@@ -460,14 +460,15 @@ def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> 
         )
     )
     found += [
-        Mark(at, "acknowledged", f"acknowledged by {detail.get('by', '')}", f"alerts/{uuid}")
+        PlotMark(at, "acknowledged", f"acknowledged by {detail.get('by', '')}", f"alerts/{uuid}")
         for at, detail, uuid in session.execute(taken)
     ]
     deployed = select(Deployment).where(
         Deployment.model_name == row.model_name, Deployment.deployed_at >= start, Deployment.deployed_at < end
     )
     found += [
-        Mark(each.deployed_at, "deployment", f"version {each.version} deployed") for each in session.scalars(deployed)
+        PlotMark(each.deployed_at, "deployment", f"version {each.version} deployed")
+        for each in session.scalars(deployed)
     ]
     retrained: Any = (
         select(RetrainingEvent, RetrainingRequest.uuid)
@@ -480,13 +481,15 @@ def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> 
         )
     )
     found += [
-        Mark(event.happened_at, "retraining", f"retraining {event.state}", f"retraining/{uuid}")
+        PlotMark(event.happened_at, "retraining", f"retraining {event.state}", f"retraining/{uuid}")
         for event, uuid in session.execute(retrained)
     ]
     changed = select(ReferenceInForce).where(
         ReferenceInForce.monitor_id == row.id, ReferenceInForce.valid_from >= start, ReferenceInForce.valid_from < end
     )
-    found += [Mark(each.valid_from, "reference", f"reference: {each.why[:60]}") for each in session.scalars(changed)]
+    found += [
+        PlotMark(each.valid_from, "reference", f"reference: {each.why[:60]}") for each in session.scalars(changed)
+    ]
     return sorted(found, key=lambda each: each.at)
 
 

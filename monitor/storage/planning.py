@@ -14,7 +14,7 @@ from monitor.storage.tables import MonitorRow, OpenWindow, ReferenceInForce, Run
 
 
 @dataclass
-class Known:
+class PlanningState:
     """What is known of one monitor.
 
     last: the start of the last planned window. has_reference: whether it has something to compare with. due: the open
@@ -29,7 +29,7 @@ class Known:
     looked: set[tuple[Window, int]] = field(default_factory=set)
 
 
-def known(session: Session, ids: Sequence[int], now: datetime) -> list[Known]:
+def known(session: Session, ids: Sequence[int], now: datetime) -> list[PlanningState]:
     """What is known of these monitors, their rows under a lock."""
     locked = select(MonitorRow).where(MonitorRow.id.in_(ids)).order_by(MonitorRow.id).with_for_update()
     rows = list(session.scalars(locked))
@@ -39,7 +39,7 @@ def known(session: Session, ids: Sequence[int], now: datetime) -> list[Known]:
     reference = exists().where(ReferenceInForce.monitor_id == SourceState.monitor_id)
     states = select(SourceState, last.scalar_subquery(), reference).where(SourceState.monitor_id.in_(ids))
     of = {state.monitor_id: (state, window, has) for state, window, has in session.execute(states)}
-    result = {row.id: Known(row, *of[row.id]) for row in rows}
+    result = {row.id: PlanningState(row, *of[row.id]) for row in rows}
     is_due = and_(OpenWindow.monitor_id.in_(ids), OpenWindow.due_at <= now)
     for each in session.scalars(select(OpenWindow).where(is_due).order_by(OpenWindow.window_start)):
         result[each.monitor_id].due.append(each)

@@ -32,15 +32,15 @@ from monitor.storage.database import Database
 from monitor.storage.query_guard import check_query, sqlite_guard
 from monitor.storage.query_times import with_stored_times
 from monitor.storage.tables import MetricSeries, MetricValueRow, MonitorRow, Run
-from monitor.storage.types import Long, Moment
+from monitor.storage.types import UTCDateTime, WholeNumber
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TEXT: TypeEngine[Any] = String()
-_TIME: TypeEngine[Any] = Moment()
+_TIME: TypeEngine[Any] = UTCDateTime()
 _NUMBER: TypeEngine[Any] = Double()
-_WHOLE: TypeEngine[Any] = Long()
+_WHOLE: TypeEngine[Any] = WholeNumber()
 
 # The columns of the views, which docs/reference/database.md describes; they stay when tables change.
 _SERIES: dict[str, TypeEngine[Any]] = {

@@ -18,7 +18,7 @@ from monitor.domain.ids import key_hash
 from monitor.storage.listing import in_parts
 from monitor.storage.report import is_current
 from monitor.storage.tables import Base, CheckRow, FindingRow, MetricSeries, MetricValueRow, MonitorRow, Run, Snapshot
-from monitor.storage.types import Moment
+from monitor.storage.types import UTCDateTime
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]
         return
     connection = session.connection()
     dialect = connection.dialect
-    to_database = Moment().dialect_impl(dialect).bind_processor(dialect)
+    to_database = UTCDateTime().dialect_impl(dialect).bind_processor(dialect)
     start = to_database(run.window_start) if to_database is not None else run.window_start
     rows = [
         (series, start, run.id, _number(each.value), _number(each.lower), _number(each.upper))
@@ -173,7 +173,7 @@ def checks(session: Session, run_ids: Sequence[int]) -> dict[int, list[StoredChe
     return result
 
 
-class Numbers(NamedTuple):
+class CheckNumbers(NamedTuple):
     """The numbers of a stored check: value, its interval, the limits that it is held against, and its p-value."""
 
     value: float | None
@@ -185,19 +185,19 @@ class Numbers(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckToJudge:
     """What judging takes of a stored check. estimate: its numbers, of estimates of performance alone."""
 
     kind: str
     verdict: str
     model_version: str
     key: CheckKey
-    estimate: Numbers | None = None
+    estimate: CheckNumbers | None = None
 
 
-def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
+def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[CheckToJudge]]:
     """The checks of runs, by run, as judging takes them."""
-    result: dict[int, list[Asked]] = {run_id: [] for run_id in run_ids}
+    result: dict[int, list[CheckToJudge]] = {run_id: [] for run_id in run_ids}
     series = MetricSeries
     columns = (
         CheckRow.run_id,
@@ -221,8 +221,8 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[Asked]]:
         for run_id, kind, verdict, version, metric, column, segment, *told in session.execute(
             query.where(CheckRow.run_id.in_(part))
         ):
-            estimate = Numbers(*told) if kind == Kind.ESTIMATED_PERFORMANCE.value else None
-            result[run_id].append(Asked(kind, verdict, version, CheckKey(metric, column, segment), estimate))
+            estimate = CheckNumbers(*told) if kind == Kind.ESTIMATED_PERFORMANCE.value else None
+            result[run_id].append(CheckToJudge(kind, verdict, version, CheckKey(metric, column, segment), estimate))
     return result
 
 

@@ -28,7 +28,7 @@ _WAITS = "waits for its source to pass the window's end"
 
 
 @dataclass(frozen=True)
-class Claim:
+class RunClaim:
     """What fences a worker's result: the run, its owner and the attempt."""
 
     run_id: int
@@ -187,7 +187,7 @@ def claim(
     return run
 
 
-def held(session: Session, claim: Claim) -> Run | None:
+def held(session: Session, claim: RunClaim) -> Run | None:
     """The run, locked, if this owner and attempt still hold it; None if another has taken it over."""
     run = session.get(Run, claim.run_id, with_for_update=True)
     if run is None or run.status != "running" or run.owner != claim.owner or run.claims != claim.attempt:
@@ -195,7 +195,7 @@ def held(session: Session, claim: Claim) -> Run | None:
     return run
 
 
-def already_stored(session: Session, claim: Claim) -> bool:
+def already_stored(session: Session, claim: RunClaim) -> bool:
     """Whether this very attempt has finished the run: the answer to its COMMIT was lost."""
     run = session.get(Run, claim.run_id)
     return (
@@ -206,7 +206,7 @@ def already_stored(session: Session, claim: Claim) -> bool:
     )
 
 
-def renew(session: Session, claims: list[Claim], lease: timedelta) -> list[Claim]:
+def renew(session: Session, claims: list[RunClaim], lease: timedelta) -> list[RunClaim]:
     """Renew leases; returns those that are lost."""
     until = database_now(session) + lease
     lost = []
@@ -255,7 +255,9 @@ def give_back(session: Session, owner: str, kept: Sequence[int] = ()) -> list[st
     return [run.uuid for run in back]
 
 
-def release(session: Session, claim: Claim, now: datetime, delay: timedelta = timedelta(0), reason: str = "") -> None:
+def release(
+    session: Session, claim: RunClaim, now: datetime, delay: timedelta = timedelta(0), reason: str = ""
+) -> None:
     """Give a run back uncharged: the daemon stops, or the source is away."""
     run = held(session, claim)
     if run is not None:
@@ -264,7 +266,7 @@ def release(session: Session, claim: Claim, now: datetime, delay: timedelta = ti
 
 
 def fail(
-    session: Session, claim: Claim, now: datetime, reason: str, max_attempts: int, delay: timedelta, *, final: bool
+    session: Session, claim: RunClaim, now: datetime, reason: str, max_attempts: int, delay: timedelta, *, final: bool
 ) -> str | None:
     """Count a failed attempt; the run's new status, None if it is held by another."""
     run = held(session, claim)

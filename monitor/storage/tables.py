@@ -11,10 +11,10 @@ from sqlalchemy import JSON, ForeignKey, Index, MetaData, PrimaryKeyConstraint, 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from monitor.domain.grid import Window
-from monitor.storage.types import Blob, Digest, Long, Moment, Name, Words
+from monitor.storage.types import Blob, HashBytes, KeyText, LongText, UTCDateTime, WholeNumber
 
 
-class OfWindow:
+class HasWindow:
     """What is of one window."""
 
     window_start: Mapped[datetime]
@@ -38,7 +38,7 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: Moment(),
+        datetime: UTCDateTime(),
         bytes: Blob(),
         dict[str, Any]: JSON,
         list[Any]: JSON,
@@ -50,9 +50,9 @@ class ConfigurationVersion(Base):
 
     __tablename__ = "configurations"
     id: Mapped[int] = mapped_column(primary_key=True)
-    hash: Mapped[str] = mapped_column(Name(64), unique=True)
+    hash: Mapped[str] = mapped_column(KeyText(64), unique=True)
     content: Mapped[dict[str, Any]]
-    software_version: Mapped[str] = mapped_column(Name(64))
+    software_version: Mapped[str] = mapped_column(KeyText(64))
     applied_at: Mapped[datetime]
     last_applied_at: Mapped[datetime | None]
 
@@ -63,12 +63,12 @@ class MonitorRow(Base):
     __tablename__ = "monitors"
     __table_args__ = (UniqueConstraint("first_name", "generation"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
-    name: Mapped[str] = mapped_column(Name(255))
-    active_name: Mapped[str | None] = mapped_column(Name(255), unique=True)
-    first_name: Mapped[str] = mapped_column(Name(255))
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
+    name: Mapped[str] = mapped_column(KeyText(255))
+    active_name: Mapped[str | None] = mapped_column(KeyText(255), unique=True)
+    first_name: Mapped[str] = mapped_column(KeyText(255))
     generation: Mapped[int]
-    model_name: Mapped[str] = mapped_column(Name(255))
+    model_name: Mapped[str] = mapped_column(KeyText(255))
     configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
     first_window: Mapped[datetime | None]
     epoch_start: Mapped[datetime | None]
@@ -92,15 +92,15 @@ class SourceState(Base):
     first_event: Mapped[datetime | None]
     newest_event: Mapped[datetime | None]
     newest_label: Mapped[datetime | None]
-    source_mark: Mapped[str | None] = mapped_column(Name(64))
+    source_mark: Mapped[str | None] = mapped_column(KeyText(64))
     gaps: Mapped[dict[str, Any] | None]
-    error: Mapped[str] = mapped_column(Words())
+    error: Mapped[str] = mapped_column(LongText())
     failing_since: Mapped[datetime | None]
     misdated: Mapped[int] = mapped_column(default=0, server_default="0")
-    misdated_example: Mapped[str] = mapped_column(Name(64), default="", server_default="")
+    misdated_example: Mapped[str] = mapped_column(KeyText(64), default="", server_default="")
 
 
-class OpenWindow(OfWindow, Base):
+class OpenWindow(HasWindow, Base):
     """A window that may be looked at again: when its labels came, and when its rows are counted again (None: no more).
 
     `due_at`: when more may be planned. `mark`: what the source looked like before its data run; `label_mark`: the
@@ -116,11 +116,11 @@ class OpenWindow(OfWindow, Base):
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
     as_of: Mapped[datetime]
     configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
-    mark: Mapped[str] = mapped_column(Name(64))
+    mark: Mapped[str] = mapped_column(KeyText(64))
     due_at: Mapped[datetime | None]
     recount_at: Mapped[datetime | None]
     labels_open: Mapped[bool]
-    label_mark: Mapped[str | None] = mapped_column(Name(64))
+    label_mark: Mapped[str | None] = mapped_column(KeyText(64))
     rows: Mapped[int | None]
     labels_half: Mapped[datetime | None]
     labels_most: Mapped[datetime | None]
@@ -134,10 +134,10 @@ class ReferenceVersion(Base):
 
     __tablename__ = "reference_versions"
     id: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(Name(64), unique=True)
+    version: Mapped[str] = mapped_column(KeyText(64), unique=True)
     archive: Mapped[bytes]
     rows: Mapped[int]
-    origin: Mapped[str] = mapped_column(Words())
+    origin: Mapped[str] = mapped_column(LongText())
     created_at: Mapped[datetime]
 
 
@@ -148,15 +148,15 @@ class ReferenceInForce(Base):
     __table_args__ = (UniqueConstraint("monitor_id", "model_version", "valid_from", "reference_id"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
-    model_version: Mapped[str] = mapped_column(Name(255))
+    model_version: Mapped[str] = mapped_column(KeyText(255))
     valid_from: Mapped[datetime]
     reference_id: Mapped[int] = mapped_column(ForeignKey("reference_versions.id"))
-    who: Mapped[str] = mapped_column(Name(255))
-    why: Mapped[str] = mapped_column(Words())
+    who: Mapped[str] = mapped_column(KeyText(255))
+    why: Mapped[str] = mapped_column(LongText())
     recorded_at: Mapped[datetime]
 
 
-class Run(OfWindow, Base):
+class Run(HasWindow, Base):
     """One evaluation of one window. `status` pending, running, done, failed, skipped or cancelled."""
 
     __tablename__ = "runs"
@@ -167,45 +167,45 @@ class Run(OfWindow, Base):
         Index("ix_runs_ended", "monitor_id", "status", "finished_at"),
         Index("ix_runs_finished", "finished_at"),
     )
-    id: Mapped[int] = mapped_column(Long(), primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    id: Mapped[int] = mapped_column(WholeNumber(), primary_key=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
-    kind: Mapped[str] = mapped_column(Name(16))
+    kind: Mapped[str] = mapped_column(KeyText(16))
     look: Mapped[int]
     as_of: Mapped[datetime]
     read_as_of: Mapped[datetime]
     configuration_id: Mapped[int] = mapped_column(ForeignKey("configurations.id"))
-    status: Mapped[str] = mapped_column(Name(16))
-    reason: Mapped[str] = mapped_column(Words(), default="")
+    status: Mapped[str] = mapped_column(KeyText(16))
+    reason: Mapped[str] = mapped_column(LongText(), default="")
     judged: Mapped[bool] = mapped_column(default=True, server_default=true())
     available_at: Mapped[datetime]
     claims: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0)
     losses: Mapped[int] = mapped_column(default=0)
-    owner: Mapped[str] = mapped_column(Name(64), default="")
+    owner: Mapped[str] = mapped_column(KeyText(64), default="")
     lease_until: Mapped[datetime | None]
     planned_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    rows: Mapped[int | None] = mapped_column(Long())
+    rows: Mapped[int | None] = mapped_column(WholeNumber())
     sampled: Mapped[int | None]
     labelled: Mapped[int | None]
     counts: Mapped[dict[str, Any] | None]
     read_seconds: Mapped[float | None]
-    read_rows: Mapped[int | None] = mapped_column(Long())
-    read_bytes: Mapped[int | None] = mapped_column(Long())
-    severity: Mapped[str] = mapped_column(Name(16), default="")
+    read_rows: Mapped[int | None] = mapped_column(WholeNumber())
+    read_bytes: Mapped[int | None] = mapped_column(WholeNumber())
+    severity: Mapped[str] = mapped_column(KeyText(16), default="")
     reference_id: Mapped[int | None] = mapped_column(ForeignKey("reference_versions.id"))
-    software_version: Mapped[str] = mapped_column(Name(64), default="")
+    software_version: Mapped[str] = mapped_column(KeyText(64), default="")
 
 
 class RunCount(Base):
     """How many runs of a kind have ended with a status, those that were pruned with them."""
 
     __tablename__ = "run_counts"
-    kind: Mapped[str] = mapped_column(Name(16), primary_key=True)
-    status: Mapped[str] = mapped_column(Name(16), primary_key=True)
-    number: Mapped[int] = mapped_column(Long())
+    kind: Mapped[str] = mapped_column(KeyText(16), primary_key=True)
+    status: Mapped[str] = mapped_column(KeyText(16), primary_key=True)
+    number: Mapped[int] = mapped_column(WholeNumber())
 
 
 class Snapshot(Base):
@@ -222,12 +222,12 @@ class MetricSeries(Base):
     __tablename__ = "metric_series"
     __table_args__ = (Index("ix_metric_series_monitor", "monitor_id", "metric"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    hash: Mapped[bytes] = mapped_column(Digest(), unique=True)
+    hash: Mapped[bytes] = mapped_column(HashBytes(), unique=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
-    model_version: Mapped[str] = mapped_column(Name(255))
-    metric: Mapped[str] = mapped_column(Name(255))
-    column: Mapped[str] = mapped_column("column_name", Name(255))
-    segment: Mapped[str] = mapped_column(Name(255))
+    model_version: Mapped[str] = mapped_column(KeyText(255))
+    metric: Mapped[str] = mapped_column(KeyText(255))
+    column: Mapped[str] = mapped_column("column_name", KeyText(255))
+    segment: Mapped[str] = mapped_column(KeyText(255))
 
 
 class MetricValueRow(Base):
@@ -243,7 +243,7 @@ class MetricValueRow(Base):
     )
     series_id: Mapped[int]
     window_start: Mapped[datetime]
-    run_id: Mapped[int] = mapped_column(Long())
+    run_id: Mapped[int] = mapped_column(WholeNumber())
     value: Mapped[float | None]
     lower: Mapped[float | None]
     upper: Mapped[float | None]
@@ -269,8 +269,8 @@ class CheckRow(Base):
     __table_args__ = (PrimaryKeyConstraint("run_id", "series_id", "kind"), {"sqlite_with_rowid": False})
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
-    kind: Mapped[str] = mapped_column(Name(32))
-    verdict: Mapped[str] = mapped_column(Name(32))
+    kind: Mapped[str] = mapped_column(KeyText(32))
+    verdict: Mapped[str] = mapped_column(KeyText(32))
     value: Mapped[float | None]
     lower: Mapped[float | None]
     upper: Mapped[float | None]
@@ -278,8 +278,8 @@ class CheckRow(Base):
     threshold_upper: Mapped[float | None]
     p_value: Mapped[float | None]
     rows: Mapped[int]
-    detection_limit: Mapped[str | None] = mapped_column(Words())
-    reason: Mapped[str] = mapped_column(Words())
+    detection_limit: Mapped[str | None] = mapped_column(LongText())
+    reason: Mapped[str] = mapped_column(LongText())
 
 
 class FindingRow(Base):
@@ -290,13 +290,13 @@ class FindingRow(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     rank: Mapped[int]
     series_id: Mapped[int] = mapped_column(ForeignKey("metric_series.id"))
-    kind: Mapped[str] = mapped_column(Name(32))
-    severity: Mapped[str] = mapped_column(Name(16))
-    cause: Mapped[str] = mapped_column(Name(255))
-    explanation: Mapped[str] = mapped_column(Words())
+    kind: Mapped[str] = mapped_column(KeyText(32))
+    severity: Mapped[str] = mapped_column(KeyText(16))
+    cause: Mapped[str] = mapped_column(KeyText(255))
+    explanation: Mapped[str] = mapped_column(LongText())
     share: Mapped[float | None]
     since: Mapped[datetime | None]
-    origin: Mapped[str] = mapped_column(Name(16), default="")
+    origin: Mapped[str] = mapped_column(KeyText(16), default="")
     cost: Mapped[float | None]
 
 
@@ -308,7 +308,7 @@ class FoldState(Base):
     __tablename__ = "fold_states"
     __table_args__ = (PrimaryKeyConstraint("monitor_id", "kind"),)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
-    kind: Mapped[str] = mapped_column(Name(32))
+    kind: Mapped[str] = mapped_column(KeyText(32))
     as_of: Mapped[datetime | None]
     window_start: Mapped[datetime | None]
     look: Mapped[int | None]
@@ -322,7 +322,7 @@ class FoldCheckpoint(Base):
     __tablename__ = "fold_checkpoints"
     __table_args__ = (PrimaryKeyConstraint("monitor_id", "kind", "window_start", "window_end"),)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
-    kind: Mapped[str] = mapped_column(Name(32))
+    kind: Mapped[str] = mapped_column(KeyText(32))
     window_start: Mapped[datetime]
     window_end: Mapped[datetime]
     state: Mapped[dict[str, Any]]
@@ -334,21 +334,21 @@ class Alert(Base):
     __tablename__ = "alerts"
     __table_args__ = (Index("ix_alerts_state", "state", "monitor_id", "kind"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
     monitor_id: Mapped[int | None] = mapped_column(ForeignKey("monitors.id"))
-    kind: Mapped[str] = mapped_column(Name(32))
-    subject: Mapped[str] = mapped_column(Name(255))
+    kind: Mapped[str] = mapped_column(KeyText(32))
+    subject: Mapped[str] = mapped_column(KeyText(255))
     first_window: Mapped[datetime]
     opened_as_of: Mapped[datetime]
-    state: Mapped[str] = mapped_column(Name(16))
-    severity: Mapped[str] = mapped_column(Name(16))
+    state: Mapped[str] = mapped_column(KeyText(16))
+    severity: Mapped[str] = mapped_column(KeyText(16))
     since: Mapped[datetime]
     until: Mapped[datetime | None]
     fired_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     bad_windows: Mapped[int]
     columns: Mapped[list[Any]]
-    summary: Mapped[str] = mapped_column(Words())
+    summary: Mapped[str] = mapped_column(LongText())
 
 
 class AlertEvent(Base):
@@ -358,15 +358,15 @@ class AlertEvent(Base):
 
     __tablename__ = "alert_events"
     __table_args__ = (UniqueConstraint("alert_id", "number"), Index("ix_alert_events_dispatch", "dispatched"))
-    id: Mapped[int] = mapped_column(Long(), primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    id: Mapped[int] = mapped_column(WholeNumber(), primary_key=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
     alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id"))
     number: Mapped[int]
-    kind: Mapped[str] = mapped_column(Name(16))
+    kind: Mapped[str] = mapped_column(KeyText(16))
     happened_at: Mapped[datetime]
-    run_id: Mapped[int | None] = mapped_column(Long())
-    severity: Mapped[str] = mapped_column(Name(16))
-    summary: Mapped[str] = mapped_column(Words())
+    run_id: Mapped[int | None] = mapped_column(WholeNumber())
+    severity: Mapped[str] = mapped_column(KeyText(16))
+    summary: Mapped[str] = mapped_column(LongText())
     detail: Mapped[dict[str, Any]]
     recorded_at: Mapped[datetime]
     dispatched: Mapped[bool] = mapped_column(default=False)
@@ -382,20 +382,20 @@ class Notification(Base):
         UniqueConstraint("channel", "group_key", "number"),
         Index("ix_notifications_claim", "status", "available_at"),
     )
-    id: Mapped[int] = mapped_column(Long(), primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
-    channel: Mapped[str] = mapped_column(Name(128))
-    group_key: Mapped[str] = mapped_column(Name(128))
+    id: Mapped[int] = mapped_column(WholeNumber(), primary_key=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
+    channel: Mapped[str] = mapped_column(KeyText(128))
+    group_key: Mapped[str] = mapped_column(KeyText(128))
     number: Mapped[int]
-    status: Mapped[str] = mapped_column(Name(16))
-    body: Mapped[str] = mapped_column(Words())
+    status: Mapped[str] = mapped_column(KeyText(16))
+    body: Mapped[str] = mapped_column(LongText())
     created_at: Mapped[datetime]
     available_at: Mapped[datetime]
     claims: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
-    owner: Mapped[str] = mapped_column(Name(64), default="")
+    owner: Mapped[str] = mapped_column(KeyText(64), default="")
     lease_until: Mapped[datetime | None]
-    last_error: Mapped[str] = mapped_column(Words(), default="")
+    last_error: Mapped[str] = mapped_column(LongText(), default="")
     delivered_at: Mapped[datetime | None]
 
 
@@ -406,8 +406,8 @@ class NotificationGroup(Base):
 
     __tablename__ = "notification_groups"
     __table_args__ = (PrimaryKeyConstraint("channel", "group_key"),)
-    channel: Mapped[str] = mapped_column(Name(128))
-    group_key: Mapped[str] = mapped_column(Name(128))
+    channel: Mapped[str] = mapped_column(KeyText(128))
+    group_key: Mapped[str] = mapped_column(KeyText(128))
     number: Mapped[int]
     told_at: Mapped[datetime]
 
@@ -418,12 +418,12 @@ class SilenceRow(Base):
     __tablename__ = "silences"
     __table_args__ = (Index("ix_silences_ends_at", "ends_at"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
     matchers: Mapped[list[Any]]
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
-    comment: Mapped[str] = mapped_column(Words())
-    created_by: Mapped[str] = mapped_column(Name(255))
+    comment: Mapped[str] = mapped_column(LongText())
+    created_by: Mapped[str] = mapped_column(KeyText(255))
     created_at: Mapped[datetime]
 
 
@@ -433,13 +433,13 @@ class Annotation(Base):
     __tablename__ = "annotations"
     __table_args__ = (Index("ix_annotations_monitor", "monitor_id", "starts_at"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
-    verdict: Mapped[str] = mapped_column(Name(16))
-    note: Mapped[str] = mapped_column(Words())
-    created_by: Mapped[str] = mapped_column(Name(255))
+    verdict: Mapped[str] = mapped_column(KeyText(16))
+    note: Mapped[str] = mapped_column(LongText())
+    created_by: Mapped[str] = mapped_column(KeyText(255))
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
 
@@ -467,12 +467,12 @@ class Deployment(Base):
     __tablename__ = "deployments"
     __table_args__ = (Index("ix_deployments_model", "model_name", "deployed_at"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
-    model_name: Mapped[str] = mapped_column(Name(255))
-    version: Mapped[str] = mapped_column(Name(255))
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
+    model_name: Mapped[str] = mapped_column(KeyText(255))
+    version: Mapped[str] = mapped_column(KeyText(255))
     deployed_at: Mapped[datetime]
-    note: Mapped[str] = mapped_column(Words())
-    created_by: Mapped[str] = mapped_column(Name(255))
+    note: Mapped[str] = mapped_column(LongText())
+    created_by: Mapped[str] = mapped_column(KeyText(255))
     created_at: Mapped[datetime]
 
 
@@ -496,23 +496,23 @@ class RetrainingRequest(Base):
         Index("ix_retraining_requests_state", "state"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
-    model_name: Mapped[str] = mapped_column(Name(255))
-    open_model: Mapped[str | None] = mapped_column(Name(255), unique=True)
-    model_version: Mapped[str] = mapped_column(Name(255))
+    model_name: Mapped[str] = mapped_column(KeyText(255))
+    open_model: Mapped[str | None] = mapped_column(KeyText(255), unique=True)
+    model_version: Mapped[str] = mapped_column(KeyText(255))
     window_start: Mapped[datetime]
     window_end: Mapped[datetime]
     as_of: Mapped[datetime]
-    state: Mapped[str] = mapped_column(Name(24))
-    launcher: Mapped[str] = mapped_column(Name(255))
-    reason: Mapped[str] = mapped_column(Words())
+    state: Mapped[str] = mapped_column(KeyText(24))
+    launcher: Mapped[str] = mapped_column(KeyText(255))
+    reason: Mapped[str] = mapped_column(LongText())
     detail: Mapped[dict[str, Any]]
     data_start: Mapped[datetime]
     data_end: Mapped[datetime]
-    outcome: Mapped[str] = mapped_column(Words(), default="")
+    outcome: Mapped[str] = mapped_column(LongText(), default="")
     claims: Mapped[int] = mapped_column(default=0)
-    owner: Mapped[str] = mapped_column(Name(64), default="")
+    owner: Mapped[str] = mapped_column(KeyText(64), default="")
     created_at: Mapped[datetime]
     opened_at: Mapped[datetime | None]
     launched_at: Mapped[datetime | None]
@@ -527,8 +527,8 @@ class RetrainingEvent(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     request_id: Mapped[int] = mapped_column(ForeignKey("retraining_requests.id"))
     number: Mapped[int]
-    state: Mapped[str] = mapped_column(Name(24))
-    text: Mapped[str] = mapped_column(Words())
+    state: Mapped[str] = mapped_column(KeyText(24))
+    text: Mapped[str] = mapped_column(LongText())
     happened_at: Mapped[datetime]
 
 
@@ -537,8 +537,8 @@ class Daemon(Base):
 
     __tablename__ = "daemons"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(Name(64), unique=True)
-    host: Mapped[str] = mapped_column(Name(255))
+    name: Mapped[str] = mapped_column(KeyText(64), unique=True)
+    host: Mapped[str] = mapped_column(KeyText(255))
     pid: Mapped[int]
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
@@ -552,9 +552,9 @@ class User(Base):
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(Name(128), unique=True)
-    password_hash: Mapped[str] = mapped_column(Name(255))
-    role: Mapped[str] = mapped_column(Name(16))
+    name: Mapped[str] = mapped_column(KeyText(128), unique=True)
+    password_hash: Mapped[str] = mapped_column(KeyText(255))
+    role: Mapped[str] = mapped_column(KeyText(16))
     created_at: Mapped[datetime]
 
 
@@ -566,10 +566,10 @@ class ApiToken(Base):
 
     __tablename__ = "api_tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
-    uuid: Mapped[str] = mapped_column(Name(36), unique=True)
-    name: Mapped[str] = mapped_column(Name(128))
-    hash: Mapped[str] = mapped_column(Name(64), unique=True)
-    role: Mapped[str] = mapped_column(Name(16))
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
+    name: Mapped[str] = mapped_column(KeyText(128))
+    hash: Mapped[str] = mapped_column(KeyText(64), unique=True)
+    role: Mapped[str] = mapped_column(KeyText(16))
     monitors: Mapped[list[Any] | None]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
@@ -580,7 +580,7 @@ class WebSession(Base):
     """A login that lasts until `expires_at`; of its secret only the SHA-256 is kept."""
 
     __tablename__ = "web_sessions"
-    hash: Mapped[str] = mapped_column(Name(64), primary_key=True)
+    hash: Mapped[str] = mapped_column(KeyText(64), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
@@ -591,17 +591,17 @@ class AuditEntry(Base):
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("ix_audit_log_at", "at"),)
-    id: Mapped[int] = mapped_column(Long(), primary_key=True)
+    id: Mapped[int] = mapped_column(WholeNumber(), primary_key=True)
     at: Mapped[datetime]
-    who: Mapped[str] = mapped_column(Name(255))
-    action: Mapped[str] = mapped_column(Name(64))
-    subject: Mapped[str] = mapped_column(Name(255))
-    detail: Mapped[str] = mapped_column(Words())
+    who: Mapped[str] = mapped_column(KeyText(255))
+    action: Mapped[str] = mapped_column(KeyText(64))
+    subject: Mapped[str] = mapped_column(KeyText(255))
+    detail: Mapped[str] = mapped_column(LongText())
 
 
 class ServiceKey(Base):
     """A secret of the service itself, by what it is for."""
 
     __tablename__ = "service_keys"
-    purpose: Mapped[str] = mapped_column(Name(64), primary_key=True)
-    value: Mapped[str] = mapped_column(Name(64))
+    purpose: Mapped[str] = mapped_column(KeyText(64), primary_key=True)
+    value: Mapped[str] = mapped_column(KeyText(64))

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-class Moment(TypeDecorator[datetime]):
+class UTCDateTime(TypeDecorator[datetime]):
     """A time in UTC with microseconds; naive values are refused (SQLite would silently drop an offset)."""
 
     impl = DateTime
@@ -40,7 +40,7 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Name(TypeDecorator[str]):
+class KeyText(TypeDecorator[str]):
     """Text of a key: compared byte by byte on every database."""
 
     impl = String
@@ -54,7 +54,7 @@ class Name(TypeDecorator[str]):
         return dialect.type_descriptor(String(length))
 
 
-class Words(TypeDecorator[str]):
+class LongText(TypeDecorator[str]):
     """Text of any length."""
 
     impl = Text
@@ -76,7 +76,7 @@ class Blob(TypeDecorator[bytes]):
         return dialect.type_descriptor(mysql.LONGBLOB() if dialect.name in ("mysql", "mariadb") else LargeBinary())
 
 
-class Digest(TypeDecorator[bytes]):
+class HashBytes(TypeDecorator[bytes]):
     """The 32 bytes of a hash, which can be indexed everywhere."""
 
     impl = LargeBinary
@@ -87,7 +87,7 @@ class Digest(TypeDecorator[bytes]):
         return dialect.type_descriptor(mysql.BINARY(32) if dialect.name in ("mysql", "mariadb") else LargeBinary(32))
 
 
-class Long(TypeDecorator[int]):
+class WholeNumber(TypeDecorator[int]):
     """A 64-bit integer that SQLite counts up by itself."""
 
     impl = BigInteger

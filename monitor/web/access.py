@@ -26,7 +26,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 
 from monitor.config.model import Web
 from monitor.errors import DatabaseUnreachableError
-from monitor.services.by_hand import Person
+from monitor.services.by_hand import Actor
 from monitor.services.context import Context
 from monitor.services.launch_retraining import CALLBACK
 from monitor.storage import people
@@ -76,9 +76,9 @@ class Principal:
         """Whether rows of a monitor may be sent."""
         return self.role != INGEST or any(fnmatchcase(monitor, each) for each in self.monitors)
 
-    def person(self) -> Person:
+    def person(self) -> Actor:
         """As the services know who does something."""
-        return Person(self.name, datetime.now(UTC))
+        return Actor(self.name, datetime.now(UTC))
 
 
 # Where nobody logs in, whoever reaches this machine's own address may do everything.

@@ -13,7 +13,7 @@ from structlog import get_logger
 from monitor.config.model import MonitorConfig, Web
 from monitor.errors import MonitorError, UsageError
 from monitor.services.context import Context
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage import measures, people
 from monitor.web import connections
 from monitor.web.app import create_app
@@ -27,7 +27,7 @@ _DRAW_EVERY_S = 5.0
 class WebServer:
     """Serves pages and API while the context is entered; a server that fails is started again."""
 
-    def __init__(self, context: Context, workers: Workers, web: Web) -> None:
+    def __init__(self, context: Context, workers: WorkerPool, web: Web) -> None:
         self._context, self._web = context, web
         self.site = Site(context, workers, web)
         self._server: uvicorn.Server | None = None

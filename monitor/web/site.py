@@ -22,9 +22,9 @@ from monitor.config.model import Web, is_web_address
 from monitor.domain import phrases
 from monitor.services.context import Context
 from monitor.services.specs import REPORT
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage import overview
-from monitor.storage.overview import Spark, Standing
+from monitor.storage.overview import MonitorOverview, Sparkline
 from monitor.web import access
 from monitor.web.attempts import Attempts
 
@@ -45,9 +45,9 @@ class Site:
     """
 
     context: Context
-    workers: Workers
+    workers: WorkerPool
     web: Web
-    known: dict[int, tuple[datetime | None, Spark, Lines]] = field(default_factory=dict)
+    known: dict[int, tuple[datetime | None, Sparkline, PlotLines]] = field(default_factory=dict)
     shown_configuration: tuple[object, str] = (None, "")
     reports: dict[str, str] = field(default_factory=dict)
     ingestion: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_INGESTING))
@@ -80,7 +80,7 @@ class Site:
         """Read from the report database."""
         return self.context.database.read(work, *args, **kwargs)
 
-    def fleet(self, session: Session, only: int | None = None) -> list[tuple[Standing, Spark, Lines]]:
+    def fleet(self, session: Session, only: int | None = None) -> list[tuple[MonitorOverview, Sparkline, PlotLines]]:
         """Every monitor (or only one) as it stands, with its last windows: these are read and drawn anew only when a
         run of it has ended since.
         """
@@ -89,7 +89,7 @@ class Site:
             known = self.known.get(each.id)
             if known is None or known[0] != each.last_run:
                 spark = overview.spark(session, each.id)
-                known = each.last_run, spark, Lines.of(spark)
+                known = each.last_run, spark, PlotLines.of(spark)
                 with self._lock:
                     self.known[each.id] = known
             found.append((each, known[1], known[2]))
@@ -97,7 +97,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Lines:
+class PlotLines:
     """The coordinates of a monitor's little plots."""
 
     realised: str
@@ -105,7 +105,7 @@ class Lines:
     drifted: str
 
     @classmethod
-    def of(cls, spark: Spark) -> Lines:
+    def of(cls, spark: Sparkline) -> PlotLines:
         """Realised and estimated performance in one box, drifted columns in another."""
         both = spark.realised + spark.estimated
         return cls(

@@ -55,9 +55,9 @@ def test_a_source_that_goes_away_while_runs_wait_charges_none(project: Project) 
 
 
 def _outcome() -> Any:
-    from monitor.daemon import Outcome
+    from monitor.daemon import WorkSummary
 
-    return Outcome()
+    return WorkSummary()
 
 
 def test_a_directory_without_files_is_named(project: Project, monitor_command: Command) -> None:

@@ -98,7 +98,7 @@ def test_a_run_in_work_of_a_monitor_that_is_removed_is_cancelled(project: Projec
         run = session.get_one(runs.Run, 1)
         run.status = "pending"
         taken = runs.claim(session, "d", timedelta(minutes=1), now, alone=True)
-        return runs.Claim(taken.id, taken.owner, taken.claims)
+        return runs.RunClaim(taken.id, taken.owner, taken.claims)
 
     claim = database.transact(again)
     project.values["monitors"] = {"other": project.monitor}

@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from monitor.config.model import Digest
+from monitor.config.model import DigestConfig
 from monitor.services.canary import fly_canary
 from monitor.services.digest import boundary, send_digest
 from monitor.services.watch_self import watch_self
@@ -46,7 +46,7 @@ def test_a_digest_a_week_says_what_was_watched_and_what_was_useless(project: Pro
 
 
 def test_digests_are_due_at_a_local_time() -> None:
-    config = Digest(channels=["ops"], weekday="monday", at="08:00", timezone="Europe/Berlin")
+    config = DigestConfig(channels=["ops"], weekday="monday", at="08:00", timezone="Europe/Berlin")
     monday = datetime(2025, 3, 31, 6, 0, tzinfo=UTC)  # 08:00 in summer time
     assert boundary(config, monday) == monday
     assert boundary(config, monday - timedelta(seconds=1)) == datetime(2025, 3, 24, 7, 0, tzinfo=UTC)

@@ -22,7 +22,7 @@ from monitor.retraining.launchers.remote import follow
 from monitor.retraining.request import LaunchError
 from monitor.services.context import Context
 from monitor.services.launch_retraining import Launcher
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage import monitors, retraining
 from monitor.storage.database import Database
 from tests.acceptance.test_retraining import decayed
@@ -348,7 +348,7 @@ def _launched(service: Service, mortal: Mortal, monkeypatch: pytest.MonkeyPatch)
         for place in ("outgoing.send", "outgoing.post_signed", "retraining.launchers.command.launch"):
             module, function = f"monitor.{place}".rsplit(".", 1)
             patched.setattr(f"monitor.{place}", mortal.around(getattr(sys.modules[module], function)))
-        launcher = Launcher(context, Workers(warm=False))
+        launcher = Launcher(context, WorkerPool(warm=False))
         deaths = []
         patched.setattr(launcher, "_go_on", _dying(launcher._go_on, deaths))
         try:

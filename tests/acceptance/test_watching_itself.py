@@ -15,7 +15,7 @@ from monitor.domain.clock import ReplayClock
 from monitor.services.apply_configuration import BEGINNING
 from monitor.services.prune import prune
 from monitor.services.watch_self import watch_self
-from monitor.services.workers import Workers, WorkFailedError
+from monitor.services.workers import WorkerPool, WorkFailedError
 from tests.conftest import Project, Receiver, logged
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -80,7 +80,7 @@ def test_so_many_runs_as_allowed_read_a_source_at_once(project: Project) -> None
 
 
 def test_a_worker_that_eats_memory_fails_and_says_what_to_do() -> None:
-    work = Workers().start("numpy:ones", 400_000_000, 60, memory_mb=500)
+    work = WorkerPool().start("numpy:ones", 400_000_000, 60, memory_mb=500)
     with pytest.raises(WorkFailedError, match="does not fit into memory"):
         work.wait()
 

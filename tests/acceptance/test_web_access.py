@@ -17,7 +17,7 @@ import requests
 import zstandard
 
 from monitor.services.apply_configuration import apply_configuration
-from monitor.services.dispatch_alerts import Round
+from monitor.services.dispatch_alerts import DispatchCycle
 from monitor.storage import alerts, people, silences
 from tests.alerting import Service
 from tests.conftest import Project, logged
@@ -332,7 +332,7 @@ def test_a_silence_of_an_older_version_that_cannot_be_read_stops_nothing(project
         site.database.transact(
             lambda session: silences.add(session, ['model=~"(?=x)"'], now, now + timedelta(hours=1), "", "ann", now)
         )
-        site.database.read(Round, site.context)
+        site.database.read(DispatchCycle, site.context)
         assert site.get("/silences").status_code == 200
 
 

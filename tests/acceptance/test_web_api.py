@@ -161,7 +161,7 @@ def test_one_call_tells_of_a_deployment_and_switches_the_reference(project: Proj
 
 def test_a_training_is_completed_by_its_own_token_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from monitor.services.launch_retraining import Launcher
-    from monitor.services.workers import Workers
+    from monitor.services.workers import WorkerPool
     from tests.acceptance.test_launchers import requested
     from tests.alerting import Service
 
@@ -177,7 +177,7 @@ def test_a_training_is_completed_by_its_own_token_once(project: Project, monkeyp
     monkeypatch.setattr(
         "monitor.services.launch_retraining.webhook.launch", lambda url, secret, request, **_: sent.append(request)
     )
-    launcher = Launcher(service.context, Workers(warm=False))
+    launcher = Launcher(service.context, WorkerPool(warm=False))
     launcher.launch()
     launcher.close()
     schema = Path(__file__).resolve().parents[2] / "docs/reference/retraining.schema.json"

@@ -22,7 +22,7 @@ from monitor.analysis.faults import FAULTS
 from monitor.domain.checks import Kind, Verdict
 from monitor.domain.grid import Window
 from monitor.services.judge_windows import estimate_of
-from monitor.storage.results import Asked, Numbers
+from monitor.storage.results import CheckNumbers, CheckToJudge
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SETS = {
@@ -182,12 +182,12 @@ def result_of(evaluation: Evaluation, kind: Kind, window: Any, number: int) -> R
     checks = [each for each in evaluation.checks if each.kind is kind]
     paging = [each for each in evaluation.findings if each.kind is kind and each.pages]
     asked = [
-        Asked(
+        CheckToJudge(
             kind.value,
             each.verdict.value,
             "",
             each.key,
-            Numbers(each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.p_value),
+            CheckNumbers(each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.p_value),
         )
         for each in checks
     ]

@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from tests import replay_projects, servers
 from tests.benchmarks.peers import before_and_after, evidently_definition, production_frame
 
@@ -367,7 +367,7 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     spent = {}
     for number in (1, 2, 8):
-        workers = Workers(at_once=number)
+        workers = WorkerPool(at_once=number)
         works = [workers.start("tests.benchmarks.peers:windows_in_a_worker", 16) for _ in range(number)]
         spent[number] = [work.wait() for work in works]
         workers.close()

@@ -21,7 +21,7 @@ from monitor.daemon import Daemon
 from monitor.domain.clock import ReplayClock
 from monitor.services.apply_configuration import BEGINNING
 from monitor.services.prune import prune
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage.database import size_bytes
 from tests.conftest import Project
 
@@ -147,7 +147,7 @@ def test_what_the_service_takes_does_not_grow(project: Project, kind: str, reque
         project.values["database"] = request.getfixturevalue("empty_postgresql")
     marks = sorted({min(max(DAYS // 3, 1), 10), DAYS // 2, DAYS})
     taken: list[Taken] = []
-    workers = Workers()
+    workers = WorkerPool()
     with Daemon(project.loaded(), clock=ReplayClock(BEGINNING), workers=workers) as daemon:
         for day in range(1, DAYS + 1):
             for number in range(MONITORS):

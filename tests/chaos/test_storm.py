@@ -31,7 +31,7 @@ from monitor.services.apply_configuration import apply_configuration
 from monitor.services.context import Context, open_database
 from monitor.services.deliver_notifications import Deliverer
 from monitor.services.dispatch_alerts import dispatch_alerts
-from monitor.services.workers import Workers, WorkFailedError
+from monitor.services.workers import WorkerPool, WorkFailedError
 from monitor.storage import alerts, monitors
 from monitor.storage.database import Database
 from tests.acceptance.test_the_daemon_outlives_being_killed import decayed
@@ -157,7 +157,7 @@ def cache_of(project: Project) -> dict[str, str]:
 
 
 def test_a_worker_that_spins_and_ignores_signals_is_ended_at_its_time_and_others_go_on() -> None:
-    workers = Workers(warm=False)
+    workers = WorkerPool(warm=False)
     began = time.monotonic()
     spins = workers.start("tests.chaos.spin:spin", None, timeout_s=2)
     assert workers.call("tests.chaos.spin:answer", 41) == 42

@@ -27,7 +27,7 @@ from monitor.services.judge_windows import judge_windows
 from monitor.storage import alerts, monitors, results, runs, silences
 from monitor.storage.database import Database
 from monitor.storage.results import Results
-from monitor.storage.runs import Claim
+from monitor.storage.runs import RunClaim
 from monitor.storage.tables import CheckRow, MonitorRow, Run
 from tests.history import rows_of
 
@@ -85,11 +85,11 @@ class World:
             runs.plan(session, row, "data", window, look, window.end + (1.5 * DAY if look else 0 * DAY), START)
         row.planned_until = START + 100 * DAY
 
-    def claim(self, owner: str, lease: timedelta) -> Claim | None:
+    def claim(self, owner: str, lease: timedelta) -> RunClaim | None:
         taken = self.database.transact(runs.claim, owner, lease, START + DAY, alone=True)
-        return None if taken is None else Claim(taken.id, taken.owner, taken.claims)
+        return None if taken is None else RunClaim(taken.id, taken.owner, taken.claims)
 
-    def finish(self, claim: Claim) -> bool:
+    def finish(self, claim: RunClaim) -> bool:
         """Store what the run finds, if it is still this claim's."""
 
         def unit(session: Session) -> bool:
@@ -167,8 +167,8 @@ class Interleavings(RuleBasedStateMachine):
         self.verdicts = {(number, 0): verdict for number, verdict in enumerate(first)}
         self.verdicts |= {(number, 5): verdict for number, verdict in again.items()}
         self.world = World("disturbed", self.verdicts)
-        self.held: list[Claim] = []
-        self.lost: list[Claim] = []
+        self.held: list[RunClaim] = []
+        self.lost: list[RunClaim] = []
 
     @rule(owner=st.sampled_from(["a", "b"]))
     def claim(self, owner: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 import monitor
 from monitor.domain.grid import Window
 from monitor.sources.engines import views
-from monitor.sources.footers import Footer, Rows, footer_of, needed
+from monitor.sources.footers import Footer, RowFilter, footer_of, needed
 from monitor.sources.log import Log
 from monitor.sources.spec import LabelSpec, LogSpec, Place
 from tests.conftest import logged
@@ -119,21 +119,21 @@ def test_what_a_footer_says_and_which_files_are_needed() -> None:
         "unknown": Footer(5, {}, {}),
     }
 
-    def found(rows: Rows, start: int | None, end: int | None) -> str:
+    def found(rows: RowFilter, start: int | None, end: int | None) -> str:
         return "".join(each for each in needed(files, rows, "t", start, end) if len(each) == 1)
 
-    assert found(Rows.ALL, 0, 1) == "abc"
-    assert found(Rows.WINDOW, 5, 10) == "a"
-    assert found(Rows.WINDOW, 5, 11) == "ab"
-    assert found(Rows.WINDOW, 40, 50) == ""
-    assert found(Rows.FIRST, None, None) == "a"
-    assert found(Rows.FIRST, 12, None) == "bc"
-    assert found(Rows.LAST, None, None) == "c"
-    assert found(Rows.LAST, None, 15) == "ab"
-    assert found(Rows.BEFORE, 10, None) == "a"
-    assert found(Rows.AFTER, None, 20) == "c"
-    assert found(Rows.UNDATED, None, None) == "b"
-    assert set(needed(files, Rows.WINDOW, "t", 40, 50)) == {"unknown"}
+    assert found(RowFilter.ALL, 0, 1) == "abc"
+    assert found(RowFilter.WINDOW, 5, 10) == "a"
+    assert found(RowFilter.WINDOW, 5, 11) == "ab"
+    assert found(RowFilter.WINDOW, 40, 50) == ""
+    assert found(RowFilter.FIRST, None, None) == "a"
+    assert found(RowFilter.FIRST, 12, None) == "bc"
+    assert found(RowFilter.LAST, None, None) == "c"
+    assert found(RowFilter.LAST, None, 15) == "ab"
+    assert found(RowFilter.BEFORE, 10, None) == "a"
+    assert found(RowFilter.AFTER, None, 20) == "c"
+    assert found(RowFilter.UNDATED, None, None) == "b"
+    assert set(needed(files, RowFilter.WINDOW, "t", 40, 50)) == {"unknown"}
     assert footer_of("/nowhere") is None
 
 

@@ -193,7 +193,7 @@ def test_the_key_of_an_azure_account_is_taken_from_where_its_tools_take_it(monke
     own = f"AccountName=other;AccountKey={key};BlobEndpoint=http://127.0.0.1:1/other"
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", own)
     with pytest.raises(SourceUnreachableError, match="abfss://logs"):
-        remote.Remote(address, address).listed()
+        remote.RemotePath(address, address).listed()
 
 
 def test_a_file_on_the_web_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

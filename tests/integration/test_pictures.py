@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from monitor.analysis.plots import Curve, Point, picture, picture_of_curve
+from monitor.analysis.plots import Curve, MetricPoint, picture, picture_of_curve
 from monitor.services.context import open_database
 from monitor.services.deliver_notifications import pictures_of
 from monitor.services.describe_alert import curve_of
@@ -79,7 +79,7 @@ def test_a_message_without_a_run_has_no_picture(history: Project) -> None:
 def test_a_curve_with_gaps_without_limits_and_with_any_name_is_drawn() -> None:
     days = [START + timedelta(days=number) for number in range(4)]
     points = [
-        Point(day, day + timedelta(days=1), None if number == 1 else 0.1 * number, bad=number > 2)
+        MetricPoint(day, day + timedelta(days=1), None if number == 1 else 0.1 * number, bad=number > 2)
         for number, day in enumerate(days)
     ]
     for name in NASTY:

@@ -23,7 +23,7 @@ from monitor.sources.engines.sqlite import SQLite
 from monitor.sources.engines.warehouses import Warehouse
 from monitor.sources.log import Log, hide_sensitive
 from monitor.sources.recent import keep, labelled
-from monitor.sources.spec import LabelSpec, LogSpec, Place, Recent
+from monitor.sources.spec import LabelSpec, LogSpec, Place, RecentWindows
 from monitor.storage.database import Database
 from tests.conftest import logged
 
@@ -273,7 +273,7 @@ def test_of_rare_classes_more_rows_are_read_and_weighted(tmp_path: Path, form: s
 def test_labelled_rows_of_late_are_the_same_kept_or_read_again(tmp_path: Path, in_log: bool) -> None:
     frame = logged().assign(known=lambda rows: rows["event_time"] + pd.Timedelta("3D"))
     days = [Window(datetime(2025, 1, day, tzinfo=UTC), datetime(2025, 1, day + 1, tzinfo=UTC)) for day in (7, 6, 5, 4)]
-    recent = Recent(tuple((day, day.end) for day in days), 20)
+    recent = RecentWindows(tuple((day, day.end) for day in days), 20)
     as_of = datetime(2025, 1, 9, 12, tzinfo=UTC)
     unknown = frame.assign(label=frame["label"].astype("Int64").mask(frame["known"] > pd.Timestamp("2025-01-08")))
     if in_log:

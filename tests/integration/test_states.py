@@ -13,7 +13,7 @@ import requests
 
 from monitor.config.model import Web
 from monitor.domain.checks import Check, Kind
-from monitor.services.workers import Workers
+from monitor.services.workers import WorkerPool
 from monitor.storage import overview
 from monitor.web.server import WebServer
 from tests.history import rows_of
@@ -77,7 +77,7 @@ def test_every_place_says_that_nobody_can_tell(monitored: Monitored, monitor_com
     assert "cannot_tell" in monitor_command("status", cwd=monitored.folder).stdout
     latest = rows_of(monitored.database, "SELECT state, health FROM monitor_latest")
     assert [tuple(row) for row in latest] == [("cannot_tell", "unknown")]
-    workers = Workers(warm=False)
+    workers = WorkerPool(warm=False)
     with WebServer(monitored.context, workers, Web(port=0)) as server:
         wait_until(lambda: answers(server.url), 20)
         pages = {path: requests.get(server.url + path, timeout=60).text for path in ("/", "/monitors/m", "/metrics")}

@@ -24,7 +24,7 @@ from monitor.errors import DatabaseUnreachableError, SchemaVersionError
 from monitor.storage import alerts, measures, monitors, outbox, overview, results, retention, retraining, runs, windows
 from monitor.storage.database import Database
 from monitor.storage.results import Results
-from monitor.storage.runs import Claim
+from monitor.storage.runs import RunClaim
 from monitor.storage.tables import Base, MetricDay, MetricSeries, MetricValueRow, MonitorRow, Run
 
 NOW = datetime(2025, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
@@ -140,7 +140,7 @@ def test_a_window_is_counted_again_only_when_its_data_run_has_ended(database: Da
     run = database.transact(runs.claim, "one", MINUTE, NOW, alone=True)
     assert run is not None
     assert database.read(windows.wanting_look, later) == set()
-    database.transact(runs.fail, Claim(run.id, run.owner, run.claims), NOW, "broken", 1, MINUTE, final=True)
+    database.transact(runs.fail, RunClaim(run.id, run.owner, run.claims), NOW, "broken", 1, MINUTE, final=True)
     assert database.read(windows.wanting_look, later) == {1}
 
 
@@ -165,12 +165,12 @@ def test_a_result_is_stored_by_owner_and_attempt_alone(database: Database) -> No
     database.transact(add_runs, 1)
     run = database.transact(runs.claim, "first", timedelta(seconds=-1), NOW, alone=True)
     assert run is not None
-    stale = Claim(run.id, "first", run.claims)
+    stale = RunClaim(run.id, "first", run.claims)
     assert [each.id for each in database.transact(runs.recover, everything=False)] == [run.id]
     again = database.transact(runs.claim, "first", MINUTE, NOW, alone=True)
     assert again is not None
     assert database.transact(runs.held, stale) is None
-    assert database.transact(runs.held, Claim(again.id, "first", again.claims)) is not None
+    assert database.transact(runs.held, RunClaim(again.id, "first", again.claims)) is not None
     assert database.transact(runs.renew, [stale], MINUTE) == [stale]
 
 
@@ -193,7 +193,7 @@ def test_failures_end_a_run_at_their_bound_with_the_reason(database: Database) -
         assert run is not None
         assert (
             database.transact(
-                runs.fail, Claim(run.id, "d", run.claims), at, f"reason {attempt}", 3, MINUTE, final=False
+                runs.fail, RunClaim(run.id, "d", run.claims), at, f"reason {attempt}", 3, MINUTE, final=False
             )
             == expected
         )
@@ -208,7 +208,7 @@ def test_runs_that_end_are_counted_and_pruning_takes_nothing_back(database: Data
     def fail(session: Session) -> None:
         claimed = runs.claim(session, "one", MINUTE, NOW + timedelta(days=9), alone=True)
         assert claimed is not None
-        claim = Claim(claimed.id, "one", claimed.claims)
+        claim = RunClaim(claimed.id, "one", claimed.claims)
         assert runs.fail(session, claim, NOW, "the source is odd", 3, MINUTE, final=True) == "failed"
         assert runs.fail(session, claim, NOW, "once more", 3, MINUTE, final=True) is None
 

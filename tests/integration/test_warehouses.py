@@ -13,7 +13,7 @@ from ibis.backends.sql import compilers
 
 from monitor.errors import UsageError
 from monitor.sources.engines import BY_SCHEME, engine_of
-from monitor.sources.engines.base import Within
+from monitor.sources.engines.base import WindowFilter
 from monitor.sources.engines.warehouses import WAREHOUSES, Warehouse
 from monitor.sources.log import Log
 from monitor.sources.sample import KEY
@@ -46,7 +46,7 @@ class Compiled(Warehouse):
 
     ids = "int64"
 
-    def run(self, expression: Any, _within: Within | None = None) -> Any:
+    def run(self, expression: Any, _within: WindowFilter | None = None) -> Any:
         """Keep the expression; nothing is found, and of rows that are counted there is one."""
         self.asked.append(expression)
         schema = expression.schema().to_pandas()

@@ -12,21 +12,21 @@ import pytest
 
 from monitor.cores import cores
 from monitor.errors import WorkersUnreachableError
-from monitor.services.workers import WorkerDiedError, Workers, WorkFailedError
+from monitor.services.workers import WorkerDiedError, WorkerPool, WorkFailedError
 from monitor.sources.engines.duckdb import DuckDB
 from monitor.sources.spec import Place
 
 
 @pytest.fixture(scope="module")
-def workers() -> Workers:
-    return Workers(warm=False)
+def workers() -> WorkerPool:
+    return WorkerPool(warm=False)
 
 
-def test_work_is_done_elsewhere_and_its_result_comes_back(workers: Workers) -> None:
+def test_work_is_done_elsewhere_and_its_result_comes_back(workers: WorkerPool) -> None:
     assert workers.call("math:sqrt", 9.0) == 3.0
 
 
-def test_a_worker_waits_for_the_next_work_unless_it_was_killed_meanwhile(workers: Workers) -> None:
+def test_a_worker_waits_for_the_next_work_unless_it_was_killed_meanwhile(workers: WorkerPool) -> None:
     first = workers.start("time:sleep", 0.0)
     pid = first.pid
     first.wait()
@@ -40,7 +40,7 @@ def test_a_worker_waits_for_the_next_work_unless_it_was_killed_meanwhile(workers
     third.wait()
 
 
-def test_a_worker_that_is_killed_before_it_takes_its_work_costs_the_work_nothing(workers: Workers) -> None:
+def test_a_worker_that_is_killed_before_it_takes_its_work_costs_the_work_nothing(workers: WorkerPool) -> None:
     first = workers.start("time:sleep", 0.0)
     pid = first.pid
     first.wait()
@@ -51,24 +51,24 @@ def test_a_worker_that_is_killed_before_it_takes_its_work_costs_the_work_nothing
     assert again.wait() == 3.0
 
 
-def test_an_error_comes_back_with_its_words(workers: Workers) -> None:
+def test_an_error_comes_back_with_its_words(workers: WorkerPool) -> None:
     with pytest.raises(WorkFailedError, match="ValueError: "):
         workers.call("math:sqrt", -1.0)
 
 
-def test_a_worker_that_dies_is_told_from_one_that_fails(workers: Workers) -> None:
+def test_a_worker_that_dies_is_told_from_one_that_fails(workers: WorkerPool) -> None:
     with pytest.raises(WorkerDiedError, match="without a result"):
         workers.call("os:_exit", 3)
 
 
-def test_work_that_takes_too_long_is_ended(workers: Workers) -> None:
+def test_work_that_takes_too_long_is_ended(workers: WorkerPool) -> None:
     started = time.monotonic()
     with pytest.raises(WorkFailedError, match="longer than"):
         workers.call("time:sleep", 60, timeout_s=1.0)
     assert time.monotonic() - started < 30
 
 
-def test_what_hangs_does_not_keep_the_daemon_from_stopping(workers: Workers) -> None:
+def test_what_hangs_does_not_keep_the_daemon_from_stopping(workers: WorkerPool) -> None:
     caught: list[BaseException] = []
 
     def hang() -> None:
@@ -91,7 +91,7 @@ def test_what_hangs_does_not_keep_the_daemon_from_stopping(workers: Workers) -> 
 def test_a_fork_server_that_was_killed_is_started_anew() -> None:
     from multiprocessing import forkserver
 
-    workers = Workers(warm=False)
+    workers = WorkerPool(warm=False)
     assert workers.call("operator:neg", 1) == -1
     for _ in range(3):
         workers.close()
@@ -101,7 +101,7 @@ def test_a_fork_server_that_was_killed_is_started_anew() -> None:
 
 
 def test_a_machine_that_starts_no_process_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers = Workers(warm=False)
+    workers = WorkerPool(warm=False)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -115,7 +115,7 @@ def test_a_machine_that_starts_no_process_is_said_to(monkeypatch: pytest.MonkeyP
 def test_workers_share_the_cores_of_the_machine() -> None:
     everything = len(os.sched_getaffinity(0))
     for at_once in (1, everything, 4 * everything):
-        workers = Workers(warm=False, at_once=at_once)
+        workers = WorkerPool(warm=False, at_once=at_once)
         expected = max(1, everything // at_once)
         assert workers.call("tests.integration.test_workers:threads_of", "") == (expected, expected, expected)
         # With a single thread for input and output, Arrow's reads wait for themselves at times.

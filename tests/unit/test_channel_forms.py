@@ -25,7 +25,7 @@ from monitor.alerting.channels.pagerduty import SUMMARY, as_pagerduty
 from monitor.alerting.channels.slack import as_slack
 from monitor.alerting.channels.teams import as_teams
 from monitor.alerting.channels.telegram import as_photo, as_telegram
-from monitor.alerting.message import Facts, Inside, Link, Section, body, in_words
+from monitor.alerting.message import ExplainedAlert, Facts, Link, Section, body, in_words
 from monitor.config.model import AnyChannel
 from monitor.domain import phrases
 from monitor.services.digest import digest_body
@@ -84,7 +84,7 @@ def digest() -> bytes:
 
 def message_of(*told: Facts) -> bytes:
     return body(
-        told, ["model=churn"], [Inside("a", "drift", "warning", "churn-eu", "'income' drifted")], AGAIN
+        told, ["model=churn"], [ExplainedAlert("a", "drift", "warning", "churn-eu", "'income' drifted")], AGAIN
     ).encode()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.alerting.fold import Estimate, Known, Result, Rule, State, fold, reconcile, step
+from monitor.alerting.fold import EstimatedLoss, Result, Rule, State, StoredAlert, fold, reconcile, step
 from monitor.domain.checks import CheckKey
 from monitor.domain.grid import Window
 
@@ -262,10 +262,10 @@ def test_step_by_step_and_folded_whole_are_the_same(verdicts: str, bad: int, goo
     assert [incident.first_window for incident in history.incidents if incident.resolved] == ended
 
 
-def known(results: list[Result]) -> list[Known]:
+def known(results: list[Result]) -> list[StoredAlert]:
     far = datetime.max.replace(tzinfo=UTC)
     return [
-        Known(
+        StoredAlert(
             each.first_window,
             each.opened_as_of,
             each.first_window,
@@ -303,7 +303,7 @@ def estimated(day: int, z: float, beyond: float | None = None, *, length: int = 
     """A window in which nothing pages by itself, with an estimate."""
     return replace(
         result(day, "good", length=length),
-        estimate=Estimate("estimated_roc_auc", z, z - 1 if beyond is None else beyond),
+        estimate=EstimatedLoss("estimated_roc_auc", z, z - 1 if beyond is None else beyond),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerting.message import FIRST_LINE, Facts, Inside, body, written
+from monitor.alerting.message import FIRST_LINE, ExplainedAlert, Facts, body, written
 from monitor.domain import phrases
 from monitor.errors import UsageError
 
@@ -191,7 +191,7 @@ KINDS = {
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_messages_read_as_they_did(kind: str, form: str) -> None:
     facts = KINDS[kind]
-    inside = [Inside("a", "drift", "warning", "churn-eu", "'income' drifted")] if kind == "performance" else []
+    inside = [ExplainedAlert("a", "drift", "warning", "churn-eu", "'income' drifted")] if kind == "performance" else []
     message = getattr(written([facts], ["model=churn"], inside, datetime(2025, 3, 18, tzinfo=UTC)), form)
     file = GOLDEN / f"{kind}.{ {'text': 'txt', 'markdown': 'md', 'html': 'html'}[form] }"
     if os.environ.get("MONITOR_GOLDEN"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor import Checks, Columns, Reference, evaluate
 from monitor.domain.checks import Verdict, segment_text
 from monitor.domain.metrics import METRICS, TASKS, Level
-from monitor.domain.names import Named, Watched, check_names, described, mistakes
+from monitor.domain.names import ModelFacts, NamesInChecks, check_names, described, mistakes
 from monitor.errors import UsageError
 
 COLUMNS = Columns(prediction="y", label="label", segments=("region",))
@@ -96,10 +96,10 @@ def test_a_metric_of_probabilities_is_refused_where_there_are_none() -> None:
     [("binary", True, "recall"), ("binary", False, "accuracy"), ("regression", False, "mape")],
 )
 def test_without_labels_harm_is_of_what_can_be_estimated(task: str, probability: bool, refused: str) -> None:
-    watched = Watched(task, probability, labels=False)
-    found = list(mistakes(Named(harm=(refused,)), watched))
+    watched = ModelFacts(task, probability, labels=False)
+    found = list(mistakes(NamesInChecks(harm=(refused,)), watched))
     assert f"'{refused}' can be neither realised nor estimated" in found[0].text
-    assert not list(mistakes(Named(harm=(refused,)), Watched(task, probability, labels=True)))
+    assert not list(mistakes(NamesInChecks(harm=(refused,)), ModelFacts(task, probability, labels=True)))
 
 
 @pytest.mark.parametrize(
@@ -218,11 +218,11 @@ TYPES = {
     ],
 )
 def test_a_limit_for_a_column_of_another_type_is_a_mistake_once_types_are_known(checks: Checks, text: str) -> None:
-    watched = Watched("regression", types=described(COLUMNS, TYPES))
+    watched = ModelFacts("regression", types=described(COLUMNS, TYPES))
     found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(checks.named, watched)]
     assert len(found) == 1
     assert text in found[0]
-    assert not list(mistakes(checks.named, Watched("regression")))
+    assert not list(mistakes(checks.named, ModelFacts("regression")))
 
 
 def test_a_limit_that_a_new_reference_leaves_without_a_check_is_told_in_every_window() -> None:

@@ -23,6 +23,6 @@ class Posting:
         return said(outgoing.post_json(f"{self._url}{path}", content, headers or {}, **self._rules))
 
 
-def said(answer: outgoing.Answer) -> str:
+def said(answer: outgoing.ReceiverAnswer) -> str:
     """An answer in words."""
     return f"{answer.status} in {answer.seconds:.2f} s"

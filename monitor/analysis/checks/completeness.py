@@ -41,7 +41,7 @@ class MissingShare(BaseCheck):
             answer = self._answer(question, name, (missing, rows), (reference.missing(name), reference.rows))
             p_value = answer.finding.p_value
             if p_value is not None:
-                p_value = reference.tempered(self.name, name, p_value, rows)
+                p_value = reference.overdispersion_adjusted(self.name, name, p_value, rows)
             yield replace(answer, finding=replace(answer.finding, p_value=p_value))
         for segment in question.segments:
             part, before = segment.rows_of(question.window.frame), reference.rows_of_segment(*segment.key)

@@ -50,7 +50,7 @@ _TITLES = {
 _NAMES = EVIDENTLY_NAMES | {"mae": "MAE", "mape": "MAPE", "mean_error": "MeanError"}
 
 
-class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
+class PrecomputedMetric(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
     """A calculation of a metric whose result is known. It stands in a report in the metric's place; ABC keeps it from
     taking that for good.
     """
@@ -59,7 +59,7 @@ class Known(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
         super().__init__(metric.get_metric_id(), metric)
         self._title, self._results = title, (result, reference)
 
-    def to_calculation(self) -> Known:
+    def to_calculation(self) -> PrecomputedMetric:
         """Itself: Evidently asks each of a report's metrics for its calculation."""
         return self
 
@@ -102,7 +102,7 @@ def make_report(evaluation: Evaluation, figures: Figures) -> Snapshot:
     return snapshot
 
 
-def _add_tests(metrics: dict[tuple[str, str], Known], evaluation: Evaluation) -> None:
+def _add_tests(metrics: dict[tuple[str, str], PrecomputedMetric], evaluation: Evaluation) -> None:
     """Put each check beside the metric that it is of; those of no metric of the report, of a segment or of another
     version of the model beside the number of rows.
     """
@@ -177,20 +177,20 @@ def _tags(evaluation: Evaluation) -> list[str]:
     return [tag for tag in (run.model, version, run.kind, f"severity {evaluation.severity}") if tag]
 
 
-def _row_count(figures: Figures) -> Known:
+def _row_count(figures: Figures) -> PrecomputedMetric:
     title = "Row count in dataset"
-    return Known(evidently.metrics.RowCount(), title, *(_single(rows, title) for rows in figures.rows))
+    return PrecomputedMetric(evidently.metrics.RowCount(), title, *(_single(rows, title) for rows in figures.rows))
 
 
-def _drift(column: str, method: str, score: float, sort: Sort) -> Known:
+def _drift(column: str, method: str, score: float, sort: Sort) -> PrecomputedMetric:
     metric = evidently.metrics.ValueDrift(column=column, method=method)
     title = f"Value drift for {column}"
-    known = Known(metric, title, _single(score, title))
+    known = PrecomputedMetric(metric, title, _single(score, title))
     known.resolve_parameter("threshold", registered(method, sort)[0].default_threshold)
     return known
 
 
-def _missing(column: str, figures: Figures) -> Known:
+def _missing(column: str, figures: Figures) -> PrecomputedMetric:
     title = f"Column '{column}' missing values"
     counts = [
         CountValue(
@@ -200,13 +200,13 @@ def _missing(column: str, figures: Figures) -> Known:
         )
         for missing, rows in zip(figures.missing[column], figures.rows, strict=True)
     ]
-    return Known(evidently.metrics.MissingValueCount(column=column), title, *counts)
+    return PrecomputedMetric(evidently.metrics.MissingValueCount(column=column), title, *counts)
 
 
-def _performance(name: str, value: Figure, reference: Figure | None) -> Known:
+def _performance(name: str, value: Figure, reference: Figure | None) -> PrecomputedMetric:
     title = _TITLES.get(name, f"{name} metric")
     results = [_figure(each, title) for each in (value, reference) if each is not None]
-    return Known(getattr(evidently.metrics, name)(), title, *results)
+    return PrecomputedMetric(getattr(evidently.metrics, name)(), title, *results)
 
 
 def _figure(value: Figure, title: str) -> MetricResult:

@@ -10,7 +10,7 @@ import json
 from typing import Any, Unpack
 
 from monitor import outgoing
-from monitor.retraining.request import Outcome, parse_outcome
+from monitor.retraining.request import TrainingOutcome, parse_outcome
 
 
 class Airflow:
@@ -44,17 +44,17 @@ class Airflow:
         )
         return str(request["id"])
 
-    def ask(self, handle: str) -> Outcome | None:
+    def ask(self, handle: str) -> TrainingOutcome | None:
         """The run's state: success and failed are ends."""
         answer = outgoing.get(f"{self._runs}/{handle}", self._headers, **self._rules)
         state = answer.json().get("state")
         if state == "failed":
-            return Outcome(False, f"the DAG run {handle} failed")
+            return TrainingOutcome(False, f"the DAG run {handle} failed")
         return self._result(handle) if state == "success" else None
 
-    def _result(self, handle: str) -> Outcome:
+    def _result(self, handle: str) -> TrainingOutcome:
         if not self._result_task:
-            return Outcome(True, f"the DAG run {handle} succeeded")
+            return TrainingOutcome(True, f"the DAG run {handle} succeeded")
         url = f"{self._runs}/{handle}/taskInstances/{self._result_task}/xcomEntries/return_value"
         value = outgoing.get(url, self._headers, **self._rules).json().get("value")
         return parse_outcome(value if isinstance(value, str) else json.dumps(value))

@@ -12,12 +12,12 @@ from threading import Event
 from typing import Any
 
 from monitor.domain.private_files import usual_umask
-from monitor.retraining.request import LaunchError, Outcome, parse_outcome
+from monitor.retraining.request import LaunchError, TrainingOutcome, parse_outcome
 
 _OUTPUT = 20_000
 
 
-def launch(command: list[str], request: dict[str, Any], folder: Path, timeout_s: float, stop: Event) -> Outcome:
+def launch(command: list[str], request: dict[str, Any], folder: Path, timeout_s: float, stop: Event) -> TrainingOutcome:
     """Run the command to its end. Raises LaunchError if it cannot be started. `stop` ends it early, and so does
     `timeout_s`.
     """
@@ -51,8 +51,8 @@ def launch(command: list[str], request: dict[str, Any], folder: Path, timeout_s:
                             pipe.close()
                 process.wait()
                 why = "the daemon was stopped" if stop.is_set() else f"it took longer than {timeout_s:.0f} s"
-                return Outcome(False, f"the command was ended: {why}")
+                return TrainingOutcome(False, f"the command was ended: {why}")
     if process.returncode != 0:
         tail = " | ".join(output[-_OUTPUT:].strip().splitlines()[-3:])
-        return Outcome(False, f"the command ended with {process.returncode}: {tail}"[:1000])
+        return TrainingOutcome(False, f"the command ended with {process.returncode}: {tail}"[:1000])
     return parse_outcome(output)

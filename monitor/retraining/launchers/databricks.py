@@ -8,7 +8,7 @@ import json
 from typing import Any, Unpack
 
 from monitor import outgoing
-from monitor.retraining.request import Outcome, parse_outcome
+from monitor.retraining.request import TrainingOutcome, parse_outcome
 
 _ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
@@ -30,14 +30,14 @@ class Databricks:
         answer = outgoing.send("POST", f"{self._api}/run-now", json.dumps(body).encode(), self._headers, **self._rules)
         return str(answer.json()["run_id"])
 
-    def ask(self, handle: str) -> Outcome | None:
+    def ask(self, handle: str) -> TrainingOutcome | None:
         """The run's life cycle and result."""
         run = self._get("get", handle)
         state = run.get("state", {})
         if state.get("life_cycle_state") not in _ENDED:
             return None
         if state.get("result_state") != "SUCCESS":
-            return Outcome(
+            return TrainingOutcome(
                 False,
                 f"run {handle} ended {state.get('result_state') or state['life_cycle_state']}:"
                 f" {state.get('state_message', '')}",
@@ -48,7 +48,7 @@ class Databricks:
         return (
             outcome
             if outcome.text or not outcome.succeeded
-            else Outcome(**{**vars(outcome), "text": f"run {handle} succeeded"})
+            else TrainingOutcome(**{**vars(outcome), "text": f"run {handle} succeeded"})
         )
 
     def _get(self, what: str, run: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import json
 from typing import Any, Unpack
 
 from monitor import outgoing
-from monitor.retraining.request import Outcome
+from monitor.retraining.request import TrainingOutcome
 
 
 class GitHub:
@@ -53,12 +53,12 @@ class GitHub:
             self._post(f"actions/workflows/{self._workflow}/dispatches", {"ref": self._ref, "inputs": inputs})
         return str(request["id"])
 
-    def ask(self, handle: str) -> Outcome | None:
+    def ask(self, handle: str) -> TrainingOutcome | None:
         """The conclusion of the run whose name holds the request's id."""
         run = self._run(handle)
         if run is None or run.get("status") != "completed":
             return None
-        return Outcome(
+        return TrainingOutcome(
             run.get("conclusion") == "success", f"{run.get('html_url', 'the run')} ended {run.get('conclusion')}"
         )
 

@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from monitor.errors import DeliveryError
-from monitor.retraining.request import LaunchError, Outcome
+from monitor.retraining.request import LaunchError, TrainingOutcome
 
 
 class Remote(Protocol):
@@ -17,14 +17,14 @@ class Remote(Protocol):
         """Start the training; a handle to ask by, '' where nobody can be asked. Raises DeliveryError."""
         ...
 
-    def ask(self, handle: str) -> Outcome | None:
+    def ask(self, handle: str) -> TrainingOutcome | None:
         """How it ended, None while it runs. Raises DeliveryError."""
         ...
 
 
 def follow(
     remote: Remote, request: dict[str, Any], timeout_s: float, every_s: float, stop: Event
-) -> tuple[Outcome | None, str]:
+) -> tuple[TrainingOutcome | None, str]:
     """Start a training and ask until it has ended: its outcome, or None and why it is not known (yet).
 
     None where nobody can be asked, or where `stop` is set: whoever asks next starts it again under the same id. Raises
@@ -45,5 +45,7 @@ def follow(
         if outcome is not None:
             return outcome, ""
         if time.monotonic() > until:
-            return Outcome(False, f"{handle} did not end within {timeout_s / 3600:.0f} hours; {last}".rstrip("; ")), ""
+            return TrainingOutcome(
+                False, f"{handle} did not end within {timeout_s / 3600:.0f} hours; {last}".rstrip("; ")
+            ), ""
     return None, f"{handle} runs on; it is asked again by the next daemon"

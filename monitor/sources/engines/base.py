@@ -15,14 +15,14 @@ import pandas as pd
 
 from monitor.domain.text import first_line
 from monitor.errors import DataError
-from monitor.sources.footers import Rows
+from monitor.sources.footers import RowFilter
 from monitor.sources.sample import PRIME, coefficients, md5
 from monitor.sources.spec import Place
 from monitor.sources.times import naive
 
 
 @dataclass(frozen=True)
-class Within:
+class WindowFilter:
     """The rows of a window that were logged by `as_of`, and the bound of the hashes that are read: as text that the
     engine takes.
 
@@ -33,7 +33,7 @@ class Within:
     end: str
     as_of: str | None
     bound: str
-    rows: Rows = Rows.ALL
+    rows: RowFilter = RowFilter.ALL
     time: str = ""
 
 
@@ -120,7 +120,7 @@ class Engine(ABC):
         kind = "timestamp('UTC', 6)" if self.is_zoned(column.type()) else "timestamp(6)"
         return compare(column.cast(kind), ibis.literal(literal).cast(kind), how)
 
-    def roughly(self, _column: Any, _within: Within) -> list[Any]:
+    def roughly(self, _column: Any, _within: WindowFilter) -> list[Any]:
         """What an index can find of a window, to be compared exactly after that."""
         return []
 
@@ -138,18 +138,18 @@ class Engine(ABC):
         mixed = (mixed * mixed + number) % PRIME
         return rows.mutate(**{name: ((mixed * c + d) % PRIME).fill_null(PRIME)})
 
-    def frame(self, _what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
+    def frame(self, _what: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
         """The rows of an expression. what: names it, among those of the same columns."""
         return self.run(expression(within))
 
-    def run(self, expression: Any, _within: Within | None = None) -> pd.DataFrame:
+    def run(self, expression: Any, _within: WindowFilter | None = None) -> pd.DataFrame:
         """The rows of an expression of tables that were opened here. within: the rows of the log that it is about,
         where it is not about all.
         """
         found: pd.DataFrame = expression.to_pandas()
         return found
 
-    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: Within | None) -> pd.DataFrame:
+    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: WindowFilter | None) -> pd.DataFrame:
         """The rows of a table that have one of some ids. within: as in `run`."""
         return self.run(table.filter(table[id_column].isin(ids)), within)
 
@@ -167,7 +167,7 @@ class Engine(ABC):
         """
         return []
 
-    def plain_files(self, _place: Place, _within: Within) -> list[str]:
+    def plain_files(self, _place: Place, _within: WindowFilter) -> list[str]:
         """The Parquet files of a place that hold the rows of a window, where it is such files on this machine; else
         none.
         """

@@ -18,7 +18,7 @@ from monitor.cores import cores
 from monitor.domain.text import first_line
 from monitor.errors import DataError
 from monitor.sources import files
-from monitor.sources.engines.base import Engine, Within
+from monitor.sources.engines.base import Engine, WindowFilter
 from monitor.sources.engines.unpacked import quoted_name
 from monitor.sources.engines.views import OpenedFiles, open_files
 from monitor.sources.records.kept import times_beside
@@ -101,18 +101,18 @@ class DuckDB(Engine):
         """All files of this machine."""
         return other.own_path is not None
 
-    def frame(self, what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
+    def frame(self, what: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
         """The rows of an expression, by a statement that is made once."""
         key = (what, within.as_of is None)
         statement = _statement(key, lambda: _with_parameters(expression, within))
         values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
         return self._rows(statement, within, values, kept=statement)
 
-    def run(self, expression: Any, within: Within | None = None) -> pd.DataFrame:
+    def run(self, expression: Any, within: WindowFilter | None = None) -> pd.DataFrame:
         """The same of an expression that is asked once."""
         return self._rows(str(ibis.to_sql(expression, dialect="duckdb")), within, {})
 
-    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: Within | None) -> pd.DataFrame:
+    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: WindowFilter | None) -> pd.DataFrame:
         """By a statement that is made once, the ids its parameter: as many literals would take longer to write than to
         look for.
         """
@@ -130,7 +130,7 @@ class DuckDB(Engine):
         return [each for each in _opened.values() if each.connection is self.connection and each.name in statement]
 
     def _rows(
-        self, statement: str, within: Within | None, values: dict[str, Any], kept: str | None = None
+        self, statement: str, within: WindowFilter | None, values: dict[str, Any], kept: str | None = None
     ) -> pd.DataFrame:
         """The rows of a statement. values: of its parameters. kept: a statement that comes again, whose view of the
         files is kept.
@@ -153,7 +153,7 @@ class DuckDB(Engine):
         """By the footers of Parquet files."""
         return 0 if place.is_asked else self._opened(place).rows()
 
-    def plain_files(self, place: Place, within: Within) -> list[str]:
+    def plain_files(self, place: Place, within: WindowFilter) -> list[str]:
         """Those of a path that are Parquet, and what others are kept as."""
         return [] if place.is_asked else self._opened(place).fetched(within)
 
@@ -173,8 +173,8 @@ def _statement(key: Hashable, make: Callable[[], str]) -> str:
     return _statements[key]
 
 
-def _with_parameters(expression: Callable[[Within], Any], within: Within) -> str:
-    places = Within("$start", "$end", within.as_of and "$as_of", "$bound")
+def _with_parameters(expression: Callable[[WindowFilter], Any], within: WindowFilter) -> str:
+    places = WindowFilter("$start", "$end", within.as_of and "$as_of", "$bound")
     text = str(ibis.to_sql(expression(places), dialect="duckdb"))
     return re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as parquet
 
 from monitor.domain.text import first_line
 from monitor.errors import DataError, SourceUnreachableError, UsageError
-from monitor.sources.engines.base import Engine, Within
+from monitor.sources.engines.base import Engine, WindowFilter
 from monitor.sources.files import format_of
 from monitor.sources.spec import Place
 
@@ -72,7 +72,7 @@ class Spark(Engine):
         """Times of JSON are text."""
         return _times_of_json(table, name, place)
 
-    def frame(self, _what: Hashable, expression: Callable[[Within], Any], within: Within) -> pd.DataFrame:
+    def frame(self, _what: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
         """The rows of an expression, by way of Arrow."""
         table: pa.Table = self.connection.raw_sql(ibis.to_sql(expression(within), dialect="pyspark")).toArrow()
         found: pd.DataFrame = table.to_pandas(date_as_object=False)

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from monitor.errors import SourceUnreachableError
-from monitor.sources.engines.base import Engine, Within, compare
+from monitor.sources.engines.base import Engine, WindowFilter, compare
 from monitor.sources.sample import PRIME, coefficients
 from monitor.sources.spec import Place
 
@@ -84,7 +84,7 @@ class SQLite(Engine):
         """As text of one form."""
         return compare(strftime("%Y-%m-%d %H:%M:%f", column), ibis.literal(literal), how)
 
-    def roughly(self, column: Any, within: Within) -> list[Any]:
+    def roughly(self, column: Any, within: WindowFilter) -> list[Any]:
         """The days that times are written with."""
         first, last = (date.fromisoformat(each[:10]) for each in (within.start, within.end))
         return [column >= first - _ANY_ZONE, column < last + 2 * _ANY_ZONE]

@@ -46,7 +46,7 @@ _NUMBERS = (
 
 
 @dataclass(frozen=True)
-class Unpacked:
+class UnpackedColumns:
     """How a table's columns are read: SQL by the name of each; and what is left out, with what it is."""
 
     columns: dict[str, str]
@@ -55,7 +55,7 @@ class Unpacked:
 
 def unpacked(
     types: Mapping[str, Any], texts: Collection[str], peek: Callable[[str], Sequence[Any]], wanted: Sequence[str]
-) -> Unpacked:
+) -> UnpackedColumns:
     """The columns of a table. types: DuckDB's, by name. texts: columns of text that may hold objects. peek: the first
     values of a column. wanted: objects within objects that are opened, too.
     """
@@ -72,7 +72,7 @@ def unpacked(
                 left_out[inner] = what or "one of too many columns"
             elif inner not in columns:
                 columns[inner] = sql
-    return Unpacked(columns, left_out)
+    return UnpackedColumns(columns, left_out)
 
 
 _Part = tuple[str, str, str | None]

@@ -15,10 +15,10 @@ import numpy as np
 from monitor.domain.text import first_line
 from monitor.errors import DataError
 from monitor.sources import files
-from monitor.sources.engines.base import Within
-from monitor.sources.engines.unpacked import PEEKED, Unpacked, quoted_name, unpacked
-from monitor.sources.footers import Footer, Rows, footer_of, needed, one_of_each
-from monitor.sources.records.kept import BadRecords, kept, refuse_nothing
+from monitor.sources.engines.base import WindowFilter
+from monitor.sources.engines.unpacked import PEEKED, UnpackedColumns, quoted_name, unpacked
+from monitor.sources.footers import Footer, RowFilter, footer_of, needed, one_of_each
+from monitor.sources.records.kept import UnreadableRecords, kept, refuse_nothing
 from monitor.sources.remote import RemoteParquet
 from monitor.sources.spec import Place, ReadSpec
 
@@ -43,8 +43,8 @@ class OpenedFiles:
         footers: Mapping[str, Footer],
         look: Sequence[str],
         types: Mapping[str, str],
-        read: Unpacked,
-        bad: Sequence[BadRecords] = (),
+        read: UnpackedColumns,
+        bad: Sequence[UnreadableRecords] = (),
         kept: bool = False,
         remote: RemoteParquet | None = None,
     ) -> None:
@@ -69,11 +69,11 @@ class OpenedFiles:
         """How many rows they have, by their footers."""
         return sum(each.rows for each in self._footers.values())
 
-    def fetched(self, within: Within, statement: str | None = None) -> list[str]:
+    def fetched(self, within: WindowFilter, statement: str | None = None) -> list[str]:
         """The files that hold the rows a statement is about, on this machine. statement: one that has its bounds as
         `$start` and `$end`, or lacks them; None: one that has both.
         """
-        if len(self._files) == 1 or within.rows == Rows.ALL:
+        if len(self._files) == 1 or within.rows == RowFilter.ALL:
             found = list(self._files)
         else:
             start = _micro(within.start) if statement is None or "$start" in statement else None
@@ -83,7 +83,7 @@ class OpenedFiles:
             self._remote.fetch(found)
         return found
 
-    def view_of(self, within: Within, statement: str | None) -> str:
+    def view_of(self, within: WindowFilter, statement: str | None) -> str:
         """The name of a view of the rows that a statement is about, and maybe others."""
         found = tuple(self.fetched(within, statement))
         if len(found) == len(self._files):
@@ -151,7 +151,9 @@ def open_files(connection: Any, place: Place, mark: str) -> OpenedFiles:
     look = one_of_each(pieces)
     stored = connection.con.sql(f"SELECT * FROM {read_parquet(look)}")  # noqa: S608 - names of files
     types = {each: str(kind) for each, kind in zip(stored.columns, stored.types, strict=True)}
-    return OpenedFiles(connection, place, mark, name, pieces, look, types, Unpacked(columns, {}), known.bad, kept=True)
+    return OpenedFiles(
+        connection, place, mark, name, pieces, look, types, UnpackedColumns(columns, {}), known.bad, kept=True
+    )
 
 
 def _open_parquet(
@@ -162,7 +164,7 @@ def _open_parquet(
     footers: Mapping[str, Footer],
     look: Sequence[str],
     peeked: str,
-    bad: Sequence[BadRecords],
+    bad: Sequence[UnreadableRecords],
     remote: RemoteParquet | None,
 ) -> OpenedFiles:
     """Parquet files as they are. peeked: one that is there and has rows, where any has."""
@@ -174,11 +176,13 @@ def _open_parquet(
         raise DataError(f"{place.shown} cannot be read as parquet: {first_line(error)}") from None
 
 
-def _torn(why: str, when: float) -> BadRecords:
-    return BadRecords("", np.zeros(1, np.int64), [why], when)
+def _torn(why: str, when: float) -> UnreadableRecords:
+    return UnreadableRecords("", np.zeros(1, np.int64), [why], when)
 
 
-def _unpacked(connection: Any, look: Sequence[str], peeked: str, read: ReadSpec) -> tuple[dict[str, str], Unpacked]:
+def _unpacked(
+    connection: Any, look: Sequence[str], peeked: str, read: ReadSpec
+) -> tuple[dict[str, str], UnpackedColumns]:
     """The types of files' columns as they are stored, and how they are read. peeked: one that has rows."""
     stored = connection.con.sql(f"SELECT * FROM {read_parquet(look)}")  # noqa: S608 - names of files
     types = dict(zip(stored.columns, stored.types, strict=True))

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from monitor.sources.spec import ReadSpec
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What a column holds. zoned: times with a zone."""
 
     BOOLEAN = "boolean"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 class Decision:
     """How a column is read. form: of times that are not written by ISO 8601."""
 
-    kind: Kind
+    kind: ColumnKind
     form: str = ""
 
 
@@ -49,23 +49,27 @@ _DECIDED_BY = 50_000
 _WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"
 _NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Infinity)$"
 _DAY, _CLOCK, _ZONE = r"\d{4}-\d\d-\d\d", r"[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?", r" ?(Z|[+-]\d\d(:?\d\d)?)"
-_ISO = {Kind.DATE: f"^{_DAY}$", Kind.TIME: f"^{_DAY}({_CLOCK})?$", Kind.ZONED: f"^{_DAY}{_CLOCK}{_ZONE}$"}
+_ISO = {
+    ColumnKind.DATE: f"^{_DAY}$",
+    ColumnKind.TIME: f"^{_DAY}({_CLOCK})?$",
+    ColumnKind.ZONED: f"^{_DAY}{_CLOCK}{_ZONE}$",
+}
 _SECONDS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 # Numbers of seconds between the years 2000 and 2040.
 FIRST_S, LAST_S = 946_684_800, 2_208_988_800
 _TYPES = {
-    Kind.BOOLEAN: pa.bool_(),
-    Kind.WHOLE: pa.int64(),
-    Kind.NUMBER: pa.float64(),
-    Kind.TIME: pa.timestamp("us"),
-    Kind.ZONED: pa.timestamp("us", "UTC"),
-    Kind.DATE: pa.date32(),
-    Kind.TEXT: pa.string(),
+    ColumnKind.BOOLEAN: pa.bool_(),
+    ColumnKind.WHOLE: pa.int64(),
+    ColumnKind.NUMBER: pa.float64(),
+    ColumnKind.TIME: pa.timestamp("us"),
+    ColumnKind.ZONED: pa.timestamp("us", "UTC"),
+    ColumnKind.DATE: pa.date32(),
+    ColumnKind.TEXT: pa.string(),
 }
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedColumn:
     """A column as it was decided. values: of shape (rows,), null where a value was missing or cannot be read; unfit:
     the rows of those that cannot.
     """
@@ -79,7 +83,7 @@ def decide(values: pa.Array | list[Any], read: ReadSpec, name: str = "") -> Deci
     JSON holds.
     """
     if name in read.text:
-        return Decision(Kind.TEXT)
+        return Decision(ColumnKind.TEXT)
     values = values[:_DECIDED_BY]
     if isinstance(values, list):
         there = [value for value in values if value is not None]
@@ -89,49 +93,52 @@ def decide(values: pa.Array | list[Any], read: ReadSpec, name: str = "") -> Deci
     text = _stripped(values)
     there = text.filter(pc.invert(pc.fill_null(_is_absent(text, read), True)))
     if not len(there):
-        return None if not len(_present(values, read)) else Decision(Kind.TEXT)
+        return None if not len(_present(values, read)) else Decision(ColumnKind.TEXT)
     found = _of_text(there, read)
     if found is not None:
         return found
-    share = {kind: _share(_fits_number(_undressed(there, read), kind)) for kind in (Kind.WHOLE, Kind.NUMBER)}
+    share = {
+        kind: _share(_fits_number(_undressed(there, read), kind)) for kind in (ColumnKind.WHOLE, ColumnKind.NUMBER)
+    }
     if _share(_fits_boolean(there)) == 1:
-        return Decision(Kind.BOOLEAN)
-    if share[Kind.NUMBER] < _ENOUGH:
-        return Decision(Kind.TEXT)
-    return Decision(Kind.WHOLE if share[Kind.WHOLE] == share[Kind.NUMBER] else Kind.NUMBER)
+        return Decision(ColumnKind.BOOLEAN)
+    if share[ColumnKind.NUMBER] < _ENOUGH:
+        return Decision(ColumnKind.TEXT)
+    return Decision(ColumnKind.WHOLE if share[ColumnKind.WHOLE] == share[ColumnKind.NUMBER] else ColumnKind.NUMBER)
 
 
-def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> Typed:
+def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> TypedColumn:
     """A column as it was decided; whole numbers among which are others become numbers."""
     if isinstance(values, list):
         return _typed_values(values, decision, read)
-    if decision.kind == Kind.TEXT:
+    if decision.kind == ColumnKind.TEXT:
         absent = _is_in(values, ("", *read.na))
-        return Typed(pc.if_else(absent, None, values), np.zeros(0, np.int64))
+        return TypedColumn(pc.if_else(absent, None, values), np.zeros(0, np.int64))
     plain = _plainly(values, decision, read)
     if plain is not None:
-        return Typed(plain, np.zeros(0, np.int64))
+        return TypedColumn(plain, np.zeros(0, np.int64))
     text = _stripped(values)
     there = pc.invert(pc.fill_null(_is_absent(text, read), True))
     text = pc.if_else(there, text, None)
-    if decision.kind == Kind.BOOLEAN:
+    if decision.kind == ColumnKind.BOOLEAN:
         lower = pc.utf8_lower(text)
         return _with_unfit(pc.if_else(_fits_boolean(text), pc.equal(lower, "true"), None), text)
-    if decision.kind in (Kind.WHOLE, Kind.NUMBER):
+    if decision.kind in (ColumnKind.WHOLE, ColumnKind.NUMBER):
         return _numbers(_undressed(text, read), decision.kind)
     return _with_unfit(_times(text, decision), text)
 
 
 def _plainly(values: pa.Array, decision: Decision, read: ReadSpec) -> pa.Array | None:
     """Values that are all written plainly, at once; None if one is not."""
-    if decision.kind == Kind.BOOLEAN or decision.form or read.na or read.decimal or read.thousands:
+    if decision.kind == ColumnKind.BOOLEAN or decision.form or read.na or read.decimal or read.thousands:
         return None
     try:
         found = pc.cast(pc.if_else(pc.equal(values, ""), None, values), _TYPES[decision.kind])
     except pa.ArrowInvalid:
         return None
     has_zeros = (
-        decision.kind in (Kind.WHOLE, Kind.NUMBER) and pc.any(pc.match_substring_regex(values, r"^[+-]?0\d")).as_py()
+        decision.kind in (ColumnKind.WHOLE, ColumnKind.NUMBER)
+        and pc.any(pc.match_substring_regex(values, r"^[+-]?0\d")).as_py()
     )
     return None if has_zeros else _one(found)
 
@@ -220,7 +227,7 @@ def _of_text(there: pa.Array, read: ReadSpec) -> Decision | None:
     """How text that is there is read as times; None if it holds none."""
     for form in read.date_format:
         if _share(pc.is_valid(_parsed(there, form))) >= _ENOUGH:
-            return Decision(Kind.ZONED if form in _SECONDS or "%z" in form else Kind.TIME, form)
+            return Decision(ColumnKind.ZONED if form in _SECONDS or "%z" in form else ColumnKind.TIME, form)
     for kind, form in _ISO.items():
         if _share(pc.match_substring_regex(there, form)) >= _ENOUGH:
             return Decision(kind)
@@ -234,27 +241,27 @@ def _of_values(there: list[Any], read: ReadSpec) -> Decision:
         for form in read.date_format:
             parsed = _epoch(pa.array(map(float, numbers)), form) if form in _SECONDS else None
             if parsed is not None and _share(pc.is_valid(parsed)) >= _ENOUGH:
-                return Decision(Kind.ZONED, form)
+                return Decision(ColumnKind.ZONED, form)
         if any(isinstance(value, float) for value in numbers):
-            return Decision(Kind.NUMBER)
-        return Decision(Kind.WHOLE if all(-(2**63) <= value < 2**63 for value in numbers) else Kind.TEXT)
+            return Decision(ColumnKind.NUMBER)
+        return Decision(ColumnKind.WHOLE if all(-(2**63) <= value < 2**63 for value in numbers) else ColumnKind.TEXT)
     if sum(isinstance(value, bool) for value in there) >= _ENOUGH * len(there):
-        return Decision(Kind.BOOLEAN)
+        return Decision(ColumnKind.BOOLEAN)
     if len(texts) >= _ENOUGH * len(there):
-        return _of_text(_stripped(pa.array(texts, pa.string())), read) or Decision(Kind.TEXT)
-    return Decision(Kind.TEXT)
+        return _of_text(_stripped(pa.array(texts, pa.string())), read) or Decision(ColumnKind.TEXT)
+    return Decision(ColumnKind.TEXT)
 
 
-def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> Typed:
+def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> TypedColumn:
     kind = decision.kind
     plain = _plain_values(values, kind) if not decision.form else None
     if plain is not None:
-        return Typed(plain, np.zeros(0, np.int64))
-    if kind == Kind.TEXT:
-        return Typed(
+        return TypedColumn(plain, np.zeros(0, np.int64))
+    if kind == ColumnKind.TEXT:
+        return TypedColumn(
             pa.array([None if each is None else json_text(each) for each in values], pa.string()), np.zeros(0, np.int64)
         )
-    if kind in (Kind.TIME, Kind.ZONED, Kind.DATE):
+    if kind in (ColumnKind.TIME, ColumnKind.ZONED, ColumnKind.DATE):
         if decision.form in _SECONDS:
             numbers = pa.array([float(each) if _is_number(each) else _number_in(each) for each in values], pa.float64())
             return _with_unfit(
@@ -262,7 +269,7 @@ def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> Type
             )
         text = pa.array([None if each is None else json_text(each) for each in values], pa.string())
         return typed(text, decision, read)
-    fits: Callable[[Any], bool] = (lambda each: isinstance(each, bool)) if kind == Kind.BOOLEAN else _is_number
+    fits: Callable[[Any], bool] = (lambda each: isinstance(each, bool)) if kind == ColumnKind.BOOLEAN else _is_number
     absent = {*ABSENT, *read.na}
     unfit = [
         place
@@ -270,24 +277,24 @@ def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> Type
         if each is not None and not fits(each) and not (isinstance(each, str) and each.strip().lower() in absent)
     ]
     kept = [each if fits(each) else None for each in values]
-    if kind == Kind.WHOLE:
+    if kind == ColumnKind.WHOLE:
         if all(each is None or (isinstance(each, int) and -(2**63) <= each < 2**63) for each in kept):
-            return Typed(pa.array(kept, pa.int64()), np.array(unfit, np.int64))
-        kind = Kind.NUMBER
-    if kind == Kind.NUMBER:
+            return TypedColumn(pa.array(kept, pa.int64()), np.array(unfit, np.int64))
+        kind = ColumnKind.NUMBER
+    if kind == ColumnKind.NUMBER:
         kept = [None if each is None else float(each) for each in kept]
-    return Typed(pa.array(kept, _TYPES[kind]), np.array(unfit, np.int64))
+    return TypedColumn(pa.array(kept, _TYPES[kind]), np.array(unfit, np.int64))
 
 
-_OF_KIND: dict[Kind, set[type]] = {
-    Kind.BOOLEAN: {bool},
-    Kind.WHOLE: {int},
-    Kind.NUMBER: {int, float},
-    Kind.TEXT: {str},
+_OF_KIND: dict[ColumnKind, set[type]] = {
+    ColumnKind.BOOLEAN: {bool},
+    ColumnKind.WHOLE: {int},
+    ColumnKind.NUMBER: {int, float},
+    ColumnKind.TEXT: {str},
 }
 
 
-def _plain_values(values: list[Any], kind: Kind) -> pa.Array | None:
+def _plain_values(values: list[Any], kind: ColumnKind) -> pa.Array | None:
     """Values that are all of the kind, at once; None if one is not."""
     if not set(map(type, values)) - {type(None)} <= _OF_KIND.get(kind, set()):
         return None
@@ -344,14 +351,16 @@ def _undressed(text: pa.Array, read: ReadSpec) -> pa.Array:
     return text
 
 
-def _fits_number(text: pa.Array, kind: Kind) -> pa.Array:
-    return pc.match_substring_regex(text, _WHOLE if kind == Kind.WHOLE else _NUMBER)
+def _fits_number(text: pa.Array, kind: ColumnKind) -> pa.Array:
+    return pc.match_substring_regex(text, _WHOLE if kind == ColumnKind.WHOLE else _NUMBER)
 
 
-def _numbers(text: pa.Array, kind: Kind) -> Typed:
-    fits = pc.fill_null(_fits_number(text, Kind.NUMBER), False)
-    whole = pc.fill_null(_fits_number(text, Kind.WHOLE), False)
-    target = pa.int64() if kind == Kind.WHOLE and pc.all(pc.equal(fits, whole)).as_py() is not False else pa.float64()
+def _numbers(text: pa.Array, kind: ColumnKind) -> TypedColumn:
+    fits = pc.fill_null(_fits_number(text, ColumnKind.NUMBER), False)
+    whole = pc.fill_null(_fits_number(text, ColumnKind.WHOLE), False)
+    target = (
+        pa.int64() if kind == ColumnKind.WHOLE and pc.all(pc.equal(fits, whole)).as_py() is not False else pa.float64()
+    )
     return _with_unfit(pc.cast(pc.if_else(fits, text, None), target), text)
 
 
@@ -361,7 +370,7 @@ def _times(text: pa.Array, decision: Decision) -> pa.Array:
     fits = pc.fill_null(pc.match_substring_regex(text, _ISO[decision.kind]), False)
     text = pc.if_else(fits, text, None)
     target = _TYPES[decision.kind]
-    if decision.kind != Kind.DATE:
+    if decision.kind != ColumnKind.DATE:
         text = pc.replace_substring_regex(text, r"(:\d\d)[.,](\d{1,6})\d*", r"\1.\2")
         text = pc.replace_substring(text, " Z", "Z")
         text = pc.replace_substring_regex(text, r"(\d) ([+-])", r"\1\2")
@@ -372,11 +381,11 @@ def _times(text: pa.Array, decision: Decision) -> pa.Array:
             pd.Series(text.to_pylist(), dtype=object),
             format="ISO8601",
             errors="coerce",
-            utc=decision.kind == Kind.ZONED,
+            utc=decision.kind == ColumnKind.ZONED,
         )
         return pc.cast(
             pa.array(
-                moments.astype("datetime64[us, UTC]" if decision.kind == Kind.ZONED else "datetime64[us]"),
+                moments.astype("datetime64[us, UTC]" if decision.kind == ColumnKind.ZONED else "datetime64[us]"),
                 from_pandas=True,
             ),
             target,
@@ -394,7 +403,9 @@ def _parsed(text: pa.Array, form: str) -> pa.Array:
         target = "TIMESTAMPTZ" if "%z" in form else "TIMESTAMP"
         asked = f'SELECT CAST(try_strptime(text, $form) AS {target}) AS moment FROM "column"'  # noqa: S608 - one of two words
         found = connection.sql(asked, params={"form": form}).to_arrow_table()
-    return pc.cast(found.column("moment").combine_chunks(), _TYPES[Kind.ZONED if "%z" in form else Kind.TIME])
+    return pc.cast(
+        found.column("moment").combine_chunks(), _TYPES[ColumnKind.ZONED if "%z" in form else ColumnKind.TIME]
+    )
 
 
 def _epoch(numbers: pa.Array, form: str) -> pa.Array:
@@ -406,10 +417,10 @@ def _epoch(numbers: pa.Array, form: str) -> pa.Array:
     return pa.array(micro, pa.int64(), mask=~inside).cast(pa.timestamp("us", "UTC"))
 
 
-def _with_unfit(values: pa.Array, text: pa.Array) -> Typed:
+def _with_unfit(values: pa.Array, text: pa.Array) -> TypedColumn:
     """Values with the rows in which there was text, and none of it could be read."""
     unfit = pc.and_(pc.is_valid(text), pc.is_null(values))
-    return Typed(_one(values), np.flatnonzero(_one(unfit).to_numpy(zero_copy_only=False)))
+    return TypedColumn(_one(values), np.flatnonzero(_one(unfit).to_numpy(zero_copy_only=False)))
 
 
 def _one(values: Any) -> pa.Array:

@@ -36,8 +36,8 @@ from monitor.sources.formats import format_named
 from monitor.sources.formats.base import ID, SIDE, Format, UnreadableRecord
 from monitor.sources.formats.payloads import together
 from monitor.sources.records import columns as typing
-from monitor.sources.records.columns import Decision, Kind
-from monitor.sources.records.text import Bad, Batch, Dialect, batches, dialect_of, masked
+from monitor.sources.records.columns import ColumnKind, Decision
+from monitor.sources.records.text import Batch, Dialect, UnreadableText, batches, dialect_of, masked
 from monitor.sources.spec import MADE_TIME, ReadSpec
 
 _VERSION = 2
@@ -104,7 +104,7 @@ class _Manifest:
 
 
 @dataclass(frozen=True)
-class BadRecords:
+class UnreadableRecords:
     """The records of a piece that could not be read. rows: those of the piece that they are next to, or whose value it
     is; shape (records,). piece: '' where it has no row; seen: when they were, then, in seconds since 1970.
     """
@@ -116,17 +116,17 @@ class BadRecords:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ParquetCopy:
     """A source's files as Parquet. columns: all that were ever seen, in their order, with the types of those that hold
     something.
     """
 
     pieces: tuple[str, ...]
-    columns: dict[str, Kind | None]
-    bad: tuple[BadRecords, ...]
+    columns: dict[str, ColumnKind | None]
+    bad: tuple[UnreadableRecords, ...]
 
 
-def kept(path: str, files: list[str], read: ReadSpec, shown: str) -> Kept:
+def kept(path: str, files: list[str], read: ReadSpec, shown: str) -> ParquetCopy:
     """The files as they are now, as Parquet. Raises DataError where they are no text, SourceUnreachableError where they
     cannot be read, or nothing can be kept.
     """
@@ -170,7 +170,7 @@ def _load(folder: Path) -> _Manifest:
         known = json.loads((folder / "manifest.json").read_text())
         manifest = _Manifest(
             dict.fromkeys(known["columns"]),
-            {name: Decision(Kind(kind), form) for name, (kind, form) in known["decisions"].items()},
+            {name: Decision(ColumnKind(kind), form) for name, (kind, form) in known["decisions"].items()},
             Dialect(**known["dialect"]) if known["dialect"] else None,
             {name: _File(**each) for name, each in known["files"].items()},
             [_Piece(**each) for each in known["pieces"]],
@@ -463,13 +463,13 @@ def _of_path(file: str) -> dict[str, str | None]:
 
 
 _WORDS = {
-    Kind.BOOLEAN: "true or false",
-    Kind.WHOLE: "number",
-    Kind.NUMBER: "number",
-    Kind.TIME: "time",
-    Kind.ZONED: "time with a zone",
-    Kind.DATE: "date",
-    Kind.TEXT: "text",
+    ColumnKind.BOOLEAN: "true or false",
+    ColumnKind.WHOLE: "number",
+    ColumnKind.NUMBER: "number",
+    ColumnKind.TIME: "time",
+    ColumnKind.ZONED: "time with a zone",
+    ColumnKind.DATE: "date",
+    ColumnKind.TEXT: "text",
 }
 
 
@@ -481,7 +481,7 @@ def _named(file: str) -> str:
     return Path(file).name
 
 
-def _said(file: str, bad: Bad) -> str:
+def _said(file: str, bad: UnreadableText) -> str:
     line = f"line {bad.line} of " if bad.line else ""
     return f"{line}{_named(file)}: {bad.why}" + (f", such as {bad.example!r}" if bad.example else "")
 
@@ -569,19 +569,19 @@ def _sweep(folder: Path, manifest: _Manifest) -> None:
             sizes[each] = 0
 
 
-def _kept(folder: Path, manifest: _Manifest) -> Kept:
+def _kept(folder: Path, manifest: _Manifest) -> ParquetCopy:
     bad = []
     for piece in manifest.pieces:
         if piece.bad:
             places = _read_bad(folder / piece.name)
             rows = np.array([row for row, _ in places], np.int64)
             name, seen = str(folder / piece.name), (folder / piece.name).stat().st_mtime
-            bad.append(BadRecords(name if piece.rows else "", rows, [said for _, said in places], seen))
+            bad.append(UnreadableRecords(name if piece.rows else "", rows, [said for _, said in places], seen))
     for file, state in manifest.files.items():
         if state.tail is not None:
             own = next((piece for piece in reversed(manifest.pieces) if file in piece.files and piece.rows), None)
             name, number = ("", 0) if own is None else (str(folder / own.name), own.rows)
-            bad.append(BadRecords(name, np.array([number - 1]), [state.tail["said"]], state.mtime_ns / 1e9))
+            bad.append(UnreadableRecords(name, np.array([number - 1]), [state.tail["said"]], state.mtime_ns / 1e9))
     for half in manifest.waiting.values():
         seen = manifest.files[half.file].mtime_ns / 1e9 if half.file in manifest.files else time.time()
         if time.time() - seen > _GRACE_S:
@@ -589,10 +589,10 @@ def _kept(folder: Path, manifest: _Manifest) -> Kept:
                 f"{_named(half.file)}:"
                 f" {'a request without an answer' if half.side == 'request' else 'an answer without a request'}"
             )
-            bad.append(BadRecords("", np.zeros(1, np.int64), [said], seen))
+            bad.append(UnreadableRecords("", np.zeros(1, np.int64), [said], seen))
     pieces = tuple(str(folder / piece.name) for piece in manifest.pieces if piece.rows)
     kinds = {name: manifest.decisions[name].kind if name in manifest.decisions else None for name in manifest.columns}
-    return Kept(pieces, kinds, tuple(bad))
+    return ParquetCopy(pieces, kinds, tuple(bad))
 
 
 def first_records(files: list[str], read: ReadSpec, number: int = 20) -> list[dict[str, Any]]:
@@ -614,7 +614,7 @@ def first_records(files: list[str], read: ReadSpec, number: int = 20) -> list[di
     return found
 
 
-def times_beside(bad: BadRecords, name: str) -> list[Any]:
+def times_beside(bad: UnreadableRecords, name: str) -> list[Any]:
     """The times of the rows that bad records are next to, as a column has them; in seconds since 1970, when they were
     seen, where no row has one.
     """
@@ -625,7 +625,7 @@ def times_beside(bad: BadRecords, name: str) -> list[Any]:
     return [bad.seen] * len(bad.said)
 
 
-def refuse_nothing(found: Kept, shown: str) -> None:
+def refuse_nothing(found: ParquetCopy, shown: str) -> None:
     """Raise DataError where files held no record that can be read."""
     if not found.pieces:
         said = next((each.said[0] for each in found.bad), "they are empty")

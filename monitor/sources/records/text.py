@@ -35,7 +35,7 @@ _MASKS = ((re.compile(r"[^\W\d_]", re.UNICODE), "x"), (re.compile(r"\d"), "9"))
 
 
 @dataclass(frozen=True)
-class Bad:
+class UnreadableText:
     """What could not be read. row: how many good records of its batch come before it. line: of its file, from 1; 0
     where a file has none. example: with its letters and digits masked.
     """
@@ -56,7 +56,7 @@ class Batch:
 
     columns: dict[str, pa.Array] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
-    bad: list[Bad] = field(default_factory=list)
+    bad: list[UnreadableText] = field(default_factory=list)
     end: int | None = None
     lines: int = 0
     is_tail: bool = False
@@ -183,7 +183,7 @@ def batches(
                 block = stream.read(_PIECE)
             except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
                 yield Batch(
-                    bad=[Bad(0, lines + 1, f"the rest of the file cannot be unpacked: {error}", "")],
+                    bad=[UnreadableText(0, lines + 1, f"the rest of the file cannot be unpacked: {error}", "")],
                     end=None,
                     lines=lines,
                 )
@@ -289,8 +289,8 @@ def _odd_line(line: bytes, number: int, batch: Batch) -> None:
         batch.bad.append(_bad(batch, number, "it is no object", line))
 
 
-def _bad(batch: Batch, line: int, why: str, text: bytes) -> Bad:
-    return Bad(len(batch.records), line, why, masked(text[:200].decode("utf-8", errors="replace")))
+def _bad(batch: Batch, line: int, why: str, text: bytes) -> UnreadableText:
+    return UnreadableText(len(batch.records), line, why, masked(text[:200].decode("utf-8", errors="replace")))
 
 
 def _is_document(data: bytes) -> bool:
@@ -319,14 +319,16 @@ def _document(data: bytes, lines: int) -> Batch:
             record, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             line = lines + text.count("\n", 0, place) + 1
-            batch.bad.append(Bad(len(batch.records), line, "it is no JSON", masked(text[place : place + 60])))
+            batch.bad.append(
+                UnreadableText(len(batch.records), line, "it is no JSON", masked(text[place : place + 60]))
+            )
             place = _next_object(text, place)
             continue
         if isinstance(record, dict):
             batch.records.append(record)
         else:
             line = lines + text.count("\n", 0, place) + 1
-            batch.bad.append(Bad(len(batch.records), line, "it is no object", masked(text[place:end])))
+            batch.bad.append(UnreadableText(len(batch.records), line, "it is no object", masked(text[place:end])))
         place = skip.match(text, end).end()  # type: ignore[union-attr]
     return batch
 
@@ -428,10 +430,10 @@ def _without_headers(columns: dict[str, pa.Array], names: list[str]) -> dict[str
     return {name: column.filter(pc.invert(again)) for name, column in columns.items()}
 
 
-def _by_line(data: bytes, separator: str, width: int, lines: int) -> tuple[list[list[str]], list[Bad]]:
+def _by_line(data: bytes, separator: str, width: int, lines: int) -> tuple[list[list[str]], list[UnreadableText]]:
     """The rows that are whole, and the lines that are not."""
     rows: list[list[str]] = []
-    bad: list[Bad] = []
+    bad: list[UnreadableText] = []
     parts, place = data.split(b"\n"), 0
     while place < len(parts):
         line = parts[place]
@@ -442,7 +444,9 @@ def _by_line(data: bytes, separator: str, width: int, lines: int) -> tuple[list[
         if _is_utf8(line):
             row, span, why = _row(parts, place, separator, width)
         if row is None:
-            bad.append(Bad(len(rows), lines + place + 1, why, masked(line[:200].decode("utf-8", errors="replace"))))
+            bad.append(
+                UnreadableText(len(rows), lines + place + 1, why, masked(line[:200].decode("utf-8", errors="replace")))
+            )
         else:
             rows.append(row)
         place += span

@@ -5,10 +5,10 @@ from __future__ import annotations
 from litestar import Router
 
 from monitor.web.api import alerts, ingest, monitors, retraining, runs
-from monitor.web.api.tagging import Tagged
+from monitor.web.api.tagging import ETagMiddleware
 
 ROUTER = Router(
     "/api/v1",
     route_handlers=[*(handler for noun in (monitors, runs, alerts, retraining, ingest) for handler in noun.HANDLERS)],
-    middleware=[Tagged()],
+    middleware=[ETagMiddleware()],
 )

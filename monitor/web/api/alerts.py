@@ -10,7 +10,7 @@ from litestar.params import Body, QueryParameter
 from sqlalchemy.orm import Session
 
 from monitor.services import by_hand
-from monitor.services.by_hand import Person
+from monitor.services.by_hand import Actor
 from monitor.storage import alerts, monitors, tables
 from monitor.storage.listing import page_of
 from monitor.web.access import asker
@@ -119,7 +119,7 @@ def acknowledge(
 ) -> Alert:
     """Take an alert on: it is not told again."""
 
-    def work(session: Session, person: Person) -> tables.Alert:
+    def work(session: Session, person: Actor) -> tables.Alert:
         until = None if data.duration is None else end_after(person.now, data.duration)
         return by_hand.acknowledge(session, person, alert, data.note, until, data.columns)
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from monitor.domain.ids import one
 from monitor.domain.text import quoted
 from monitor.errors import ConflictError, SourceUnreachableError, UsageError
-from monitor.retraining.request import Outcome
+from monitor.retraining.request import TrainingOutcome
 from monitor.services import by_hand
 from monitor.services.change_references import switch
 from monitor.services.launch_retraining import complete, is_callback
@@ -148,7 +148,7 @@ def complete_request(
             raise PermissionDeniedException("this takes the request's callback token, or the role operator")
         if row.state in (*retraining.ENDED, *retraining.PROPOSAL):
             raise ConflictError(f"request {row.uuid[:8]} is {row.state} already")
-        by_hand.Person(principal.name if principal else "callback", datetime.now(UTC)).record(
+        by_hand.Actor(principal.name if principal else "callback", datetime.now(UTC)).record(
             session, "retraining completed", row.uuid, data.status
         )
         return row
@@ -156,7 +156,7 @@ def complete_request(
     for path in (data.reference, data.candidate):
         _inside(site, path)
     row = site.context.database.transact(known)
-    outcome = Outcome(data.status == "succeeded", data.text, data.model_version, data.reference, data.candidate)
+    outcome = TrainingOutcome(data.status == "succeeded", data.text, data.model_version, data.reference, data.candidate)
     complete(site.context, site.workers, row.uuid, outcome)
     found: RetrainingRequest = site.read(
         lambda session: _request(retraining.find(session, row.uuid)[0], monitors.names(session))

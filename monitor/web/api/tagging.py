@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Tagged(ASGIMiddleware):
+class ETagMiddleware(ASGIMiddleware):
     """Answers GET with an ETag of the content, and with 304 where the client has it."""
 
     scopes = (ScopeType.HTTP,)

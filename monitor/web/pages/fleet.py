@@ -14,9 +14,9 @@ from monitor.domain.checks import Severity
 from monitor.domain.monitor_state import MonitorState
 from monitor.services.context import Context
 from monitor.storage import alerts, daemons, outbox
-from monitor.storage.overview import Spark, Standing
+from monitor.storage.overview import MonitorOverview, Sparkline
 from monitor.web.access import requires
-from monitor.web.site import AnyRequest, Lines, in_thread, page, site_of
+from monitor.web.site import AnyRequest, PlotLines, in_thread, page, site_of
 
 _ORDER = tuple(MonitorState)
 # So many alerts stand above the table.
@@ -61,7 +61,9 @@ def show(
     )
 
 
-def described(session: Session, context: Context, standing: Standing, spark: Spark, lines: Lines) -> dict[str, Any]:
+def described(
+    session: Session, context: Context, standing: MonitorOverview, spark: Sparkline, lines: PlotLines
+) -> dict[str, Any]:
     """A monitor as a row: what is known of it, and when its next window is due."""
     entry = context.configuration_of(session, standing.configuration_id).monitors.get(standing.name)
     tags = entry.tags if entry is not None else {}
