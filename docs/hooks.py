@@ -42,12 +42,12 @@ def without_outside_links(markdown: str, folder: str) -> str:
 
 
 def both_palettes(markdown: str) -> str:
-    """A picture that ends in -light.png is shown in the light palette, the one in -dark.png beside it in the dark one."""
+    """A picture that ends in -light.png is shown in the light palette, the one in -dark.png in the dark one."""
     return LIGHT_PICTURE.sub(r"![\1](\2-light.png#only-light)![\1](\2-dark.png#only-dark)", markdown)
 
 
 def four_spaces(markdown: str) -> str:
-    """What belongs to a list item is indented by four spaces, as Python-Markdown asks; CommonMark takes two or three."""
+    """What belongs to a list item is indented by four spaces, which Python-Markdown asks for."""
     lines, fenced, shift = [], False, 0
     for line in markdown.split("\n"):
         indent = len(line) - len(line.lstrip(" "))

@@ -48,7 +48,7 @@ _CONNECT_S = 5.0
 
 @dataclass(frozen=True)
 class Address:
-    """Where a host can be connected to: what `socket.getaddrinfo` tells of it."""
+    """Where a host can be connected to: what `socket.getaddrinfo` returns for it."""
 
     family: socket.AddressFamily
     place: Any
@@ -75,8 +75,8 @@ def looked_up(host: str, port: int, until: float) -> list[Address]:
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.put([Address(family, place) for family, _, _, _, place in found])
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers.put([Address(family, place) for family, _, _, _, place in entries])
         except (OSError, ValueError) as error:  # ValueError: a name that is none
             answers.put(OSError(f"the name {host} cannot be looked up: {error}"))
 

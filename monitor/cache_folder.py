@@ -24,12 +24,12 @@ def _temporary() -> Path:
     """A folder beside temporary files that is ours alone: where somebody else has put one of that name, another."""
     folder = Path(tempfile.gettempdir()) / f"production-monitor-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+    status = folder.lstat()
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077:
         return folder
-    return _of_this_process()
+    return _process_folder()
 
 
 @cache
-def _of_this_process() -> Path:
+def _process_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="production-monitor-"))

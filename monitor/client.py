@@ -80,16 +80,16 @@ class Client:
         """Tell that a version of a model goes into production now. reference: a file of the service's with its
         reference rows. Raises ClientError.
         """
-        told = {"model": model, "version": version, "note": note, "reference": reference}
-        # With its time, so that a call that is repeated because no answer came tells of the same deployment.
-        self._post("deployments", {}, json={**told, "deployed_at": datetime.now(UTC).isoformat()})
+        deployment = {"model": model, "version": version, "note": note, "reference": reference}
+        # With its time, so that a call that is repeated because no answer came records the same deployment.
+        self._post("deployments", {}, json={**deployment, "deployed_at": datetime.now(UTC).isoformat()})
 
     def _send(self, what: str, monitor: str, rows: Rows) -> Ingested:
         path = f"{what}?monitor={quote(monitor)}"
         if isinstance(rows, Mapping):
             answer = self._post(path, {}, json=[_plain(rows)])
         elif isinstance(rows, Sequence):
-            answer = self._post(path, {}, json=[_plain(each) for each in rows])
+            answer = self._post(path, {}, json=[_plain(row) for row in rows])
         else:
             headers = {"content-type": "application/vnd.apache.arrow.stream", "content-encoding": "zstd"}
             answer = self._post(path, headers, data=_packed(rows))
@@ -129,13 +129,13 @@ def _detail(answer: requests.Response) -> str:
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as JSON holds it: times as ISO text, numbers of NumPy as Python's."""
-    found = {}
+    values = {}
     for name, value in row.items():
         if hasattr(value, "isoformat"):
-            found[name] = value.isoformat()
+            values[name] = value.isoformat()
         else:
-            found[name] = value.item() if hasattr(value, "item") else value
-    return found
+            values[name] = value.item() if hasattr(value, "item") else value
+    return values
 
 
 def _packed(rows: pd.DataFrame | pa.Table) -> bytes:

@@ -143,7 +143,7 @@ class Daemon:
 
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
-        own = [each for each in {self.workers, self.executor.workers} if self._own_workers or each is not self.workers]
+        own = [pool for pool in {self.workers, self.executor.workers} if self._own_workers or pool is not self.workers]
         with ExitStack() as closing:  # in the reverse order
             if self._lock is not None:
                 closing.callback(self._lock.release)
@@ -447,16 +447,16 @@ class Daemon:
             self.stopping.set()
 
     def tell_alive(self) -> None:
-        """Ping `heartbeat_url` if every loop has come round of late: what is silent is missed by whoever listens
-        there.
+        """Ping `heartbeat_url` if every loop has come round recently. Whoever listens there misses a daemon that
+        is silent.
         """
         url = self.context.configuration.heartbeat_url
         if url is None or self._late_loops():
             return
-        known = self.context.loaded.configuration.heartbeat_url or url
-        if secrets.is_masked(known):  # another daemon's, which pings it itself
+        configured = self.context.loaded.configuration.heartbeat_url or url
+        if secrets.is_masked(configured):  # another daemon's, which pings it itself
             return
-        address = secrets.expand(known)
+        address = secrets.expand(configured)
         allow_private = self.context.configuration.heartbeat_allow_private
         rules: outgoing.Rules = {"allow_private": allow_private, "network": self.context.network}
         self.senders.start("heartbeat_url", lambda: outgoing.post(address, b"", {}, **rules))
@@ -469,7 +469,7 @@ class Daemon:
         database = self.context.database
         with self._execute_lock:
             back = self.executor.give_back()
-        kept = [each.claim.run_id for each in list(self.executor.in_work)]
+        kept = [work.claim.run_id for work in list(self.executor.in_work)]
         back += database.transact(
             lambda session: [run.uuid for run in runs.recover(session, everything=everything, kept=kept)]
         )

@@ -42,7 +42,7 @@ class SourceUnreachableError(MonitorError):
 
 
 class CacheError(MonitorError):
-    """A file of this machine's cache is gone or damaged: it is made anew, and the run tried again."""
+    """A file of this machine's cache is gone or damaged: it is made again, and the run is tried again."""
 
 
 class WorkersUnreachableError(MonitorError):

@@ -130,12 +130,12 @@ def _retry_after_s(text: str) -> float:
     be read.
     """
     try:
-        asked = (
+        seconds = (
             float(text) if text.strip().isdigit() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
         )
     except (ValueError, TypeError, OverflowError):
         return 0.0
-    return min(max(asked, 0.0), MAX_RETRY_AFTER_S)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
 def reach(url: str, **rules: Unpack[Rules]) -> str:
@@ -295,8 +295,8 @@ def _through(proxy: str, target: _Target, until: float) -> _Wire:
     """A connection to a proxy, and through it where the exchange is to be https."""
     parts = urlsplit(proxy)
     proxy_port = parts.port or 80
-    found: list[Address] = looked_up(parts.hostname or "", proxy_port, until)
-    wire = _Wire(connected(found, until), until)
+    addresses: list[Address] = looked_up(parts.hostname or "", proxy_port, until)
+    wire = _Wire(connected(addresses, until), until)
     own = _credentials(parts)
     if target.scheme == "http":
         wire.asks_proxy, wire.headers = True, own

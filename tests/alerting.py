@@ -23,10 +23,10 @@ class Service:
     """Monitors by name, with what their entries have beyond the usual; `extra` beside them in the configuration."""
 
     def __init__(self, project: Project, entries: dict[str, dict[str, Any]], **extra: Any) -> None:
-        usual = {key: value for key, value in project.monitor.items() if key not in ("model", "alerts")}
+        defaults = {key: value for key, value in project.monitor.items() if key not in ("model", "alerts")}
         project.values = {
             "monitors": {
-                name: {**usual, "model": {"name": name}, "alerts": {"channels": ["ops"]}, **entry}
+                name: {**defaults, "model": {"name": name}, "alerts": {"channels": ["ops"]}, **entry}
                 for name, entry in entries.items()
             },
             **extra,

@@ -28,7 +28,7 @@ def run_here(
     """
     from monitor.cli import main
 
-    said, told = _stream(), _stream()
+    stdout, stderr = _stream(), _stream()
     mask = os.umask(0)
     os.umask(mask)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
@@ -41,8 +41,8 @@ def run_here(
             patched.setenv(name, value)
         patched.setattr(sys, "argv", ["monitor", *arguments])
         patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
-        patched.setattr(sys, "stdout", said)
-        patched.setattr(sys, "stderr", told)
+        patched.setattr(sys, "stdout", stdout)
+        patched.setattr(sys, "stderr", stderr)
         try:
             code = _exit_code(main)
         finally:
@@ -53,7 +53,7 @@ def run_here(
                 structlog.reset_defaults()
             else:
                 structlog.configure(**logging)
-    return subprocess.CompletedProcess(["monitor", *arguments], code, _text(said), _text(told))
+    return subprocess.CompletedProcess(["monitor", *arguments], code, _text(stdout), _text(stderr))
 
 
 def _exit_code(main: Any) -> int:

@@ -92,8 +92,8 @@ class Project:
         frame.drop(columns="label").to_parquet(self.folder / "log.parquet", index=False)
 
     def labels(self, frame: pd.DataFrame, delay: str = "1h") -> None:
-        known = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta(delay))
-        known.to_parquet(self.folder / "labels.parquet", index=False)
+        known_labels = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta(delay))
+        known_labels.to_parquet(self.folder / "labels.parquet", index=False)
 
     def loaded(self) -> Any:
         from monitor.config.load import load
@@ -183,7 +183,7 @@ def own_history(history: Project, tmp_path: Path) -> Project:
 
 def made_in(folder: Path) -> Project:
     """The project of `project`, in a folder."""
-    made = Project(
+    new_project = Project(
         folder,
         {
             "web": False,
@@ -209,9 +209,9 @@ def made_in(folder: Path) -> Project:
     )
     logged(1500, seed=7, start="2024-12-01").to_parquet(folder / "reference.parquet", index=False)
     frame = logged()
-    made.log(frame)
-    made.labels(frame)
-    return made
+    new_project.log(frame)
+    new_project.labels(frame)
+    return new_project
 
 
 @dataclass

@@ -192,20 +192,20 @@ def read(database: Path) -> dict[str, Table]:
 
 
 def _table(connection: sqlite3.Connection, part: Part) -> Table:
-    there = {name for name, sql in part.values.items() if _works(connection, f"SELECT {sql} FROM {part.source}")}
-    chosen = {**part.key, **{name: sql for name, sql in part.values.items() if name in there}}
-    names = [*(f"key {name}" for name in part.key), *(name for name in part.values if name in there)]
+    present = {name for name, sql in part.values.items() if _works(connection, f"SELECT {sql} FROM {part.source}")}
+    chosen = {**part.key, **{name: sql for name, sql in part.values.items() if name in present}}
+    names = [*(f"key {name}" for name in part.key), *(name for name in part.values if name in present)]
     if not _works(connection, f"SELECT {', '.join(part.key.values())} FROM {part.source}"):
         return Table(frozenset(), {})
-    found = connection.execute(f"SELECT {', '.join(chosen.values())} FROM {part.source}").fetchall()
+    stored = connection.execute(f"SELECT {', '.join(chosen.values())} FROM {part.source}").fetchall()
     rows: dict[Key, Row] = {}
     keys = len(part.key)
-    for values in sorted(found, key=repr):
+    for values in sorted(stored, key=repr):
         key, number = values[:keys], 0
         while (*key, number) in rows:  # a key that is there more than once: its rows in order
             number += 1
         rows[(*key, number)] = dict(zip(names[keys:], map(_plain, names[keys:], values[keys:]), strict=True))
-    return Table(frozenset(there), rows)
+    return Table(frozenset(present), rows)
 
 
 def _works(connection: sqlite3.Connection, query: str) -> bool:
@@ -229,24 +229,24 @@ def compare(before: dict[str, Table], after: dict[str, Table], tolerance: float 
 
 
 def _compared(part: Part, before: Table, after: Table, tolerance: float) -> TableDifference:
-    made = TableDifference(len(before.rows), len(after.rows))
-    made.columns_before = sorted(before.columns - after.columns)
-    made.columns_after = sorted(after.columns - before.columns)
+    difference = TableDifference(len(before.rows), len(after.rows))
+    difference.columns_before = sorted(before.columns - after.columns)
+    difference.columns_after = sorted(after.columns - before.columns)
     both = [name for name in part.values if name in before.columns & after.columns]
     for key in sorted({*before.rows, *after.rows}, key=repr):
         shown = dict(zip(part.key, key, strict=False))
         left, right = before.rows.get(key), after.rows.get(key)
         if left is None:
-            made.only_after.append(Difference(shown, None, right))
+            difference.only_after.append(Difference(shown, None, right))
         elif right is None:
-            made.only_before.append(Difference(shown, left, None))
+            difference.only_before.append(Difference(shown, left, None))
         elif unlike := [name for name in both if not same(left[name], right[name], tolerance)]:
-            made.changed.append(
+            difference.changed.append(
                 Difference(shown, {name: left[name] for name in unlike}, {name: right[name] for name in unlike})
             )
         else:
-            made.equal += 1
-    return made
+            difference.equal += 1
+    return difference
 
 
 def same(left: Any, right: Any, tolerance: float) -> bool:

@@ -88,10 +88,12 @@ DURATIONS = (
 
 texts = st.sampled_from(TEXTS) | st.text(max_size=40)
 all_texts = texts | st.sampled_from(HALVES)
-times = st.sampled_from(TIMES) | st.datetimes(timezones=st.none() | st.timezones()).map(lambda each: each.isoformat())
+times = st.sampled_from(TIMES) | st.datetimes(timezones=st.none() | st.timezones()).map(
+    lambda moment: moment.isoformat()
+)
 durations = st.sampled_from(DURATIONS) | st.from_regex(r"\A\d{1,12} ?(s|m|min|h|d|w|mo)\Z")
 digits = st.from_regex(r"\A-?\d{1,70}\Z") | st.sampled_from(("٣٤", "1_0", " 7 ", "0x10", str(2**63), str(2**31), "-1"))
-cursors = digits.map(lambda each: base64.urlsafe_b64encode(each.encode()).decode()) | digits | texts
+cursors = digits.map(lambda number: base64.urlsafe_b64encode(number.encode()).decode()) | digits | texts
 numbers = (
     st.integers()
     | st.integers(-(2**63), 2**64)
@@ -107,16 +109,18 @@ def parameter(name: str) -> st.SearchStrategy[str]:
     return {"cursor": cursors, "duration": durations, "limit": digits, "points": digits}.get(name, texts)
 
 
-def body(good: dict[str, Any], known: dict[str, str]) -> st.SearchStrategy[Any]:
+def body(good: dict[str, Any], known_values: dict[str, str]) -> st.SearchStrategy[Any]:
     """A JSON body whose fields are those of a good one, with values of every kind; where a field is of something known,
     often that.
     """
     of_any_kind = all_texts | numbers | st.none() | st.lists(all_texts, max_size=3)
-    needed = {name: st.just(known[name]) for name in good if name in known}
+    needed = {name: st.just(known_values[name]) for name in good if name in known_values}
     return st.fixed_dictionaries(
         needed,
         optional={
-            name: parameter(name) | of_any_kind | st.just(value) for name, value in good.items() if name not in known
+            name: parameter(name) | of_any_kind | st.just(value)
+            for name, value in good.items()
+            if name not in known_values
         },
     )
 

@@ -15,7 +15,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 def marked(mark: str) -> list[int]:
     """The processes that carry the mark in their environment."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -23,10 +23,10 @@ def marked(mark: str) -> list[int]:
                     f"MONITOR_TEST_MARK={mark}".encode() in (entry / "environ").read_bytes()
                     and "Z" not in (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
                 ):
-                    found.append(int(entry.name))
+                    pids.append(int(entry.name))
             except OSError:
                 continue
-    return found
+    return pids
 
 
 def is_worker(pid: int) -> bool:
@@ -39,18 +39,18 @@ def is_worker(pid: int) -> bool:
 
 def cpu_seconds(root: int, *, only: bool = False) -> float:
     """CPU seconds of a process and of all that come from it, ended ones included. only: of the process alone."""
-    parents, spent = {}, {}
+    parents, seconds = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
         pid = int(stat.parent.name)
-        parents[pid], spent[pid] = int(fields[1]), sum(map(int, fields[11 : 13 if only else 15])) / _TICKS
+        parents[pid], seconds[pid] = int(fields[1]), sum(map(int, fields[11 : 13 if only else 15])) / _TICKS
     counted = {root}
     while not only and (more := {pid for pid, parent in parents.items() if parent in counted} - counted):
         counted |= more
-    return sum(spent.get(pid, 0.0) for pid in counted)
+    return sum(seconds.get(pid, 0.0) for pid in counted)
 
 
 @contextmanager

@@ -47,9 +47,9 @@ class Proxy:
 
     def forget(self) -> int:
         """Say nothing more to those that are connected now, and acknowledge all they say; how many."""
-        both = {end for pair in self._pairs for end in pair if end.fileno() >= 0}
-        self._forgotten |= both
-        return len(both) // 2
+        ends = {end for pair in self._pairs for end in pair if end.fileno() >= 0}
+        self._forgotten |= ends
+        return len(ends) // 2
 
     def _accept(self, listener: socket.socket) -> None:
         while True:

@@ -32,7 +32,7 @@ def raw(handle: Callable[[socket.socket], None], context: ssl.SSLContext | None 
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     server = Raw(listener.getsockname()[1])
 
-    def one(connection: socket.socket) -> None:
+    def serve(connection: socket.socket) -> None:
         with suppress(OSError):
             wrapped = context.wrap_socket(connection, server_side=True) if context is not None else connection
             with wrapped:
@@ -45,7 +45,7 @@ def raw(handle: Callable[[socket.socket], None], context: ssl.SSLContext | None 
             except OSError:
                 return
             server.connections.append(address)
-            Thread(target=one, args=(connection,), daemon=True).start()
+            Thread(target=serve, args=(connection,), daemon=True).start()
 
     Thread(target=accept, daemon=True).start()
     try:
@@ -124,13 +124,13 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def _read_until(connection: socket.socket, mark: bytes) -> bytes:
-    found = b""
-    while mark not in found:
+    received = b""
+    while mark not in received:
         data = connection.recv(65536)
         if not data:
             raise OSError("it has gone")
-        found += data
-    return found
+        received += data
+    return received
 
 
 @dataclass
@@ -161,8 +161,8 @@ def authority(folder: Path, *names: str) -> Authority:
             .add_extension(x509.BasicConstraints(ca=subject == issuer, path_length=None), critical=True)
         )
         if subject != issuer:
-            others = [_name(name) for name in names]
-            builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
+            alternative_names = [_name(name) for name in names]
+            builder = builder.add_extension(x509.SubjectAlternativeName(alternative_names), critical=False)
         return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def _name(name: str) -> x509.GeneralName:
@@ -171,13 +171,13 @@ def authority(folder: Path, *names: str) -> Authority:
         except ValueError:
             return x509.DNSName(name)
 
-    ca, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca, receiver_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_file, pair = folder / "ca.pem", folder / "receiver.pem"
     ca_file.write_bytes(signed("a company", "a company", ca, ca))
-    private = own.private_bytes(
+    private = receiver_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    pair.write_bytes(private + signed("receiver", "a company", own, ca))
+    pair.write_bytes(private + signed("receiver", "a company", receiver_key, ca))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair)
     return Authority(ca_file, context)

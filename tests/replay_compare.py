@@ -102,9 +102,9 @@ class Replays:
                     process.wait()
         if self.stopping.is_set():
             raise ReplayError(f"{side}, {name}: stopped")
-        said = (project / "output").read_text()[-2000:]
+        output_end = (project / "output").read_text()[-2000:]
         if process.returncode:
-            raise ReplayError(f"{side}, {name}: `monitor run --replay` ended with {process.returncode}:\n{said}")
+            raise ReplayError(f"{side}, {name}: `monitor run --replay` ended with {process.returncode}:\n{output_end}")
         if len(set(imports.read_text().split())) < 2:
             raise ReplayError(f"{side}, {name}: only one process imported `monitor`, so not all workers were checked")
         return project / "monitor.db"
@@ -136,7 +136,7 @@ def cached(commit: str, name: str, windows: int | None) -> Path:
     """Where the history of a commit is kept: named by all that it depends on."""
     parts = [commit, sys.version, replay_projects.settings(name, windows)]
     parts += [Path(file).read_text() for file in (__file__, replay_projects.__file__)]
-    parts += sorted(f"{each.name} {each.version}" for each in distributions())
+    parts += sorted(f"{package.name} {package.version}" for package in distributions())
     parts += [f"{path.name} {path.stat().st_size}" for path in sorted((DATA / name).iterdir())]
     return CACHE / f"{commit[:12]}-{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.db"
 
@@ -201,29 +201,37 @@ def tell(name: str, tables: dict[str, TableDifference]) -> None:
     """Print how the histories of a set differ."""
     print(f"\n{name}")
     print(f"  {'':20} {'before':>7} {'after':>7} {'equal':>7} {'changed':>8} {'only before':>12} {'only after':>11}")
-    for table, made in tables.items():
+    for table, result in tables.items():
         numbers = (
-            f"{made.rows_before:7} {made.rows_after:7} {made.equal:7} {len(made.changed):8} {len(made.only_before):12}"
-            f" {len(made.only_after):11}"
+            f"{result.rows_before:7} {result.rows_after:7} {result.equal:7} {len(result.changed):8}"
+            f" {len(result.only_before):12} {len(result.only_after):11}"
         )
         print(f"  {table:20} {numbers}")
-    for table, made in tables.items():
-        for when, columns in (("before", made.columns_before), ("after", made.columns_after)):
+    for table, result in tables.items():
+        for when, columns in (("before", result.columns_before), ("after", result.columns_after)):
             if columns:
                 print(f"  {table}: only the schema {when} has {', '.join(columns)}; not compared")
-        if made.differences:
-            print(f"  {table}, the first {min(SHOWN, len(made.differences))} of {len(made.differences)} that differ:")
-        for each in made.differences[:SHOWN]:
-            print("\n".join(f"    {line}" for line in history_difference.lines(each)))
+        if result.differences:
+            print(
+                f"  {table}, the first {min(SHOWN, len(result.differences))} of {len(result.differences)} that differ:"
+            )
+        for difference in result.differences[:SHOWN]:
+            print("\n".join(f"    {line}" for line in history_difference.lines(difference)))
 
 
 def write_all(path: Path, results: dict[str, dict[str, TableDifference]]) -> None:
     """Write all differences, one a line."""
     with path.open("w") as file:
         for name, tables in results.items():
-            for table, made in tables.items():
-                for each in made.differences:
-                    line = {"set": name, "table": table, "key": each.key, "before": each.before, "after": each.after}
+            for table, result in tables.items():
+                for difference in result.differences:
+                    line = {
+                        "set": name,
+                        "table": table,
+                        "key": difference.key,
+                        "before": difference.before,
+                        "after": difference.after,
+                    }
                     file.write(json.dumps(line) + "\n")
 
 
@@ -265,15 +273,17 @@ def main(arguments: list[str]) -> int:
         tell(name, tables)
     if options.output is not None:
         write_all(options.output, results)
-    differ = {name: sum(len(made.differences) for made in tables.values()) for name, tables in results.items()}
-    rows = sum(made.rows_after for tables in results.values() for made in tables.values())
-    equal = all(made.is_equal for tables in results.values() for made in tables.values())
-    said = (
+    differ = {
+        name: sum(len(difference.differences) for difference in tables.values()) for name, tables in results.items()
+    }
+    rows = sum(difference.rows_after for tables in results.values() for difference in tables.values())
+    equal = all(difference.is_equal for tables in results.values() for difference in tables.values())
+    verdict = (
         "equal" if equal else "DIFFERENT: " + ", ".join(f"{name} {number}" for name, number in differ.items() if number)
     )
     print(
         f"\n{options.base} and the working tree, {rows:,} rows of {len(results)} sets, {time.monotonic() - began:.0f}"
-        f" s: {said}"
+        f" s: {verdict}"
     )
     return 0 if equal else 1
 

@@ -35,8 +35,8 @@ def written_late(frame: pd.DataFrame) -> pd.DataFrame:
     """One row in forty is written two days after its event: after its window's run, before its rows are counted
     again.
     """
-    late = pd.to_timedelta((frame["id"] % 40 == 0) * 2, unit="D")
-    return frame.assign(logged_at=(frame["event_time"] + late).astype("datetime64[us]"))
+    delay = pd.to_timedelta((frame["id"] % 40 == 0) * 2, unit="D")
+    return frame.assign(logged_at=(frame["event_time"] + delay).astype("datetime64[us]"))
 
 
 def two_versions(frame: pd.DataFrame) -> pd.DataFrame:
@@ -133,27 +133,31 @@ SETS = {
 
 def settings(name: str, windows: int | None) -> str:
     """Everything that a project is made of, but for the code in this file, as text."""
-    each = SETS[name]
-    return json.dumps([each.task, each.days, each.turn, each.entry, each.columns, windows], sort_keys=True)
+    data_set = SETS[name]
+    return json.dumps(
+        [data_set.task, data_set.days, data_set.turn, data_set.entry, data_set.columns, windows], sort_keys=True
+    )
 
 
 def write(name: str, folder: Path, windows: int | None) -> Path:
     """Write the log, labels, reference and monitor.yaml of a set into a folder; windows: how many, None for all that
     there are.
     """
-    chosen = SETS[name]
-    log = chosen.prepare(pd.read_parquet(DATA / name / "predictions.parquet"))
+    data_set = SETS[name]
+    log = data_set.prepare(pd.read_parquet(DATA / name / "predictions.parquet"))
     labels = pd.read_parquet(DATA / name / "labels.parquet")
     start = log["event_time"].min().normalize() + pd.Timedelta(days=1)
     if windows is not None:
-        start = max(start, pd.Timestamp(chosen.turn) - pd.Timedelta(days=windows // 2 * chosen.days))
-        log = log[log["event_time"].between(start, start + pd.Timedelta(days=windows * chosen.days), inclusive="left")]
+        start = max(start, pd.Timestamp(data_set.turn) - pd.Timedelta(days=windows // 2 * data_set.days))
+        log = log[
+            log["event_time"].between(start, start + pd.Timedelta(days=windows * data_set.days), inclusive="left")
+        ]
     labels = labels[labels["id"].isin(log["id"])]
     reference = pd.read_parquet(DATA / name / "reference.parquet")
     folder.mkdir(parents=True)
     for part, frame in (("log", log), ("labels", labels), ("reference", reference)):
         frame.to_parquet(folder / f"{part}.parquet", index=False)
-    entry = _merged(_common(chosen, start), chosen.entry)
+    entry = _merged(_common(data_set, start), data_set.entry)
     values: dict[str, Any] = {
         "web": False,
         "sensitive_key": "replay-compare-replay-compare-00",
@@ -167,7 +171,7 @@ def write(name: str, folder: Path, windows: int | None) -> Path:
     return path
 
 
-def _common(chosen: DataSet, start: pd.Timestamp) -> dict[str, Any]:
+def _common(data_set: DataSet, start: pd.Timestamp) -> dict[str, Any]:
     columns = {
         "id": "id",
         "event_time": "event_time",
@@ -175,17 +179,17 @@ def _common(chosen: DataSet, start: pd.Timestamp) -> dict[str, Any]:
         "label": "label",
         "label_time": "label_time",
     }
-    if chosen.task == "binary":
+    if data_set.task == "binary":
         columns["probability"] = "probability"
     return {
-        "task": chosen.task,
-        "model": {"name": "replayed", "version": "" if "model_version" in chosen.columns else "1"},
+        "task": data_set.task,
+        "model": {"name": "replayed", "version": "" if "model_version" in data_set.columns else "1"},
         "source": {"path": "log.parquet"},
         "labels": {"path": "labels.parquet"},
         "reference": {"path": "reference.parquet"},
-        "columns": {**columns, **chosen.columns},
+        "columns": {**columns, **data_set.columns},
         "windows": {
-            "length": f"{chosen.days}d",
+            "length": f"{data_set.days}d",
             "start": f"{start:%Y-%m-%d}",
             "anchor": f"{start:%Y-%m-%d}",
             "catch_up": "10000d",

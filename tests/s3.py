@@ -18,17 +18,17 @@ def serving() -> Iterator[tuple[str, list[str]]]:
     server = pytest.importorskip("moto.server", reason="constraints-moto.txt is not installed")
     from werkzeug.serving import make_server
 
-    asked: list[str] = []
+    request_log: list[str] = []
     app = server.DomainDispatcherApplication(server.create_backend_app)
 
     def counted(environment: Any, start: Any) -> Any:
-        asked.append(f"{environment['REQUEST_METHOD']} {environment['PATH_INFO']}")
+        request_log.append(f"{environment['REQUEST_METHOD']} {environment['PATH_INFO']}")
         return app(environment, start)
 
     running = make_server("127.0.0.1", 0, counted, threaded=True)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{running.server_port}", asked
+        yield f"http://127.0.0.1:{running.server_port}", request_log
     finally:
         running.shutdown()
 

@@ -75,10 +75,10 @@ class Server(ABC):
         return {"folder": str(self.folder), "port": self.port, "pid": self.process.pid}
 
     @classmethod
-    def attached(cls, known: dict[str, str | int]) -> Self:
+    def attached(cls, state: dict[str, str | int]) -> Self:
         """A server that another process has started: databases can be made on it and dropped, no more."""
         server = cls.__new__(cls)
-        server.folder, server.port = Path(str(known["folder"])), int(known["port"])
+        server.folder, server.port = Path(str(state["folder"])), int(state["port"])
         return server
 
     def kill(self) -> None:
@@ -125,7 +125,7 @@ class Server(ABC):
         """The address of a database."""
 
     def _run(self, *command: str) -> None:
-        done = subprocess.run(
+        process = subprocess.run(
             [*self._prefix, *command],
             capture_output=True,
             text=True,
@@ -133,7 +133,7 @@ class Server(ABC):
             cwd=self.folder,
             check=False,
         )
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert process.returncode == 0, process.stderr[-2000:]
 
 
 class PostgreSQL(Server):
@@ -146,8 +146,8 @@ class PostgreSQL(Server):
 
     @staticmethod
     def tool(name: str) -> str | None:
-        found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-        return str(found[-1]) if found else shutil.which(name)
+        paths = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+        return str(paths[-1]) if paths else shutil.which(name)
 
     @classmethod
     def is_installed(cls) -> bool:
@@ -258,9 +258,9 @@ def end_session(shared: Path) -> None:
     for kind in (PostgreSQL, MariaDB):
         state = shared / f"{kind.name}.json"
         if state.exists():
-            known = json.loads(state.read_text())
-            _end(known["pid"], kind.stop_signal)
-            shutil.rmtree(known["folder"], ignore_errors=True)
+            server_state = json.loads(state.read_text())
+            _end(server_state["pid"], kind.stop_signal)
+            shutil.rmtree(server_state["folder"], ignore_errors=True)
 
 
 def _end(pid: int, number: int) -> None:

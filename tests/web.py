@@ -38,9 +38,9 @@ def lived(project: Project) -> Project:
     frame["region"] = frame["region"].replace({"north": CATEGORY})
     frame[SCRIPT] = frame.pop("noise")
     frame["email"] = [f"{number}.{SECRET}" for number in range(len(frame))]
-    late = frame["event_time"] >= "2025-01-16"
-    frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
-    frame.loc[late, SCRIPT] += 0.3
+    is_late = frame["event_time"] >= "2025-01-16"
+    frame.loc[is_late, "label"] = np.random.default_rng(1).integers(0, 2, is_late.sum())
+    frame.loc[is_late, SCRIPT] += 0.3
     reference = logged(1500, seed=7, start="2024-12-01")
     reference["region"] = reference["region"].replace({"north": CATEGORY})
     reference[SCRIPT] = reference.pop("noise")
@@ -86,13 +86,13 @@ class Served:
         from monitor.storage import alerts, outbox, retraining, runs
 
         def read(session: Any) -> dict[str, str]:
-            found = alerts.listed(session, everything=True)
-            done = [run for run, _ in runs.listed(session, None, "done", 500)]
+            listed_alerts = alerts.listed(session, everything=True)
+            done_runs = [run for run, _ in runs.listed(session, None, "done", 500)]
             return {
-                "alert": next(alert.uuid for alert, _ in found if alert.kind == "performance"),
-                "run": next(run.uuid for run in done if run.severity == "critical"),
+                "alert": next(alert.uuid for alert, _ in listed_alerts if alert.kind == "performance"),
+                "run": next(run.uuid for run in done_runs if run.severity == "critical"),
                 "data_run": max(
-                    (run for run in done if run.kind == "data"), key=lambda run: Severity(run.severity)
+                    (run for run in done_runs if run.kind == "data"), key=lambda run: Severity(run.severity)
                 ).uuid,
                 "request": retraining.in_state(session, request_state, "cancelled", "open")[0].uuid,
                 "notification": outbox.listed(session, None)[0].uuid,

@@ -27,19 +27,22 @@ def known_things(url: str) -> dict[str, str]:
     return {"name": "churn", "metric": "roc_auc", "model": model} | {name: first(noun) for name, noun in ids.items()}
 
 
-def widened(case: Any, data: Any, known: dict[str, str]) -> dict[str, Any]:
+def widened(case: Any, data: Any, known_values: dict[str, str]) -> dict[str, Any]:
     """Give some parameters of a case other values, or those of `known_things`; another body, if there is one, is
     returned as what `case.call` takes.
     """
-    for described, held in ((case.operation.query, case.query), (case.operation.path_parameters, case.path_parameters)):
+    for described, values in (
+        (case.operation.query, case.query),
+        (case.operation.path_parameters, case.path_parameters),
+    ):
         for parameter in described:
-            if parameter.name in known and data.draw(st.sampled_from((True, True, False))):
-                held[parameter.name] = known[parameter.name]
+            if parameter.name in known_values and data.draw(st.sampled_from((True, True, False))):
+                values[parameter.name] = known_values[parameter.name]
             elif data.draw(st.booleans()):
                 value = data.draw(nasty.parameter(parameter.name))
                 if described is case.operation.query or value.strip("./"):  # others are another path
-                    held[parameter.name] = value
+                    values[parameter.name] = value
     if not isinstance(case.body, dict | list) or data.draw(st.booleans()):
         return {}
-    body = data.draw(nasty.body(case.body, known) if isinstance(case.body, dict) else nasty.json_rows())
+    body = data.draw(nasty.body(case.body, known_values) if isinstance(case.body, dict) else nasty.json_rows())
     return {"data": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}

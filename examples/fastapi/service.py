@@ -47,12 +47,15 @@ class Outcome(BaseModel):
 @app.post("/predictions")
 def predict(appointments: list[Appointment]) -> list[float]:
     """The probability that each patient does not come."""
-    inputs = pd.DataFrame([each.model_dump() for each in appointments])[list(model.feature_names_in_)]
+    inputs = pd.DataFrame([appointment.model_dump() for appointment in appointments])[list(model.feature_names_in_)]
     answers = model.predict_proba(inputs.astype(float))[:, 1].round(4).tolist()
     # `asked_at` has a default, and is logged as well; what the caller did not send is not.
     received = (
-        {**each.model_dump(mode="json", include={"id", "asked_at"}), **each.model_dump(mode="json", exclude_unset=True)}
-        for each in appointments
+        {
+            **appointment.model_dump(mode="json", include={"id", "asked_at"}),
+            **appointment.model_dump(mode="json", exclude_unset=True),
+        }
+        for appointment in appointments
     )
     append("predictions.jsonl", ({**row, "probability": answer} for row, answer in zip(received, answers, strict=True)))
     return answers
@@ -61,7 +64,7 @@ def predict(appointments: list[Appointment]) -> list[float]:
 @app.post("/outcomes")
 def learn(outcomes: list[Outcome]) -> None:
     """What turned out to be true."""
-    append("outcomes.jsonl", (each.model_dump(mode="json") for each in outcomes))
+    append("outcomes.jsonl", (outcome.model_dump(mode="json") for outcome in outcomes))
 
 
 def append(file: str, rows: Iterable[dict[str, Any]]) -> None:

@@ -37,10 +37,10 @@ def main(url: str) -> None:
         evening = START + pd.Timedelta(days=day)
         booked = appointments(APPOINTMENTS_A_DAY, random)
         booked["id"] = [f"a{day:02}-{number:03}" for number in range(len(booked))]
-        asked = booked[["id", *FEATURES]].assign(asked_at=evening.isoformat())
+        sent = booked[["id", *FEATURES]].assign(asked_at=evening.isoformat())
         if evening >= IS_GONE:
-            asked = asked.drop(columns=FIELD)
-        session.post(f"{url}/predictions", json=asked.to_dict("records"), timeout=30).raise_for_status()
+            sent = sent.drop(columns=FIELD)
+        session.post(f"{url}/predictions", json=sent.to_dict("records"), timeout=30).raise_for_status()
         outcomes = booked[["id", "no_show"]].assign(known_at=(evening + pd.Timedelta(days=1)).isoformat())
         session.post(f"{url}/outcomes", json=outcomes.to_dict("records"), timeout=30).raise_for_status()
     print(f"{DAYS * APPOINTMENTS_A_DAY} predictions and outcomes sent; from {IS_GONE:%d %B} on without {FIELD}")

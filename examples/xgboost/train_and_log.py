@@ -38,9 +38,9 @@ def lateness(parcel: pd.DataFrame, random: np.random.Generator) -> pd.Series:
     """Which parcels come late: those of poor carriers, from afar, or picked up in the evening; of the new carrier
     any.
     """
-    of_carrier = parcel["carrier"].map(LATENESS)
+    carrier_odds = parcel["carrier"].map(LATENESS)
     odds = (
-        of_carrier + parcel["distance_km"] / 100 + 1.5 * (parcel["pickup_hour"] > 16) - 2.5 * parcel["is_express"] - 2
+        carrier_odds + parcel["distance_km"] / 100 + 1.5 * (parcel["pickup_hour"] > 16) - 2.5 * parcel["is_express"] - 2
     )
     odds = odds.where(parcel["carrier"] != NEW_CARRIER, ITS_LATENESS)
     return (random.random(len(parcel)) < 1 / (1 + np.exp(-odds))).astype(int)
@@ -48,8 +48,8 @@ def lateness(parcel: pd.DataFrame, random: np.random.Generator) -> pd.Series:
 
 def inputs(parcel: pd.DataFrame) -> pd.DataFrame:
     """What the model reads; a carrier that it was not trained on is a missing value to it."""
-    known = parcel["carrier"].where(parcel["carrier"].isin(LATENESS))
-    return parcel[FEATURES].assign(carrier=pd.Categorical(known, categories=list(LATENESS)))
+    carrier = parcel["carrier"].where(parcel["carrier"].isin(LATENESS))
+    return parcel[FEATURES].assign(carrier=pd.Categorical(carrier, categories=list(LATENESS)))
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple
 
 from monitor.domain import phrases
 from monitor.domain.checks import CheckKey, Severity
@@ -26,9 +27,8 @@ _FEWEST_GOOD, _CHANCE = 2, 1 / 50
 # Bad and good windows that a spell is credited with before any is seen: most spells have hardly a good one.
 _BAD_BEFORE, _GOOD_BEFORE = 2.0, 0.25
 # Losses that are uncertain add up to a certain one where a model as good as ever would bring so much evidence in one of
-# a hundred windows (natural logarithm); and how many windows as uncertain as they say are taken for known before any is
-# seen.
-_CERTAIN, _KNOWN_BEFORE, _FARTHEST = math.log(100), 10, 3.0
+# a hundred windows (natural logarithm). Before any window is seen, so many are assumed to be as uncertain as they say.
+_CERTAIN, _PRIOR_WINDOWS, _FARTHEST = math.log(100), 10, 3.0
 # A spell is forgotten after so many times the good windows that resolve its alert.
 _FORGOTTEN = 3
 
@@ -123,7 +123,7 @@ class State:
     first_window and opened_as_of are the alert's identity, as it stood when it was opened; since is its first bad
     window as it is known now. spell_bad, spell_good: disjoint bad windows of the spell, and good ones between them;
     quiet: good ones since its last bad one. A spell may outlast an alert.
-    weighed: what estimates say of a loss over windows.
+    weighed: the evidence of a loss over windows, by estimates.
     """
 
     phase: str = "idle"
@@ -175,7 +175,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Incident:
-    """One alert as a whole history tells it; `resolved` is the result that ended it, None while it goes on."""
+    """One alert of a whole history. `resolved` is the result that ended it, None while it goes on."""
 
     first_window: datetime
     opened_as_of: datetime
@@ -223,7 +223,7 @@ def _weighed(state: State, result: Result, estimate: EstimatedLoss) -> tuple[Sta
     """
     weighed = state.weighed
     if _new_window(datetime.fromisoformat(weighed.until) if weighed.until else None, result):
-        spread = max(((_KNOWN_BEFORE + weighed.squares) / (_KNOWN_BEFORE + weighed.told)) ** 0.5, 1.0)
+        spread = max(((_PRIOR_WINDOWS + weighed.squares) / (_PRIOR_WINDOWS + weighed.told)) ** 0.5, 1.0)
         evidence = weighed.evidence + estimate.z / spread - 0.5
         goes_on = evidence > 0
         seen = 0 if result.bad else 1
@@ -373,7 +373,7 @@ def fold(results: Iterable[Result], state: State | None = None) -> FoldedHistory
     """Fold current results, one a window, in the order of their windows, on from a state."""
     history = FoldedHistory(state or State(), [], [], [])
     state, last = history.state, None
-    for result in sorted(results, key=lambda each: (each.window.start, each.window.end)):
+    for result in sorted(results, key=attrgetter("window.start", "window.end")):
         history.before.append((result.window, state))
         taken, before, last = step(state, result), state, result
         state = taken.state
@@ -414,36 +414,44 @@ class StoredAlert:
     severity: str
 
 
-def reconcile(
-    known: Sequence[StoredAlert], incidents: Sequence[Incident]
-) -> list[tuple[StoredAlert | None, Incident | None, tuple[EventKind, ...]]]:
+class AlertChange(NamedTuple):
+    """What becomes of an alert when a history is folded again. alert: None for a new one. incident: None for an alert
+    that is retracted.
+    """
+
+    alert: StoredAlert | None
+    incident: Incident | None
+    events: tuple[EventKind, ...]
+
+
+def reconcile(alerts: Sequence[StoredAlert], incidents: Sequence[Incident]) -> list[AlertChange]:
     """Match a refolded history with the alerts that have fired.
 
     An incident that overlaps such alerts is the oldest of them; one that overlaps none is new; an alert that is no
-    incident any more is retracted. Returns for each the alert (None: new), the incident (None: retracted), the events.
+    incident any more is retracted.
     """
-    changes: list[tuple[StoredAlert | None, Incident | None, tuple[EventKind, ...]]] = []
-    free = sorted(known, key=lambda each: each.first_window)
+    changes: list[AlertChange] = []
+    free = sorted(alerts, key=lambda alert: alert.first_window)
     for incident in incidents:
-        same = next((each for each in free if _overlap(each, incident)), None)
-        if same is not None:
-            free.remove(same)
-        changes.append((same, incident, _events(same, incident)))
-    return changes + [(each, None, ("retracted",)) for each in free if each.state != "retracted"]
+        matching = next((alert for alert in free if _overlap(alert, incident)), None)
+        if matching is not None:
+            free.remove(matching)
+        changes.append(AlertChange(matching, incident, _events(matching, incident)))
+    return changes + [AlertChange(alert, None, ("retracted",)) for alert in free if alert.state != "retracted"]
 
 
-def _events(known: StoredAlert | None, incident: Incident) -> tuple[EventKind, ...]:
+def _events(alert: StoredAlert | None, incident: Incident) -> tuple[EventKind, ...]:
     """What happens to an alert (None: a new one) when it is found to be this incident."""
     ended: tuple[EventKind, ...] = ("resolved",) if incident.resolved is not None else ()
-    if known is None or known.state == "retracted":
+    if alert is None or alert.state == "retracted":
         return ("firing", *ended)
-    if known.state == "resolved" and not ended:
+    if alert.state == "resolved" and not ended:
         return ("firing",)
-    if known.state == "firing" and ended:
+    if alert.state == "firing" and ended:
         return ended
-    if incident.severity == known.severity:
+    if incident.severity == alert.severity:
         return ()
-    return ("downgraded" if Severity(incident.severity) < known.severity else "escalated",)
+    return ("downgraded" if Severity(incident.severity) < alert.severity else "escalated",)
 
 
 def _overlap(alert: StoredAlert, incident: Incident) -> bool:

@@ -1,7 +1,7 @@
 """What a notification says: first what is wrong with which model and why, then what to know and do.
 
-What is known of an alert (`Facts`) becomes a title and sections, which one set of templates writes as plain text,
-Markdown and HTML; channels with a form of their own (`channels/`) make it of the sections.
+The facts of an alert (`Facts`) become a title and sections. One set of templates writes these as plain text, Markdown
+and HTML. Channels with a form of their own (`channels/`) use the sections.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ENDED = {
 _HEALTHY = "The windows since then are healthy."
 # Said before the reason, where the reason alone does not say what it means.
 _MEANS = {Kind.BLIND.value: "performance is unknown"}
-# Of more alerts in one message each has a line, and of very many the rest is counted.
+# So many alerts of a message are shown in full, the next ones in a line each. The rest is counted.
 IN_FULL, _IN_A_LINE = 10, 40
 # Mail has no style sheets. Large enough for a thumb.
 _BUTTON = (
@@ -73,7 +73,7 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an alert when it is told.
+    """What is known of an alert when a message of it is written.
 
     findings: worst first, with `kind`, `severity`, `metric`, `column`, `cause`, `origin`, `cost`, `explanation`.
         predictions: made since it fires.
@@ -130,7 +130,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class ExplainedAlert:
-    """An alert that another one explains, told inside its message."""
+    """An alert that another one explains: it is named inside the message of that one."""
 
     alert_id: str
     kind: str
@@ -187,12 +187,12 @@ def rank(severity: str) -> int:
     return Severity(severity).rank
 
 
-def title(told: Sequence[Facts]) -> str:
+def title(all_facts: Sequence[Facts]) -> str:
     """The first line, at most 80 characters: severity, model, what and why; without id or link."""
-    facts = told[0]
+    facts = all_facts[0]
     name = shown(facts.model or facts.monitor or "the service", _NAME)
     head = {"resolved": "RESOLVED", "retracted": "RETRACTED"}.get(facts.state, facts.severity.upper())
-    others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    others = f" (and {len(all_facts) - 1} more)" if len(all_facts) > 1 else ""
     means = _MEANS.get(facts.kind, "")
     means = f"{means}: " if means and means not in facts.summary.lower() else ""
     line = f"[{head}] {name}{others}: {means}"
@@ -200,14 +200,14 @@ def title(told: Sequence[Facts]) -> str:
     line += short
     whole = _whole_cost(facts)
     causes = [
-        each
-        for each in _changed(facts)
-        if each["cause"]
-        and quoted(each["column"]) not in short
+        finding
+        for finding in _changed(facts)
+        if finding["cause"]
+        and quoted(finding["column"]) not in short
         and not facts.now
-        and (whole is None or (each.get("cost") or 0.0) / whole >= _LEAST_SHARE)
+        and (whole is None or (finding.get("cost") or 0.0) / whole >= _LEAST_SHARE)
     ]
-    for cause in [f"; {each['column']}: {each['cause']}" for each in causes]:
+    for cause in [f"; {finding['column']}: {finding['cause']}" for finding in causes]:
         line += cause if len(line) + len(cause) <= FIRST_LINE else ""
     return _cut(line, FIRST_LINE)
 
@@ -222,9 +222,9 @@ def _what(facts: Facts, room: int) -> str:
     brief = phrases.before_colon(text)
     column, cause = next(
         (
-            (each["column"], each["cause"])
-            for each in _changed(facts)
-            if each["cause"] and quoted(each["column"]) in brief
+            (finding["column"], finding["cause"])
+            for finding in _changed(facts)
+            if finding["cause"] and quoted(finding["column"]) in brief
         ),
         ("", ""),
     )
@@ -234,47 +234,49 @@ def _what(facts: Facts, room: int) -> str:
 
 
 def _changed(facts: Facts) -> list[Mapping[str, Any]]:
-    """The findings that tell of the columns that matter most, one each."""
-    return that_matter([each for each in facts.findings if each["column"]])
+    """The findings about the columns that matter most, one a column."""
+    return that_matter([finding for finding in facts.findings if finding["column"]])
 
 
 def _whole_cost(facts: Facts) -> float | None:
-    """What the changes of all columns are likely to cost, each column by what is found worst of it; None where nothing
-    is known.
+    """The likely cost of the changes of all columns, each column counted by its worst finding; None where no cost is
+    known.
     """
     by_column: dict[str, float] = {}
-    for each in facts.findings:
-        if each["column"]:
-            by_column[each["column"]] = max(by_column.get(each["column"], 0.0), each.get("cost") or 0.0)
+    for finding in facts.findings:
+        if finding["column"]:
+            by_column[finding["column"]] = max(by_column.get(finding["column"], 0.0), finding.get("cost") or 0.0)
     return sum(by_column.values()) or None
 
 
-def _whose(facts: Facts, origins: set[Any]) -> str:
-    """Whose the changes are, by the rule that decides whether a model may be trained anew on such data. origins: those
-    that are known.
+def _advice_by_origin(facts: Facts, origins: set[Any]) -> str:
+    """What to do about the changes by their origin, by the rule that decides whether a model may be retrained on such
+    data. origins: those that are known.
     """
     broken = broken_first(facts.findings)
     if broken:
         return phrases.sentence(phrases.repair_first(list(broken.items())[:3]))
     if "pipeline" not in origins:
         return phrases.sentence(phrases.real_change())
-    known = any(each.get("cost") for each in facts.findings)
-    return phrases.sentence(phrases.partly_pipeline(costs_known=known))
+    costs_known = any(finding.get("cost") for finding in facts.findings)
+    return phrases.sentence(phrases.partly_pipeline(costs_known=costs_known))
 
 
-def sections(told: Sequence[Facts], inside: Sequence[ExplainedAlert], again_at: datetime | None) -> list[Section]:
+def sections(
+    all_facts: Sequence[Facts], explained: Sequence[ExplainedAlert], again_at: datetime | None
+) -> list[Section]:
     """The message below its title."""
-    found = [section for facts in told[:IN_FULL] for section in _sections(facts, alone=len(told) == 1)]
-    found.append(
-        _in_lines([phrases.first_sentence(_first_of_several(facts)) for facts in told[IN_FULL:]], "And", "more")
+    parts = [section for facts in all_facts[:IN_FULL] for section in _sections(facts, alone=len(all_facts) == 1)]
+    parts.append(
+        _in_lines([phrases.first_sentence(_first_of_several(facts)) for facts in all_facts[IN_FULL:]], "And", "more")
     )
-    affected = [f"{each.severity} {each.monitor}: {phrases.first_sentence(each.summary)}" for each in inside]
-    found.append(_in_lines(affected, "Also affected, without a message of their own", "affected"))
-    if again_at is not None and any(not facts.is_over for facts in told):
-        zone = ZoneInfo(told[0].timezone)
+    affected = [f"{alert.severity} {alert.monitor}: {phrases.first_sentence(alert.summary)}" for alert in explained]
+    parts.append(_in_lines(affected, "Also affected, without a message of their own", "affected"))
+    if again_at is not None and any(not facts.is_over for facts in all_facts):
+        zone = ZoneInfo(all_facts[0].timezone)
         reminded = f"You will be reminded at {_moment(again_at, zone)}, unless somebody acknowledges the alert."
-        found.append(Section("", [reminded], "reminder"))
-    return [section for section in found if section.lines or section.links]
+        parts.append(Section("", [reminded], "reminder"))
+    return [section for section in parts if section.lines or section.links]
 
 
 def _in_lines(lines: list[str], heading: str, role: str) -> Section:
@@ -301,7 +303,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
             f"acknowledge: monitor alerts ack {short} --note '…'",
         ]
     )
-    found = [
+    parts = [
         Section("", _summary(facts, alone=alone), "summary"),
         Section("What changed", _changes(facts) if facts.state != "resolved" else [], "changes"),
         Section("Details" if facts.is_over else "Next step", steps(facts), "steps", _links(facts)),
@@ -310,7 +312,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
         Section("In the 48 hours before", list(facts.before), "before"),
         Section("Seen before", [facts.earlier] if facts.earlier else [], "earlier"),
     ]
-    return [replace(section, alert=facts.alert_id) for section in found]
+    return [replace(section, alert=facts.alert_id) for section in parts]
 
 
 def _summary(facts: Facts, *, alone: bool) -> list[str]:
@@ -328,7 +330,7 @@ def _summary(facts: Facts, *, alone: bool) -> list[str]:
             ),
             "It was found only after it had ended, so there was no earlier message." if facts.is_first else "",
         ]
-        over = [each for each in over if each]
+        over = [line for line in over if line]
         return [*over, f"When it fired: {facts.summary}"] if alone else [_first_of_several(facts), *over]
     if facts.state == "retracted":
         since = facts.ended_by or "Later data show that this alert was wrong."
@@ -349,13 +351,13 @@ def _changes(facts: Facts) -> list[str]:
     """The columns that matter, with their part of what the changes are likely to cost."""
     changed, whole = _changed(facts), _whole_cost(facts)
     lines = []
-    for each in changed:
-        cost = each.get("cost")
-        if phrases.sentence(each["explanation"]) == phrases.sentence(facts.summary):
+    for finding in changed:
+        cost = finding.get("cost")
+        if phrases.sentence(finding["explanation"]) == phrases.sentence(facts.summary):
             continue
         part = cost / whole if whole and cost and len(changed) > 1 else 0.0
         share = phrases.share_of_cost(part) if part >= _LEAST_SHARE else ""
-        lines.append(phrases.sentences(each["explanation"], share))
+        lines.append(phrases.sentences(finding["explanation"], share))
     return lines
 
 
@@ -363,25 +365,25 @@ def steps(facts: Facts) -> list[str]:
     """What to do."""
     if facts.is_over:
         return []
-    origins = {each.get("origin") for each in _changed(facts)} - {"", "unknown", None}
-    advice = _whose(facts, origins) if origins else ""
-    if "pipeline" not in origins and (origins or any(each["cause"] == _CONCEPT_DRIFT for each in facts.findings)):
+    origins = {finding.get("origin") for finding in _changed(facts)} - {"", "unknown", None}
+    advice = _advice_by_origin(facts, origins) if origins else ""
+    if "pipeline" not in origins and (origins or any(finding["cause"] == _CONCEPT_DRIFT for finding in facts.findings)):
         day = facts.since.astimezone(ZoneInfo(facts.timezone))
         advice = phrases.sentences(advice, phrases.retrain_from(f"{day:%Y-%m-%d}"))
     if not advice:
         unsure = [
-            (each["column"], each["cause"])
-            for each in _changed(facts)
-            if each["cause"] and each.get("origin") == "unknown"
+            (finding["column"], finding["cause"])
+            for finding in _changed(facts)
+            if finding["cause"] and finding.get("origin") == "unknown"
         ]
         advice = phrases.sentence(phrases.check_first(unsure) if unsure else phrases.look_first(facts.kind))
     runbook = "" if _is_page(facts.runbook_url) else facts.runbook_url
-    found = [
+    advised = [
         advice if facts.event != "test" else "",
         f"Runbook: {runbook}" if runbook else "",
         phrases.sentence(facts.retraining),
     ]
-    return [step for step in found if step]
+    return [step for step in advised if step]
 
 
 def _is_page(text: str) -> bool:
@@ -420,17 +422,17 @@ def _about(facts: Facts) -> list[tuple[str, str]]:
 
 
 def written(
-    told: Sequence[Facts],
+    all_facts: Sequence[Facts],
     group: Sequence[str] = (),
-    inside: Sequence[ExplainedAlert] = (),
+    explained: Sequence[ExplainedAlert] = (),
     again_at: datetime | None = None,
     templates: Mapping[str, str] | None = None,
 ) -> Message:
     """The message. templates: of a channel's own, by `title`, `text`, `markdown`, `html`. Raises UsageError for one
     that fails.
     """
-    named = {"group": list(group), "alert": _alert(told[0]), "alerts": [_alert(facts) for facts in told]}
-    return in_words(title(told), sections(told, inside, again_at), named, templates)
+    named = {"group": list(group), "alert": _alert(all_facts[0]), "alerts": [_alert(facts) for facts in all_facts]}
+    return in_words(title(all_facts), sections(all_facts, explained, again_at), named, templates)
 
 
 def in_words(
@@ -444,16 +446,16 @@ def in_words(
     """
     shown_parts = [_printable(section) for section in parts]
     values = {"title": printable(first), "sections": shown_parts, "button": _BUTTON, **(named or {})}
-    found = {}
+    texts = {}
     for name, text in {**TEMPLATES, **(templates or {})}.items():
         try:
-            found[name] = _environment().from_string(text).render(values).strip()
+            texts[name] = _environment().from_string(text).render(values).strip()
         except TemplateError as error:
             raise UsageError(f"the template `{name}` fails: {error}") from None
-        values["title"] = _cut(found["title"], FIRST_LINE)
+        values["title"] = _cut(texts["title"], FIRST_LINE)
     if "text" in (templates or {}):
-        shown_parts = [Section("", found["text"].splitlines())]
-    return Message(str(values["title"]), found["text"], found["markdown"], found["html"], shown_parts)
+        shown_parts = [Section("", texts["text"].splitlines())]
+    return Message(str(values["title"]), texts["text"], texts["markdown"], texts["html"], shown_parts)
 
 
 @lru_cache(maxsize=1)
@@ -465,29 +467,29 @@ def _environment() -> SandboxedEnvironment:
 
 def _markdown(text: str) -> str:
     """Text that Markdown takes as it is."""
-    return "".join(f"\\{each}" if each in "\\`*_[]<>#|~" else each for each in str(text))
+    return "".join(f"\\{character}" if character in "\\`*_[]<>#|~" else character for character in str(text))
 
 
 def body(
-    told: Sequence[Facts],
+    all_facts: Sequence[Facts],
     group: Sequence[str] = (),
-    inside: Sequence[ExplainedAlert] = (),
+    explained: Sequence[ExplainedAlert] = (),
     again_at: datetime | None = None,
     templates: Mapping[str, str] | None = None,
 ) -> str:
     """The JSON that a webhook receives (docs/reference/webhook.md): the first alert at the top, all of them in
     `alerts`.
     """
-    facts, message = told[0], written(told, group, inside, again_at, templates)
+    facts, message = all_facts[0], written(all_facts, group, explained, again_at, templates)
     content = {
         "type": f"alert.{facts.event}",
         "timestamp": facts.happened_at.isoformat(),
         **message.content,
         **_alert(facts),
         "group": list(group),
-        "alerts": [{"title": printable(title([each])), **_alert(each)} for each in told],
-        "explained": [vars(each) for each in inside],
-        "events": [event for each in told for event in each.events],
+        "alerts": [{"title": printable(title([facts])), **_alert(facts)} for facts in all_facts],
+        "explained": [vars(alert) for alert in explained],
+        "events": [event for facts in all_facts for event in facts.events],
     }
     return json.dumps(content, ensure_ascii=False)
 

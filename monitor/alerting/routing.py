@@ -25,8 +25,8 @@ ALERT_NAMES = {
 
 @dataclass(frozen=True)
 class Destination:
-    """A channel that hears of an alert. group: the labels that its notification shares. quiet: why nobody is told there
-    now, '' if somebody is.
+    """A channel that hears of an alert. group: the labels that its notification shares. quiet: why nobody is notified
+    there now, '' if somebody is.
     """
 
     channel: str
@@ -37,7 +37,7 @@ class Destination:
 
     @property
     def group_key(self) -> str:
-        """The group's name in the log of what it was told."""
+        """The group's name in the log of what was sent to it."""
         return hashlib.sha256("\0".join(self.group).encode()).hexdigest()[:32]
 
 
@@ -47,7 +47,7 @@ def destinations(
     """The channels for an alert with these labels, each once; alerts of no monitor go to every channel that a route or
     monitor names.
 
-    A channel that several routes name is told if one of them tells it now.
+    A channel that several routes name is notified if one of them is not quiet now.
     """
     usual = configuration.grouping
     named = [(channel, usual, "") for channel in (monitor.alerts.channels if monitor is not None else [])]
@@ -56,25 +56,25 @@ def destinations(
             quiet = _quiet(route, configuration, now)
             named += [(channel, route.grouping or usual, quiet) for channel in route.channels]
     if monitor is None and not named:
-        named = [(channel, usual, "") for each in configuration.monitors.values() for channel in each.alerts.channels]
+        named = [(channel, usual, "") for entry in configuration.monitors.values() for channel in entry.alerts.channels]
     every = monitor.windows.every or monitor.windows.length if monitor is not None else None
-    found: dict[str, Destination] = {}
+    by_channel: dict[str, Destination] = {}
     for channel, grouping, quiet in named:
-        if channel not in found or (found[channel].quiet and not quiet):
+        if channel not in by_channel or (by_channel[channel].quiet and not quiet):
             repeat = (
                 grouping.repeat_interval.approximate()
                 if grouping.repeat_interval is not None
                 else max(_REPEAT, every.approximate() if every else _REPEAT)
             )
             group = tuple(f"{label}={labels.get(label, '')}" for label in sorted(grouping.group_by))
-            found[channel] = Destination(channel, group, grouping.group_wait.approximate(), repeat, quiet)
-    return list(found.values())
+            by_channel[channel] = Destination(channel, group, grouping.group_wait.approximate(), repeat, quiet)
+    return list(by_channel.values())
 
 
 def is_in(names: Sequence[str], configuration: Configuration, moment: datetime) -> bool:
     """Whether a moment lies in one of the configuration's time intervals."""
     return any(
-        each.interval().contains(moment) for name in names for each in configuration.time_intervals.get(name, [])
+        entry.interval().contains(moment) for name in names for entry in configuration.time_intervals.get(name, [])
     )
 
 

@@ -1,4 +1,4 @@
-"""References as archives: a zip of JSON and Arrow, never pickle; and as files that processes map into memory."""
+"""References as archives: a zip of JSON and Arrow, never pickle. And as files that processes map into memory."""
 
 from __future__ import annotations
 
@@ -48,40 +48,40 @@ def from_bytes(data: bytes) -> Reference:
     frame = pd.DataFrame(
         {name: frame[name] if sorts[name] in ("numerical", "time") else frame[name].astype(object) for name in frame}
     )
-    return _of_meta(meta, lambda: frame)
+    return _reference_of(meta, lambda: frame)
 
 
 def mapped(path: str | Path) -> Reference:
-    """As `from_bytes`, of an archive that stays where it is: rows and summaries are mapped from a file beside it, which
-    the first process writes.
+    """As `from_bytes`, of an archive on disk. Rows and summaries are mapped from a second file with the suffix
+    `.mapped`, which the first process writes.
 
-    A file beside it that is damaged is written anew.
+    A damaged mapped file is written again.
     """
-    beside = Path(path).with_suffix(".mapped")
-    file = _opened(beside)
+    mapped_path = Path(path).with_suffix(".mapped")
+    file = _open_mapped(mapped_path)
     if file is None:
-        whole = from_bytes(Path(path).read_bytes())
+        reference = from_bytes(Path(path).read_bytes())
         try:
-            mapping.write(beside, whole.frame, {name: whole.of_column(name) for name in whole.sorts})
+            mapping.write(mapped_path, reference.frame, {name: reference.of_column(name) for name in reference.sorts})
         except OSError:
-            return whole
-        file = mapping.Mapped(beside)
+            return reference
+        file = mapping.Mapped(mapped_path)
     with _whole_zip(Path(path).open("rb")) as archive:
         meta = json.loads(archive.read("reference.json"))
     rows = int(meta["summary"]["rows"])
-    return _of_meta(meta, file.frame, dict(file.summaries(rows)))
+    return _reference_of(meta, file.frame, dict(file.summaries(rows)))
 
 
-def _opened(beside: Path) -> mapping.Mapped | None:
+def _open_mapped(path: Path) -> mapping.Mapped | None:
     try:
-        return mapping.Mapped(beside)
+        return mapping.Mapped(path)
     except (OSError, DataError):
         return None
 
 
 @contextmanager
 def _whole_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """An archive that is read from. Raises DataError where it is none, or is damaged: each of its parts has a
+    """An archive opened for reading. Raises DataError where the file is no archive or is damaged: each part has a
     checksum.
     """
     try:
@@ -91,7 +91,7 @@ def _whole_zip(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
         raise DataError(f"this is no archive of a reference: {error}") from None
 
 
-def _of_meta(
+def _reference_of(
     meta: dict[str, Any], rows: Callable[[], pd.DataFrame], summaries: dict[str, Summary | None] | None = None
 ) -> Reference:
     columns, summary = Columns.from_dict(meta["columns"]), ReferenceSummary.from_dict(meta["summary"])
@@ -99,7 +99,7 @@ def _of_meta(
 
 
 def arrow_bytes(frame: pd.DataFrame, compression: str | None) -> bytes:
-    """A frame as an Arrow file; columns that Arrow cannot hold as they are, as text."""
+    """A frame as an Arrow file. Columns that Arrow cannot hold are written as text."""
     table = pa.table({str(name): _arrow(frame[name]) for name in frame})
     sink = io.BytesIO()
     with ipc.new_file(sink, table.schema, options=ipc.IpcWriteOptions(compression=compression)) as writer:
@@ -108,9 +108,9 @@ def arrow_bytes(frame: pd.DataFrame, compression: str | None) -> bytes:
 
 
 def _arrow(values: pd.Series) -> pa.Array | pa.ChunkedArray:
-    for each in (values, plain(values)):
+    for candidate in (values, plain(values)):
         try:
-            return pa.array(each, from_pandas=True)
+            return pa.array(candidate, from_pandas=True)
         except (pa.ArrowException, TypeError, ValueError, OverflowError, UnicodeError):
             continue
     texts = canonical_text(values).map(lambda text: text.encode("utf-8", "replace").decode(), na_action="ignore")

@@ -1,4 +1,4 @@
-"""When a change of a column began: the rows one after the other that hold it."""
+"""When a change of a column began: the run of consecutive rows that show it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pandas as pd
 from monitor.analysis.summary import Numbers, Summary
 
 Floats = np.ndarray
-# Rows are told where they are so much likelier changed than not (natural logarithm), and begin after so many of the
-# window's rows.
+# A run of changed rows is reported from this log likelihood ratio on (natural logarithm). It begins with the window if
+# it starts within this share of the window's rows. And how many categories are compared at most.
 _LEAST_GAIN, _EDGE = 10.0, 0.02
 _LEVELS = 50
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The times of a window's rows. order: the places of the rows in the order of time, shape (rows,)."""
+    """The times of a window's rows. order: the positions of the rows in the order of time, shape (rows,)."""
 
     times: pd.Series
     order: np.ndarray
@@ -30,17 +30,17 @@ class Timeline:
         return cls(times, np.argsort(times.to_numpy(dtype="datetime64[ns]"), kind="stable"))
 
     def at(self, place: int) -> datetime:
-        """The time of the row at a place in the order."""
+        """The time of the row at a position in the order."""
         moment: datetime = pd.Timestamp(self.times.iloc[self.order[place]]).to_pydatetime()
         return moment
 
 
 @dataclass(frozen=True)
 class ChangedSpan:
-    """Rows one after the other in which a column is changed. rows: their places in the window, shape (rows of the
-    run,). began, ended: their first and last time.
+    """Consecutive rows in which a column is changed.
 
-    is_first: whether it begins with the window.
+    rows: their positions in the window, shape (rows of the run,). began, ended: their first and last time.
+    is_first: whether the run begins with the window.
     """
 
     rows: np.ndarray
@@ -50,26 +50,26 @@ class ChangedSpan:
 
 
 def run_of_change(values: pd.Series, timeline: Timeline | None, before: Summary) -> ChangedSpan | None:
-    """The run of rows that are likelier in the window than in the reference, by the sum of the logarithms of that; None
-    where there are too few to tell, or no rows outside of it.
+    """The run of rows with the largest sum of log likelihood ratios, window against reference. None where the evidence
+    is too weak, or where the run holds nearly all rows.
     """
     if timeline is None or not len(values):
         return None
-    here, there = _binned(values, before)
-    counts = np.bincount(here, minlength=len(there)).astype(float)
-    ratio = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(there))) - np.log(
-        (there + 0.5) / (there.sum() + 0.5 * len(there))
+    codes, before_counts = _binned(values, before)
+    counts = np.bincount(codes, minlength=len(before_counts)).astype(float)
+    ratio = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(before_counts))) - np.log(
+        (before_counts + 0.5) / (before_counts.sum() + 0.5 * len(before_counts))
     )
-    score = ratio[here][timeline.order]
+    score = ratio[codes][timeline.order]
     start, end = best_run(score)
     inside = score[start:end].sum()
-    if inside < _LEAST_GAIN or end - start > 0.97 * len(here) or score.sum() - inside > 0:
+    if inside < _LEAST_GAIN or end - start > 0.97 * len(codes) or score.sum() - inside > 0:
         return None
-    return ChangedSpan(timeline.order[start:end], timeline.at(start), timeline.at(end - 1), start < _EDGE * len(here))
+    return ChangedSpan(timeline.order[start:end], timeline.at(start), timeline.at(end - 1), start < _EDGE * len(codes))
 
 
 def best_run(score: Floats) -> tuple[int, int]:
-    """The rows one after the other whose scores add up to most, as the first and the one after the last. score: shape
+    """The consecutive rows with the largest sum of scores, as the first row and the row after the last. score: shape
     (rows,).
     """
     gain = np.cumsum(np.append(0.0, score))
@@ -78,8 +78,10 @@ def best_run(score: Floats) -> tuple[int, int]:
 
 
 def _binned(values: pd.Series, before: Summary) -> tuple[np.ndarray, Floats]:
-    """The bin of each row, shape (rows,), and how many of the reference's rows are in each, shape (bins,): of equal
-    shares of it, the window's most frequent value and what is missing apart.
+    """The bin of each row, shape (rows,), and the number of the reference's rows in each bin, shape (bins,).
+
+    Numbers have bins of equal shares of the reference. The window's most frequent number and missing values have bins
+    of their own.
     """
     missing = values.isna().to_numpy()
     if isinstance(before, Numbers):
@@ -87,7 +89,7 @@ def _binned(values: pd.Series, before: Summary) -> tuple[np.ndarray, Floats]:
         numbers = np.where(missing, np.nan, values.to_numpy(dtype=float))
         codes = np.searchsorted(edges, numbers, "right")
         number = len(edges) + 1
-        there = np.append(
+        before_counts = np.append(
             np.bincount(np.searchsorted(edges, before.values, "right"), minlength=number),
             [0.0, before.rows - before.count],
         ).astype(float)
@@ -95,15 +97,15 @@ def _binned(values: pd.Series, before: Summary) -> tuple[np.ndarray, Floats]:
         if len(top):
             codes[numbers == top.iloc[0]] = number
             low, high = (np.searchsorted(before.values, top.iloc[0], side) for side in ("left", "right"))
-            there[np.searchsorted(edges, top.iloc[0], "right")] -= high - low
-            there[number] = high - low
+            before_counts[np.searchsorted(edges, top.iloc[0], "right")] -= high - low
+            before_counts[number] = high - low
     else:
         names = before.tally.index[:_LEVELS]
         number = len(names)
         codes = names.get_indexer(pd.Index(values.to_numpy(dtype=object)))
         codes[codes < 0] = number
-        there = np.array(
+        before_counts = np.array(
             [*before.tally.iloc[:number], before.tally.iloc[number:].sum(), before.rows - before.count], dtype=float
         )
     codes[missing] = number + 1
-    return codes, there
+    return codes, before_counts

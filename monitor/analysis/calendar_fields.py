@@ -1,5 +1,5 @@
-"""Columns that hold a field of the calendar: what they should hold in a window is known from the times of its rows, so
-they are compared with that.
+"""Columns that hold a field of the calendar. The times of a window's rows give the expected values, so the columns are
+compared with these.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import pandas as pd
 from monitor.analysis.summary import Numbers, Summary
 
 _FEWEST_ROWS = 20
-# So many rows hold the field of their own time.
+# In a calendar column this share of the rows holds the field of the row's own time.
 _FOLLOWS = 0.97
-_FEW, _LIKELY = 500, 0.8
+# Rows of the subsample that is compared first, and the share of it that must hold the field.
+_SUBSAMPLE_ROWS, _LIKELY = 500, 0.8
 
 
 @dataclass(frozen=True)
 class _Field:
-    """A field of the calendar. words: for people. distinct: how many values a column of it has at least. low, high:
-    between which they lie, counted from 0 or 1.
+    """A field of the calendar. words: its name in messages. distinct: how many distinct values such a column has at
+    least. low, high: the bounds of its values, counted from 0 or 1.
     """
 
     words: str
@@ -43,8 +44,8 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class CalendarField:
-    """What a column holds. name: pandas' name of the field. offset: how much more than pandas counts (1: Monday is
-    1).
+    """The field that a column holds. name: pandas' name of the field. offset: the difference to pandas' number (1:
+    Monday is 1).
     """
 
     name: str
@@ -52,38 +53,38 @@ class CalendarField:
 
     @property
     def words(self) -> str:
-        """The field, for people."""
+        """The name of the field in messages."""
         return _FIELDS[self.name].words
 
 
 def calendar_field(
     values: pd.Series, times: pd.Series, before: Summary, *, of_reference: bool = False
 ) -> CalendarField | None:
-    """The field of the calendar that a column holds, by number or by name, None if it holds none.
+    """The field of the calendar that a column holds, by number or by name; None if it holds none.
 
-    values: of the column's type in the reference. times: of the rows' events, in UTC. before: of the column in the
-        reference. of_reference: whether
-    these are the reference's own rows; of a window, whose hours or days are few, the reference must hold as many values
-    as the field has.
+    values: in the column's type in the reference. times: of the rows' events, in UTC.
+    before: the column's summary in the reference.
+    of_reference: whether these are the reference's own rows. A window has few hours or days, so for a window the
+        reference must hold as many distinct values as the field.
     """
-    # Nearly no column is one: that shows in a few rows.
-    few = np.unique(np.linspace(0, len(values) - 1, min(len(values), _FEW)).astype(int))
-    some = values.iloc[few], times.iloc[few]
+    # Nearly no column is a calendar field. A small subsample shows that.
+    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _SUBSAMPLE_ROWS)).astype(int))
+    subsample = values.iloc[places], times.iloc[places]
     for name, field in _FIELDS.items():
         least = min(field.distinct, 2) if of_reference else field.distinct
         if before.distinct < least or not _may_hold(before, name, field):
             continue
         for offset in range(-1, 2) if isinstance(before, Numbers) else range(1):
-            found = CalendarField(name, offset)
-            if _share(*some, found) > _LIKELY and follows(values, times, found):
-                return found
+            candidate = CalendarField(name, offset)
+            if _share(*subsample, candidate) > _LIKELY and follows(values, times, candidate):
+                return candidate
     return None
 
 
 def calendar_fields(
     frame: pd.DataFrame, times: pd.Series, summaries: Mapping[str, Summary | None]
 ) -> dict[str, CalendarField]:
-    """The columns of a reference that hold a field of the calendar. summaries: of those that are looked at."""
+    """The columns of a reference that hold a field of the calendar. summaries: of the candidate columns."""
     fields = {
         name: calendar_field(frame[name], times, before, of_reference=True)
         for name, before in summaries.items()
@@ -93,21 +94,21 @@ def calendar_fields(
 
 
 def follows(values: pd.Series, times: pd.Series, field: CalendarField) -> bool:
-    """Whether nearly all values are that field of their rows' times."""
+    """Whether nearly all values equal the field of their rows' times."""
     return _share(values, times, field) >= _FOLLOWS
 
 
 def _share(values: pd.Series, times: pd.Series, field: CalendarField) -> float:
-    """How many of the values that are there are that field of their rows' times; 0 of too few."""
-    known = int((values.notna().to_numpy() & times.notna().to_numpy()).sum())
-    return float(on_calendar(values, times, field).sum() / known) if known >= _FEWEST_ROWS else 0.0
+    """The share of the present values that equal the field of their rows' times; 0 if too few are present."""
+    present = int((values.notna().to_numpy() & times.notna().to_numpy()).sum())
+    return float(on_calendar(values, times, field).sum() / present) if present >= _FEWEST_ROWS else 0.0
 
 
 def on_calendar(values: pd.Series, times: pd.Series, field: CalendarField) -> np.ndarray:
-    """Which values are that field of their row's time; shape (rows,)."""
+    """Which values equal the field of their row's time; shape (rows,)."""
     if pd.api.types.is_numeric_dtype(values.dtype):
-        real = getattr(times.dt, field.name).to_numpy(dtype=float)
-        return np.asarray(values.to_numpy(dtype=float, na_value=np.nan) - real == field.offset)
+        expected = getattr(times.dt, field.name).to_numpy(dtype=float)
+        return np.asarray(values.to_numpy(dtype=float, na_value=np.nan) - expected == field.offset)
     names = times.dt.day_name() if field.name == "dayofweek" else times.dt.month_name()
     return np.asarray(values.notna().to_numpy() & (_short(values) == _short(names)))
 

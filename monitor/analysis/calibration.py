@@ -1,5 +1,5 @@
-"""How unusual a healthy window looks: null distributions of the smallest p-value of all columns, from windows drawn out
-of the reference.
+"""How unusual a healthy window looks: null distributions of the smallest p-value of all columns, from windows drawn
+from the reference.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from monitor.analysis.twosample import Bins, Floats
 # Windows drawn for each size; thresholds between sizes are interpolated, and beyond the largest they hardly change.
 _SIZES = (200, 1_000, 5_000)
 _DRAWS = 200
-# The smallest of the drawn p-values by which their tail is told: single ones share their own luck.
+# The ranks among the smallest drawn p-values from which the tail is estimated: a single one depends too much on chance.
 _IN_TAIL = (5, 20)
-# Into how many blocks healthy production is cut, of how many rows at least; fewer tell nothing.
+# Into how many blocks healthy production is cut, the fewest rows of a block, and the fewest blocks that are enough.
 _BLOCKS, _BLOCK_ROWS, _FEWEST_BLOCKS = 20, 100, 4
 
 Null = Mapping[str, list[float]]
@@ -26,9 +26,9 @@ Null = Mapping[str, list[float]]
 
 @dataclass(frozen=True)
 class Tested:
-    """What is counted of the reference's rows. codes: the bin of each row, -1 where it has none, shape (rows,).
+    """One two-sample test of the reference's rows. codes: the bin of each row, -1 where it has none, shape (rows,).
 
-    most: how many rows of a window are looked at; None: all.
+    most: how many rows of a window are compared; None: all.
     """
 
     bins: Bins
@@ -41,44 +41,44 @@ class Tested:
         return np.bincount(self.codes[self.codes >= 0], minlength=self.bins.number).astype(float)
 
     def p_values(self, rows: Floats) -> Floats:
-        """Of drawn windows, shape (draws, rows), against the rows that are left; shape (draws,)."""
+        """The p-values of drawn windows, shape (draws, rows), against the remaining rows; shape (draws,)."""
         draws, number = len(rows), self.bins.number + 1
-        # Rows without a bin are counted first, and left out.
+        # Rows without a bin are counted in the first bin, which is left out.
         places = (self.codes + 1)[rows[:, : self.most]] + np.arange(draws)[:, None] * number
         window = np.bincount(places.ravel(), minlength=draws * number).reshape(draws, -1)[:, 1:].astype(float)
-        both = self.counts[None, :]
-        usable = (window.sum(axis=1) > 0) & ((both - window).sum(axis=1) > 0)
-        found = np.ones(draws)
-        if usable.any():  # of a column with one value in all rows no draw has one on either side
-            found[usable] = self.bins.p_values(window[usable], both)
-        return found
+        all_counts = self.counts[None, :]
+        usable = (window.sum(axis=1) > 0) & ((all_counts - window).sum(axis=1) > 0)
+        p_values = np.ones(draws)
+        if usable.any():  # of a constant column no draw is usable
+            p_values[usable] = self.bins.p_values(window[usable], all_counts)
+        return p_values
 
 
 def null_distributions(tested: Sequence[Tested], rows: int, seed: int) -> dict[str, list[float]]:
-    """By window size: the smallest p-value of all that is tested in each drawn window, sorted.
+    """By window size: the smallest p-value of all tests in each drawn window, sorted.
 
-    rows: of the reference. Windows are drawn from it without replacement and held against the rows that are left, so
-        that
-    neither side knows the other: the reference's own sampling error is in it.
+    rows: of the reference. Windows are drawn from it without replacement and compared with the remaining rows. So both
+        sides are independent, and the reference's own sampling error is included.
     """
     random = np.random.default_rng(seed)
-    found = {}
+    smallest_by_size = {}
     sizes = [size for size in _SIZES if 2 * size <= rows] or [rows // 2]
     widest = np.stack([random.permutation(rows)[: sizes[-1]] for _ in range(_DRAWS)])
     for size in sizes:
         drawn = widest[:, :size]
-        smallest = np.minimum.reduce([each.p_values(drawn) for each in tested]) if tested else np.ones(_DRAWS)
-        found[str(size)] = [float(f"{each:.4g}") for each in np.sort(smallest)]
-    return found
+        smallest = np.minimum.reduce([test.p_values(drawn) for test in tested]) if tested else np.ones(_DRAWS)
+        smallest_by_size[str(size)] = [float(f"{p_value:.4g}") for p_value in np.sort(smallest)]
+    return smallest_by_size
 
 
 def overdispersion(tested: Mapping[str, Mapping[str, Tested]], healthy: Floats, rows: int, seed: int) -> dict[str, Any]:
     """How much more healthy windows of production vary than windows drawn at random, by metric and column.
 
     healthy: the rows of healthy production among all `rows`, in the order of time, shape (healthy rows,). They are cut
-        into blocks, each held
-    against all other rows; `factors` are mean squared deviations over those of drawn windows (quasi-likelihood:
-    Wedderburn, 1974), at `rows` a block.
+        into blocks, and each is compared with all other rows.
+
+    Returns `factors`, mean squared deviations over those of drawn windows (quasi-likelihood: Wedderburn, 1974), and
+    `rows`, the rows of a block.
     """
     size = int(np.clip(len(healthy) // _BLOCKS, _BLOCK_ROWS, 5_000))
     number = min(len(healthy) // size, 10 * _BLOCKS) if size else 0
@@ -90,9 +90,9 @@ def overdispersion(tested: Mapping[str, Mapping[str, Tested]], healthy: Floats, 
     factors = {
         metric: {
             name: round(
-                max(1.0, float(np.mean(_squares(each.p_values(blocks))) / np.mean(_squares(each.p_values(drawn))))), 3
+                max(1.0, float(np.mean(_squares(test.p_values(blocks))) / np.mean(_squares(test.p_values(drawn))))), 3
             )
-            for name, each in columns.items()
+            for name, test in columns.items()
         }
         for metric, columns in tested.items()
     }
@@ -104,7 +104,7 @@ def _squares(p_values: Floats) -> Floats:
 
 
 def overdispersion_adjusted(p_value: float, factor: float, size: int, rows: int) -> float:
-    """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`: what varies beyond
+    """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`. The variation beyond
     chance grows with the rows.
     """
     if factor <= 1.0:
@@ -114,25 +114,23 @@ def overdispersion_adjusted(p_value: float, factor: float, size: int, rows: int)
 
 
 def independent_tests(null: Null, rows: int) -> float:
-    """As how many independent tests everything that is tested of a window of `rows` rows counts; between sizes
-    interpolated.
+    """The number of independent tests that all tests of a window of `rows` rows amount to, interpolated between
+    sizes.
     """
     sizes = np.log([float(size) for size in null])
-    tests = np.log([_as_many_tests(np.asarray(each)) for each in null.values()])
+    tests = np.log([_equivalent_tests(np.asarray(smallest)) for smallest in null.values()])
     return float(np.exp(np.interp(np.log(max(rows, 1)), sizes, tests)))
 
 
 def family_wise(p_value: float, tests: float) -> float:
     """How often the smallest p-value of a healthy window is at least as small.
 
-    tests: from `independent_tests`. A power of the p-value's complement: it reaches beyond what a few hundred draws can
-        show.
+    tests: from `independent_tests`. The result is a power of the p-value's complement, so it is not limited by the
+        few hundred draws.
     """
     return float(-np.expm1(tests * np.log1p(-min(p_value, 1 - 1e-16))))
 
 
-def _as_many_tests(smallest: Floats) -> float:
-    """Of how many independent tests the smallest p-value has such a lower tail."""
-    return max(
-        float(np.log1p(-place / len(smallest)) / np.log1p(-max(smallest[place - 1], 1e-300))) for place in _IN_TAIL
-    )
+def _equivalent_tests(smallest: Floats) -> float:
+    """The number of independent tests whose smallest p-value has such a lower tail."""
+    return max(float(np.log1p(-rank / len(smallest)) / np.log1p(-max(smallest[rank - 1], 1e-300))) for rank in _IN_TAIL)

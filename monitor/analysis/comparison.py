@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,14 +21,22 @@ Floats = np.ndarray
 Judgement = Literal["better", "same", "worse", "too_little_data"]
 
 
+class _PairedValues(NamedTuple):
+    """A metric of both models, and the standard error of their difference."""
+
+    current: float
+    candidate: float
+    error: float
+
+
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What a candidate is against the current model.
+    """The result of comparing a candidate with the current model.
 
-    metric: roc_auc, accuracy or mae. current, candidate: their values. difference: by how much the candidate is better,
-        with its
-    interval `lower` to `upper`, in the metric's units. verdict: `better` or `worse` if the interval excludes zero,
-    `same` if it lies within the harm on either side, `too_little_data` otherwise.
+    metric: roc_auc, accuracy or mae. current, candidate: their values.
+    difference: by how much the candidate is better, with its interval `lower` to `upper`, in the metric's units.
+    verdict: `better` or `worse` if the interval excludes zero, `same` if it lies within the harm on either side,
+        `too_little_data` otherwise.
     """
 
     metric: str
@@ -64,10 +72,9 @@ def compare(
 ) -> Comparison:
     """Compare two models that answered to the same rows.
 
-    frame: one row a prediction. current, candidate: columns of what the models said: numbers for regression, for binary
-        probabilities of
-    `positive` (ROC AUC; DeLong, DeLong and Clarke-Pearson, 1988) or classes (accuracy), classes for multiclass. Rows
-    that lack the label or an answer are left out.
+    frame: one row a prediction. Rows that lack the label or an answer are left out.
+    current, candidate: columns of the models' outputs: numbers for regression, for binary probabilities of `positive`
+        (ROC AUC; DeLong, DeLong and Clarke-Pearson, 1988) or classes (accuracy), classes for multiclass.
     harm: the smallest difference that counts, absolute or a share such as `10%` of the current value; 0.02 ROC AUC or
         accuracy, 10 % of MAE if not given.
     Raises DataError where a column is not there or the positive class is neither named nor certain, UsageError for an
@@ -78,35 +85,35 @@ def compare(
         raise DataError(f"there is no column '{absent[0]}'; the columns are: {', '.join(map(str, frame.columns))}")
     rows = frame[[current, candidate, label]].dropna()
     if task == "regression":
-        truth, one, other = (
+        truth, current_values, candidate_values = (
             pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in (label, current, candidate)
         )
-        metric, values, gains = "mae", (np.abs(one - truth), np.abs(other - truth)), None
+        metric, values, pair = "mae", (np.abs(current_values - truth), np.abs(candidate_values - truth)), None
     elif task == "binary" and all(_is_probability(rows[name]) for name in (current, candidate)):
         metric = "roc_auc"
         named = positive_class(rows[label], Columns(positive=positive), rows[current])
         positives = is_positive(rows[label], named).to_numpy() == 1
-        gains = _areas(positives, *(rows[name].to_numpy(dtype=float) for name in (current, candidate)))
+        pair = _areas(positives, *(rows[name].to_numpy(dtype=float) for name in (current, candidate)))
         values = None
         if min(positives.sum(), (~positives).sum()) < MIN_CLASS:
             return Comparison(metric, np.nan, np.nan, np.nan, np.nan, np.nan, len(rows), "too_little_data")
     elif task in ("binary", "multiclass"):
         texts = [canonical_text(rows[name]).to_numpy() for name in (label, current, candidate)]
-        metric, gains = "accuracy", None
+        metric, pair = "accuracy", None
         values = tuple((text == texts[0]).astype(float) for text in texts[1:])
     else:
         raise UsageError(f"'{task}' is no task; they are: binary, multiclass, regression")
     if len(rows) < MIN_LABELLED:
         return Comparison(metric, np.nan, np.nan, np.nan, np.nan, np.nan, len(rows), "too_little_data")
-    if gains is None:
+    if pair is None:
         assert values is not None
         sign = -1 if metric == "mae" else 1
         paired = sign * (values[1] - values[0])
-        gains = float(values[0].mean()), float(values[1].mean()), float(paired.std(ddof=1) / np.sqrt(len(paired)))
-    before, after, error = gains
-    difference = (before - after) if metric == "mae" else (after - before)
-    margin = float(norm.ppf(0.5 + confidence / 2)) * error
-    limit = (DEFAULT_HARM[metric] if harm is None else Harm.of(harm)).absolute(before)
+        error = float(paired.std(ddof=1) / np.sqrt(len(paired)))
+        pair = _PairedValues(float(values[0].mean()), float(values[1].mean()), error)
+    difference = (pair.current - pair.candidate) if metric == "mae" else (pair.candidate - pair.current)
+    margin = float(norm.ppf(0.5 + confidence / 2)) * pair.error
+    limit = (DEFAULT_HARM[metric] if harm is None else Harm.of(harm)).absolute(pair.current)
     lower, upper = difference - margin, difference + margin
     verdict: Judgement = (
         "better"
@@ -117,7 +124,7 @@ def compare(
         if max(-lower, upper) <= limit
         else "too_little_data"
     )
-    return Comparison(metric, before, after, difference, lower, upper, len(rows), verdict)
+    return Comparison(metric, pair.current, pair.candidate, difference, lower, upper, len(rows), verdict)
 
 
 def _is_probability(values: pd.Series) -> bool:
@@ -125,16 +132,18 @@ def _is_probability(values: pd.Series) -> bool:
     return bool(numbers.notna().all() and numbers.between(0, 1).all() and numbers.nunique() > 2)
 
 
-def _areas(positive: Floats, one: Floats, other: Floats) -> tuple[float, float, float]:
-    """Both areas, and the standard error of their difference: the same rows, so what they share cancels."""
+def _areas(positive: Floats, current: Floats, candidate: Floats) -> _PairedValues:
+    """Both areas, and the standard error of their difference. Both have the same rows, so shared errors cancel."""
     parts = []
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) < 2:
-        return np.nan, np.nan, np.nan
-    for score in (one, other):
+        return _PairedValues(np.nan, np.nan, np.nan)
+    for score in (current, candidate):
         up, down = score[positive], score[~positive]
         ranks = rankdata(np.concatenate([up, down]))
         parts.append(((ranks[:m] - rankdata(up)) / n, 1 - (ranks[m:] - rankdata(down)) / m))
-    (up_one, down_one), (up_other, down_other) = parts
-    error = float(np.sqrt((up_other - up_one).var(ddof=1) / m + (down_other - down_one).var(ddof=1) / n))
-    return float(up_one.mean()), float(up_other.mean()), error
+    (up_current, down_current), (up_candidate, down_candidate) = parts
+    error = float(
+        np.sqrt((up_candidate - up_current).var(ddof=1) / m + (down_candidate - down_current).var(ddof=1) / n)
+    )
+    return _PairedValues(float(up_current.mean()), float(up_candidate.mean()), error)

@@ -1,15 +1,16 @@
-"""What labels that have come since say of the estimator: how far it was off in stretches of late, and what that makes
-likely now.
+"""The correction of the estimator by labels that came after the reference: how far the estimate was off in recent
+blocks of rows, and what is likely now.
 
-The difference between realised and estimated performance is taken as a random function of time (Gaussian process
-regression: Rasmussen and Williams, 2006) seen with known errors at each stretch. How large it is and how long it lasts
-is averaged over what the stretches make plausible; so where it comes and goes, or is no more than chance, nothing is
-corrected.
+The difference between realised and estimated performance is modelled as a random function of time, observed in each
+block with a known error (Gaussian process regression: Rasmussen and Williams, 2006). Its size and duration are averaged
+by how plausible the blocks make them. A difference that comes and goes, or is no more than chance, is not corrected.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,20 +18,21 @@ import pandas as pd
 from monitor.analysis.schema import days_since, utc_times
 
 Floats = np.ndarray
-# Stretches, of how many rows at least; how large differences may be against those seen; how long they last, against the
-# time seen.
-_STRETCHES, _UNRIPE, _LEAST, _MOST = 24, 6, 150, 30_000
-# The newest ripe stretches tell what labels that came early say of all; fewer than so many say nothing.
-ALIKE, FEWEST_ALIKE = 8, 4
+# How many ripe and unripe blocks there are at most, the fewest rows of a block, and the most rows of all ripe blocks.
+_BLOCKS, _UNRIPE_BLOCKS, _LEAST, _MOST = 24, 6, 150, 30_000
+# So many of the newest ripe blocks show how early labels differ from all labels; fewer than the minimum say nothing.
+NEWEST_RIPE, FEWEST_RIPE = 8, 4
+# The sizes of a difference that are tried, relative to those observed; its durations, relative to the time observed.
 _SIZES = (0.0, 0.25, 0.5, 1.0, 2.0)
 _LENGTHS = (0.05, 0.15, 0.5, 1.5, 5.0)
-# A time is ripe when so many of its labels have come, or when labelled rows are at least so dense as before.
+# A time is ripe when this share of its labels has come, or when labelled rows are at least this dense, relative to
+# earlier ones.
 _RIPE_DELAY, _RIPE_DENSITY = 0.97, 0.8
 
 
 @dataclass(frozen=True)
 class Block:
-    """Labelled rows of a stretch of time: their places, shape (rows,), in the order of time. start, end: in days."""
+    """Labelled rows of a period: their positions, shape (rows,), in the order of time. start, end: in days."""
 
     rows: Floats
     start: float
@@ -42,31 +44,37 @@ class Block:
         return (self.start + self.end) / 2
 
 
+class Difference(NamedTuple):
+    """How far an estimate was off at a time. time: in days. error: the standard error of the value."""
+
+    time: float
+    value: float
+    error: float
+
+
 @dataclass(frozen=True)
 class RecentLabels:
-    """Labelled rows in the reference's sorts. times, known_at: of the event and of its label, in days, shape (rows,);
-    known_at None where not told.
+    """Labelled rows in the reference's column types. times, known_at: of the event and of its label, in days, shape
+    (rows,). known_at is None where the times of labels are unknown.
     """
 
     frame: pd.DataFrame
     times: Floats
     known_at: Floats | None = None
 
-    def stretches(self) -> tuple[list[Block], list[Block]]:
-        """Rows in stretches of like length, oldest first: those of which nearly all labels have come, and of the time
-        since then.
+    def blocks(self) -> tuple[list[Block], list[Block]]:
+        """Blocks of similar length, oldest first: ripe ones, of which nearly all labels have come, and younger ones.
 
-        Labels that come first are not like the rest; where it is not told when they came, of the time since then there
-        are none.
+        Labels that come first differ from the rest. Where the times of labels are unknown, there are no younger blocks.
         """
         order = np.argsort(self.times, kind="stable")
         is_ripe = self._is_ripe()[order]
-        since = order[~is_ripe] if self.known_at is not None else order[:0]
-        return self._cut(order[is_ripe][-_MOST:], _STRETCHES), self._cut(since, _UNRIPE)
+        unripe = order[~is_ripe] if self.known_at is not None else order[:0]
+        return self._cut(order[is_ripe][-_MOST:], _BLOCKS), self._cut(unripe, _UNRIPE_BLOCKS)
 
-    def known_as_early(self, ripe: Block, young: Block) -> Floats:
-        """Which rows of a ripe stretch would have had their label by now, had they been of a younger one; shape (rows
-        of `ripe`,).
+    def would_be_labelled(self, ripe: Block, young: Block) -> Floats:
+        """Which rows of a ripe block would have their label now if they were as young as those of another block; shape
+        (rows of `ripe`,).
         """
         assert self.known_at is not None
         place = (self.times[ripe.rows] - ripe.start) / max(ripe.end - ripe.start, 1e-9)
@@ -79,8 +87,8 @@ class RecentLabels:
         return [Block(part, float(self.times[part[0]]), float(self.times[part[-1]])) for part in parts]
 
     def _is_ripe(self) -> Floats:
-        """Whether nearly all labels of a row's time have come, shape (rows,); where their times are not told, by the
-        density of labelled rows.
+        """Whether nearly all labels of a row's time have come, shape (rows,). Where the times of labels are unknown,
+        the density of labelled rows decides.
         """
         times = self.times
         if self.known_at is not None and np.isfinite(self.known_at).all():
@@ -97,17 +105,15 @@ def days(values: pd.Series) -> Floats:
     return np.asarray(days_since(utc_times(values), pd.Timestamp(0, tz="UTC")).to_numpy(dtype=float))
 
 
-def usual(differences: Floats) -> tuple[float, float]:
-    """What a difference seen in some stretches is likely to be in another one, and its standard error."""
+def typical_difference(differences: Floats) -> tuple[float, float]:
+    """The mean difference of some blocks as a prediction for another block, and the standard error of that."""
     number = len(differences)
     return float(differences.mean()), float(differences.std(ddof=1) * np.sqrt(1 + 1 / number))
 
 
-def forecast(stretches: Floats, at: float) -> tuple[float, float]:
-    """The difference to be expected `at` a time, and its standard error. stretches: the time, difference and its error
-    of each, shape (stretches, 3).
-    """
-    times, values, errors = stretches.T
+def forecast(differences: Sequence[Difference], at: float) -> tuple[float, float]:
+    """The difference to be expected `at` a time, in days, and its standard error."""
+    times, values, errors = np.array(differences).T
     size = float(np.sqrt(np.mean(values**2)))
     span = max(float(np.ptp(np.append(times, at))), 1e-6)
     gaps = np.abs(times[:, None] - times)

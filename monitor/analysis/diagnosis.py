@@ -1,5 +1,5 @@
-"""Causes in words: what kind of change a changed column shows, in which share of the rows, since when, and whether it
-looks like the pipeline or the world.
+"""Causes in words: what kind of change a column shows, in which share of the rows, since when, and whether it comes
+from the pipeline or from the world.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from monitor.analysis.beginning import ChangedSpan, run_of_change
 from monitor.analysis.evidence import Evidence, evidence_of
 from monitor.analysis.kinds import Cause, cause_of, other_level, swapped
 from monitor.analysis.question import Question
-from monitor.analysis.relations import Exchange, Relations, correlations, few
+from monitor.analysis.relations import Exchange, Relations, correlations, subsample
 from monitor.analysis.subpopulation import subpopulation
 from monitor.analysis.summary import Summary, summarise
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind
 
 Floats = np.ndarray
-# Columns that are held against each other.
-_FEW = 12
-# A run is looked at by itself if it has so many rows, and at most such a share of all.
+# How many changed columns are compared with each other at most.
+_MOST_COMPARED = 12
+# A run is diagnosed separately if it has at least so many rows, and at most this share of all rows.
 _FEWEST_IN_RUN, _MOST_IN_RUN = 30, 0.9
-# Checks that say what happened to a column themselves; of these only when it began is told.
-_BEGINS = ("missing_share", "new_category_share")
+# Metrics of checks that explain the change themselves; only the time when it began is added.
+_EXPLAINED_METRICS = ("missing_share", "new_category_share")
 
 
 def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding], dict[str, Cause]]:
-    """The findings, those of changed columns with their cause, and the causes by column; columns that only moved with a
-    value of which there are more rows follow its column.
+    """The findings, with the cause for changed columns, and the causes by column. Columns that changed only because
+    there are more rows with a value of another column follow that column.
     """
     reference, excerpt = question.reference, question.excerpt
     window = excerpt.frame
-    exchanged = _exchanged(question, findings)
-    asked = [each.column for each in findings if asks_for_cause(each) and each.column is not None]
-    changed = dict.fromkeys([*asked, *exchanged])
-    rewritten = {each.column for each in findings if each.metric == "digits_score"}
+    exchanged = _exchanges(question, findings)
+    unexplained = [finding.column for finding in findings if asks_for_cause(finding) and finding.column is not None]
+    changed = dict.fromkeys([*unexplained, *exchanged])
+    rewritten = {finding.column for finding in findings if finding.metric == "digits_score"}
     pairs = {
         name: (before, after)
         for name in changed
@@ -50,82 +50,90 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     answers = {*reference.predictions, reference.columns.label}
     runs = {name: run_of_change(window[name], excerpt.timeline, before) for name, (before, _) in pairs.items()}
     causes = {
-        name: _of_run(question, name, runs[name], before, after, name in rewritten, has_unit=name not in answers)
+        name: _column_cause(question, name, runs[name], before, after, name in rewritten, has_unit=name not in answers)
         for name, (before, after) in pairs.items()
     }
-    drifted = [each.column for each in findings if _is_of_column(each) and each.column in pairs]
-    for one, other in swapped({name: pairs[name] for name in drifted[:_FEW] if name is not None}):
-        for name, twin in ((one, other), (other, one)):
+    drifted = [finding.column for finding in findings if _is_column_drift(finding) and finding.column in pairs]
+    for first, second in swapped({name: pairs[name] for name in drifted[:_MOST_COMPARED] if name is not None}):
+        for name, twin in ((first, second), (second, first)):
             causes[name] = Cause(
                 "swapped columns", phrases.swapped_columns(twin), 1.0, True, undone=True, pair=(name, twin)
             )
     for name, exchange in exchanged.items():
-        text = phrases.swapped_values(exchange.one, exchange.other, by_others=True)
-        pair = (exchange.one, exchange.other)
+        text = phrases.swapped_values(exchange.first, exchange.second, by_others=True)
+        pair = (exchange.first, exchange.second)
         causes[name] = Cause("category swap", text, exchange.share, True, undone=True, pair=pair)
     evidence = {name: Evidence() for name in causes}
     for name in [name for name, cause in causes.items() if cause.is_fault]:
-        causes[name], evidence[name] = _held(question, name, causes[name], pairs[name])
-    # A category that grows is not stuck if other columns have moved as its rows would have it.
+        causes[name], evidence[name] = _cause_with_evidence(question, name, causes[name], pairs[name])
+    # A category that grows is not stuck if the other columns have changed as more of its rows would explain.
     grows = {name for name, cause in causes.items() if cause.may_grow}
-    world = [name for name in drifted if name is not None and (not causes[name].is_fault or name in grows)][:_FEW]
-    grown = subpopulation(few(reference.frame), few(window), reference.sorts, world) if len(world) >= 3 else None
-    if grown is not None:
-        text = phrases.more_of(*grown)
-        share = grown[3] - grown[2]
-        causes |= {name: Cause("subpopulation shift", text, share, follows=grown[0]) for name in world}
-    began = {name: evidence[name].began or _began(runs[name]) for name in causes}
-    for each in findings:
+    world = [name for name in drifted if name is not None and (not causes[name].is_fault or name in grows)][
+        :_MOST_COMPARED
+    ]
+    growth = (
+        subpopulation(subsample(reference.frame), subsample(window), reference.sorts, world)
+        if len(world) >= 3
+        else None
+    )
+    if growth is not None:
+        text = phrases.more_of(*growth)
+        share = growth.share_after - growth.share_before
+        causes |= {name: Cause("subpopulation shift", text, share, follows=growth.column) for name in world}
+    began = {name: evidence[name].began or _start_of(runs[name]) for name in causes}
+    for finding in findings:
         if (
-            each.metric in _BEGINS
-            and each.segment is None
-            and each.column is not None
-            and each.column in window
-            and each.column not in began
+            finding.metric in _EXPLAINED_METRICS
+            and finding.segment is None
+            and finding.column is not None
+            and finding.column in window
+            and finding.column not in began
         ):
-            before = reference.of_column(each.column)
+            before = reference.of_column(finding.column)
             run = (
                 None
                 if before is None or not before.count
-                else run_of_change(window[each.column], excerpt.timeline, before)
+                else run_of_change(window[finding.column], excerpt.timeline, before)
             )
-            began[each.column] = _began(run)
+            began[finding.column] = _start_of(run)
     result = [_with_cause(finding, causes, evidence, began) for finding in findings]
-    if reference.relations is None or not any(each.metric == "relation_score" for each in findings):
+    if reference.relations is None or not any(finding.metric == "relation_score" for finding in findings):
         return result, causes
-    sides = [correlations(held[0]) for held in (reference.held_relations, question.held_relations)]
-    return [_with_pair(reference.relations, finding, *sides) for finding in result], causes
+    sides = [correlations(relations[0]) for relations in (reference.held_relations, question.held_relations)]
+    return [_with_broken_pair(reference.relations, finding, *sides) for finding in result], causes
 
 
-def _exchanged(question: Question, findings: Sequence[Finding]) -> dict[str, Exchange]:
-    """The changed columns two of whose values changed places, by name: those that drifted; or, where none of them did
-    so, the one that shows it best. What goes with such a column closely looks so as well.
+def _exchanges(question: Question, findings: Sequence[Finding]) -> dict[str, Exchange]:
+    """The changed columns in which two values were exchanged, by name: those that drifted or, if none did, the most
+    certain one. Columns closely related to such a column look the same.
     """
     reference, window = question.reference, question.window.frame
     changed = {
-        each.column: None
-        for each in findings
-        if each.metric in ("drift_score", "relation_score") and each.segment is None and each.column in window
+        finding.column: None
+        for finding in findings
+        if finding.metric in ("drift_score", "relation_score") and finding.segment is None and finding.column in window
     }
     relations = reference.relations
     if relations is None or not set(relations.names) <= set(window) or not changed:
         return {}
-    found = relations.exchanged(
+    exchanges = relations.exchanged(
         [name for name in changed if name is not None], reference.held_relations, question.held_relations
     )
     drifted = {
-        name: each for name, each in found.items() if any(_is_of_column(one) and one.column == name for one in findings)
+        name: exchange
+        for name, exchange in exchanges.items()
+        if any(_is_column_drift(finding) and finding.column == name for finding in findings)
     }
-    best = sorted(found.items(), key=lambda item: -item[1].certain)[:1]
+    best = sorted(exchanges.items(), key=lambda item: -item[1].certain)[:1]
     return drifted or dict(best)
 
 
 def asks_for_cause(finding: Finding) -> bool:
-    """Whether it says that a whole column changed, and not how."""
+    """Whether a finding says that a whole column changed, but not how."""
     return finding.segment is None and finding.metric in ("drift_score", "out_of_range_share", "digits_score")
 
 
-def _of_run(
+def _column_cause(
     question: Question,
     name: str,
     run: ChangedSpan | None,
@@ -135,8 +143,8 @@ def _of_run(
     *,
     has_unit: bool,
 ) -> Cause:
-    """The kind of change of a column; where it is none that faults make, that of the run of rows in which it lies:
-    among all others it is a mixture of two.
+    """The kind of change of a column. Where it is no typical fault, the run of changed rows is diagnosed separately,
+    since the whole column is a mixture of changed and unchanged rows.
     """
     values, whole = question.excerpt.frame[name], cause_of(before, after, rewritten, has_unit)
     if whole.is_fault or run is None or not _FEWEST_IN_RUN <= len(run.rows) <= _MOST_IN_RUN * len(values):
@@ -152,38 +160,42 @@ def _of_run(
     return replace(cause, text=text, share=share * (1.0 if cause.share is None else cause.share))
 
 
-def _began(run: ChangedSpan | None) -> datetime | None:
-    """When a run began; None where it began with the window."""
+def _start_of(run: ChangedSpan | None) -> datetime | None:
+    """When a run of changed rows began; None where it began with the window."""
     return None if run is None or run.is_first else run.began
 
 
-def _is_of_column(finding: Finding) -> bool:
-    """Whether it says that a whole column drifted."""
+def _is_column_drift(finding: Finding) -> bool:
+    """Whether a finding says that a whole column drifted."""
     return finding.kind is Kind.DRIFT and finding.metric == "drift_score" and finding.segment is None
 
 
-def _with_pair(relations: Relations, finding: Finding, there: Floats, here: Floats) -> Finding:
+def _with_broken_pair(relations: Relations, finding: Finding, there: Floats, here: Floats) -> Finding:
     if finding.metric != "relation_score" or finding.column is None:
         return finding
     broken = relations.broken(finding.column, there, here)
     return replace(finding, explanation=phrases.sentences(finding.explanation, broken)) if broken else finding
 
 
-def _held(question: Question, name: str, cause: Cause, pair: tuple[Summary, Summary]) -> tuple[Cause, Evidence]:
-    """A cause that faults make, held against what honest stretches look like and what speaks for a fault: the cause, or
-    what is left of it.
+def _cause_with_evidence(
+    question: Question, name: str, cause: Cause, pair: tuple[Summary, Summary]
+) -> tuple[Cause, Evidence]:
+    """The cause of a possible fault with its evidence. The cause is replaced by a milder one where healthy blocks look
+    the same.
     """
     before, after = pair
     excerpt = question.excerpt
     field = question.calendar_field(name)
     if field is not None:
         return Cause("calendar", phrases.calendar(field.words)), Evidence()
-    evidence = evidence_of(cause.claim, excerpt.frame, excerpt.timeline, name, before, question.honest, excerpt.levels)
+    evidence = evidence_of(
+        cause.claim, excerpt.frame, excerpt.timeline, name, before, question.healthy_blocks, excerpt.levels
+    )
     if not evidence.is_ordinary:
         return cause, evidence
-    left = other_level(before, after)
+    remaining = other_level(before, after)
     return replace(
-        left, name="changes slowly", text=f"{left.text}; {phrases.ordinary(evidence.ordinary or 0.0)}"
+        remaining, name="changes slowly", text=f"{remaining.text}; {phrases.ordinary(evidence.ordinary or 0.0)}"
     ), evidence
 
 
@@ -197,18 +209,18 @@ def _with_cause(
     if name is None or finding.segment is not None or name not in began:
         return finding
     moment = began[name]
-    if finding.metric in _BEGINS and moment is not None:
+    if finding.metric in _EXPLAINED_METRICS and moment is not None:
         return replace(finding, since=moment, explanation=phrases.sentences(finding.explanation, phrases.since(moment)))
     if name not in causes or not (asks_for_cause(finding) or causes[name].name == "category swap"):
         return finding
-    cause, speaks = causes[name], evidence[name]
+    cause, column_evidence = causes[name], evidence[name]
     joined = phrases.of_cause if finding.metric == "drift_score" else phrases.sentences
     text = phrases.sentences(
         joined(finding.explanation, cause.text),
         phrases.since(moment) if moment else "",
-        phrases.together(speaks.together) if speaks.together else "",
+        phrases.together(column_evidence.together) if column_evidence.together else "",
     )
-    origin = "world" if not cause.is_fault else "pipeline" if speaks.is_of_pipeline else "unknown"
+    origin = "world" if not cause.is_fault else "pipeline" if column_evidence.is_of_pipeline else "unknown"
     return replace(
         finding,
         cause=cause.name,

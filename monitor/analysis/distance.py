@@ -11,7 +11,7 @@ from scipy.spatial import distance
 
 from monitor.analysis.summary import Categories, Floats, Numbers, Summary
 
-# Evidently bins numbers of a reference with more different values than this.
+# Evidently bins numbers if the reference has more distinct values than this.
 _BINNED_FROM = 20
 
 
@@ -23,21 +23,22 @@ def wasserstein(before: Numbers, after: Numbers) -> float:
 def _wasserstein(before: Floats, after: Floats) -> float:
     if len(before) == len(after):
         return float(np.abs(before - after).mean())
-    here, there, shares = _breaks(len(before), len(after))
-    return float(np.abs(before[here] - after[there]) @ shares)
+    before_places, after_places, shares = _breaks(len(before), len(after))
+    return float(np.abs(before[before_places] - after[after_places]) @ shares)
 
 
 @lru_cache(maxsize=8)
 def _breaks(n: int, m: int) -> tuple[Floats, Floats, Floats]:
-    """Between which quantiles both of two samples stand still: which of their sorted values apply, and for which share.
+    """The intervals of quantiles on which both of two samples are constant: the positions of their sorted values, and
+    the width of each interval.
 
     The k-th of n values is the quantile from k/n to (k + 1)/n; in whole numbers, k m to (k + 1) m of n m.
     """
     ends = np.concatenate([np.arange(1, n + 1, dtype=np.int64) * m, np.arange(1, m + 1, dtype=np.int64) * n])
     ends.sort(kind="stable")  # two sorted runs: merged in one pass
     starts = np.concatenate([[0], ends[:-1]])
-    real = ends > starts
-    starts, ends = starts[real], ends[real]
+    is_positive = ends > starts
+    starts, ends = starts[is_positive], ends[is_positive]
     return starts // m, starts // n, (ends - starts) / (n * m)
 
 
@@ -65,7 +66,7 @@ def hellinger(before: Summary, after: Summary) -> float:
     else:
         edges = np.histogram_bin_edges(np.union1d(before.unique[0], after.unique[0]), bins="sturges")
         width = np.diff(edges)
-        densities = [each.counts(edges) / width / each.count for each in (before, after)]
+        densities = [side.counts(edges) / width / side.count for side in (before, after)]
         common = float(np.sqrt(densities[0] * densities[1]).sum() * (edges[-1] - edges[0]) / (len(edges) - 1))
     return float(np.sqrt(1 - np.clip(common, 0, 1)))
 
@@ -110,14 +111,14 @@ def _shares(before: Summary, after: Summary) -> Floats:
         return np.asarray(np.stack([before.counts(edges), after.counts(edges)]) / sizes)
     names = np.union1d(before.unique[0], after.unique[0])
     counted = np.zeros((2, len(names)))
-    for row, each in enumerate((before, after)):
-        values, numbers = each.unique
+    for row, summary in enumerate((before, after)):
+        values, numbers = summary.unique
         counted[row, np.searchsorted(names, values)] = numbers
     return np.asarray(counted / sizes)
 
 
 def _sturges(before: Numbers, after: Numbers) -> Floats:
-    """Numpy's bin edges by Sturges' rule for both samples together, without putting them together."""
+    """Numpy's bin edges by Sturges' rule for both samples together, without concatenating them."""
     low, high = min(before.low, after.low), max(before.high, after.high)
     width = (high - low) / (np.log2(before.count + after.count) + 1.0)
     return np.histogram_bin_edges(np.array([low, high]), bins=int(np.ceil((high - low) / width)), range=(low, high))

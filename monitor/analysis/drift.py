@@ -1,4 +1,4 @@
-"""Drift of single columns: two-sample tests decide, a distance tells how far."""
+"""Drift of single columns: two-sample tests decide, a distance says how far."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ DEFAULT_METHODS = {
 
 
 def score(
-    method: str, before: Summary, after: Summary, columns: Callable[[], tuple[pd.Series, pd.Series]], sort: Sort
+    method: str, before: Summary, after: Summary, columns: Callable[[], tuple[pd.Series, pd.Series]], column_type: Sort
 ) -> float:
-    """Evidently's drift score by one of its methods; those that are not worked out from summaries by its own function.
+    """Evidently's drift score by one of its methods. Methods that need more than summaries call Evidently's function.
 
-    columns: gives the values on both sides, for those. Raises what Evidently raises for a method that does not fit.
+    columns: gives the values of both sides for such methods. Raises what Evidently raises for a method that does not
+        fit.
     """
     if isinstance(before, Numbers) and isinstance(after, Numbers) and method in distance.NUMERICAL:
         return distance.NUMERICAL[method](before, after)
@@ -33,5 +34,5 @@ def score(
         return distance.CATEGORICAL[method](before, after)
     from monitor.analysis.snapshot.stattests import evidently_score  # Evidently takes seconds to import
 
-    there, here = columns()
-    return evidently_score(method, there.dropna(), here.dropna(), sort)
+    before_values, after_values = columns()
+    return evidently_score(method, before_values.dropna(), after_values.dropna(), column_type)

@@ -35,25 +35,25 @@ def calibrate(probability: Floats, truth: Floats) -> tuple[list[float], list[flo
 
 
 def calibrated(probability: Floats, line: tuple[list[float], list[float]]) -> Floats:
-    """Probabilities after calibration, kept off 0 and 1 by what few rows can tell."""
+    """Probabilities after calibration, kept away from 0 and 1, which few rows cannot prove."""
     chance: Floats = np.clip(np.interp(probability, *line), 1e-4, 1 - 1e-4)
     return chance
 
 
 def calibrated_classes(scores: Floats, lines: list[tuple[list[float], list[float]]]) -> Floats:
-    """Probabilities of classes after calibration, each class by its own line, adding up to one; shape (rows, classes),
-    as the scores.
+    """Calibrated probabilities of classes, each class by its own line, with a sum of one; shape (rows, classes), as the
+    scores.
     """
-    chances = np.column_stack([calibrated(each, line) for each, line in zip(scores.T, lines, strict=True)])
+    chances = np.column_stack([calibrated(score, line) for score, line in zip(scores.T, lines, strict=True)])
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None) -> Measured:
-    """The expected ROC AUC of `score` when each row is positive with its `chance`, pairs of distinct rows alone; ties
-    count half.
+    """The expected ROC AUC of `score` when each row is positive with its `chance`. Only pairs of distinct rows count,
+    ties count half.
 
-    Its error is DeLong's (see `performance.roc_auc`), with each row's chance for its label: what the realised one would
-    scatter by.
+    Its error is DeLong's (see `performance.roc_auc`), with each row's chance instead of its label: the scatter of the
+    realised value.
     """
     weights = np.ones(len(score)) if weight is None else weight
     _, place = np.unique(score, return_inverse=True)
@@ -73,9 +73,13 @@ def expected_roc_auc(score: Floats, chance: Floats, weight: Floats | None = None
     return Measured(value, area_error(variance, (weights * chance).sum(), (weights * (1 - chance)).sum()))
 
 
-def estimate_binary(score: Floats, said: Floats, chance: Floats, weight: Floats | None = None) -> dict[str, Measured]:
-    """CBPE for a binary model: `score` as logged, `said` 0 or 1, `chance` the calibrated probability; shape (rows,)."""
-    right = np.where(said == 1, chance, 1 - chance)
+def estimate_binary(
+    score: Floats, predicted: Floats, chance: Floats, weight: Floats | None = None
+) -> dict[str, Measured]:
+    """CBPE for a binary model: `score` as logged, `predicted` the class (0 or 1), `chance` the calibrated probability;
+    shape (rows,).
+    """
+    right = np.where(predicted == 1, chance, 1 - chance)
     clipped = np.clip(score, 1e-15, 1 - 1e-15)
     log_losses = -(chance * np.log(clipped) + (1 - chance) * np.log1p(-clipped))
     brier = chance * (score - 1) ** 2 + (1 - chance) * score**2
@@ -86,13 +90,13 @@ def estimate_binary(score: Floats, said: Floats, chance: Floats, weight: Floats 
         ),
         "estimated_brier_score": mean(brier, weight, chance * (1 - chance) * (1 - 2 * score) ** 2),
         "estimated_calibration_error": calibration_error(np.clip(score, 0, 1), chance, weight),
-        "estimated_f1": f1(chance, said, weight),
+        "estimated_f1": f1(chance, predicted, weight),
     }
     return result | _estimated_areas(score, chance, weight)
 
 
 def _estimated_areas(score: Floats, chance: Floats, weight: Floats | None) -> dict[str, Measured]:
-    # Of equal scores no order can be told: an area of one half with an error of zero would be no knowledge.
+    # Equal scores have no order: an area of one half with an error of zero would be misleading.
     area = expected_roc_auc(score, chance, weight)
     if not np.isfinite(area.value) or score.min() == score.max():
         return {}
@@ -107,14 +111,14 @@ def estimate_multiclass(
     """
     right = chances[np.arange(len(chances)), places]
     result = {"estimated_accuracy": mean(right, weight, right * (1 - right))}
-    result |= {f"estimated_{name}": each for name, each in of_probabilities(score, chances, weight).items()}
+    result |= {f"estimated_{name}": value for name, value in of_probabilities(score, chances, weight).items()}
     classes = range(chances.shape[1])
-    said = [(places == index).astype(float) for index in classes]
-    result["estimated_f1"] = macro([f1(chances[:, index], said[index], weight) for index in classes])
+    predicted = [(places == index).astype(float) for index in classes]
+    result["estimated_f1"] = macro([f1(chances[:, index], predicted[index], weight) for index in classes])
     areas = [_estimated_areas(score[:, index], chances[:, index], weight) for index in classes]
     for name in ("estimated_roc_auc", "estimated_pr_auc"):
-        if found := [area[name] for area in areas if name in area]:
-            result[name] = macro(found)
+        if values := [area[name] for area in areas if name in area]:
+            result[name] = macro(values)
     return result
 
 
@@ -130,8 +134,8 @@ def encode(frame: pd.DataFrame, codes: dict[str, dict[str, int]]) -> Floats:
 
 
 class GradientBoosting:
-    """A small gradient boosting regressor, the same from the same seed; missing values are its own branch. A feature
-    without any value, which it does not take, tells nothing. Of very many features each split looks at some.
+    """A small gradient boosting regressor, reproducible from its seed. Missing values have a branch of their own. A
+    feature without any value is replaced by zeros. With very many features each split considers only some.
     """
 
     def __init__(self, features: Floats, values: Floats, seed: int) -> None:
@@ -150,11 +154,11 @@ class GradientBoosting:
             self._model = model.fit(features, values)
 
     def predict(self, features: Floats) -> Floats:
-        """What it says, shape (rows,)."""
+        """The predicted values, shape (rows,)."""
         with one_thread():
             return np.asarray(self._model.predict(features))
 
 
 def expected_loss(model: GradientBoosting, features: Floats) -> Floats:
-    """DLE: the loss that its model expects of each row."""
+    """DLE: the expected loss of each row."""
     return np.asarray(np.clip(model.predict(features), 0, None))

@@ -1,4 +1,4 @@
-"""The estimator of performance without labels: fitted on a reference, corrected by labels that have come since."""
+"""The estimator of performance without labels: fitted on a reference, corrected by labels that came later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis import correction, estimation
-from monitor.analysis.correction import Block, RecentLabels
+from monitor.analysis.correction import Block, Difference, RecentLabels
 from monitor.analysis.performance import (
     HIGHER_IS_BETTER,
     MIN_CLASS,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from monitor.analysis.reference import Reference
 
 Floats = np.ndarray
-# Of fewer labelled rows no model of the error is made.
+# With fewer labelled rows no model of the error is fitted.
 _LEAST_LABELLED = 100
 
 
@@ -43,20 +43,20 @@ class Estimator:
 
     @cached_property
     def loss_models(self) -> tuple[tuple[estimation.GradientBoosting, float], ...]:
-        """For regression with labels: the models of the absolute and of the squared error, each with the variance that
-        it leaves; fitted from the seed.
+        """For regression with labels: the models of the absolute and of the squared error, each with its residual
+        variance; fitted from the seed.
         """
         if self.reference.task != "regression" or not self.reference.summary.labelled:
             return ()
         errors = absolute_errors(self.reference.frame, self.reference.columns)
-        known = np.isfinite(errors)
-        if known.sum() < _LEAST_LABELLED:
+        has_error = np.isfinite(errors)
+        if has_error.sum() < _LEAST_LABELLED:
             return ()
-        inputs, losses = self.reference.encoded(self.reference.frame[known]), errors[known].to_numpy()
+        inputs, losses = self.reference.encoded(self.reference.frame[has_error]), errors[has_error].to_numpy()
         models = [
-            (each, estimation.GradientBoosting(inputs, each, self.reference.seed)) for each in (losses, losses**2)
+            (values, estimation.GradientBoosting(inputs, values, self.reference.seed)) for values in (losses, losses**2)
         ]
-        return tuple((model, float(np.var(each - model.predict(inputs)))) for each, model in models)
+        return tuple((model, float(np.var(values - model.predict(inputs)))) for values, model in models)
 
     def too_little(self, frame: pd.DataFrame) -> str:
         """Why the rows are too few to judge an estimate by; '' if they are enough. frame: in the reference's column
@@ -92,12 +92,11 @@ class Estimator:
         return usable
 
     def unusable(self, frame: pd.DataFrame, name: str) -> Floats:
-        """Which rows have no usable answer in a column of what the model said, shape (rows,). frame: in the reference's
+        """Which rows have no usable answer in a column of the model's output, shape (rows,). frame: in the reference's
         column types.
 
         Probabilities: missing, or outside 0 to 1. Numbers of a regression: missing, or farther from the reference's
-            labels and predictions
-        than these are from each other. Classes: missing.
+        labels and predictions than these are from each other. Classes: missing.
         """
         reference, values = self.reference, frame[name]
         missing = values.isna().to_numpy()
@@ -106,15 +105,19 @@ class Estimator:
         numbers = values.to_numpy(dtype=float)
         if name in reference.columns.probabilities.values():
             return np.asarray(missing | ~((numbers >= 0) & (numbers <= 1)))
-        both = [each for each in (reference.of_column(name), self.labels) if isinstance(each, Numbers) and each.count]
-        if reference.task != "regression" or not both:
+        summaries = [
+            summary
+            for summary in (reference.of_column(name), self.labels)
+            if isinstance(summary, Numbers) and summary.count
+        ]
+        if reference.task != "regression" or not summaries:
             return np.asarray(missing)
-        low, high = min(each.low for each in both), max(each.high for each in both)
+        low, high = min(summary.low for summary in summaries), max(summary.high for summary in summaries)
         return np.asarray(missing | (numbers < low - (high - low)) | (numbers > high + (high - low)))
 
     @cached_property
     def usually_unusable(self) -> dict[str, int]:
-        """How many rows of the reference have no usable answer, by column of what the model said."""
+        """How many rows of the reference have no usable answer, by column of the model's output."""
         return {name: int(self.unusable(self.reference.frame, name).sum()) for name in self.reference.predictions}
 
     @cached_property
@@ -126,79 +129,89 @@ class Estimator:
         summary = self.reference.of_column(name)
         return summary if isinstance(summary, Numbers) and summary.count else None
 
-    def estimate(self, frame: pd.DataFrame, known: pd.Series | None = None) -> dict[str, Measured]:
-        """Performance of the rows of `frame` (in the reference's sorts) as the estimator expects it, without their
-        labels.
+    def estimate(self, frame: pd.DataFrame, known_labels: pd.Series | None = None) -> dict[str, Measured]:
+        """The expected performance of the rows of `frame` (in the reference's column types), without their labels.
 
-        known: labels of rows of `frame` that came already, missing elsewhere: these are taken as they are.
+        known_labels: labels of rows of `frame` that came already, missing elsewhere. They are used as they are.
         """
         truth = None
-        if known is not None:
+        if known_labels is not None:
             reference = self.reference
-            labels = truth_of(known, reference.columns, reference.task, reference.summary.classes)
+            labels = truth_of(known_labels, reference.columns, reference.task, reference.summary.classes)
             truth = labels.to_numpy(dtype=object if reference.task == "multiclass" else float)
         return Scored.of(self, frame).estimate(np.arange(len(frame)), truth)
 
     def estimate_now(
-        self, frame: pd.DataFrame, recent: RecentLabels | None, known: pd.Series | None, window: Block
+        self, frame: pd.DataFrame, recent: RecentLabels | None, known_labels: pd.Series | None, window: Block
     ) -> tuple[dict[str, Measured], dict[str, Measured]]:
-        """As `estimate`, corrected by how far it was off in stretches of late; and these corrections, by metric.
+        """As `estimate`, corrected by how far the estimate was off in recent blocks; and these corrections, by metric.
         window: when the rows were predicted.
         """
-        plain = self.estimate(frame, known)
-        told: dict[str, list[tuple[float, float, float]]] = {}
+        plain = self.estimate(frame, known_labels)
+        differences: dict[str, list[Difference]] = {}
         if recent is not None and plain:
-            told = self._told(recent, window, 0.0 if known is None else float(known.notna().mean()))
+            known_share = 0.0 if known_labels is None else float(known_labels.notna().mean())
+            differences = self._block_differences(recent, window, known_share)
         corrections = {
-            name: _correction(name, plain[name], each, window.middle) for name, each in told.items() if name in plain
+            name: _correction(name, plain[name], metric_differences, window.middle)
+            for name, metric_differences in differences.items()
+            if name in plain
         }
-        return plain | {name: _corrected(plain[name], each) for name, each in corrections.items()}, corrections
+        corrected = {name: _corrected(plain[name], change) for name, change in corrections.items()}
+        return plain | corrected, corrections
 
-    def _told(self, recent: RecentLabels, window: Block, known: float) -> dict[str, list[tuple[float, float, float]]]:
-        """By metric, how far the estimate of such a window was off in stretches of late: time, difference and its
-        error.
+    def _block_differences(
+        self, recent: RecentLabels, window: Block, known_share: float
+    ) -> dict[str, list[Difference]]:
+        """By metric, how far the estimate of such a window was off in recent blocks.
 
-        known: the share of the window's rows whose labels are known. In ripe stretches as many labels are taken as
-            known as had come as
-        early. Of younger stretches only rows with labels are there: what these say is set right by what rows with such
-        early labels said of ripe stretches as a whole.
+        known_share: the share of the window's rows whose labels are known. In ripe blocks only labels that came as
+            early as these are taken as known. Of younger blocks only labelled rows are available. Their difference is
+            adjusted by how rows with such early labels differed from all rows of ripe blocks.
         """
-        ripe, young = recent.stretches()
+        ripe_blocks, young_blocks = recent.blocks()
         rows = Scored.of(self, recent.frame)
-        realised = [measure(rows.answers.outcomes(each.rows)) for each in ripe]
-        left, early = 1 - known, []
-        for each, found in zip(ripe, realised, strict=True):
+        realised = [measure(rows.answers.outcomes(block.rows)) for block in ripe_blocks]
+        unknown_share, ripe_offsets = 1 - known_share, []
+        for block, metrics in zip(ripe_blocks, realised, strict=True):
             labels: Floats | None = None
-            if known > 0 and recent.known_at is not None and rows.answers.truth is not None:
-                # The labels that would be known by now, had it been the window.
-                there = recent.known_as_early(each, window)
-                labels = np.asarray(
-                    np.where(
-                        there, rows.answers.truth[each.rows], np.nan if rows.answers.truth.dtype == float else None
-                    )
-                )
-            scale = left if known > 0 and labels is None else 1.0
-            off = _off(found, rows.estimate(each.rows, labels))
-            early.append({name: (scale * value, left**0.5 * error) for name, (value, error) in off.items()})
-        told: dict[str, list[tuple[float, float, float]]] = {}
-        for each, found_off in zip(ripe, early, strict=True):
-            for name, pair in found_off.items():
-                told.setdefault(name, []).append((each.middle, *pair))
-        last = list(zip(ripe, early, strict=True))[-correction.ALIKE :]
-        for each in young if len(last) >= correction.FEWEST_ALIKE else []:
-            seen = _difference(rows, each.rows)
-            alike = [(off, _difference(rows, one.rows[recent.known_as_early(one, each)])) for one, off in last]
-            for name, (value, error) in seen.items():
-                rest = [off[name][0] - left * some[name][0] for off, some in alike if name in off and name in some]
-                if len(rest) >= correction.FEWEST_ALIKE:
-                    more, doubt = correction.usual(np.array(rest))
-                    pair = left * value + more, float(np.hypot(left * error, doubt))
-                    told.setdefault(name, []).append((each.middle, *pair))
-        return told
+            if known_share > 0 and recent.known_at is not None and rows.answers.truth is not None:
+                # The labels that would be known by now if the block were the window.
+                is_labelled = recent.would_be_labelled(block, window)
+                missing = np.nan if rows.answers.truth.dtype == float else None
+                labels = np.asarray(np.where(is_labelled, rows.answers.truth[block.rows], missing))
+            scale = unknown_share if known_share > 0 and labels is None else 1.0
+            offsets = _offsets(metrics, rows.estimate(block.rows, labels))
+            ripe_offsets.append(
+                {name: (scale * value, unknown_share**0.5 * error) for name, (value, error) in offsets.items()}
+            )
+        differences: dict[str, list[Difference]] = {}
+        for block, offsets in zip(ripe_blocks, ripe_offsets, strict=True):
+            for name, (value, error) in offsets.items():
+                differences.setdefault(name, []).append(Difference(block.middle, value, error))
+        newest = list(zip(ripe_blocks, ripe_offsets, strict=True))[-correction.NEWEST_RIPE :]
+        for young in young_blocks if len(newest) >= correction.FEWEST_RIPE else []:
+            young_offsets = _offsets_at(rows, young.rows)
+            compared = [
+                (offsets, _offsets_at(rows, ripe.rows[recent.would_be_labelled(ripe, young)]))
+                for ripe, offsets in newest
+            ]
+            for name, (value, error) in young_offsets.items():
+                residuals = [
+                    offsets[name][0] - unknown_share * early_offsets[name][0]
+                    for offsets, early_offsets in compared
+                    if name in offsets and name in early_offsets
+                ]
+                if len(residuals) >= correction.FEWEST_RIPE:
+                    residual, doubt = correction.typical_difference(np.array(residuals))
+                    adjusted = unknown_share * value + residual
+                    adjusted_error = float(np.hypot(unknown_share * error, doubt))
+                    differences.setdefault(name, []).append(Difference(young.middle, adjusted, adjusted_error))
+        return differences
 
 
-def _difference(rows: Scored, places: Floats) -> dict[str, tuple[float, float]]:
-    return _off(measure(rows.answers.outcomes(places)) if len(places) else {}, rows.estimate(places))
+def _offsets_at(rows: Scored, places: Floats) -> dict[str, tuple[float, float]]:
+    return _offsets(measure(rows.answers.outcomes(places)) if len(places) else {}, rows.estimate(places))
 
 
 def absolute_errors(frame: pd.DataFrame, columns: Columns) -> pd.Series:
@@ -210,33 +223,33 @@ def absolute_errors(frame: pd.DataFrame, columns: Columns) -> pd.Series:
     return errors
 
 
-def _off(realised: dict[str, Measured], expected: dict[str, Measured]) -> dict[str, tuple[float, float]]:
-    """By the estimate's name, how far realised metrics are from the expected ones, and the error of that; of losses
-    their logarithms.
+def _offsets(realised: dict[str, Measured], estimated: dict[str, Measured]) -> dict[str, tuple[float, float]]:
+    """By the estimate's name, how far a realised metric is from the estimated one, and the error of that. Of losses the
+    logarithms are compared.
     """
-    found = {}
-    for name, usual in expected.items():
+    offsets = {}
+    for name, estimate in estimated.items():
         metric = name.removeprefix("estimated_")
         real = realised.get(metric)
-        if real is not None and real.error and min(real.value, usual.value) > 0:
+        if real is not None and real.error and min(real.value, estimate.value) > 0:
             if metric in HIGHER_IS_BETTER:
-                found[name] = (real.value - usual.value, real.error)
+                offsets[name] = (real.value - estimate.value, real.error)
             else:
-                found[name] = (float(np.log(real.value / usual.value)), real.error / real.value)
-    return found
+                offsets[name] = (float(np.log(real.value / estimate.value)), real.error / real.value)
+    return offsets
 
 
-def _correction(name: str, plain: Measured, told: list[tuple[float, float, float]], at: float) -> Measured:
-    """What is to be added to an estimate, by what is told of stretches of late, and how doubtful that is. at: its time,
+def _correction(name: str, plain: Measured, differences: list[Difference], at: float) -> Measured:
+    """What is to be added to an estimate, by its differences in recent blocks, and how doubtful that is. at: its time,
     in days.
     """
-    change, doubt = correction.forecast(np.array(told), at)
+    change, doubt = correction.forecast(differences, at)
     if name.removeprefix("estimated_") in HIGHER_IS_BETTER:
         return Measured(float(np.clip(plain.value + change, 0.0, 1.0)) - plain.value, doubt)
     return Measured(plain.value * float(np.expm1(change)), doubt * plain.value * float(np.exp(change)))
 
 
-def _corrected(plain: Measured, by: Measured) -> Measured:
+def _corrected(plain: Measured, change: Measured) -> Measured:
     return Measured(
-        plain.value + by.value, None if plain.error is None else float(np.hypot(plain.error, by.error or 0.0))
+        plain.value + change.value, None if plain.error is None else float(np.hypot(plain.error, change.error or 0.0))
     )

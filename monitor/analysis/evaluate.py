@@ -35,21 +35,19 @@ def evaluate(
     recent_counts: Sequence[int] | None = None,
     costs_of_faults: Callable[[], Mapping[str, float]] | None = None,
 ) -> Evaluation:
-    """Ask every check of a window.
+    """Run every check on a window.
 
-    frame: the window's rows (or a sample of them), one row a prediction; labels are used where the label column is
-        there.
-    recent: labelled rows whose labels were known then; they refresh the estimator of performance without labels.
-    window: its start and end; rows outside are left out. counts: exact counts of the whole window, taken from the frame
-        if not given.
-    recent_counts: rows of earlier windows at the same calendar position (the same weekday and hour, say), oldest first;
-        without them a fall in
-    traffic cannot be checked.
-    costs_of_faults: asked where someone is to be told, for what faults of the window's data are likely to have cost the
-        model, by column, if these rows do not
-    show it; by them the cause of a loss is told.
-    Raises DataError where neither prediction nor probability can be found in rows that are there, UsageError for checks
-    whose names can never page with this reference.
+    frame: the window's rows (or a sample of them), one row a prediction. Labels are used if the label column is there.
+    recent: labelled rows whose labels were known then. They refresh the estimator of performance without labels.
+    window: its start and end. Rows outside are left out.
+    counts: exact counts of the whole window, taken from the frame if not given.
+    recent_counts: rows of earlier windows at the same calendar position (the same weekday and hour, say), oldest first.
+        Without them a fall in traffic cannot be checked.
+    costs_of_faults: called only if somebody is to be notified. Returns by column what data faults of the window are
+        likely to have cost the model, where these rows do not show it. The cause of a loss is derived from these costs.
+
+    Raises DataError where rows are there but have neither prediction nor probability, UsageError for checks whose names
+    can never page with this reference.
     """
     frame = tidy(frame, reference.columns)
     checks = checks or Checks()
@@ -59,23 +57,23 @@ def evaluate(
     question = Question.of(reference, frame, recent, counts or count(frame, reference), recent_counts, checks)
     metrics, answers = [MetricValue("row_count", value=float(question.counts.rows))], []
     for check in REGISTRY:
-        if check.asked(question):
-            own = list(check.answers(question))
-            metrics += check.metrics(question, own)
-            answers += own
+        if check.applies_to(question):
+            check_answers = list(check.answers(question))
+            metrics += check.metrics(question, check_answers)
+            answers += check_answers
     settled, findings = settle(question, answers)
     findings, causes = explained(question, findings)
     findings = without_natural(question, with_repairs(question, findings, causes))
     settled, findings = joined(question, settled, findings)
     findings = ranked(reference, findings)
     costs = None
-    if costs_of_faults is not None and any(each.pages for each in findings):
+    if costs_of_faults is not None and any(finding.pages for finding in findings):
         costs = costs_of_faults()
     findings = with_causes_of_loss(question, findings, costs)
     return Evaluation(
         metrics,
         settled,
-        [replace(each, explanation=phrases.sentences(each.explanation, each.effect)) for each in findings],
+        [replace(finding, explanation=phrases.sentences(finding.explanation, finding.effect)) for finding in findings],
         question.counts,
         reference.version,
         question.labelled,
@@ -109,6 +107,6 @@ def _inside(frame: pd.DataFrame, reference: Reference, window: tuple[datetime, d
     if name is None or name not in frame:
         raise UsageError("a window needs Columns.event_time, and that column in the frame")
     times = utc_times(frame[name])
-    start, end = (pd.Timestamp(each) for each in window)
-    start, end = (each.tz_localize("UTC") if each.tzinfo is None else each for each in (start, end))
+    start, end = (pd.Timestamp(time) for time in window)
+    start, end = (time.tz_localize("UTC") if time.tzinfo is None else time for time in (start, end))
     return frame[(times >= start) & (times < end)]

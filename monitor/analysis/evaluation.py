@@ -24,14 +24,12 @@ Table = Literal["metrics", "checks", "findings"]
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What was found in one window.
+    """The results of one window.
 
-    metrics: every number. checks: every question with its verdict. findings: those that are `changed`, worst first.
-    counts: exact counts of the whole window. labelled: how many of the rows had a label, None where there are no
-        labels.
-    figures, sorts: what the Evidently snapshot is made of, None for a window without rows; and each column's sort of
-        values.
-    run: which run and window it is of, as far as that is known.
+    metrics: every number. checks: every check with its verdict. findings: those that are `changed`, worst first.
+    counts: exact counts of the whole window. labelled: how many of the rows had a label, None without labels.
+    figures: the content of the Evidently snapshot, None for a window without rows. sorts: the type of each column.
+    run: the run and the window of the evaluation, as far as known.
     """
 
     metrics: list[MetricValue]
@@ -56,8 +54,8 @@ class Evaluation:
 
     @cached_property
     def snapshot(self) -> Any:
-        """The Evidently snapshot (`evidently.core.report.Snapshot`), each check a test of it, made when it is asked
-        for; None for a window without rows.
+        """The Evidently snapshot (`evidently.core.report.Snapshot`), with each check as a test. It is made at the first
+        use. None for a window without rows.
         """
         from monitor.analysis.snapshot.report import make_report  # Evidently takes seconds to import
 
@@ -65,37 +63,37 @@ class Evaluation:
 
     @property
     def pages(self) -> bool:
-        """Whether someone should be told: the model is harmed, a fault is likely to harm it, or a threshold of the
-        user's broke.
+        """Whether somebody should be notified: the model is harmed, a fault is likely to harm it, or a limit of the
+        user is exceeded.
         """
         return any(finding.pages for finding in self.findings)
 
     @property
     def changed(self) -> bool:
-        """Whether some check is `changed`; pages nobody by itself."""
+        """Whether some check is `changed`. This alone pages nobody."""
         return any(check.verdict is Verdict.CHANGED for check in self.checks)
 
     @property
     def severity(self) -> Severity:
-        """That of the worst finding; none without findings."""
+        """The severity of the worst finding; `NONE` without findings."""
         return max((finding.severity for finding in self.findings), default=Severity.NONE)
 
     def __getitem__(self, key: str | tuple[str, ...]) -> Check | MetricValue:
-        """The check (or else the metric value) of a metric, column and segment: `evaluation["missing_share",
+        """The check, or else the metric value, of a metric, column and segment: `evaluation["missing_share",
         "income"]`.
         """
         parts = (key,) if isinstance(key, str) else key
         wanted = (*parts, "", "")[:3]
-        for each in (*self.findings, *self.checks, *self.metrics):
-            if each.key == wanted:
-                return each
+        for entry in (*self.findings, *self.checks, *self.metrics):
+            if entry.key == wanted:
+                return entry
         raise KeyError(key)
 
     def to_frame(self, table: Table = "checks") -> pd.DataFrame:
         """One row a metric value, check or finding."""
         if table not in ("metrics", "checks", "findings"):
             raise UsageError(f"there is no table '{table}'; they are: metrics, checks, findings")
-        return pd.DataFrame([as_row(each) for each in getattr(self, table)])
+        return pd.DataFrame([as_row(entry) for entry in getattr(self, table)])
 
     def to_json(self) -> str:
         """Everything but the snapshot, as JSON."""
@@ -107,9 +105,9 @@ class Evaluation:
                 "reference": self.reference_version,
                 "rows": self.counts.rows,
                 "labelled": self.labelled,
-                "findings": [as_row(each) for each in self.findings],
-                "checks": [as_row(each) for each in self.checks],
-                "metrics": [as_row(each) for each in self.metrics],
+                "findings": [as_row(finding) for finding in self.findings],
+                "checks": [as_row(check) for check in self.checks],
+                "metrics": [as_row(metric) for metric in self.metrics],
             },
             default=str,
         )
@@ -124,8 +122,7 @@ class Evaluation:
             file.write(to_html(self.snapshot))
 
     def plot(self, column: str | None = None) -> Any:
-        """A plotly figure of a column in the reference and in the window. column: the one that matters most if not
-        given.
+        """A plotly figure of a column in the reference and in the window. column: the most important one if not given.
 
         Raises UsageError for a column without a distribution: one that is not compared, or not there.
         """

@@ -20,18 +20,20 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Fault:
-    """name: what it is called. sort: of which columns, `numerical`, `categorical` or `both`. change: gives the values
-    of the affected rows.
+    """A fault of a column.
+
+    name: what it is called. column_type: the columns that can have it, `numerical`, `categorical` or `both`. change:
+        gives the values of the affected rows.
     """
 
     name: str
-    sort: str
+    column_type: str
     change: Callable[[pd.Series, pd.Series, Random], object]
 
     def fits(self, values: pd.Series) -> bool:
-        """Whether a column can have it: more than one value, of the right sort."""
+        """Whether a column can have it: more than one value, of the right type."""
         numerical = values.dtype.kind in "fiu"
-        return values.nunique() > 1 and (self.sort == "both" or (self.sort == "numerical") == numerical)
+        return values.nunique() > 1 and (self.column_type == "both" or (self.column_type == "numerical") == numerical)
 
     def inject(self, frame: pd.DataFrame, column: str, rows: np.ndarray, random: Random) -> pd.DataFrame:
         """A copy of `frame` in which the rows (flags, shape (rows,)) have the fault."""
@@ -42,35 +44,35 @@ class Fault:
 
 
 def answered_anew(reference: Reference, frame: pd.DataFrame, faulty: pd.DataFrame) -> pd.DataFrame:
-    """Rows with a fault, with what the model would have answered to them, as the surrogate has it; as they are where
-    there is none. frame: the same rows without the fault, in a log's own types.
+    """Rows with a fault, with the answers that the surrogate predicts for them. Without a surrogate they stay as they
+    are. frame: the same rows without the fault, in a log's own types.
     """
     model, columns = reference.surrogate, reference.columns
     if model is None:
         return faulty
-    sides = [conformed(each, reference).frame.reindex(columns=list(reference.sorts)) for each in (frame, faulty)]
-    said = surrogate.answers_of(sides[0], reference)
-    inputs = [estimation.encode(each[reference.encoded_features], reference.summary.codes) for each in sides]
-    would = model.answers_if(said, inputs[0], dict(enumerate(inputs[1].T)))[0]
+    sides = [conformed(side, reference).frame.reindex(columns=list(reference.sorts)) for side in (frame, faulty)]
+    answers = surrogate.answers_of(sides[0], reference)
+    inputs = [estimation.encode(side[reference.encoded_features], reference.summary.codes) for side in sides]
+    new_answers = model.answers_if(answers, inputs[0], dict(enumerate(inputs[1].T)))[0]
     if reference.task == "regression":
-        return faulty.assign(**{str(columns.prediction): would[:, 0]})
-    would = np.clip(would, 0, 1)
+        return faulty.assign(**{str(columns.prediction): new_answers[:, 0]})
+    new_answers = np.clip(new_answers, 0, 1)
     if reference.task == "multiclass":
-        would = surrogate.as_shares(would)
+        new_answers = surrogate.as_shares(new_answers)
     names = list(columns.probabilities.values())
-    result = faulty.assign(**dict(zip(names, would.T, strict=True))) if names else faulty
+    result = faulty.assign(**dict(zip(names, new_answers.T, strict=True))) if names else faulty
     if columns.prediction is None or columns.prediction not in frame:
         return result
     decided = [
-        (each >= columns.decision_threshold).ravel() if each.shape[1] == 1 else each.argmax(axis=1)
-        for each in (said, would)
+        (scores >= columns.decision_threshold).ravel() if scores.shape[1] == 1 else scores.argmax(axis=1)
+        for scores in (answers, new_answers)
     ]
     # Each decision is written as the model wrote it.
     written = dict(zip(decided[0].tolist(), frame[columns.prediction], strict=True))
     moved = decided[0] != decided[1]
     values = frame[columns.prediction].astype(object)
     values[moved] = [
-        written.get(each, value) for each, value in zip(decided[1][moved].tolist(), values[moved], strict=True)
+        written.get(decision, value) for decision, value in zip(decided[1][moved].tolist(), values[moved], strict=True)
     ]
     return result.assign(**{columns.prediction: values.infer_objects()})
 
@@ -115,7 +117,7 @@ class WindowFault:
     ) -> tuple[bool, bool] | None:
         """Whether it is caught in a window, and whether it pages; None where the model cannot have it.
 
-        Of earlier windows it is said that they had as many rows as the unharmed one.
+        Earlier windows are taken to have about as many rows as the window without the fault.
         """
         faulty = self.change(reference, frame)
         if faulty is None:
@@ -126,8 +128,8 @@ class WindowFault:
 
 
 def _most_important(reference: Reference, frame: pd.DataFrame, number: int) -> list[str]:
-    there = [name for name in reference.features if name in frame]
-    return sorted(there, key=lambda name: -reference.importance.get(name, 0.0))[:number]
+    present = [name for name in reference.features if name in frame]
+    return sorted(present, key=lambda name: -reference.importance.get(name, 0.0))[:number]
 
 
 def _named(evaluation: Evaluation, columns: list[str]) -> bool:
@@ -135,7 +137,7 @@ def _named(evaluation: Evaluation, columns: list[str]) -> bool:
 
 
 def _cannot_tell(evaluation: Evaluation) -> bool:
-    return any(each.kind is Kind.BLIND and each.verdict is Verdict.COULD_NOT_CHECK for each in evaluation.checks)
+    return any(check.kind is Kind.BLIND and check.verdict is Verdict.COULD_NOT_CHECK for check in evaluation.checks)
 
 
 def _vanished(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame:
@@ -161,7 +163,7 @@ def _answering(value: float) -> Callable[[Reference, pd.DataFrame], pd.DataFrame
 
 
 def _of_predictions(reference: Reference, evaluation: Evaluation) -> bool:
-    named = {each.column for each in evaluation.findings if each.metric == "unusable_prediction_share"}
+    named = {finding.column for finding in evaluation.findings if finding.metric == "unusable_prediction_share"}
     return bool(named & set(reference.predictions))
 
 
@@ -177,24 +179,26 @@ def _other_words(reference: Reference, frame: pd.DataFrame) -> pd.DataFrame | No
 
 WINDOW_FAULTS = (
     WindowFault(
-        "vanished column", _vanished, lambda _, found: any(each.metric == "column_missing" for each in found.findings)
+        "vanished column",
+        _vanished,
+        lambda _, evaluation: any(finding.metric == "column_missing" for finding in evaluation.findings),
     ),
-    WindowFault("unreadable labels", _unreadable, lambda _, found: _cannot_tell(found)),
+    WindowFault("unreadable labels", _unreadable, lambda _, evaluation: _cannot_tell(evaluation)),
     WindowFault("predictions missing", _answering(np.nan), _of_predictions),
     WindowFault("predictions -999", _answering(-999.0), _of_predictions),
     WindowFault(
         "traffic down by 95 %",
         lambda _, frame: frame.head(max(len(frame) // 20, 1)),
-        lambda _, found: any(each.metric == "volume_share" for each in found.findings),
+        lambda _, evaluation: any(finding.metric == "volume_share" for finding in evaluation.findings),
     ),
     WindowFault(
         "half of the columns null",
         _half_null,
-        lambda reference, found: _named(found, reference.features),
+        lambda reference, evaluation: _named(evaluation, reference.features),
     ),
     WindowFault(
         "other words in texts",
         _other_words,
-        lambda _, found: any(each.metric == "text_score" for each in found.findings),
+        lambda _, evaluation: any(finding.metric == "text_score" for finding in evaluation.findings),
     ),
 )

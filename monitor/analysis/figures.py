@@ -1,6 +1,4 @@
-"""What the Evidently report of a window is made of: numbers that are known already, and counts to draw its plots
-from.
-"""
+"""What the Evidently report of a window is made of: numbers that are already worked out, and counts for its plots."""
 
 from __future__ import annotations
 
@@ -41,10 +39,10 @@ EVIDENTLY_NAMES = {
 class Figures:
     """The numbers of a report.
 
-    rows: of window and reference. drift: by column, the method and the score. missing: by column, what is missing in
-        the
-    window and in the reference, of those rows. performance: by Evidently's metric, its value in the window and on the
-    reference (None: not known); a pair is a mean and a standard deviation. plots: by column, what `plot_of` gives.
+    rows: of window and reference. drift: by column, the method and the score. missing: by column, the number of missing
+        values in the window and in the reference, of those rows. performance: by Evidently's metric, its value in the
+        window and on the reference (None: not known); a pair is a mean and a standard deviation.
+    plots: by column, what `plot_of` gives.
     """
 
     rows: tuple[int, int]
@@ -62,16 +60,16 @@ def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, refer
     """
     if data.rows == 0:
         return {}
-    found: dict[str, Figure] = {
+    figures: dict[str, Figure] = {
         EVIDENTLY_NAMES[name]: value.value for name, value in values.items() if name in EVIDENTLY_NAMES
     }
-    if data.task == "binary" and "Recall" in found:
-        found["TPR"] = found["Recall"]
+    if data.task == "binary" and "Recall" in figures:
+        figures["TPR"] = figures["Recall"]
     if data.task == "multiclass":
         averaged = precision_recall_fscore_support(
             data.label, data.prediction, average="macro", zero_division=0, sample_weight=data.weight
         )
-        found |= dict(zip(("Precision", "Recall", "F1Score"), map(float, averaged[:3]), strict=True))
+        figures |= dict(zip(("Precision", "Recall", "F1Score"), map(float, averaged[:3]), strict=True))
     if data.task == "regression" and data.rows > 1:
         assert data.prediction is not None
         errors = data.prediction - data.label
@@ -79,12 +77,12 @@ def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, refer
         shares = np.abs(errors) / np.maximum(data.label, np.finfo(float).eps)
         shares = shares[~near_zero] if reference else np.where(near_zero, 1.0, shares)
         weight = data.weight
-        found |= {"MeanError": _mean_and_std(errors, weight), "MAE": _mean_and_std(np.abs(errors), weight)}
+        figures |= {"MeanError": _mean_and_std(errors, weight), "MAE": _mean_and_std(np.abs(errors), weight)}
         if len(shares) > 1:
             kept = weight if weight is None or not reference else weight[~near_zero]
             mean, std = _mean_and_std(shares, kept)
-            found["MAPE"] = (100 * mean, std)
-    return found
+            figures["MAPE"] = (100 * mean, std)
+    return figures
 
 
 def _mean_and_std(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float]:
@@ -103,21 +101,21 @@ def plot_of(before: Summary, after: Summary) -> dict[str, Any]:
         low = min(before.quantile(0.005), after.quantile(0.005))
         high = max(before.quantile(0.995), after.quantile(0.995))
         edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-        counts = [_with_outer(each, edges) for each in (before, after)]
+        counts = [_with_outer(side, edges) for side in (before, after)]
         return {"edges": [float(f"{edge:.6g}") for edge in edges], "reference": counts[0], "window": counts[1]}
     assert isinstance(before, Categories)
     assert isinstance(after, Categories)
     names = list(dict.fromkeys([*before.tally.index[:_CATEGORIES], *after.tally.index[: _CATEGORIES // 2]]))
-    rows = [[int(each.tally.get(name, 0)) for name in names] for each in (before, after)]
-    others = [each.count - sum(row) for each, row in zip((before, after), rows, strict=True)]
-    if any(others):
+    rows = [[int(side.tally.get(name, 0)) for name in names] for side in (before, after)]
+    other_counts = [side.count - sum(row) for side, row in zip((before, after), rows, strict=True)]
+    if any(other_counts):
         names.append("all others")
-        rows = [[*row, other] for row, other in zip(rows, others, strict=True)]
+        rows = [[*row, other_count] for row, other_count in zip(rows, other_counts, strict=True)]
     return {"names": [str(name)[:60] for name in names], "reference": rows[0], "window": rows[1]}
 
 
 def figures_of(question: Question) -> Figures:
-    """The numbers of a window's report: of what was asked."""
+    """The numbers of a window's report, for the kinds of checks that are asked for."""
     reference, checks = question.reference, question.checks
     figures = Figures((question.rows, reference.rows))
     if checks.asks(Kind.QUALITY):

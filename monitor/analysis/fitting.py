@@ -39,11 +39,11 @@ from monitor.errors import DataError, UsageError
 
 TASKS = ("binary", "multiclass", "regression")
 _TIME_KNOTS = 2_001
-# So many rows tell how windows vary, and how columns go together.
+# The largest number of rows from which the variation of windows and the relations of columns are learned.
 _TELLING = 40_000
-# Of so many values in all the importance of features is told, and of so many rows at least.
+# The importance of features is measured on this number of values in all, and on at least this number of rows.
 _SHUFFLED, _FEWEST_SHUFFLED = 250_000, 1_000
-# Segments of a column that are kept apart, of how many rows at least.
+# The most segments of a column that are checked separately, and the fewest rows of each.
 _SEGMENTS, _SEGMENT_ROWS = 20, 100
 # A value is there or it is missing.
 _THERE = Bins(None, pd.Index(["there", "missing"]))
@@ -88,25 +88,25 @@ def fit(
 
 
 def _calendar(reference: Reference, times: pd.Series) -> dict[str, list[Any]]:
-    found = calendar_fields(reference.frame, times, {name: reference.of_column(name) for name in reference.features})
-    return {name: [field.name, field.offset] for name, field in found.items()}
+    fields = calendar_fields(reference.frame, times, {name: reference.of_column(name) for name in reference.features})
+    return {name: [field.name, field.offset] for name, field in fields.items()}
 
 
 def _knots(times: pd.Series) -> list[float]:
     """Event times in days at places evenly spread over rows in their order; none where not all are known."""
-    known = days(times)
-    if not len(known) or not np.isfinite(known).all():
+    event_days = days(times)
+    if not len(event_days) or not np.isfinite(event_days).all():
         return []
-    places = np.linspace(0, len(known) - 1, min(len(known), _TIME_KNOTS)).astype(int)
-    return [round(float(each), 6) for each in known[places]]
+    places = np.linspace(0, len(event_days) - 1, min(len(event_days), _TIME_KNOTS)).astype(int)
+    return [round(float(day), 6) for day in event_days[places]]
 
 
 def _positive(rows: pd.DataFrame, columns: Columns, task: str) -> Any:
     """The positive class of a binary model. Raises DataError where it is neither named nor certain."""
     if task != "binary" or columns.label is None or columns.label not in rows:
         return columns.positive
-    said = columns.probabilities.get("", columns.prediction)
-    return positive_class(rows[columns.label], columns, None if said is None else rows[said])
+    answer_column = columns.probabilities.get("", columns.prediction)
+    return positive_class(rows[columns.label], columns, None if answer_column is None else rows[answer_column])
 
 
 def _with(reference: Reference, **values: Any) -> Reference:
@@ -134,11 +134,11 @@ def _description(reference: Reference) -> dict[str, Any]:
 
 
 def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, Any]:
-    """What windows are held against: bins and counts of what is derived from columns, and how healthy windows vary in
+    """What windows are compared with: bins and counts of what is derived from columns, and how healthy windows vary in
     all of it.
 
-    healthy: the places of rows of healthy production, in the order of time. All is told from so many rows as tell
-        enough, evenly spread.
+    healthy: the places of rows of healthy production, in the order of time. Of a large reference a subsample of rows is
+        used, evenly spread.
     """
     places = np.unique(np.linspace(0, reference.rows - 1, min(reference.rows, _TELLING)).astype(int))
     frame, sorts = reference.frame.iloc[places].reset_index(drop=True), reference.sorts
@@ -147,11 +147,11 @@ def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, 
     names = [name for name in checked if (summary := reference.of_column(name)) is not None and summary.count]
     values = {name: Tested(reference.bins(name), reference.bins(name).codes(frame[name])) for name in names}
     by_segment = [
-        Tested(each.bins, np.where(texts == value, each.codes, -1))
-        for column, found in reference.summary.segment_values.items()
+        Tested(tested_column.bins, np.where(texts == value, tested_column.codes, -1))
+        for column, segment_values in reference.summary.segment_values.items()
         for texts in [canonical_text(frame[column]).to_numpy()]
-        for value in found
-        for name, each in values.items()
+        for value in segment_values
+        for name, tested_column in values.items()
         if name != column
     ]
     missing = {name: Tested(_THERE, frame[name].isna().to_numpy().astype(int)) for name in names}
@@ -160,25 +160,36 @@ def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, 
     kept = None if relations is None else relations.to_dict()
     rounded = None if kept is None else Relations.from_dict(kept)
     distances = {metric: {} for metric in RELATIONS} if rounded is None else rounded.distances(frame)
-    derived = {metric: {name: Bins.of_numbers(each) for name, each in one.items()} for metric, one in distances.items()}
+    derived = {
+        metric: {name: Bins.of_numbers(column_distances) for name, column_distances in by_column.items()}
+        for metric, by_column in distances.items()
+    }
     derived["digits_score"] = {name: DIGITS for name in names if sorts[name] == "numerical"}
     columns = distances | {"digits_score": {name: digits(frame[name]) for name in derived["digits_score"]}}
     tested = {
         metric: {
-            name: Tested(bins, bins.codes(pd.Series(columns[metric][name])), MOST_ROWS) for name, bins in each.items()
+            name: Tested(bins, bins.codes(pd.Series(columns[metric][name])), MOST_ROWS)
+            for name, bins in bins_by_column.items()
         }
-        for metric, each in derived.items()
+        for metric, bins_by_column in derived.items()
     }
-    everything = [*values.values(), *by_segment, *(each for one in tested.values() for each in one.values())]
+    everything = [
+        *values.values(),
+        *by_segment,
+        *(tested_column for by_column in tested.values() for tested_column in by_column.values()),
+    ]
     varied = {"drift_score": values, "missing_share": missing, **tested}
     return {
         "relations": kept,
         "derived": {
             metric: {
-                name: [None if each.bins.knots is None else each.bins.knots.tolist(), each.counts.tolist()]
-                for name, each in one.items()
+                name: [
+                    None if tested_column.bins.knots is None else tested_column.bins.knots.tolist(),
+                    tested_column.counts.tolist(),
+                ]
+                for name, tested_column in by_column.items()
             }
-            for metric, one in tested.items()
+            for metric, by_column in tested.items()
         },
         "null": null_distributions(everything, len(frame), reference.seed),
         "overdispersion": overdispersion(varied, healthy, len(frame), reference.seed),
@@ -210,13 +221,13 @@ def _with_performance(reference: Reference) -> Reference:
     segments: dict[str, Any] = {}
     for column in columns.segments:
         values = canonical_text(frame[column])
-        found = {
+        by_value = {
             value: measure(outcomes(frame[values == value], columns, task, classes))
             for value in reference.summary.segment_values[column]
         }
         segments[column] = {
-            value: {name: (each.value, each.error) for name, each in metrics.items()}
-            for value, metrics in found.items()
+            value: {name: (measured.value, measured.error) for name, measured in metrics.items()}
+            for value, metrics in by_value.items()
         }
     reference = _with(reference, baseline=baseline, segments=segments)
     return _with(reference, importances=_importances(reference), unanswered=_unanswered(data, realised))
@@ -272,10 +283,10 @@ def _importances(reference: Reference) -> dict[str, dict[str, float]]:
 def _complete(frame: pd.DataFrame, columns: Columns, task: str) -> pd.DataFrame:
     """The rows with a label and an answer."""
     assert columns.label is not None
-    there = frame[columns.label].notna() & predicted(frame, columns, task).notna()
+    is_complete = frame[columns.label].notna() & predicted(frame, columns, task).notna()
     if columns.probabilities:
-        there &= np.isfinite(probabilities(frame, columns)).all(axis=1)
-    return frame[there]
+        is_complete &= np.isfinite(probabilities(frame, columns)).all(axis=1)
+    return frame[is_complete]
 
 
 def _scores(data: Outcomes) -> np.ndarray:
@@ -309,7 +320,7 @@ def _unanswered(data: Outcomes, baseline: Mapping[str, Measured]) -> dict[str, f
 
 
 def infer_task(frame: pd.DataFrame, columns: Columns) -> str:
-    """The task that columns and labels speak of. Raises UsageError if they do not tell."""
+    """The task, inferred from columns and labels. Raises UsageError if they do not determine it."""
     if isinstance(columns.probability, dict):
         return "multiclass"
     if columns.probability is not None:
@@ -361,7 +372,7 @@ def _kept(frame: pd.DataFrame, columns: Columns) -> list[str]:
 
 
 def _longest_run(values: pd.Series) -> int:
-    """How many rows in a row, in the order of time, hold the same value: a month is the same for weeks."""
+    """The most consecutive rows, in the order of time, with the same value: a month is the same for weeks."""
     present = values.dropna()
     if present.empty:
         return 0
@@ -372,7 +383,7 @@ def _longest_run(values: pd.Series) -> int:
 def _version(frame: pd.DataFrame, healthy: pd.DataFrame | None, columns: Columns, task: str, seed: int) -> str:
     digest = hashlib.sha256()
     digest.update(json.dumps([columns.to_dict(), task, seed, ANALYSIS_VERSION], sort_keys=True, default=str).encode())
-    for each in (frame, healthy):
-        if each is not None:
-            digest.update(arrow_bytes(each, None))
+    for part in (frame, healthy):
+        if part is not None:
+            digest.update(arrow_bytes(part, None))
     return digest.hexdigest()[:32]

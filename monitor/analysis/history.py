@@ -23,8 +23,8 @@ _DATA = tuple(kind.value for kind in Kind if kind.folds == "data")
 
 @dataclass(frozen=True, repr=False)
 class WindowEvaluation:
-    """One window. data: what was known at its end; performance: what its labels said once they were due, None if none
-    came.
+    """One window. data: the evaluation of what was known at its end. performance: the evaluation of its labels, once
+    they were due; None if none came.
     """
 
     window: Window
@@ -42,7 +42,7 @@ class History:
     windows: list[WindowEvaluation]
 
     def __repr__(self) -> str:
-        spans = [each.window for each in self.windows]
+        spans = [evaluation.window for evaluation in self.windows]
         span = f"{spans[0].start:%Y-%m-%d %H:%M} to {spans[-1].end:%Y-%m-%d %H:%M} UTC" if spans else ""
         return described(self, counted(len(spans), "window"), span, f"{sum(map(_pages, self.windows))} that page")
 
@@ -54,12 +54,16 @@ class History:
         of run.
         """
         parts = []
-        for each in self.windows:
-            for run, evaluation in (("data", each.data), ("performance", each.performance)):
+        for window_evaluation in self.windows:
+            for run, evaluation in (("data", window_evaluation.data), ("performance", window_evaluation.performance)):
                 if evaluation is not None:
                     frame = evaluation.to_frame(table)
                     for place, (name, value) in enumerate(
-                        (("window_start", each.window.start), ("window_end", each.window.end), ("run", run))
+                        (
+                            ("window_start", window_evaluation.window.start),
+                            ("window_end", window_evaluation.window.end),
+                            ("run", run),
+                        )
                     ):
                         frame.insert(place, name, value)
                     parts.append(frame)
@@ -76,8 +80,8 @@ class History:
         metrics = self.to_frame("metrics")
         whole = metrics[metrics["column"].isna() & metrics["segment"].isna()]
         if metric is None:
-            told = [name.removeprefix("estimated_") for name in whole["metric"]]
-            metric = next((name for name in ("roc_auc", "mae", "accuracy") if name in told), "row_count")
+            metric_names = [name.removeprefix("estimated_") for name in whole["metric"]]
+            metric = next((name for name in ("roc_auc", "mae", "accuracy") if name in metric_names), "row_count")
         if metric not in set(whole["metric"]) | {name.removeprefix("estimated_") for name in whole["metric"]}:
             raise UsageError(
                 f"there is no metric '{metric}' of the whole model; there are:"
@@ -100,14 +104,22 @@ class History:
                     line={"dash": dash},
                     error_y=spread,
                 )
-        for each in self.windows:
-            if _pages(each):
-                figure.add_vrect(x0=each.window.start, x1=each.window.end, fillcolor="red", opacity=0.12, line_width=0)
+        for window_evaluation in self.windows:
+            if _pages(window_evaluation):
+                figure.add_vrect(
+                    x0=window_evaluation.window.start,
+                    x1=window_evaluation.window.end,
+                    fillcolor="red",
+                    opacity=0.12,
+                    line_width=0,
+                )
         return figure
 
 
-def _pages(each: WindowEvaluation) -> bool:
-    return each.data.pages or (each.performance is not None and each.performance.pages)
+def _pages(window_evaluation: WindowEvaluation) -> bool:
+    return window_evaluation.data.pages or (
+        window_evaluation.performance is not None and window_evaluation.performance.pages
+    )
 
 
 def evaluate_windows(
@@ -123,12 +135,13 @@ def evaluate_windows(
     """Evaluate each window of a log as it would have been.
 
     frame: one row a prediction, with Columns.event_time. labels: the truth by Columns.id, with the label column and, if
-        it is
-    there, the time at which it became known (Columns.label_time, or `label_time`); without it, and for a label column
-    in the frame itself, labels count as known `delay` after the event. every, length, timezone: of the windows (`1d`,
-    `1w`, `1mo`, `24h`). A window's data are evaluated with labels known at its end, its performance with those known
-    `delay` after it; the false-alarm rate is shared between the two. Raises UsageError where a column is not named,
-    DataError where it is not there.
+        there is one, the time at which it became known (Columns.label_time, or `label_time`). Without that time, and
+        for a label column in the frame itself, labels count as known `delay` after the event.
+    every, length, timezone: of the windows (`1d`, `1w`, `1mo`, `24h`).
+
+    A window's data are evaluated with labels known at its end, its performance with those known `delay` after it. The
+    false-alarm rate is shared between the two. Raises UsageError where a column is not named, DataError where it is
+    absent.
     """
     columns, checks = reference.columns, checks or Checks()
     time, label = columns.event_time, columns.label
@@ -145,7 +158,7 @@ def evaluate_windows(
     parts = [kind for kind in _DATA if checks.only is None or kind in checks.only]
     data_checks = replace(checks, only=tuple(parts), false_alarm_rate=share)
     performance_checks = replace(checks, only=(Kind.PERFORMANCE.value,), false_alarm_rate=share)
-    found = []
+    evaluations = []
     for index in range(first, last + 1):
         window = grid.window(index)
         inside = (times >= window.start) & (times < window.end)
@@ -157,8 +170,8 @@ def evaluate_windows(
         due = known_at[inside] <= window.end + Duration.parse(delay).approximate()
         if label is not None and due.any() and (checks.only is None or Kind.PERFORMANCE.value in checks.only):
             performance = evaluate(reference, rows.assign(**{label: rows[label].where(due)}), checks=performance_checks)
-        found.append(WindowEvaluation(window, data, performance))
-    return History(found)
+        evaluations.append(WindowEvaluation(window, data, performance))
+    return History(evaluations)
 
 
 def _labelled(
@@ -171,14 +184,18 @@ def _labelled(
     if labels is not None:
         if name is None or label is None:
             raise UsageError("labels of their own need Columns.id and Columns.label")
-        absent = [each for each, there in ((name, frame), (name, labels), (label, labels)) if each not in there]
+        absent = [column for column, table in ((name, frame), (name, labels), (label, labels)) if column not in table]
         if absent:
             raise DataError(
                 f"there is no column '{absent[0]}' to join labels by; those of the labels are:"
                 f" {', '.join(map(str, labels.columns))}"
             )
-        wanted = labels[[each for each in (name, label, time) if each in labels]].drop_duplicates(name, keep="last")
-        frame = frame.drop(columns=[each for each in (label, time) if each in frame]).merge(wanted, on=name, how="left")
+        wanted = labels[[column for column in (name, label, time) if column in labels]].drop_duplicates(
+            name, keep="last"
+        )
+        frame = frame.drop(columns=[column for column in (label, time) if column in frame]).merge(
+            wanted, on=name, how="left"
+        )
     if label is None or label not in frame:
         return frame, pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]")
     at_once = utc_times(frame[columns.event_time]) + delay.approximate()

@@ -1,5 +1,5 @@
-"""What kind of change a column shows: each is tried on the window's own values; undone, the column must look like the
-reference again.
+"""What kind of change a column shows. Each kind is tried on the window's own values: once it is undone, the column must
+look like the reference again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _UNDONE = 0.35
 _LIKE, _TAKEN_OUT = 0.1, 0.1
 _MIN_SHARE = 0.01
 # Rows that have more decimals, or lie out of range, at least.
-_FEWEST_FINER, _FEWEST_APART = 8, 3
+_FEWEST_FINER, _FEWEST_OUT_OF_RANGE = 8, 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Cause:
 
     @property
     def claim(self) -> Claim:
-        """What it says that can be held against evidence."""
+        """What it claims, to be compared with the evidence."""
         return Claim(self.name, 1.0 if self.share is None else self.share, self.values, self.unit, self.undone)
 
 
@@ -91,9 +91,9 @@ def cause_of_numbers(before: Numbers, after: Numbers, digits_changed: bool, has_
     """The kind of change of a numerical column."""
     before, after = _thinned(before), _thinned(after)
     gap = distance(before, after)
-    found = _repeated(before, after, gap) or (_unit(before, after, gap) if has_unit else None)
-    if found is not None:
-        return found
+    cause = _repeated(before, after, gap) or (_unit(before, after, gap) if has_unit else None)
+    if cause is not None:
+        return cause
     return _rewritten(before, after) if digits_changed else moved(before, after)
 
 
@@ -101,8 +101,8 @@ def _rewritten(before: Numbers, after: Numbers) -> Cause:
     """The kind of change of numbers that have other decimals than they had: those with more were worked out anew, and
     moved; those with fewer are rounded.
     """
-    there, here = (digits(pd.Series(each.values)) for each in (before, after))
-    finer = here > np.quantile(there, 0.999)
+    digits_before, digits_after = (digits(pd.Series(side.values)) for side in (before, after))
+    finer = digits_after > np.quantile(digits_before, 0.999)
     some = Numbers(after.values[finer], int(finer.sum()))
     if some.count >= max(_FEWEST_FINER, _MIN_SHARE * after.count):
         cause = moved(before, some)
@@ -114,7 +114,7 @@ def _rewritten(before: Numbers, after: Numbers) -> Cause:
                 share=share,
             )
         return Cause("more decimals", phrases.more_decimals(), some.count / after.count)
-    if here.mean() >= there.mean() or _goes_beyond_rounding(before, after):
+    if digits_after.mean() >= digits_before.mean() or _goes_beyond_rounding(before, after):
         return moved(before, after)
     return Cause("rounding", phrases.fewer_decimals(), is_fault=True)
 
@@ -137,45 +137,53 @@ def _thinned(values: Numbers) -> Numbers:
 def cause_of_categories(before: Categories, after: Categories) -> Cause:
     """The kind of change of a column of categories."""
     names = before.tally.index.union(after.tally.index, sort=False)
-    there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
-    change = here - there
+    shares_before, shares_after = (side.tally.reindex(names, fill_value=0) / side.count for side in (before, after))
+    change = shares_after - shares_before
     up, down = change.idxmax(), change.idxmin()
-    noise = 3 * float(np.sqrt(there[down] * (1 - there[down]) / after.count)) + 1 / after.count
-    if there[up] == 0 and here[down] <= 0.1 * there[down] and abs(here[up] - there[down] + here[down]) <= noise:
+    noise = 3 * float(np.sqrt(shares_before[down] * (1 - shares_before[down]) / after.count)) + 1 / after.count
+    if (
+        shares_before[up] == 0
+        and shares_after[down] <= 0.1 * shares_before[down]
+        and abs(shares_after[up] - shares_before[down] + shares_after[down]) <= noise
+    ):
         return Cause(
             "renamed category",
-            phrases.renamed(down, up, here[up]),
-            float(here[up]),
+            phrases.renamed(down, up, shares_after[up]),
+            float(shares_after[up]),
             True,
             values=(up,),
             pair=(down, up),
             undone=True,
         )
-    if there[up] == 0:
-        text = phrases.new_value(up, here[up])
+    if shares_before[up] == 0:
+        text = phrases.new_value(up, shares_after[up])
         if str(up).strip().lower() in _PLACEHOLDER_TEXTS:
-            return Cause("placeholder value", text, float(here[up]), True, values=(up,), undone=True)
-        return Cause("new category", text, float(here[up]), True, values=(up,))
-    if abs(here[up] - there[down]) <= noise and abs(here[down] - there[up]) <= noise and len(names) > 2:
+            return Cause("placeholder value", text, float(shares_after[up]), True, values=(up,), undone=True)
+        return Cause("new category", text, float(shares_after[up]), True, values=(up,))
+    if (
+        abs(shares_after[up] - shares_before[down]) <= noise
+        and abs(shares_after[down] - shares_before[up]) <= noise
+        and len(names) > 2
+    ):
         return Cause(
             "category swap",
             phrases.swapped_values(up, down),
-            float(here[up] + here[down]),
+            float(shares_after[up] + shares_after[down]),
             True,
             pair=(up, down),
             undone=True,
         )
-    share = float(change[up] / (1 - there[up])) if there[up] < 1 else 0.0
-    rest = there.drop(up) * (1 - share)
+    share = float(change[up] / (1 - shares_before[up])) if shares_before[up] < 1 else 0.0
+    rest = shares_before.drop(up) * (1 - share)
     # Rows came to one category from all others (it is stuck), or from one other alone.
-    from_all = float((here.drop(up) - rest).abs().sum()) / 2
+    from_all = float((shares_after.drop(up) - rest).abs().sum()) / 2
     from_one = float(change.drop([up, down]).abs().sum()) / 2 + abs(float(change[up] + change[down]))
     if share >= 0.03 and len(names) > 2 and from_one < from_all and from_one <= 0.15 * float(change[up]) + noise:
         return Cause("category swap", phrases.became(down, up, change[up]), float(change[up]), True)
     if share >= 0.03 and from_all <= 0.1 * float(change[up]) + noise / 2:
         return Cause("stuck value", phrases.stuck(quoted(up), share), share, True, may_grow=True, values=(up,))
-    if here[down] == 0 and there[down] >= _MIN_SHARE:
-        return Cause("vanished category", phrases.gone(down, there[down]), float(there[down]), True)
+    if shares_after[down] == 0 and shares_before[down] >= _MIN_SHARE:
+        return Cause("vanished category", phrases.gone(down, shares_before[down]), float(shares_before[down]), True)
     return shares_moved(before, after)
 
 
@@ -191,10 +199,10 @@ def other_level(before: Summary, after: Summary) -> Cause:
 def shares_moved(before: Categories, after: Categories) -> Cause:
     """The category that grew most, and the one that shrank most."""
     names = before.tally.index.union(after.tally.index, sort=False)
-    there, here = (each.tally.reindex(names, fill_value=0) / each.count for each in (before, after))
-    change = here - there
+    shares_before, shares_after = (side.tally.reindex(names, fill_value=0) / side.count for side in (before, after))
+    change = shares_after - shares_before
     up, down = change.idxmax(), change.idxmin()
-    text = phrases.shares((up, there[up], here[up]), (down, there[down], here[down]))
+    text = phrases.shares((up, shares_before[up], shares_after[up]), (down, shares_before[down], shares_after[down]))
     return Cause("shares of categories", text, float(change.clip(lower=0).sum()))
 
 
@@ -225,13 +233,13 @@ def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
     if share < _MIN_SHARE or share < 0.5 * gap:
         return None
     if len(excess) > 1:
-        other = int(np.argpartition(excess, -2)[-2])
-        chance = float(np.sqrt(counts[other])) / after.count
-        if share < 3 * excess[other] and excess[other] > 2.8 * chance:  # numbers that are rounded repeat all alike
+        second = int(np.argpartition(excess, -2)[-2])
+        chance = float(np.sqrt(counts[second])) / after.count
+        if share < 3 * excess[second] and excess[second] > 2.8 * chance:  # numbers that are rounded repeat all alike
             return None
     if _is_moved_mode(before, after, share):
         return None
-    rest, usual_rest = (Numbers(each.values[each.values != value], each.rows) for each in (after, before))
+    rest, usual_rest = (Numbers(side.values[side.values != value], side.rows) for side in (after, before))
     if rest.count > 30 and usual_rest.count:
         left = distance(usual_rest, rest)
         if left > max(_UNDONE * gap, _noise(usual_rest, rest.count)):
@@ -270,14 +278,14 @@ def _unit(before: Numbers, after: Numbers, gap: float) -> Cause | None:
     units = units_of(before)
     if not units:
         return None
-    left = [distance(before, Numbers(each.undone(after.values), after.rows)) for each in units]
+    left = [distance(before, Numbers(candidate.undone(after.values), after.rows)) for candidate in units]
     best = int(np.argmin(left))
     unit, share = units[best], 1.0
     if gap <= _noise(before, after.count) or left[best] > max(0.1 * gap, min(_noise(before, after.count), 0.7 * gap)):
-        found = _unit_of_some(before, after, gap, units)
-        if found is None:
+        partial_unit = _unit_of_some(before, after, gap, units)
+        if partial_unit is None:
             return None
-        unit, share = found
+        unit, share = partial_unit
     text = phrases.unit_change(unit.factor, share) if unit.scales is None else phrases.other_scale(*unit.scales, share)
     return Cause("unit change", text, share, True, unit=unit, undone=True)
 
@@ -287,23 +295,23 @@ def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[U
     have taken out of it.
     """
     low, high = before.quantile(0.005), before.quantile(0.995)
-    apart = (after.values < low) | (after.values > high)
-    number = int(apart.sum())
+    out_of_range = (after.values < low) | (after.values > high)
+    number = int(out_of_range.sum())
     usual = 0.01 * after.count
-    if number < max(_FEWEST_APART, usual + 3 * usual**0.5):
+    if number < max(_FEWEST_OUT_OF_RANGE, usual + 3 * usual**0.5):
         return None
     tried = []
     for place, unit in enumerate(units):
-        there = unit.of(before.values)
-        beyond = (there < low) | (there > high)
+        rescaled = unit.of(before.values)
+        beyond = (rescaled < low) | (rescaled > high)
         if beyond.mean() >= _TAKEN_OUT:
             origin = Numbers(before.values[beyond], int(beyond.sum()))
-            mended = Numbers(unit.undone(after.values[apart]), number)
+            mended = Numbers(unit.undone(after.values[out_of_range]), number)
             tried.append((distance(origin, mended) - _noise(origin, number), place))
     if not tried or min(tried)[0] > _LIKE:
         return None
     unit = units[min(tried)[1]]
-    whole = Numbers(np.sort(np.where(apart, unit.undone(after.values), after.values)), after.rows)
+    whole = Numbers(np.sort(np.where(out_of_range, unit.undone(after.values), after.values)), after.rows)
     if distance(before, whole) > max(0.7 * gap, _noise(before, after.count)):
         return None
     return unit, number / after.count
@@ -311,44 +319,47 @@ def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[U
 
 def moved(before: Numbers, after: Numbers) -> Cause:
     middle = before.quantile(0.5), after.quantile(0.5)
-    width = [each.quantile(0.75) - each.quantile(0.25) for each in (before, after)]
+    width = [side.quantile(0.75) - side.quantile(0.25) for side in (before, after)]
     unit = width[0] or before.std or 1.0
-    there, here = (
-        (at, each.quantile(0.05), each.quantile(0.95)) for at, each in zip(middle, (before, after), strict=True)
+    level_before, level_after = (
+        (median, side.quantile(0.05), side.quantile(0.95)) for median, side in zip(middle, (before, after), strict=True)
     )
-    stretch = after.std / before.std if before.std > 0 else 1.0
-    if abs(middle[1] - middle[0]) <= 0.02 * unit and abs(stretch - 1) <= 0.02:
-        return Cause("distribution", phrases.level(there, here))
-    # What moves in some rows alone moves one tail; what is stretched moves both, each by its own distance from the
-    # mean.
+    spread_ratio = after.std / before.std if before.std > 0 else 1.0
+    if abs(middle[1] - middle[0]) <= 0.02 * unit and abs(spread_ratio - 1) <= 0.02:
+        return Cause("distribution", phrases.level(level_before, level_after))
+    # A shift of some rows alone moves one tail. A change of scale moves both, each by its own distance from the mean.
     mean = float(before.values.mean())
     low, high = (
         (after.quantile(share) - before.quantile(share)) / (abs(before.quantile(share) - mean) or unit)
         for share in (0.01, 0.99)
     )
     if low * high >= 0 or min(abs(low), abs(high)) <= 0.2 * max(abs(low), abs(high)):
-        return Cause("shift", phrases.level(there, here))
-    return Cause("scale", phrases.level(there, here, (width[0], width[1])))
+        return Cause("shift", phrases.level(level_before, level_after))
+    return Cause("scale", phrases.level(level_before, level_after, (width[0], width[1])))
 
 
 def swapped(pairs: Mapping[str, tuple[Summary, Summary]]) -> Iterator[tuple[str, str]]:
-    """Pairs of changed columns each of which looks as the other did. pairs: reference and window, by column."""
+    """Pairs of changed columns whose distributions changed places. pairs: reference and window, by column."""
     names = list(pairs)
-    for place, one in enumerate(names):
-        for other in names[place + 1 :]:
-            if all(_takes_after(pairs[each], pairs[against]) for each, against in ((one, other), (other, one))):
-                yield one, other
+    for place, first in enumerate(names):
+        for second in names[place + 1 :]:
+            if all(
+                _takes_after(pairs[column], pairs[counterpart])
+                for column, counterpart in ((first, second), (second, first))
+            ):
+                yield first, second
 
 
-def _takes_after(own: tuple[Summary, Summary], other: tuple[Summary, Summary]) -> bool:
-    (before, after), (wanted, _) = own, other
+def _takes_after(own: tuple[Summary, Summary], counterpart: tuple[Summary, Summary]) -> bool:
+    (before, after), (wanted, _) = own, counterpart
     if isinstance(before, Numbers) and isinstance(after, Numbers) and isinstance(wanted, Numbers):
         return distance(wanted, after) <= max(
             0.25 * distance(before, after), min(_noise(wanted, after.count), 0.5 * distance(before, after))
         )
     if isinstance(before, Categories) and isinstance(after, Categories) and isinstance(wanted, Categories):
         away, near = (
-            np.abs(np.subtract(*(side / side.sum() for side in each.beside(after)))).sum() for each in (before, wanted)
+            np.abs(np.subtract(*(side / side.sum() for side in summary.beside(after)))).sum()
+            for summary in (before, wanted)
         )
         return bool(near <= 0.25 * away)
     return False

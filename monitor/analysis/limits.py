@@ -1,4 +1,4 @@
-"""Detection limits: the smallest change that a window of so many rows would have shown, nine times in ten."""
+"""Detection limits: the smallest change that a window of a given size would have shown, nine times in ten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtri
 
 _POWER = 0.9
-# As many independent tests as a monitor of some twenty columns comes to, before its reference is there to tell.
+# The number of independent tests of a monitor with some twenty columns, assumed before its reference is fitted.
 _USUAL_TESTS = 150.0
 
 
@@ -38,7 +38,7 @@ def rows_for_shift(wanted: float, reference_rows: float, false_alarm_rate: float
 
 
 def in_words(rows: float, reference_rows: float, false_alarm_rate: float) -> str:
-    """What windows of so many rows show, before a reference is fitted."""
+    """In words, what windows of this many rows show, before a reference is fitted."""
     alpha = false_alarm_rate / _USUAL_TESTS
     text = (
         f"with {rows:,.0f} rows a window, a shift of {shift(rows, reference_rows, alpha):.2g} standard deviations or"

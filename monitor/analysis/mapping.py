@@ -42,9 +42,9 @@ def write(path: Path, frame: pd.DataFrame, summaries: Mapping[str, Summary | Non
 
 
 class Mapped:
-    """The file, mapped. What is asked for is read from it, numbers without being copied.
+    """The file, mapped into memory. Columns are read from it on demand, numbers without being copied.
 
-    Raises OSError, and DataError for a file that is not as it was written: a machine that lost its power may leave one.
+    Raises OSError, and DataError for a damaged file, as a power failure may leave one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,22 +61,22 @@ class Mapped:
 
     def summaries(self, rows: int) -> dict[str, Summary]:
         """The summaries of `rows` rows, by column."""
-        found: dict[str, Summary] = {}
-        for each in self._table.column_names:
-            part, name = each.split(":", 1)
+        summaries: dict[str, Summary] = {}
+        for cell_name in self._table.column_names:
+            part, name = cell_name.split(":", 1)
             if part == "sorted":
-                found[name] = Numbers(self._numbers(each), rows)
+                summaries[name] = Numbers(self._numbers(cell_name), rows)
             elif part == "names":
-                index = pd.Index(self._cell(each).to_pylist(), dtype=object)
-                found[name] = Categories(pd.Series(self._numbers(f"counts:{name}"), index), rows)
-        return found
+                index = pd.Index(self._cell(cell_name).to_pylist(), dtype=object)
+                summaries[name] = Categories(pd.Series(self._numbers(f"counts:{name}"), index), rows)
+        return summaries
 
     def _rows(self, name: str) -> pd.Series:
         values = self._cell(f"rows:{name}")
         if pa.types.is_floating(values.type):
             return pd.Series(values.to_numpy(), copy=False)
-        found: pd.Series = values.to_pandas()
-        return found if pa.types.is_timestamp(values.type) else found.astype(object)
+        series: pd.Series = values.to_pandas()
+        return series if pa.types.is_timestamp(values.type) else series.astype(object)
 
     def _numbers(self, name: str) -> np.ndarray:
         return np.asarray(self._cell(name).to_numpy())

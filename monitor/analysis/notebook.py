@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from monitor.analysis.evaluation import Evaluation
     from monitor.analysis.history import History, WindowEvaluation
 
-# So many columns are drawn, and so many windows listed: a report is read at a glance.
+# The most columns that are drawn, and the most windows that are listed: a report is read at a glance.
 _DRAWN, _LISTED = 3, 50
 _PERFORMANCE = (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
 
@@ -49,22 +49,25 @@ def columns_that_matter(evaluation: Evaluation) -> list[str]:
     figures = evaluation.figures
     if figures is None:
         return []
-    found = [finding.column or "" for finding in that_matter(evaluation.findings)]
+    columns_of_findings = [finding.column or "" for finding in that_matter(evaluation.findings)]
     by_drift = sorted(figures.drift, key=lambda column: -figures.drift[column][1])
-    return [column for column in dict.fromkeys([*found, *by_drift, *figures.plots]) if column in figures.plots]
+    return [
+        column for column in dict.fromkeys([*columns_of_findings, *by_drift, *figures.plots]) if column in figures.plots
+    ]
 
 
 def _headline(evaluation: Evaluation) -> str:
     health = "healthy" if evaluation.severity < Severity.WARNING else evaluation.severity.value
     verdicts = Counter(check.verdict.value.replace("_", " ") for check in evaluation.checks)
-    told = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
+    verdicts_text = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
     rows, checks = phrases.counted(evaluation.counts.rows, "row"), phrases.counted(len(evaluation.checks), "check")
-    return f"<p><b>{health}</b>: {rows}; {checks} ({told}); reference {_text(evaluation.reference_version[:8])}</p>"
+    version = _text(evaluation.reference_version[:8])
+    return f"<p><b>{health}</b>: {rows}; {checks} ({verdicts_text}); reference {version}</p>"
 
 
 def _findings(evaluation: Evaluation) -> str:
     shown = that_matter(evaluation.findings)
-    rows = [f"<li><b>{each.severity}</b> {_text(each.explanation)}</li>" for each in shown]
+    rows = [f"<li><b>{finding.severity}</b> {_text(finding.explanation)}</li>" for finding in shown]
     more = len(evaluation.findings) - len(shown)
     if more:
         rows.append(f"<li>{phrases.counted(more, 'more finding')}: <code>.to_frame('findings')</code></li>")
@@ -91,16 +94,18 @@ def _plots(evaluation: Evaluation) -> str:
     drawn = None if evaluation.figures is None else picture(evaluation.figures.plots, columns)
     if drawn is None:
         return ""
-    told = _text(f"The distributions of {listed(columns)} in the reference and in the window")
-    return f'<img alt="{told}" src="data:image/png;base64,{base64.b64encode(drawn).decode()}">'
+    description = _text(f"The distributions of {listed(columns)} in the reference and in the window")
+    return f'<img alt="{description}" src="data:image/png;base64,{base64.b64encode(drawn).decode()}">'
 
 
-def _window_row(each: WindowEvaluation) -> tuple[str, ...]:
-    both = [evaluation for evaluation in (each.data, each.performance) if evaluation is not None]
+def _window_row(window_evaluation: WindowEvaluation) -> tuple[str, ...]:
+    both = [
+        evaluation for evaluation in (window_evaluation.data, window_evaluation.performance) if evaluation is not None
+    ]
     worst = max(both, key=lambda evaluation: evaluation.severity)
-    found = that_matter(worst.findings)[:1]
-    what = phrases.first_sentence(found[0].explanation) if found else ""
-    return str(each.window), str(each.data.counts.rows), worst.severity.value, what
+    findings = that_matter(worst.findings)[:1]
+    finding_text = phrases.first_sentence(findings[0].explanation) if findings else ""
+    return str(window_evaluation.window), str(window_evaluation.data.counts.rows), worst.severity.value, finding_text
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

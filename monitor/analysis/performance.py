@@ -24,7 +24,7 @@ _PLAIN = {"1": True, "1.0": True, "true": True, "t": True, "0": False, "0.0": Fa
 _WORDS = _PLAIN | {"yes": True, "y": True, "no": False, "n": False, "-1": False}
 # What is measured with labels, by task.
 REALISED = {
-    task: tuple(name for name, each in METRICS.items() if each.kind is Kind.PERFORMANCE and task in each.tasks)
+    task: tuple(name for name, metric in METRICS.items() if metric.kind is Kind.PERFORMANCE and task in metric.tasks)
     for task in TASKS
 }
 MIN_LABELLED = 30
@@ -45,7 +45,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a model said and what was true, for the rows whose label is known.
+    """Predictions and true outcomes of the rows whose label is known.
 
     label, prediction: numbers for regression, 0 and 1 for binary, text for multiclass; shape (rows,).
     probability: for binary shape (rows,), for multiclass (rows, classes) in the order of `classes`.
@@ -69,18 +69,17 @@ def is_positive(values: pd.Series, positive: object, classes: Collection[str] = 
     """1.0 for the positive class, 0.0 for the other, NaN for what is missing or cannot be read, shape (rows,).
 
     positive: the class that is named; None: 1, true, or the positive word of a known pair. classes: the reference's, as
-        text: any other
-    text is not read, but for numbers and booleans where the reference has these.
+        text; any other text is not read, except numbers and booleans where the reference has these.
     """
     codes, different = pd.factorize(canonical_text(values))
     named = None if positive is None else str(canonical_text(pd.Series([positive])).iloc[0])
-    flags = np.array([*(_flag(str(each), named, classes) for each in different), np.nan])
+    flags = np.array([*(_flag(str(value), named, classes) for value in different), np.nan])
     return pd.Series(flags[codes], values.index)
 
 
 def _flag(text: str, named: str | None, classes: Collection[str]) -> float:
     lower = text.lower()
-    plain = lower in _PLAIN and all(each.lower() in _PLAIN for each in classes)
+    plain = lower in _PLAIN and all(class_name.lower() in _PLAIN for class_name in classes)
     if classes and text not in classes and not plain:
         return np.nan
     if named is not None and not (plain and named.lower() in _PLAIN):
@@ -91,7 +90,7 @@ def _flag(text: str, named: str | None, classes: Collection[str]) -> float:
 
 
 def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:
-    """What the model said, in the task's own form; NaN or None where it said nothing."""
+    """The predictions, in the task's own form; NaN or None where there is none."""
     if columns.prediction is not None and columns.prediction in frame:
         values = frame[columns.prediction]
         if task == "regression":
@@ -118,7 +117,7 @@ def probabilities(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 def weights_of(frame: pd.DataFrame, columns: Columns) -> pd.Series | None:
-    """How many rows each row stands for, 0 where that is not told; None if all stand for one."""
+    """How many rows each row stands for, 0 where its weight is missing or invalid; None if all stand for one."""
     names = [name for name in columns.weights if name in frame]
     if not names:
         return None
@@ -136,17 +135,17 @@ def truth_of(labels: pd.Series, columns: Columns, task: str, classes: Collection
 
 @dataclass(frozen=True)
 class Answers:
-    """Rows of a frame with what the model said and what was true, in the task's own form; outcomes are told of any part
-    of them.
+    """Rows of a frame with predictions and labels, in the task's own form. `outcomes` gives those of any part of them.
 
-    said: numbers, 0 and 1, or text; NaN or None where the model said nothing; shape (rows,). scores: probabilities as
-        logged, shape (rows, classes), None where some are absent.
-    truth: the labels, as `said`; None without a label column. weight: how many rows each stands for; None: one.
+    prediction: numbers, 0 and 1, or text; NaN or None where the model gave none; shape (rows,). scores: probabilities
+        as logged, shape (rows, classes); None where some are absent.
+    truth: the labels, in the form of `prediction`; None without a label column. weight: how many rows each stands for;
+        None: one.
     """
 
     columns: Columns
     task: str
-    said: Floats
+    prediction: Floats
     scores: Floats | None
     truth: Floats | None
     weight: Floats | None
@@ -173,21 +172,21 @@ class Answers:
         """
         if self.truth is None:
             raise DataError("there is no label column")
-        known = pd.notna(self.truth[places]) & pd.notna(self.said[places])
+        usable = pd.notna(self.truth[places]) & pd.notna(self.prediction[places])
         if self.scores is not None:
-            known &= np.isfinite(self.scores[places]).all(axis=1)
+            usable &= np.isfinite(self.scores[places]).all(axis=1)
         if self.weight is not None:
-            known &= self.weight[places] > 0
-        chosen = places[known]
-        truth, said = self.truth[chosen], self.said[chosen]
+            usable &= self.weight[places] > 0
+        chosen = places[usable]
+        truth, prediction = self.truth[chosen], self.prediction[chosen]
         weight = None if self.weight is None else self.weight[chosen]
         scores = None if self.scores is None else self.scores[chosen]
         if self.task == "regression":
-            return Outcomes(self.task, truth, said, None, weight=weight)
+            return Outcomes(self.task, truth, prediction, None, weight=weight)
         if self.task == "binary":
-            return Outcomes(self.task, truth, said, None if scores is None else scores[:, 0], weight=weight)
-        names = tuple(self.columns.probabilities) or tuple(sorted(set(truth) | set(said)))
-        return Outcomes(self.task, truth, said, scores, names, weight)
+            return Outcomes(self.task, truth, prediction, None if scores is None else scores[:, 0], weight=weight)
+        names = tuple(self.columns.probabilities) or tuple(sorted(set(truth) | set(prediction)))
+        return Outcomes(self.task, truth, prediction, scores, names, weight)
 
 
 def outcomes(frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Outcomes:
@@ -288,12 +287,12 @@ def r2_score(residual: Floats, spread: Floats, weight: Floats | None) -> Measure
     return Measured(1 - squared / middle, mean(influence, weight).error)
 
 
-def _share(hits: Floats, of: Floats, weight: Floats | None) -> Measured | None:
-    count = int(of.sum())
+def _share(hits: Floats, selected: Floats, weight: Floats | None) -> Measured | None:
+    count = int(selected.sum())
     if count == 0:
         return None
-    share = mean(hits[of].astype(float), None if weight is None else weight[of])
-    # Where all or none hit there is no spread to tell the error by: half a row's worth keeps it honest.
+    share = mean(hits[selected].astype(float), None if weight is None else weight[selected])
+    # Where all or none hit there is no spread to estimate the error from: that of half a row is its least value.
     floor = np.sqrt(0.25 / count / count)
     if weight is None:
         return Measured(share.value, float(max(np.sqrt(share.value * (1 - share.value) / count), floor)))
@@ -302,18 +301,18 @@ def _share(hits: Floats, of: Floats, weight: Floats | None) -> Measured | None:
 
 def _binary(data: Outcomes) -> dict[str, Measured]:
     assert data.prediction is not None
-    truth, said, weight = data.label == 1, data.prediction == 1, data.weight
-    result: dict[str, Measured] = {"accuracy": mean((truth == said).astype(float), weight)}
+    truth, prediction, weight = data.label == 1, data.prediction == 1, data.weight
+    result: dict[str, Measured] = {"accuracy": mean((truth == prediction).astype(float), weight)}
     shares = {
-        "precision": _share(truth, said, weight),
-        "recall": _share(said, truth, weight),
-        "tnr": _share(~said, ~truth, weight),
-        "fpr": _share(said, ~truth, weight),
-        "fnr": _share(~said, truth, weight),
+        "precision": _share(truth, prediction, weight),
+        "recall": _share(prediction, truth, weight),
+        "tnr": _share(~prediction, ~truth, weight),
+        "fpr": _share(prediction, ~truth, weight),
+        "fnr": _share(~prediction, truth, weight),
     }
     result |= {name: value for name, value in shares.items() if value is not None}
-    if truth.any() or said.any():
-        result["f1"] = f1(truth.astype(float), said.astype(float), weight)
+    if truth.any() or prediction.any():
+        result["f1"] = f1(truth.astype(float), prediction.astype(float), weight)
     if data.probability is not None:
         probability = np.clip(data.probability, 0.0, 1.0)
         clipped = np.clip(probability, 1e-15, 1 - 1e-15)
@@ -326,15 +325,15 @@ def _binary(data: Outcomes) -> dict[str, Measured]:
     return result
 
 
-def f1(chance: Floats, said: Floats, weight: Floats | None) -> Measured:
+def f1(chance: Floats, prediction: Floats, weight: Floats | None) -> Measured:
     """F1 when each row is positive with its chance (0 or 1 where it is known), shape (rows,).
 
     Its error by the delta method: F1 is a ratio of two means over rows.
     """
-    hits, half = chance * said, (chance + said) / 2
+    hits, half = chance * prediction, (chance + prediction) / 2
     middle = mean(half, weight).value
     value = mean(hits, weight).value / middle
-    own = chance * (1 - chance) * ((said - value / 2) / middle) ** 2
+    own = chance * (1 - chance) * ((prediction - value / 2) / middle) ** 2
     return Measured(value, mean((hits - value * half) / middle, weight, own).error or 0.0)
 
 
@@ -378,7 +377,7 @@ def pr_auc(score: Floats, chance: Floats, weight: Floats | None) -> Measured:
     """
     weights = np.ones(len(score)) if weight is None else weight
     _, place = np.unique(score, return_inverse=True)
-    value = average_precision(*(np.bincount(place, weights * each) for each in (chance, 1 - chance)))
+    value = average_precision(*(np.bincount(place, weights * class_chance) for class_chance in (chance, 1 - chance)))
     positives = (weights * chance).sum() ** 2 / (weights**2 * chance).sum()
     return Measured(value, float(np.sqrt(max(value * (1 - value), 0.25 / positives) / positives)))
 
@@ -399,8 +398,8 @@ def roc_auc(truth: Floats, score: Floats, weight: Floats | None = None) -> Measu
 
 
 def area_error(variance: float, positives: float, negatives: float) -> float:
-    """The standard error of an area under the ROC curve: a perfect separation has no spread at all; Hanley's bound
-    keeps its error honest.
+    """The standard error of an area under the ROC curve, at least Hanley's bound: a perfect separation has no spread at
+    all.
     """
     return float(np.sqrt(max(variance, 1e-4 / max(min(positives, negatives), 1.0))))
 
@@ -410,9 +409,9 @@ def _weighted_roc_auc(truth: Floats, score: Floats, weight: Floats) -> Measured:
     _, place = np.unique(score, return_inverse=True)
     parts = []
     for mine, sign in ((truth, 1), (~truth, -1)):
-        others = np.bincount(place[~mine], weight[~mine], minlength=place.max() + 1)
-        below = np.cumsum(others) - others / 2
-        share = below[place[mine]] / others.sum()
+        other_weights = np.bincount(place[~mine], weight[~mine], minlength=place.max() + 1)
+        below = np.cumsum(other_weights) - other_weights / 2
+        share = below[place[mine]] / other_weights.sum()
         parts.append(mean(share if sign > 0 else 1 - share, weight[mine]))
     variance = sum(0.25 if part.error is None else part.error**2 for part in parts)
     return Measured(parts[0].value, area_error(variance, int(truth.sum()), int((~truth).sum())))
@@ -423,9 +422,9 @@ def _multiclass(data: Outcomes) -> dict[str, Measured]:
     result: dict[str, Measured] = {"accuracy": mean((data.label == data.prediction).astype(float), data.weight)}
     per_class: dict[str, list[Measured]] = {"precision": [], "recall": [], "f1": []}
     for name in sorted(set(data.label)):
-        truth, said = ((each == name).astype(float) for each in (data.label, data.prediction))
-        one = Outcomes("binary", truth, said, None, weight=data.weight)
-        for metric, value in _binary(one).items():
+        truth, prediction = ((labels == name).astype(float) for labels in (data.label, data.prediction))
+        binary_outcomes = Outcomes("binary", truth, prediction, None, weight=data.weight)
+        for metric, value in _binary(binary_outcomes).items():
             if metric in per_class:
                 per_class[metric].append(value)
     result |= {metric: macro(values) for metric, values in per_class.items() if values}
@@ -433,10 +432,10 @@ def _multiclass(data: Outcomes) -> dict[str, Measured]:
         places = {name: index for index, name in enumerate(data.classes)}
         inside = np.array([name in places for name in data.label])
         if inside.any():
-            known = data.probability[inside]
+            probability = data.probability[inside]
             chances = np.eye(len(places))[[places[name] for name in data.label[inside]]]
             weight = None if data.weight is None else data.weight[inside]
-            result |= of_probabilities(known, chances, weight)
+            result |= of_probabilities(probability, chances, weight)
         areas = [
             (
                 roc_auc(data.label == name, data.probability[:, index], data.weight),
@@ -447,8 +446,8 @@ def _multiclass(data: Outcomes) -> dict[str, Measured]:
         ]
         if areas:
             result |= {
-                name: macro(list(each))
-                for name, each in zip(("roc_auc", "pr_auc"), zip(*areas, strict=True), strict=True)
+                name: macro(list(class_areas))
+                for name, class_areas in zip(("roc_auc", "pr_auc"), zip(*areas, strict=True), strict=True)
             }
     return result
 
@@ -462,7 +461,7 @@ def of_probabilities(probability: Floats, chances: Floats, weight: Floats | None
     logs = np.log(np.clip(probability, 1e-15, 1))
     squares = ((probability**2).sum(axis=1, keepdims=True) - 2 * probability + 1) * chances
     best = probability.argmax(axis=1)[:, None]
-    right, score = (np.take_along_axis(each, best, axis=1)[:, 0] for each in (chances, probability))
+    right, score = (np.take_along_axis(table, best, axis=1)[:, 0] for table in (chances, probability))
     expected = -(chances * logs).sum(axis=1)
     brier = squares.sum(axis=1)
     return {

@@ -44,8 +44,8 @@ def plots_in(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     itself.
     """
     kept = metadata.get(PLOTS, "{}")
-    found: dict[str, Any] = json.loads(kept) if isinstance(kept, str) else kept
-    return {column: json.loads(plot) if isinstance(plot, str) else plot for column, plot in found.items()}
+    plots: dict[str, Any] = json.loads(kept) if isinstance(kept, str) else kept
+    return {column: json.loads(plot) if isinstance(plot, str) else plot for column, plot in plots.items()}
 
 
 def unpacked(snapshot: bytes) -> str:
@@ -63,18 +63,18 @@ def shares(counts: Sequence[int]) -> list[float]:
 
 
 def quantiles(plot: Plot, side: str, at: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> list[float]:
-    """Quantiles of a column of numbers, as far as its bins tell: linear within a bin; empty for other columns and
+    """Quantiles of a column of numbers, estimated from its bins: linear within a bin; empty for other columns and
     without rows. side: `reference` or `window`.
     """
     if "edges" not in plot or not sum(plot[side]):
         return []
     edges, reached = plot["edges"], [0.0, *accumulate(shares(plot[side]))]
-    found = []
+    values = []
     for share in at:
         place = min(max(bisect_left(reached, share), 1), len(edges) - 1)
         inside = (share - reached[place - 1]) / ((reached[place] - reached[place - 1]) or 1.0)
-        found.append(edges[place - 1] + min(inside, 1.0) * (edges[place] - edges[place - 1]))
-    return found
+        values.append(edges[place - 1] + min(inside, 1.0) * (edges[place] - edges[place - 1]))
+    return values
 
 
 def as_shares(plot: Plot) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def as_shares(plot: Plot) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """A metric in a window. value: None where there is none, or too little to tell. low, high: its interval. limits:
+    """A metric in a window. value: None where there is none, or too little data. low, high: its interval. limits:
     the lower and the upper. bad: whether the window alerts.
     """
 

@@ -1,4 +1,4 @@
-"""A question: everything that checks may look at of one window and its reference. Frozen; nothing appends to it."""
+"""A question: one window and its reference, with everything that checks use. Frozen: nothing is added later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evidence import HealthyBlocks, levels_of
 from monitor.analysis.performance import Measured, Outcomes, measure, outcomes, truth_of
 from monitor.analysis.reference import Reference
-from monitor.analysis.relations import digits, few
+from monitor.analysis.relations import digits, subsample
 from monitor.analysis.schema import ConformedWindow, canonical_text, conform, plain, tidy, utc_times
 from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.cores import cores
@@ -30,11 +30,11 @@ from monitor.errors import DataError
 
 log = get_logger()
 Floats = np.ndarray
-# From so many rows on, columns are sorted on all cores: sorting gives Python's lock back.
+# From this number of rows on, columns are sorted on all cores: sorting releases Python's lock.
 _MANY_ROWS = 50_000
-# Rows that causes are told from.
+# The most rows from which causes are worked out.
 _EXCERPT = 20_000
-# From this share of predictions outside of the range of the reference nobody knows how good they are.
+# From this share of predictions outside of the reference's range on, the size of their errors is not known.
 _OUT_OF_REACH = 0.5
 
 
@@ -77,8 +77,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Rows of a window that causes are told from. frame: in the reference's column types. times: of their events in
-    UTC, None where there is no such column.
+    """Rows of a window from which causes are worked out. frame: in the reference's column types. times: of their events
+    in UTC, None where there is no such column.
     """
 
     frame: pd.DataFrame
@@ -139,7 +139,7 @@ class Question:
             _require_prediction(frame, reference)
         names = tuple(dict.fromkeys([*reference.features, *reference.predictions]))
         summaries, derived = _summaries(reference, window.frame, names, checks) if len(frame) else ({}, {})
-        known = None if recent is None or recent.empty else tidy(recent, reference.columns).reset_index(drop=True)
+        recent_rows = None if recent is None or recent.empty else tidy(recent, reference.columns).reset_index(drop=True)
         return cls(
             reference=reference,
             frame=frame,
@@ -147,7 +147,7 @@ class Question:
             counts=_with_embeddings(counts, frame, columns.embeddings),
             recent_counts=tuple(recent_counts or ()),
             checks=checks,
-            recent=None if known is None else _recent(known, reference),
+            recent=None if recent_rows is None else _recent(recent_rows, reference),
             recent_ids=(
                 recent[columns.id] if recent is not None and columns.id is not None and columns.id in recent else None
             ),
@@ -209,7 +209,9 @@ class Question:
 
     @cached_property
     def excerpt(self) -> Excerpt:
-        """The rows that causes are told from: all, or so many as tell enough, evenly spread over the window's time."""
+        """The rows from which causes are worked out: all, or a subsample that is evenly spread over the window's
+        time.
+        """
         frame, times = self.window.frame, self.times
         if len(frame) > _EXCERPT:
             places = np.linspace(0, len(frame) - 1, _EXCERPT).astype(int)
@@ -220,13 +222,13 @@ class Question:
 
     @cached_property
     def held_relations(self) -> tuple[Floats, Floats]:
-        """What columns of some of the rows are, and what the others say of them, as `Reference.held_relations`."""
+        """Columns of a subsample of the rows, and what is predicted of them (see `Reference.held_relations`)."""
         assert self.reference.relations is not None
-        return self.reference.relations.held_against(few(self.window.frame))
+        return self.reference.relations.held_against(subsample(self.window.frame))
 
     @cached_property
-    def honest(self) -> HealthyBlocks:
-        """Stretches of the reference and of production before the window that are as long as it."""
+    def healthy_blocks(self) -> HealthyBlocks:
+        """Blocks of the reference and of production before the window, each as long as the window."""
         return HealthyBlocks(self.reference, self.times, self.recent)
 
     def of_column(self, name: str) -> Summary | None:
@@ -235,14 +237,14 @@ class Question:
 
     @cached_property
     def followed(self) -> dict[str, CalendarField]:
-        """The columns that follow the calendar in the window, as they are known to in the reference, and which field of
-        it.
+        """The columns that follow the calendar both in the reference and in the window, and the field that they
+        hold.
         """
         frame, times = self.window.frame, self.times
-        known = {name: CalendarField(*each) for name, each in (self.reference.summary.calendar or {}).items()}
+        fields = {name: CalendarField(*stored) for name, stored in (self.reference.summary.calendar or {}).items()}
         return {
             name: field
-            for name, field in known.items()
+            for name, field in fields.items()
             if times is not None and name in frame and follows(frame[name], times, field)
         }
 
@@ -258,8 +260,8 @@ class Question:
         return calendar_field(self.window.frame[name], self.times, before)
 
     def off_calendar(self, name: str) -> pd.Series | None:
-        """Of a column of the window that follows the calendar, the values that are not what the calendar says; None for
-        any other column.
+        """The values of a column that follows the calendar which differ from the calendar's; None for any other
+        column.
         """
         field = self.calendar_field(name)
         if field is None or self.times is None:
@@ -268,8 +270,8 @@ class Question:
         return values[~on_calendar(values, self.times, field)]
 
     def follows_calendar(self, name: str) -> str:
-        """That a column follows the calendar, as it is known to in the reference, in words; '' where it does not, or
-        nothing is known.
+        """In words, that a column follows the calendar as it does in the reference; '' where it does not, or where that
+        is not known.
         """
         field = self.followed.get(name)
         return "" if field is None else f"it is the {field.words}, and follows the calendar"
@@ -316,18 +318,18 @@ class Question:
 
     @cached_property
     def segments(self) -> list[Segment]:
-        """The segments that are asked for and that the reference keeps apart."""
-        wanted, found = self.checks.segments, []
+        """The segments that are asked for and that the reference knows."""
+        wanted, segments = self.checks.segments, []
         for column, values in self.reference.summary.segment_values.items():
             if wanted is None or column in wanted:
-                there = column in self.window.frame
-                texts = canonical_text(self.window.frame[column]).to_numpy() if there else None
-                found += [Segment(column, value, None if texts is None else texts == value) for value in values]
-        return found
+                is_present = column in self.window.frame
+                texts = canonical_text(self.window.frame[column]).to_numpy() if is_present else None
+                segments += [Segment(column, value, None if texts is None else texts == value) for value in values]
+        return segments
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """What the model said and what was true, of the rows whose label is known."""
+        """Predictions and true outcomes of the rows whose label is known."""
         return self.outcomes_of(self.window.frame)
 
     def outcomes_of(self, frame: pd.DataFrame) -> Outcomes:
@@ -342,13 +344,13 @@ class Question:
     @cached_property
     def realised_in_segments(self) -> dict[str, tuple[Outcomes, dict[str, Measured]]]:
         """The same of each segment with rows and a baseline, by its name: outcomes, and performance by metric."""
-        found = {}
+        by_segment = {}
         for segment in self.segments:
             rows = segment.rows_of(self.window.frame)
             if rows is not None and len(rows) and self.reference.segments.get(segment.column, {}).get(segment.value):
                 data = self.outcomes_of(rows)
-                found[segment.name] = data, measure(data)
-        return found
+                by_segment[segment.name] = data, measure(data)
+        return by_segment
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -359,8 +361,8 @@ class Question:
         if not len(times):
             times = np.array([0.0 if self.recent is None else self.recent.times.max() + 1])
         window = Block(np.arange(self.rows), float(times.min()), float(times.max()))
-        estimator, known = self.reference.estimator, self._known_labels()
-        values, corrections = estimator.estimate_now(self.window.frame, self.recent, known, window)
+        estimator, known_labels = self.reference.estimator, self._known_labels()
+        values, corrections = estimator.estimate_now(self.window.frame, self.recent, known_labels, window)
         return Estimate(values, corrections, estimator.too_little(self.window.frame))
 
     @cached_property
@@ -370,15 +372,20 @@ class Question:
 
     @cached_property
     def out_of_reach(self) -> str:
-        """Why the reference cannot tell what to expect of these rows; '' if it can.
+        """Why the errors of these rows cannot be estimated from the reference; '' if they can.
 
-        How large errors are is learned where the model answered on the reference: of answers far from all these, of
-        which no label has come, nobody knows.
+        The size of errors is learned from the model's answers on the reference. It is not known for answers far from
+        all of these, as long as no label has come.
         """
         reference, name = self.reference, self.reference.columns.prediction
         before = None if name is None else reference.of_column(name)
-        known = self.labelled or self.estimate.corrections or not reference.summary.labelled
-        if known or reference.task != "regression" or not isinstance(before, Numbers) or name not in self.window.frame:
+        not_applicable = self.labelled or self.estimate.corrections or not reference.summary.labelled
+        if (
+            not_applicable
+            or reference.task != "regression"
+            or not isinstance(before, Numbers)
+            or name not in self.window.frame
+        ):
             return ""
         values = self.window.frame[name].to_numpy(dtype=float)
         share = float(((values < before.low) | (values > before.high)).mean())
@@ -397,8 +404,8 @@ class Question:
             return None
         labels = pd.Series(self.recent.frame[label].to_numpy(), index=self.recent_ids.to_numpy())
         labels = labels[labels.index.notna() & ~labels.index.duplicated(keep="last")]
-        known = self.frame[name].map(labels)
-        return known if known.notna().any() else None
+        window_labels = self.frame[name].map(labels)
+        return window_labels if window_labels.notna().any() else None
 
 
 def _with_embeddings(
@@ -438,11 +445,10 @@ def conformed(frame: pd.DataFrame, reference: Reference) -> ConformedWindow:
     time = reference.columns.event_time
     times = utc_times(frame[time]) if time is not None and time in frame else None
     sorts = reference.sorts
-    if times is None and reference.summary.times_before_event:  # how long before the event a time was cannot be told
-        sorts = {name: each for name, each in sorts.items() if each != "time"}
+    if times is None and reference.summary.times_before_event:  # how long before the event a time was is unknown
+        sorts = {name: column_type for name, column_type in sorts.items() if column_type != "time"}
     result = conform(frame, sorts, times)
-    # Labels are read even where the reference has none: performance is then told, and held against the user's limits
-    # alone.
+    # Labels are read even where the reference has none: performance is then compared with the user's limits alone.
     label = reference.columns.label
     unknown = [label] if label is not None and reference.sorts.get(label, "empty") == "empty" else []
     for name in (*reference.columns.weights, *unknown):
@@ -454,9 +460,9 @@ def conformed(frame: pd.DataFrame, reference: Reference) -> ConformedWindow:
 def _recent(frame: pd.DataFrame, reference: Reference) -> RecentLabels:
     """Recent labelled rows, with their times where they have them; else in their order, as one after the other."""
     columns = reference.columns
-    time, known = columns.event_time, columns.label_time or "label_time"
+    time, label_time = columns.event_time, columns.label_time or "label_time"
     times = days(frame[time]) if time is not None and time in frame else np.arange(len(frame), dtype=float)
-    known_at = days(frame[known]) if known in frame else None
+    known_at = days(frame[label_time]) if label_time in frame else None
     return RecentLabels(conformed(frame, reference).frame, times, known_at)
 
 
@@ -481,17 +487,17 @@ def _summaries(
 
 
 def _derived(reference: Reference, window: pd.DataFrame) -> dict[str, dict[str, Floats]]:
-    """Counts of each column's relation to the others and of its decimals, of so many rows as tell enough."""
-    some, relations = few(window), reference.relations
-    values = relations.distances(some) if relations is not None and set(relations.names) <= set(some) else {}
+    """Counts of each column's relation to the others and of its decimals, from a subsample of the rows."""
+    rows, relations = subsample(window), reference.relations
+    values = relations.distances(rows) if relations is not None and set(relations.names) <= set(rows) else {}
     values = values | {
-        "digits_score": {name: digits(some[name]) for name in reference.derived["digits_score"] if name in some}
+        "digits_score": {name: digits(rows[name]) for name in reference.derived["digits_score"] if name in rows}
     }
     return {
         metric: {
             name: bins.counts_of_numbers(values[metric][name])
-            for name, (bins, _) in known.items()
+            for name, (bins, _) in by_column.items()
             if name in values.get(metric, {})
         }
-        for metric, known in reference.derived.items()
+        for metric, by_column in reference.derived.items()
     }

@@ -16,7 +16,7 @@ from monitor.analysis.calibration import Null, Tested, independent_tests, overdi
 from monitor.analysis.estimator import Estimator
 from monitor.analysis.figures import Figure
 from monitor.analysis.performance import Measured, predicted
-from monitor.analysis.relations import DIGITS, Relations, few
+from monitor.analysis.relations import DIGITS, Relations, subsample
 from monitor.analysis.schema import Sort, canonical_text
 from monitor.analysis.summary import Summary, summarise
 from monitor.analysis.surrogate import Surrogate
@@ -27,8 +27,8 @@ from monitor.domain.phrases import counted, metric_name, number
 # Part of every version's name: a reference fitted by another analysis is another reference.
 ANALYSIS_VERSION = "13"
 Pair = tuple[float, float | None]
-# Rows among which one alike is looked for.
-_FEW = 2_000
+# Rows among which the most similar one is searched.
+_SUBSAMPLE_ROWS = 2_000
 # Features of these types are inputs of the surrogate models.
 ENCODED = ("numerical", "categorical", "boolean", "time")
 
@@ -41,7 +41,7 @@ class ReferenceSummary:
         long before the event they were. time_knots: event times in days, at places evenly spread over its rows, which
         are in the order of time. longest_run: by feature, how many rows in a row hold the same value.
     codes: by categorical feature, the number of each value, as surrogate models take it. segment_values: by segment
-        column, the values kept apart.
+        column, the values that are checked separately.
     relations: the models of `Relations`; derived: by metric and column, knots and counts. null, overdispersion: see
         `calibration`.
     calendar: by feature that holds a field of the calendar, its name and offset (`CalendarField`); None where no times
@@ -82,7 +82,7 @@ class ReferenceSummary:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ReferenceSummary:
         """The inverse of `to_dict`."""
-        return cls(**{each.name: values[each.name] for each in fields(cls)})
+        return cls(**{summary_field.name: values[summary_field.name] for summary_field in fields(cls)})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +91,7 @@ class Reference:
 
     columns: which column plays which part. task: binary, multiclass or regression. seed: of all that is drawn.
     version: its name, a hash of everything it was fitted on. summary: what was worked out of its rows.
-    read_rows: gives the rows when they are first asked for.
+    read_rows: gives the rows, on first use.
     """
 
     read_rows: Callable[[], pd.DataFrame]
@@ -109,8 +109,10 @@ class Reference:
 
     def __repr__(self) -> str:
         summary, metric = self.summary, self.summary.harm_metric
-        known = summary.baseline.get(metric or "")
-        performance = "no labels" if known is None or metric is None else f"{metric_name(metric)} {number(known[0])}"
+        baseline = summary.baseline.get(metric or "")
+        performance = (
+            "no labels" if baseline is None or metric is None else f"{metric_name(metric)} {number(baseline[0])}"
+        )
         columns = counted(len(summary.sorts), "column")
         return (
             f"Reference({self.task}, {counted(summary.rows, 'row')}, {columns}, {performance}, version"
@@ -129,11 +131,12 @@ class Reference:
         """Summarise reference data.
 
         frame: one row a prediction. columns: what plays which part, `Columns.infer(frame)` if not given.
-        task: binary, multiclass or regression; told from the columns if not given.
+        task: binary, multiclass or regression; inferred from the columns if not given.
         healthy: production rows known to be good, in the order of time (or with Columns.event_time). They are added to
-            the reference's own, and
-        how much more stretches of them vary than chance would have it (by hour, weekday, season, growth) counts as
-        normal. Raises DataError for a frame without rows or without its columns, UsageError for an unknown task.
+            the reference's own. How much more blocks of them vary than by chance (by hour, weekday, season, growth)
+            counts as normal.
+
+        Raises DataError for a frame without rows or without its columns, UsageError for an unknown task.
         """
         from monitor.analysis.fitting import fit  # it makes a Reference
 
@@ -159,7 +162,7 @@ class Reference:
 
     @property
     def sorts(self) -> dict[str, Sort]:
-        """Each column's sort of values."""
+        """Each column's type of values."""
         return self.summary.sorts
 
     @property
@@ -169,7 +172,7 @@ class Reference:
 
     @property
     def predictions(self) -> list[str]:
-        """The columns of what the model said: prediction and probabilities."""
+        """The columns of the model's answers: prediction and probabilities."""
         names = (self.columns.prediction, *self.columns.probabilities.values())
         return [name for name in names if name is not None and name in self.sorts]
 
@@ -206,7 +209,7 @@ class Reference:
 
     @property
     def harm_metric(self) -> str | None:
-        """The metric that harm is told by unless the user names others: roc_auc, accuracy or mae; None without
+        """The metric that harm is measured by unless the user names others: roc_auc, accuracy or mae; None without
         labels.
         """
         return self.summary.harm_metric
@@ -222,13 +225,13 @@ class Reference:
         }
 
     def of_column(self, name: str) -> Summary | None:
-        """The summary of a column; None for sorts of which none is made."""
+        """The summary of a column; None for types without one."""
         if name not in self._summaries:
             self._summaries[name] = summarise(self.frame[name], self.sorts[name])
         return self._summaries[name]
 
     def rows_of_segment(self, column: str, value: str) -> pd.DataFrame:
-        """The rows whose value of a segment's column is this one."""
+        """The rows of a segment: those with this value of the segment's column."""
         if (column, value) not in self._segments:
             self._segments[column, value] = self.frame[canonical_text(self.frame[column]) == value]
         return self._segments[column, value]
@@ -243,13 +246,15 @@ class Reference:
                 for name in names
                 if (summary := self.of_column(name)) is not None and summary.count
             }
-            self._segment_counts[column, value] = {name: (each.bins, each.counts) for name, each in tested.items()}
+            self._segment_counts[column, value] = {
+                name: (tested_column.bins, tested_column.counts) for name, tested_column in tested.items()
+            }
         return self._segment_counts[column, value]
 
     def missing(self, name: str) -> int:
         """How many values of a column are missing."""
-        known = self.of_column(name)
-        return int(self.frame[name].isna().sum()) if known is None else known.rows - known.count
+        summary = self.of_column(name)
+        return int(self.frame[name].isna().sum()) if summary is None else summary.rows - summary.count
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -270,14 +275,16 @@ class Reference:
         """
         names = self.encoded_features
         table = frame.reindex(columns=names)
-        said = predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
-        return np.column_stack([estimation.encode(table, self.summary.codes), said.to_numpy(dtype=float)])
+        prediction = (
+            predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
+        )
+        return np.column_stack([estimation.encode(table, self.summary.codes), prediction.to_numpy(dtype=float)])
 
     @cached_property
     def relations(self) -> Relations | None:
-        """How columns go together; None where there are too few rows or columns to tell."""
-        found = self.summary.relations
-        return None if found is None else Relations.from_dict(found)
+        """The models of how columns go together; None where there are too few rows or columns."""
+        stored = self.summary.relations
+        return None if stored is None else Relations.from_dict(stored)
 
     @cached_property
     def derived(self) -> dict[str, dict[str, tuple[Bins, np.ndarray]]]:
@@ -287,19 +294,19 @@ class Reference:
         return {
             metric: {
                 name: (DIGITS if knots is None else Bins(np.asarray(knots), None), np.asarray(counts))
-                for name, (knots, counts) in each.items()
+                for name, (knots, counts) in by_column.items()
             }
-            for metric, each in self.summary.derived.items()
+            for metric, by_column in self.summary.derived.items()
         }
 
     def overdispersion_adjusted(self, metric: str, column: str | None, p_value: float, rows: int) -> float:
-        """A p-value for a window of `rows` rows, in the light of how much healthy production varies."""
-        found = self.summary.overdispersion
-        factor = found["factors"].get(metric, {}).get(column, 1.0) if found else 1.0
-        return overdispersion_adjusted(p_value, factor, found["rows"], rows) if factor > 1 else p_value
+        """A p-value for a window of `rows` rows, adjusted for how much healthy production varies."""
+        variation = self.summary.overdispersion
+        factor = variation["factors"].get(metric, {}).get(column, 1.0) if variation else 1.0
+        return overdispersion_adjusted(p_value, factor, variation["rows"], rows) if factor > 1 else p_value
 
     def independent_tests(self, rows: int) -> float:
-        """As how many independent tests everything that is tested of a window of `rows` rows counts."""
+        """The number of independent tests that all tests of a window of `rows` rows amount to."""
         if rows not in self._tests:
             self._tests[rows] = independent_tests(self.null, rows)
         return self._tests[rows]
@@ -310,24 +317,22 @@ class Reference:
         return Estimator(self)
 
     @cached_property
-    def few_encoded(self) -> tuple[pd.DataFrame, np.ndarray]:
-        """Some of the rows, evenly spread, and their features as numbers, shape (rows, features)."""
-        rows = self.frame.iloc[np.linspace(0, self.rows - 1, min(self.rows, _FEW)).astype(int)]
+    def subsample_encoded(self) -> tuple[pd.DataFrame, np.ndarray]:
+        """A subsample of the rows, evenly spread, and its features as numbers, shape (rows, features)."""
+        rows = self.frame.iloc[np.linspace(0, self.rows - 1, min(self.rows, _SUBSAMPLE_ROWS)).astype(int)]
         return rows, estimation.encode(rows[self.encoded_features], self.summary.codes)
 
     @cached_property
     def held_relations(self) -> tuple[np.ndarray, np.ndarray]:
-        """What columns of some of the rows are, and what the others say of them (`Relations.held_against`); the models
-        of `relations` must be known.
+        """Columns of a subsample of the rows, and what is predicted of them (`Relations.held_against`). `relations`
+        must not be None.
         """
         assert self.relations is not None
-        return self.relations.held_against(few(self.frame))
+        return self.relations.held_against(subsample(self.frame))
 
     @cached_property
     def surrogate(self) -> Surrogate | None:
-        """A model of the model; None where too little is known of its answers. Fitted from the seed when it is first
-        asked for.
-        """
+        """A model of the model; None where it has too few answers. Fitted from the seed on first use."""
         return Surrogate.of(self)
 
     def save(self, path: str | Path) -> None:

@@ -1,9 +1,8 @@
-"""How columns go together: what each is expected to be by all others, and how far rows are from it.
+"""How columns go together: each is predicted from all others, and rows are measured by their distance from that.
 
 Each column's rank (or each of its categories) is a sum of functions of the other columns, one function each, in steps
-and
-a straight line: an additive model, solved by ridge regression. All columns share one matrix of inputs, so that a window
-is one product of matrices.
+and a straight line: an additive model, solved by ridge regression. All columns share one matrix of inputs, so that a
+window is one product of matrices.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,21 +21,21 @@ from monitor.analysis.twosample import Bins
 from monitor.domain import phrases
 
 Floats = np.ndarray
-# Rows of a window that are looked at; columns that take part; steps of a number's function; categories that are told
-# apart.
+# The most rows of a window that are used; the most columns; the steps of a number's function; the most categories that
+# are distinguished.
 MOST_ROWS = 5_000
 _COLUMNS = 60
 _STEPS = 8
 _CATEGORIES = 12
 _RIDGE = 3.0
 _MIN_ROWS = 200
-# Values that change places: rows of each at least; standard errors; how far both are mixed at least where no third
-# value tells: values at random are mixed to no more than one; and with which error a third value tells whether all are
-# mixed.
+# Two values that change places: the fewest rows of each; the fewest standard errors; the least sum of the shares of
+# both that are mixed, where no third value can be used (values at random are mixed to no more than one); and the
+# largest error with which a third value shows whether all are mixed.
 _FEWEST_EXCHANGED, _CERTAIN, _BEYOND_MIXING, _TELLING = 20, 4.0, 1.1, 0.1
 # What is tested of how columns go together.
 RELATIONS = ("relation_score", "relation_agreement")
-# As many decimals as are told apart.
+# The numbers of decimals that are distinguished.
 DIGITS = Bins(None, pd.Index(range(-6, 10), dtype=float))
 
 
@@ -52,9 +51,9 @@ class _Term:
     usual: list[float]
 
     @classmethod
-    def of(cls, values: pd.Series, sort: Sort) -> _Term | None:
-        """None for a column of a sort that is not compared, or that is always the same."""
-        term = cls._bare(values.dropna(), sort)
+    def of(cls, values: pd.Series, column_type: Sort) -> _Term | None:
+        """None for a column of a type that is not compared, or that is always the same."""
+        term = cls._bare(values.dropna(), column_type)
         if term is None:
             return None
         inputs, targets = (np.zeros((len(values), width), dtype=np.float32) for width in term.widths)
@@ -67,14 +66,14 @@ class _Term:
         return (_STEPS + 1, 1) if self.knots is not None else (len(self.names) + 1, len(self.names) + 1)
 
     @classmethod
-    def _bare(cls, present: pd.Series, sort: Sort) -> _Term | None:
-        if sort == "numerical":
+    def _bare(cls, present: pd.Series, column_type: Sort) -> _Term | None:
+        if column_type == "numerical":
             numbers = np.sort(present.to_numpy(dtype=float))
             knots = Numbers(numbers, len(numbers)).knots if len(numbers) else numbers
             sides = [np.searchsorted(numbers, knots, side) for side in ("left", "right")]
             ranks = (sides[0] + sides[1]) / 2 / max(len(numbers), 1)
             return cls(str(present.name), (knots, ranks), [], [0.0] * _STEPS) if len(knots) > 1 else None
-        if sort in ("categorical", "boolean"):
+        if column_type in ("categorical", "boolean"):
             shares = present.value_counts(normalize=True)
             names = [str(name) for name in shares.index[shares >= 0.01][:_CATEGORIES]]
             return cls(str(present.name), None, names, [0.0] * len(names)) if len(shares) > 1 and names else None
@@ -99,16 +98,36 @@ class _Term:
             targets[:, -1] = (codes < 0) & ~missing
         inputs[:, -1] = missing
         inputs[missing, :-1] = self.usual
-        there: Floats = ~missing
-        return there
+        present: Floats = ~missing
+        return present
+
+
+class _Matrices(NamedTuple):
+    """Columns as numbers. inputs: shape (rows, inputs). targets: shape (rows, targets). present: which values are not
+    missing, shape (rows, columns).
+    """
+
+    inputs: Floats
+    targets: Floats
+    present: Floats
+
+
+class _Predicted(NamedTuple):
+    """Columns and what is predicted of them from the others. targets, predictions: shape (rows, targets). present:
+    which values are not missing, shape (rows, columns).
+    """
+
+    targets: Floats
+    predictions: Floats
+    present: Floats
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Two values of a column that changed places. share: of the rows. certain: in standard errors."""
+    """Two values of a column that changed places. share: of the rows. certain: its certainty, in standard errors."""
 
-    one: str
-    other: str
+    first: str
+    second: str
     share: float
     certain: float
 
@@ -127,7 +146,7 @@ class Relations:
     def fit(cls, frame: pd.DataFrame, sorts: Mapping[str, Sort], names: Sequence[str]) -> Relations | None:
         """frame: the reference's rows. names: the columns in question, of which the first `_COLUMNS` are taken.
 
-        None where there are too few rows or columns to tell.
+        None where there are too few rows or columns.
         """
         terms = [term for name in names if (term := _Term.of(frame[name], sorts[name])) is not None][:_COLUMNS]
         if len(frame) < _MIN_ROWS or len(terms) < 2:
@@ -142,47 +161,47 @@ class Relations:
         return [term.name for term in self.terms]
 
     def distances(self, frame: pd.DataFrame) -> dict[str, dict[str, Floats]]:
-        """How each row goes together with what the other columns say of it, by metric and column, shape (rows,); NaN
-        where a value is missing.
+        """How each row's values agree with what is predicted from the other columns, by metric and column, shape
+        (rows,); NaN where a value is missing.
 
-        `relation_score`: how far it is from it. Numbers: the difference of ranks. Categories: the squared error of
-            their probabilities.
-        `relation_agreement`: the product of both ranks, from the middle. What goes together closely shows a break in
-            the distance first, what does
-        loosely in the product. Each row is judged by the models of one half, never of its own: of the reference every
-        second row, as `fit` took them, and of a window every second row as well.
+        `relation_score`: the distance from the prediction. Numbers: the difference of ranks. Categories: the squared
+            error of their probabilities. A break of a close relation shows here first.
+        `relation_agreement`: the product of both ranks, from the middle. A break of a loose relation shows here first.
+
+        Each row is predicted by the models of the other half of the rows, never of its own. The halves are every second
+        row, of the reference (see `fit`) and of a window.
         """
-        targets, said, present = self._said(frame)
-        found: dict[str, dict[str, Floats]] = {metric: {} for metric in RELATIONS}
-        for term, place, there in zip(self.terms, self._places(1), present.T, strict=True):
-            real, expected = targets[:, place], said[:, place]
+        compared = self._predicted(frame)
+        distances: dict[str, dict[str, Floats]] = {metric: {} for metric in RELATIONS}
+        for term, place, has_value in zip(self.terms, self._places(1), compared.present.T, strict=True):
+            real, expected = compared.targets[:, place], compared.predictions[:, place]
             if term.knots is not None:
-                found["relation_agreement"][term.name] = np.where(there, (real * expected)[:, 0], np.nan)
+                distances["relation_agreement"][term.name] = np.where(has_value, (real * expected)[:, 0], np.nan)
             distance = (real - expected)[:, 0] if term.knots is not None else ((real - expected) ** 2).sum(axis=1)
-            found["relation_score"][term.name] = np.where(there, distance, np.nan)
-        return found
+            distances["relation_score"][term.name] = np.where(has_value, distance, np.nan)
+        return distances
 
-    def _said(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-        """What columns are and what the others say of them, both of shape (rows, targets); and which values there are,
-        shape (rows, columns).
-        """
+    def _predicted(self, frame: pd.DataFrame) -> _Predicted:
+        """The columns, each with what is predicted of it from the others."""
         inputs, targets, present = self._matrices(frame.reindex(columns=self.names))
-        said = np.empty_like(targets)
+        predictions = np.empty_like(targets)
         for half in (0, 1):
-            said[half::2] = inputs[half::2] @ self.weights[1 - half]
-        return targets, said, present
+            predictions[half::2] = inputs[half::2] @ self.weights[1 - half]
+        return _Predicted(targets, predictions, present)
 
     def held_against(self, frame: pd.DataFrame) -> tuple[Floats, Floats]:
-        """What columns are and what the others say of them, both of shape (rows, targets)."""
-        return self._said(frame)[:2]
+        """The columns as targets, and what is predicted of them from the others, both of shape (rows, targets)."""
+        compared = self._predicted(frame)
+        return compared.targets, compared.predictions
 
     def exchanged(
         self, wanted: Sequence[str], before: tuple[Floats, Floats], after: tuple[Floats, Floats]
     ) -> dict[str, Exchange]:
-        """Of some columns of categories those two of whose values changed places in some rows: rows of either are, by
-        all other columns, as those of the other were.
+        """The two values that changed places in some rows, by column: by all other columns, rows with either value are
+        as rows with the other one were. Columns without such values are left out.
 
-        before, after: `held_against` of the reference's rows and of the window's.
+        wanted: the columns of categories in question. before, after: `held_against` of the reference's rows and of the
+            window's.
         """
         terms = [
             (term, place)
@@ -191,38 +210,40 @@ class Relations:
         ]
         if not terms:
             return {}
-        found = {
-            term.name: exchange_of(term.names, *((real[:, place], said[:, place]) for real, said in (before, after)))
+        exchanges = {
+            term.name: exchange_of(
+                term.names, *((real[:, place], predictions[:, place]) for real, predictions in (before, after))
+            )
             for term, place in terms
         }
-        return {name: each for name, each in found.items() if each is not None}
+        return {name: exchange for name, exchange in exchanges.items() if exchange is not None}
 
-    def broken(self, name: str, there: Floats, here: Floats) -> str:
-        """In words, with which other column `name` goes together least as it did, '' where none can be told;
+    def broken(self, name: str, before: Floats, after: Floats) -> str:
+        """In words, the column whose correlation with `name` changed most; '' where there is none. before, after:
         `correlations` of reference and window.
         """
         places = self._places(1)
         own = places[self.names.index(name)]
-        # What is constant in the window has no correlation: that is no change of one.
-        change = [np.nan_to_num(np.abs(here[own, other] - there[own, other])) * (other != own) for other in places]
-        most = int(np.argmax([each.max() for each in change]))
+        # A column that is constant in the window has no correlation, which does not count as a change.
+        change = [np.nan_to_num(np.abs(after[own, place] - before[own, place])) * (place != own) for place in places]
+        most = int(np.argmax([place_change.max() for place_change in change]))
         row, column = np.unravel_index(change[most].argmax(), change[most].shape)
-        pair = [each[own, places[most]][row, column] for each in (there, here)]
+        pair = [side[own, places[most]][row, column] for side in (before, after)]
         if not np.isfinite(pair).all():  # one of the two is constant, here or there
             return ""
         return phrases.correlation(self.names[most], float(pair[0]), float(pair[1]))
 
-    def _matrices(self, frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    def _matrices(self, frame: pd.DataFrame) -> _Matrices:
         places = [self._places(side) for side in (0, 1)]
         inputs, targets = (np.zeros((len(frame), side[-1].stop), dtype=np.float32, order="F") for side in places)
         present = np.empty((len(frame), len(self.terms)), dtype=bool, order="F")
         inputs[:, 0] = 1
         for number, (term, *own) in enumerate(zip(self.terms, *places, strict=True)):
             present[:, number] = term.fill(frame[term.name], inputs[:, own[0]], targets[:, own[1]])
-        return inputs, targets, present
+        return _Matrices(inputs, targets, present)
 
     def _places(self, side: int) -> list[slice]:
-        """Where each column's inputs (0) and targets (1) stand."""
+        """The places of each column's inputs (0) or targets (1) in the matrix."""
         places, at = [], 1 - side
         for term in self.terms:
             width = term.widths[side]
@@ -231,8 +252,8 @@ class Relations:
         return places
 
     def _solved(self, inputs: Floats, targets: Floats) -> Floats:
-        """The weights from all other columns to each, by one inverse of which each column's own part is taken out
-        (block inversion).
+        """The weights from all other columns to each. One inverse serves all columns: each column's own part is taken
+        out of it (block inversion).
         """
         gram = inputs.T.astype(float) @ inputs + _RIDGE * np.eye(inputs.shape[1])
         moments = inputs.T.astype(float) @ targets
@@ -241,16 +262,16 @@ class Relations:
         for own, target in zip(self._places(0), self._places(1), strict=True):
             wanted = moments[:, target].copy()
             wanted[own] = 0.0
-            found = inverse @ wanted
-            found -= inverse[:, own] @ np.linalg.solve(inverse[own, own], found[own])
-            found[own] = 0.0
-            weights[:, target] = found
+            solution = inverse @ wanted
+            solution -= inverse[:, own] @ np.linalg.solve(inverse[own, own], solution[own])
+            solution[own] = 0.0
+            weights[:, target] = solution
         return weights
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         terms = [
-            [term.name, term.knots and [each.tolist() for each in term.knots], term.names, term.usual]
+            [term.name, term.knots and [part.tolist() for part in term.knots], term.names, term.usual]
             for term in self.terms
         ]
         return {
@@ -271,19 +292,19 @@ class Relations:
 def exchange_of(names: Sequence[str], before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> Exchange | None:
     """The two values of a column that changed places in some rows, None where none did.
 
-    before, after: which value each row has, and how likely it is by the other columns, both of shape (rows, values and
-        one for all others).
-    What breaks the relation altogether mixes all values with each other, two that change places are mixed with each
-    other alone.
+    before, after: which value each row has, and the likelihood of each value by the other columns, both of shape (rows,
+        values and one for all others).
+
+    Two values that change places are mixed with each other alone. A break of the whole relation mixes all values.
     """
     rows_of = [[np.flatnonzero(real[:, place] == 1) for place in range(len(names))] for real in (before[0], after[0])]
-    there = [
+    frequent = [
         place for place in range(len(names)) if min(len(rows_of[0][place]), len(rows_of[1][place])) >= _FEWEST_EXCHANGED
     ]
     best: tuple[float, int, int, float, float] | None = None
-    for one, other in itertools.combinations(there, 2):
+    for first, second in itertools.combinations(frequent, 2):
         mixed = []
-        for own, twin in ((one, other), (other, one)):
+        for own, twin in ((first, second), (second, first)):
             usual, twins, now = (
                 side[1][rows[place], twin] - side[1][rows[place], own]
                 for side, rows, place in (
@@ -292,45 +313,47 @@ def exchange_of(names: Sequence[str], before: tuple[Floats, Floats], after: tupl
                     (after, rows_of[1], own),
                 )
             )
-            apart = float(twins.mean() - usual.mean())
+            separation = float(twins.mean() - usual.mean())
             doubt = float(usual.std()) * (1 / len(now) + 1 / len(usual)) ** 0.5
-            mixed.append((float(now.mean() - usual.mean()) / max(apart, 1e-9), apart / max(doubt, 1e-9)))
+            mixed.append((float(now.mean() - usual.mean()) / max(separation, 1e-9), separation / max(doubt, 1e-9)))
         certain = min(share * power for share, power in mixed)
         if certain > _CERTAIN and (best is None or certain > best[0]):
-            best = certain, one, other, mixed[0][0], mixed[1][0]
+            best = certain, first, second, mixed[0][0], mixed[1][0]
     if best is None:
         return None
-    certain, one, other, of_one, of_other = best
+    certain, first, second, share_of_first, share_of_second = best
     mixed_others = [
         _mixed(before[1][:, place], rows_of[0][place], after[1][rows_of[1][place], place])
-        for place in there
-        if place not in (one, other)
+        for place in frequent
+        if place not in (first, second)
     ]
     telling = [share for share, doubt in mixed_others if doubt < _TELLING]
-    if max(telling, default=0.0) > (of_one + of_other) / 4 or (not telling and of_one + of_other <= _BEYOND_MIXING):
+    if max(telling, default=0.0) > (share_of_first + share_of_second) / 4 or (
+        not telling and share_of_first + share_of_second <= _BEYOND_MIXING
+    ):
         return None
-    number = min(of_one, 1.0) * len(rows_of[1][one]) + min(of_other, 1.0) * len(rows_of[1][other])
-    return Exchange(names[one], names[other], float(number / len(after[0])), certain)
+    number = min(share_of_first, 1.0) * len(rows_of[1][first]) + min(share_of_second, 1.0) * len(rows_of[1][second])
+    return Exchange(names[first], names[second], float(number / len(after[0])), certain)
 
 
-def _mixed(said: Floats, own: Floats, now: Floats) -> tuple[float, float]:
-    """The share of a value's rows that are as any others, and the error of that. said: how likely the value is in all
-    rows, before; own: the places of its rows; now: how likely it is in its rows of the window.
+def _mixed(likelihood: Floats, own: Floats, now: Floats) -> tuple[float, float]:
+    """The share of a value's rows that are as any others, and the error of that. likelihood: of the value in all rows,
+    before. own: the places of its rows. now: the likelihood in its rows of the window.
     """
-    usual = said[own]
-    apart = max(float(usual.mean() - said.mean()), 1e-9)
+    usual = likelihood[own]
+    separation = max(float(usual.mean() - likelihood.mean()), 1e-9)
     error = float(usual.std()) * (1 / len(now) + 1 / len(own)) ** 0.5
-    return float(usual.mean() - now.mean()) / apart, error / apart
+    return float(usual.mean() - now.mean()) / separation, error / separation
 
 
 def correlations(targets: Floats) -> Floats:
-    """Of ranks and categories, shape (targets, targets). targets: what columns are (`Relations.held_against`)."""
+    """Of ranks and categories, shape (targets, targets). targets: the columns (`Relations.held_against`)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.corrcoef(targets, rowvar=False))
 
 
-def few(frame: pd.DataFrame, most: int = MOST_ROWS) -> pd.DataFrame:
-    """So many of its rows as tell enough, evenly spread."""
+def subsample(frame: pd.DataFrame, most: int = MOST_ROWS) -> pd.DataFrame:
+    """At most `most` of the rows, evenly spread."""
     return frame.iloc[np.linspace(0, len(frame) - 1, min(len(frame), most)).astype(int)]
 
 

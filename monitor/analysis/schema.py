@@ -41,7 +41,7 @@ def tidy(frame: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
     Raises DataError for two columns of one name.
     """
     named = () if columns is None else columns.all_names
-    names = [each if isinstance(each, str) else str(each) for each in frame.columns]
+    names = [column if isinstance(column, str) else str(column) for column in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise DataError(f"the frame has more than one column {quoted(twice[0])}: rename or drop one of them")
@@ -101,15 +101,17 @@ def sort_of(values: pd.Series) -> Sort:
         return "time"
     present = values.dropna()
     types = set(present.map(type))
-    if all(issubclass(each, bool | np.bool_) for each in types):
+    if all(issubclass(value_type, bool | np.bool_) for value_type in types):
         return "boolean"
-    if all(issubclass(each, Real | Decimal | np.number) and not issubclass(each, bool) for each in types):
+    if all(
+        issubclass(value_type, Real | Decimal | np.number) and not issubclass(value_type, bool) for value_type in types
+    ):
         return "numerical"
-    if all(issubclass(each, date | datetime | np.datetime64) for each in types):
+    if all(issubclass(value_type, date | datetime | np.datetime64) for value_type in types):
         return "time"
-    if all(issubclass(each, list | tuple | np.ndarray) for each in types):
+    if all(issubclass(value_type, list | tuple | np.ndarray) for value_type in types):
         return "embedding" if _width(present) else "other"
-    if all(issubclass(each, str | bytes | Real | Decimal | np.generic | date) for each in types):
+    if all(issubclass(value_type, str | bytes | Real | Decimal | np.generic | date) for value_type in types):
         return _sort_of_texts(present)
     return "other"
 
@@ -117,7 +119,7 @@ def sort_of(values: pd.Series) -> Sort:
 def _width(vectors: pd.Series) -> int:
     """How many numbers each vector has; 0 where they differ or are no numbers."""
     widths = set(vectors.map(len))
-    if len(widths) != 1 or not all(isinstance(each, Real | np.number) for each in vectors.iloc[0]):
+    if len(widths) != 1 or not all(isinstance(number, Real | np.number) for number in vectors.iloc[0]):
         return 0
     return int(widths.pop())
 
@@ -130,7 +132,7 @@ def _sort_of_texts(present: pd.Series) -> Sort:
 
 
 def _is_text(values: pd.Series) -> bool:
-    if len(values) < _TEXT_ROWS or not all(isinstance(each, str) for each in values.head(_TEXT_ROWS)):
+    if len(values) < _TEXT_ROWS or not all(isinstance(value, str) for value in values.head(_TEXT_ROWS)):
         return False
     texts = values.astype(str)
     return bool(texts.nunique() > _TEXT_DISTINCT * len(texts) and texts.str.split().str.len().mean() >= _TEXT_WORDS)
@@ -155,7 +157,7 @@ def canonical_text(values: pd.Series) -> pd.Series:
     try:
         pa.array(text, pa.large_string(), from_pandas=True)
     except UnicodeEncodeError:  # lone surrogates are no text that anything can store
-        text = text.map(lambda each: each.encode("utf-8", "backslashreplace").decode(), na_action="ignore")
+        text = text.map(lambda value: value.encode("utf-8", "backslashreplace").decode(), na_action="ignore")
     return text.where(values.notna(), None)
 
 
@@ -177,7 +179,7 @@ def _one_text(value: object) -> str:
 
 @dataclass
 class ConformedWindow:
-    """A window's columns in the reference's sorts, and what did not fit."""
+    """A window's columns in the reference's types, and how many values did not fit."""
 
     frame: pd.DataFrame
     mismatched: dict[str, int] = field(default_factory=dict)
@@ -188,18 +190,18 @@ def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Seri
     """Bring the columns of `frame` into the types of the reference.
 
     Numbers become floats, with infinities as missing; categories become text; times become days: before the event where
-    `event_times` tell when that was, else since 1970. Vectors of numbers stay; of other objects it is kept whether they
-    are there. Values that cannot be read as the reference's type are counted in `mismatched`; infinities in `infinite`.
+    `event_times` are given, else since 1970. Vectors of numbers stay; of other objects only their presence is kept.
+    Values that cannot be read as the reference's type are counted in `mismatched`; infinities in `infinite`.
     Columns that are absent stay absent.
     """
     result = ConformedWindow(pd.DataFrame(index=frame.index))
     columns: dict[str, pd.Series] = {}
-    for name, sort in sorts.items():
+    for name, column_type in sorts.items():
         if name not in frame.columns:
             continue
         values = plain(frame[name])
         lost: int | None = None
-        if sort == "numerical":
+        if column_type == "numerical":
             columns[name] = _numbers(values)
             lost = 0 if values.dtype.kind == "f" else None
             infinite = int(np.isinf(columns[name].to_numpy()).sum())
@@ -207,18 +209,18 @@ def conform(frame: pd.DataFrame, sorts: Mapping[str, Sort], event_times: pd.Seri
                 columns[name] = columns[name].mask(np.isinf(columns[name]))
                 result.infinite[name] = infinite
                 lost = 0 if lost == 0 else int((columns[name].isna() & values.notna()).sum()) - infinite
-        elif sort == "boolean":
+        elif column_type == "boolean":
             lower = canonical_text(values).map(str.lower, na_action="ignore")
             columns[name] = lower.map(
                 lambda text: "true" if text in _TRUE else "false" if text in _FALSE else None, na_action="ignore"
             ).astype(object)
-        elif sort in ("categorical", "text"):
+        elif column_type in ("categorical", "text"):
             columns[name], lost = canonical_text(values), 0
-        elif sort == "time":
+        elif column_type == "time":
             columns[name], lost = _days(values, event_times)
-        elif sort == "text_form":
+        elif column_type == "text_form":
             columns[name], lost = values.map(_form, na_action="ignore").astype(object), 0
-        elif sort == "embedding":
+        elif column_type == "embedding":
             columns[name] = values.map(_vector, na_action="ignore").astype(object)
         else:
             columns[name], lost = pd.Series("object", values.index, dtype=object).where(values.notna(), None), 0
@@ -237,8 +239,8 @@ def _numbers(values: pd.Series) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return pd.Series(np.nan, index=values.index)
     texts = values.astype(object)
-    if any(not isinstance(each, str) for each in texts):
-        texts = texts.map(lambda each: each if isinstance(each, str | Real | Decimal | np.number) else None)
+    if any(not isinstance(value, str) for value in texts):
+        texts = texts.map(lambda value: value if isinstance(value, str | Real | Decimal | np.number) else None)
     return pd.to_numeric(texts, errors="coerce").astype(float)
 
 
@@ -246,14 +248,14 @@ def _days(values: pd.Series, event_times: pd.Series | None) -> tuple[pd.Series, 
     """Times as days, and how many values are no times: text is read, but is another type than the reference's."""
     times, mismatched = values, 0
     if not pd.api.types.is_datetime64_any_dtype(values.dtype):
-        is_time = values.map(lambda each: isinstance(each, date | datetime | np.datetime64))
+        is_time = values.map(lambda value: isinstance(value, date | datetime | np.datetime64))
         mismatched = int((~is_time & values.notna()).sum())
-        readable = values.where(is_time | values.map(lambda each: isinstance(each, str)), None)
+        readable = values.where(is_time | values.map(lambda value: isinstance(value, str)), None)
         times = pd.to_datetime(readable, utc=True, errors="coerce", format="ISO8601")
     times = times.dt.tz_localize("UTC") if times.dt.tz is None else times.dt.tz_convert("UTC")
     try:
         days = days_since(times, _EPOCH if event_times is None else event_times)
-    except (OverflowError, pd.errors.OutOfBoundsDatetime):  # years that no clock tells
+    except (OverflowError, pd.errors.OutOfBoundsDatetime):  # years out of range
         return pd.Series(np.nan, values.index), int(values.notna().sum())
     return days if event_times is None else -days, mismatched
 
@@ -275,8 +277,8 @@ def _vector(value: object) -> np.ndarray | None:
 
 def _form(value: object) -> np.ndarray:
     """The form of a hidden text as a vector; of a value with too few words to have one, nothing but zeros."""
-    found = form_of_hidden(value)
-    return np.zeros(len(FORM)) if found is None else np.array(found)
+    form = form_of_hidden(value)
+    return np.zeros(len(FORM)) if form is None else np.array(form)
 
 
 def utc_times(values: pd.Series) -> pd.Series:
@@ -297,7 +299,7 @@ def utc_times(values: pd.Series) -> pd.Series:
     try:
         return pd.to_datetime(values, utc=True, format="ISO8601")
     except (ValueError, TypeError, OverflowError):
-        example = next((each for each in values.dropna() if not _is_iso(each)), "")
+        example = next((value for value in values.dropna() if not _is_iso(value)), "")
         raise DataError(
             f"the times in {name} cannot be read: {quoted(example)} is not written as in ISO 8601 (2025-01-31"
             " 13:00:00), and could be read in more than one way; convert them first, for example"

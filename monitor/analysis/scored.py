@@ -1,5 +1,5 @@
-"""Rows with all that performance is told from, realised or estimated, worked out once: what is asked of many parts of
-them costs no more than numbers.
+"""Rows with everything that realised and estimated performance need, worked out once. Performance of many parts of the
+rows is then cheap.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ class Scored:
     """Rows of a frame, with what an estimate needs of them.
 
     usable: which rows have an answer that an estimate can be made of, shape (rows,). losses: of a regression, the
-        absolute and the squared error that are to be expected, shape (rows, 2),
-    NaN where the answer is not usable.
+        expected absolute and squared error, shape (rows, 2); NaN where the answer is not usable.
     """
 
     estimator: Estimator
@@ -41,7 +40,7 @@ class Scored:
         if reference.task == "regression":
             usable = estimator.is_usable(frame)
         else:
-            usable = pd.notna(answers.said) & (
+            usable = pd.notna(answers.prediction) & (
                 np.isfinite(answers.scores).all(axis=1) if answers.scores is not None else False
             )
         losses = None
@@ -57,44 +56,52 @@ class Scored:
     def estimate(self, places: Floats, truth: Floats | None = None) -> dict[str, Measured]:
         """Performance of the rows of some places as the estimator expects it without their labels.
 
-        truth: labels that came already, in the task's own form, NaN or None elsewhere: these are taken as they are;
-            shape (places,).
+        truth: labels that have already come, in the task's own form, NaN or None elsewhere; shape (places,). They are
+            used as they are.
         """
         reference = self.estimator.reference
         usable = self.usable[places]
-        chosen, known = places[usable], None if truth is None else truth[usable]
+        chosen, known_truth = places[usable], None if truth is None else truth[usable]
         if not reference.summary.labelled or len(chosen) < 2:
             return {}
         weight = None if self.answers.weight is None else self.answers.weight[chosen]
         if reference.task == "regression":
-            return self._of_values(chosen, known, weight)
+            return self._of_values(chosen, known_truth, weight)
         line = reference.summary.calibration
         if line is None or self.answers.scores is None:
             return {}
-        scores, said = self.answers.scores[chosen], self.answers.said[chosen]
+        scores, prediction = self.answers.scores[chosen], self.answers.prediction[chosen]
         if reference.task == "binary":
             chance = estimation.calibrated(scores[:, 0], line)
-            if known is not None:
-                chance = np.where(np.isnan(known), chance, known)
-            return estimation.estimate_binary(scores[:, 0], said, chance, weight)
+            if known_truth is not None:
+                chance = np.where(np.isnan(known_truth), chance, known_truth)
+            return estimation.estimate_binary(scores[:, 0], prediction, chance, weight)
         classes = pd.Index(list(reference.columns.probabilities))
         chances = estimation.calibrated_classes(scores, line)
-        if known is not None:
-            codes = classes.get_indexer(pd.Index(known, dtype=object))
+        if known_truth is not None:
+            codes = classes.get_indexer(pd.Index(known_truth, dtype=object))
             chances[codes >= 0] = np.eye(len(classes))[codes[codes >= 0]]
-        codes = classes.get_indexer(pd.Index(said, dtype=object))
+        codes = classes.get_indexer(pd.Index(prediction, dtype=object))
         inside = codes >= 0
         return estimation.estimate_multiclass(
             scores[inside], chances[inside], codes[inside], None if weight is None else weight[inside]
         )
 
-    def _of_values(self, chosen: Floats, known: Floats | None, weight: Floats | None) -> dict[str, Measured]:
+    def _of_values(self, chosen: Floats, known_truth: Floats | None, weight: Floats | None) -> dict[str, Measured]:
         if self.losses is None:
             return {}
-        errors = np.full(len(chosen), np.nan) if known is None else np.abs(known - self.answers.said[chosen])
-        there = np.isfinite(errors)
+        errors = (
+            np.full(len(chosen), np.nan)
+            if known_truth is None
+            else np.abs(known_truth - self.answers.prediction[chosen])
+        )
+        is_known = np.isfinite(errors)
         absolute, squared = (
-            mean(np.where(there, errors**power, self.losses[chosen, power - 1]), weight, np.where(there, 0.0, noise))
+            mean(
+                np.where(is_known, errors**power, self.losses[chosen, power - 1]),
+                weight,
+                np.where(is_known, 0.0, noise),
+            )
             for power, (_, noise) in enumerate(self.estimator.loss_models, 1)
         )
         root = float(np.sqrt(squared.value))

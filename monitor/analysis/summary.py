@@ -1,4 +1,4 @@
-"""A column summarised once: its numbers sorted, or its categories counted. Every statistic of it is read off this."""
+"""A column summarised once: its numbers sorted, or its categories counted. All its statistics come from this."""
 
 from __future__ import annotations
 
@@ -109,20 +109,20 @@ class Categories:
         return len(self.tally)
 
     def beside(self, other: Categories) -> Floats:
-        """How often each category comes here and there, shape (2, categories of either)."""
+        """How often each category comes in either column, shape (2, categories of either)."""
         names = self.tally.index.union(other.tally.index, sort=False)
-        return np.stack([each.tally.reindex(names, fill_value=0).to_numpy(dtype=float) for each in (self, other)])
+        return np.stack([side.tally.reindex(names, fill_value=0).to_numpy(dtype=float) for side in (self, other)])
 
 
 Summary = Numbers | Categories
 
 
-def summarise(values: pd.Series, sort: Sort) -> Summary | None:
-    """The summary of a column that was brought into its reference's sort; None for sorts of which none is made."""
-    if sort in ("numerical", "time"):
+def summarise(values: pd.Series, column_type: Sort) -> Summary | None:
+    """The summary of a column in its reference's type; None for types without one."""
+    if column_type in ("numerical", "time"):
         numbers = values.to_numpy(dtype=float)
         finite = np.isfinite(numbers)
         return Numbers(np.sort(numbers if finite.all() else numbers[finite]), len(values))
-    if sort in ("categorical", "boolean"):
+    if column_type in ("categorical", "boolean"):
         return Categories(values.value_counts(), len(values))
     return None

@@ -1,5 +1,5 @@
-"""A model of the model: what it answers by its features, learned from the answers in the reference's rows. Nothing of
-the user's own model is needed.
+"""A model of the model: its answers, predicted from its features and learned from the reference's rows. The user's own
+model is not needed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 Floats = np.ndarray
 MOST_ROWS = 5_000
-# So many numbers are predicted from at once.
+# The most numbers that are inputs of one prediction.
 _AT_ONCE = 5_000_000
-# Of fewer rows no model is made.
+# The fewest rows from which a model is fitted.
 _FEWEST_ROWS = 100
 
 
@@ -31,9 +31,8 @@ _FEWEST_ROWS = 100
 class Surrogate:
     """Models of the answers, one each: the value, the probability of the positive class, or one of each class.
 
-    explains: the share of the answers' variance that they explain in rows that they have not seen. low, high: between
-        which most answers differ from
-    theirs, shape (answers,).
+    explains: the share of the answers' variance that they explain in rows that they have not seen. low, high: the range
+        of most differences between the answers and their predictions, shape (answers,).
     """
 
     models: Sequence[estimation.GradientBoosting]
@@ -43,15 +42,15 @@ class Surrogate:
 
     @classmethod
     def of(cls, reference: Reference) -> Surrogate | None:
-        """None where the reference has too few rows with an answer, or no feature that tells."""
+        """None where the reference has too few rows with an answer, or no usable feature."""
         frame, names = reference.frame, reference.encoded_features
         answers = answers_of(frame, reference)
-        there = np.flatnonzero(np.isfinite(answers).all(axis=1))
-        if not names or not answers.shape[1] or len(there) < _FEWEST_ROWS:
+        answered = np.flatnonzero(np.isfinite(answers).all(axis=1))
+        if not names or not answers.shape[1] or len(answered) < _FEWEST_ROWS:
             return None
-        if len(there) > MOST_ROWS:
-            there = np.random.default_rng(reference.seed).choice(there, MOST_ROWS, replace=False)
-        inputs, answers = estimation.encode(frame.iloc[there][names], reference.summary.codes), answers[there]
+        if len(answered) > MOST_ROWS:
+            answered = np.random.default_rng(reference.seed).choice(answered, MOST_ROWS, replace=False)
+        inputs, answers = estimation.encode(frame.iloc[answered][names], reference.summary.codes), answers[answered]
         halves = fitted(inputs[::2], answers[::2], reference.seed)
         left = answers[1::2] - predictions(halves, inputs[1::2])
         spread = float(((answers[1::2] - answers[1::2].mean(axis=0)) ** 2).sum())
@@ -59,40 +58,40 @@ class Surrogate:
         low, high = np.quantile(left, [0.01, 0.99], axis=0)
         return cls(fitted(inputs, answers, reference.seed), explains, low, high)
 
-    def answers_if(self, said: Floats, before: Floats, *cases: Mapping[int, Floats]) -> list[Floats]:
-        """What would be answered if some features were others, for each case, shape (rows, answers): as the surrogate
-        has it, and by as much more or less as it was, within what is usual.
+    def answers_if(self, answers: Floats, before: Floats, *cases: Mapping[int, Floats]) -> list[Floats]:
+        """The answers to changed features, for each case, shape (rows, answers): the surrogate's prediction, plus the
+        difference between the answer and its prediction before, cut off at `low` and `high`.
 
-        said: what was answered. before: the features as they are, encoded, shape (rows, features). cases: the other
-            values by the feature's place, shape (rows,).
+        answers: those that were given. before: the features as they are, encoded, shape (rows, features). cases: the
+            changed values by the feature's place, shape (rows,).
         """
         changed = [_changed(before, case) for case in cases]
-        some = reduce(np.logical_or, changed, np.zeros(len(before), dtype=bool))
-        result = [said.copy() for _ in cases]
-        if not some.any():
+        any_changed = reduce(np.logical_or, changed, np.zeros(len(before), dtype=bool))
+        result = [answers.copy() for _ in cases]
+        if not any_changed.any():
             return result
         inputs = (changed_rows(before, case, rows) for case, rows in zip(cases, changed, strict=True))
-        usual, *others = self._predicted(chain([before[some]], inputs))
-        own = np.clip(said[some] - usual, self.low, self.high)
-        for would, rows, other in zip(result, changed, others, strict=True):
-            would[rows] = other + own[rows[some]]
+        usual, *case_predictions = self._predicted(chain([before[any_changed]], inputs))
+        own = np.clip(answers[any_changed] - usual, self.low, self.high)
+        for new_answers, rows, case_prediction in zip(result, changed, case_predictions, strict=True):
+            new_answers[rows] = case_prediction + own[rows[any_changed]]
         return result
 
     def _predicted(self, parts: Iterable[Floats]) -> list[Floats]:
-        """Predictions of several inputs, of as many at once as memory allows: what one costs hardly depends on how many
-        rows there are, where there are few.
+        """Predictions of several inputs, of as many at once as memory allows: the time of a prediction hardly depends
+        on the number of rows while it is small.
         """
-        found: list[Floats] = []
+        result: list[Floats] = []
         waiting: list[Floats] = []
         for part in parts:
-            if waiting and sum(each.size for each in waiting) + part.size > _AT_ONCE:
-                found += self._together(waiting)
+            if waiting and sum(waiting_part.size for waiting_part in waiting) + part.size > _AT_ONCE:
+                result += self._together(waiting)
                 waiting = []
             waiting.append(part)
-        return found + self._together(waiting)
+        return result + self._together(waiting)
 
     def _together(self, parts: list[Floats]) -> list[Floats]:
-        ends = np.cumsum([len(each) for each in parts])
+        ends = np.cumsum([len(part) for part in parts])
         return [*np.split(predictions(self.models, np.vstack(parts)), ends[:-1])]
 
 
@@ -115,27 +114,27 @@ def changed_rows(before: Floats, case: Mapping[int, Floats], rows: Floats) -> Fl
 
 def fitted(inputs: Floats, answers: Floats, seed: int) -> list[estimation.GradientBoosting]:
     """A model of each answer. inputs: shape (rows, features); answers: shape (rows, answers)."""
-    return [estimation.GradientBoosting(inputs, each, seed) for each in answers.T]
+    return [estimation.GradientBoosting(inputs, answer, seed) for answer in answers.T]
 
 
 def predictions(models: Sequence[estimation.GradientBoosting], inputs: Floats) -> Floats:
-    """What models say, shape (rows, answers)."""
+    """The predictions of models, shape (rows, answers)."""
     return np.asarray(np.column_stack([model.predict(inputs) for model in models]))
 
 
 def answers_of(frame: pd.DataFrame, reference: Reference) -> Floats:
-    """What the model answered as numbers, shape (rows, answers): the value, the probability of the positive class, or
-    one of each class; NaN where it did not.
+    """The model's answers as numbers, shape (rows, answers): the value, the probability of the positive class, or one
+    of each class; NaN where there is none.
     """
     columns, task = reference.columns, reference.task
     if columns.probabilities:
         return np.asarray(probabilities(frame, columns).to_numpy(dtype=float))
-    said = predicted(frame, columns, task)
+    prediction = predicted(frame, columns, task)
     if task != "multiclass":
-        return np.asarray(said.to_numpy(dtype=float).reshape(-1, 1))
+        return np.asarray(prediction.to_numpy(dtype=float).reshape(-1, 1))
     names = np.array(reference.summary.classes, dtype=object)
-    table = (said.to_numpy(dtype=object)[:, None] == names).astype(float)
-    table[said.isna().to_numpy()] = np.nan
+    table = (prediction.to_numpy(dtype=object)[:, None] == names).astype(float)
+    table[prediction.isna().to_numpy()] = np.nan
     return np.asarray(table)
 
 
@@ -145,10 +144,10 @@ def answering(reference: Reference, data: Outcomes, answers: Floats) -> Outcomes
         return replace(data, prediction=answers[:, 0], probability=None)
     clipped = np.clip(answers, 0, 1)
     if data.task == "binary":
-        said = (clipped[:, 0] >= reference.columns.decision_threshold).astype(float)
-        return replace(data, prediction=said, probability=None if data.probability is None else clipped[:, 0])
-    said = np.array(data.classes, dtype=object)[clipped.argmax(axis=1)]
-    return replace(data, prediction=said, probability=None if data.probability is None else as_shares(clipped))
+        prediction = (clipped[:, 0] >= reference.columns.decision_threshold).astype(float)
+        return replace(data, prediction=prediction, probability=None if data.probability is None else clipped[:, 0])
+    prediction = np.array(data.classes, dtype=object)[clipped.argmax(axis=1)]
+    return replace(data, prediction=prediction, probability=None if data.probability is None else as_shares(clipped))
 
 
 def as_shares(answers: Floats) -> Floats:

@@ -18,9 +18,9 @@ from scipy.special import chdtrc, erfc, kolmogorov, xlogy
 from monitor.analysis.summary import Numbers, Summary
 
 Floats = np.ndarray
-# Categories that both sides together hold more seldom than so are taken together: chi-square wants no rarer ones.
+# Categories with fewer rows than this, on both sides together, are merged: chi-square needs frequent ones.
 _RARE = 10
-# Sums that are less skewed are taken for normal.
+# Sums that are less skewed are treated as normal.
 _SYMMETRIC = 1e-6
 _MOSTLY_TIED = 0.95
 _LOOKED_UP_BITS = 20
@@ -46,7 +46,7 @@ class Bins:
 
     @classmethod
     def of_numbers(cls, values: Floats) -> Bins:
-        """The bins of numbers of which no summary is kept, shape (values,); NaN is missing."""
+        """The bins of numbers without a summary, shape (values,); NaN is missing."""
         return cls(Numbers(np.sort(values[np.isfinite(values)]), len(values)).knots, None)
 
     @cached_property
@@ -64,15 +64,15 @@ class Bins:
         return len(self.names) + 1
 
     def codes(self, values: pd.Series) -> Floats:
-        """The bin of each value that is there, shape (values,); -1 for those that are missing."""
+        """The bin of each value, shape (values,); -1 for missing ones."""
         if self.knots is not None:
             numbers = values.to_numpy(dtype=float)
             left = np.searchsorted(self.knots, numbers)
             at_knot = self.knots[np.minimum(left, len(self.knots) - 1)] == numbers
             return np.asarray(np.where(np.isfinite(numbers), 2 * left + at_knot, -1))
         assert self.names is not None
-        found = self.names.get_indexer(pd.Index(values.to_numpy(dtype=self.names.dtype)))
-        return np.asarray(np.where(values.isna(), -1, np.where(found < 0, len(self.names), found)))
+        positions = self.names.get_indexer(pd.Index(values.to_numpy(dtype=self.names.dtype)))
+        return np.asarray(np.where(values.isna(), -1, np.where(positions < 0, len(self.names), positions)))
 
     def counts(self, summary: Summary) -> Floats:
         """The counts of a summarised column, shape (bins,)."""
@@ -83,16 +83,16 @@ class Bins:
             places[1:-1] = np.searchsorted(summary.values, self._edges)
             return np.diff(places)
         assert self.names is not None
-        known = summary.tally.reindex(self.names, fill_value=0).to_numpy(dtype=float)
-        return np.append(known, summary.count - known.sum())
+        counts = summary.tally.reindex(self.names, fill_value=0).to_numpy(dtype=float)
+        return np.append(counts, summary.count - counts.sum())
 
     def counts_of_numbers(self, values: Floats) -> Floats:
-        """The counts of numbers of which no summary is kept, shape (bins,); NaN is missing."""
-        there = values[~np.isnan(values)]
+        """The counts of numbers without a summary, shape (bins,); NaN is missing."""
+        present = values[~np.isnan(values)]
         if self.knots is not None:
-            return self.counts(Numbers(np.sort(there), len(values)))
+            return self.counts(Numbers(np.sort(present), len(values)))
         assert self.names is not None
-        different, often = np.unique(there, return_counts=True)
+        different, often = np.unique(present, return_counts=True)
         places = self.names.get_indexer(pd.Index(different))
         return np.bincount(np.where(places < 0, len(self.names), places), often, minlength=self.number)
 
@@ -116,19 +116,20 @@ def p_values(columns: Sequence[Counted]) -> list[float]:
     """The smallest p-value of each column's tests, not corrected for their number; those of numbers worked out
     together.
     """
-    found = np.ones(len(columns))
-    numbers = [place for place, each in enumerate(columns) if each.bins.knots is not None]
+    smallest = np.ones(len(columns))
+    numbers = [place for place, column in enumerate(columns) if column.bins.knots is not None]
     if numbers:
         # Bins without a row on either side change nothing.
         sides = np.zeros((2, len(numbers), max(columns[place].bins.number for place in numbers)))
         for row, place in enumerate(numbers):
             for side, counts in enumerate((columns[place].window, columns[place].reference)):
                 sides[side, row, : len(counts)] = counts
-        found[numbers] = np.minimum.reduce(_of_numbers(sides[0], sides[0] + sides[1]))
-    for place, each in enumerate(columns):
-        if each.bins.knots is None and np.count_nonzero(each.window + each.reference) > 1:
-            found[place] = each.bins.p_values(each.window[None, :], (each.window + each.reference)[None, :])[0]
-    return [float(each) for each in found]
+        smallest[numbers] = np.minimum.reduce(_of_numbers(sides[0], sides[0] + sides[1]))
+    for place, column in enumerate(columns):
+        both = column.window + column.reference
+        if column.bins.knots is None and np.count_nonzero(both) > 1:
+            smallest[place] = column.bins.p_values(column.window[None, :], both[None, :])[0]
+    return [float(p_value) for p_value in smallest]
 
 
 def _of_numbers(window: Floats, both: Floats) -> list[Floats]:
@@ -139,7 +140,7 @@ def _of_numbers(window: Floats, both: Floats) -> list[Floats]:
         differs most.
     """
     counts = window.astype(np.intp), both.astype(np.intp)
-    here, until = (np.cumsum(each, axis=1) for each in counts)
+    here, until = (np.cumsum(side_counts, axis=1) for side_counts in counts)
     n, whole = here[:, -1], until[:, -1]
     m = whole - n
     root = np.sqrt(n * m / whole)
@@ -148,7 +149,7 @@ def _of_numbers(window: Floats, both: Floats) -> list[Floats]:
     middle = until - both / 2
     place = middle / whole[:, None] - 0.5
     bins = np.maximum((both > 0).sum(axis=1), 1)
-    # As many independent tests as the splits of so many values count, simulated for 2 to 2,000 of them.
+    # The number of independent tests that all splits amount to, by simulation with 2 to 2,000 values.
     splits = np.maximum(np.log(bins) ** 2 / 3, 1)
     return [
         kolmogorov((root + 0.12 + 0.11 / root) * gap),
@@ -164,14 +165,14 @@ def _likelihood_ratio(window: Floats, both: Floats, n: Floats, whole: Floats) ->
     """Half the likelihood-ratio statistic of each count against its complement, shape as the window's counts; all whole
     numbers.
 
-    Its exponential bounds the tail however small the expected counts are (Chernoff), as the normal curve does not. A
-    sum of x log x, which are looked up where there are not very many rows.
+    Its exponential bounds the tail however small the expected counts are (Chernoff); the normal curve does not. It is a
+    sum of terms x log x, which are looked up unless there are very many rows.
     """
     bits = int(whole.max()).bit_length()
-    known = _log_powers(bits) if bits <= _LOOKED_UP_BITS else None
+    log_powers = _log_powers(bits) if bits <= _LOOKED_UP_BITS else None
 
     def at(counts: Floats) -> Floats:
-        return np.asarray(xlogy(counts, counts)) if known is None else known[counts]
+        return np.asarray(xlogy(counts, counts)) if log_powers is None else log_powers[counts]
 
     n, whole = n[:, None], whole[:, None]
     left = both - window
@@ -182,7 +183,7 @@ def _likelihood_ratio(window: Floats, both: Floats, n: Floats, whole: Floats) ->
 
 @lru_cache(maxsize=4)
 def _log_powers(bits: int) -> Floats:
-    """x log x of all numbers of so many bits."""
+    """x log x of all whole numbers of this many bits."""
     numbers = np.arange(1 << bits, dtype=float)
     return np.asarray(xlogy(numbers, numbers))
 
@@ -194,8 +195,8 @@ def _darling(window: Floats, here: Floats, both: Floats, middle: Floats) -> Floa
     n, whole = window.sum(axis=1), both.sum(axis=1)[:, None]
     spread = middle * (whole - middle) - whole * both / 4
     weight = np.divide(both, spread, out=np.zeros_like(both), where=spread > 0)
-    apart = whole * (here - window / 2) - n[:, None] * middle
-    squares = (weight * apart**2).sum(axis=1)
+    difference = whole * (here - window / 2) - n[:, None] * middle
+    squares = (weight * difference**2).sum(axis=1)
     total = whole[:, 0]
     return np.asarray((total - 1) / total**2 * squares * (1 / n + 1 / (total - n)))
 
@@ -205,9 +206,9 @@ def _of_scores(window: Floats, both: Floats, score: Floats) -> Floats:
     replacement.
     """
     n, whole = window.sum(axis=1), both.sum(axis=1)
-    apart = score - ((both * score).sum(axis=1) / whole)[:, None]
-    second, third = ((both * apart**power).sum(axis=1) / whole for power in (2, 3))
-    sums = window @ apart[0] if len(apart) == 1 else (window * apart).sum(axis=1)
+    centred = score - ((both * score).sum(axis=1) / whole)[:, None]
+    second, third = ((both * centred**power).sum(axis=1) / whole for power in (2, 3))
+    sums = window @ centred[0] if len(centred) == 1 else (window * centred).sum(axis=1)
     return np.asarray(erfc(np.abs(_deviates(sums, n, whole, second, third)) / np.sqrt(2)))
 
 
@@ -215,23 +216,23 @@ def _deviates(sums: Floats, n: Floats, whole: Floats, second: Floats, third: Flo
     """Sums of `n` of `whole` centred numbers, drawn without replacement, as normal deviates. second, third: the moments
     of all numbers.
 
-    Of a few rare values sums are skewed, and the normal curve would make far too much of one of them (Wilson and
-    Hilferty, 1931).
+    Sums of a few rare values are skewed. The normal curve would overrate one of them; the skewness is corrected as by
+    Wilson and Hilferty (1931).
     """
     variance = n * (whole - n) / np.maximum(whole - 1, 1) * second
     cubes = n * (whole - n) * (whole - 2 * n) / np.maximum((whole - 1) * (whole - 2), 1) * third
-    known = variance > 0
-    plain = np.divide(sums, np.sqrt(variance), out=np.zeros_like(sums), where=known)
-    skewness = np.divide(cubes, variance**1.5, out=np.zeros_like(sums), where=known)
+    varies = variance > 0
+    plain = np.divide(sums, np.sqrt(variance), out=np.zeros_like(sums), where=varies)
+    skewness = np.divide(cubes, variance**1.5, out=np.zeros_like(sums), where=varies)
     skewed = np.abs(skewness) > _SYMMETRIC
-    by = np.where(skewed, skewness, 1.0)
-    unskewed = 6 / by * (np.cbrt(np.maximum(1 + by * plain / 2, 0)) - 1) + by / 6
+    divisor = np.where(skewed, skewness, 1.0)
+    unskewed = 6 / divisor * (np.cbrt(np.maximum(1 + divisor * plain / 2, 0)) - 1) + divisor / 6
     return np.asarray(np.where(skewed, unskewed, plain))
 
 
 def _largest_weight(shares: Floats) -> Floats:
-    """At most so large is the greatest weight of the chi-squares that the Anderson-Darling statistic is a sum of: 1/2
-    without ties, 1 for two values. shares: of each value, shape (draws, values).
+    """An upper bound of the greatest weight of the chi-squares whose sum the Anderson-Darling statistic is: 1/2 without
+    ties, 1 for two values. shares: of each value, shape (draws, values).
     """
     return np.asarray(np.minimum(0.5 + np.sqrt((shares**3).sum(axis=1)), 1.0))
 
@@ -269,17 +270,17 @@ def anderson_darling(value: Floats, weight: Floats | float = 0.5) -> Floats:
 
 
 def _of_categories(window: Floats, both: Floats) -> list[Floats]:
-    """Shares of all categories together by chi-square, those that are rare taken together; and the one that changed
-    most.
+    """Shares of all categories together by chi-square, with the rare ones merged; and the category that changed most.
 
-    What the reference never held is of the rare ones: of many seldom categories each side holds some that the other has
-    not.
+    Categories that the reference never held are merged with the rare ones: of many rare categories each side holds some
+    that the other does not.
     """
     n, whole = window.sum(axis=1), both.sum(axis=1)
     rare = both.max(axis=0) < _RARE
     rare[-1] = True
     window, both = (np.column_stack([side[:, ~rare], side[:, rare].sum(axis=1)]) for side in (window, both))
-    # What both sides together hold hardly ever tells nothing; a fault of the kind is counted among unseen values.
+    # Categories that are rare on both sides together carry no evidence; new ones are counted by the check of unseen
+    # values.
     often, share = both >= _RARE, both / whole[:, None]
     expected, second = share * n[:, None], share * (1 - share)
     # Half a row less: counts are whole.

@@ -37,9 +37,9 @@ _SCALES = {
     "degrees Fahrenheit": (1.8, 32.0, -130.0, 302.0),
     "kelvin": (1.0, 273.15, 183.0, 423.0),
 }
-# Different values of a quantity, or of anything in a unit, at least.
+# The fewest different values of a quantity, and of anything in a unit.
 _FEWEST_OF_QUANTITY, _FEWEST_LEVELS = 20, 5
-# Which share of the values another scale must take out of the range that they had.
+# The least share of the values that another scale must take out of the range that they had.
 _OUT = 0.6
 
 
@@ -70,25 +70,25 @@ class Unit:
 
 
 def units_of(before: Numbers) -> list[Unit]:
-    """The units in which a column may be written; none where it has too few different values to tell."""
+    """The units in which a column may be written; none where it has too few different values."""
     if before.distinct < _FEWEST_LEVELS:
         return []
     # A count that grows by 60 % is no count of miles, and what may be negative is no length, weight or time.
     is_quantity = before.low >= 0 and before.distinct >= _FEWEST_OF_QUANTITY and bool((before.values % 1 != 0).any())
-    found = [Unit(each) for each in _RATIOS if is_quantity or abs(np.log10(each)) >= 1]
+    units = [Unit(ratio) for ratio in _RATIOS if is_quantity or abs(np.log10(ratio)) >= 1]
     if before.distinct >= _FEWEST_OF_QUANTITY:
-        found += [each for each in _temperatures(before) if _goes_out(before, each)]
-    return found
+        units += [unit for unit in _temperatures(before) if _goes_out(before, unit)]
+    return units
 
 
 def _temperatures(before: Numbers) -> list[Unit]:
     """From each scale on which the column's values are plausible temperatures to the others."""
     return [
-        Unit(factor / own, offset - factor / own * start, (name, other))
+        Unit(factor / own, offset - factor / own * start, (name, target))
         for name, (own, start, low, high) in _SCALES.items()
         if low <= before.low and before.high <= high
-        for other, (factor, offset, _, _) in _SCALES.items()
-        if other != name
+        for target, (factor, offset, _, _) in _SCALES.items()
+        if target != name
     ]
 
 

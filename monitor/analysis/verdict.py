@@ -1,4 +1,4 @@
-"""From what checks answered to verdicts: the false-alarm rate shared, thresholds of the user's, severity and rank.
+"""From the answers of checks to verdicts: the shared false-alarm rate, the user's thresholds, severity and rank.
 Pure.
 """
 
@@ -24,40 +24,40 @@ from monitor.domain.names import ModelFacts, described, why_not_asked
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.
 _OF_PERFORMANCE = {True: 0.6, False: 0.1}
 _OF_DRIFT = 0.8
-# Drift of columns that carry so much of the importance is a warning where performance is out of sight.
+# Drift of columns with at least this share of the importance is a warning where performance is unknown.
 _HEAVY_DRIFT = 0.5
-# Of a realised loss, the share that faults or the rows' kind explain: from here on they are its cause; up to there
-# nothing of it was to be expected.
+# The share of a realised loss that faults or the rows' kind explain: from the first value on they are its cause; up to
+# the second they explain nothing of it.
 _EXPLAINED, _UNEXPLAINED = 0.5, 0.05
 # Columns whose faults explain a loss are named from this share of the largest cost on.
 _NAMED = 0.1
-_CHECK_FIELDS = tuple(each.name for each in fields(Check))
+_CHECK_FIELDS = tuple(field.name for field in fields(Check))
 
 
 def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], list[Finding]]:
     """The checks with their verdicts, and the findings, in the order of the answers."""
-    tested = [limited(each, question.checks) for each in _tested(question, answers)]
-    counted = sum(each.kind is Kind.QUALITY and each.p_value is not None for each in tested)
+    tested = [limited(finding, question.checks) for finding in _tested(question, answers)]
+    counted = sum(finding.kind is Kind.QUALITY and finding.p_value is not None for finding in tested)
     rate = question.checks.false_alarm_rate * (1 - _OF_PERFORMANCE[question.tells_performance])
     checks: list[Check] = []
     findings: list[Finding] = []
-    for each in tested:
-        limit = rate * (_OF_DRIFT if each.kind is Kind.DRIFT else (1 - _OF_DRIFT) / max(counted, 1))
-        fine = each.verdict is Verdict.FINE
-        unlikely = fine and each.p_value is not None and each.p_value < limit
-        each = replace(each, detection_limit=_detection_limit(question.reference, each, limit))
-        if each.verdict is Verdict.CHANGED or unlikely or (fine and each.pages):
-            each = replace(each, verdict=Verdict.CHANGED)
-            findings.append(each)
-        checks.append(_as_check(each))
+    for finding in tested:
+        limit = rate * (_OF_DRIFT if finding.kind is Kind.DRIFT else (1 - _OF_DRIFT) / max(counted, 1))
+        fine = finding.verdict is Verdict.FINE
+        unlikely = fine and finding.p_value is not None and finding.p_value < limit
+        finding = replace(finding, detection_limit=_detection_limit(question.reference, finding, limit))
+        if finding.verdict is Verdict.CHANGED or unlikely or (fine and finding.pages):
+            finding = replace(finding, verdict=Verdict.CHANGED)
+            findings.append(finding)
+        checks.append(_as_check(finding))
     if question.checks.asks(Kind.ESTIMATED_PERFORMANCE) and not _performance_is_known(checks):
         findings = _weighted_drift(question, findings)
-    return [*checks, *_not_asked(question, {(each.metric, each.column) for each in checks})], findings
+    return [*checks, *_unchecked_limits(question, {(check.metric, check.column) for check in checks})], findings
 
 
-def _not_asked(question: Question, asked: set[tuple[str, str | None]]) -> Iterator[Check]:
-    """Limits of the user's for columns of a type that the metric is not worked out for: they can never page, so it is
-    said.
+def _unchecked_limits(question: Question, checked: set[tuple[str, str | None]]) -> Iterator[Check]:
+    """Checks for limits of the user's on columns of a type that the metric is not worked out for. Such a limit can
+    never page, so the reason is reported.
     """
     reference = question.reference
     watched = ModelFacts(reference.task, types=described(reference.columns, reference.sorts))
@@ -65,12 +65,12 @@ def _not_asked(question: Question, asked: set[tuple[str, str | None]]) -> Iterat
         metric = METRICS[name]
         for column in limit.columns if question.checks.asks(metric.kind) and question.rows else ():
             reason = why_not_asked(metric, column, watched)
-            if reason and (name, column) not in asked:
+            if reason and (name, column) not in checked:
                 yield Check(name, column, kind=metric.kind, verdict=Verdict.COULD_NOT_CHECK, reason=reason)
 
 
 def joined(question: Question, checks: list[Check], findings: list[Finding]) -> tuple[list[Check], list[Finding]]:
-    """Both, with what all faults cost together. findings: with the costs of each."""
+    """The checks and findings, with those of the joint cost of all faults. findings: with the costs of each."""
     if not question.rows or not question.checks.asks(Kind.QUALITY):
         return checks, findings
     joint = limited(_joint(question, findings), question.checks)
@@ -83,12 +83,12 @@ def _as_check(finding: Finding) -> Check:
 
 def costs_of_faults(findings: Sequence[Finding]) -> dict[str, float]:
     """What faults of whole columns are likely to cost the model, by column: the largest of each."""
-    found: dict[str, float] = {}
-    for each in findings:
-        is_fault = each.kind is Kind.QUALITY or each.origin == "pipeline"
-        if is_fault and each.segment is None and each.column is not None and (each.cost or 0.0) > 0:
-            found[each.column] = max(found.get(each.column, 0.0), each.cost or 0.0)
-    return found
+    costs: dict[str, float] = {}
+    for finding in findings:
+        is_fault = finding.kind is Kind.QUALITY or finding.origin == "pipeline"
+        if is_fault and finding.segment is None and finding.column is not None and (finding.cost or 0.0) > 0:
+            costs[finding.column] = max(costs.get(finding.column, 0.0), finding.cost or 0.0)
+    return costs
 
 
 def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
@@ -120,16 +120,21 @@ def _joint(question: Question, findings: Sequence[Finding]) -> Finding:
 def with_causes_of_loss(
     question: Question, findings: Sequence[Finding], costs: Mapping[str, float] | None = None
 ) -> list[Finding]:
-    """The findings, those of realised loss with what it comes from. findings: with the causes of what changed. costs:
-    of faults, by column; those of the findings if None.
+    """The findings; those of realised loss get its cause. findings: with the causes of what changed. costs: of faults,
+    by column; those of the findings if None.
     """
     metric = question.reference.harm_metric
-    lost = next((_lost(question, each) for each in findings if each.metric == metric and _is_of_model(each)), 0.0)
+    lost = next(
+        (_lost(question, finding) for finding in findings if finding.metric == metric and _is_of_model(finding)), 0.0
+    )
     costs = costs_of_faults(findings) if costs is None else costs
     faults = min(sum(costs.values()) / lost, 1.0) if lost > 0 else 0.0
     most = max(costs.values(), default=0.0)
     worst = [name for name in sorted(costs, key=lambda name: -costs[name]) if costs[name] >= _NAMED * most]
-    return [_with_cause_of_loss(question, each, faults, worst) if _is_of_model(each) else each for each in findings]
+    return [
+        _with_cause_of_loss(question, finding, faults, worst) if _is_of_model(finding) else finding
+        for finding in findings
+    ]
 
 
 def _is_of_model(finding: Finding) -> bool:
@@ -138,7 +143,7 @@ def _is_of_model(finding: Finding) -> bool:
 
 
 def _lost(question: Question, finding: Finding) -> float:
-    """How much worse the model is than it was, by the finding's metric; 0 where it is not, or nobody knows."""
+    """How much worse the model is than it was, by the finding's metric; 0 where it is not, or that is unknown."""
     before = question.reference.baseline.get(finding.metric)
     return (
         0.0 if before is None or finding.value is None else max(loss(finding.metric, before.value, finding.value), 0.0)
@@ -176,12 +181,12 @@ def _with_cause_of_loss(question: Question, finding: Finding, faults: float, col
 
 
 def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
-    """The findings with p-values of the tests that were still to be made, all of them corrected for their number; the
-    smallest stands for those of one key.
+    """The findings, with p-values of the tests that are made here. All p-values are corrected for their number. Of
+    findings with one key, that with the smallest p-value is kept.
     """
     reference = question.reference
-    waiting = [each for each in answers if each.counted is not None]
-    singles = p_values([each.counted for each in waiting if each.counted is not None])
+    waiting = [answer for answer in answers if answer.counted is not None]
+    singles = p_values([answer.counted for answer in waiting if answer.counted is not None])
     smallest: dict[tuple[str, str, str], Finding] = {}
     for answer, single in zip(waiting, singles, strict=True):
         rows = question.rows if answer.null_rows is None else answer.null_rows
@@ -190,11 +195,11 @@ def _tested(question: Question, answers: Sequence[Answer]) -> list[Finding]:
         key = answer.finding.key
         if key not in smallest or p_value < (smallest[key].p_value or 0.0):
             smallest[key] = replace(answer.finding, p_value=p_value)
-    return [*(each.finding for each in answers if each.counted is None), *smallest.values()]
+    return [*(answer.finding for answer in answers if answer.counted is None), *smallest.values()]
 
 
 def limited(finding: Finding, checks: Checks) -> Finding:
-    """The finding held against the user's own limit on its metric."""
+    """The finding, compared with the user's own limit on its metric."""
     threshold = None if finding.kind is Kind.NO_DATA else checks.threshold(finding.metric, finding.column)
     if threshold is None or finding.value is None or _is_undecided(finding):
         return finding
@@ -211,14 +216,14 @@ def limited(finding: Finding, checks: Checks) -> Finding:
 
 
 def severity_by_limit(question: Question, finding: Finding) -> Severity:
-    """What a finding is by the user's own limit on its metric alone: `info` where it breaks none."""
+    """The severity of a finding by the user's own limit on its metric alone: `info` where it breaks none."""
     limit = question.checks.threshold(finding.metric, finding.column)
     return limit.severity if limit is not None and _breaks(finding, limit) else Severity.INFO
 
 
 def _is_undecided(check: Check) -> bool:
-    """Whether its value tells nothing. That of a doubtful estimate does: it has an interval, and a limit outside of
-    that is broken all the same.
+    """Whether its value cannot be compared with a limit. That of a doubtful estimate can: it has an interval, and a
+    limit outside of it is broken.
     """
     return check.verdict in UNDECIDED and (check.lower is None or check.verdict is Verdict.TOO_LITTLE_DATA)
 
@@ -240,10 +245,10 @@ def _detection_limit(reference: Reference, check: Check, limit: float) -> str | 
     if check.metric == "drift_score" and check.column is not None:
         before = reference.of_column(check.column)
         alpha = limit / reference.independent_tests(check.rows)
-        known = check.rows, reference.rows if before is None else before.count, alpha
+        arguments = check.rows, reference.rows if before is None else before.count, alpha
         if isinstance(before, Numbers):
-            return f"a shift of {limits.shift(*known):.2g} standard deviations"
-        return f"{limits.share(0.25, *known):.1%} more rows of a category that a quarter of the rows have"
+            return f"a shift of {limits.shift(*arguments):.2g} standard deviations"
+        return f"{limits.share(0.25, *arguments):.1%} more rows of a category that a quarter of the rows have"
     if check.metric == "missing_share" and check.column is not None:
         usual = reference.missing(check.column) / reference.rows
         return f"{limits.share(usual, check.rows, reference.rows, limit):.1%} more missing values"
@@ -254,8 +259,8 @@ def _detection_limit(reference: Reference, check: Check, limit: float) -> str | 
 
 
 def _performance_is_known(checks: Sequence[Check]) -> bool:
-    """Whether performance could be told in this window, realised or estimated; or will be, since labels have come of
-    late, by which an estimate is doubtful.
+    """Whether this window has a performance, realised or estimated. A doubtful estimate with an interval counts: recent
+    labels have come, so realised performance will follow.
     """
     return any(
         check.kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE) and not _is_undecided(check) for check in checks
@@ -263,15 +268,15 @@ def _performance_is_known(checks: Sequence[Check]) -> bool:
 
 
 def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding]:
-    """Where performance is out of sight, drift of columns that carry half of the importance is a warning."""
+    """Where performance is unknown, drift of columns with half of the importance is a warning."""
     importance = question.reference.importance
     names = [name for name in question.reference.features if name in question.window.frame]
-    known = sum(importance.values()) > 0
-    weights = {name: importance.get(name, 0.0) for name in names} if known else dict.fromkeys(names, 1.0)
+    has_importance = sum(importance.values()) > 0
+    weights = {name: importance.get(name, 0.0) for name in names} if has_importance else dict.fromkeys(names, 1.0)
     drifted = {
-        each.column: each
-        for each in findings
-        if each.kind is Kind.DRIFT and each.segment is None and each.column in weights
+        finding.column: finding
+        for finding in findings
+        if finding.kind is Kind.DRIFT and finding.segment is None and finding.column in weights
     }
     share = sum(weights[name] for name in drifted if name is not None) / (sum(weights.values()) or 1.0)
     if share < _HEAVY_DRIFT:
@@ -279,39 +284,48 @@ def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding
     worst = drifted[max(drifted, key=lambda name: weights[name or ""])]
     text = phrases.sentences(worst.explanation, phrases.unseen_performance(share))
     warned = replace(worst, severity=Severity.WARNING, explanation=text)
-    return [warned if each is worst else each for each in findings]
+    return [warned if finding is worst else finding for finding in findings]
 
 
 def ranked(reference: Reference, findings: list[Finding]) -> list[Finding]:
     """Worst first: by severity, then by what the change is likely to cost the model.
 
-    Consequences come last: predictions, which follow their features; how numbers are written, if they changed; columns
-    that follow another; and columns that only stopped going together with others, unless their own evidence is the
-    strongest. What is wrong with one column shows in all that were expected by it, and most in itself.
+    Consequences come last: predictions, which follow their features; decimals of columns that drifted; columns that
+    follow another; and columns whose relation alone broke, unless their own evidence is the strongest. A fault of one
+    column shows in all columns that are predicted from it, and most in itself.
     """
     features = [finding for finding in findings if finding.column in reference.features]
     own = {finding.column for finding in features if finding.metric != "relation_score"}
     drifted = {finding.column for finding in features if finding.metric == "drift_score"}
     relations = [finding for finding in features if finding.metric == "relation_score"]
-    first = min(relations, key=lambda each: (each.p_value, -(each.value or 0.0)), default=None)
+    first = min(relations, key=lambda finding: (finding.p_value, -(finding.value or 0.0)), default=None)
     whole = {finding.column for finding in findings if finding.segment is None}
     importance = reference.importance
 
     def badness(finding: Finding) -> tuple[Any, ...]:
-        echo = finding.column in reference.predictions and finding.kind is Kind.DRIFT and bool(features)
-        echo = echo or finding.follows not in (None, finding.column)
+        is_consequence = finding.column in reference.predictions and finding.kind is Kind.DRIFT and bool(features)
+        is_consequence = is_consequence or finding.follows not in (None, finding.column)
         if finding.metric == "digits_score":
-            echo = echo or finding.column in drifted
+            is_consequence = is_consequence or finding.column in drifted
         if finding.metric == "relation_score":
-            # A column that drifted explains that it goes with others no more.
-            echo = echo or finding is not first or bool(own - {finding.column}) or finding.column in drifted
-        echo = echo or finding.column == reference.columns.label
-        echo = echo or (finding.segment is not None and finding.column in whole)
-        # By how far it moved: few rows that moved far tell more of what is wrong than many that follow them.
+            # Drift of a column explains why its relation to others broke.
+            is_consequence = (
+                is_consequence or finding is not first or bool(own - {finding.column}) or finding.column in drifted
+            )
+        is_consequence = is_consequence or finding.column == reference.columns.label
+        is_consequence = is_consequence or (finding.segment is not None and finding.column in whole)
+        # By how far it moved: a few rows that moved far point to the fault better than many rows that follow them.
         moved = importance.get(finding.column or "", 0.0) * min(finding.value or 0.0, 1.0)
-        return (-finding.severity.rank, echo, finding.kind is Kind.DRIFT, -moved, finding.p_value or 0.0, finding.key)
+        return (
+            -finding.severity.rank,
+            is_consequence,
+            finding.kind is Kind.DRIFT,
+            -moved,
+            finding.p_value or 0.0,
+            finding.key,
+        )
 
-    return sorted((_with_cost(importance, each) for each in findings), key=badness)
+    return sorted((_with_cost(importance, finding) for finding in findings), key=badness)
 
 
 def _with_cost(importance: dict[str, float], finding: Finding) -> Finding:

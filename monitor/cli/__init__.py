@@ -58,9 +58,9 @@ class Grouped(TyperGroup):
             with formatter.section(panel):
                 formatter.write_dl(
                     [
-                        (name, each.get_short_help_str(width))
-                        for name, each in named
-                        if getattr(each, "rich_help_panel", None) == panel
+                        (name, command.get_short_help_str(width))
+                        for name, command in named
+                        if getattr(command, "rich_help_panel", None) == panel
                     ]
                 )
 

@@ -67,22 +67,22 @@ def show_alert(
     database = shared.open_existing(loaded)
 
     def life(session: Any) -> dict[str, Any]:
-        found = shared.one(alerts.find(session, alert), "alert", alert)
-        events = alerts.events(session, found.id)
-        last = alerts.last_event(session, found.id, ("firing", "escalated", "pending"))
+        stored = shared.one(alerts.find(session, alert), "alert", alert)
+        events = alerts.events(session, stored.id)
+        last = alerts.last_event(session, stored.id, ("firing", "escalated", "pending"))
         run = None if last is None else alerts.run_of(session, last)
-        findings = [] if run is None else explained(session, run, found.kind)
+        findings = [] if run is None else explained(session, run, stored.kind)
         return {
-            "id": found.uuid,
-            "kind": found.kind,
-            "state": found.state,
-            "severity": found.severity,
-            "since": found.since,
-            "ended": found.ended_at,
-            "bad_windows": found.bad_windows,
-            "columns": found.columns,
-            "summary": found.summary,
-            "quiet": why_quiet(session, Context(loaded, database), found),
+            "id": stored.uuid,
+            "kind": stored.kind,
+            "state": stored.state,
+            "severity": stored.severity,
+            "since": stored.since,
+            "ended": stored.ended_at,
+            "bad_windows": stored.bad_windows,
+            "columns": stored.columns,
+            "summary": stored.summary,
+            "quiet": why_quiet(session, Context(loaded, database), stored),
             "run": None if run is None else run.uuid,
             "timeline": [
                 {
@@ -97,36 +97,36 @@ def show_alert(
             "findings": findings,
             "deliveries": [
                 {"channel": row.channel, "status": row.status, "attempts": row.attempts, "error": row.last_error}
-                for row in alerts.deliveries(session, found.id)
+                for row in alerts.deliveries(session, stored.id)
             ],
         }
 
-    found = database.read(life)
+    details = database.read(life)
     if json:
-        shared.show([found], (), True, "")
+        shared.show([details], (), True, "")
         return
-    ended = f", ended {found['ended']:%Y-%m-%d %H:%M} UTC" if found["ended"] else ""
+    ended = f", ended {details['ended']:%Y-%m-%d %H:%M} UTC" if details["ended"] else ""
     shared.say(
-        f"alert {found['id']}\n  {found['kind']}, {found['state']}, {found['severity']}; since"
-        f" {found['since']:%Y-%m-%d %H:%M} UTC{ended}; {found['bad_windows']} bad windows\n  {found['summary']}"
+        f"alert {details['id']}\n  {details['kind']}, {details['state']}, {details['severity']}; since"
+        f" {details['since']:%Y-%m-%d %H:%M} UTC{ended}; {details['bad_windows']} bad windows\n  {details['summary']}"
     )
-    if found["quiet"]:
-        shared.say(f"  no message is sent now: {found['quiet']}")
+    if details["quiet"]:
+        shared.say(f"  no message is sent now: {details['quiet']}")
     shared.say("timeline")
-    for event in found["timeline"]:
-        said = [str(event["detail"][key]) for key in ("verdict", "by", "note", "until") if event["detail"].get(key)]
-        detail = f" ({', '.join(said)})" if said else ""
+    for event in details["timeline"]:
+        remarks = [str(event["detail"][key]) for key in ("verdict", "by", "note", "until") if event["detail"].get(key)]
+        detail = f" ({', '.join(remarks)})" if remarks else ""
         shared.say(
             f"  {event['at']:%Y-%m-%d %H:%M}  {event['event']:12} {event['severity']:9} {event['summary']}{detail}"
         )
     shared.say("findings of the last run that made it so")
-    for finding in found["findings"]:
+    for finding in details["findings"]:
         shared.say(f"  {finding['severity']:9} {finding['explanation']}")
     shared.say("deliveries")
-    for row in found["deliveries"]:
+    for row in details["deliveries"]:
         shared.say(f"  {row['channel']}: {row['status']}, {row['attempts']} attempts {row['error']}".rstrip())
-    if found["run"]:
-        shared.say(f"look further: monitor report {found['run'][:8]} --html report.html")
+    if details["run"]:
+        shared.say(f"look further: monitor report {details['run'][:8]} --html report.html")
 
 
 @app.command("ack")
@@ -148,8 +148,8 @@ def acknowledge(
     person = shared.person(by)
     until = None if for_ is None else person.now + Duration.parse(for_).approximate()
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    found = database.transact(by_hand.acknowledge, person, alert, note, until, column or [])
-    shared.say(f"alert {found.uuid[:8]} is acknowledged")
+    row = database.transact(by_hand.acknowledge, person, alert, note, until, column or [])
+    shared.say(f"alert {row.uuid[:8]} is acknowledged")
 
 
 @app.command("unack")
@@ -161,11 +161,11 @@ def unacknowledge(
     from monitor.services import by_hand
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    found = database.transact(by_hand.unacknowledge, shared.person(), alert)
-    shared.say(f"alert {found.uuid[:8]} is nobody's again")
+    row = database.transact(by_hand.unacknowledge, shared.person(), alert)
+    shared.say(f"alert {row.uuid[:8]} is nobody's again")
 
 
-class Mark(StrEnum):
+class AlertVerdict(StrEnum):
     """What an alert was, as a person says."""
 
     REAL = "real"
@@ -176,7 +176,7 @@ class Mark(StrEnum):
 @app.command("feedback")
 def feedback(
     alert: Annotated[str | None, typer.Argument(help="The alert's id, or its beginning.")] = None,
-    verdict: Annotated[Mark | None, typer.Argument(help="real, expected or useless.")] = None,
+    verdict: Annotated[AlertVerdict | None, typer.Argument(help="real, expected or useless.")] = None,
     note: Annotated[str, typer.Option(help="Why.")] = "",
     preview: Annotated[
         str | None,
@@ -197,8 +197,8 @@ def feedback(
     if alert is None or verdict is None:
         raise UsageError("name an alert and what it was: real, expected or useless; or --preview METRIC=LIMIT")
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    found = database.transact(by_hand.mark, shared.person(), alert, verdict.value, note)
-    shared.say(f"alert {found.uuid[:8]} is marked {verdict.value}")
+    row = database.transact(by_hand.mark, shared.person(), alert, verdict.value, note)
+    shared.say(f"alert {row.uuid[:8]} is marked {verdict.value}")
 
 
 def _preview(change: str, config: str | None, json: bool) -> None:
@@ -253,7 +253,7 @@ def preview(
     templates = {str(name): text for name, text in channels[channel].templates.items()} if channel is not None else {}
 
     def written(session: Any) -> str:
-        found = shared.one(alerts.find(session, alert), "alert", alert)
-        return message_of(session, Context(loaded, database), found, form, templates)
+        row = shared.one(alerts.find(session, alert), "alert", alert)
+        return message_of(session, Context(loaded, database), row, form, templates)
 
     shared.say(database.read(written))

@@ -60,13 +60,16 @@ def backtest(
                 outcome = daemon.replay()
             if drill:
                 with shared.doing("putting faults into healthy windows"):
-                    drills = {each: _drilled(daemon.context, each, ReportDatabase(url)) for each in names}
+                    drills = {
+                        monitor_name: _drilled(daemon.context, monitor_name, ReportDatabase(url))
+                        for monitor_name in names
+                    }
         problems = [*outcome.unreachable, *outcome.problems]
-        found = [service.backtest(ReportDatabase(url), each) for each in names]
+        results = [service.backtest(ReportDatabase(url), monitor_name) for monitor_name in names]
     if html is not None:
-        html.write_text(service.page(found, drills), encoding="utf-8")
-    for each in found:
-        _show(each, drills.get(each.monitor), as_json=json)
+        html.write_text(service.page(results, drills), encoding="utf-8")
+    for result in results:
+        _show(result, drills.get(result.monitor), as_json=json)
     for problem in dict.fromkeys(problems):
         shared.say(f"monitor: {problem}", err=True)
     raise typer.Exit(1 if outcome.problems or outcome.failed else 3 if outcome.unreachable else 0)
@@ -75,13 +78,13 @@ def backtest(
 def _changes(texts: list[str]) -> dict[str, Any]:
     import yaml
 
-    found = {}
+    values = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"--set takes KEY=VALUE, such as checks.false_alarm_rate=0.001, not '{text}'")
-        found[key.strip()] = yaml.safe_load(value)
-    return found
+        values[key.strip()] = yaml.safe_load(value)
+    return values
 
 
 def _quiet(loaded: Loaded, url: str) -> Loaded:
@@ -117,27 +120,27 @@ def _drilled(context: Context, name: str, reports: Any) -> pd.DataFrame:
     return fire_drill(reference, Log(context.log_spec(entry)), windows, checks)
 
 
-def _show(found: Any, drill: pd.DataFrame | None, *, as_json: bool) -> None:
+def _show(result: Any, drill: pd.DataFrame | None, *, as_json: bool) -> None:
     from monitor.services.backtest import summary
 
     if as_json:
         whole = {
-            "monitor": found.monitor,
-            "metric": found.metric,
-            "months": found.months,
-            "pages_per_month": found.pages,
-            "false_pages_per_month": found.false_pages,
-            "estimate_error": found.error,
-            "alerts": found.alerts.astype(object).where(found.alerts.notna(), None).to_dict("records"),
-            "windows": found.windows.astype(object).where(found.windows.notna(), None).to_dict("records"),
+            "monitor": result.monitor,
+            "metric": result.metric,
+            "months": result.months,
+            "pages_per_month": result.pages,
+            "false_pages_per_month": result.false_pages,
+            "estimate_error": result.error,
+            "alerts": result.alerts.astype(object).where(result.alerts.notna(), None).to_dict("records"),
+            "windows": result.windows.astype(object).where(result.windows.notna(), None).to_dict("records"),
             "fire_drill": [] if drill is None else drill.to_dict("records"),
         }
         shared.show([whole], list(whole), True, "")
         return
-    shared.say(f"{found.monitor}: {summary(found)}")
+    shared.say(f"{result.monitor}: {summary(result)}")
     columns = ["kind", "severity", "since", "fired_at", "ended_at", "summary"]
     shared.show(
-        found.alerts[columns].astype(object).where(found.alerts[columns].notna(), None).to_dict("records"),
+        result.alerts[columns].astype(object).where(result.alerts[columns].notna(), None).to_dict("records"),
         columns,
         False,
         "no alert would have fired",

@@ -48,8 +48,8 @@ def diff(config: shared.ConfigOption = None, json: shared.JsonOption = False) ->
     from monitor.services.context import Context
 
     loaded = shared.load_configuration(config, check_secrets=False)
-    found = compare_configuration(Context(loaded, shared.open_existing(loaded)))
-    shared.show(found, ("monitor", "change", "effect"), json, "no difference: the configuration is in effect")
+    changes = compare_configuration(Context(loaded, shared.open_existing(loaded)))
+    shared.show(changes, ("monitor", "change", "effect"), json, "no difference: the configuration is in effect")
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -22,8 +22,8 @@ def doctor(config: shared.ConfigOption = None) -> None:
     """Find what keeps the service from working. Says how to solve each problem."""
     from monitor.services.diagnose import diagnose
 
-    found = diagnose(config)
-    for check in found:
+    checks = diagnose(config)
+    for check in checks:
         shared.say(f"{'ok  ' if check.fine else 'BAD '} {check.name}: {check.text}")
-    if not all(check.fine for check in found):
+    if not all(check.fine for check in checks):
         raise typer.Exit(1)

@@ -32,12 +32,14 @@ def evidently(
         raise UsageError(f"--from {start} must lie before --to {end}")
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
     monitor_id = database.read(shared.monitor_id, name)
-    found = export_to_evidently(database, workspace, monitor_id, first, last)
-    replaced = f", {found.replaced} removed that later looks have replaced" if found.replaced else ""
+    outcome = export_to_evidently(database, workspace, monitor_id, first, last)
+    replaced = f", {outcome.replaced} removed that later looks have replaced" if outcome.replaced else ""
     shared.say(
-        f"{workspace}: {counted(found.added, 'report')} added, {found.present} already there{replaced}\n"
+        f"{workspace}: {counted(outcome.added, 'report')} added, {outcome.present} already there{replaced}\n"
         f"`evidently ui --workspace {workspace}` shows them"
     )
-    if found.damaged:
-        ids = ", ".join(run[:8] for run in found.damaged)
-        raise DataError(f"{counted(len(found.damaged), 'stored report')} left out that cannot be read, of runs: {ids}")
+    if outcome.damaged:
+        ids = ", ".join(run[:8] for run in outcome.damaged)
+        raise DataError(
+            f"{counted(len(outcome.damaged), 'stored report')} left out that cannot be read, of runs: {ids}"
+        )

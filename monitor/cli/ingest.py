@@ -41,10 +41,10 @@ def ingest(
     from monitor.sources.formats import FORMATS
 
     configure(log_format, log_level or "info")
-    known = [each.name for each in FORMATS]
-    if record_format not in (None, *known):
-        raise UsageError(f"--format takes {', '.join(known)}, not {record_format}")
-    given = dict(_pair(each) for each in properties or ())
+    formats = [entry.name for entry in FORMATS]
+    if record_format not in (None, *formats):
+        raise UsageError(f"--format takes {', '.join(formats)}, not {record_format}")
+    given = dict(_pair(text) for text in properties or ())
     loaded = shared.load_configuration(config)
     idle_s = None if until_idle is None else Duration.parse(until_idle).approximate().total_seconds()
     stopped = threading.Event()
@@ -63,7 +63,7 @@ def ingest(
 
 
 def _pair(text: str) -> tuple[str, str]:
-    key, mark, value = text.partition("=")
-    if not mark:
+    key, equals, value = text.partition("=")
+    if not equals:
         raise UsageError(f"--property takes NAME=VALUE, not {text}")
     return key, value

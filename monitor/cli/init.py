@@ -95,23 +95,26 @@ def init(
         positive,
         time_format,
         Roles(time, id_column, prediction, probability, label, tuple(segment or ())),
-        tuple(each.strip() for each in (names or "").split(",") if each.strip()),
+        tuple(column.strip() for column in (names or "").split(",") if column.strip()),
     )
     workers = WorkerPool(warm=False)
     with shared.doing(f"reading {spec.predictions.shown}"):
         proposal: Proposal = workers.call(INSPECT, spec)
     area = None if proposal.positive is None else proposal.positive.roc_auc
     if area is not None and area < 0.5 and positive is None:
-        other = next((each.name for each in proposal.candidates if each != proposal.positive), None)
-        question = (
-            f"ROC AUC on the reference is {area:.3f}, worse than chance: is the probability that of class {other!r}?"
+        other_class = next(
+            (candidate.name for candidate in proposal.candidates if candidate != proposal.positive), None
         )
-        if other is not None and sys.stdin.isatty() and typer.confirm(question, default=True):
-            spec = replace(spec, positive=other)
+        question = (
+            f"ROC AUC on the reference is {area:.3f}, worse than chance:"
+            f" is the probability that of class {other_class!r}?"
+        )
+        if other_class is not None and sys.stdin.isatty() and typer.confirm(question, default=True):
+            spec = replace(spec, positive=other_class)
             with shared.doing(f"reading {spec.predictions.shown} again"):
                 proposal = workers.call(INSPECT, spec)
         else:
-            shared.say(f"! {question} Then: --positive {other}", err=True)
+            shared.say(f"! {question} Then: --positive {other_class}", err=True)
     entry, secrets = _entry(name, proposal.spec, proposal)
     for url in (predictions, labels or ""):
         entry = entry.replace(_absolute(url, folder), url)
@@ -254,10 +257,10 @@ def _location(place: Place, name: str, suffix: str, secrets: list[str]) -> str:
 
 
 def _reading(place: Place) -> str:
-    """How files are read, where that is not told from them."""
+    """How files are read, where the files do not show it."""
     from dataclasses import asdict
 
-    said = []
+    options = []
     for name, value in asdict(place.read).items():
         if value not in (None, ()) and name not in ("time_of", "time_path", "open"):
             several = isinstance(value, tuple) and len(value) > 1
@@ -266,8 +269,8 @@ def _reading(place: Place) -> str:
                 if several
                 else _text(value[0] if isinstance(value, tuple) else value)
             )
-            said.append(f"{name}: {text}")
-    return f", read: {{{', '.join(said)}}}" if said else ""
+            options.append(f"{name}: {text}")
+    return f", read: {{{', '.join(options)}}}" if options else ""
 
 
 def _text(value: object) -> str:
@@ -366,15 +369,16 @@ def _tell(name: str, file: Path, proposal: Proposal, secrets: list[str]) -> None
 
 def _ask_for_positive(name: str, file: Path, proposal: Proposal) -> None:
     """Which classes there are to choose from, and what each would mean."""
-    names = " or ".join(f"`positive: {_text(each.name)}`" for each in proposal.candidates)
+    names = " or ".join(f"`positive: {_text(candidate.name)}`" for candidate in proposal.candidates)
     shared.say(
         f"next: name the positive class, which the labels do not tell: {names} in the columns of {name} in {file}, or"
         " remove that entry and run this again with"
     )
-    flags = [f"--positive {shlex.quote(each.name)}" for each in proposal.candidates]
-    for flag, each in zip(flags, proposal.candidates, strict=True):
-        area = "" if each.roc_auc is None else f": ROC AUC on the reference is {each.roc_auc:.3f}"
+    flags = [f"--positive {shlex.quote(candidate.name)}" for candidate in proposal.candidates]
+    for flag, candidate in zip(flags, proposal.candidates, strict=True):
+        area = "" if candidate.roc_auc is None else f": ROC AUC on the reference is {candidate.roc_auc:.3f}"
         speaks = " that the probability speaks of" if proposal.columns.probability else ""
         shared.say(
-            f"  {flag.ljust(max(map(len, flags)))}   {each.name} is the class{speaks or ' that is looked for'}{area}"
+            f"  {flag.ljust(max(map(len, flags)))}   {candidate.name}"
+            f" is the class{speaks or ' that is looked for'}{area}"
         )

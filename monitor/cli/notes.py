@@ -76,9 +76,9 @@ def deployed(
     loaded = shared.load_configuration(config, check_secrets=reference is not None)
     database = shared.open_existing(loaded)
     now = datetime.now(UTC)
-    known = sorted({entry.model.name for entry in loaded.configuration.monitors.values()})
-    if model not in known:
-        raise UsageError(f"no monitor watches a model {model}; there are: {', '.join(known) or 'none'}")
+    models = sorted({entry.model.name for entry in loaded.configuration.monitors.values()})
+    if model not in models:
+        raise UsageError(f"no monitor watches a model {model}; there are: {', '.join(models) or 'none'}")
     moment = now if at is None else shared.moment(at)
 
     def recorded(session: Any) -> None:
@@ -88,5 +88,5 @@ def deployed(
     database.transact(recorded)
     shared.say(f"version {version} of {model} is in production since {moment:%Y-%m-%d %H:%M} UTC")
     if reference is not None:
-        for told in switch(Context(loaded, database), WorkerPool(warm=False), model, version, reference, shared.who()):
-            shared.say(told)
+        for line in switch(Context(loaded, database), WorkerPool(warm=False), model, version, reference, shared.who()):
+            shared.say(line)

@@ -84,8 +84,8 @@ def promote(
     if (file is None) == (interval is None):
         raise UsageError("name either --from FILE or --window START/END")
     place = file if file is not None else shared.window(interval or "")
-    told = promoted(_context(config), WorkerPool(warm=False), name, place, model_version, shared.who(), why)
-    shared.say(f"reference {told}")
+    outcome = promoted(_context(config), WorkerPool(warm=False), name, place, model_version, shared.who(), why)
+    shared.say(f"reference {outcome}")
 
 
 @app.command("update")

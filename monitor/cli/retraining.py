@@ -53,27 +53,27 @@ def show_request(
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
 
     def story(session: Any) -> dict[str, Any]:
-        found = shared.one(retraining.find(session, request), "request", request)
-        monitor = session.get_one(MonitorRow, found.monitor_id).name
-        told = described(found, monitor, not_to_train_on(session, found))
+        row = shared.one(retraining.find(session, request), "request", request)
+        monitor = session.get_one(MonitorRow, row.monitor_id).name
+        content = described(row, monitor, not_to_train_on(session, row))
         events = [
             {"at": event.happened_at, "state": event.state, "text": event.text}
-            for event in retraining.story(session, found.id)
+            for event in retraining.story(session, row.id)
         ]
-        return told | {"state": found.state, "launcher": found.launcher, "outcome": found.outcome, "story": events}
+        return content | {"state": row.state, "launcher": row.launcher, "outcome": row.outcome, "story": events}
 
-    found = database.read(story)
+    details = database.read(story)
     if json:
-        shared.show([found], (), True, "")
+        shared.show([details], (), True, "")
         return
     shared.say(
-        f"request {found['id']}: {found['state']}\n  model {found['model']} {found['model_version']}, launcher"
-        f" {found['launcher']}\n  {found['reason']}"
+        f"request {details['id']}: {details['state']}\n  model {details['model']} {details['model_version']}, launcher"
+        f" {details['launcher']}\n  {details['reason']}"
     )
-    shared.say(f"  train on {found['data_start']} to {found['data_end']}")
-    for each in found["exclude"]:
-        shared.say(f"    but not on {each['start']} to {each['end']}")
-    for event in found["story"]:
+    shared.say(f"  train on {details['data_start']} to {details['data_end']}")
+    for interval in details["exclude"]:
+        shared.say(f"    but not on {interval['start']} to {interval['end']}")
+    for event in details["story"]:
         shared.say(f"  {event['at']:%Y-%m-%d %H:%M}  {event['state']:12} {event['text']}")
 
 
@@ -85,7 +85,7 @@ def explain(
     from monitor.config.model import RETRAINING_KINDS
     from monitor.services.context import Context
     from monitor.services.dispatch_proposals import may_open
-    from monitor.services.retraining_conditions import standings
+    from monitor.services.retraining_conditions import condition_statuses
     from monitor.storage import alerts, monitors, retraining
 
     loaded = shared.load_configuration(config, check_secrets=False)
@@ -110,8 +110,8 @@ def explain(
                 continue
             needed = config.in_windows(config.retraining.for_windows)
             lines += [
-                f"{row.name}: {each.text}{': it holds' if each.holds else ''}"
-                for each in standings(session, context, row, config)
+                f"{row.name}: {condition.text}{': it holds' if condition.holds else ''}"
+                for condition in condition_statuses(session, context, row, config)
             ]
             for kind in RETRAINING_KINDS:
                 least = config.retraining.least(kind)
@@ -168,18 +168,18 @@ def complete_request(
 
     loaded = shared.load_configuration(config)
     database = shared.open_existing(loaded)
-    found = shared.one(database.read(retraining.find, request), "request", request)
-    if found.state in (*retraining.ENDED, *retraining.PROPOSAL):
-        raise UsageError(f"request {found.uuid[:8]} is {found.state}")
+    row = shared.one(database.read(retraining.find, request), "request", request)
+    if row.state in (*retraining.ENDED, *retraining.PROPOSAL):
+        raise UsageError(f"request {row.uuid[:8]} is {row.state}")
     ending = "failed" if failed else "succeeded"
-    database.transact(lambda session: shared.person().record(session, "retraining completed", found.uuid, ending))
+    database.transact(lambda session: shared.person().record(session, "retraining completed", row.uuid, ending))
     state = complete(
         Context(loaded, database),
         WorkerPool(warm=False),
-        found.uuid,
+        row.uuid,
         TrainingOutcome(not failed, text, model_version, reference, candidate),
     )
-    shared.say(f"request {found.uuid[:8]} is {state}")
+    shared.say(f"request {row.uuid[:8]} is {state}")
 
 
 @app.command("cancel")

@@ -31,7 +31,7 @@ def list_runs(
     from monitor.storage import runs
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    found = database.read(lambda session: runs.listed(session, shared.monitor_id(session, name), status, limit))
+    latest = database.read(lambda session: runs.listed(session, shared.monitor_id(session, name), status, limit))
     rows = [
         {
             "id": run.uuid if json else run.uuid[:8],
@@ -47,7 +47,7 @@ def list_runs(
             "attempts": run.claims,
             "reason": run.reason,
         }
-        for run, monitor in found
+        for run, monitor in latest
     ]
     shared.show(
         rows,
@@ -69,11 +69,11 @@ def show_run(
     from monitor.storage import results, runs
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    found = shared.one(database.read(runs.find, run), "run", run)
+    stored = shared.one(database.read(runs.find, run), "run", run)
     if not json:
-        shared.say(database.read(describe_run, found, everything))
+        shared.say(database.read(describe_run, stored, everything))
     if json or metrics:
-        values = database.read(results.values, found.id)
+        values = database.read(results.values, stored.id)
         rows = [
             {
                 "metric": series.metric,
@@ -107,14 +107,14 @@ def sample(
     loaded = shared.load_configuration(config)
     database = shared.open_existing(loaded)
     context = Context(loaded, database)
-    found = shared.one(database.read(runs.find, run), "run", run)
+    stored = shared.one(database.read(runs.find, run), "run", run)
 
     def spec(session: Session) -> Any:
-        row = monitors.by_id(session, found.monitor_id)
-        entry = None if row is None else context.config_of(session, row, found.configuration_id)
+        row = monitors.by_id(session, stored.monitor_id)
+        entry = None if row is None else context.config_of(session, row, stored.configuration_id)
         if row is None or entry is None:
-            raise UsageError(f"the monitor of run {found.uuid[:8]} is configured no more")
-        return run_spec(session, context, entry, row, found)
+            raise UsageError(f"the monitor of run {stored.uuid[:8]} is configured no more")
+        return run_spec(session, context, entry, row, stored)
 
     frame = WorkerPool(warm=False).call(SAMPLE, database.read(spec))
     frame.to_parquet(output, index=False)
@@ -139,11 +139,11 @@ def describe_run(session: Session, run: Run, everything: bool = False) -> str:
         lines.append(
             f"  {run.rows} rows, {run.sampled} sampled{labelled}; attempts {run.claims}, failures {run.failures}"
         )
-    found = results.findings(session, [run.id])[run.id]
-    shown = found if everything else results.that_matter(found)
+    findings = results.findings(session, [run.id])[run.id]
+    shown = findings if everything else results.that_matter(findings)
     lines += [f"  {finding.severity:8} {finding.explanation}" for finding, _ in shown]
-    if len(found) > len(shown):
-        lines.append(f"  {len(found) - len(shown)} more findings, which matter less: --all lists them")
+    if len(findings) > len(shown):
+        lines.append(f"  {len(findings) - len(shown)} more findings, which matter less: --all lists them")
     unclear: dict[str, list[str]] = {}
     for stored in results.checks(session, [run.id])[run.id]:
         if stored.check.verdict in UNDECIDED:
@@ -162,12 +162,12 @@ def report(
     from monitor.storage import results, runs
 
     database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
-    found = shared.one(database.read(runs.find, run), "run", run)
-    data: Any = database.read(results.snapshot, found.id)
+    stored = shared.one(database.read(runs.find, run), "run", run)
+    data: Any = database.read(results.snapshot, stored.id)
     if data is None:
         raise UsageError(
-            f"run {found.uuid[:8]} has no report: it is"
-            f" {found.status}{'' if found.rows else ' and its window has no rows'}"
+            f"run {stored.uuid[:8]} has no report: it is"
+            f" {stored.status}{'' if stored.rows else ' and its window has no rows'}"
         )
     from monitor.analysis.snapshot.store import to_html, unpack
 

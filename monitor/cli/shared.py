@@ -68,8 +68,8 @@ def monitor_id(session: Session, name: str | None) -> int | None:
         return None
     row = monitors.by_name(session, name)
     if row is None:
-        known = ", ".join(each.name for each in monitors.active(session)) or "none yet"
-        raise UsageError(f"there is no monitor {name} in the database; there are: {known}")
+        names = ", ".join(monitor.name for monitor in monitors.active(session)) or "none yet"
+        raise UsageError(f"there is no monitor {name} in the database; there are: {names}")
     return row.id
 
 
@@ -90,10 +90,10 @@ def person(name: str | None = None) -> Actor:
 def moment(text: str) -> datetime:
     """A date or time, UTC unless it says otherwise. Raises UsageError for anything else."""
     try:
-        found = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"'{text}' is no time; write one such as 2025-04-01T06:00") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 def window(text: str, what: str = "--window takes START/END, such as 2012-03-01/2012-03-02,") -> Window:

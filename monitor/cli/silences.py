@@ -70,14 +70,14 @@ def list_silences(
     rows += [
         {
             "id": "",
-            "matchers": each.matchers,
-            "starts": each.starts,
-            "ends": each.ends,
-            "state": ", ".join(each.time_intervals),
+            "matchers": silence.matchers,
+            "starts": silence.starts,
+            "ends": silence.ends,
+            "state": ", ".join(silence.time_intervals),
             "by": "configuration",
-            "comment": each.comment,
+            "comment": silence.comment,
         }
-        for each in loaded.configuration.silences
+        for silence in loaded.configuration.silences
     ]
     shared.show(rows, ("id", "state", "matchers", "starts", "ends", "by", "comment"), json, "nothing is silenced")
 

@@ -21,7 +21,7 @@ def status(config: shared.ConfigOption = None, json: shared.JsonOption = False) 
     database = shared.open_existing(loaded)
     rows, troubles = database.read(_rows)
     waiting = database.read(first_windows, loaded.configuration, datetime.now(UTC))
-    troubles += [f"{name}: {letters}" for name, letters in dead_letters_of(loaded).items()]
+    troubles += [f"{name}: {message}" for name, message in dead_letters_of(loaded).items()]
     if json:
         shared.show([{"monitors": rows, "troubles": troubles, "waiting": waiting}], (), True, "")
         return
@@ -66,10 +66,10 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
             )
         for run, _ in runs.listed(session, row.id, "failed", 3):
             troubles.append(f"{row.name}: the {run.kind} run of {run.window_start:%Y-%m-%d} failed: {run.reason}")
-    for letter in outbox.failing(session):
+    for notification in outbox.failing(session):
         troubles.append(
-            f"notification {letter.uuid[:8]} to {letter.channel} is {letter.status} after {letter.attempts} attempts:"
-            f" {letter.last_error}"
+            f"notification {notification.uuid[:8]} to {notification.channel} is {notification.status}"
+            f" after {notification.attempts} attempts: {notification.last_error}"
         )
     for request in retraining.in_state(session, "unknown"):
         troubles.append(
@@ -83,8 +83,8 @@ def _rows(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
                 f"daemon {daemon.name} has been silent for {silent / 60:.0f} minutes; `monitor serve` starts one"
             )
             continue
-        for loop, told in (daemon.loops or {}).items():
-            late = (now - datetime.fromisoformat(told)).total_seconds()
+        for loop, last_round in (daemon.loops or {}).items():
+            late = (now - datetime.fromisoformat(last_round)).total_seconds()
             if daemons.is_late(loop, late):
                 troubles.append(f"daemon {daemon.name}: its loop {loop} has not come round for {late / 60:.0f} minutes")
     return rows, troubles
@@ -100,7 +100,7 @@ def _reading(session: Any, monitor_id: int, now: datetime) -> dict[str, Any]:
 
 
 def _performance(session: Any, monitor_id: int) -> dict[str, Any]:
-    """The latest realised value of the metric that harm is told by, and the estimate."""
+    """The latest realised value of the metric that harm is measured by, and the estimate."""
     from monitor.storage import results
 
     for metric in ("roc_auc", "mae", "accuracy"):

@@ -201,10 +201,10 @@ def _preview(loaded: Loaded, name: str, span: Window) -> int:
     context, workers = Context(loaded, shared.open_existing(loaded)), WorkerPool()
     looked, changed = 0, 0
     try:
-        for each in preview_again(context, workers, name, span):
-            looked, changed = looked + 1, changed + (each.before != each.after)
-            told = each.before if each.before == each.after else f"{each.before} -> {each.after}"
-            shared.say(f"{each.kind:11} {each.window}  {told}  {', '.join(each.columns)}".rstrip())
+        for preview in preview_again(context, workers, name, span):
+            looked, changed = looked + 1, changed + (preview.before != preview.after)
+            change = preview.before if preview.before == preview.after else f"{preview.before} -> {preview.after}"
+            shared.say(f"{preview.kind:11} {preview.window}  {change}  {', '.join(preview.columns)}".rstrip())
     finally:
         workers.close()
     if not looked:
@@ -236,20 +236,20 @@ def _show_runs(database: Any, ids: list[int]) -> int:
     from monitor.storage.tables import Run
 
     statuses = []
-    for each in ids:
-        run = database.read(lambda session, each=each: session.get_one(Run, each))
+    for run_id in ids:
+        run = database.read(lambda session, run_id=run_id: session.get_one(Run, run_id))
         statuses.append(run.status)
         shared.say(database.read(describe_run, run))
     return 0 if set(statuses) == {"done"} else 3 if "pending" in statuses else 1
 
 
 def _fail_on(loaded: Loaded, name: str | None, severity: str) -> int:
-    """4 if the latest runs hold such a finding, 5 if a monitor has none that tells."""
+    """4 if the latest runs hold such a finding, 5 if a monitor has none with a known severity."""
     from monitor.domain.checks import Severity
     from monitor.storage import monitors, runs
 
     def worst(session: Any) -> list[str]:
-        found = []
+        latest_severities = []
         for row in monitors.active(session):
             if name in (None, row.name):
                 latest = [
@@ -257,11 +257,11 @@ def _fail_on(loaded: Loaded, name: str | None, severity: str) -> int:
                     for kind in ("data", "performance")
                     if (run := runs.latest_done(session, row.id, kind)) is not None
                 ]
-                found += [run.severity for run in latest] or [""]
-        return found
+                latest_severities += [run.severity for run in latest] or [""]
+        return latest_severities
 
     severities = shared.open_existing(loaded).read(worst)
-    if any(each and Severity(each) >= severity for each in severities):
+    if any(level and Severity(level) >= severity for level in severities):
         return 4
     return 5 if "" in severities or not severities else 0
 

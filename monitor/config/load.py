@@ -89,9 +89,9 @@ NEIGHBOURS: dict[str, str] = {
 
 def find(start: Path, given: str | None) -> Path:
     """The configuration: as given, then $MONITOR_CONFIG, then monitor.yaml or monitors/ here or in a folder above."""
-    named = given or os.environ.get("MONITOR_CONFIG")
-    if named:
-        path = Path(named).expanduser()
+    location = given or os.environ.get("MONITOR_CONFIG")
+    if location:
+        path = Path(location).expanduser()
         if not path.exists():
             raise ConfigurationError(f"there is no configuration at {path}; `monitor init` writes one")
         return path
@@ -168,17 +168,17 @@ def _read(path: Path) -> yaml_text.Document:
         part = yaml_text.read(file, f"{path.name}/{file.name}")
         whole.problems += part.problems
         for key, value in part.values.items():
-            kept = whole.values.get(key)
-            if isinstance(kept, dict) and isinstance(value, dict):
+            existing = whole.values.get(key)
+            if isinstance(existing, dict) and isinstance(value, dict):
                 for name, item in value.items():
-                    if name in kept:
+                    if name in existing:
                         whole.problems.append(
                             f"{part.place((key, name))}: `{key}.{name}` stands also in {whole.place((key, name))}"
                         )
-                    kept[name] = item
-            elif isinstance(kept, list) and isinstance(value, list):
-                kept.extend(value)
-            elif kept is not None:
+                    existing[name] = item
+            elif isinstance(existing, list) and isinstance(value, list):
+                existing.extend(value)
+            elif existing is not None:
                 whole.problems.append(f"{part.place((key,))}: `{key}` stands also in {whole.place((key,))}")
             else:
                 whole.values[key] = value
@@ -294,39 +294,39 @@ def _next_model(model: Any, key: str | int, value: Any) -> Any:
     candidates: list[Any] = []
     pending = list(get_args(model))
     while pending:
-        each = pending.pop()
-        if isinstance(each, type) and issubclass(each, BaseModel):
-            candidates.append(each)
+        candidate = pending.pop()
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            candidates.append(candidate)
         else:
-            pending.extend(get_args(each))
+            pending.extend(get_args(candidate))
     kind = value.get("type") if isinstance(value, dict) else None
-    for each in candidates:
-        if "type" not in each.model_fields or kind in get_args(each.model_fields["type"].annotation):
-            return each
+    for candidate in candidates:
+        if "type" not in candidate.model_fields or kind in get_args(candidate.model_fields["type"].annotation):
+            return candidate
     return candidates[0] if candidates else None
 
 
-def _unknown(name: str, known: list[str], where: str) -> str:
+def _unknown(name: str, names: list[str], where: str) -> str:
     prefix = f"{where}: " if where else ""
     neighbour = NEIGHBOURS.get(name.lower())
-    if neighbour in known:
+    if neighbour in names:
         return f"{prefix}`{name}` is called `{neighbour}` here"
-    close = nearest(name, known)
+    close = nearest(name, names)
     if close:
         return f"{prefix}there is no `{name}`; did you mean `{close}`?"
-    return f"{prefix}there is no `{name}`" + (f"; the names are: {', '.join(known)}" if known else "")
+    return f"{prefix}there is no `{name}`" + (f"; the names are: {', '.join(names)}" if names else "")
 
 
 def _cross_check(configuration: Configuration, document: yaml_text.Document) -> Iterator[str]:
-    seen: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, monitor in configuration.monitors.items():
         keys: yaml_text.Keys = ("monitors", name)
-        if name.lower() in seen:
+        if name.lower() in names:
             yield (
-                f"{document.place(keys)}: the names `{seen[name.lower()]}` and `{name}` differ in case alone;"
+                f"{document.place(keys)}: the names `{names[name.lower()]}` and `{name}` differ in case alone;"
                 " rename one"
             )
-        seen[name.lower()] = name
+        names[name.lower()] = name
         if not name.strip() or "/" in name:
             yield f"{document.place(keys)}: a monitor's name has no slash and is not empty"
         if monitor.runbook_url and not is_web_address(monitor.runbook_url):
@@ -347,14 +347,14 @@ def _cross_check(configuration: Configuration, document: yaml_text.Document) -> 
         for channel in route.channels:
             if channel not in configuration.channels:
                 yield f"{where}: {_absent('channel', channel, configuration.channels)}"
-        for named in (*route.active_time_intervals, *route.mute_time_intervals):
-            if named not in intervals:
-                yield f"{where}: {_absent('time interval', named, intervals)}"
+        for interval in (*route.active_time_intervals, *route.mute_time_intervals):
+            if interval not in intervals:
+                yield f"{where}: {_absent('time interval', interval, intervals)}"
     for index, silence in enumerate(configuration.silences):
         yield from _unreadable(silence.matchers, document.place(("silences", index)))
-        for named in silence.time_intervals:
-            if named not in intervals:
-                yield f"{document.place(('silences', index))}: {_absent('time interval', named, intervals)}"
+        for interval in silence.time_intervals:
+            if interval not in intervals:
+                yield f"{document.place(('silences', index))}: {_absent('time interval', interval, intervals)}"
 
 
 def _unreadable(matchers: list[str], where: str) -> Iterator[str]:
@@ -395,9 +395,9 @@ def _named(
         lower[name.lower()] = name
 
 
-def _absent(kind: str, name: str, known: dict[str, Any]) -> str:
-    close = nearest(name, known)
-    hint = f"did you mean `{close}`?" if close else f"the {kind}s are: {', '.join(known) or 'none'}"
+def _absent(kind: str, name: str, entries: dict[str, Any]) -> str:
+    close = nearest(name, entries)
+    hint = f"did you mean `{close}`?" if close else f"the {kind}s are: {', '.join(entries) or 'none'}"
     return f"there is no {kind} `{name}`; {hint}"
 
 

@@ -203,7 +203,7 @@ def _check_location(location: Location, what: str, required: bool) -> None:
     if required and not location.is_given:
         raise ValueError(f"{what} needs `path`, or `url` with `table` or `query`")
     if location.engine is not None:
-        if sum(each is not None for each in (location.path, location.table, location.query)) != 1:
+        if sum(place is not None for place in (location.path, location.table, location.query)) != 1:
             raise ValueError(f"{what} with `engine` needs one of `path`, `table` and `query`")
         return
     if location.path is not None and location.url is not None:
@@ -392,19 +392,21 @@ class ColumnNames(Entry):
 
     @model_validator(mode="before")
     @classmethod
-    def _made(cls, given: Any) -> Any:
+    def _made(cls, values: Any) -> Any:
         """`probability: {expression: …}` makes a column of that name."""
-        if not isinstance(given, dict):
-            return given
-        made = {
+        if not isinstance(values, dict):
+            return values
+        expressions = {
             part: value["expression"]
-            for part, value in given.items()
+            for part, value in values.items()
             if isinstance(value, dict) and set(value) == {"expression"}
         }
-        if not made:
-            return given
+        if not expressions:
+            return values
         return (
-            given | dict(zip(made, made, strict=True)) | {"expressions": {**(given.get("expressions") or {}), **made}}
+            values
+            | dict(zip(expressions, expressions, strict=True))
+            | {"expressions": {**(values.get("expressions") or {}), **expressions}}
         )
 
     @field_validator("expressions")
@@ -418,9 +420,11 @@ class ColumnNames(Entry):
     @field_validator("embeddings")
     @classmethod
     def _expanded(cls, value: dict[str, list[str] | str]) -> dict[str, list[str] | str]:
-        named = {name: [parts] if isinstance(parts, str) else parts for name, parts in value.items()}
+        parts_by_name = {name: [parts] if isinstance(parts, str) else parts for name, parts in value.items()}
         try:
-            return {name: [each for part in parts for each in name_range(part)] for name, parts in named.items()}
+            return {
+                name: [column for part in parts for column in name_range(part)] for name, parts in parts_by_name.items()
+            }
         except UsageError as error:
             raise ValueError(str(error)) from None
 
@@ -531,15 +535,15 @@ class ChecksConfig(Entry):
     @field_validator("harm")
     @classmethod
     def _harm(cls, value: dict[str, float | str]) -> dict[str, float | str]:
-        for each in value.values():
-            _as_value_error(Harm.of, each)
+        for harm in value.values():
+            _as_value_error(Harm.of, harm)
         return value
 
     @field_validator("thresholds")
     @classmethod
     def _thresholds(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for each in value.values():
-            _as_value_error(Threshold.of, each)
+        for threshold in value.values():
+            _as_value_error(Threshold.of, threshold)
         return value
 
     @property
@@ -641,21 +645,21 @@ class Retraining(Entry):
 
     def least(self, kind: str) -> str | None:
         """The least severity of a kind's findings that counts; None where the kind is no reason to retrain."""
-        named: list[Paging] = []
-        for each in self.when:
-            if isinstance(each, str):
-                named += ["warning"] if each == kind else []
-            elif kind in RETRAINING_KINDS and getattr(each, kind) is not None:
-                named.append(getattr(each, kind))
-        return "warning" if "warning" in named else "critical" if named else None
+        severities: list[Paging] = []
+        for entry in self.when:
+            if isinstance(entry, str):
+                severities += ["warning"] if entry == kind else []
+            elif kind in RETRAINING_KINDS and getattr(entry, kind) is not None:
+                severities.append(getattr(entry, kind))
+        return "warning" if "warning" in severities else "critical" if severities else None
 
     @property
     def conditions(self) -> list[Condition]:
         """What is asked of the data and the calendar, not of findings."""
         return [
-            each
-            for each in self.when
-            if isinstance(each, Condition) and not each.model_fields_set & {*RETRAINING_KINDS}
+            entry
+            for entry in self.when
+            if isinstance(entry, Condition) and not entry.model_fields_set & {*RETRAINING_KINDS}
         ]
 
 
@@ -713,8 +717,8 @@ class MonitorConfig(Entry):
         if columns is None and parts.features is not None:
             columns = []
         checked = None if columns is None else checked_columns(parts, columns)
-        known = None if types is None else described(parts, types)
-        return ModelFacts(self.task, bool(parts.probabilities), self.labels is not None, checked, types=known)
+        column_facts = None if types is None else described(parts, types)
+        return ModelFacts(self.task, bool(parts.probabilities), self.labels is not None, checked, types=column_facts)
 
     def in_windows(self, value: int | Duration) -> int:
         """A number of windows; a length of time is rounded up to windows."""
@@ -729,16 +733,16 @@ class MonitorConfig(Entry):
         # A segment is written `column=value`; both may hold a `=`.
         segments = tuple(f"{name}=" for name in (*self.columns.segments, *self.checks.segments))
 
-        def asked(key: CheckKey) -> bool:
+        def is_checked(key: CheckKey) -> bool:
             column = key.column
             if key.segment and not key.segment.startswith(segments):
                 return False
             features = self.columns.features
-            own = {self.columns.prediction, self.columns.label, *self.to_columns().probabilities.values()}
-            dropped = column in self.columns.ignore or (features is not None and column not in {*features, *own})
+            outputs = {self.columns.prediction, self.columns.label, *self.to_columns().probabilities.values()}
+            dropped = column in self.columns.ignore or (features is not None and column not in {*features, *outputs})
             return not column or not dropped
 
-        return not keys or any(map(asked, keys))
+        return not keys or any(map(is_checked, keys))
 
     def looked_at_until(self) -> timedelta:
         """How long after its end a window may be looked at again by plan."""
@@ -955,13 +959,13 @@ class TimeIntervalConfig(Entry):
 
     @model_validator(mode="after")
     def _possible(self) -> TimeIntervalConfig:
-        _as_value_error(lambda each: each.interval(), self)
+        _as_value_error(lambda config: config.interval(), self)
         return self
 
     def interval(self) -> TimeInterval:
         """The interval that this describes."""
         return TimeInterval.parse(
-            [(each.start_time, each.end_time) for each in self.times],
+            [(time_range.start_time, time_range.end_time) for time_range in self.times],
             self.weekdays,
             self.days_of_month,
             self.months,

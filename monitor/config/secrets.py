@@ -19,7 +19,7 @@ _IN_QUERY = re.compile(
 _FLAG = r"-{1,2}[\w-]*(?:password|passwd|token|secret|api-?key)[\w-]*"
 _SECRET_FLAG, _WITH_FLAG = re.compile(_FLAG, re.IGNORECASE), re.compile(rf"({_FLAG})([= ])(\S+)", re.IGNORECASE)
 _SECRET_KEYS = {"secret", "secrets", "password", "token", "sensitive_key", "routing_key", "topic"}
-# Addresses whose path alone lets whoever knows it speak.
+# Addresses whose path is a secret: whoever knows it can write there.
 _SECRET_ADDRESSES = {"heartbeat_url"}
 # Channels whose address is a secret.
 _SECRET_TYPES = ("slack", "teams")
@@ -47,10 +47,10 @@ def masked(value: Any) -> Any:
         shown = _without_addresses(value) if value.get("type") in _SECRET_TYPES else value
         return {key: _masked_entry(key, item) for key, item in shown.items()}
     if isinstance(value, list):
-        flags = [None, *(each if isinstance(each, str) and _SECRET_FLAG.fullmatch(each) else None for each in value)]
+        flags = [None, *(item if isinstance(item, str) and _SECRET_FLAG.fullmatch(item) else None for item in value)]
         return [
-            "***" if flag is not None and not _is_reference(each) else masked(each)
-            for flag, each in zip(flags, value, strict=False)
+            "***" if flag is not None and not _is_reference(item) else masked(item)
+            for flag, item in zip(flags, value, strict=False)
         ]
     return _masked_text(value) if isinstance(value, str) else value
 
@@ -71,8 +71,8 @@ def storable(values: dict[str, Any]) -> dict[str, Any]:
     """A configuration as it may be stored: what is written in clear in channels' and launchers' addresses is left
     out.
     """
-    kept = {key: value if key == "monitors" else _masked_entry(key, value) for key, value in values.items()}
-    return kept | {key: _without_addresses(kept[key]) for key in ("channels", "launchers") if key in kept}
+    stored = {key: value if key == "monitors" else _masked_entry(key, value) for key, value in values.items()}
+    return stored | {key: _without_addresses(stored[key]) for key in ("channels", "launchers") if key in stored}
 
 
 def is_masked(value: Any) -> bool:

@@ -79,7 +79,7 @@ def _construct(node: yaml.Node, keys: Keys, shown: str, document: Document) -> A
             document.places[(*keys, key)] = (shown, line)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(each, (*keys, index), shown, document) for index, each in enumerate(node.value)]
+        return [_construct(item, (*keys, index), shown, document) for index, item in enumerate(node.value)]
     value = yaml.SafeLoader("").construct_object(node, deep=True)
     if isinstance(value, float) and not math.isfinite(value):
         document.problems.append(

@@ -33,11 +33,13 @@ def fly(folder: Path) -> str:
 
 
 def _receipt(path: Path) -> str:
-    told: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    if not told:
+    messages: list[dict[str, Any]] = (
+        [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    )
+    if not messages:
         return "its fault opened no alert, or nobody was told of it"
-    if told[0]["alert"]["kind"] != "quality" or "amount" not in told[0]["text"]:
-        return f"another alert came out than its own: {told[0]['title']}"
+    if messages[0]["alert"]["kind"] != "quality" or "amount" not in messages[0]["text"]:
+        return f"another alert came out than its own: {messages[0]['title']}"
     return ""
 
 

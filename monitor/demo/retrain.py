@@ -19,9 +19,9 @@ def main() -> None:
     request = json.load(sys.stdin)
     now = pd.Timestamp(request["requested_at"]).tz_convert("UTC").tz_localize(None)
     labels = pd.read_parquet("data/labels.parquet")
-    known = set(labels.loc[labels["label_time"] <= now, "id"])
+    labelled = set(labels.loc[labels["label_time"] <= now, "id"])
     history = model.rentals()
-    history = history[(history["event_time"] < model.PRODUCTION) | history["id"].isin(known)]
+    history = history[(history["event_time"] < model.PRODUCTION) | history["id"].isin(labelled)]
     version = str(int(request["model_version"] or "1") + 1)
     reference = model.validated(history)
     start = pd.Timestamp(request["data_start"]).tz_convert("UTC").tz_localize(None) - pd.Timedelta(days=7)

@@ -91,7 +91,7 @@ def tell(folder: Path) -> int:
             today = daemon.run_until_idle(10)
         database = daemon.context.database
     fine = _conclude(console, database, folder, outcome.finished + today.finished, time.monotonic() - started)
-    return 0 if fine and not any(each.failed or each.unreachable for each in (outcome, today)) else 1
+    return 0 if fine and not any(summary.failed or summary.unreachable for summary in (outcome, today)) else 1
 
 
 def _configured(folder: Path, url: str, secret: str, live_entry: str = "") -> Loaded:
@@ -153,7 +153,9 @@ def _heard(console: Console, message: dict[str, Any]) -> None:
 
 def _conclude(console: Console, database: Database, folder: Path, finished: int, seconds: float) -> bool:
     fired = database.read(
-        lambda session: [each for each in alerts.listed(session, everything=True) if each[0].fired_at is not None]
+        lambda session: [
+            (alert, name) for alert, name in alerts.listed(session, everything=True) if alert.fired_at is not None
+        ]
     )
     raised, open_now = ([alert for alert, name in fired if name == wanted] for wanted in (_NAME, live.NAME))
     requests = database.read(lambda session: [request for request, _ in retraining.listed(session, everything=False)])
@@ -162,10 +164,10 @@ def _conclude(console: Console, database: Database, folder: Path, finished: int,
         table.add_column(name, overflow="fold")
     fault, decay = model.FAULT[0].to_pydatetime().replace(tzinfo=UTC), model.DECAY.to_pydatetime().replace(tzinfo=UTC)
     for alert in sorted(raised, key=lambda alert: alert.since):
-        of_fault = alert.since < decay
-        name = f"{'the fault' if of_fault else 'the decay'}: {alert.kind} alert"
+        is_fault = alert.since < decay
+        name = f"{'the fault' if is_fault else 'the decay'}: {alert.kind} alert"
         table.add_row(
-            name, _day(fault if of_fault else decay), _day(alert.fired_at), _day(alert.ended_at), escape(alert.summary)
+            name, _day(fault if is_fault else decay), _day(alert.fired_at), _day(alert.ended_at), escape(alert.summary)
         )
     for request in requests:
         table.add_row(
@@ -206,7 +208,7 @@ def _conclude(console: Console, database: Database, folder: Path, finished: int,
         console.print(f"  monitor retraining show {requests[0].uuid[:8]} {where}", highlight=False)
     if run is not None:
         console.print(f"  monitor report {run.uuid[:8]} --html report.html {where}", highlight=False)
-    return _as_told(raised, requests, decay) and [alert.state for alert in open_now] == ["firing"]
+    return _went_as_planned(raised, requests, decay) and [alert.state for alert in open_now] == ["firing"]
 
 
 def _quiet(session: Any, raised: list[Alert]) -> tuple[int, int]:
@@ -228,16 +230,20 @@ def _last_bad(alert: Alert) -> datetime:
     return alert.since + timedelta(weeks=alert.bad_windows)
 
 
-def _as_told(raised: list[Alert], requests: list[RetrainingRequest], decay: datetime) -> bool:
-    """Whether the story went as it is told: both noticed and over, one alert of a kind each, one retraining that
-    succeeded.
+def _went_as_planned(raised: list[Alert], requests: list[RetrainingRequest], decay: datetime) -> bool:
+    """Whether the story went as planned: fault and decay were noticed and are over, with one alert of each kind, and
+    one retraining succeeded.
     """
-    of_fault = [alert.kind for alert in raised if alert.since < decay]
-    of_decay = [alert.kind for alert in raised if alert.since >= decay]
-    once = len(of_fault) == len(set(of_fault)) and len(of_decay) == len(set(of_decay))
+    fault_kinds = [alert.kind for alert in raised if alert.since < decay]
+    decay_kinds = [alert.kind for alert in raised if alert.since >= decay]
+    once = len(fault_kinds) == len(set(fault_kinds)) and len(decay_kinds) == len(set(decay_kinds))
     over = all(alert.state == "resolved" for alert in raised)
     return (
-        bool(of_fault) and bool(of_decay) and once and over and [request.state for request in requests] == ["succeeded"]
+        bool(fault_kinds)
+        and bool(decay_kinds)
+        and once
+        and over
+        and [request.state for request in requests] == ["succeeded"]
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks and what they find: the questions asked of a window and their answers."""
+"""Checks of a window, and their results: verdicts and findings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
     COULD_NOT_CHECK = "could_not_check"
 
 
-# Verdicts of checks whose values tell nothing.
+# A check with one of these verdicts has no usable value.
 UNDECIDED = (Verdict.TOO_LITTLE_DATA.value, Verdict.COULD_NOT_CHECK.value)
 
 
@@ -93,19 +93,19 @@ class Threshold:
         unknown = set(value) - {"lower", "upper", "severity", "columns"}
         if unknown:
             raise UsageError(f"a threshold has lower, upper, severity and columns, not {', '.join(sorted(unknown))}")
-        limits = [value.get(each) for each in ("lower", "upper")]
+        limits = [value.get(name) for name in ("lower", "upper")]
         if limits == [None, None] and not value.get("columns"):
             raise UsageError(
                 "a threshold without `lower`, `upper` or `columns` can never break: write a limit such as {upper: 0.2}"
             )
-        for each in limits:
-            if each is not None and (not isinstance(each, Real) or math.isnan(each)):
-                raise UsageError(f"the limits of a threshold are numbers, not {each!r}")
+        for limit in limits:
+            if limit is not None and (not isinstance(limit, Real) or math.isnan(limit)):
+                raise UsageError(f"the limits of a threshold are numbers, not {limit!r}")
         return cls(
             value.get("lower"),
             value.get("upper"),
             _severity(value.get("severity", "warning")),
-            {str(name): cls.of(each) for name, each in (value.get("columns") or {}).items()},
+            {str(name): cls.of(column_limit) for name, column_limit in (value.get("columns") or {}).items()},
         )
 
 
@@ -141,7 +141,7 @@ DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10,
 
 @dataclass(frozen=True, repr=False)
 class Checks:
-    """What is asked of a window, and how strictly.
+    """What is checked in a window, and how strictly.
 
     false_alarm_rate: the share of windows like the reference in which any check may be `changed`.
     page_confidence: the confidence of the intervals on which pages are decided.
@@ -191,10 +191,10 @@ class Checks:
         """Whether findings of this kind are looked for."""
         return self.only is None or kind.value in self.only
 
-    def method(self, column: str, sort: str) -> str | None:
-        """The drift method that was asked for of a column; None for the usual one."""
+    def method(self, column: str, column_type: str) -> str | None:
+        """The drift method that is configured for a column; None for the default."""
         return self.drift_methods.get(column) or self.drift_methods.get(
-            "numerical" if sort in ("numerical", "time") else "categorical"
+            "numerical" if column_type in ("numerical", "time") else "categorical"
         )
 
     def threshold(self, metric: str, column: str | None) -> Threshold | None:
@@ -216,7 +216,7 @@ def segment_text(column: str, value: str) -> str:
 
 
 class CheckKey(NamedTuple):
-    """What is asked, whatever the window and the answer: a metric, its column and its segment, '' where there is none.
+    """What a check measures, whatever the window: a metric, its column and its segment, '' where there is none.
 
     Names may hold any character: keys are compared by their fields and stored as lists, never as one text.
     """
@@ -237,8 +237,10 @@ class CheckKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Natural:
-    """A fault that labels have shown to do the model no harm. key: of its check. value: the largest that was shown so.
-    seen: the start of that window. model_version: of which it is known.
+    """A fault that labels have shown to do the model no harm.
+
+    key: the key of its check. value: the largest value that was harmless. seen: the start of that window.
+    model_version: the version of the model in that window.
     """
 
     key: CheckKey
@@ -248,11 +250,11 @@ class Natural:
 
 
 def _key_of_text(text: str) -> CheckKey:
-    """As likely as such a text can tell it: no metric holds a bar, and a segment is written `column=value`."""
+    """The key that such a text most likely stands for: no metric holds a bar, and a segment is `column=value`."""
     metric, _, rest = text.partition("|")
     if rest.endswith("|"):
         return CheckKey(metric, rest[:-1])
-    bars = [place for place, letter in enumerate(rest) if letter == "|"]
+    bars = [place for place, character in enumerate(rest) if character == "|"]
     place = next((place for place in bars if "=" in rest[place:]), len(rest))
     return CheckKey(metric, rest[:place], rest[place + 1 :])
 
@@ -292,7 +294,7 @@ class MetricValue:
 
 @dataclass(frozen=True, repr=False)
 class Check(MetricValue):
-    """One question asked of a window, with its verdict.
+    """One check of a window, with its verdict.
 
     threshold_lower, threshold_upper: beyond these the verdict is `changed`, where there are limits on the value itself.
     p_value: how often a window like the reference would look at least as unusual. rows: the rows that were looked at.
@@ -317,11 +319,11 @@ class Check(MetricValue):
 class Finding(Check):
     """A check that is `changed`, with its severity, cause and an explanation in words.
 
-    share: of the rows that are affected. since: when the change began, where it began within the window. origin:
-        `pipeline` or `world`, as
-    it looks; `unknown` where too little speaks for a fault; '' where it is not asked. cost: what it is likely to cost
-    the model, in units of the reference's harm metric.
-    follows: the column whose change explains this one. effect: what follows from it for the model, in words; the
+    share: the share of the rows that are affected. since: when the change began, where it began within the window.
+    origin: the probable origin, `pipeline` or `world`; `unknown` where there is too little evidence of a fault; ''
+        where it is not determined.
+    cost: the probable cost for the model, in units of the reference's harm metric.
+    follows: the column whose change explains this one. effect: the consequence for the model, in words; the
         explanation ends with it.
     """
 
@@ -340,11 +342,11 @@ class Finding(Check):
 
     @property
     def pages(self) -> bool:
-        """Whether someone is told: the severity is warning or critical."""
+        """Whether somebody is notified: the severity is warning or critical."""
         return self.severity >= Severity.WARNING
 
 
-# From so few earlier windows on, the rows of a window are expected.
+# The expected rows of a window are worked out from at least so many earlier windows.
 FEWEST_WINDOWS = 3
 
 
@@ -378,8 +380,8 @@ class WindowCounts:
     bad_record: str = ""
 
     def __repr__(self) -> str:
-        known = [each for each in (self.first_event, self.last_event) if each is not None]
-        span = " to ".join(f"{each:%Y-%m-%d %H:%M}" if isinstance(each, datetime) else str(each) for each in known)
+        times = [time for time in (self.first_event, self.last_event) if time is not None]
+        span = " to ".join(f"{time:%Y-%m-%d %H:%M}" if isinstance(time, datetime) else str(time) for time in times)
         lacking = sum(number > 0 for number in self.missing.values())
         counts = {
             "labelled": self.labelled,
@@ -391,18 +393,18 @@ class WindowCounts:
             "rows dated wrong": self.misdated,
             "bad records": self.bad_records,
         }
-        told = [f"{name} {number}" for name, number in counts.items() if number]
-        return described(self, phrases.counted(self.rows, "row"), span, *told)
+        count_texts = [f"{name} {number}" for name, number in counts.items() if number]
+        return described(self, phrases.counted(self.rows, "row"), span, *count_texts)
 
     def __add__(self, other: WindowCounts) -> WindowCounts:
         """The counts of both, of rows that are in one of them alone; labels are counted by window."""
-        events = [each for each in (self.first_event, other.first_event) if each is not None]
-        last = [each for each in (self.last_event, other.last_event) if each is not None]
+        first_events = [time for time in (self.first_event, other.first_event) if time is not None]
+        last_events = [time for time in (self.last_event, other.last_event) if time is not None]
         return WindowCounts(
             rows=self.rows + other.rows,
             missing={name: number + other.missing.get(name, 0) for name, number in self.missing.items()},
-            first_event=min(events, default=None),
-            last_event=max(last, default=None),
+            first_event=min(first_events, default=None),
+            last_event=max(last_events, default=None),
             duplicate_ids=self.duplicate_ids + other.duplicate_ids,
             null_ids=self.null_ids + other.null_ids,
             bad_records=self.bad_records + other.bad_records,
@@ -417,5 +419,5 @@ class WindowCounts:
 
 def as_row(value: MetricValue) -> dict[str, Any]:
     """A metric value, check or finding as plain values, for tables and JSON."""
-    row = {each.name: getattr(value, each.name) for each in fields(value)}
+    row = {row_field.name: getattr(value, row_field.name) for row_field in fields(value)}
     return {name: item.value if isinstance(item, Enum) else item for name, item in row.items()}

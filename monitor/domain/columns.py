@@ -143,7 +143,7 @@ _ACTUAL = re.compile(r"^(actual|true|observed)_|_(actual|label|true|outcome)$")
 # Objects that hold what went into a model, and what came out.
 _INPUTS = re.compile(r"(?i)(^|[._])(inputs?|features?|instances?|request|payload|x)$")
 _OUTPUTS = re.compile(r"(?i)(^|[._])(outputs?|predictions?|response|results?|y)$")
-# How many rows each stands for, where classes were sampled apart.
+# How many rows each row stands for, where classes were sampled separately.
 WEIGHT = "monitor_weight"
 
 
@@ -238,8 +238,8 @@ class Columns:
         """The features among `names`, in their order there (or as given in `features`)."""
         if self.features is not None:
             return list(self.features)
-        taken = {*self.parts, *self.vector_parts}
-        return [name for name in dict.fromkeys([*names, *self.embeddings]) if name not in taken]
+        other_parts = {*self.parts, *self.vector_parts}
+        return [name for name in dict.fromkeys([*names, *self.embeddings]) if name not in other_parts]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without what is not set."""
@@ -252,22 +252,22 @@ class Columns:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Columns:
         """The inverse of `to_dict`."""
-        return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
+        return cls(**{parameter.name: values[parameter.name] for parameter in fields(cls) if parameter.name in values})
 
     @classmethod
     def infer(cls, frame: pd.DataFrame) -> Columns:
-        """Guess the parts from names and types, by this field's usual words; `describe()` says what it took."""
+        """Guess the parts from names and types, by this field's usual words; `describe()` shows the result."""
         return guess_columns({str(name): str(kind) for name, kind in frame.dtypes.items()})
 
     def describe(self) -> str:
         """What plays which part, in one line."""
-        taken = [f"{part}={getattr(self, part)}" for part in KNOWN_NAMES if getattr(self, part) is not None]
-        return ", ".join(taken) or "no part was recognised"
+        parts = [f"{part}={getattr(self, part)}" for part in KNOWN_NAMES if getattr(self, part) is not None]
+        return ", ".join(parts) or "no part was recognised"
 
 
 def guess_columns(types: Mapping[str, str]) -> Columns:
-    """Guess the parts from column names and type names (pandas' or SQL's). Case and the marks between words do not
-    count; of `outputs.score` the last part does, too.
+    """Guess the parts from column names and type names (pandas' or SQL's). Case and punctuation do not count. Of
+    `outputs.score` the last part alone is compared, too.
     """
     plain: dict[str, str] = {}
     for spelled in (
@@ -275,47 +275,47 @@ def guess_columns(types: Mapping[str, str]) -> Columns:
         {word: name for name in types if (word := _last_part(name))},
     ):
         plain = spelled | plain
-    found: dict[str, str] = {}
+    names_by_part: dict[str, str] = {}
     for part, words in KNOWN_NAMES.items():
         for word in words:
             name = plain.get(_plain(word))
-            if name is not None and name not in found.values():
-                found[part] = name
+            if name is not None and name not in names_by_part.values():
+                names_by_part[part] = name
                 break
-    if "probability" not in found:
+    if "probability" not in names_by_part:
         scores = [
             name
             for name, kind in types.items()
             if _SCORE.search(name.lower()) and _is_fraction(kind) and _last_part(name)
         ]
-        scores = [name for name in scores if name not in found.values()]
+        scores = [name for name in scores if name not in names_by_part.values()]
         if len(scores) == 1:
-            found["probability"] = scores[0]
+            names_by_part["probability"] = scores[0]
     for part, pattern in (("prediction", _PREDICTED), ("label", _ACTUAL)):
         names = [
             name
             for name in types
             if pattern.search(name.lower()) and not _SCORE.search(name.lower()) and _last_part(name)
         ]
-        names = [name for name in names if name not in found.values()]
-        if part not in found and len(names) == 1:
-            found[part] = names[0]
-    if "label" not in found and "prediction" in found:  # `predicted_churn` is of `churn`
-        of = _PREDICTED.sub("", found["prediction"].lower())
-        name = plain.get(_plain(of))
-        if of != found["prediction"].lower() and name is not None and name not in found.values():
-            found["label"] = name
-    if "event_time" not in found:
+        names = [name for name in names if name not in names_by_part.values()]
+        if part not in names_by_part and len(names) == 1:
+            names_by_part[part] = names[0]
+    if "label" not in names_by_part and "prediction" in names_by_part:  # `predicted_churn` is of `churn`
+        target = _PREDICTED.sub("", names_by_part["prediction"].lower())
+        name = plain.get(_plain(target))
+        if target != names_by_part["prediction"].lower() and name is not None and name not in names_by_part.values():
+            names_by_part["label"] = name
+    if "event_time" not in names_by_part:
         times = [name for name, kind in types.items() if "time" in kind.lower() or kind.lower().startswith("date")]
-        times = [name for name in times if name not in found.values()]
+        times = [name for name in times if name not in names_by_part.values()]
         if len(times) == 1:
-            found["event_time"] = times[0]
-    return Columns(**found)  # type: ignore[arg-type]
+            names_by_part["event_time"] = times[0]
+    return Columns(**names_by_part)  # type: ignore[arg-type]
 
 
 def _last_part(name: str) -> str:
-    """What a column within an object may be called by itself: what went into a model by nothing, a label that came out
-    of it a prediction.
+    """The plain name of a column without the name of its object: '' for an input of the model, `prediction` for a label
+    that the model returned.
     """
     group, dot, last = name.rpartition(".")
     if not dot:
@@ -342,7 +342,7 @@ def name_range(text: str) -> list[str]:
     first, dots, last = text.partition("..")
     if not dots:
         return [text]
-    ends = [re.fullmatch(r"(.*?)(\d+)", each) for each in (first, last)]
+    ends = [re.fullmatch(r"(.*?)(\d+)", end) for end in (first, last)]
     if ends[0] is None or ends[1] is None or ends[0][1] != ends[1][1] or int(ends[0][2]) > int(ends[1][2]):
         raise UsageError(f"'{text}' is no range of names: write it as f0..f767")
     width = len(ends[0][2]) if ends[0][2].startswith("0") else 0

@@ -19,11 +19,11 @@ def with_arrival(gaps: Gaps, before: datetime | None, newest: datetime | None, s
     """The longest age, in seconds, that the newest event had reached on each of the last days when a newer one was
     seen.
     """
-    kept = dict(gaps)
+    longest_gaps = dict(gaps)
     if before is not None and newest is not None and newest > before:
         day = seen_at.date().isoformat()
-        kept[day] = max(kept.get(day, 0.0), (seen_at - before).total_seconds())
-    return dict(sorted(kept.items())[-_DAYS_KEPT:])
+        longest_gaps[day] = max(longest_gaps.get(day, 0.0), (seen_at - before).total_seconds())
+    return dict(sorted(longest_gaps.items())[-_DAYS_KEPT:])
 
 
 def learned_limits(gaps: Gaps, every: timedelta) -> tuple[timedelta, timedelta]:

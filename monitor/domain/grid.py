@@ -38,13 +38,13 @@ class Duration:
         if match is None:
             raise UsageError(f"{quoted(text)} is no length of time: write a whole number and one of s, m, h, d, w, mo")
         try:
-            found = cls(int(match[1]), "m" if match[2] == "min" else match[2])
-            too_long = found.approximate() > timedelta(days=365.25 * _MOST_YEARS)
+            duration = cls(int(match[1]), "m" if match[2] == "min" else match[2])
+            too_long = duration.approximate() > timedelta(days=365.25 * _MOST_YEARS)
         except (OverflowError, ValueError):  # more days than Python counts, more digits than it reads
             too_long = True
         if too_long:
             raise UsageError(f"{quoted(text)} is too long: a length of time ends at {_MOST_YEARS} years")
-        return found
+        return duration
 
     @property
     def is_calendar(self) -> bool:
@@ -136,17 +136,17 @@ class Grid:
 
         season: `hour`, `weekday` or `month`: only those that begin in the same one, in the grid's time zone.
         """
-        found: list[Window] = []
-        wanted = self._season(start, season)
+        windows: list[Window] = []
+        wanted_season = self._season(start, season)
         index, end = self.index_at(start), start
         for step in range(1, _MOST_STEPS):
             window = self.window(index - step)
-            if window.end <= end and self._season(window.start, season) == wanted:
-                found.append(window)
+            if window.end <= end and self._season(window.start, season) == wanted_season:
+                windows.append(window)
                 end = window.start
-            if len(found) == number:
+            if len(windows) == number:
                 break
-        return found[::-1]
+        return windows[::-1]
 
     def same_position(self, start: datetime, number: int) -> list[Window]:
         """The last windows at the calendar position of the one that begins at `start`, at most `number`, oldest first.
@@ -179,13 +179,13 @@ class Grid:
 
     def _days_before(self, start: datetime, days: list[int]) -> list[Window]:
         """The windows that begin at the same local time so many days before, where the grid has them."""
-        found = []
+        windows = []
         for number in dict.fromkeys(days):
             begin = self._to_utc(self._local(start) - timedelta(days=number))
             window = self.window(self.index_at(begin))
             if window.start == begin and window.end <= start:
-                found.append(window)
-        return found
+                windows.append(window)
+        return windows
 
     def _local(self, moment: datetime) -> datetime:
         return moment.astimezone(self._zone).replace(tzinfo=None)

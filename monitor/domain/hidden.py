@@ -9,7 +9,7 @@ import hmac
 import math
 import re
 
-# The numbers of a text's form, in their order: how long it is, and what parts of its characters are of these sorts.
+# The numbers of a text's form, in their order: its length, and the shares of its characters by kind.
 FORM = ("length", "words", "digits", "capitals", "latin", "cyrillic", "other_scripts")
 _BLOCKS = (("latin", "A", "\u024f"), ("cyrillic", "\u0400", "\u052f"), ("latin", "\u1e00", "\u1eff"))
 _FEWEST_WORDS = 3
@@ -30,10 +30,10 @@ def form_of(text: str) -> tuple[float, ...]:
     its characters.
     """
     number = max(len(text), 1)
-    scripts = [_script(each) for each in text if each.isalpha()]
+    scripts = [_script(character) for character in text if character.isalpha()]
     counts = (
-        sum(each.isdigit() for each in text),
-        sum(each.isupper() for each in text),
+        sum(character.isdigit() for character in text),
+        sum(character.isupper() for character in text),
         scripts.count("latin"),
         scripts.count("cyrillic"),
         scripts.count("other"),
@@ -43,8 +43,8 @@ def form_of(text: str) -> tuple[float, ...]:
 
 def form_of_hidden(hidden: object) -> tuple[float, ...] | None:
     """The form that is kept beside a hash; None where none is."""
-    found = _HIDDEN.fullmatch(hidden) if isinstance(hidden, str) else None
-    return None if found is None else tuple(map(float, found.group(1).split()))
+    match = _HIDDEN.fullmatch(hidden) if isinstance(hidden, str) else None
+    return None if match is None else tuple(map(float, match.group(1).split()))
 
 
 def _script(letter: str) -> str:

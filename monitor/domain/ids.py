@@ -36,10 +36,10 @@ def _escaped(part: object) -> str:
     return key_text(part).replace("\x1e", "\x1e\x1e").replace("\x1f", "\x1e\x1d")
 
 
-def one(found: Sequence[T], noun: str, id_start: str) -> T:
-    """The only one of a kind whose id begins so. Raises NotFoundError for none and UsageError for several."""
-    if not found:
+def one(rows: Sequence[T], noun: str, id_start: str) -> T:
+    """The only row whose id begins with `id_start`. Raises NotFoundError for none and UsageError for several."""
+    if not rows:
         raise NotFoundError(f"there is no {noun} whose id begins with {id_start}")
-    if len(found) > 1:
+    if len(rows) > 1:
         raise UsageError(f"several {noun}s have an id that begins with {id_start}; write more of it")
-    return found[0]
+    return rows[0]

@@ -32,16 +32,16 @@ class LabelTimes:
 
     @classmethod
     def of(
-        cls, known: Sequence[datetime], rows: int, expected: float, judge_from: float, final: datetime
+        cls, label_times: Sequence[datetime], rows: int, expected: float, judge_from: float, final: datetime
     ) -> LabelTimes:
         """From the sorted label times of a window (or of its sample) of `rows` rows; `final` is when revisions end."""
 
         def at(share: float) -> datetime | None:
             needed = max(1, math.ceil(round(share * expected * rows, 9)))
-            return known[needed - 1] if rows and len(known) >= needed else None
+            return label_times[needed - 1] if rows and len(label_times) >= needed else None
 
         half, most, full = (at(share) for share in SHARES)
-        last = max((moment for moment in known if moment <= final), default=None)
+        last = max((moment for moment in label_times if moment <= final), default=None)
         return cls(rows, (half, most, full), at(judge_from), last)
 
 
@@ -58,7 +58,7 @@ class PlannedLooks:
 
 
 def revisions_end(window_end: datetime, data_as_of: datetime, delay: timedelta, revise_until: timedelta) -> datetime:
-    """From then on no label changes what is said of a window."""
+    """The time from which on no label changes the results of a window."""
     return max(window_end + revise_until, window_end + delay, data_as_of)
 
 
@@ -70,7 +70,7 @@ def performance_looks(
     delay: timedelta,
     revise_until: timedelta,
 ) -> PlannedLooks:
-    """The looks that a window gets by what a look at the labels, begun at `looked_at`, has seen of them."""
+    """The performance looks at a window. times: what was known of its labels at `looked_at`."""
     latest = max(window_end + delay, data_as_of)
     final = revisions_end(window_end, data_as_of, delay, revise_until)
     if times is None or looked_at is None:

@@ -85,15 +85,15 @@ class Part(StrEnum):
 class Metric:
     """What is known of a metric by its name alone.
 
-    kind: of the checks that tell it. tasks: those that it exists for. level: whether it is of the whole window or of
-        each column.
+    kind: the kind of its checks. tasks: those that it exists for. level: whether it is of the whole window or of each
+        column.
     higher_is_better: None where neither direction is better. better_near_zero: whether its loss is how much farther
         from zero it is.
     has_interval: whether it has a standard error, without which it can be no harm.
     needs_probability, needs_labels: whether it needs the model's probabilities, and labels of production.
-    parts, types: which columns a metric of columns is asked of, by what they are to the model and by the type of their
-        values (empty: any).
-    label_tasks: the tasks in which it is asked of the label.
+    parts, types: the columns that a metric of columns is worked out for, by what they are to the model and by the type
+        of their values (empty: any).
+    label_tasks: the tasks in which it is worked out for the label.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Metric:
     label_tasks: tuple[str, ...] = ()
 
     def is_asked_of(self, part: Part, kind: str, task: str) -> bool:
-        """Whether it is asked of a column of the reference. kind: the type of its values, as `sort_of` names it."""
+        """Whether it is worked out for a column of the reference. kind: the type of the column's values."""
         if part is Part.LABEL:
             return task in self.label_tasks
         return part in self.parts and (not self.types or kind in self.types)
@@ -286,7 +286,10 @@ def _unknown(name: str, names: list[str]) -> str:
 def _of_another_task(metric: Metric, task: str | None, use: str, names: list[str]) -> str:
     if task is None or task in metric.tasks:
         return ""
-    theirs = "classification" if metric.tasks == _CLASSIFICATION else " and ".join(metric.tasks)
-    theirs = "binary classification" if metric.tasks == ("binary",) else theirs
-    same = [name for name in names if METRICS[name].kind is metric.kind]
-    return f"'{metric.name}' is a metric of {theirs}; this model's task is {task}; metrics for {use}: {', '.join(same)}"
+    tasks = "classification" if metric.tasks == _CLASSIFICATION else " and ".join(metric.tasks)
+    tasks = "binary classification" if metric.tasks == ("binary",) else tasks
+    same_kind = [name for name in names if METRICS[name].kind is metric.kind]
+    return (
+        f"'{metric.name}' is a metric of {tasks}; this model's task is {task}; metrics for {use}:"
+        f" {', '.join(same_kind)}"
+    )

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from monitor.domain.checks import Kind, Severity
 
-# The kinds of checks of which one at least must have been made, or nobody can tell how a model is.
+# At least one check of these kinds must have been made, or the state of a model is unknown.
 PAGING = (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE, Kind.QUALITY, Kind.NO_DATA)
 
 
@@ -36,9 +36,8 @@ class OpenAlert:
 class Latest:
     """What the data run and the performance run of a monitor's newest windows say, of those that are done and judged.
 
-    rows: that the data run's window has. blind: one of the two has a finding of kind `blind`. checked: in one of them a
-        check of a
-    kind that pages (`PAGING`) could be made.
+    rows: the rows of the data run's window. blind: whether one of the two has a finding of kind `blind`. checked:
+        whether one of them has a check of a kind that pages (`PAGING`) that could be made.
     """
 
     rows: int
@@ -50,11 +49,11 @@ def state_of(alerts: Iterable[OpenAlert], latest: Latest | None) -> MonitorState
     """The state of a monitor by its open alerts and its newest runs; None for a monitor of which no window has been
     evaluated.
 
-    That nobody can tell is a state of its own, whether or not it is an alert yet: silence is never health.
+    An unknown state is a state of its own, whether or not it is an alert yet: silence is never health.
     """
     alerts = list(alerts)
-    blind = any(each.kind == Kind.BLIND for each in alerts) or (latest is not None and latest.blind)
-    worst = max((each.severity for each in alerts if each.fires and each.kind != Kind.BLIND), default=Severity.NONE)
+    blind = any(alert.kind == Kind.BLIND for alert in alerts) or (latest is not None and latest.blind)
+    worst = max((alert.severity for alert in alerts if alert.fires and alert.kind != Kind.BLIND), default=Severity.NONE)
     if worst >= Severity.WARNING:
         return MonitorState(worst.value)
     if blind:

@@ -96,7 +96,7 @@ def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
             yield Mistake(
                 ("thresholds", name, "columns"), f"'{name}' is a metric of the whole window: it has no columns"
             )
-        elif not columns and (why := _asked_of_none(METRICS[name], watched)):
+        elif not columns and (why := _computed_for_no_column(METRICS[name], watched)):
             yield Mistake(("thresholds", name), why)
         else:
             for column in columns:
@@ -131,10 +131,10 @@ def check_names(checks: Checks, task: str, columns: Columns, names: Collection[s
 
 
 def raise_mistakes(named: NamesInChecks, watched: ModelFacts) -> None:
-    """Raise UsageError that tells every mistake."""
-    found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(named, watched)]
-    if found:
-        raise UsageError("\n".join(found))
+    """Raise a UsageError that lists every mistake."""
+    texts = [f"checks.{'.'.join(map(str, mistake.keys))}: {mistake.text}" for mistake in mistakes(named, watched)]
+    if texts:
+        raise UsageError("\n".join(texts))
 
 
 def why_not_asked(metric: Metric, column: str, watched: ModelFacts) -> str:
@@ -146,21 +146,21 @@ def why_not_asked(metric: Metric, column: str, watched: ModelFacts) -> str:
     if metric.is_asked_of(part, kind, watched.task or ""):
         return ""
     what = f"whose type is {_TYPES.get(kind, kind)}" if part in metric.parts else f"which is a {part.value}"
-    others = _asked_columns(metric, watched)
-    rest = f"; it is for: {listed(others)}" if others else ", nor for any other column"
+    other_columns = _columns_with_metric(metric, watched)
+    rest = f"; it is for: {listed(other_columns)}" if other_columns else ", nor for any other column"
     return f"'{metric.name}' is not worked out for {quoted(column)}, {what}{rest}"
 
 
-def _asked_columns(metric: Metric, watched: ModelFacts) -> list[str]:
+def _columns_with_metric(metric: Metric, watched: ModelFacts) -> list[str]:
     types = (watched.types or {}).items()
     return [name for name, (part, kind) in types if metric.is_asked_of(part, kind, watched.task or "")]
 
 
-def _asked_of_none(metric: Metric, watched: ModelFacts) -> str:
-    if metric.level is not Level.COLUMN or watched.types is None or _asked_columns(metric, watched):
+def _computed_for_no_column(metric: Metric, watched: ModelFacts) -> str:
+    if metric.level is not Level.COLUMN or watched.types is None or _columns_with_metric(metric, watched):
         return ""
-    wanted = f": none is of the type {' or '.join(metric.types)}" if metric.types else ""
-    return f"'{metric.name}' is not worked out for any column of this model{wanted}"
+    types = f": none is of the type {' or '.join(metric.types)}" if metric.types else ""
+    return f"'{metric.name}' is not worked out for any column of this model{types}"
 
 
 def _of_column(
@@ -173,7 +173,7 @@ def _of_column(
 
 def _cannot_be_harm(name: str, watched: ModelFacts) -> str:
     """Why a metric can be neither realised nor estimated in this monitor; '' if it can."""
-    possible = [each for each in harm_for(watched.task) if _is_told(each, watched)]
+    possible = [metric for metric in harm_for(watched.task) if _is_computed(metric, watched)]
     if name in possible:
         return ""
     rest = f"metrics for harm: {', '.join(possible)}" if possible else "no metric can be a harm here"
@@ -185,7 +185,7 @@ def _cannot_be_harm(name: str, watched: ModelFacts) -> str:
     )
 
 
-def _is_told(name: str, watched: ModelFacts) -> bool:
+def _is_computed(name: str, watched: ModelFacts) -> bool:
     metric, estimated = METRICS[name], METRICS.get(f"estimated_{name}")
     if metric.needs_probability and watched.probability is False:
         return False

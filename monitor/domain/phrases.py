@@ -48,7 +48,7 @@ METRIC_NAMES = {
     "unique_count": "number of different values",
     "unusable_prediction_share": "share of unusable predictions",
 }
-# Of metrics that have the unit of the label a change is also told in percent.
+# Metrics in the unit of the label: their change is also written in percent.
 _IN_UNITS = ("mae", "rmse")
 
 
@@ -90,9 +90,9 @@ def _until(text: str, *stops: str) -> str:
 
 def metric_name(metric: str) -> str:
     """A metric as people write it."""
-    of = metric.removeprefix("estimated_")
-    name = METRIC_NAMES.get(of, of.replace("_", " "))
-    return name if of == metric else f"estimated {name}"
+    base = metric.removeprefix("estimated_")
+    name = METRIC_NAMES.get(base, base.replace("_", " "))
+    return name if base == metric else f"estimated {name}"
 
 
 def percent(share: float) -> str:
@@ -101,7 +101,7 @@ def percent(share: float) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number with so many digits that count, written out: 12,300 and 0.0123."""
+    """A number with so many significant digits, written out: 12,300 and 0.0123."""
     return f"{float(f'{value:.{digits}g}'):,.12g}"
 
 
@@ -137,17 +137,17 @@ def checked(
 ) -> str:
     """The value of a check, its interval, its lower and upper limit, and its p-value."""
     chance = "" if interval is None else f" (allowing for chance, {number(interval[0], 4)} to {number(interval[1], 4)})"
-    told = [f"the value is {number(value, 4)}{chance}"]
+    parts = [f"the value is {number(value, 4)}{chance}"]
     if None not in limits:
-        told.append(f"the limits are {' and '.join(number(each, 4) for each in limits if each is not None)}")
-    told += [
+        parts.append(f"the limits are {' and '.join(number(limit, 4) for limit in limits if limit is not None)}")
+    parts += [
         f"the {side} limit is {number(limit, 4)}"
         for side, limit in zip(("lower", "upper"), limits, strict=True)
         if limit is not None and None in limits
     ]
     if p_value is not None:
-        told.append(f"the p-value is {'below 0.001' if p_value < 0.001 else number(p_value, 2)}")
-    return "; ".join(told)
+        parts.append(f"the p-value is {'below 0.001' if p_value < 0.001 else number(p_value, 2)}")
+    return "; ".join(parts)
 
 
 def undecided(verdict: str, reason: str) -> str:
@@ -179,9 +179,7 @@ def _of_segment(name: str, segment: str) -> str:
 
 
 def uncertainty(lowest: float, highest: float, limit: float | None) -> str:
-    """Between which losses the true one lies, and the one from which on somebody is told. Losses above zero are
-    worse.
-    """
+    """The range of the true loss, and the loss from which on somebody is notified. Losses above zero are worse."""
     if lowest >= 0:
         between = f"it is worse by {number(lowest, 2)} to {number(highest, 2)}"
     elif highest <= 0:
@@ -192,7 +190,7 @@ def uncertainty(lowest: float, highest: float, limit: float | None) -> str:
 
 
 def allowed(limit: float | None) -> str:
-    """The loss from which on somebody is told."""
+    """The loss from which on somebody is notified."""
     return "" if limit is None else f"; the limit is {number(limit, 2)}"
 
 
@@ -208,7 +206,7 @@ def corrected(by: float, *, doubtful: bool) -> str:
 
 
 def doubtful_estimate(error: float, limit: float) -> str:
-    """Why nothing is said of an estimate that recent labels contradict."""
+    """Why an estimate that recent labels contradict is not reported."""
     return (
         f"recent labels differed from the estimate by changing amounts: it may be wrong by {number(error, 2)} either"
         f" way, and the limit is {number(limit, 2)}; wait for labels"
@@ -216,7 +214,7 @@ def doubtful_estimate(error: float, limit: float) -> str:
 
 
 def worse_together(metric: str, windows: int) -> str:
-    """That windows each of which is uncertain show a loss together."""
+    """That several windows show a loss together, though each alone is uncertain."""
     return (
         f"{metric_name(metric)} was worse in the last {windows} windows, on average by more than the limit. Each window"
         " alone is uncertain; together they are not"
@@ -258,8 +256,8 @@ def too_little_left() -> str:
 
 def costs(parts: Iterable[tuple[float, str]], *, if_fault: bool = False) -> str:
     """What a fault costs the model: amount and metric of each."""
-    told = " and ".join(amount(cost, metric) for cost, metric in parts)
-    return f"{'if it is a fault, it' if if_fault else 'it'} probably costs the model {told}"
+    amounts = " and ".join(amount(cost, metric) for cost, metric in parts)
+    return f"{'if it is a fault, it' if if_fault else 'it'} probably costs the model {amounts}"
 
 
 def joint_cost(columns: Sequence[str], cost: float, metric: str) -> str:
@@ -379,10 +377,10 @@ def new_value(value: str, share: float) -> str:
     return f"{quoted(value)} is a new value, in {percent(share)} of the rows"
 
 
-def swapped_values(one: str, other: str, *, by_others: bool = False) -> str:
+def swapped_values(first: str, second: str, *, by_others: bool = False) -> str:
     """Two categories in each other's place."""
     return (
-        f"{quoted(one)} and {quoted(other)} changed"
+        f"{quoted(first)} and {quoted(second)} changed"
         f" places{', as the other columns of their rows show' if by_others else ''}"
     )
 
@@ -480,9 +478,9 @@ def relation(column: str) -> str:
     return f"{quoted(column)} no longer goes with the other columns as before"
 
 
-def correlation(other: str, before: float, after: float) -> str:
+def correlation(column: str, before: float, after: float) -> str:
     """The relation that changed most."""
-    return f"its correlation with {quoted(other)} went from {before:.2f} to {after:.2f}"
+    return f"its correlation with {quoted(column)} went from {before:.2f} to {after:.2f}"
 
 
 # -- quality -------------------------------------------------------------------------------------------------------

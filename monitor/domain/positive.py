@@ -19,24 +19,23 @@ def certain_positive(values: Collection[str | bytes]) -> str | None:
     positive class is `yes`. All others are not: 1 and 2, good and bad, a and b. Better performance with the one class
     than with the other proves nothing.
 
-    values: the different labels as text (see `analysis.schema.canonical_text`), without the missing ones. Returns the
-        class as it is written
-    there, or would be.
+    values: the different labels as text (see `analysis.schema.canonical_text`), without the missing ones.
+    Returns the class as it is written there, or would be.
     """
     texts = sorted({as_text(value) for value in values})
     lower = {text.lower() for text in texts}
     for positive, negative in PAIRS:
         if lower and lower <= {positive, negative}:
             return next((text for text in texts if text.lower() == positive), _written_like(positive, texts[0]))
-    known = frozenset.union(*_SAME_CLASS)
-    return next((text for text in texts if lower <= known and text.lower() in _SAME_CLASS[0]), None)
+    class_words = frozenset.union(*_SAME_CLASS)
+    return next((text for text in texts if lower <= class_words and text.lower() in _SAME_CLASS[0]), None)
 
 
-def means_same(one: str, other: str) -> bool:
+def means_same(first: str, second: str) -> bool:
     """Whether two texts mean the same class: they are the same, or words of the same side of known pairs, such as 1,
     1.0, true and YES.
     """
-    return one == other or any(one.lower() in words and other.lower() in words for words in _SAME_CLASS)
+    return first == second or any(first.lower() in words and second.lower() in words for words in _SAME_CLASS)
 
 
 def as_text(value: str | bytes) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 def set_fields(instance: Any) -> str:
     """A dataclass as the call that makes it, without the fields that have their defaults: `Columns(label='y')`."""
-    told = []
-    for each in fields(instance):
-        value = getattr(instance, each.name)
-        usual = each.default_factory() if each.default_factory is not MISSING else each.default
+    arguments = []
+    for parameter in fields(instance):
+        value = getattr(instance, parameter.name)
+        usual = parameter.default_factory() if parameter.default_factory is not MISSING else parameter.default
         if usual is MISSING or value != usual:
-            told.append(f"{each.name}={value!r}")
-    return f"{type(instance).__name__}({', '.join(told)})"
+            arguments.append(f"{parameter.name}={value!r}")
+    return f"{type(instance).__name__}({', '.join(arguments)})"
 
 
 def described(instance: Any, *parts: str) -> str:

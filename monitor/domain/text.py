@@ -17,7 +17,9 @@ def shown(value: object, most: int = _MOST) -> str:
     """
     text = str(value)
     text = text if len(text) <= most else f"{text[: most - 1]}…"
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def printable(text: str) -> str:
@@ -26,12 +28,14 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(each if _is_printable(each) else each.encode("unicode_escape").decode() for each in text)
+    return "".join(
+        character if _is_printable(character) else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def printable_json(text: str) -> str:
     """JSON for terminals: the same, as JSON escapes it, so that whoever reads it has the same values."""
-    return "".join(each if _is_printable(each) else json.dumps(each)[1:-1] for each in text)
+    return "".join(character if _is_printable(character) else json.dumps(character)[1:-1] for character in text)
 
 
 def _is_printable(character: str) -> bool:

@@ -50,10 +50,10 @@ class TimeInterval:
             )
         return cls(
             spans,
-            tuple(_span(each, _WEEKDAYS, 0) for each in weekdays),
-            tuple(_span(each, (), 0) for each in days_of_month),
-            tuple(_span(each, _MONTHS, 1) for each in months),
-            tuple(_span(each, (), 0) for each in years),
+            tuple(_span(text, _WEEKDAYS, 0) for text in weekdays),
+            tuple(_span(text, (), 0) for text in days_of_month),
+            tuple(_span(text, _MONTHS, 1) for text in months),
+            tuple(_span(text, (), 0) for text in years),
             location,
         )
 
@@ -82,16 +82,16 @@ def _from_end(day: int, last: int) -> int:
 
 def _minutes(text: str) -> int:
     hours, colon, minutes = text.partition(":")
-    found = int(hours) * 60 + int(minutes) if colon and hours.isdigit() and minutes.isdigit() else -1
-    if not 0 <= found <= _DAY or int(minutes or 0) > 59:
+    minute_of_day = int(hours) * 60 + int(minutes) if colon and hours.isdigit() and minutes.isdigit() else -1
+    if not 0 <= minute_of_day <= _DAY or int(minutes or 0) > 59:
         raise UsageError(f"'{text}' is no time of the day; write one such as 22:00")
-    return found
+    return minute_of_day
 
 
 def _span(text: str, names: Sequence[str], first: int) -> tuple[int, int]:
     low, _, high = str(text).lower().partition(":")
     try:
-        start, end = (names.index(each) + first if each in names else int(each) for each in (low, high or low))
+        start, end = (names.index(bound) + first if bound in names else int(bound) for bound in (low, high or low))
     except ValueError:
         raise UsageError(f"'{text}' is no such time; write one such as {names[1] if names else '1:15'}") from None
     if start > end and start * end > 0:

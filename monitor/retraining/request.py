@@ -1,4 +1,4 @@
-"""What a launcher is told, and what it tells back."""
+"""How the outcome of a training is read."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def parse_outcome(output: str) -> TrainingOutcome:
     """The last line of a successful command, if it is a JSON object; nothing is promoted without one."""
     lines = [line for line in output.strip().splitlines() if line.strip()]
     try:
-        told: Any = json.loads(lines[-1]) if lines else {}
+        result: Any = json.loads(lines[-1]) if lines else {}
     except json.JSONDecodeError:
-        told = {}
-    if not isinstance(told, dict):
-        told = {}
-    status = str(told.get("status", "succeeded"))
+        result = {}
+    if not isinstance(result, dict):
+        result = {}
+    status = str(result.get("status", "succeeded"))
     return TrainingOutcome(
         status == "succeeded",
-        str(told.get("text", "")),
-        str(told.get("model_version", "")),
-        str(told.get("reference", "")),
-        str(told.get("candidate", "")),
+        str(result.get("text", "")),
+        str(result.get("model_version", "")),
+        str(result.get("reference", "")),
+        str(result.get("candidate", "")),
     )

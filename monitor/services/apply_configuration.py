@@ -1,6 +1,4 @@
-"""Apply a configuration: store its version, make new monitors, retire those that are gone, see that each has a
-reference.
-"""
+"""Apply a configuration: store its version, add new monitors, retire removed ones, and fit missing references."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
@@ -29,19 +27,28 @@ from monitor.storage.tables import Alert, Annotation, ConfigurationVersion, Moni
 
 log = get_logger()
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# A daemon whose heart has not beaten for so long is taken for dead.
+# A daemon without a heartbeat for so long counts as dead.
 ALIVE_WITHIN = timedelta(minutes=2)
 
 
+class _MissingReference(NamedTuple):
+    """A monitor that lacks a reference: its name, number and entry, and the origin of the reference to fit."""
+
+    name: str
+    monitor_id: int
+    config: MonitorConfig
+    origin: str
+
+
 def apply_configuration(context: Context) -> None:
-    """Make the database follow the configuration's file, unless that is an older version and another daemon lives on a
-    newer one.
+    """Make the database follow the configuration's file, unless the file is an older version and another daemon works
+    by a newer one.
     """
     context.database.transact(_apply, context)
 
 
 def follow_newest(context: Context) -> None:
-    """Work by the version that was applied last, by whomever."""
+    """Work by the version that was applied last, by any daemon."""
     newest = context.database.read(monitors.newest_configuration)
     if newest is not None and newest.id != context.followed:
         context.database.transact(_follow, context, newest)
@@ -122,12 +129,12 @@ def _change(
         row.epoch_start = runs.planned_end(session, row.id)
         if row.epoch_start is not None:
             log.info("epoch_began", monitor=row.name, start=row.epoch_start.isoformat())
-    for alert in unasked(session, row, config):
+    for alert in unconfigured_alerts(session, row, config):
         alerts.close(session, alert, "config_changed", "what opened this alert is no longer configured", now)
 
 
-def unasked(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Alert]:
-    """A monitor's open alerts that a configuration no longer asks about."""
+def unconfigured_alerts(session: Session, row: MonitorRow, config: MonitorConfig) -> list[Alert]:
+    """A monitor's open alerts whose checks are no longer configured."""
     return [
         alert
         for alert in alerts.open_of(session, row.id)
@@ -140,9 +147,9 @@ def prepare_references(
 ) -> list[MonitorError]:
     """Fit the reference of each monitor that has none yet, or whose `reference:` entry has changed.
 
-    The first holds for all windows; a later one from the next window on. Returns what could not be read or fitted: such
-    a monitor's runs are not planned, and the others go on. background: where fits that take long go on; without it all
-    are waited for.
+    The first holds for all windows; a later one from the next window on. Returns the errors of references that could
+    not be read or fitted: runs of these monitors are not planned. background: where slow fits continue; without it all
+    fits are waited for.
     """
     problems: dict[str, MonitorError] = {}
 
@@ -156,7 +163,7 @@ def prepare_references(
             else:
                 context.database.transact(_put, context, name, fitted, origin)
 
-    work = {each[0]: partial(fit, *each) for each in context.database.read(_without_reference, context)}
+    work = {missing.name: partial(fit, *missing) for missing in context.database.read(_missing_references, context)}
     (background or fits_side_by_side()).run(work, context.stopping, patient=background is None)
     return [problems[name] for name in work if name in problems]
 
@@ -166,11 +173,11 @@ def fits_side_by_side() -> SideBySide:
     return SideBySide(1, 4)
 
 
-def _without_reference(session: Session, context: Context) -> list[tuple[str, int, MonitorConfig, str]]:
-    """The monitors that lack a reference: name, number, entry, and what the reference is to be made from."""
+def _missing_references(session: Session, context: Context) -> list[_MissingReference]:
+    """The monitors that lack a reference made from their present entry."""
     rows = {row.active_name: row for row in monitors.active(session)}
     marked, reasons = annotation.by_monitor(session, "healthy"), references.reasons(session)
-    found = []
+    missing: list[_MissingReference] = []
     for name, config in context.configuration.monitors.items():
         row = rows.get(name)
         if (
@@ -184,8 +191,8 @@ def _without_reference(session: Session, context: Context) -> list[tuple[str, in
             entry = _with_marked(config, marked.get(row.id, []))
             origin = reference_origin(entry)
             if not _is_made(origin, reasons.get(row.id, [])):
-                found.append((name, row.id, entry, origin))
-    return found
+                missing.append(_MissingReference(name, row.id, entry, origin))
+    return missing
 
 
 def with_healthy(session: Session, name: str, config: MonitorConfig) -> MonitorConfig:
@@ -199,7 +206,7 @@ def with_healthy(session: Session, name: str, config: MonitorConfig) -> MonitorC
 def _with_marked(config: MonitorConfig, marked: Sequence[Annotation]) -> MonitorConfig:
     if not marked:
         return config
-    intervals = [*config.reference.calibrate_on, *(Interval(start=each.starts_at, end=each.ends_at) for each in marked)]
+    intervals = [*config.reference.calibrate_on, *(Interval(start=row.starts_at, end=row.ends_at) for row in marked)]
     return config.model_copy(update={"reference": config.reference.model_copy(update={"calibrate_on": intervals})})
 
 
@@ -213,7 +220,7 @@ def reference_spec(context: Context, config: MonitorConfig) -> ReferenceSpec:
     """What a worker needs to fit a monitor's reference."""
     columns = config.to_columns()
     entry = config.reference
-    healthy = tuple(Window(each.start, each.end) for each in entry.calibrate_on)
+    healthy = tuple(Window(interval.start, interval.end) for interval in entry.calibrate_on)
     log = context.log_spec(config) if healthy or not entry.is_given else None
     place = with_made_columns(context.place(entry, config.source.timezone), config.columns) if entry.is_given else None
     return ReferenceSpec(

@@ -1,4 +1,4 @@
-"""Backtest: what a monitor would have said, told from the report database that a replay filled."""
+"""Backtest: the history that a monitor would have had, read from the report database that a replay filled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from monitor.domain.checks import Kind, Severity
 from monitor.storage.report import ReportDatabase
 
-_OF_WHAT_IS_NOT_THERE = (Kind.BLIND.value, Kind.NO_DATA.value, Kind.NO_LABELS.value)
+_ABSENCE_KINDS = (Kind.BLIND.value, Kind.NO_DATA.value, Kind.NO_LABELS.value)
 _MONTH = pd.Timedelta(days=30.436875)
 _TASK_METRICS = ("roc_auc", "mae", "accuracy")
 
@@ -73,60 +73,60 @@ def backtest(reports: ReportDatabase, monitor: str) -> Backtest:
 
 
 def _false_pages(windows: pd.DataFrame, alerts: pd.DataFrame, months: float) -> float | None:
-    """Alerts none of whose windows was harmed by what its labels showed, a month; labels say nothing of alerts that
-    data or labels are not there.
+    """Alerts a month without a window that labels show to be harmed; None without labels. Alerts about missing data or
+    labels do not count: labels cannot judge them.
     """
-    known = windows[windows["performance"].notna()]
-    if known.empty:
+    labelled = windows[windows["performance"].notna()]
+    if labelled.empty:
         return None
-    harmed = known[known["performance"].map(lambda text: Severity(text) >= "warning")]
+    harmed = labelled[labelled["performance"].map(lambda text: Severity(text) >= "warning")]
     number = 0
-    for alert in alerts[~alerts["kind"].isin(_OF_WHAT_IS_NOT_THERE)].itertuples():
+    for alert in alerts[~alerts["kind"].isin(_ABSENCE_KINDS)].itertuples():
         until = alert.ended_at if pd.notna(alert.ended_at) else windows["window_end"].max()
         during = (harmed["window_end"] > alert.since) & (harmed["window_start"] < until)
         number += not during.any()
     return number / months
 
 
-def plotted(found: Backtest) -> Any:
+def plotted(history: Backtest) -> Any:
     """A plotly figure: the metric realised and estimated, the alerts behind it."""
     from plotly import graph_objects  # takes a while to import
 
     figure = graph_objects.Figure(
-        layout={"title": f"{found.monitor}: {found.metric or 'findings'}", "template": "plotly_white"}
+        layout={"title": f"{history.monitor}: {history.metric or 'findings'}", "template": "plotly_white"}
     )
     for column, dash in (("realised", "solid"), ("estimated", "dot")):
-        if found.windows[column].notna().any():
+        if history.windows[column].notna().any():
             figure.add_scatter(
-                x=found.windows["window_start"],
-                y=found.windows[column],
+                x=history.windows["window_start"],
+                y=history.windows[column],
                 name=column,
                 line={"dash": dash},
                 mode="lines+markers",
             )
-    for alert in found.alerts.itertuples():
-        until = alert.ended_at if pd.notna(alert.ended_at) else found.windows["window_end"].max()
+    for alert in history.alerts.itertuples():
+        until = alert.ended_at if pd.notna(alert.ended_at) else history.windows["window_end"].max()
         figure.add_vrect(
             x0=alert.since, x1=until, fillcolor="red", opacity=0.12, line_width=0, annotation_text=alert.kind
         )
     return figure
 
 
-def page(found: list[Backtest], drills: dict[str, pd.DataFrame]) -> str:
+def page(backtests: list[Backtest], drills: dict[str, pd.DataFrame]) -> str:
     """Everything as one HTML page that needs no network."""
     parts = []
-    for place, each in enumerate(found):
-        parts.append(f"<h1>{escape(each.monitor)}</h1><p>{escape(summary(each))}</p>")
-        parts.append(plotted(each).to_html(full_html=False, include_plotlyjs=place == 0))
+    for index, history in enumerate(backtests):
+        parts.append(f"<h1>{escape(history.monitor)}</h1><p>{escape(summary(history))}</p>")
+        parts.append(plotted(history).to_html(full_html=False, include_plotlyjs=index == 0))
         parts.append(
             "<h2>Alerts</h2>"
-            + each.alerts[["kind", "severity", "since", "fired_at", "ended_at", "summary"]].to_html(index=False)
+            + history.alerts[["kind", "severity", "since", "fired_at", "ended_at", "summary"]].to_html(index=False)
         )
-        if each.monitor in drills:
+        if history.monitor in drills:
             parts.append(
-                "<h2>Fire drill</h2>" + drills[each.monitor].to_html(index=False, float_format="{:.2f}".format)
+                "<h2>Fire drill</h2>" + drills[history.monitor].to_html(index=False, float_format="{:.2f}".format)
             )
-        parts.append("<h2>Windows</h2>" + each.windows.to_html(index=False, float_format="{:.4g}".format))
+        parts.append("<h2>Windows</h2>" + history.windows.to_html(index=False, float_format="{:.4g}".format))
     style = (
         "body{font:14px system-ui;margin:2em;max-width:70em}table{border-collapse:collapse}td,th{padding:.2em"
         " .6em;border-bottom:1px solid #ddd;text-align:left}"
@@ -134,14 +134,14 @@ def page(found: list[Backtest], drills: dict[str, pd.DataFrame]) -> str:
     return f"<!doctype html><meta charset=utf-8><title>Backtest</title><style>{style}</style>{''.join(parts)}"
 
 
-def summary(found: Backtest) -> str:
+def summary(history: Backtest) -> str:
     """The numbers in one line."""
     text = (
-        f"{len(found.windows)} windows, {len(found.alerts)} alerts in {found.months:.1f} months: {found.pages:.2g}"
-        " pages a month"
+        f"{len(history.windows)} windows, {len(history.alerts)} alerts in {history.months:.1f} months:"
+        f" {history.pages:.2g} pages a month"
     )
-    if found.false_pages is not None:
-        text += f", {found.false_pages:.2g} of them false by what labels showed"
-    if found.error is not None:
-        text += f"; the estimate was {found.error:.3g} {found.metric} off on average"
+    if history.false_pages is not None:
+        text += f", {history.false_pages:.2g} of them false by what labels showed"
+    if history.error is not None:
+        text += f"; the estimate was {history.error:.3g} {history.metric} off on average"
     return text

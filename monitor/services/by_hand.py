@@ -1,5 +1,5 @@
-"""What people do, by the command line, the web page or the API: each a change in clock time, with who made it in the
-audit log.
+"""Actions of people, from the command line, the web page or the API. Each is written to the audit log with its
+author.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ VERDICTS = ("real", "expected", "useless")
 
 @dataclass(frozen=True)
 class Actor:
-    """Who does it, and when."""
+    """The author of an action, and its time."""
 
     name: str
     now: datetime
 
     def record(self, session: Session, action: str, subject: str, detail: str = "") -> None:
-        """Write what they do into the audit log."""
+        """Write an action into the audit log."""
         people.record(session, self.name, action, subject, detail, self.now)
 
 
 def acknowledge(
     session: Session, by: Actor, alert: str, note: str, until: datetime | None, columns: Sequence[str]
 ) -> Alert:
-    """Take an alert on until a time, for these columns or segments (all, if none is named): it is not told again.
+    """Acknowledge an alert until a time, for these columns or segments (all, if none is named): no reminders are sent.
     Raises NotFoundError, ConflictError.
     """
     detail = {
@@ -44,31 +44,31 @@ def acknowledge(
         "until": None if until is None else until.isoformat(),
         "columns": list(columns),
     }
-    return _said(session, by, alert, "acknowledged", detail, only_open=True)
+    return _add_event(session, by, alert, "acknowledged", detail, only_open=True)
 
 
 def unacknowledge(session: Session, by: Actor, alert: str) -> Alert:
-    """Give an alert back: it is told again. Raises NotFoundError, ConflictError."""
-    return _said(session, by, alert, "unacknowledged", {"by": by.name}, only_open=True)
+    """Withdraw an acknowledgement: reminders are sent again. Raises NotFoundError, ConflictError."""
+    return _add_event(session, by, alert, "unacknowledged", {"by": by.name}, only_open=True)
 
 
 def mark(session: Session, by: Actor, alert: str, verdict: str, note: str) -> Alert:
     """Mark an alert as real, expected or useless. Raises NotFoundError, UsageError."""
     if verdict not in VERDICTS:
         raise UsageError(f"an alert is marked {', '.join(VERDICTS)}, not {verdict}")
-    return _said(session, by, alert, "feedback", {"by": by.name, "verdict": verdict, "note": note})
+    return _add_event(session, by, alert, "feedback", {"by": by.name, "verdict": verdict, "note": note})
 
 
-def _said(
+def _add_event(
     session: Session, by: Actor, alert: str, kind: str, detail: dict[str, Any], *, only_open: bool = False
 ) -> Alert:
-    """Append what a person says of an alert to its life."""
-    found = one(alerts.find(session, alert), "alert", alert)
-    if only_open and found.state not in alerts.OPEN:
-        raise ConflictError(f"alert {found.uuid[:8]} is {found.state} already")
-    alerts.add_event(session, found, kind, by.now, by.now, detail=detail, dispatched=kind != "acknowledged")
-    by.record(session, f"alert {kind}", found.uuid, str(detail.get("verdict") or detail.get("note") or ""))
-    return found
+    """Append a person's action to the events of an alert."""
+    row = one(alerts.find(session, alert), "alert", alert)
+    if only_open and row.state not in alerts.OPEN:
+        raise ConflictError(f"alert {row.uuid[:8]} is {row.state} already")
+    alerts.add_event(session, row, kind, by.now, by.now, detail=detail, dispatched=kind != "acknowledged")
+    by.record(session, f"alert {kind}", row.uuid, str(detail.get("verdict") or detail.get("note") or ""))
+    return row
 
 
 def silence(
@@ -124,9 +124,9 @@ def cancel(session: Session, by: Actor, id_start: str) -> RetrainingRequest:
 
 
 def deploy(session: Session, by: Actor, model: str, version: str, at: datetime, note: str) -> Deployment:
-    """Tell of a version of a model that went into production. Raises UsageError where no monitor watches it."""
-    known = sorted({row.model_name for row in monitors.active(session)})
-    if model not in known:
-        raise UsageError(f"no monitor watches a model {model}; there are: {', '.join(known) or 'none'}")
+    """Record that a version of a model went into production. Raises UsageError where no monitor watches the model."""
+    models = sorted({row.model_name for row in monitors.active(session)})
+    if model not in models:
+        raise UsageError(f"no monitor watches a model {model}; there are: {', '.join(models) or 'none'}")
     by.record(session, "deployed", model, f"version {version}: {note}")
     return deployments.add(session, model, version, at, note, by.name, by.now)

@@ -1,5 +1,5 @@
-"""The canary's schedule: it flies in a process of its own, beside the report database; what did not come out is the
-service's own trouble.
+"""The canary's schedule. The canary runs in a process of its own, without the report database; its failure is a
+problem of the service itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _TIME_LIMIT_S = 900
 
 
 def fly_canary(context: Context) -> bool:
-    """Let it fly if it is due; whether it did. What went wrong is kept in `context.canary_fault`, and told by
-    watching.
+    """Run the canary if it is due; whether it ran. A failure is kept in `context.canary_fault`, and `watch_self` opens
+    an alert for it.
     """
     config = context.configuration.canary
     if config is None:

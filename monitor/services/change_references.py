@@ -1,5 +1,5 @@
-"""References changed by hand: promoted, updated, rolled back, each a row of what is in force from which window on, by
-whom and why; and their difference.
+"""Change references by hand (promote, update, roll back) and compare them. Each change stores which reference is in
+force from which window on, by whom and why.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def promote(
 
 
 def switch(context: Context, workers: WorkerPool, model: str, version: str, place: str, who: str) -> list[str]:
-    """Make a deployed version's rows the reference of every monitor of its model, from the next window on; what holds
-    then, by monitor.
+    """Make a deployed version's rows the reference of every monitor of its model, from the next window on. Returns a
+    line for each monitor.
     """
-    told = []
+    changes = []
     for name, entry in context.configuration.monitors.items():
         if entry.model.name == model:
             by_version = version if entry.columns.model_version is not None else ""
             held = promote(context, workers, name, place, by_version, who, f"version {version} was deployed")
-            told.append(f"reference of {name}: {held}")
-    return told
+            changes.append(f"reference of {name}: {held}")
+    return changes
 
 
 def rollback(context: Context, name: str, model_version: str, to: str | None, who: str) -> str:
@@ -74,11 +74,11 @@ def rollback(context: Context, name: str, model_version: str, to: str | None, wh
     return context.database.transact(_rollback, context, name, model_version, to, who)
 
 
-def difference(context: Context, workers: WorkerPool, one: str, other: str) -> list[dict[str, Any]]:
+def difference(context: Context, workers: WorkerPool, first: str, second: str) -> list[dict[str, Any]]:
     """By column and metric, what differs between two versions (their names, or beginnings of them)."""
-    archives = context.database.read(lambda session: [_version(session, each).archive for each in (one, other)])
-    found: list[dict[str, Any]] = workers.call(COMPARE_REFERENCES, tuple(archives))
-    return found
+    archives = context.database.read(lambda session: [_version(session, name).archive for name in (first, second)])
+    differences: list[dict[str, Any]] = workers.call(COMPARE_REFERENCES, tuple(archives))
+    return differences
 
 
 def _config(context: Context, name: str) -> MonitorConfig:
@@ -112,7 +112,12 @@ def _put(
     if only_new and held is not None and held[1] == fitted.version:
         raise UsageError(f"nothing has changed: reference {fitted.version[:8]} is in force")
     newest = next(
-        (each for each in reversed(references.history(session, row.id)) if each[0].model_version == model_version), None
+        (
+            (entry, version)
+            for entry, version in reversed(references.history(session, row.id))
+            if entry.model_version == model_version
+        ),
+        None,
     )
     if newest is not None and newest[1].version == fitted.version and newest[0].why == why:  # the same call again
         valid_from = newest[0].valid_from
@@ -140,9 +145,10 @@ def _rollback(session: Session, context: Context, name: str, model_version: str,
 
 
 def _version(session: Session, start: str) -> ReferenceVersion:
-    found = references.find(session, start)
-    if len(found) != 1:
+    versions = references.find(session, start)
+    if len(versions) != 1:
         raise UsageError(
-            f"there {'is no' if not found else 'are several'} reference {start}; `monitor references list` names them"
+            f"there {'is no' if not versions else 'are several'} reference {start};"
+            " `monitor references list` names them"
         )
-    return found[0]
+    return versions[0]

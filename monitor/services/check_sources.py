@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -48,30 +49,37 @@ class CheckSpec:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is wrong with a monitor's sources, and what its windows would show, in words ('' where that cannot be
-    told).
-    """
+    """The mistakes in a monitor's sources, and what its windows would show, in words ('' where that is unknown)."""
 
     problems: list[Mistake]
     shows: str = ""
 
 
-def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
+class SourceReport(NamedTuple):
     """Mistakes, sources that do not answer, and notes: of all monitors."""
+
+    problems: list[str]
+    unreachable: list[str]
+    notes: list[str]
+
+
+def check_sources(loaded: Loaded) -> SourceReport:
+    """Check the sources of all monitors of a configuration."""
     context = Context(loaded, open_database(loaded))
     workers = WorkerPool(warm=False)
-    problems, unreachable, notes = [], [], []
+    report = SourceReport([], [], [])
+    problems, unreachable, notes = report
     for name, config in loaded.configuration.monitors.items():
         place = loaded.places.get(f"monitors.{name}.source", "monitor.yaml")
         try:
-            found: Checked = workers.call(CHECK, _spec(context, config), 120)
+            checked: Checked = workers.call(CHECK, _spec(context, config), 120)
         except SourceUnreachableError as error:
             unreachable.append(f"{place}: {name}: {error}")
         except MonitorError as error:
             problems.append(f"{place}: {name}: {error}")
         else:
-            problems += [f"{_place(loaded, name, each)}: {name}: {each.text}" for each in found.problems]
-            notes += [f"{name}: {found.shows}"] if found.shows else []
+            problems += [f"{_place(loaded, name, mistake)}: {name}: {mistake.text}" for mistake in checked.problems]
+            notes += [f"{name}: {checked.shows}"] if checked.shows else []
         if config.columns.sensitive and not loaded.configuration.sensitive_key:
             notes.append(
                 f"{name}: there are sensitive columns and no `sensitive_key`: whoever reads the hashes can guess the"
@@ -91,7 +99,7 @@ def check_sources(loaded: Loaded) -> tuple[list[str], list[str], list[str]]:
             if own
             else "external_url is not set: alerts carry no links to pages"
         )
-    return problems, unreachable, notes
+    return report
 
 
 def _place(loaded: Loaded, name: str, mistake: Mistake) -> str:
@@ -125,8 +133,8 @@ def _spec(context: Context, config: MonitorConfig) -> CheckSpec:
 
 
 def check(spec: CheckSpec) -> Checked:
-    """Open a monitor's source, labels and reference; what is wrong with them, and what windows of so many rows would
-    show.
+    """Open a monitor's source, labels and reference. Returns the mistakes in them, and what windows of their size
+    would show.
     """
     log = Log(spec.log)
     problems = [
@@ -156,11 +164,11 @@ def check(spec: CheckSpec) -> Checked:
     is_labelled = spec.config.task == "binary" and spec.reference.columns.label in rows
     problems += _positive(spec, rows) if is_labelled else []
     frame = tidy(rows, spec.reference.columns)
-    sorts = {str(name): sort_of(frame[name]) for name in frame}
-    problems += _checks(spec, log, sorts)
+    column_types = {str(name): sort_of(frame[name]) for name in frame}
+    problems += _checks(spec, log, column_types)
     if problems:
         return Checked(problems)
-    texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _moving(spec, frame, sorts)]
+    texts = [_shows(log, spec), _rare(log, spec, rows) if is_labelled else "", _moving(spec, frame, column_types)]
     return Checked(problems, "; ".join(text for text in texts if text))
 
 
@@ -178,10 +186,10 @@ def _reference_rows(spec: CheckSpec) -> pd.DataFrame:
     return frame.rename(columns={spec.log.labels.label: columns.label})
 
 
-def _checks(spec: CheckSpec, log: Log, sorts: Mapping[str, Sort] | None = None) -> list[Mistake]:
-    """Names in `checks` that can never page. sorts: the types of the reference's columns, where they are known."""
-    found = mistakes(spec.config.checks.named, spec.config.watched(list(log.types), sorts))
-    return [replace(each, keys=("checks", *each.keys)) for each in found]
+def _checks(spec: CheckSpec, log: Log, column_types: Mapping[str, Sort] | None = None) -> list[Mistake]:
+    """Names in `checks` that can never page. column_types: those of the reference's columns, where they are known."""
+    problems = mistakes(spec.config.checks.named, spec.config.watched(list(log.types), column_types))
+    return [replace(mistake, keys=("checks", *mistake.keys)) for mistake in problems]
 
 
 def _positive(spec: CheckSpec, labelled: pd.DataFrame) -> list[Mistake]:
@@ -197,11 +205,11 @@ def _positive(spec: CheckSpec, labelled: pd.DataFrame) -> list[Mistake]:
 
 def _rare(log: Log, spec: CheckSpec, labelled: pd.DataFrame) -> str:
     """That windows hold too few labels of the rarer class to be judged ever, in words; '' if they hold enough."""
-    known = canonical_text(labelled[spec.reference.columns.label]).dropna()
+    labels = canonical_text(labelled[spec.reference.columns.label]).dropna()
     windows = _windows(log, spec)
-    if not len(known) or windows is None:
+    if not len(labels) or windows is None:
         return ""
-    share = float(known.value_counts(normalize=True).min()) if known.nunique() > 1 else 1 / len(known)
+    share = float(labels.value_counts(normalize=True).min()) if labels.nunique() > 1 else 1 / len(labels)
     expected = share * log.rows() / windows
     if expected >= MIN_CLASS:
         return ""
@@ -212,18 +220,18 @@ def _rare(log: Log, spec: CheckSpec, labelled: pd.DataFrame) -> str:
     )
 
 
-def _moving(spec: CheckSpec, frame: pd.DataFrame, sorts: Mapping[str, Sort]) -> str:
+def _moving(spec: CheckSpec, frame: pd.DataFrame, column_types: Mapping[str, Sort]) -> str:
     """Which columns follow the calendar, and which hold nearly one value in a window and another in the next, in words;
-    '' for none. frame: rows of the reference; sorts: their types.
+    '' for none. frame: rows of the reference; column_types: their types.
     """
     columns = spec.reference.columns
     if columns.event_time is None or columns.event_time not in frame:
         return ""
     length = spec.config.windows.length.approximate().total_seconds() / 86_400
     times = utc_times(frame[columns.event_time])
-    features = {name: sorts[name] for name in columns.feature_names(list(frame))}
+    features = {name: column_types[name] for name in columns.feature_names(list(frame))}
     typed = conform(frame[list(features)], features, times).frame
-    summaries = {name: summarise(typed[name], sort) for name, sort in features.items()}
+    summaries = {name: summarise(typed[name], column_type) for name, column_type in features.items()}
     followed = list(calendar_fields(typed, times, summaries))
     slow = [name for name in slow_columns(frame, columns, length) if name not in followed]
     texts = []

@@ -43,7 +43,7 @@ class Topic:
 
 @dataclass
 class ConsumedMessages:
-    """What became of messages: rows that are new, rows that were there already, and messages that hold none."""
+    """Counts of new rows, of rows that were stored already, and of messages that could not be stored."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -104,21 +104,23 @@ class _Client:
 
     def messages(self) -> list[Any]:
         """The next messages, as many as have come within a second. Raises SourceUnreachableError."""
-        found = self._consumer.consume(_AT_ONCE, _WAIT_S)
-        for each in found:
-            error = each.error()
+        messages = self._consumer.consume(_AT_ONCE, _WAIT_S)
+        for message in messages:
+            error = message.error()
             if error is not None and not error.retriable():
                 raise SourceUnreachableError(f"the topic {self._topic.topic} cannot be read: {error.str()}")
-        if not found and self._error:
+        if not messages and self._error:
             raise SourceUnreachableError(f"no broker of {self._topic.servers} answers: {self._error}")
         self._error = ""
-        return [each for each in found if each.error() is None]
+        return [message for message in messages if message.error() is None]
 
     def commit(self, messages: Sequence[Any]) -> None:
-        """Nobody is given these messages again."""
+        """Commit the offsets of messages: the group does not get them again."""
         last: dict[tuple[str, int], int] = {}
-        for each in messages:
-            last[each.topic(), each.partition()] = max(last.get((each.topic(), each.partition()), -1), each.offset())
+        for message in messages:
+            last[message.topic(), message.partition()] = max(
+                last.get((message.topic(), message.partition()), -1), message.offset()
+            )
         offsets = [self._kafka.TopicPartition(name, part, offset + 1) for (name, part), offset in last.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
@@ -135,35 +137,39 @@ def _store(context: Context, monitor: str, topic: Topic, messages: Sequence[Any]
     """Store the rows of messages; a message that cannot be stored is set aside, and the others go on."""
     config = context.configuration.monitors.get(monitor)
     time = config.columns.time_column if config is not None else None
-    found: list[tuple[Any, list[dict[str, Any]]]] = []
+    parsed: list[tuple[Any, list[dict[str, Any]]]] = []
     for message in messages:
         try:
-            found.append((message, _rows(message, topic, time or MADE_TIME)))
+            parsed.append((message, _rows(message, topic, time or MADE_TIME)))
         except (ValueError, UnreadableRecord) as error:
             _set_aside(context, monitor, topic, message, str(error), total)
-    _keep(context, monitor, topic, found, total)
+    _keep(context, monitor, topic, parsed, total)
 
 
 def _keep(
-    context: Context, monitor: str, topic: Topic, found: list[tuple[Any, list[dict[str, Any]]]], total: ConsumedMessages
+    context: Context,
+    monitor: str,
+    topic: Topic,
+    parsed: list[tuple[Any, list[dict[str, Any]]]],
+    total: ConsumedMessages,
 ) -> None:
     """Store messages together, or where that cannot be, each half by itself."""
-    rows = [row for _, own in found for row in own]
+    rows = [row for _, message_rows in parsed for row in message_rows]
     if not rows:
         return
     try:
         table = pa.table({name: json_column(name, values) for name, values in opened(rows, {}).items()})
-        taken = (ingest_labels if topic.labels else ingest_predictions)(context, monitor, table)
+        batch = (ingest_labels if topic.labels else ingest_predictions)(context, monitor, table)
     except DataError as error:
-        if len(found) == 1:
-            _set_aside(context, monitor, topic, found[0][0], str(error), total)
+        if len(parsed) == 1:
+            _set_aside(context, monitor, topic, parsed[0][0], str(error), total)
             return
-        half = len(found) // 2
-        _keep(context, monitor, topic, found[:half], total)
-        _keep(context, monitor, topic, found[half:], total)
+        half = len(parsed) // 2
+        _keep(context, monitor, topic, parsed[:half], total)
+        _keep(context, monitor, topic, parsed[half:], total)
         return
-    total.accepted += taken.accepted
-    total.duplicates += taken.duplicates
+    total.accepted += batch.accepted
+    total.duplicates += batch.duplicates
 
 
 def _rows(message: Any, topic: Topic, time: str) -> list[dict[str, Any]]:
@@ -173,16 +179,16 @@ def _rows(message: Any, topic: Topic, time: str) -> list[dict[str, Any]]:
     record = json.loads(message.value() or b"")
     if not isinstance(record, dict):
         raise ValueError("the message is no object of JSON")  # noqa: TRY004 - as for all other messages
-    found = [record]
+    rows = [record]
     if topic.format is not None:
-        found = list(format_named(topic.format).rows(record, ReadSpec(), topic.topic))
-    if any(SIDE in row for row in found):
+        rows = list(format_named(topic.format).rows(record, ReadSpec(), topic.topic))
+    if any(SIDE in row for row in rows):
         raise UnreadableRecord("requests and answers come apart: bring them together before they are sent")
     kind, milliseconds = message.timestamp()
     if not kind or topic.labels:
-        return found
+        return rows
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
-    return [{time: moment, **row} for row in found]
+    return [{time: moment, **row} for row in rows]
 
 
 def _set_aside(context: Context, monitor: str, topic: Topic, message: Any, why: str, total: ConsumedMessages) -> None:
@@ -193,7 +199,7 @@ def _set_aside(context: Context, monitor: str, topic: Topic, message: Any, why: 
     if place is not None and place.path is not None:
         folder = store_folder(context.loaded, place.path) / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        told = {"where": where, "why": why, "value": (message.value() or b"").decode("utf-8", "replace")}
+        record = {"where": where, "why": why, "value": (message.value() or b"").decode("utf-8", "replace")}
         with (folder / "kafka.jsonl").open("a", encoding="utf-8") as opened_file:
-            opened_file.write(json.dumps(told) + "\n")
+            opened_file.write(json.dumps(record) + "\n")
     log.error("message_set_aside", monitor=monitor, message=where, reason=why)

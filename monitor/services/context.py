@@ -119,8 +119,8 @@ class Context:
         return f"{base}{path}" if base else ""
 
     def is_time_to_remind(self) -> bool:
-        """Whether alerts that fire are looked at again, for those that were not told or long ago: in `run` and replays
-        always, in `serve` at times.
+        """Whether it is time to look for firing alerts without a notification, or with an old one: always in `run` and
+        replays, in `serve` from time to time.
         """
         if self.catches_up or boot_time_s() - self.reminded_at > REMIND_EVERY_S:
             self.reminded_at = boot_time_s()

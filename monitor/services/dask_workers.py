@@ -23,8 +23,8 @@ class DaskWork:
 
     def __init__(self, future: Any, timeout_s: float) -> None:
         self._future = future
-        self._ready, told = Pipe(duplex=False)
-        future.add_done_callback(lambda _: _tell(told))
+        self._ready, writer = Pipe(duplex=False)
+        future.add_done_callback(lambda _: _signal_end(writer))
         self.deadline = time.monotonic() + timeout_s
 
     @property
@@ -50,7 +50,7 @@ class DaskWork:
             self.kill()
 
     def kill(self) -> None:
-        """Give the work up; what a cluster's worker has begun it may still end, and nobody takes the result."""
+        """Cancel the work. A worker of the cluster may still end what it has begun; its result is dropped."""
         self._future.cancel()
         self._ready.close()
 
@@ -100,8 +100,8 @@ def run_there(function: str, spec: RunSpec, archives: dict[str, bytes]) -> tuple
     return outcome_of(function, replace(spec, references=own))
 
 
-def _tell(told: Any) -> None:
+def _signal_end(writer: Any) -> None:
     try:
-        told.send(None)
+        writer.send(None)
     except OSError:  # nobody waits any more
-        told.close()
+        writer.close()

@@ -34,18 +34,18 @@ _GRACE_S = 2.0
 
 
 def pictures_of(session: Session, message: dict[str, Any]) -> dict[str, bytes]:
-    """PNGs of what a message's first alert is about, by file name, the most important first: its metric over time, and
-    while it fires the columns that it names.
+    """PNGs for a message's first alert, by file name, the most important first: its metric over time, and while it
+    fires the columns of its findings.
     """
     run = next(iter(runs.find(session, message["alert"].get("run") or "none")), None)
     if run is None:
         return {}
-    findings = [each for each in message.get("findings", ()) if each.get("metric")]
+    findings = [finding for finding in message.get("findings", ()) if finding.get("metric")]
     curve = None
     if findings:
         since = datetime.fromisoformat(message["alert"]["since"])
         curve = curve_of(session, run, findings[0], since, message["labels"].get("model_version", ""))
-    columns = [each["column"] for each in that_matter([each for each in findings if each["column"]])]
+    columns = [finding["column"] for finding in that_matter([finding for finding in findings if finding["column"]])]
     fires = message["alert"]["state"] == "firing"
     drawn = {
         "metric.png": None if curve is None else picture_of_curve(curve),
@@ -56,7 +56,7 @@ def pictures_of(session: Session, message: dict[str, Any]) -> dict[str, bytes]:
 
 @dataclass
 class Deliverer:
-    """Sends notifications on threads of its own, one at a time a channel: a slow receiver delays no other."""
+    """Sends notifications on threads of its own, one at a time for each channel: a slow receiver delays no other."""
 
     context: Context
     _senders: Senders = field(default_factory=Senders)
@@ -68,19 +68,19 @@ class Deliverer:
         started = 0
         while not self.context.stopping.is_set():
             busy = [*self._senders.busy, *self.context.foreign_channels()]
-            letter = self.context.database.transact(
+            notification = self.context.database.transact(
                 outbox.claim, self.context.owner, self._lease(), self.context.clock.now(), busy
             )
-            if letter is None:
+            if notification is None:
                 return started
-            self._senders.start(letter.channel, partial(self._send, letter))
+            self._senders.start(notification.channel, partial(self._send, notification))
             started += 1
         return started
 
     def _lease(self) -> timedelta:
-        """How long a letter is this daemon's: longer than any channel's deadline, else it would be sent twice."""
+        """How long a claimed notification is leased: longer than any channel's timeout, else it is sent twice."""
         channels = self.context.configuration.channels.values()
-        limits = [each.timeout.approximate() for each in channels if not isinstance(each, FileChannel)]
+        limits = [channel.timeout.approximate() for channel in channels if not isinstance(channel, FileChannel)]
         return max(limits, default=_LEASE) + _LEASE
 
     def drain(self) -> int:
@@ -92,50 +92,57 @@ class Deliverer:
         return tried
 
     def close(self) -> None:
-        """Wait a moment for what is being sent; what a slow receiver has not taken by then is sent again by whoever
-        starts next, with the same id.
+        """Wait a moment for notifications that are being sent. Those that a slow receiver has not taken by then are
+        sent again at the next start, with the same id.
         """
         left = self._senders.wait_for_all(_GRACE_S)
         if left:
             log.warning("deliveries_left", channels=left)
 
-    def _send(self, letter: ClaimedNotification) -> None:
+    def _send(self, notification: ClaimedNotification) -> None:
         try:
-            config = self.context.channel(letter.channel)
+            config = self.context.channel(notification.channel)
             if config is None:
-                raise DeliveryError(f"the channel {letter.channel} is no longer configured", permanent=True)
+                raise DeliveryError(f"the channel {notification.channel} is no longer configured", permanent=True)
             pictures = {}
             if isinstance(config, AppriseChannel | TelegramChannel) and config.images:
-                pictures = self.context.database.read(pictures_of, json.loads(letter.body))
+                pictures = self.context.database.read(pictures_of, json.loads(notification.body))
             channel = open_channel(config, self.context.loaded.folder, pictures, self.context.network)
-            answer = channel.send(letter.uuid, letter.body.encode())
+            answer = channel.send(notification.uuid, notification.body.encode())
         except Exception as error:  # a channel's surprise must not end the loop; it is a failed attempt like any other
-            self._failed(letter, error)
+            self._failed(notification, error)
             return
         now = self.context.clock.now()
-        self._settle(lambda: self.context.database.transact(outbox.settle, letter, now, "delivered"))
+        self._settle(lambda: self.context.database.transact(outbox.settle, notification, now, "delivered"))
         self.delivered += 1
-        log.info("notification_delivered", channel=letter.channel, notification=letter.uuid[:8], answer=answer[:100])
+        log.info(
+            "notification_delivered",
+            channel=notification.channel,
+            notification=notification.uuid[:8],
+            answer=answer[:100],
+        )
 
-    def _failed(self, letter: ClaimedNotification, error: Exception) -> None:
+    def _failed(self, notification: ClaimedNotification, error: Exception) -> None:
         now = self.context.clock.now()
-        config = self.context.channel(letter.channel)
-        pause = BACKOFF[letter.attempts] if letter.attempts < len(BACKOFF) else BACKOFF_LAST
-        asked = timedelta(seconds=error.retry_after_s if isinstance(error, DeliveryError) else 0)
-        retry_at = now + max(pause * (0.8 + 0.4 * random.random()), asked)  # noqa: S311 - jitter, no secret
+        config = self.context.channel(notification.channel)
+        pause = BACKOFF[notification.attempts] if notification.attempts < len(BACKOFF) else BACKOFF_LAST
+        retry_after = timedelta(seconds=error.retry_after_s if isinstance(error, DeliveryError) else 0)
+        retry_at = now + max(pause * (0.8 + 0.4 * random.random()), retry_after)  # noqa: S311 - jitter, no secret
         text = str(error) if isinstance(error, MonitorError) else f"{type(error).__name__}: {error}"
         permanent = isinstance(error, DeliveryError) and error.permanent
-        dead = permanent or config is None or retry_at - letter.created_at > config.retry_for.approximate()
+        dead = permanent or config is None or retry_at - notification.created_at > config.retry_for.approximate()
         status = "dead" if dead else "pending"
         self._settle(
-            lambda: self.context.database.transact(outbox.settle, letter, now, status, text, None if dead else retry_at)
+            lambda: self.context.database.transact(
+                outbox.settle, notification, now, status, text, None if dead else retry_at
+            )
         )
         self.failed += 1
         log.error(
             "delivery_failed",
-            channel=letter.channel,
-            notification=letter.uuid[:8],
-            attempt=letter.attempts + 1,
+            channel=notification.channel,
+            notification=notification.uuid[:8],
+            attempt=notification.attempts + 1,
             error=text,
             dead=dead,
         )

@@ -1,4 +1,4 @@
-"""What is known of an alert, gathered for the message that tells it."""
+"""Gather the facts of an alert for its message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BEFORE = timedelta(hours=48)
 _WINDOWS, _LEAST_DRAWN = 60, 3
 
 
-def few_facts_of(
+def brief_facts_of(
     session: Session,
     context: Context,
     event: AlertEvent,
@@ -37,8 +37,8 @@ def few_facts_of(
     *,
     again: bool = False,
 ) -> message.Facts:
-    """An alert as an event tells it, without what was found and what had happened before. labels: with the severity
-    that it has now. again: it was told before, and is told as it stands now.
+    """The facts of an alert at an event, without findings and earlier events. labels: with the severity that it has
+    now. again: it was notified before; the facts are those of now.
     """
     run = _run(session, event, alert, again=again)
     happened, kind, summary, severity = event.happened_at, event.kind, event.summary, event.severity
@@ -87,19 +87,19 @@ def facts_of(
     *,
     again: bool = False,
 ) -> message.Facts:
-    """The same with all that is known."""
-    few = few_facts_of(session, context, event, alert, config, labels, again=again)
-    if few.is_over:
+    """All facts of an alert at an event: those of `brief_facts_of`, with findings and earlier events."""
+    facts = brief_facts_of(session, context, event, alert, config, labels, again=again)
+    if facts.is_over:
         burning = alerts.last_event(session, alert.id, alerts.BURNING)
         cause = None if burning is None else alerts.run_of(session, burning)
-        if few.state == "resolved":
-            few = replace(few, now=_now(session, alert, cause, alerts.run_of(session, event)))
+        if facts.state == "resolved":
+            facts = replace(facts, now=_now(session, alert, cause, alerts.run_of(session, event)))
     else:
         cause = _bad_run(session, event, alert, again=again)
     monitor_id = alert.monitor_id
     request = None if config is None or config.retraining is None else retraining.not_ended(session, labels["model"])
     return replace(
-        few,
+        facts,
         findings=[] if cause is None else explained(session, cause, alert.kind),
         last_healthy=None if monitor_id is None else runs.last_window_before(session, monitor_id, alert.since),
         predictions=None
@@ -113,7 +113,7 @@ def facts_of(
 
 
 def _now(session: Session, alert: Alert, worst: Run | None, last: Run | None) -> str:
-    """What the metric that an alert was about is in the run that ended it. worst: the last run in which it was bad."""
+    """The value of an alert's metric in the run that ended it, in words. worst: the last run in which it was bad."""
     if worst is None or last is None or last.id == worst.id:
         return ""
     for finding, series in results.findings(session, [worst.id])[worst.id]:
@@ -121,14 +121,14 @@ def _now(session: Session, alert: Alert, worst: Run | None, last: Run | None) ->
             value = results.value_of(session, last, series.id)
             if value is None:
                 return ""
-            remains = any(other.id == series.id for _, other in results.findings(session, [last.id])[last.id])
+            remains = any(current.id == series.id for _, current in results.findings(session, [last.id])[last.id])
             phrase = phrases.still_there if remains else phrases.now
             return phrase(series.metric, series.column, series.segment, value)
     return ""
 
 
 def _run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> Run | None:
-    """The run that an event tells of; of what is told again the last of its windows so far."""
+    """The run of an event. again: the run of the alert's last window so far."""
     run = alerts.run_of(session, event)
     if again and run is not None and alert.until is not None:
         return runs.latest_of_window_until(session, run, alert.until) or run
@@ -136,13 +136,13 @@ def _run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> R
 
 
 def silence_page(labels: dict[str, str], comment: str) -> str:
-    """The page that asks before it silences what has the labels of an alert, for the usual length; its path."""
+    """The path of the page that silences alerts with these labels, after a confirmation."""
     return f"/silences?{urlencode({'matchers': chr(10).join(matchers_of(labels)), 'lasts': '4h', 'comment': comment})}"
 
 
 def _bad_run(session: Session, event: AlertEvent, alert: Alert, *, again: bool) -> Run | None:
-    """The run whose findings say why an alert fires: where the last window so far shows nothing of it, that of the
-    event.
+    """The run whose findings say why an alert fires: that of the last window so far if it has such findings, else that
+    of the event.
     """
     run = _run(session, event, alert, again=again)
     if not again or run is None:
@@ -157,15 +157,15 @@ def _state(event: AlertEvent) -> str:
 
 
 def explained(session: Session, run: Run, kind: str) -> list[dict[str, Any]]:
-    """What was found, the alert's own kind first; to realised performance the window's data run tells what else had
-    changed.
+    """The findings of a run, those of the alert's own kind first. For a performance run, those of the window's data run
+    follow.
     """
-    found = results.findings(session, [run.id])[run.id]
+    findings = results.findings(session, [run.id])[run.id]
     if run.kind == "performance":
         data_run = runs.look_zero(session, run.monitor_id, "data", run.window)
         if data_run is not None:
-            found += results.findings(session, [data_run.id])[data_run.id]
-    order = sorted(found, key=lambda each: each[0].kind != kind)
+            findings += results.findings(session, [data_run.id])[data_run.id]
+    order = sorted(findings, key=lambda pair: pair[0].kind != kind)
     return [
         {
             "kind": finding.kind,
@@ -184,25 +184,25 @@ def explained(session: Session, run: Run, kind: str) -> list[dict[str, Any]]:
 
 
 def _before(session: Session, context: Context, alert: Alert, model: str) -> list[str]:
-    """Deployments, changes of the configuration and alerts of what it consumes, in the two days before it began."""
+    """Deployments, changes of the configuration and alerts of upstream monitors in the two days before an alert."""
     if not model:
         return []
     start, end = alert.since - _BEFORE, alert.since + timedelta(hours=1)
-    found = [
+    events = [
         (row.deployed_at, f"version {row.version} of {model} was deployed{f': {row.note}' if row.note else ''}")
         for row in deployments.between(session, model, start, end)
     ]
-    found += [(moment, "the configuration changed") for moment in monitors.configurations_applied(session, start, end)]
+    events += [(moment, "the configuration changed") for moment in monitors.configurations_applied(session, start, end)]
     row = None if alert.monitor_id is None else monitors.by_id(session, alert.monitor_id)
     entry = None if row is None else context.configuration.monitors.get(row.name)
     for name in entry.upstream if entry is not None else ():
         above = monitors.by_name(session, name)
         if above is not None:
-            found += [
-                (each.since, f"{name}, which it consumes: {phrases.first_sentence(each.summary)}")
-                for each in alerts.begun_between(session, above.id, start, end)
+            events += [
+                (upstream_alert.since, f"{name}, which it consumes: {phrases.first_sentence(upstream_alert.summary)}")
+                for upstream_alert in alerts.begun_between(session, above.id, start, end)
             ]
-    return [f"{moment:%Y-%m-%d %H:%M} UTC: {text}" for moment, text in sorted(found)]
+    return [f"{moment:%Y-%m-%d %H:%M} UTC: {text}" for moment, text in sorted(events)]
 
 
 def _earlier(session: Session, alert: Alert) -> str:
@@ -210,10 +210,10 @@ def _earlier(session: Session, alert: Alert) -> str:
     last = alerts.last_with_columns(session, alert)
     if last is None:
         return ""
-    mark = alerts.last_event(session, last.id, ("feedback",))
+    feedback = alerts.last_event(session, last.id, ("feedback",))
     named = ", ".join(sorted(set(last.columns) & set(alert.columns)))
-    told = f"{named} on {last.since:%Y-%m-%d}: {phrases.first_sentence(last.summary)}"
-    return phrases.sentences(told, f"it was marked {mark.detail['verdict']}" if mark is not None else "")
+    text = f"{named} on {last.since:%Y-%m-%d}: {phrases.first_sentence(last.summary)}"
+    return phrases.sentences(text, f"it was marked {feedback.detail['verdict']}" if feedback is not None else "")
 
 
 def _retraining(request: RetrainingRequest) -> str:
@@ -240,18 +240,18 @@ def curve_of(
     values = overview.history(session, run.monitor_id, metric, begins, until, column, segment)
     # Of a window with several versions the alert's own.
     by_start = {
-        each.start: each for each in sorted(values, key=lambda each: (each.start, each.model_version == version))
+        entry.start: entry for entry in sorted(values, key=lambda entry: (entry.start, entry.model_version == version))
     }
     if len(by_start) < _LEAST_DRAWN:
         return None
     points: list[MetricPoint] = []
-    for each, following in zip_longest(by_start.values(), list(by_start)[1:]):
-        ends = each.start + length
-        known = (each.value, each.lower, each.upper) if each.can_tell else (None, None, None)
-        bad = each.verdict == Verdict.CHANGED.value and each.start >= since
+    for entry, following in zip_longest(by_start.values(), list(by_start)[1:]):
+        ends = entry.start + length
+        numbers = (entry.value, entry.lower, entry.upper) if entry.can_tell else (None, None, None)
+        bad = entry.verdict == Verdict.CHANGED.value and entry.start >= since
         points.append(
             MetricPoint(
-                each.start, min(ends, following or ends), *known, (each.threshold_lower, each.threshold_upper), bad
+                entry.start, min(ends, following or ends), *numbers, (entry.threshold_lower, entry.threshold_upper), bad
             )
         )
         if following is not None and following > ends:

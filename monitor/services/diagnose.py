@@ -1,4 +1,4 @@
-"""Look for what would keep the service from working; for `monitor doctor`."""
+"""Check for anything that would keep the service from working; for `monitor doctor`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from monitor.storage import daemons
 from monitor.storage.database import Database
 
 _MIN_FREE_MB = 500
-_MAX_APART_S = 5.0
+_MAX_CLOCK_DIFFERENCE_S = 5.0
 _OLDEST = {"PostgreSQL": (12,), "MariaDB": (10, 6), "MySQL": (8, 0)}
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at."""
+    """The outcome of one check."""
 
     name: str
     fine: bool
@@ -38,35 +38,37 @@ class Diagnosis:
 
 
 def diagnose(config: str | None) -> list[Diagnosis]:
-    """Look at everything; what cannot be looked at because of an earlier fault is left out."""
-    found = [_package(), _versions()]
+    """Make all checks; those that an earlier fault makes impossible are left out."""
+    diagnoses = [_package(), _versions()]
     try:
         path = find(Path.cwd(), config)
         loaded = load(path)
     except MonitorError as error:
-        return [*found, Diagnosis("configuration", False, str(error))]
-    found.append(Diagnosis("configuration", True, f"{path}, {len(loaded.configuration.monitors)} monitors"))
+        return [*diagnoses, Diagnosis("configuration", False, str(error))]
+    diagnoses.append(Diagnosis("configuration", True, f"{path}, {len(loaded.configuration.monitors)} monitors"))
     database = open_database(loaded)
-    found += [_tried("database", lambda: _database(database)), _disk(database, loaded.folder)]
+    diagnoses += [_run_check("database", lambda: _database(database)), _disk(database, loaded.folder)]
     problems, unreachable, _ = check_sources(loaded)
     faults = problems + unreachable
-    found.append(
+    diagnoses.append(
         Diagnosis("sources", not faults, "; ".join(faults) or "they answer, and hold the columns that are named")
     )
-    found += [Diagnosis(f"rows of {name}", False, str(letters)) for name, letters in dead_letters_of(loaded).items()]
+    diagnoses += [
+        Diagnosis(f"rows of {name}", False, str(dead_letters)) for name, dead_letters in dead_letters_of(loaded).items()
+    ]
     if not loaded.configuration.channels:
         advice = "none is configured: alerts reach nobody; add `channels:` and name one in alerts.channels"
-        found.append(Diagnosis("channels", False, advice))
+        diagnoses.append(Diagnosis("channels", False, advice))
     for name, channel in loaded.configuration.channels.items():
-        found.append(_tried(f"channel {name}", partial(_reach, channel, loaded)))
-    return found
+        diagnoses.append(_run_check(f"channel {name}", partial(_reach, channel, loaded)))
+    return diagnoses
 
 
 def _reach(config: AnyChannel, loaded: Loaded) -> str:
     return open_channel(config, loaded.folder, network=network_of(loaded)).reach()
 
 
-def _tried(name: str, look: Callable[[], str]) -> Diagnosis:
+def _run_check(name: str, look: Callable[[], str]) -> Diagnosis:
     try:
         return Diagnosis(name, True, look())
     except MonitorError as error:
@@ -118,12 +120,12 @@ def _database(database: Database) -> str:
         raise MonitorError(
             f"{name} {'.'.join(map(str, version))} is too old: claims need SKIP LOCKED; use {oldest} or newer"
         )
-    apart = abs((database.read(daemons.database_time) - datetime.now(UTC)).total_seconds())
-    if apart > _MAX_APART_S:
+    difference_s = abs((database.read(daemons.database_time) - datetime.now(UTC)).total_seconds())
+    if difference_s > _MAX_CLOCK_DIFFERENCE_S:
         raise MonitorError(
-            f"this host's clock and the database's are {apart:.0f} s apart: let both follow one time server"
+            f"this host's clock and the database's are {difference_s:.0f} s apart: let both follow one time server"
         )
-    return f"{text}, {name} {'.'.join(map(str, version))}, its clock {apart:.1f} s from this host's"
+    return f"{text}, {name} {'.'.join(map(str, version))}, its clock {difference_s:.1f} s from this host's"
 
 
 def _disk(database: Database, folder: Path) -> Diagnosis:

@@ -43,8 +43,8 @@ def boundary(config: DigestConfig, now: datetime) -> datetime:
 def _send(session: Session, context: Context, config: DigestConfig) -> int:
     now, written = context.clock.now(), 0
     for channel in config.channels:
-        told_at = outbox.group_told_at(session, channel, GROUP, now)
-        if told_at < boundary(config, now):
+        notified_at = outbox.group_told_at(session, channel, GROUP, now)
+        if notified_at < boundary(config, now):
             body = digest_body(digest(session, context, now - _WEEK, now), now)
             outbox.add(session, channel, GROUP, body, [], now)
             log.info("digest_written", channel=channel)
@@ -87,7 +87,7 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
             Section("Alerts", _first_lines([_alert_line(alert) for alert in fired]), "changes"),
             Section(
                 "Could not be checked",
-                _first_lines([_check_line(*each) for each in blind]) or ["Every check could be made."],
+                _first_lines([_check_line(*check) for check in blind]) or ["Every check could be made."],
                 "changes",
             ),
         ],

@@ -1,8 +1,8 @@
-"""Dispatch: by the clock, what happened to alerts goes through routes, silences and inhibition into groups, and becomes
+"""Dispatch: periodically, events of alerts go through routes, silences and inhibition into groups, and become
 notifications.
 
-What is told follows from how alerts stand and what each channel was told of them: a muted change is no lost one, since
-an alert that still fires when its silence ends, and of which a channel was not told, is told then.
+Notifications follow from the state of alerts and from the last notification of each to a channel. A muted change is not
+lost: an alert that still fires when its silence ends is sent then to the channels that have no notification of it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ from monitor.storage.tables import Alert, AlertEvent, SilenceRow
 
 log = get_logger()
 _SELF_MAX_AGE = timedelta(days=7)
-# What has happened is addressed so many events a round: a transaction of all that very many alerts bring would hold up
-# every other.
+# So many events are dispatched at a time: one transaction for very many would block all others.
 _AT_ONCE = 5000
 _ENDS = ("resolved", "retracted", "downgraded")
 
 
 @dataclass(frozen=True)
 class LabelledAlert:
-    """An alert with what addressing it takes: its monitor's entry, name and model, and its labels."""
+    """An alert with what its routing needs: its monitor's entry and name, and its labels."""
 
     alert: Alert
     config: MonitorConfig | None
@@ -74,7 +73,7 @@ def _is_readable(silence: SilenceRow) -> bool:
 
 
 class DispatchCycle:
-    """What fires as a round of addressing begins, what is silenced then, and which alert explains which."""
+    """The firing alerts, the silences and the inhibitions at the beginning of a dispatch."""
 
     def __init__(self, session: Session, context: Context, happened: Sequence[Alert] = ()) -> None:
         """happened: alerts to which something has happened, whether they fire or not."""
@@ -83,80 +82,82 @@ class DispatchCycle:
         ids = [alert.id for alert in firing]
         everything = {alert.id: alert for alert in (*firing, *happened)}
         self.burning = alerts.last_events(session, list(everything), alerts.BURNING)
-        self.addressed = _addressed(session, context, list(everything.values()), self.burning)
+        self.addressed = _label_alerts(session, context, list(everything.values()), self.burning)
         self.firing = [self.addressed[number] for number in ids]
         self._taken_on = alerts.last_events(session, ids, alerts.TAKEN_ON)
-        self._told = outbox.last_told(session, list(everything))
+        self._last_notified = outbox.last_told(session, list(everything))
         self._silences = [
             Silence(row.matchers, row.starts_at, row.ends_at, row.comment)
             for row in silences.active(session, self.now)
             if _is_readable(row)
         ]
         upstream = {name: entry.upstream for name, entry in context.configuration.monitors.items()}
-        self._explainers = muting.Explainers([each.firing for each in self.firing], upstream)
+        self._explainers = muting.Explainers([labelled_alert.firing for labelled_alert in self.firing], upstream)
         self._inhibitors: dict[int, Firing | None] = {}
 
-    def inhibitor(self, one: LabelledAlert) -> Firing | None:
-        """The alert that explains this one, None if it speaks for itself."""
-        if one.alert.id not in self._inhibitors:
-            self._inhibitors[one.alert.id] = self._explainers.of(one.firing)
-        return self._inhibitors[one.alert.id]
+    def inhibitor(self, labelled_alert: LabelledAlert) -> Firing | None:
+        """The alert that explains this one, None if there is none."""
+        if labelled_alert.alert.id not in self._inhibitors:
+            self._inhibitors[labelled_alert.alert.id] = self._explainers.of(labelled_alert.firing)
+        return self._inhibitors[labelled_alert.alert.id]
 
     @cached_property
     def explained(self) -> dict[str, list[LabelledAlert]]:
         """The alerts that fire and are explained by another one, by that one's id."""
-        found: dict[str, list[LabelledAlert]] = {}
-        for one in self.firing:
-            other = self.inhibitor(one)
-            if other is not None:
-                found.setdefault(other.alert, []).append(one)
-        return found
+        by_explainer: dict[str, list[LabelledAlert]] = {}
+        for labelled_alert in self.firing:
+            inhibitor = self.inhibitor(labelled_alert)
+            if inhibitor is not None:
+                by_explainer.setdefault(inhibitor.alert, []).append(labelled_alert)
+        return by_explainer
 
-    def told(self, channel: str, one: LabelledAlert) -> LastNotified | None:
-        """What a channel was last told of an alert, or is about to be told."""
-        return self._told.get((channel, one.alert.id))
+    def last_notified(self, channel: str, labelled_alert: LabelledAlert) -> LastNotified | None:
+        """The last notification of an alert to a channel, sent or still to be sent."""
+        return self._last_notified.get((channel, labelled_alert.alert.id))
 
-    def is_taken_on(self, one: LabelledAlert) -> bool:
+    def is_taken_on(self, labelled_alert: LabelledAlert) -> bool:
         """Whether a person has taken a firing alert on."""
-        return alerts.is_taken_on(self._taken_on.get(one.alert.id), one.alert, self.now)
+        return alerts.is_taken_on(self._taken_on.get(labelled_alert.alert.id), labelled_alert.alert, self.now)
 
-    def destinations(self, one: LabelledAlert) -> list[Destination]:
-        """The channels that hear of an alert; that a channel is deaf the others hear, where there are others."""
-        found = routing.destinations(one.labels, one.config, self.context.configuration, self.now)
-        what, _, whom = one.alert.subject.partition(":")
-        deaf = whom if one.alert.kind == Kind.SELF.value and what in ("notification", "outbox") else None
-        return [each for each in found if each.channel != deaf] or list(found)
+    def destinations(self, labelled_alert: LabelledAlert) -> list[Destination]:
+        """The channels of an alert. An alert about a failing channel goes to the others, if there are others."""
+        destinations = routing.destinations(
+            labelled_alert.labels, labelled_alert.config, self.context.configuration, self.now
+        )
+        what, _, whom = labelled_alert.alert.subject.partition(":")
+        failing = whom if labelled_alert.alert.kind == Kind.SELF.value and what in ("notification", "outbox") else None
+        return [destination for destination in destinations if destination.channel != failing] or list(destinations)
 
-    def mutes(self, one: LabelledAlert, destination: Destination | None = None) -> str:
-        """Why a firing alert is not told now, '' if it is: outside its route's times, silenced, or explained by another
-        alert.
+    def mutes(self, labelled_alert: LabelledAlert, destination: Destination | None = None) -> str:
+        """Why a firing alert is muted now, '' if it is not: outside its route's times, silenced, or explained by
+        another alert.
         """
         if destination is not None and destination.quiet:
             return destination.quiet
-        why = muting.silenced(one.labels, self._silences, self.context.configuration, self.now)
-        other = None if why else self.inhibitor(one)
+        why = muting.silenced(labelled_alert.labels, self._silences, self.context.configuration, self.now)
+        inhibitor = None if why else self.inhibitor(labelled_alert)
         return (
             why
-            if other is None
-            else f"explained by alert {other.alert[:8]} ({other.kind} of {other.monitor or 'the service'})"
+            if inhibitor is None
+            else f"explained by alert {inhibitor.alert[:8]} ({inhibitor.kind} of {inhibitor.monitor or 'the service'})"
         )
 
 
 @dataclass(frozen=True)
 class Announcement:
-    """An event that is told. again: it was told before. is_first: of an alert that has ended, nobody was told while it
+    """An event to be sent. again: it was sent before. is_first: the alert has ended, and nobody was notified while it
     fired.
     """
 
     event: AlertEvent
-    one: LabelledAlert
+    labelled_alert: LabelledAlert
     again: bool = False
     is_first: bool = False
 
 
 @dataclass
 class Messages:
-    """What is to be told: events by channel and group."""
+    """The events to be sent, by channel and group."""
 
     events: dict[tuple[str, str], dict[int, Announcement]] = field(default_factory=dict)
     destinations: dict[tuple[str, str], Destination] = field(default_factory=dict)
@@ -165,19 +166,19 @@ class Messages:
         self,
         destination: Destination,
         event: AlertEvent,
-        one: LabelledAlert,
+        labelled_alert: LabelledAlert,
         *,
         again: bool = False,
         is_first: bool = False,
     ) -> None:
-        """Tell an event there."""
+        """Add an event for a destination."""
         key = destination.channel, destination.group_key
         self.destinations[key] = destination
-        self.events.setdefault(key, {}).setdefault(event.id, Announcement(event, one, again, is_first))
+        self.events.setdefault(key, {}).setdefault(event.id, Announcement(event, labelled_alert, again, is_first))
 
 
 def dispatch_alerts(context: Context) -> int:
-    """Address what has happened since; how many notifications were written."""
+    """Dispatch the events since the last time; how many notifications were written."""
     return context.database.transact(_dispatch, context)
 
 
@@ -186,35 +187,35 @@ def _dispatch(session: Session, context: Context) -> int:
         return 0
     outbox.lock_dispatch(session)
     happened = alerts.undispatched(session, _AT_ONCE)
-    letters, this = Messages(), DispatchCycle(session, context, [alert for _, alert in happened])
+    messages, cycle = Messages(), DispatchCycle(session, context, [alert for _, alert in happened])
     began = {alert.id for event, alert in happened if event.kind in alerts.BURNING}
     over = {alert.id for event, alert in happened if event.kind in ("resolved", "retracted")}
     for event, alert in happened:
         event.dispatched = True
-        one = this.addressed[alert.id]
-        if this.now - event.happened_at <= _max_age(one.config):
+        labelled_alert = cycle.addressed[alert.id]
+        if cycle.now - event.happened_at <= _max_age(labelled_alert.config):
             is_over = alert.id in began & over and alert.state != "firing"
-            _tell(this, letters, event, one, is_over=is_over)
-    for one in this.firing:
-        _remind(session, this, letters, one)
-    for key, events in letters.events.items():
-        _write(session, this, letters.destinations[key], list(events.values()))
-    return len(letters.events)
+            _add_messages(cycle, messages, event, labelled_alert, is_over=is_over)
+    for labelled_alert in cycle.firing:
+        _remind(session, cycle, messages, labelled_alert)
+    for key, events in messages.events.items():
+        _write(session, cycle, messages.destinations[key], list(events.values()))
+    return len(messages.events)
 
 
 def addressed(session: Session, context: Context, alert: Alert) -> LabelledAlert:
     """An alert with its monitor's entry and its labels."""
-    return _addressed(session, context, [alert], alerts.last_events(session, [alert.id], alerts.BURNING))[alert.id]
+    return _label_alerts(session, context, [alert], alerts.last_events(session, [alert.id], alerts.BURNING))[alert.id]
 
 
-def _addressed(
-    session: Session, context: Context, several: Sequence[Alert], burning: Mapping[int, AlertEvent]
+def _label_alerts(
+    session: Session, context: Context, alert_rows: Sequence[Alert], burning: Mapping[int, AlertEvent]
 ) -> dict[int, LabelledAlert]:
-    """The same of several alerts, by their numbers. burning: the last event that says that each fires."""
-    rows = monitors.by_ids(session, list({alert.monitor_id for alert in several if alert.monitor_id is not None}))
+    """The same for several alerts, by their numbers. burning: the last event of each that says that it fires."""
+    rows = monitors.by_ids(session, list({alert.monitor_id for alert in alert_rows if alert.monitor_id is not None}))
     versions = results.model_versions(session, [event.run_id for event in burning.values() if event.run_id is not None])
-    found = {}
-    for alert in several:
+    labelled_alerts = {}
+    for alert in alert_rows:
         row = None if alert.monitor_id is None else rows[alert.monitor_id]
         config = None if row is None else context.config_of(session, row)
         name, model = (row.name, row.model_name) if row is not None else ("", "")
@@ -225,35 +226,40 @@ def _addressed(
         subject = "" if alert.kind == Kind.SELF.value else alert.subject
         tags = config.tags if config is not None else {}
         labels = routing.labels_of(alert.kind, alert.severity, model, version, name, tags, subject)
-        found[alert.id] = LabelledAlert(alert, config, name, labels)
-    return found
+        labelled_alerts[alert.id] = LabelledAlert(alert, config, name, labels)
+    return labelled_alerts
 
 
 def _max_age(config: MonitorConfig | None) -> timedelta:
     return config.alerts.notify_max_age.approximate() if config is not None else _SELF_MAX_AGE
 
 
-def _tell(this: DispatchCycle, letters: Messages, event: AlertEvent, one: LabelledAlert, *, is_over: bool) -> None:
-    """Tell an event to every channel that hears of it now; an end only where the beginning was told, and there whatever
-    mutes it.
+def _add_messages(
+    cycle: DispatchCycle, messages: Messages, event: AlertEvent, labelled_alert: LabelledAlert, *, is_over: bool
+) -> None:
+    """Add an event for every channel of the alert that is not muted. The end of an alert goes to the channels that were
+    notified of its beginning, muted or not.
 
-    is_over: the alert began and ended since the last round. Where nobody was told of it, one message says both.
+    is_over: the alert began and ended since the last dispatch. A channel without a notification of it gets one message
+    for both.
     """
-    context = this.context
-    for destination in this.destinations(one):
-        told = this.told(destination.channel, one) is not None
-        if not _takes_letters(context, destination.channel):
+    context = cycle.context
+    for destination in cycle.destinations(labelled_alert):
+        is_notified = cycle.last_notified(destination.channel, labelled_alert) is not None
+        if not _takes_notifications(context, destination.channel):
             continue
         if event.kind == "acknowledged":  # of these PagerDuty alone keeps account
-            if told and _type_of(context, destination.channel) == "pagerduty":
-                letters.add(destination, event, one)
+            if is_notified and _type_of(context, destination.channel) == "pagerduty":
+                messages.add(destination, event, labelled_alert)
             continue
-        if is_over and not told:
-            if event.kind == "resolved" and not this.mutes(one, destination):
-                letters.add(destination, event, one, is_first=True)
+        if is_over and not is_notified:
+            if event.kind == "resolved" and not cycle.mutes(labelled_alert, destination):
+                messages.add(destination, event, labelled_alert, is_first=True)
             continue
-        if (event.kind in _ENDS and told) or (event.kind not in _ENDS and not this.mutes(one, destination)):
-            letters.add(destination, event, one)
+        if (event.kind in _ENDS and is_notified) or (
+            event.kind not in _ENDS and not cycle.mutes(labelled_alert, destination)
+        ):
+            messages.add(destination, event, labelled_alert)
 
 
 def _type_of(context: Context, channel: str) -> str:
@@ -261,13 +267,13 @@ def _type_of(context: Context, channel: str) -> str:
     return "" if config is None else config.type
 
 
-def _takes_letters(context: Context, channel: str) -> bool:
-    """Whether a channel is told by notifications; Alertmanager is brought to the current state instead."""
+def _takes_notifications(context: Context, channel: str) -> bool:
+    """Whether a channel takes notifications; Alertmanager gets the current state instead."""
     return _type_of(context, channel) != "alertmanager"
 
 
 def why_quiet(session: Session, context: Context, alert: Alert) -> str:
-    """Why a firing alert is told to nobody now, '' if it is told or does not fire."""
+    """Why a firing alert notifies nobody now, '' if it notifies somebody or does not fire."""
     if alert.state != "firing":
         return ""
     if alerts.is_acknowledged(session, alert, context.clock.now()):
@@ -278,9 +284,9 @@ def why_quiet(session: Session, context: Context, alert: Alert) -> str:
 def muted_by(session: Session, context: Context, matchers: Sequence[str]) -> list[str]:
     """The alerts that fire and whose labels fulfil all matchers, in words."""
     return [
-        f"{one.alert.uuid[:8]} ({one.alert.kind} of {one.monitor or 'the service'})"
-        for one in DispatchCycle(session, context).firing
-        if matches(matchers, one.labels)
+        f"{labelled_alert.alert.uuid[:8]} ({labelled_alert.alert.kind} of {labelled_alert.monitor or 'the service'})"
+        for labelled_alert in DispatchCycle(session, context).firing
+        if matches(matchers, labelled_alert.labels)
     ]
 
 
@@ -292,81 +298,95 @@ def message_of(session: Session, context: Context, alert: Alert, form: str, temp
         session, alert.id, ("firing", "escalated", "downgraded", "resolved", "retracted", "pending")
     )
     assert event is not None
-    one = addressed(session, context, alert)
-    facts = describe_alert.facts_of(session, context, event, alert, one.config, one.labels)
+    labelled_alert = addressed(session, context, alert)
+    facts = describe_alert.facts_of(session, context, event, alert, labelled_alert.config, labelled_alert.labels)
     body = message.body([facts], templates=templates)
     if form in FORMS:
         return json.dumps(FORMS[form](card(body.encode())), indent=2, ensure_ascii=False)
     return body if form == "json" else str(getattr(message.written([facts], templates=templates), form))
 
 
-def _remind(session: Session, this: DispatchCycle, letters: Messages, one: LabelledAlert) -> None:
-    """What fires and was not told, now that nothing mutes it: after a silence, or at the end of catching up; and what
-    was told long ago, unless somebody has taken it on.
+def _remind(session: Session, cycle: DispatchCycle, messages: Messages, labelled_alert: LabelledAlert) -> None:
+    """Add a firing alert for the channels that were not notified of it, if it is no longer muted or catching up has
+    ended, and for those whose last notification is too old; unless a person has acknowledged it.
     """
-    context, now, alert = this.context, this.now, one.alert
-    burning = this.burning.get(alert.id)
-    if this.is_taken_on(one):
+    context, now, alert = cycle.context, cycle.now, labelled_alert.alert
+    burning = cycle.burning.get(alert.id)
+    if cycle.is_taken_on(labelled_alert):
         return
     if burning is None or not burning.dispatched:
         return
-    for destination in this.destinations(one):
-        if not _takes_letters(context, destination.channel):
+    for destination in cycle.destinations(labelled_alert):
+        if not _takes_notifications(context, destination.channel):
             continue
-        last = this.told(destination.channel, one)
+        last = cycle.last_notified(destination.channel, labelled_alert)
         if last is not None and not (last.number < burning.number or now - last.told_at >= destination.repeat_interval):
             continue
         if (
             last is None
-            and now - burning.happened_at > _max_age(one.config)
+            and now - burning.happened_at > _max_age(labelled_alert.config)
             and runs.unfinished(session, alert.monitor_id)
         ):
             continue  # catching up: what fires at its end is announced then
-        if not this.mutes(one, destination):
-            letters.add(destination, burning, one, again=last is not None and last.number >= burning.number)
+        if not cycle.mutes(labelled_alert, destination):
+            messages.add(destination, burning, labelled_alert, again=last is not None and last.number >= burning.number)
 
 
-def _write(session: Session, this: DispatchCycle, to: Destination, told: list[Announcement]) -> None:
-    """One notification to a channel, of everything that is told to a group: the worst first, what it explains inside.
+def _write(session: Session, cycle: DispatchCycle, destination: Destination, announcements: list[Announcement]) -> None:
+    """Write one notification of all announcements of a group: the worst alert first, with the alerts that it explains.
 
-    What waits to be told to the group, and was never tried, is told by this one too.
+    It includes the events of notifications to the group that wait and were never tried.
     """
-    context, now, ids = this.context, this.now, [each.event.id for each in told]
-    for event, alert in outbox.untried(session, to.channel, to.group_key):
-        told.append(Announcement(event, this.addressed.get(alert.id) or addressed(session, context, alert)))
+    context, now, ids = cycle.context, cycle.now, [announcement.event.id for announcement in announcements]
+    for event, alert in outbox.untried(session, destination.channel, destination.group_key):
+        announcements.append(Announcement(event, cycle.addressed.get(alert.id) or addressed(session, context, alert)))
     newest: dict[int, Announcement] = {}
-    for each in sorted(told, key=lambda each: each.event.number):
-        newest[each.one.alert.id] = each
-    told = sorted(
+    for announcement in sorted(announcements, key=lambda announcement: announcement.event.number):
+        newest[announcement.labelled_alert.alert.id] = announcement
+    announcements = sorted(
         newest.values(),
-        key=lambda each: (
-            each.event.kind in _ENDS,
-            -message.rank(each.event.severity),
-            each.event.happened_at,
-            each.event.id,
+        key=lambda announcement: (
+            announcement.event.kind in _ENDS,
+            -message.rank(announcement.event.severity),
+            announcement.event.happened_at,
+            announcement.event.id,
         ),
     )
     facts = [
         replace(
-            (describe_alert.facts_of if place < message.IN_FULL else describe_alert.few_facts_of)(
-                session, context, each.event, each.one.alert, each.one.config, each.one.labels, again=each.again
+            (describe_alert.facts_of if place < message.IN_FULL else describe_alert.brief_facts_of)(
+                session,
+                context,
+                announcement.event,
+                announcement.labelled_alert.alert,
+                announcement.labelled_alert.config,
+                announcement.labelled_alert.labels,
+                again=announcement.again,
             ),
-            is_first=each.is_first,
+            is_first=announcement.is_first,
         )
-        for place, each in enumerate(told)
+        for place, announcement in enumerate(announcements)
     ]
-    named = {each.one.alert.uuid for each in told}
-    inside = [
-        message.ExplainedAlert(one.alert.uuid, one.alert.kind, one.alert.severity, one.monitor, one.alert.summary)
-        for one in sorted(
-            (one for other in named for one in this.explained.get(other, ())),
-            key=lambda one: (one.alert.since, one.alert.id),
+    named = {announcement.labelled_alert.alert.uuid for announcement in announcements}
+    explained = [
+        message.ExplainedAlert(
+            labelled_alert.alert.uuid,
+            labelled_alert.alert.kind,
+            labelled_alert.alert.severity,
+            labelled_alert.monitor,
+            labelled_alert.alert.summary,
+        )
+        for labelled_alert in sorted(
+            (labelled_alert for uuid in named for labelled_alert in cycle.explained.get(uuid, ())),
+            key=lambda labelled_alert: (labelled_alert.alert.since, labelled_alert.alert.id),
         )
     ]
-    wait = timedelta(0) if context.catches_up else to.group_wait
-    channel = context.configuration.channels.get(to.channel)
+    wait = timedelta(0) if context.catches_up else destination.group_wait
+    channel = context.configuration.channels.get(destination.channel)
     templates = {} if channel is None else {str(name): text for name, text in channel.templates.items()}
-    content = message.body(facts, to.group, inside, now + to.repeat_interval, templates)
-    row = outbox.add(session, to.channel, to.group_key, content, ids, now, wait)
-    changes = ", ".join(f"{each.one.alert.uuid[:8]} {each.event.kind}" for each in told)
-    log.info("notification_written", channel=to.channel, notification=row.uuid[:8], changes=changes)
+    content = message.body(facts, destination.group, explained, now + destination.repeat_interval, templates)
+    row = outbox.add(session, destination.channel, destination.group_key, content, ids, now, wait)
+    changes = ", ".join(
+        f"{announcement.labelled_alert.alert.uuid[:8]} {announcement.event.kind}" for announcement in announcements
+    )
+    log.info("notification_written", channel=destination.channel, notification=row.uuid[:8], changes=changes)

@@ -1,4 +1,4 @@
-"""Dispatch of proposals: by the clock, they become retraining requests, or are vetoed."""
+"""Dispatch of proposals: periodically, they become retraining requests, or are vetoed."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def policy_of(session: Session, context: Context, proposal: RetrainingRequest) -
 
 
 def broken_pipeline(session: Session, proposal: RetrainingRequest) -> str:
-    """What is to be repaired instead of retraining, '' if that is not what the causes look like.
+    """What is to be repaired instead of retraining, '' if the causes do not point to the pipeline.
 
-    Training on broken data makes it worse: where more than half of what the changes are likely to cost the model comes
-    of columns whose change looks like the pipeline, they come first.
+    Training on broken data makes the model worse. The pipeline is to be repaired first if more than half of the likely
+    cost of the changes comes from columns whose change looks like a fault of the pipeline.
     """
-    found = session.scalar(select(Run).where(Run.uuid == proposal.detail["run"]))
-    if found is None:
+    run = session.scalar(select(Run).where(Run.uuid == proposal.detail["run"]))
+    if run is None:
         return ""
-    broken = broken_first(explained(session, found, proposal.detail["kind"]))
+    broken = broken_first(explained(session, run, proposal.detail["kind"]))
     if not broken:
         return ""
     names = ", ".join(f"{name} ({cause})" for name, cause in list(broken.items())[:3])
@@ -81,9 +81,9 @@ def may_open(session: Session, context: Context, proposal: RetrainingRequest) ->
         return "the monitor was removed", True
     if config is None or config.retraining is None:
         return "retraining is no longer configured", True
-    other = retraining.not_ended(session, proposal.model_name)
-    if other is not None:
-        return f"request {other.uuid[:8]} of this model has not ended", False
+    request = retraining.not_ended(session, proposal.model_name)
+    if request is not None:
+        return f"request {request.uuid[:8]} of this model has not ended", False
     last = retraining.last_ended(session, proposal.model_name)
     if last is not None and last.ended_at is not None:
         if proposal.as_of <= last.ended_at or (last.state == "succeeded" and proposal.window_start < last.ended_at):

@@ -1,4 +1,4 @@
-"""The earlier windows whose rows say how many a window is expected to have."""
+"""The earlier windows from whose numbers of rows the expected number of a window follows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def earlier_windows(
     """`RunSpec.earlier` and `RunSpec.a_year_ago` of a data run: planned windows, each with the rows of its own first
     run, where that is done.
 
-    Those of others are counted when this run is: so it finds the same, in whatever order runs are worked off.
+    The rows of other windows are counted with this run, so that its result does not depend on the order of runs.
     """
     if taken.kind == "performance" or config.checks.volume is False:
         return (), []
@@ -29,10 +29,13 @@ def earlier_windows(
 
     def planned(windows: list[Window]) -> tuple[EarlierWindow, ...]:
         healthy = annotation.without(faulty, windows)
-        first = {run.window_start: run for run in runs.data_runs_at(session, row.id, [each.start for each in healthy])}
-        found = [(window, first[window.start]) for window in healthy if window.start in first]
+        first = {
+            run.window_start: run for run in runs.data_runs_at(session, row.id, [window.start for window in healthy])
+        }
+        window_runs = [(window, first[window.start]) for window in healthy if window.start in first]
         return tuple(
-            EarlierWindow(window, run.read_as_of, run.rows if run.status == "done" else None) for window, run in found
+            EarlierWindow(window, run.read_as_of, run.rows if run.status == "done" else None)
+            for window, run in window_runs
         )
 
     start = taken.window_start
@@ -40,5 +43,6 @@ def earlier_windows(
     if len(earlier) < FEWEST_WINDOWS:  # a young monitor
         earlier = planned(grid.like_days(start, _MOST))
     return earlier, [
-        (*planned(grid.same_position(each.window.start, _MOST)), each) for each in planned(grid.a_year_before(start))
+        (*planned(grid.same_position(earlier_window.window.start, _MOST)), earlier_window)
+        for earlier_window in planned(grid.a_year_before(start))
     ]

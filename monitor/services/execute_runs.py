@@ -1,4 +1,4 @@
-"""Execute: claim due runs, have them evaluated by workers, store what they found, by owner and attempt."""
+"""Execute: claim due runs, have workers evaluate them, and store the results, by owner and attempt."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
@@ -49,14 +50,21 @@ class InWork:
     since: float = field(default_factory=boot_time_s)
 
 
+class ClaimedRun(NamedTuple):
+    """A run that this daemon has just claimed. about: what logs say of it. losses: how often its worker was lost."""
+
+    claim: RunClaim
+    about: dict[str, str]
+    losses: int
+
+
 @dataclass
 class Executor:
-    """Keeps up to `workers.processes` runs in work, and as many more beside those that have taken long already: a
-    source that drips holds up no other's runs.
+    """Keeps up to `workers.processes` runs in work, and one more for each monitor with a slow run: a slow source does
+    not delay the runs of others.
 
-    finished, failed: how many runs have ended, and how many of them failed for good. unreachable: what was said of
-        sources that are away;
-    away: the monitors whose source that is, whose other runs wait.
+    finished, failed: how many runs have ended, and how many of them failed for good. unreachable: the errors of sources
+        that cannot be reached. away: the monitors of these sources, whose other runs wait.
     """
 
     context: Context
@@ -77,13 +85,13 @@ class Executor:
         """Claim due runs into free places; how many."""
         claimed = 0
         while self._places() > 0 and not self.context.stopping.is_set():
-            if any(each.alone for each in self.in_work):
+            if any(active_run.alone for active_run in self.in_work):
                 break
             alone, trusted_until = not self.in_work, self._trusted_until()
-            taken = self.context.database.transact(self._claim, only, alone=alone)
-            if taken is None:
+            claimed_run = self.context.database.transact(self._claim, only, alone=alone)
+            if claimed_run is None:
                 break
-            claim, about, losses = taken
+            claim, about, losses = claimed_run
             claimed += 1
             try:
                 work = self._started(self.context.database.read(self._spec, claim))
@@ -103,7 +111,9 @@ class Executor:
 
     def _slow(self) -> set[str]:
         """The monitors of runs that have taken long already."""
-        return {each.about["monitor"] for each in self.in_work if boot_time_s() - each.since > _SLOW_S}
+        return {
+            active_run.about["monitor"] for active_run in self.in_work if boot_time_s() - active_run.since > _SLOW_S
+        }
 
     def _started(self, spec: RunSpec) -> Work | DaskWork:
         limits = self.context.configuration.workers
@@ -114,20 +124,20 @@ class Executor:
         how many.
         """
         if self.in_work:
-            wait([handle for each in self.in_work for handle in each.work.handles], timeout_s)
-        over = [each for each in self.in_work if each.work.is_over()]
-        for each in over:
-            if boot_time_s() > each.trusted_until:
+            wait([handle for active_run in self.in_work for handle in active_run.work.handles], timeout_s)
+        over = [active_run for active_run in self.in_work if active_run.work.is_over()]
+        for active_run in over:
+            if boot_time_s() > active_run.trusted_until:
                 self.beat()  # we were stopped for a while: what is still ours is stored, the rest dropped
-        over = [each for each in over if each in self.in_work]
-        outcomes = [(each, self._outcome(each)) for each in over]
-        self.in_work = [each for each in self.in_work if each not in over]
+        over = [active_run for active_run in over if active_run in self.in_work]
+        outcomes = [(active_run, self._outcome(active_run)) for active_run in over]
+        self.in_work = [active_run for active_run in self.in_work if active_run not in over]
         try:
             if over:
                 self.fill(only)
         finally:
-            for each, outcome in outcomes:
-                self._settle(each, outcome)
+            for active_run, outcome in outcomes:
+                self._settle(active_run, outcome)
         return len(over)
 
     def beat(self) -> None:
@@ -135,37 +145,35 @@ class Executor:
         if not self.in_work:
             return
         trusted_until = self._trusted_until()
-        lost = self.context.database.transact(runs.renew, [each.claim for each in self.in_work], self.lease)
-        for each in list(self.in_work):
-            each.trusted_until = trusted_until
-            if each.claim in lost:
-                self._drop(each)
+        lost = self.context.database.transact(runs.renew, [active_run.claim for active_run in self.in_work], self.lease)
+        for active_run in list(self.in_work):
+            active_run.trusted_until = trusted_until
+            if active_run.claim in lost:
+                self._drop(active_run)
 
     def _trusted_until(self) -> float:
         """How long a lease that is asked for now is trusted: it ends in its holder's own head first."""
         return boot_time_s() + 0.9 * self.lease.total_seconds()
 
-    def _drop(self, each: InWork) -> None:
-        log.warning("lease_lost", **each.about)
-        each.work.kill()
-        self.in_work.remove(each)
+    def _drop(self, active_run: InWork) -> None:
+        log.warning("lease_lost", **active_run.about)
+        active_run.work.kill()
+        self.in_work.remove(active_run)
 
     def stop(self) -> None:
         """End what is in work and give it back, pending at once."""
-        for each in self.in_work:
-            each.work.kill()
+        for active_run in self.in_work:
+            active_run.work.kill()
         self.in_work.clear()
         self.give_back()
 
     def give_back(self) -> list[str]:
         """Put back what this daemon holds and has not in work; the runs' ids."""
         return self.context.database.transact(
-            runs.give_back, self.context.owner, [each.claim.run_id for each in self.in_work]
+            runs.give_back, self.context.owner, [active_run.claim.run_id for active_run in self.in_work]
         )
 
-    def _claim(
-        self, session: Session, only: list[int] | None, *, alone: bool
-    ) -> tuple[RunClaim, dict[str, str], int] | None:
+    def _claim(self, session: Session, only: list[int] | None, *, alone: bool) -> ClaimedRun | None:
         # While the oldest are caught up with, every so many claims take the newest: live windows do not starve.
         self.claims += 1
         newest = self.claims % _NEWEST_EVERY == 0
@@ -188,11 +196,11 @@ class Executor:
             "window": str(taken.window),
             "run": taken.uuid[:8],
         }
-        return RunClaim(taken.id, taken.owner, taken.claims), about, taken.losses
+        return ClaimedRun(RunClaim(taken.id, taken.owner, taken.claims), about, taken.losses)
 
     def _crowded(self, session: Session) -> list[int]:
-        """The monitors whose source is read by `source.max_concurrent` runs, of any daemon; of the places beside slow
-        runs, those with the same source as these.
+        """The monitors whose source is read already by `source.max_concurrent` runs of any daemon. For the extra places
+        beside slow runs, also the monitors that share a source with these.
         """
         is_beside = len(self.in_work) >= self.context.configuration.workers.processes
         slow = self._slow() if is_beside else set()
@@ -222,25 +230,29 @@ class Executor:
         return run_spec(session, self.context, config, row, taken)
 
     @staticmethod
-    def _outcome(each: InWork) -> RunResult | MonitorError:
+    def _outcome(active_run: InWork) -> RunResult | MonitorError:
         try:
-            result: RunResult = each.work.wait(0)
+            result: RunResult = active_run.work.wait(0)
         except MonitorError as error:
             return error
         return result
 
-    def _settle(self, each: InWork, result: RunResult | MonitorError) -> None:
+    def _settle(self, active_run: InWork, result: RunResult | MonitorError) -> None:
         if isinstance(result, MonitorError):
-            self._failed(each.claim, each.about, result)
+            self._failed(active_run.claim, active_run.about, result)
             return
-        stored = self.context.database.transact(_store, self.context, each.claim, result)
+        stored = self.context.database.transact(_store, self.context, active_run.claim, result)
         self.finished += stored
         if stored:
             log.info(
-                "run_done", **each.about, severity=result.severity, rows=result.rows, findings=len(result.findings)
+                "run_done",
+                **active_run.about,
+                severity=result.severity,
+                rows=result.rows,
+                findings=len(result.findings),
             )
         else:
-            log.warning("result_dropped", **each.about, reason="another daemon has taken the run over")
+            log.warning("result_dropped", **active_run.about, reason="another daemon has taken the run over")
 
     def _failed(self, claim: RunClaim, about: dict[str, str], error: MonitorError) -> None:
         now, limits = self.context.clock.now(), self.context.configuration.workers
@@ -311,10 +323,10 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
 def _recent(
     session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run
 ) -> RecentWindows | None:
-    """The windows of late, the run's own among them, whose labelled rows refresh the estimate of a data run.
+    """The recent windows, the run's own included, whose labelled rows refresh the estimate of a data run.
 
-    They go back by the time that labels take and a month more (four windows, if these are longer), in even steps where
-    they are very many; rows that another version of the model predicted are not of this one.
+    They go back by the delay of labels and a month more (four windows, if these are longer). If there are very many,
+    they are thinned evenly. Windows of another version of the model are left out.
     """
     if config.labels is None or not config.labels.refresh_estimate or taken.kind != "data":
         return None
@@ -332,8 +344,8 @@ def _recent(
 
 
 def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Run) -> RecentWindows | None:
-    """The windows before that a data run's drift is told against, each as it was when its own run was due, but for
-    those marked faulty; those of the first run's time have none.
+    """The windows of the rolling reference of a data run, each as of the time when its own run was due; those marked
+    as faulty are left out. None without a rolling reference or earlier windows.
     """
     entry = config.reference
     if entry.rolling is None or taken.kind == "performance":
@@ -346,8 +358,8 @@ def _rolling(session: Session, config: MonitorConfig, row: MonitorRow, taken: Ru
 
 
 def _false_alarm_share(config: MonitorConfig, kind: str) -> float:
-    """A run's part of its window's budget: half for the data run, half shared by the performance looks that can be
-    judged; all without labels.
+    """A run's part of its window's false alarm rate: half for the data run, half shared by the performance looks that
+    can be judged; all of it without labels.
     """
     rate = config.checks.false_alarm_rate
     if config.labels is None or kind == "adhoc":
@@ -402,15 +414,15 @@ def plan_adhoc(context: Context, name: str, window: Window) -> list[int]:
 
 
 def plan_again(context: Context, name: str, span: Window, *, judged: bool) -> list[int]:
-    """Plan another look at each planned window within a span whose runs have ended: by the newest configuration, on
-    what was known then. The runs' numbers.
+    """Plan another look at each planned window within a span whose runs have ended: by the newest configuration, as of
+    the time of the earlier look. The runs' numbers.
     """
     return context.database.transact(_plan_again, context, name, span, judged=judged)
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What another look at a window would find, beside what was found."""
+    """The result that another look at a window would have, beside the stored one."""
 
     kind: str
     window: Window
@@ -434,7 +446,7 @@ def preview_again(context: Context, workers: WorkerPool, name: str, span: Window
 
     for before, spec in context.database.read(specs):
         result: RunResult = workers.call(RUN, spec)
-        paging = [each.column or each.metric for each in result.findings if each.severity >= "warning"]
+        paging = [finding.column or finding.metric for finding in result.findings if finding.severity >= "warning"]
         yield Preview(spec.kind, spec.window, before, result.severity, tuple(dict.fromkeys(paging)))
 
 
@@ -442,7 +454,7 @@ def _plan_again(session: Session, context: Context, name: str, span: Window, *, 
     row = monitors.by_name(session, name)
     assert row is not None
     now = context.clock.now()
-    found = []
+    run_ids = []
     for first in runs.look_zeros(session, row.id, span):
         if first.status in ("pending", "running"):
             continue
@@ -459,5 +471,5 @@ def _plan_again(session: Session, context: Context, name: str, span: Window, *, 
             read_as_of=repeated.read_as_of,
             judged=judged,
         )
-        found += [planned.id] if planned else []
-    return found
+        run_ids += [planned.id] if planned else []
+    return run_ids

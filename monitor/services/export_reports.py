@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exported:
-    """How many reports were added, were there already, and were taken away because a later look at their window has
+    """How many reports were added, were present already, and were removed because a later look at their window has
     replaced them.
 
     damaged: the ids of runs whose stored report cannot be read; they were left out.
@@ -34,12 +34,11 @@ def export_to_evidently(
 ) -> Exported:
     """Write the reports of the newest look at each window into a workspace, a project for each monitor.
 
-    monitor_id: one monitor; all without it. start, end: of the windows, which lie wholly within them. Raises UsageError
-        where there is no
-    such report and for a folder that cannot be written.
+    monitor_id: one monitor; all without it. start, end: the range within which windows must lie wholly. Raises
+        UsageError where there is no such report, and for a folder that cannot be written.
     """
-    found = database.read(results.reports, monitor_id, start, end)
-    if not any(report.is_current for report in found):
+    reports = database.read(results.reports, monitor_id, start, end)
+    if not any(report.is_current for report in reports):
         raise UsageError(
             "there is no report in this range: runs that are done have one, but for windows without rows and those that"
             " `retention` has removed"
@@ -49,17 +48,17 @@ def export_to_evidently(
     from monitor.analysis.snapshot.workspace import ReportFolder  # Evidently takes seconds to import
 
     try:
-        return _write(database, ReportFolder(folder), found)
+        return _write(database, ReportFolder(folder), reports)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
-def _write(database: Database, folder: ReportFolder, found: list[results.StoredReport]) -> Exported:
+def _write(database: Database, folder: ReportFolder, reports: list[results.StoredReport]) -> Exported:
     added = present = replaced = 0
     damaged: list[str] = []
-    for monitor in dict.fromkeys(report.monitor for report in found):
+    for monitor in dict.fromkeys(report.monitor for report in reports):
         folder.add_project(monitor.id, monitor.name, f"Model {monitor.model}, by Monitor")
-    for report in found:
+    for report in reports:
         there = folder.has(report.monitor.id, report.run)
         if not report.is_current:
             folder.remove(report.monitor.id, report.run)

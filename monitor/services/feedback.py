@@ -1,4 +1,4 @@
-"""What another threshold would have done to the alerts that people have marked."""
+"""The effect of another threshold on the alerts that people have marked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def preview_threshold(session: Session, metric: str, limit: float) -> list[dict[
     and whether it would have fired at all.
     """
     worst_is_low = metric in HIGHER_IS_BETTER
-    found = []
+    previews = []
     for alert, verdict in alerts.marked(session):
         row = None if alert.monitor_id is None else monitors.by_id(session, alert.monitor_id)
         if row is None:
@@ -24,7 +24,7 @@ def preview_threshold(session: Session, metric: str, limit: float) -> list[dict[
         if not values:
             continue
         broken = sum(value < limit if worst_is_low else value > limit for value in values)
-        found.append(
+        previews.append(
             {
                 "id": alert.uuid,
                 "monitor": row.name,
@@ -35,4 +35,4 @@ def preview_threshold(session: Session, metric: str, limit: float) -> list[dict[
                 "would": "fire" if broken else "be quiet",
             }
         )
-    return found
+    return previews

@@ -1,5 +1,5 @@
-"""A fence around each monitor: what goes wrong with one ends no loop. The others go on, and an alert of kind `self`
-names it.
+"""A fence around each monitor: an error with one monitor ends no loop. The other monitors go on, and an alert of kind
+`self` names it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from monitor.domain.clock import boot_time_s
 from monitor.errors import DatabaseUnreachableError
 
 log = get_logger()
-# A monitor with which a step went wrong is left out of that step for so long.
+# A monitor with which a step failed is left out of that step for so long.
 _RESTS_S = 60.0
 Place = tuple[int, str]  # a monitor's number, and the step
 
 
 @dataclass
 class Fences:
-    """What went wrong with which monitor in which step of this daemon.
+    """The errors of this daemon, by monitor and step.
 
-    faults: in words, until the step goes well again. passed: where a step has gone well since the daemon started.
+    faults: in words, until the step succeeds again. passed: the steps that have succeeded since the daemon started.
     """
 
     faults: dict[Place, str] = field(default_factory=dict)
@@ -33,8 +33,8 @@ class Fences:
 
     @contextmanager
     def around(self, monitor_id: int, step: str) -> Iterator[None]:
-        """Whatever is raised within is noted as this monitor's fault and goes no further; but that the database is away
-        is nobody's: the transaction is done again.
+        """An exception within is noted as this monitor's fault and is not raised again. Errors of the connection to the
+        database are raised: the transaction is repeated.
         """
         place = monitor_id, step
         try:
@@ -51,11 +51,11 @@ class Fences:
             self.went_well(*place)
 
     def went_well(self, monitor_id: int, step: str) -> None:
-        """Note that a step went well."""
+        """Note that a step has succeeded."""
         self.faults.pop((monitor_id, step), None)
         self._rests_until.pop((monitor_id, step), None)
         self.passed.add((monitor_id, step))
 
     def rests(self, monitor_id: int, step: str) -> bool:
-        """Whether a step leaves a monitor out for a while, since it went wrong a moment ago."""
+        """Whether a step leaves a monitor out for a while because it failed a moment ago."""
         return self._rests_until.get((monitor_id, step), 0.0) > boot_time_s()

@@ -20,9 +20,8 @@ def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Ch
     """One row a fault, strength (share of rows) and column: the share of windows in which it was caught, in the right
     column, and paged.
 
-    Faults of whole windows have no column. A window in which the unharmed copy is changed already counts only what is
-    found in the faulty column beside that. To a fault of one column the model answers as a model of it does
-    (`analysis.surrogate`).
+    Faults of whole windows have no column. Columns with findings before the fault was injected do not count. The
+    predictions for a faulty column come from a surrogate of the model (`analysis.surrogate`).
     """
     random = np.random.default_rng(reference.seed)
     importance = reference.importance
@@ -34,7 +33,7 @@ def fire_drill(reference: Reference, log: Log, windows: list[Window], checks: Ch
         frame = frame.drop(columns=[label] if label in frame else []).reset_index(drop=True)
         before = {finding.column for finding in evaluate(reference, frame, checks=checks).findings}
         for column in (name for name in columns if name in frame):
-            for fault in (each for each in FAULTS if each.fits(frame[column])):
+            for fault in (fault for fault in FAULTS if fault.fits(frame[column])):
                 for share in _SHARES:
                     faulty = fault.inject(frame, column, random.random(len(frame)) < share, random)
                     faulty = answered_anew(reference, frame, faulty)

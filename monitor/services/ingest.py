@@ -1,4 +1,4 @@
-"""Ingest: predictions and labels that models send, kept where their monitor's source reads them."""
+"""Ingest: store the predictions and labels that models send where their monitor's source reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = get_logger()
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _IngestTarget:
     monitor: str
     config: MonitorConfig
     place: Location
@@ -37,48 +37,48 @@ def ingest_predictions(context: Context, monitor: str, rows: pa.Table) -> Ingest
     Raises NotFoundError for an unknown monitor, UsageError for one whose source is not written here, DataError for rows
     that cannot be taken.
     """
-    asked = _asked(context, monitor, labels=False)
-    columns, times = asked.columns, asked.config.columns.time_column or "event_time"
+    target = _ingest_target(context, monitor, labels=False)
+    columns, times = target.columns, target.config.columns.time_column or "event_time"
     id_name = columns.id or "id"
-    said = [name for name in (columns.prediction, *columns.probabilities.values()) if name is not None]
-    rows = _timed(_checked(rows, [id_name, *said]), times)
-    return _keep(context, asked, rows, id_name, times, None)
+    outputs = [name for name in (columns.prediction, *columns.probabilities.values()) if name is not None]
+    rows = _timed(_checked(rows, [id_name, *outputs]), times)
+    return _keep(context, target, rows, id_name, times, None)
 
 
 def ingest_labels(context: Context, monitor: str, rows: pa.Table) -> IngestedBatch:
     """Keep labels: a column for the id, one for the label; its time is now where none is given. Another label for the
     same id corrects it.
     """
-    asked = _asked(context, monitor, labels=True)
-    own = asked.config.labels
+    target = _ingest_target(context, monitor, labels=True)
+    own = target.config.labels
     assert own is not None
-    id_name = own.columns.id or asked.columns.id or "id"
-    label = own.columns.label or asked.columns.label or "label"
+    id_name = own.columns.id or target.columns.id or "id"
+    label = own.columns.label or target.columns.label or "label"
     rows = _checked(rows, [id_name, label])
     if rows[label].null_count:
         raise DataError(f"{quoted(label)} is missing in some of the rows: a label that is not known yet is not sent")
-    times = own.columns.label_time or asked.columns.label_time or "label_time"
-    return _keep(context, asked, _timed(rows, times), id_name, times, label)
+    times = own.columns.label_time or target.columns.label_time or "label_time"
+    return _keep(context, target, _timed(rows, times), id_name, times, label)
 
 
 def _keep(
-    context: Context, asked: _Asked, rows: pa.Table, id_name: str, times: str, label: str | None
+    context: Context, target: _IngestTarget, rows: pa.Table, id_name: str, times: str, label: str | None
 ) -> IngestedBatch:
     ids, values = as_text(rows[id_name]), None if label is None else as_text(rows[label])
 
     def named() -> set[str]:
-        parts = {id_name, times, *asked.columns.all_names} | ({label} if label is not None else set())
-        return parts | reference_columns(context, asked.monitor)
+        parts = {id_name, times, *target.columns.all_names} | ({label} if label is not None else set())
+        return parts | reference_columns(context, target.monitor)
 
-    bound, place = ColumnBound(asked.place.max_new_columns, named), asked.place
+    bound, place = ColumnBound(target.place.max_new_columns, named), target.place
     if place.path is not None:
-        taken = open_store(store_folder(context.loaded, place.path)).add(rows, ids, values, bound)
+        batch = open_store(store_folder(context.loaded, place.path)).add(rows, ids, values, bound)
     else:
-        taken = TableStore(context.place(place), id_name, times, label).add(rows, ids, values, bound)
-    if taken.new_columns:
-        names = listed(taken.new_columns)
-        log.warning("new_columns", monitor=asked.monitor, number=len(taken.new_columns), columns=names)
-    return taken
+        batch = TableStore(context.place(place), id_name, times, label).add(rows, ids, values, bound)
+    if batch.new_columns:
+        names = listed(batch.new_columns)
+        log.warning("new_columns", monitor=target.monitor, number=len(batch.new_columns), columns=names)
+    return batch
 
 
 def open_stores(context: Context) -> None:
@@ -94,7 +94,7 @@ def open_stores(context: Context) -> None:
                     log.error("store_not_opened", monitor=name, error=str(error))
 
 
-def _asked(context: Context, monitor: str, *, labels: bool) -> _Asked:
+def _ingest_target(context: Context, monitor: str, *, labels: bool) -> _IngestTarget:
     config = context.configuration.monitors.get(monitor)
     if config is None:
         raise NotFoundError(f"there is no monitor {monitor}")
@@ -102,7 +102,7 @@ def _asked(context: Context, monitor: str, *, labels: bool) -> _Asked:
     if place is None or not place.ingest:
         noun = "labels" if labels else "source"
         raise UsageError(f"the {noun} of {monitor} are not written by this API: set `ingest: true` in its `{noun}`")
-    return _Asked(monitor, config, place, config.to_columns())
+    return _IngestTarget(monitor, config, place, config.to_columns())
 
 
 def _checked(rows: pa.Table, needed: list[str]) -> pa.Table:
@@ -117,7 +117,7 @@ def _checked(rows: pa.Table, needed: list[str]) -> pa.Table:
 
 
 def _timed(rows: pa.Table, name: str) -> pa.Table:
-    """The rows with their times; those that have none came now."""
+    """The rows with their times; the time is now where none is given."""
     now = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
     if name not in rows.column_names:
         return rows.append_column(name, pa.chunked_array([pa.repeat(now, rows.num_rows)]))

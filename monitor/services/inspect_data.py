@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -41,7 +41,7 @@ _ROWS = 100_000
 # Of a file whose path names a day, so many rows are looked at for a column of its times.
 _PATH_ROWS = 200
 _SAMPLE = 20_000
-_FEW = 20
+_SAMPLE_TEXTS = 20
 _FEWEST_NUMBERED = 50
 _DAY, _CLOCK = re.compile(r"(?i)(^|_)(date|day|dt)$|Date$"), re.compile(r"(?i)time|clock|hour")
 _INDEX = re.compile(r"(?i)^(unnamed: ?\d+|__index_level_\d+__|level_\d+|column0+)$")
@@ -58,7 +58,7 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Roles:
-    """The parts of columns that somebody has said, None for those that are to be recognised."""
+    """The columns that flags of `monitor init` name, None for those that are to be recognised."""
 
     event_time: str | None = None
     id: str | None = None
@@ -68,29 +68,29 @@ class Roles:
     segments: tuple[str, ...] = ()
 
     @property
-    def said(self) -> dict[str, str]:
-        """Part and column of those that were said."""
+    def given(self) -> dict[str, str]:
+        """The columns that were named, by part."""
         parts = {name: getattr(self, name) for name in FLAGS}
         return {part: name for part, name in parts.items() if name is not None}
 
     def require(self, types: Collection[str], shown: str) -> None:
         """Raise DataError where the predictions have no column of that name; a label may be elsewhere."""
-        for part, name in [*self.said.items(), *(("segments", each) for each in self.segments)]:
+        for part, name in [*self.given.items(), *(("segments", segment) for segment in self.segments)]:
             if name not in types and part != "label":
                 flag = FLAGS.get(part, "--segment")
                 raise DataError(f"{flag} {name}: {shown} has no such column; {hint(name, types, 'columns')}")
 
     def applied(self, guessed: Columns, types: Collection[str]) -> Columns:
-        """What was recognised, with what was said in its place; a column plays one part."""
-        said = {part: name for part, name in self.said.items() if name in types}
-        taken = {part: None for part in FLAGS if getattr(guessed, part) in said.values()}
+        """The recognised columns, replaced by those that flags name; a column plays one part."""
+        given = {part: name for part, name in self.given.items() if name in types}
+        taken = {part: None for part in FLAGS if getattr(guessed, part) in given.values()}
         segments = tuple(name for name in self.segments if name in types)
-        return replace(guessed, **(taken | said), segments=segments)  # type: ignore[arg-type]
+        return replace(guessed, **(taken | given), segments=segments)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class InspectSpec:
-    """What to look at."""
+    """The data to look at, and what flags say of it."""
 
     predictions: Place
     reference: Place | None = None
@@ -104,11 +104,10 @@ class InspectSpec:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A monitor for the data, and what was assumed on the way.
+    """A monitor for the data, and the assumptions that were made.
 
-    spec: what was looked at, with the queries that make of columns what is meant. candidates: of a binary model with
-        labels, the classes with the ROC AUC of the reference if they were positive. positive: that of them
-    which is positive, None where it has to be named.
+    spec: the data, with the queries that convert columns. candidates: of a binary model with labels, the classes, with
+        the ROC AUC of the reference if each was positive. positive: the positive class, None where it has to be named.
     """
 
     spec: InspectSpec
@@ -143,7 +142,7 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     spec.roles.require(types, spec.predictions.shown)
     columns = guessed(spec, spec.predictions, types)
     sample = read_frame(spec.predictions, _SAMPLE)
-    columns = by_values(columns, sample, list(spec.roles.said), spec.positive, notes)
+    columns = by_values(columns, sample, list(spec.roles.given), spec.positive, notes)
     reference = read_frame(spec.reference, _ROWS) if spec.reference is not None else None
     if columns.event_time is None:
         raise DataError(
@@ -210,8 +209,8 @@ def inspect_data(spec: InspectSpec) -> Proposal:
     if label is not None and label not in reference and labels is None:
         notes.append("no labels were found: performance will be estimated at best")
     columns, task = _task(reference, columns)
-    columns, positive, found = _positive(reference, columns, task, spec.positive)
-    columns = _without_no_inputs(spec.predictions, reference, columns, notes)
+    columns, positive, classes = _positive(reference, columns, task, spec.positive)
+    columns = _without_non_inputs(spec.predictions, reference, columns, notes)
     columns = _sensitive(reference, columns, notes)
     delay, expected = (
         _label_delay(log, labels, columns, extent.first, extent.newest, notes) if labels is not None else ("", 0.95)
@@ -234,14 +233,14 @@ def inspect_data(spec: InspectSpec) -> Proposal:
         reference_start,
         reference_end,
         positive,
-        found,
+        classes,
         tuple(notes),
     )
 
 
 def _calls_in(place: Place, sample: pd.DataFrame) -> str:
-    """What to do with a table whose columns hold whole calls as JSON, in words; '' for any other."""
-    texts = {str(name): sample[name].dropna().head(_FEW) for name in sample}
+    """Advice for a table whose columns hold whole calls as JSON, in words; '' for any other."""
+    texts = {str(name): sample[name].dropna().head(_SAMPLE_TEXTS) for name in sample}
     names = [name for name, values in texts.items() if len(values) and all(map(_is_object, values))]
     if place.path is not None or not names:
         return ""
@@ -275,7 +274,7 @@ def _as_written(spec: InspectSpec, notes: list[str]) -> InspectSpec:
             notes.extend(assumed)
         if place.read.makes_time:
             columns = replace(columns, event_time=MADE_TIME)
-        times = dict.fromkeys(each for each in (columns.event_time, columns.label_time) if each is not None)
+        times = dict.fromkeys(name for name in (columns.event_time, columns.label_time) if name is not None)
         place, assumed = as_meant(place, list(times), spec.time_format)
         notes.extend(assumed)
         return place
@@ -289,42 +288,42 @@ def _as_written(spec: InspectSpec, notes: list[str]) -> InspectSpec:
     return replace(spec, predictions=predictions, reference=reference, labels=labels)
 
 
-def _with_text_of(other: Place, place: Place, notes: list[str]) -> Place:
-    """A place of text files, in which columns that are text elsewhere stay so: codes that look like numbers, words that
-    look like true and false.
+def _with_text_of(counterpart: Place, place: Place, notes: list[str]) -> Place:
+    """A place of text files whose columns stay text if they are text in the other place: codes that look like numbers,
+    words that look like true and false.
     """
     if place.own_path is None or not is_kept(place):
         return place
-    types, others = describe_place(place), describe_place(other)
+    types, counterpart_types = describe_place(place), describe_place(counterpart)
     texts = [
         name
         for name, kind in types.items()
-        if others.get(name) == "string" and kind != "string" and not kind.startswith(("timestamp", "date"))
+        if counterpart_types.get(name) == "string" and kind != "string" and not kind.startswith(("timestamp", "date"))
     ]
     if not texts:
         return place
     notes.append(
-        f"{', '.join(texts)} of {place.shown}: text, as in {other.shown}, though it could be read otherwise; by"
+        f"{', '.join(texts)} of {place.shown}: text, as in {counterpart.shown}, though it could be read otherwise; by"
         " `source.read.text`"
     )
     return replace(place, read=replace(place.read, text=tuple(texts)))
 
 
 def guessed(spec: InspectSpec, place: Place, types: dict[str, str]) -> Columns:
-    """The parts that were said, that the format of records says, or that names tell."""
+    """The columns by part: as named by flags, else by the format of records, else as guessed from names."""
     columns = guess_columns(types)
     if columns.event_time is None:
         columns = replace(columns, event_time=_time_of_its_path(place, types))
     if place.own_path is not None and place.read.format is not None:
-        known = format_named(place.read.format).roles(files.find_files(place.own_path, place.shown))
-        columns = replace(columns, **{part: name for part, name in known.items() if name in types})  # type: ignore[arg-type]
+        roles = format_named(place.read.format).roles(files.find_files(place.own_path, place.shown))
+        columns = replace(columns, **{part: name for part, name in roles.items() if name in types})  # type: ignore[arg-type]
     if place.read.makes_time:
         columns = replace(columns, event_time=MADE_TIME, ignore=place.read.time_of)
     return spec.roles.applied(columns, types)
 
 
 def _with_time(place: Place, types: dict[str, str], columns: Columns) -> tuple[Place, list[str]]:
-    """A place of files whose time is made of a date and a time of day, or of the path, where no column holds it."""
+    """A place of files whose time is made from a date and a time of day, or from the path, where no column has it."""
     if place.own_path is None or place.query is not None:
         return place, []
     days = [name for name in types if _DAY.search(name)]
@@ -335,13 +334,13 @@ def _with_time(place: Place, types: dict[str, str], columns: Columns) -> tuple[P
     form = time_of_path(place) if columns.event_time is None else None
     if form is None:
         return place, []
-    said = f"no column holds a time: it is taken from the path of each file ({form})"
-    return replace(place, read=replace(place.read, time_path=form)), [said]
+    note = f"no column holds a time: it is taken from the path of each file ({form})"
+    return replace(place, read=replace(place.read, time_path=form)), [note]
 
 
 def _time_of_its_path(place: Place, types: dict[str, str]) -> str | None:
-    """The column whose times are those of the day that the path of its file names; None for none. The first file is
-    looked at.
+    """The column whose times lie on the day that the path of its file names; None without one. Only the first file is
+    read.
     """
     names = [name for name, kind in types.items() if kind.startswith("timestamp")]
     form = time_of_path(place) if names and place.query is None else None
@@ -367,35 +366,37 @@ def _listed(types: dict[str, str]) -> str:
 
 
 def _labels(spec: InspectSpec, columns: Columns) -> tuple[dict[str, str], LabelSpec | None]:
-    """The columns of the labels' own source; or that the log itself holds them."""
+    """The columns of the labels' own source, if they have one; and how labels are read."""
     if spec.labels is None:
         if columns.label is None:
             return {}, None
         return {}, LabelSpec(None, columns.label, columns.label_time, columns.id, 0.0)
     types = describe_place(spec.labels)
-    found = guessed(spec, spec.labels, types)
-    identity = columns.id if columns.id in types else found.id
+    guessed_columns = guessed(spec, spec.labels, types)
+    identity = columns.id if columns.id in types else guessed_columns.id
     if columns.id is None or identity is None:
         raise DataError(
             "labels are joined by id, and no id column was recognised: say which it is by --id; predictions:"
             f" {columns.id or 'none'}, labels: {identity or 'none'} ({_listed(types)})"
         )
-    label = found.label or next(
-        (name for name in types if name not in (identity, found.label_time, found.event_time)), None
+    label = guessed_columns.label or next(
+        (name for name in types if name not in (identity, guessed_columns.label_time, guessed_columns.event_time)), None
     )
     if label is None:
         raise DataError(
             f"no label column was recognised in {spec.labels.shown}: say which it is by --label; its columns are:"
             f" {_listed(types)}"
         )
-    label_time = found.label_time or (found.event_time if found.event_time != identity else None)
+    label_time = guessed_columns.label_time or (
+        guessed_columns.event_time if guessed_columns.event_time != identity else None
+    )
     named = {"id": identity, "label": label} | ({"label_time": label_time} if label_time else {})
     return named, LabelSpec(spec.labels, label, label_time, identity, 0.0)
 
 
 def _rows_wanted(rows: int, reference: pd.DataFrame | None, sample: pd.DataFrame, label: str | None) -> int:
-    """How many rows a window should have for harm to be seen: a shift of a fifth of a standard deviation, labels enough
-    of the rarer of two classes; and so that the log holds some windows.
+    """How many rows a window should have to show harm: a shift of a fifth of a standard deviation, and enough labels of
+    the rarer of two classes. Limited so that the log holds some windows.
     """
     before = len(reference) if reference is not None else round(rows * _REFERENCE_SHARE)
     wanted = limits.rows_for_shift(_SHIFT, before, Checks().false_alarm_rate) or _ROWS_PER_WINDOW
@@ -414,95 +415,101 @@ def _length(rows_per_second: float, wanted: int) -> str:
 
 
 def _task(reference: pd.DataFrame, columns: Columns) -> tuple[Columns, str]:
-    """The task, and the columns without what does not belong to it."""
+    """The columns that belong to the task, and the task."""
     label = columns.label if columns.label in reference else None
-    known = reference[reference[label].notna()] if label is not None else reference
+    labelled = reference[reference[label].notna()] if label is not None else reference
     task = infer_task(
-        known if label is None else known.assign(**{label: known[label].infer_objects()}), replace(columns, label=label)
+        labelled if label is None else labelled.assign(**{label: labelled[label].infer_objects()}),
+        replace(columns, label=label),
     )
-    if label is not None and sort_of(known[label]) in ("categorical", "boolean"):
-        task = "binary" if known[label].nunique() <= 2 else "multiclass"
+    if label is not None and sort_of(labelled[label]) in ("categorical", "boolean"):
+        task = "binary" if labelled[label].nunique() <= 2 else "multiclass"
     return (replace(columns, probability=None) if task == "regression" else columns), task
 
 
-def _positive(
-    reference: pd.DataFrame, columns: Columns, task: str, named: str | None
-) -> tuple[Columns, Candidate | None, tuple[Candidate, ...]]:
-    """The columns with the positive class where it is named or certain, that class, and all that it may be. Raises
-    DataError if the named one is no label.
+class _PositiveClass(NamedTuple):
+    columns: Columns
+    positive: Candidate | None
+    candidates: tuple[Candidate, ...]
+
+
+def _positive(reference: pd.DataFrame, columns: Columns, task: str, named: str | None) -> _PositiveClass:
+    """The columns with the positive class where it is named or certain, that class, and all candidates. Raises
+    DataError if the named class is no label.
     """
     if task != "binary" or columns.label not in reference:
-        return columns, None, ()
+        return _PositiveClass(columns, None, ())
     labels = reference[columns.label]
     score = columns.probability if isinstance(columns.probability, str) else columns.prediction
-    found = tuple(candidates(labels, reference.get(score)))
+    classes = tuple(candidates(labels, reference.get(score)))
     if named is None:
-        name = certain_positive([each.name for each in found])
+        name = certain_positive([candidate.name for candidate in classes])
         columns = columns if name in (None, "1", "true") else replace(columns, positive=name)
     else:
         name = positive_class(labels, replace(columns, positive=named), None)
         columns = replace(columns, positive=name)
     if name is None:
-        return columns, None, found
-    return columns, next((each for each in found if means_same(each.name, name)), Candidate(name)), found
+        return _PositiveClass(columns, None, classes)
+    positive = next((candidate for candidate in classes if means_same(candidate.name, name)), Candidate(name))
+    return _PositiveClass(columns, positive, classes)
 
 
-def _without_no_inputs(place: Place, reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
-    """The columns without those that no model is given: they come of how files were written, number the rows, or follow
-    a request through systems.
+def _without_non_inputs(place: Place, reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
+    """The columns without those that are no inputs of a model: artefacts of writing files, row numbers, and ids of
+    requests.
     """
     of_writing = {} if place.own_path is None else files.columns_of_writing(place.own_path, place.shown)
-    found: dict[str, list[str]] = {}
-    for name in columns.feature_names([str(each) for each in reference.columns]):
-        what = of_writing.get(name)
-        if what is None and (_OF_REQUESTS.search(name) or _INDEX.match(name)):
-            what = "an id of requests" if _OF_REQUESTS.search(name) else "the index of a pandas frame"
-        elif what is None and _numbers_rows(reference[name]):
-            what = "a number of the row"
-        if what is not None:
-            found.setdefault(what, []).append(name)
-    for what, names in found.items():
-        notes.append(f"{', '.join(names)}: {what}, no input of the model; left out")
-    return replace(columns, ignore=(*columns.ignore, *(name for names in found.values() for name in names)))
+    names_by_reason: dict[str, list[str]] = {}
+    for name in columns.feature_names([str(column) for column in reference.columns]):
+        reason = of_writing.get(name)
+        if reason is None and (_OF_REQUESTS.search(name) or _INDEX.match(name)):
+            reason = "an id of requests" if _OF_REQUESTS.search(name) else "the index of a pandas frame"
+        elif reason is None and _numbers_rows(reference[name]):
+            reason = "a number of the row"
+        if reason is not None:
+            names_by_reason.setdefault(reason, []).append(name)
+    for reason, names in names_by_reason.items():
+        notes.append(f"{', '.join(names)}: {reason}, no input of the model; left out")
+    return replace(columns, ignore=(*columns.ignore, *(name for names in names_by_reason.values() for name in names)))
 
 
 def _numbers_rows(values: pd.Series) -> bool:
-    """Whether whole numbers count the rows: each but once, with hardly any left out."""
+    """Whether whole numbers count the rows: each occurs once, and hardly any is left out."""
     if len(values) < _FEWEST_NUMBERED or not pd.api.types.is_integer_dtype(values) or not values.is_unique:
         return False
     return bool(int(values.max()) - int(values.min()) < 1.1 * len(values))
 
 
 def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
-    """Text that names a person or a thing (nearly every value another) is no feature, and nothing to store in clear;
-    free text is watched by its form.
+    """The columns with identifying text (nearly every value another) as sensitive and ignored, and with free text as
+    sensitive: only its form is watched.
     """
-    found: list[str] = []
+    identifying: list[str] = []
     texts: list[str] = []
-    for name in columns.feature_names([str(each) for each in reference.columns]):
+    for name in columns.feature_names([str(column) for column in reference.columns]):
         values = reference[name].dropna()
         if name.startswith("monitor_") or len(values) < 50 or sort_of(values) not in ("categorical", "text"):
             continue
         text = values.astype(str)
         if text.nunique() > 0.5 * len(text) or text.str.contains("@", regex=False).mean() > 0.5:
-            (texts if sort_of(values) == "text" else found).append(name)
-    if found:
+            (texts if sort_of(values) == "text" else identifying).append(name)
+    if identifying:
         notes.append(
-            f"{', '.join(found)}: nearly every value is another, as of names, e-mails or numbers of accounts; proposed"
-            " as sensitive and left out"
+            f"{', '.join(identifying)}: nearly every value is another, as of names, e-mails or numbers of accounts;"
+            " proposed as sensitive and left out"
         )
     if texts:
         notes.append(
             f"{', '.join(texts)}: free text; proposed as sensitive: only its hash and form (length, words, digits,"
             " scripts) are kept and watched"
         )
-    return replace(columns, sensitive=(*found, *texts), ignore=(*columns.ignore, *found))
+    return replace(columns, sensitive=(*identifying, *texts), ignore=(*columns.ignore, *identifying))
 
 
 def _label_delay(
     log: Log, labels: LabelSpec, columns: Columns, first: datetime, newest: datetime, notes: list[str]
 ) -> tuple[str, float]:
-    """How long labels take, and which share of them ever comes, from what has come."""
+    """How long labels take, and which share of them ever comes, estimated from those in the log."""
     if labels.label_time is None:
         notes.append(
             "labels carry no time of their own: one day after the event counts as theirs; change labels.delay if that"

@@ -40,24 +40,24 @@ from monitor.storage.tables import Alert, FindingRow, FoldState, MetricSeries, M
 log = get_logger()
 
 _BATCH = 200
-# A p-value of nothing is no infinite evidence.
+# A p-value of zero is no infinite evidence.
 _LEAST_P = 1e-20
-_Found = tuple[dict[int, list[CheckToJudge]], dict[int, list[tuple[FindingRow, MetricSeries]]]]
+_ChecksAndFindings = tuple[dict[int, list[CheckToJudge]], dict[int, list[tuple[FindingRow, MetricSeries]]]]
 
 
 def judge_windows(context: Context) -> int:
-    """Judge what can be judged; how many results were taken."""
-    taken = 0
+    """Judge the windows that can be judged; how many results were taken."""
+    judged = 0
     for monitor_id in context.database.read(monitors.unjudged):
         if context.fences.rests(monitor_id, "judge"):
             continue
         with context.fences.around(monitor_id, "judge"):
             while True:
                 numbers = context.database.transact(_judge_monitor, context, monitor_id)
-                taken += sum(numbers)
+                judged += sum(numbers)
                 if max(numbers, default=0) < _BATCH:
                     break
-    return taken
+    return judged
 
 
 def _judge_monitor(session: Session, context: Context, monitor_id: int) -> list[int]:
@@ -66,29 +66,29 @@ def _judge_monitor(session: Session, context: Context, monitor_id: int) -> list[
     row.unjudged = False
     if context.config_of(session, row) is None or row.planned_until is None:
         return []
-    read = _Read(session, row)
-    numbers = [_judge(context, read, each) for each in FOLDS]
-    read.flush()
-    for before, names in read.done_before.items():
+    data = _MonitorData(session, row)
+    numbers = [_judge(context, data, judged_fold) for judged_fold in FOLDS]
+    data.flush()
+    for before, names in data.done_before.items():
         alerts.drop_checkpoints(session, row.id, names, before=before)
     row.unjudged = max(numbers) >= _BATCH
     return numbers
 
 
-class _Read:
-    """What is read of a monitor to judge it, once for all folds."""
+class _MonitorData:
+    """The data of a monitor that judging reads, once for all folds."""
 
     def __init__(self, session: Session, row: MonitorRow) -> None:
         self.session, self.row = session, row
-        self.states = alerts.fold_states(session, row.id, [each.name for each in FOLDS])
+        self.states = alerts.fold_states(session, row.id, [judged_fold.name for judged_fold in FOLDS])
         self.done_before: dict[datetime, list[str]] = defaultdict(list)
         self._runs: dict[tuple[str, runs.Place | None], list[Run]] = {}
-        self._found: dict[tuple[int, ...], _Found] = {}
+        self._checks_and_findings: dict[tuple[int, ...], _ChecksAndFindings] = {}
         self._checkpoints: dict[tuple[str, Window], dict[str, Any]] = {}
 
-    def keep(self, of: Fold, window: Window, state: State) -> None:
-        """Keep the state of a fold before a window, with the others by `flush`."""
-        self._checkpoints[of.name, window] = state.to_dict()
+    def keep(self, judged_fold: Fold, window: Window, state: State) -> None:
+        """Keep the state of a fold before a window; `flush` stores it."""
+        self._checkpoints[judged_fold.name, window] = state.to_dict()
 
     def flush(self) -> None:
         """Store the states that are kept."""
@@ -96,20 +96,20 @@ class _Read:
         self._checkpoints.clear()
         self.session.flush()
 
-    def to_judge(self, fold: Fold) -> list[Run]:
+    def to_judge(self, judged_fold: Fold) -> list[Run]:
         """The next runs that a fold takes."""
         assert self.row.planned_until is not None
-        key = fold.run_kind, _place(self.states[fold.name])
+        key = judged_fold.run_kind, _place(self.states[judged_fold.name])
         if key not in self._runs:
             self._runs[key] = runs.to_judge(self.session, self.row.id, *key, self.row.planned_until, _BATCH)
         return self._runs[key]
 
-    def found(self, ids: Sequence[int]) -> _Found:
+    def checks_and_findings(self, ids: Sequence[int]) -> _ChecksAndFindings:
         """The checks and findings of runs, by run."""
         key = tuple(ids)
-        if key not in self._found:
-            self._found[key] = results.asked(self.session, ids), results.findings(self.session, ids)
-        return self._found[key]
+        if key not in self._checks_and_findings:
+            self._checks_and_findings[key] = results.asked(self.session, ids), results.findings(self.session, ids)
+        return self._checks_and_findings[key]
 
     @cached_property
     def promoted(self) -> dict[str, datetime]:
@@ -118,21 +118,21 @@ class _Read:
         return {entry.model_version: entry.valid_from for entry, _ in history}
 
 
-def _judge(context: Context, read: _Read, of: Fold) -> int:
-    session, stored = read.session, read.states[of.name]
+def _judge(context: Context, data: _MonitorData, judged_fold: Fold) -> int:
+    session, stored = data.session, data.states[judged_fold.name]
     late = [session.get_one(Run, number) for number in stored.late or []]
     ready = [run for run in late if run.status in runs.ENDED]
     ended = len(ready)
-    for run in read.to_judge(of):
+    for run in data.to_judge(judged_fold):
         if run.status not in runs.ENDED:
             break
         ready.append(run)
     if not ready:
         return 0
-    judge = _Judge(context, read, of)
-    found = judge.results_of(ready)
+    judge = _Judge(context, data, judged_fold)
+    results_by_run = judge.results_of(ready)
     for number, run in enumerate(ready):
-        judge.take(run, found.get(run.id), late=number < ended)
+        judge.take(run, results_by_run.get(run.id), late=number < ended)
     judge.keep()
     return len(ready)
 
@@ -147,33 +147,33 @@ def _place(stored: FoldState) -> runs.Place | None:
 class _Judge:
     """Takes results of one monitor for one fold, one after the other."""
 
-    def __init__(self, context: Context, read: _Read, of: Fold) -> None:
-        self.context, self.read, self.of = context, read, of
-        self.session, self.row, stored = read.session, read.row, read.states[of.name]
+    def __init__(self, context: Context, data: _MonitorData, judged_fold: Fold) -> None:
+        self.context, self.data, self.fold = context, data, judged_fold
+        self.session, self.row, stored = data.session, data.row, data.states[judged_fold.name]
         self.stored = stored
         self.now = context.clock.now()
         self.state = State.from_dict(stored.state["fold"]) if stored.state else State()
         self.last_window = datetime.fromisoformat(stored.state["last_window"]) if stored.state else None
 
     def results_of(self, done: list[Run]) -> dict[int, Result]:
-        """What judging takes of runs; those that failed, were skipped or cancelled, or are not to be judged, have
+        """The results of runs, by run. Runs that failed, were skipped or cancelled, or are not to be judged, have
         none.
         """
         taken = [
             run
             for run in done
-            if run.status == "done" and run.judged and (self.of.kind is not Kind.NO_LABELS or run.look == 0)
+            if run.status == "done" and run.judged and (self.fold.kind is not Kind.NO_LABELS or run.look == 0)
         ]
-        checks, findings = self.read.found([run.id for run in taken])
+        checks, findings = self.data.checks_and_findings([run.id for run in taken])
         return {
             run.id: self._by_rule(
                 run,
                 _result(
                     run,
-                    self.of.kind,
+                    self.fold.kind,
                     checks[run.id],
                     findings[run.id],
-                    self.read.promoted,
+                    self.data.promoted,
                     self._config(run).page_confidence(),
                 ),
             )
@@ -186,11 +186,11 @@ class _Judge:
         return config
 
     def _by_rule(self, run: Run, result: Result) -> Result:
-        """The result with what the configuration that its run carries makes of it."""
+        """The result with the rule of its run's configuration, and whether it counts towards a retraining."""
         config = self._config(run)
         policy = config.retraining
-        # A model that is trained on faulty labels learns their faults: what is wrong with them proposes no retraining.
-        least = None if policy is None or self.of.subject else policy.least(self.of.kind.value)
+        # A model that is trained on faulty labels learns their faults: alerts about labels propose no retraining.
+        least = None if policy is None or self.fold.subject else policy.least(self.fold.kind.value)
         rule = Rule(
             config.in_windows(config.alerts.for_windows),
             None if config.alerts.keep_firing_for is None else config.in_windows(config.alerts.keep_firing_for),
@@ -204,14 +204,14 @@ class _Judge:
         return f"{grid.length}/{grid.every}/{grid.timezone}/{grid.anchor}"
 
     def take(self, run: Run, result: Result | None, *, late: bool) -> None:
-        """Take one run: a new window steps the fold on, another look at an old one folds again from there."""
+        """Take one run: a new window steps the fold on, another look at an old window folds again from there."""
         if late:
             self.stored.late = [number for number in self.stored.late or [] if number != run.id]
         else:
             self.stored.as_of, self.stored.window_start, self.stored.look = run.as_of, run.window_start, run.look
         if result is None:
             return
-        if self.of.kind is Kind.PERFORMANCE and not self.of.subject:
+        if self.fold.kind is Kind.PERFORMANCE and not self.fold.subject:
             learn_natural(self.session, self.row, run, is_bad=result.bad, now=self.now)
         if self.last_window is not None and run.window_start <= self.last_window:
             self._refold(run)
@@ -227,7 +227,7 @@ class _Judge:
             self._go_on(before, result)
 
     def keep(self) -> None:
-        """Store where the fold stands."""
+        """Store the state of the fold."""
         last = self.last_window
         if last is not None:
             self.stored.state = {"fold": self.state.to_dict(), "last_window": last.isoformat()}
@@ -235,13 +235,13 @@ class _Judge:
             assert config is not None
             assert self.stored.as_of is not None
             back = config.looked_at_until()
-            self.read.done_before[min(last, self.stored.as_of - back)].append(self.of.name)
+            self.data.done_before[min(last, self.stored.as_of - back)].append(self.fold.name)
 
     def _checkpoint(self, window: Window, state: State) -> None:
-        self.read.keep(self.of, window, state)
+        self.data.keep(self.fold, window, state)
 
     def _alert(self, first_window: datetime, opened_as_of: datetime) -> Alert:
-        kind, subject = self.of.kind.value, self.of.subject
+        kind, subject = self.fold.kind.value, self.fold.subject
         return alerts.upsert(self.session, self.row.id, self.row.uuid, kind, subject, first_window, opened_as_of)
 
     def _write(self, event: Event, run: Run) -> None:
@@ -251,7 +251,7 @@ class _Judge:
         self._transition(alert, event.kind, event.result.as_of, run.id)
 
     def _go_on(self, before: State, result: Result) -> None:
-        """A window more of an alert that fired before it: no event, but the alert tells it."""
+        """Update an alert that fired already before a window: no event."""
         assert before.first_window is not None
         assert before.opened_as_of is not None
         alert = self._alert(before.first_window, before.opened_as_of)
@@ -264,11 +264,11 @@ class _Judge:
     def _transition(
         self, alert: Alert, kind: EventKind, at: datetime, run_id: int | None, ended: datetime | None = None
     ) -> None:
-        """Bring an alert to another state at `at`. ended: when it ended, where that was before."""
+        """Bring an alert to another state at `at`. ended: when it ended, where that was earlier than `at`."""
         if kind == "firing":
             alert.state, alert.ended_at, alert.fired_at = "firing", None, alert.fired_at or at
         elif kind in ("resolved", "cleared", "retracted"):
-            # What had ended and is retracted has not ended anew.
+            # An alert that has ended and is retracted keeps its end.
             if kind != "retracted" or alert.ended_at is None:
                 alert.ended_at = ended or at
             alert.state = "retracted" if kind == "retracted" else "resolved"
@@ -297,38 +297,38 @@ class _Judge:
         )
 
     def _refold(self, run: Run) -> None:
-        """Fold again from a run's window, by the looks that are current now, and match what comes out with the alerts
+        """Fold again from a run's window, by the looks that are current now, and match the incidents with the alerts
         that have fired.
         """
-        self.read.flush()
-        point = alerts.checkpoint(self.session, self.row.id, self.of, run.window_start)
+        self.data.flush()
+        point = alerts.checkpoint(self.session, self.row.id, self.fold, run.window_start)
         start = run.window_start if point is not None else None
         place = _place(self.stored)
         assert place is not None
-        history_runs = runs.judged_history(self.session, self.row.id, self.of.run_kind, start, place)
-        found = self.results_of(history_runs)
-        history = fold(found.values(), State.from_dict(point.state) if point is not None else State())
-        alerts.drop_checkpoints(self.session, self.row.id, [self.of.name], since=start)
+        history_runs = runs.judged_history(self.session, self.row.id, self.fold.run_kind, start, place)
+        results_by_run = self.results_of(history_runs)
+        history = fold(results_by_run.values(), State.from_dict(point.state) if point is not None else State())
+        alerts.drop_checkpoints(self.session, self.row.id, [self.fold.name], since=start)
         self.session.flush()
         for window, state in history.before:
             self._checkpoint(window, state)
         self.state = history.state
-        # Of alerts older than the runs that retention has left nothing can be said.
-        known_from = start or min((each.window_start for each in history_runs), default=None)
-        self._match(run, history.incidents, alerts.fired(self.session, self.row.id, self.of, known_from))
+        # Alerts older than the runs that retention has left cannot be matched.
+        oldest_start = start or min((past_run.window_start for past_run in history_runs), default=None)
+        self._match(run, history.incidents, alerts.fired(self.session, self.row.id, self.fold, oldest_start))
         self._match_pending(run)
         for result, state in history.proposing:
             if not retraining.proposed(self.session, self.row.id, result.window.start):
                 self._propose(run, result, state)
 
     def _match(self, run: Run, incidents: list[Incident], fired: list[Alert]) -> None:
-        known = {
-            StoredAlert(each.first_window, each.opened_as_of, each.since, _until(each), each.state, each.severity): each
-            for each in fired
+        rows_by_stored = {
+            StoredAlert(row.first_window, row.opened_as_of, row.since, _until(row), row.state, row.severity): row
+            for row in fired
         }
-        for old, incident, events in reconcile(list(known), incidents):
+        for old, incident, events in reconcile(list(rows_by_stored), incidents):
             if old is not None:
-                alert = known[old]
+                alert = rows_by_stored[old]
             else:
                 assert incident is not None
                 alert = self._alert(incident.first_window, incident.opened_as_of)
@@ -344,9 +344,9 @@ class _Judge:
                 self._transition(alert, event, run.as_of, run.id, ended)
 
     def _match_pending(self, run: Run) -> None:
-        """What was only pending is folded anew."""
+        """Clear the pending alerts that the new fold does not have, and add the pending one that it has."""
         state, same = self.state, False
-        for alert in alerts.pending(self.session, self.row.id, self.of):
+        for alert in alerts.pending(self.session, self.row.id, self.fold):
             mine = (alert.first_window, alert.opened_as_of) == (state.first_window, state.opened_as_of)
             same = same or mine
             if not (mine and state.phase in ("pending", "firing")):
@@ -365,11 +365,11 @@ class _Judge:
             return
         windows = state.retrain
         reason = (
-            f"{self.of.kind.value} was bad in {windows} {'window' if windows == 1 else 'windows'} in a row:"
+            f"{self.fold.kind.value} was bad in {windows} {'window' if windows == 1 else 'windows'} in a row:"
             f" {result.summary}"
         )
         detail = {
-            "kind": self.of.kind.value,
+            "kind": self.fold.kind.value,
             "columns": list(result.columns),
             "severity": result.severity,
             "run": result.run,
@@ -401,20 +401,20 @@ def _result(
     promoted: dict[str, datetime],
     confidence: float,
 ) -> Result:
-    """Reduce a run to what the fold of one kind takes; where a promoted version has taken over, to that version's
-    checks. confidence: of the intervals.
+    """Reduce a run to the result of one kind. With several versions of the model, the checks of the version promoted
+    last count. confidence: of the intervals.
     """
-    checks = [each for each in checks if each.kind == kind.value]
+    checks = [check for check in checks if check.kind == kind.value]
     findings = [(finding, series) for finding, series in findings if finding.kind == kind.value]
-    versions = {each.model_version for each in checks}
+    versions = {check.model_version for check in checks}
     if len(versions) > 1:
         newest = max(
             versions,
             key=lambda version: (promoted.get(version, datetime.min.replace(tzinfo=run.as_of.tzinfo)), version),
         )
-        checks = [each for each in checks if each.model_version == newest]
+        checks = [check for check in checks if check.model_version == newest]
         findings = [(finding, series) for finding, series in findings if series.model_version == newest]
-    made = frozenset(each.key for each in checks if each.verdict in (Verdict.FINE.value, Verdict.CHANGED.value))
+    made = frozenset(check.key for check in checks if check.verdict in (Verdict.FINE.value, Verdict.CHANGED.value))
     paging = [(finding, series) for finding, series in findings if finding.severity in ("warning", "critical")]
     worst = paging[0][0] if paging else None
     named = tuple(dict.fromkeys(series.column or series.metric for _, series in paging))
@@ -424,7 +424,7 @@ def _result(
         look=run.look,
         as_of=run.as_of,
         bad=bool(paging),
-        asked=frozenset(each.key for each in checks),
+        asked=frozenset(check.key for check in checks),
         made=made,
         paging=tuple(_key(series) for _, series in paging),
         columns=named,
@@ -435,32 +435,33 @@ def _result(
 
 
 def estimate_of(checks: list[CheckToJudge], confidence: float) -> EstimatedLoss | None:
-    """What a window's estimates say of a loss, by that which says most; None where none was told against a limit. One
-    that is too doubtful to be judged alone counts, too: by its wide interval.
+    """The largest loss that a window's estimates show; None where no estimate has a limit. An estimate that is too
+    uncertain to be judged alone counts, too, with its wide interval.
     """
     margin = NormalDist().inv_cdf(0.5 + confidence / 2)
-    found = [
-        told
-        for each in checks
-        if each.estimate is not None
-        and not each.key.segment
-        and each.verdict != Verdict.TOO_LITTLE_DATA.value
-        and (told := _of_check(each.key.metric, each.estimate, margin)) is not None
+    losses = [
+        loss
+        for check in checks
+        if check.estimate is not None
+        and not check.key.segment
+        and check.verdict != Verdict.TOO_LITTLE_DATA.value
+        and (loss := _estimated_loss(check.key.metric, check.estimate, margin)) is not None
     ]
-    return max(found, key=lambda each: each.z, default=None)
+    return max(losses, key=lambda loss: loss.z, default=None)
 
 
-def _of_check(metric: str, told: CheckNumbers, margin: float) -> EstimatedLoss | None:
-    """An estimate by the numbers of its check. margin: how many standard errors its interval reaches to either side."""
-    if told.value is None or told.lower is None or told.upper is None or told.p_value is None:
+def _estimated_loss(metric: str, numbers: CheckNumbers, margin: float) -> EstimatedLoss | None:
+    """A loss by the numbers of its check. margin: how many standard errors its interval reaches to either side."""
+    if numbers.value is None or numbers.lower is None or numbers.upper is None or numbers.p_value is None:
         return None
-    error = max(told.upper - told.value, told.value - told.lower) / margin  # an end may be that of the metric itself
-    beyond = [told.lowest - told.value] if told.lowest is not None else []
-    beyond += [told.value - told.highest] if told.highest is not None else []
+    # One end of the interval may be the limit of the metric itself.
+    error = max(numbers.upper - numbers.value, numbers.value - numbers.lower) / margin
+    beyond = [numbers.lowest - numbers.value] if numbers.lowest is not None else []
+    beyond += [numbers.value - numbers.highest] if numbers.highest is not None else []
     if error <= 0 or not beyond:
         return None
-    far = -NormalDist().inv_cdf(max(told.p_value / 2, _LEAST_P))
-    # Within the harm a loss and a gain of the same size are not told apart: it counts as a gain.
+    far = -NormalDist().inv_cdf(max(numbers.p_value / 2, _LEAST_P))
+    # Within the harm a loss and a gain of the same size look alike: it counts as a gain.
     return EstimatedLoss(metric, far if max(beyond) > 0 else -far, max(beyond) / error)
 
 

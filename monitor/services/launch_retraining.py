@@ -81,8 +81,8 @@ class Launcher:
 
     @property
     def busy(self) -> bool:
-        """Whether a training has not ended that ends with this process; one elsewhere goes on, and is asked again by
-        whoever comes next.
+        """Whether a training runs that ends with this process. One elsewhere goes on, and the next daemon asks for its
+        state.
         """
         waits_for_all = isinstance(self.context.clock, ReplayClock)
         return any(waits_for_all or key not in self._elsewhere for key in list(self._claimed))
@@ -96,13 +96,13 @@ class Launcher:
         self._pool.shutdown(wait=True)
 
     def recover(self, alive: set[str]) -> int:
-        """Requests whose daemon died in the middle: a webhook is sent again (its id is an idempotency key), a command
-        ends as `unknown`.
+        """Recover requests whose daemon died: a webhook is sent again (its id is an idempotency key), a command ends as
+        `unknown`. How many were recovered.
         """
         return self.context.database.transact(self._recover, alive)
 
     def _recover(self, session: Session, alive: set[str]) -> int:
-        found = 0
+        recovered = 0
         for request in retraining.in_state(session, "dispatching", "running"):
             config = self.context.configuration.launchers.get(request.launcher)
             # Those that can be asked go on where they were: starting them again finds what runs.
@@ -111,7 +111,7 @@ class Launcher:
             )
             repeats = isinstance(config, WebhookLauncher) or can_ask
             if request.state == "running" and isinstance(config, WebhookLauncher | GitHubLauncher) and not can_ask:
-                found += self._give_up_late(session, request, config.timeout.approximate())
+                recovered += self._give_up_late(session, request, config.timeout.approximate())
                 continue
             if request.owner in alive:
                 continue
@@ -131,8 +131,8 @@ class Launcher:
                 )
                 retraining.move(session, request, "unknown", text, now)
             log.warning("launch_recovered", request=request.uuid[:8], state=request.state)
-            found += 1
-        return found
+            recovered += 1
+        return recovered
 
     def _give_up_late(self, session: Session, request: RetrainingRequest, timeout: timedelta) -> bool:
         """End a request that a person or pipeline was to complete, and has not in time."""
@@ -158,7 +158,7 @@ class Launcher:
         """
         try:
             if request_id not in self._outcomes:
-                outcome = self._tried(request_id, attempt)
+                outcome = self._try_launch(request_id, attempt)
                 if outcome is not None:
                     self._outcomes[request_id] = outcome
             if request_id in self._outcomes:
@@ -170,25 +170,25 @@ class Launcher:
         if self._claimed.get(request_id) == attempt:
             del self._claimed[request_id]
 
-    def _tried(self, request_id: int, attempt: int) -> TrainingOutcome | None:
-        """Start a request's training; how it ended, None if that is told by somebody else or later."""
+    def _try_launch(self, request_id: int, attempt: int) -> TrainingOutcome | None:
+        """Start a request's training; how it ended, None if that comes later or from elsewhere."""
         try:
-            return self._start(request_id, attempt, *self.context.database.transact(self._described, request_id))
+            return self._start(request_id, attempt, *self.context.database.transact(self._describe_request, request_id))
         except DatabaseUnreachableError:
             raise
         except Exception as error:  # it ends the request like any other failure
             log.error("launch_failed", error=f"{type(error).__name__}: {error}")
             return TrainingOutcome(False, f"{type(error).__name__}: {error}")
 
-    def _described(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
+    def _describe_request(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
         request = session.get_one(RetrainingRequest, request_id)
         row = session.get_one(MonitorRow, request.monitor_id)
-        told = described(request, row.name, not_to_train_on(session, request))
+        content = described(request, row.name, not_to_train_on(session, request))
         base = self.context.configuration.external_url
         if base:
             url = f"{base.rstrip('/')}/api/v1/retraining/{request.uuid}/complete"
-            told["callback"] = {"url": url, "token": _callback_token(session, request)}
-        return request.launcher, told
+            content["callback"] = {"url": url, "token": _callback_token(session, request)}
+        return request.launcher, content
 
     def _start(self, request_id: int, attempt: int, name: str, request: dict[str, Any]) -> TrainingOutcome | None:
         config = self.context.configuration.launchers.get(name)
@@ -201,7 +201,9 @@ class Launcher:
         if isinstance(config, GitHubLauncher | AirflowLauncher | DatabricksLauncher):
             self._elsewhere.add(request_id)
             self._move(request_id, attempt, "running", f"starting it by {config.type}")
-            timeout_s, every_s = (each.approximate().total_seconds() for each in (config.timeout, config.poll_every))
+            timeout_s, every_s = (
+                duration.approximate().total_seconds() for duration in (config.timeout, config.poll_every)
+            )
             try:
                 outcome, why = follow(
                     open_remote(config, self.context.network), request, timeout_s, every_s, self.context.stopping
@@ -279,8 +281,8 @@ class Launcher:
 
 
 def _callback_token(session: Session, request: RetrainingRequest) -> str:
-    """What ends a request by HTTP: made of the service's own key, so that a launch that is repeated brings the same
-    one, and stored nowhere.
+    """The token that ends a request by HTTP. It is derived from the service's own key, so that a repeated launch sends
+    the same one, and it is stored nowhere.
     """
     key = people.service_key(session, "callback")
     return CALLBACK + hmac.new(key.encode(), request.uuid.encode(), "sha256").hexdigest()
@@ -296,11 +298,11 @@ def not_to_train_on(session: Session, request: RetrainingRequest) -> list[tuple[
     paged.
     """
     marked = annotation.of_monitor(session, request.monitor_id, "faulty")
-    spans = [(each.starts_at, each.ends_at) for each in marked]
+    spans = [(interval.starts_at, interval.ends_at) for interval in marked]
     windows = runs.data_runs_between(session, request.monitor_id, request.data_start, request.data_end)
     latest = [runs.current(session, run) for run in windows]
-    for run_id, found in results.findings(session, [run.id for run in latest]).items():
-        if any(each.origin == "pipeline" and each.severity in ("warning", "critical") for each, _ in found):
+    for run_id, findings in results.findings(session, [run.id for run in latest]).items():
+        if any(finding.origin == "pipeline" and finding.severity in ("warning", "critical") for finding, _ in findings):
             spans += [(run.window_start, run.window_end) for run in latest if run.id == run_id]
     return sorted(set(spans))
 

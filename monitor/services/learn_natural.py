@@ -1,5 +1,5 @@
-"""What labels show of faults that paged: where the model did as well as ever, they are natural to this data, and page
-nobody again.
+"""Learn from labels which faults that paged are natural: where the model did as well as before, they are natural to
+this data and page nobody again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from monitor.storage.tables import MonitorRow, Run
 
 log = get_logger()
 
-# By no more than this part of what a fault was said to cost may the performance, by its interval, lie beyond the harm
-# that counts.
+# The performance, by its interval, may lie beyond the harm that counts by no more than the estimated cost of the fault
+# divided by this.
 _OF_COST = 4
 
 
 def learn_natural(session: Session, row: MonitorRow, performance: Run, *, is_bad: bool, now: datetime) -> None:
-    """Take what a performance run says of the faults that its window's data run paged for. is_bad: whether it pages
-    itself: what earlier labels had shown of the window then holds no more.
+    """Note the faults that a window's data run paged for as natural if its performance run shows no harm. is_bad: the
+    performance run pages itself; then what was noted of the window is removed.
     """
     if is_bad:
         natural.remove(session, row.id, performance.window_start)
@@ -34,14 +34,14 @@ def learn_natural(session: Session, row: MonitorRow, performance: Run, *, is_bad
         if data.window_end != performance.window_end or data.status != "done":
             continue
         for series, value, cost in natural.that_paged(session, data.id):
-            # Few labels tell a small loss from none badly: what was said to come must be out of the question.
+            # A small loss is hard to see with few labels: the estimated loss must be ruled out.
             if beyond <= cost / _OF_COST and natural.add(session, data, series, value, performance.as_of):
                 name = f"{series.metric} of {series.column}" + (f" where {series.segment}" if series.segment else "")
-                said = (
+                text = (
                     f"{name}: {value:.3g} in the window from {data.window_start:%Y-%m-%d %H:%M} UTC did the model no"
                     " harm, by its labels: it pages no more"
                 )
-                people.record(session, "monitor", "fault known as natural", row.name, said, now)
+                people.record(session, "monitor", "fault known as natural", row.name, text, now)
                 log.info(
                     "natural",
                     monitor=row.name,

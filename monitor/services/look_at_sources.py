@@ -1,11 +1,11 @@
-"""Look at sources: what plan needs to know of them is read by workers, per monitor, and stored."""
+"""Look at sources: workers read what planning needs to know of each monitor's source, and it is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
@@ -27,6 +27,14 @@ _TIMEOUT_S = 600.0
 _AT_ONCE, _MOST = 4, 16
 
 
+class _DueLook(NamedTuple):
+    """A monitor whose source is to be looked at, and the time of the look."""
+
+    monitor_id: int
+    spec: LookSpec
+    now: datetime
+
+
 def looks_side_by_side() -> SideBySide:
     """How many sources are looked at at once."""
     return SideBySide(_AT_ONCE, _MOST)
@@ -42,29 +50,28 @@ def look_at_sources(
 ) -> set[int]:
     """Look at each monitor's source, side by side. The monitors whose source could not be read.
 
-    at_least_every: those looked at within this time are left out. without: monitors that are left out whatever they
-        have. background: where looks that
-    take long go on, while the others have their next turn; without it all are waited for.
+    at_least_every: those looked at within this time are left out. without: monitors that are left out in any case.
+        background: where slow looks continue while the others have their next turn; without it all are waited for.
     """
-    wanted = context.database.read(_wanted, context, at_least_every, without)
+    due_looks = context.database.read(_due_looks, context, at_least_every, without)
     read: set[int] = set()
 
-    def look(each: tuple[int, LookSpec, datetime]) -> None:
-        with context.fences.around(each[0], "look"):
-            if _look(context, workers, *each):
-                read.add(each[0])
+    def look(due_look: _DueLook) -> None:
+        with context.fences.around(due_look.monitor_id, "look"):
+            if _look(context, workers, *due_look):
+                read.add(due_look.monitor_id)
 
-    work = {each[0]: partial(look, each) for each in wanted}
+    work = {due_look.monitor_id: partial(look, due_look) for due_look in due_looks}
     (background or looks_side_by_side()).run(work, context.stopping, patient=background is None)
-    return {monitor_id for monitor_id, *_ in wanted} - read
+    return {due_look.monitor_id for due_look in due_looks} - read
 
 
-def _wanted(
+def _due_looks(
     session: Session, context: Context, at_least_every: timedelta, without: Collection[int]
-) -> list[tuple[int, LookSpec, datetime]]:
+) -> list[_DueLook]:
     now = context.clock.now()
     states, wanting = monitors.source_states(session), windows.wanting_look(session, now)
-    found = []
+    due_looks = []
     for row in monitors.active(session):
         config = context.config_of(session, row)
         if (
@@ -78,8 +85,8 @@ def _wanted(
             state = states[row.id]
             stale = state.looked_at is None or bool(state.error) or now - state.looked_at >= at_least_every
             if stale or row.id in wanting:
-                found.append((row.id, _look_spec(session, context, row, config, state, now), now))
-    return found
+                due_looks.append(_DueLook(row.id, _look_spec(session, context, row, config, state, now), now))
+    return due_looks
 
 
 def _look_spec(
@@ -87,27 +94,27 @@ def _look_spec(
 ) -> LookSpec:
     after = state.first_event or plan_runs.first_event_after(config)
     labelled, recounts = [], []
-    for each in windows.of_monitor(session, row.id):
-        window = each.window
-        planned_by = context.config_of(session, row, each.configuration_id)
-        if each.labels_open and planned_by is not None and planned_by.labels is not None:
-            final = revisions_end(each.window_end, each.as_of, *plan_runs.label_rule(planned_by.labels))
-            complete = each.labels_full is not None
-            labelled.append(LabelledWindow(window, final, each.label_mark, complete, closing=final <= now))
-        if each.recount_at is not None and each.recount_at <= now:
+    for open_window in windows.of_monitor(session, row.id):
+        window = open_window.window
+        planned_by = context.config_of(session, row, open_window.configuration_id)
+        if open_window.labels_open and planned_by is not None and planned_by.labels is not None:
+            final = revisions_end(open_window.window_end, open_window.as_of, *plan_runs.label_rule(planned_by.labels))
+            complete = open_window.labels_full is not None
+            labelled.append(LabelledWindow(window, final, open_window.label_mark, complete, closing=final <= now))
+        if open_window.recount_at is not None and open_window.recount_at <= now:
             run = runs.look_zero(session, row.id, "data", window)
-            if _may_differ(run, each, state.source_mark or "", config.columns.logged_at):
-                recounts.append((window, each.recount_at))
+            if _may_differ(run, open_window, state.source_mark or "", config.columns.logged_at):
+                recounts.append((window, open_window.recount_at))
     expected, judge_from = (config.labels.expected, config.labels.judge_from) if config.labels else (1.0, 1.0)
     return LookSpec(context.log_spec(config), after, tuple(labelled), tuple(recounts), expected, judge_from)
 
 
-def _may_differ(run: Run | None, each: OpenWindow, mark: str, logged_at: str | None) -> bool:
-    """Whether a window is worth counting again: its data run was made before that was due, and on other files."""
-    if run is None or run.status != "done" or (each.mark and each.mark == mark):
+def _may_differ(run: Run | None, open_window: OpenWindow, source_mark: str, logged_at: str | None) -> bool:
+    """Whether a window is to be counted again: its data run began before the recount was due, and on other files."""
+    if run is None or run.status != "done" or (open_window.mark and open_window.mark == source_mark):
         return False
-    assert each.recount_at is not None
-    return logged_at is not None or run.started_at is None or run.started_at < each.recount_at
+    assert open_window.recount_at is not None
+    return logged_at is not None or run.started_at is None or run.started_at < open_window.recount_at
 
 
 def _look(context: Context, workers: WorkerPool, monitor_id: int, spec: LookSpec, now: datetime) -> bool:
@@ -132,38 +139,46 @@ def _store(session: Session, monitor_id: int, spec: LookSpec, seen: Look, now: d
     )
     state = monitors.source_state(session, monitor_id)
     state.misdated, state.misdated_example = seen.misdated, seen.misdated_example
-    closing = {each.window for each in spec.windows if each.closing}
-    for each in windows.of_monitor(session, monitor_id):
-        window = each.window
+    closing = {labelled_window.window for labelled_window in spec.windows if labelled_window.closing}
+    for open_window in windows.of_monitor(session, monitor_id):
+        window = open_window.window
         if window in closing:
-            each.due_at = each.as_of
+            open_window.due_at = open_window.as_of
         if window in seen.labels:
-            windows.put_times(each, seen.labels[window], seen.label_mark)
-        if each.recount_at is not None and each.recount_at <= now:
-            _settle_recount(session, row, each, seen, spec.log.logged_at, now)
+            windows.put_times(open_window, seen.labels[window], seen.label_mark)
+        if open_window.recount_at is not None and open_window.recount_at <= now:
+            _settle_recount(session, row, open_window, seen, spec.log.logged_at, now)
 
 
 def _settle_recount(
-    session: Session, row: MonitorRow, each: OpenWindow, seen: Look, logged_at: str | None, now: datetime
+    session: Session, row: MonitorRow, open_window: OpenWindow, seen: Look, logged_at: str | None, now: datetime
 ) -> None:
-    """Plan the recount of a window whose counts are no longer those of its data run; close it once that is known."""
-    window = each.window
-    run = runs.look_zero(session, each.monitor_id, "data", window)
+    """Plan another data run of a window whose counts have changed since its first; then the recount is done."""
+    window = open_window.window
+    run = runs.look_zero(session, open_window.monitor_id, "data", window)
     again = seen.recounts.get(window)
     if run is None or run.status in ("pending", "running"):
         return
-    if again is None and _may_differ(run, each, seen.source_mark, logged_at):
+    if again is None and _may_differ(run, open_window, seen.source_mark, logged_at):
         return  # its turn is with the next look
-    assert each.recount_at is not None
+    assert open_window.recount_at is not None
     if again is not None and run.counts is not None and _differ(run.counts, again):
         more = again["rows"] - run.counts["rows"]
         reason = f"counted again: {abs(more)} rows {'more' if more >= 0 else 'fewer'} than at first"
         planned_by = run.configuration_id
         runs.plan(
-            session, row, "data", window, RECOUNT, each.recount_at, now, reason=reason, configuration_id=planned_by
+            session,
+            row,
+            "data",
+            window,
+            RECOUNT,
+            open_window.recount_at,
+            now,
+            reason=reason,
+            configuration_id=planned_by,
         )
         log.warning("rows_came_late", monitor=row.name, window=str(window), rows=more)
-    each.recount_at, each.due_at = None, each.as_of
+    open_window.recount_at, open_window.due_at = None, open_window.as_of
 
 
 def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:

@@ -24,7 +24,7 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True)
 class Planned:
-    """What planning did for a monitor: how many runs, and when the next one is due as far as can be told."""
+    """The outcome of planning: how many runs were planned, and when the next one is due, as far as is known."""
 
     number: int
     next_due: datetime | None
@@ -36,21 +36,25 @@ def plan_runs(context: Context) -> Planned:
         return Planned(0, None)
     now, number = context.clock.now(), 0
     seen = context.database.read(monitors.seen, context.only)
-    known = context.planned
+    earlier_plans = context.planned
     wanted = [
-        each
-        for each, what in seen.items()
-        if each not in known or known[each][0] != what or _is_due(known[each][1], now)
+        monitor_id
+        for monitor_id, current in seen.items()
+        if monitor_id not in earlier_plans
+        or earlier_plans[monitor_id][0] != current
+        or _is_due(earlier_plans[monitor_id][1], now)
     ]
     for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        planned = _plan_together(context, [each for each in some if not context.fences.rests(each, "plan")])
-        for monitor_id in some:
-            known.pop(monitor_id, None)
-        for monitor_id, what in planned.items():
-            known[monitor_id] = (seen[monitor_id], what.next_due)
-            number += what.number
-    due = [known[each][1] for each in seen if each in known]
+        batch = wanted[start : start + _AT_ONCE]
+        planned = _plan_together(
+            context, [monitor_id for monitor_id in batch if not context.fences.rests(monitor_id, "plan")]
+        )
+        for monitor_id in batch:
+            earlier_plans.pop(monitor_id, None)
+        for monitor_id, plan in planned.items():
+            earlier_plans[monitor_id] = (seen[monitor_id], plan.next_due)
+            number += plan.number
+    due = [earlier_plans[monitor_id][1] for monitor_id in seen if monitor_id in earlier_plans]
     return Planned(number, min((moment for moment in due if moment is not None), default=None))
 
 
@@ -66,67 +70,72 @@ def _plan_together(context: Context, ids: list[int]) -> dict[int, Planned]:
         raise
     except Exception:
         planned = {}
-        for each in ids:
-            with context.fences.around(each, "plan"):
-                planned |= context.database.transact(_plan_some, context, [each])
+        for monitor_id in ids:
+            with context.fences.around(monitor_id, "plan"):
+                planned |= context.database.transact(_plan_some, context, [monitor_id])
     else:
-        for each in ids:
-            context.fences.went_well(each, "plan")
+        for monitor_id in ids:
+            context.fences.went_well(monitor_id, "plan")
     return planned
 
 
 def _plan_some(session: Session, context: Context, ids: list[int]) -> dict[int, Planned]:
-    """What was planned of each monitor; those of which nothing can be planned yet are left out."""
+    """Plan monitors, by monitor; those for which nothing can be planned yet are left out."""
     now = context.clock.now()
     planned, added = {}, []
-    for each in planning.known(session, ids, now):
-        config = context.config_of(session, each.row)
-        # Without a reference there is nothing yet to compare with: its windows wait, and `self` says so.
-        if config is None or each.row.active_name is None or each.state.newest_event is None or not each.has_reference:
+    for planning_state in planning.known(session, ids, now):
+        config = context.config_of(session, planning_state.row)
+        # Without a reference there is nothing to compare with: the windows wait, and an alert of kind `self` opens.
+        if (
+            config is None
+            or planning_state.row.active_name is None
+            or planning_state.state.newest_event is None
+            or not planning_state.has_reference
+        ):
             continue
-        new, next_due = _plan_windows(session, context, each, config, now)
-        for window in each.due:
-            new += _plan_looks(session, context, each, window, now)
+        new, next_due = _plan_windows(session, context, planning_state, config, now)
+        for window in planning_state.due:
+            new += _plan_looks(session, context, planning_state, window, now)
         if config.windows.delay_max is not None:
-            runs.release_waiting(session, each.row.id, each.state.newest_event, now)
-        planned[each.row.id] = (each, len(new), next_due)
+            runs.release_waiting(session, planning_state.row.id, planning_state.state.newest_event, now)
+        planned[planning_state.row.id] = (planning_state, len(new), next_due)
         added += new
     runs.add(session, added)
     result = {}
     for monitor_id, (unknown, look_due) in planning.still_open(session, planned, now).items():
-        each, number, next_due = planned[monitor_id]
-        assert each.state.looked_at is not None
-        each.row.unjudged = True
-        each.row.planned_until = min(
-            each.state.looked_at, each.state.looked_at if unknown is None else unknown - _MOMENT
+        planning_state, number, next_due = planned[monitor_id]
+        assert planning_state.state.looked_at is not None
+        planning_state.row.unjudged = True
+        planning_state.row.planned_until = min(
+            planning_state.state.looked_at, planning_state.state.looked_at if unknown is None else unknown - _MOMENT
         )
         result[monitor_id] = Planned(number, min(filter(None, (next_due, look_due)), default=None))
     return result
 
 
 def _plan_windows(
-    session: Session, context: Context, known: PlanningState, config: MonitorConfig, now: datetime
+    session: Session, context: Context, planning_state: PlanningState, config: MonitorConfig, now: datetime
 ) -> tuple[list[Run], datetime | None]:
     """The data runs of the windows that are due, and when the next one is. Their windows are open from now on."""
-    state, last = known.state, known.last
+    state, last = planning_state.state, planning_state.last
     assert state.newest_event is not None
     new: list[Run] = []
     oldest = (min(now, state.newest_event) if context.catches_up else now) - config.windows.catch_up.approximate()
-    for window in _windows(context, known.row, config, state, last):
+    for window in _windows(context, planning_state.row, config, state, last):
         as_of = window.end + config.windows.delay.approximate()
         if as_of > now:
             return new, as_of
         if last is not None and as_of < oldest:
             reason = f"missed, and older than windows.catch_up ({config.windows.catch_up})"
-            new.append(runs.new(known.row, "data", window, 0, as_of, now, status="skipped", reason=reason))
+            new.append(runs.new(planning_state.row, "data", window, 0, as_of, now, status="skipped", reason=reason))
             continue
-        run = runs.new(known.row, "data", window, 0, as_of, now, wait_until=_wait_until(config, state, window))
+        run = runs.new(planning_state.row, "data", window, 0, as_of, now, wait_until=_wait_until(config, state, window))
         recount_at = as_of + config.windows.recount_after.approximate()
         opened = windows.of_run(
             run, labels=config.labels is not None, recount_at=recount_at, mark=state.source_mark or ""
         )
         session.add(opened)
-        known.due.append(opened)
+        planning_state.due.append(opened)
         new.append(run)
     return new, None
 
@@ -139,18 +148,22 @@ def _wait_until(config: MonitorConfig, state: SourceState, window: Window) -> da
     return window.end + config.windows.delay_max.approximate()
 
 
-def _plan_looks(session: Session, context: Context, known: PlanningState, each: OpenWindow, now: datetime) -> list[Run]:
+def _plan_looks(
+    session: Session, context: Context, planning_state: PlanningState, open_window: OpenWindow, now: datetime
+) -> list[Run]:
     """The performance runs of a window as far as they are certain and due; closes it when no more will come."""
-    row, state = known.row, known.state
-    config = context.config_of(session, row, each.configuration_id)
-    window, new = each.window, []
-    each.due_at = None
-    if each.labels_open and config is not None and config.labels is not None:
+    row, state = planning_state.row, planning_state.state
+    config = context.config_of(session, row, open_window.configuration_id)
+    window, new = open_window.window, []
+    open_window.due_at = None
+    if open_window.labels_open and config is not None and config.labels is not None:
         rule = label_rule(config.labels)
-        looks = performance_looks(each.window_end, each.as_of, windows.times_of(each), state.looked_at, *rule)
+        looks = performance_looks(
+            open_window.window_end, open_window.as_of, windows.times_of(open_window), state.looked_at, *rule
+        )
         later = [as_of for _, as_of in looks.certain if as_of > now]
         for look, as_of in looks.certain:
-            if as_of <= now and (window, look) not in known.looked:
+            if as_of <= now and (window, look) not in planning_state.looked:
                 wait_until = _wait_until(config, state, window)
                 new.append(
                     runs.new(
@@ -160,16 +173,16 @@ def _plan_looks(session: Session, context: Context, known: PlanningState, each: 
                         look,
                         as_of,
                         now,
-                        configuration_id=each.configuration_id,
+                        configuration_id=open_window.configuration_id,
                         wait_until=wait_until,
                     )
                 )
-        each.due_at = min((moment for moment in (*later, looks.next_due) if moment is not None), default=None)
-        each.labels_open = bool(later) or not looks.settled
+        open_window.due_at = min((moment for moment in (*later, looks.next_due) if moment is not None), default=None)
+        open_window.labels_open = bool(later) or not looks.settled
     else:
-        each.labels_open = False
-    if not each.labels_open and each.recount_at is None:
-        session.delete(each)
+        open_window.labels_open = False
+    if not open_window.labels_open and open_window.recount_at is None:
+        session.delete(open_window)
     return new
 
 
@@ -221,10 +234,8 @@ def _first_index(grid: Grid, config: MonitorConfig, state: SourceState, now: dat
 
 
 def first_windows(session: Session, configuration: Configuration, now: datetime) -> list[str]:
-    """In words, what monitors wait for of which no window has been planned yet: their first one, and until where their
-    log goes.
-    """
-    found = []
+    """For monitors without a planned window, in words: their first window, and the newest event of their log."""
+    lines = []
     for row in monitors.active(session):
         config, state = configuration.monitors.get(row.name), monitors.source_state(session, row.id)
         newest = state.newest_event
@@ -232,11 +243,11 @@ def first_windows(session: Session, configuration: Configuration, now: datetime)
             continue
         grid = config.windows.grid()
         window = grid.window(_first_index(grid, config, state, now))
-        found.append(
+        lines.append(
             f"{row.name}: its first window, {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC, is looked"
             f" at once its log has come so far; the newest event is of {newest:%Y-%m-%d %H:%M}"
         )
-    return found
+    return lines
 
 
 def first_event_after(config: MonitorConfig) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Prune: what `retention` no longer keeps is removed, in small transactions, so that nobody waits for them."""
+"""Prune: remove what `retention` no longer keeps, in small transactions, so that nobody waits for them."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def _prune_monitor(context: Context, monitor_id: int, kept: Retention, *, dry_ru
     ) -> None:
         limit = before(length)
         while limit is not None:
-            found = database.read(find, monitor_id, limit, _EVERYTHING if dry_run else 200)
-            removed[name] += len(found)
-            if dry_run or not found or context.stopping.is_set():
+            ids = database.read(find, monitor_id, limit, _EVERYTHING if dry_run else 200)
+            removed[name] += len(ids)
+            if dry_run or not ids or context.stopping.is_set():
                 return
-            database.transact(drop, found)
+            database.transact(drop, ids)
 
     batches("snapshots", kept.snapshots, retention.old_snapshots, retention.drop_snapshots)
     # A run goes with its values.

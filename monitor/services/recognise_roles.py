@@ -1,4 +1,4 @@
-"""Which column plays which part, as far as the values tell what names do not; for `monitor init`."""
+"""Recognise the parts of columns by their values, where names are not enough; for `monitor init`."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ _REPEATED = 0.2
 
 
 def by_values(
-    columns: Columns, frame: pd.DataFrame, said: Sequence[str], positive: str | None, notes: list[str]
+    columns: Columns, frame: pd.DataFrame, given_parts: Sequence[str], positive: str | None, notes: list[str]
 ) -> Columns:
-    """What was recognised by names, held against values. said: the parts that somebody has named, which stay. positive:
-    the class that was named. Raises DataError where a person has to decide.
+    """The columns recognised by names, checked against values. given_parts: the parts that flags name, which stay.
+    positive: the positive class that a flag names. Raises DataError where a person has to decide.
     """
-    if "probability" not in said:
+    if "probability" not in given_parts:
         columns = _classes(columns, frame, positive, notes)
-        columns = _probability(columns, frame, said, notes)
+        columns = _probability(columns, frame, given_parts, notes)
     else:
         columns = _without_other_classes(columns, frame, notes)
-    if "id" not in said:
+    if "id" not in given_parts:
         columns = _id(columns, frame, notes)
     return columns
 
 
 def _of_classes(columns: Columns, frame: pd.DataFrame) -> dict[str, str]:
     """The columns that hold a probability for each class, by its name, if there are any whose sums are 1."""
-    found: dict[str, str] = {}
+    names_by_class: dict[str, str] = {}
     for name in map(str, frame.columns):
         matched = _OF_CLASS.match(name)
-        others = (columns.label, columns.event_time, columns.id)
-        if matched is not None and name not in others and _is_fraction(frame[name]):
-            found[matched["name"]] = name
-    if len(found) < 2:
+        other_parts = (columns.label, columns.event_time, columns.id)
+        if matched is not None and name not in other_parts and _is_fraction(frame[name]):
+            names_by_class[matched["name"]] = name
+    if len(names_by_class) < 2:
         return {}
-    sums = frame[list(found.values())].dropna().sum(axis=1)
-    return found if len(sums) and sums.between(0.97, 1.03).mean() > 0.99 else {}
+    sums = frame[list(names_by_class.values())].dropna().sum(axis=1)
+    return names_by_class if len(sums) and sums.between(0.97, 1.03).mean() > 0.99 else {}
 
 
 def _without_other_classes(columns: Columns, frame: pd.DataFrame, notes: list[str]) -> Columns:
     """Beside a probability that somebody has named, those of the other classes are no inputs."""
-    found = list(_of_classes(columns, frame).values())
-    others = [name for name in found if name != columns.probability]
-    if columns.probability not in found:
+    class_columns = list(_of_classes(columns, frame).values())
+    others = [name for name in class_columns if name != columns.probability]
+    if columns.probability not in class_columns:
         return columns
     notes.append(f"{', '.join(others)}: the probability of another class, left out")
     return replace(columns, ignore=(*columns.ignore, *others))
@@ -62,43 +62,56 @@ def _without_other_classes(columns: Columns, frame: pd.DataFrame, notes: list[st
 
 def _classes(columns: Columns, frame: pd.DataFrame, positive: str | None, notes: list[str]) -> Columns:
     """The probability of the positive class, or of each of several."""
-    found = _of_classes(columns, frame)
-    if not found:
+    names_by_class = _of_classes(columns, frame)
+    if not names_by_class:
         return columns
-    known = _values(frame, columns.label) or _values(frame, columns.prediction)
+    class_names = _values(frame, columns.label) or _values(frame, columns.prediction)
     by_class = {
-        next((each for each in known if each.lower() == name.lower() or means_same(each, name)), name): column
-        for name, column in found.items()
+        next(
+            (
+                class_name
+                for class_name in class_names
+                if class_name.lower() == name.lower() or means_same(class_name, name)
+            ),
+            name,
+        ): column
+        for name, column in names_by_class.items()
     }
-    others = tuple(by_class.values())
-    prediction = None if columns.prediction in others else columns.prediction
-    unknown = [name for name in by_class if known and name not in known]
+    class_columns = tuple(by_class.values())
+    prediction = None if columns.prediction in class_columns else columns.prediction
+    unknown = [name for name in by_class if class_names and name not in class_names]
     if unknown:
         raise DataError(
-            f"{', '.join(others)} hold the probability of a class each, and their names do not say of which"
-            f" ({', '.join(known[:10])}): say --probability {others[-1]} --positive CLASS"
+            f"{', '.join(class_columns)} hold the probability of a class each, and their names do not say of which"
+            f" ({', '.join(class_names[:10])}): say --probability {class_columns[-1]} --positive CLASS"
         )
     if len(by_class) > 2:
         return replace(columns, probability=by_class, prediction=prediction)
     chosen = positive if positive in by_class else certain_positive(list(by_class))
     if chosen is None or chosen not in by_class:
-        flags = " or ".join(f"--positive {each}" for each in by_class)
+        flags = " or ".join(f"--positive {name}" for name in by_class)
         raise DataError(
-            f"{', '.join(others)} hold the probability of a class each: say which class is looked for by {flags}"
+            f"{', '.join(class_columns)} hold the probability of a class each: say which class is looked for by {flags}"
         )
-    other = next(column for name, column in by_class.items() if name != chosen)
-    notes.append(f"{by_class[chosen]} is the probability of class {chosen}; {other} is what is left of 1, and left out")
+    other_column = next(column for name, column in by_class.items() if name != chosen)
+    notes.append(
+        f"{by_class[chosen]} is the probability of class {chosen}; {other_column} is what is left of 1, and left out"
+    )
     return replace(
-        columns, probability=by_class[chosen], prediction=prediction, ignore=(*columns.ignore, other), positive=chosen
+        columns,
+        probability=by_class[chosen],
+        prediction=prediction,
+        ignore=(*columns.ignore, other_column),
+        positive=chosen,
     )
 
 
 def _values(frame: pd.DataFrame, name: str | None) -> list[str]:
-    return [] if name not in frame else [str(each) for each in frame[name].dropna().unique()[:100]]
+    return [] if name not in frame else [str(value) for value in frame[name].dropna().unique()[:100]]
 
 
-def _probability(columns: Columns, frame: pd.DataFrame, said: Sequence[str], notes: list[str]) -> Columns:
-    """A probability lies between 0 and 1; and where nothing else is, a prediction that always does may be one."""
+def _probability(columns: Columns, frame: pd.DataFrame, given_parts: Sequence[str], notes: list[str]) -> Columns:
+    """A probability lies between 0 and 1. Where there is none, a prediction that always does may be one."""
     name = columns.probability
     if isinstance(name, str) and name in frame:
         values = pd.to_numeric(frame[name], errors="coerce").dropna()
@@ -116,7 +129,7 @@ def _probability(columns: Columns, frame: pd.DataFrame, said: Sequence[str], not
             )
             return replace(columns, probability=None)
     prediction = columns.prediction
-    if name is None and prediction in frame and "prediction" not in said and _is_fraction(frame[prediction]):
+    if name is None and prediction in frame and "prediction" not in given_parts and _is_fraction(frame[prediction]):
         labels = _values(frame, columns.label)
         if frame[prediction].nunique() > 10 and (not labels or len(labels) <= 2):
             notes.append(

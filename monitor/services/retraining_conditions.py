@@ -1,5 +1,5 @@
-"""Conditions for a retraining that no finding tells: how many columns have changed, how old the model is, how many
-labels have come.
+"""Conditions for a retraining beside findings: how many columns have changed, how old the model is, how many labels
+have come.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class ConditionStatus:
-    """How a condition stands now, in words."""
+    """The present status of a condition, in words."""
 
     text: str
     holds: bool
@@ -43,7 +43,7 @@ def propose_by_conditions(context: Context) -> int:
 
 def _to_ask(session: Session) -> list[int]:
     """The monitors of whose model no retraining is proposed."""
-    waiting = {each.model_name for each in retraining.in_state(session, "proposed")}
+    waiting = {request.model_name for request in retraining.in_state(session, "proposed")}
     return [row.id for row in monitors.active(session) if row.model_name not in waiting]
 
 
@@ -57,7 +57,7 @@ def _propose_for(session: Session, context: Context, monitor_id: int) -> bool:
     run = runs.latest_done(session, row.id, "data")
     if run is None or retraining.proposed(session, row.id, run.window_start):
         return False
-    held = [each.text for each in standings(session, context, row, config) if each.holds]
+    held = [status.text for status in condition_statuses(session, context, row, config) if status.holds]
     if not held:
         return False
     trained = trained_at(session, context, row)
@@ -80,47 +80,50 @@ def _propose_for(session: Session, context: Context, monitor_id: int) -> bool:
     return True
 
 
-def standings(session: Session, context: Context, row: MonitorRow, config: MonitorConfig) -> list[ConditionStatus]:
-    """How each condition of a monitor stands, those of findings left out."""
+def condition_statuses(
+    session: Session, context: Context, row: MonitorRow, config: MonitorConfig
+) -> list[ConditionStatus]:
+    """The status of each condition of a monitor, without those on findings."""
     policy, now = config.retraining, context.clock.now()
     assert policy is not None
-    trained, found = trained_at(session, context, row), []
-    for each in policy.conditions:
-        if each.age is not None:
+    trained, statuses = trained_at(session, context, row), []
+    for condition in policy.conditions:
+        if condition.age is not None:
             days = (now - trained).total_seconds() / 86400
-            found.append(
+            statuses.append(
                 ConditionStatus(
-                    f"the model is {days:.0f} days old, of {each.age}", now - trained >= each.age.approximate()
+                    f"the model is {days:.0f} days old, of {condition.age}",
+                    now - trained >= condition.age.approximate(),
                 )
             )
-        elif each.labelled_rows is not None:
+        elif condition.labelled_rows is not None:
             number = runs.labelled_since(session, row.id, trained)
-            text = f"{number:,} labelled rows have come since {trained:%Y-%m-%d}, of {each.labelled_rows:,}"
-            found.append(ConditionStatus(text, number >= each.labelled_rows))
-        elif each.drifted_share is not None:
+            text = f"{number:,} labelled rows have come since {trained:%Y-%m-%d}, of {condition.labelled_rows:,}"
+            statuses.append(ConditionStatus(text, number >= condition.labelled_rows))
+        elif condition.drifted_share is not None:
             windows = config.in_windows(policy.for_windows)
             shares = _drifted_shares(session, row, config, windows)
             text = (
                 f"{', '.join(f'{share:.0%}' for share in shares) or 'nothing'} of the features have changed in the last"
-                f" {len(shares)} windows, of {each.drifted_share:.0%} in {windows}"
+                f" {len(shares)} windows, of {condition.drifted_share:.0%} in {windows}"
             )
-            found.append(ConditionStatus(text, len(shares) == windows and min(shares) >= each.drifted_share))
-    return found
+            statuses.append(ConditionStatus(text, len(shares) == windows and min(shares) >= condition.drifted_share))
+    return statuses
 
 
 def trained_at(session: Session, context: Context, row: MonitorRow) -> datetime:
     """When a model was trained or deployed last, as far as is known: else it is as old as its first window."""
-    known = [runs.first_start(session, row.id) or row.created_at]
+    times = [runs.first_start(session, row.id) or row.created_at]
     last = retraining.last_succeeded(session, row.model_name)
     deployed = deployments.last_before(session, row.model_name, context.clock.now())
-    known += [last.ended_at] if last is not None and last.ended_at is not None else []
-    known += [deployed.deployed_at] if deployed is not None else []
-    return max(known)
+    times += [last.ended_at] if last is not None and last.ended_at is not None else []
+    times += [deployed.deployed_at] if deployed is not None else []
+    return max(times)
 
 
 def _drifted_shares(session: Session, row: MonitorRow, config: MonitorConfig, windows: int) -> list[float]:
-    """What share of the features has changed in each of the last windows, the newest first; a window that tells nothing
-    has none.
+    """The share of features that have changed in each of the last windows, the newest first. Windows without a share
+    are left out.
     """
     columns = config.to_columns()
     outputs = {name for name in (columns.prediction, *columns.probabilities.values()) if name is not None}

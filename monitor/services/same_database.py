@@ -1,5 +1,5 @@
-"""That the report database is the one that this machine knows: a server that comes back empty, or with another history,
-is not worked on.
+"""Check that the report database is the one that this machine knows. The daemon does not work on a server that comes
+back empty or with another history.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _PURPOSE = "identity"
 
 @dataclass(frozen=True)
 class DatabaseIdentity:
-    """What a daemon knows its report database by: a secret of the database's own, and the revision of its schema."""
+    """How a daemon recognises its report database: by a secret stored in it, and by the revision of its schema."""
 
     identity: str
     revision: str
 
 
 def require_not_emptied(database: Database, cache: Path) -> None:
-    """Refuse a server's empty database where this machine has worked on one before: a replica that has nothing of the
-    history. Raises SchemaVersionError.
+    """Refuse an empty database of a server if this machine has worked on a filled one before: it may be a replica
+    without the history. Raises SchemaVersionError.
 
-    A SQLite file that is not there was taken away by somebody, and is made.
+    A missing SQLite file is created: somebody has removed it.
     """
     note = _note(database, cache)
     if database.is_sqlite or database.revision() is not None or not note.exists():
@@ -43,7 +43,7 @@ def require_not_emptied(database: Database, cache: Path) -> None:
 
 
 def remembered(database: Database, cache: Path) -> DatabaseIdentity:
-    """What the report database is known by from now on; a note of it is kept in this machine's cache."""
+    """The identity of the report database; a note of it is kept in this machine's cache."""
     identity = database.transact(people.service_key, _PURPOSE)
     with suppress(OSError):  # where no note can be kept, an empty database is taken for a new one
         note = _note(database, cache)
@@ -52,21 +52,21 @@ def remembered(database: Database, cache: Path) -> DatabaseIdentity:
     return DatabaseIdentity(identity, head_revision())
 
 
-def require_same(database: Database, known: DatabaseIdentity) -> None:
+def require_same(database: Database, expected: DatabaseIdentity) -> None:
     """Raise SchemaVersionError where the database has been emptied, is another one, or was migrated by another version
     of Monitor.
     """
-    found = database.revision()
-    if found is None:
+    revision = database.revision()
+    if revision is None:
         raise SchemaVersionError(
             f"the report database {database.shown} has become empty: it is not worked on until it has its history again"
         )
-    if found != known.revision:
+    if revision != expected.revision:
         raise SchemaVersionError(
-            f"the report database {database.shown} was migrated to schema {found} while this daemon, of schema"
-            f" {known.revision}, was at work: start it anew with the newer version"
+            f"the report database {database.shown} was migrated to schema {revision} while this daemon, of schema"
+            f" {expected.revision}, was at work: start it anew with the newer version"
         )
-    if database.read(people.service_key_if_made, _PURPOSE) != known.identity:
+    if database.read(people.service_key_if_made, _PURPOSE) != expected.identity:
         raise SchemaVersionError(
             f"the report database {database.shown} is another one than before: start the daemon anew if that is meant"
         )

@@ -27,7 +27,7 @@ class Senders:
         return list(self._running)
 
     def start(self, name: str, work: Callable[[], object]) -> bool:
-        """Do it on a thread of the receiver's own; False where that is still busy. What it raises is logged."""
+        """Do work on a thread of the receiver's own; False if that is still busy. An exception is logged."""
         if name in self.busy:
             return False
         future: Future[None] = Future()

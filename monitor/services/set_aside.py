@@ -1,4 +1,4 @@
-"""What was sent, accepted, and could not be written: for `status`, `doctor` and the service's watch over itself."""
+"""Rows that were accepted and could not be written: for `status`, `doctor` and `watch_self`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from monitor.sources.dead_letters import DeadLetters, dead_letters
 
 
 def dead_letters_of(loaded: Loaded) -> dict[str, DeadLetters]:
-    """By monitor, what was set aside of its predictions or else of its labels; those that have none are left out."""
-    found = {}
+    """The rows set aside of predictions or else of labels, by monitor; monitors without any are left out."""
+    dead_letters_by_monitor = {}
     for name, config in loaded.configuration.monitors.items():
         for place in (config.labels, config.source):
             if place is None or not place.ingest or place.path is None:
@@ -21,10 +21,10 @@ def dead_letters_of(loaded: Loaded) -> dict[str, DeadLetters]:
                 folder = store_folder(loaded, place.path)
             except MonitorError:  # a secret that this process does not know
                 continue
-            letters = dead_letters(folder)
-            if letters is not None:
-                found[name] = letters
-    return found
+            set_aside = dead_letters(folder)
+            if set_aside is not None:
+                dead_letters_by_monitor[name] = set_aside
+    return dead_letters_by_monitor
 
 
 def store_folder(loaded: Loaded, path: str) -> Path:

@@ -1,4 +1,4 @@
-"""Work for one monitor each, some at once: what takes long for one goes on, and the others have their turn."""
+"""Work for one monitor each, several at once: slow work continues while the others have their turn."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class SideBySide:
         self._in_work: dict[Hashable, tuple[Future[None], float]] = {}
 
     def run(self, work: Mapping[Any, Callable[[], None]], stopping: Event, *, patient: bool) -> None:
-        """Do each piece, and return when all is done; if not `patient`, when what is left has taken long already: it
-        goes on.
+        """Do each piece, and return when all are done; if not `patient`, also when those left are slow: they continue.
 
         A piece whose key is still in work is left out. Raises what a piece raised.
         """

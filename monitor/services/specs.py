@@ -1,4 +1,4 @@
-"""What travels to worker processes and back. The daemon imports this and never the work itself, which loads
+"""What is sent to worker processes and back. The daemon imports this module and never the work itself, which loads
 Evidently.
 """
 
@@ -60,7 +60,7 @@ class LookSpec:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen."""
+    """What a look at a source has found."""
 
     first: datetime | None
     newest: datetime | None
@@ -107,7 +107,7 @@ class ComparisonSpec:
 
 @dataclass(frozen=True)
 class Compared:
-    """What a comparison came to: its verdict, and in words."""
+    """The outcome of a comparison: its verdict, and the reason in words."""
 
     verdict: str
     text: str
@@ -115,7 +115,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class FittedReference:
-    """A reference as it travels: its version, archive, and what it says of itself."""
+    """A reference as it is sent to the daemon: its version, archive, and facts that are stored beside it."""
 
     version: str
     archive: bytes
@@ -126,8 +126,8 @@ class FittedReference:
 
 @dataclass(frozen=True)
 class EarlierWindow:
-    """A window whose rows are compared with a later one's. rows: as its own run counted them; None: not yet, they are
-    counted in the source.
+    """A window whose number of rows is compared with a later one's. rows: as its own run counted them; None before that
+    run: they are counted in the source.
     """
 
     window: Window
@@ -137,11 +137,10 @@ class EarlierWindow:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: whose
-    labels refresh the estimate.
+    """Evaluate one window. references: by model version ('' for any other) the file of the one in force. recent: the
+    windows whose labels refresh the estimate.
 
-    rolling: windows that drift is told against in place of the reference. earlier: windows at the same calendar
-        position, oldest first.
+    rolling: windows that are the reference for drift. earlier: windows at the same calendar position, oldest first.
     a_year_ago: windows of a year ago, each after those at its own calendar position: the low traffic of a holiday is
         then expected.
     misdated, misdated_example: rows of the source that no window holds, as they were last seen. monitor, model, run:
@@ -172,8 +171,8 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What is stored of a run. read_seconds, read_bytes: what reading its source took. note: what a person should know
-    of how it was read.
+    """What is stored of a run. read_seconds, read_bytes: the cost of reading its source. note: a remark for people on
+    how it was read.
     """
 
     rows: int

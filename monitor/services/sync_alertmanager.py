@@ -1,4 +1,4 @@
-"""Alertmanager holds state itself: it is brought to the current one again and again, and needs no outbox."""
+"""Alertmanager holds state itself: it gets the current state again and again, and needs no outbox."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from monitor.storage import alerts
 from monitor.storage.daemons import LOOPS_S
 
 log = get_logger()
-# What fires counts as over when it was not told again for so long; what is over is told for so long.
-_LASTS, _TOLD = timedelta(seconds=5 * LOOPS_S["alertmanager"]), timedelta(hours=1)
+# A firing alert ends in Alertmanager when it was not posted again for so long; an ended alert is posted for so long.
+_LASTS, _ENDED_WITHIN = timedelta(seconds=5 * LOOPS_S["alertmanager"]), timedelta(hours=1)
 
 
 def sync_alertmanager(context: Context, senders: Senders) -> int:
-    """Begin to tell each Alertmanager what fires and what ended lately, on a thread of its own; how many there are to
-    be told.
+    """Begin to post firing and lately ended alerts to each Alertmanager, on a thread of its own; how many posts have
+    begun.
     """
     begun = 0
     for name in context.configuration.channels:
@@ -34,11 +34,11 @@ def sync_alertmanager(context: Context, senders: Senders) -> int:
         if isinstance(channel, AlertmanagerChannel):
             posted = context.database.read(_state, context, name)
             if posted:
-                begun += senders.start(name, partial(_tell, context, name, channel, posted))
+                begun += senders.start(name, partial(_post, context, name, channel, posted))
     return begun
 
 
-def _tell(context: Context, name: str, config: AlertmanagerChannel, posted: list[Posted]) -> None:
+def _post(context: Context, name: str, config: AlertmanagerChannel, posted: list[Posted]) -> None:
     try:
         channel = open_channel(config, context.loaded.folder, network=context.network)
         assert isinstance(channel, Alertmanager)
@@ -48,32 +48,38 @@ def _tell(context: Context, name: str, config: AlertmanagerChannel, posted: list
 
 
 def _state(session: Session, context: Context, channel: str) -> list[Posted]:
-    """The alerts that a channel hears of, as they stand by the wall clock: it is Alertmanager's own."""
+    """The state of a channel's alerts, by the wall clock, which is Alertmanager's own."""
     now = datetime.now(UTC)
-    over = alerts.ended_since(session, context.clock.now() - _TOLD)
-    this = DispatchCycle(session, context, over)
-    ended = [this.addressed[alert.id] for alert in over]
-    found = []
-    for one in [*this.firing, *ended]:
-        to = next(
+    over = alerts.ended_since(session, context.clock.now() - _ENDED_WITHIN)
+    cycle = DispatchCycle(session, context, over)
+    ended = [cycle.addressed[alert.id] for alert in over]
+    posted = []
+    for labelled_alert in [*cycle.firing, *ended]:
+        destination = next(
             (
-                each
-                for each in routing.destinations(one.labels, one.config, context.configuration, context.clock.now())
-                if each.channel == channel
+                destination
+                for destination in routing.destinations(
+                    labelled_alert.labels, labelled_alert.config, context.configuration, context.clock.now()
+                )
+                if destination.channel == channel
             ),
             None,
         )
-        fires = one.alert.state == "firing"
-        if to is None or (fires and this.mutes(one, to)):
+        fires = labelled_alert.alert.state == "firing"
+        if destination is None or (fires and cycle.mutes(labelled_alert, destination)):
             continue
-        begins = min(one.alert.since, now)
+        begins = min(labelled_alert.alert.since, now)
         ends = now + _LASTS if fires else now
-        entry = one.config
+        entry = labelled_alert.config
         annotations = {
-            "summary": one.alert.summary,
+            "summary": labelled_alert.alert.summary,
             "description": entry.description if entry else "",
             "runbook_url": entry.runbook_url if entry else "",
-            "alert": one.alert.uuid,
+            "alert": labelled_alert.alert.uuid,
         }
-        found.append(Posted(one.labels, annotations, begins, ends, context.link_to("alerts", one.alert.uuid)))
-    return found
+        posted.append(
+            Posted(
+                labelled_alert.labels, annotations, begins, ends, context.link_to("alerts", labelled_alert.alert.uuid)
+            )
+        )
+    return posted

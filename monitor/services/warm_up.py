@@ -23,7 +23,7 @@ from monitor.domain.columns import Columns
 
 
 def warm_up() -> None:
-    """One evaluation of each sort of column and task."""
+    """One evaluation of each type of column and task."""
     random = np.random.default_rng(0)
     number = random.random(120)
     frame = pd.DataFrame(

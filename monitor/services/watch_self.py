@@ -1,6 +1,4 @@
-"""The service's own health: by the clock, alerts of kind `self` open for what is wrong and resolve when it is right
-again.
-"""
+"""The service's own health: periodically, alerts of kind `self` open for problems and resolve when these are gone."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ Watched = list[tuple[MonitorRow, SourceState]]
 
 log = get_logger()
 _REFERENCE_TAKES = timedelta(minutes=10)
-# Due runs that nobody has taken and nothing that ended for so long: nobody works.
+# If due runs wait and no run has ended for so long, no daemon works.
 _IDLE = timedelta(minutes=30)
 _OUTBOX_OLD = timedelta(hours=1)
 # Steps that have a fence around each monitor, in words.
@@ -40,7 +38,7 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class ServiceProblem:
-    """What is wrong, and whom it concerns (a monitor, channel or request; '' for the whole service)."""
+    """A problem, and what it concerns (a monitor, channel or request; '' for the whole service)."""
 
     what: str
     whom: str
@@ -50,7 +48,7 @@ class ServiceProblem:
 
     @property
     def subject(self) -> str:
-        """What an alert of it is known by, together with when it began."""
+        """The subject of its alert; with the time of its beginning it identifies the alert."""
         return f"{self.what}:{self.whom}"
 
 
@@ -100,14 +98,14 @@ def _watch(session: Session, context: Context) -> int:
 
 
 def _stale(session: Session, context: Context, watched: Watched, now: datetime) -> list[ServiceProblem]:
-    """Sources and labels in which nothing new has come for too long; `run` and replays look at logs that ended, and go
-    by what is configured alone.
+    """Sources and labels without anything new for too long. In `run` and replays, whose logs have ended, only the
+    configured limits count.
     """
-    found: list[ServiceProblem] = []
+    problems: list[ServiceProblem] = []
     for row, state in watched:
         with context.fences.around(row.id, "watch"):
-            found += _stale_of(session, context, row, state, now)
-    return found
+            problems += _stale_of(session, context, row, state, now)
+    return problems
 
 
 def _stale_of(
@@ -143,7 +141,7 @@ def _stale_of(
 
 
 def _faults(context: Context, watched: Watched) -> list[ServiceProblem]:
-    """Monitors with which a step of this daemon went wrong in a way that nobody foresaw."""
+    """Monitors with which a step of this daemon failed unexpectedly."""
     names = {row.id: row.name for row, _ in watched}
     return [
         ServiceProblem(
@@ -159,15 +157,15 @@ def _faults(context: Context, watched: Watched) -> list[ServiceProblem]:
 
 
 def _may_end(session: Session, context: Context, alert: Alert) -> bool:
-    """A fault ends when its step has gone well, or when its monitor is gone: not because a daemon has just started and
-    knows nothing of it; so do refusals.
+    """Whether an alert may end. A fault ends when its step has succeeded or its monitor is gone, not when a daemon has
+    just started and does not know it yet. The same holds for refusals.
     """
     what, _, whom = alert.subject.partition(":")
     if what in ("fault", "refused"):
-        told = alerts.last_event(session, alert.id, ("firing",))
-        teller = None if told is None else told.detail.get("daemon")
-        if teller not in (None, context.owner) and teller in daemons.alive(session, ALIVE_WITHIN):
-            return False  # it is another daemon's to end: what goes wrong there may go well here
+        firing_event = alerts.last_event(session, alert.id, ("firing",))
+        daemon = None if firing_event is None else firing_event.detail.get("daemon")
+        if daemon not in (None, context.owner) and daemon in daemons.alive(session, ALIVE_WITHIN):
+            return False  # another daemon has to end it: what fails there may succeed here
     if what == "refused":
         return context.refusals.knows(whom) or monitors.by_name(session, whom) is None
     if what != "fault" or alert.monitor_id is None:
@@ -177,16 +175,16 @@ def _may_end(session: Session, context: Context, alert: Alert) -> bool:
 
 
 def _idle(session: Session, context: Context, now: datetime) -> list[ServiceProblem]:
-    """Work that is due and that nobody does; a clock that nobody can go by."""
+    """Due work that nobody does; a clock that cannot be trusted; a failed canary."""
     fault = context.clock.fault()
-    found = [ServiceProblem("clock", "", fault)] if fault else []
+    problems = [ServiceProblem("clock", "", fault)] if fault else []
     if context.canary_fault:
-        found.append(ServiceProblem("canary", "", context.canary_fault, severity="critical"))
+        problems.append(ServiceProblem("canary", "", context.canary_fault, severity="critical"))
     waiting = runs.oldest_waiting(session)
     if not context.catches_up and waiting is not None and now - waiting > _IDLE:
         last = runs.last_finished(session)
         if last is None or now - last > _IDLE:
-            found.append(
+            problems.append(
                 ServiceProblem(
                     "runs",
                     "",
@@ -194,12 +192,12 @@ def _idle(session: Session, context: Context, now: datetime) -> list[ServiceProb
                 )
             )
     for channel, number in outbox.waiting_since(session, now - _OUTBOX_OLD).items():
-        found.append(
+        problems.append(
             ServiceProblem(
                 "outbox", channel, f"{number} notifications to {channel} wait for more than {_hours(_OUTBOX_OLD)}"
             )
         )
-    return found
+    return problems
 
 
 def _hours(length: timedelta) -> str:
@@ -214,16 +212,16 @@ def _hours(length: timedelta) -> str:
 
 
 def _troubles(session: Session, context: Context, watched: Watched, now: datetime) -> list[ServiceProblem]:
-    found = []
+    problems = []
     with_reference, with_failed = references.monitors_with_any(session), runs.with_failed(session)
     for row, state in watched:
         if state.failing_since is not None:
-            found.append(
+            problems.append(
                 ServiceProblem("source", row.name, f"the source of {row.name} cannot be read: {state.error}", row.id)
             )
         is_ours = context.only in (None, row.name)
         if is_ours and row.id not in with_reference and now - row.created_at > _REFERENCE_TAKES:
-            found.append(
+            problems.append(
                 ServiceProblem(
                     "reference",
                     row.name,
@@ -233,7 +231,7 @@ def _troubles(session: Session, context: Context, watched: Watched, now: datetim
             )
         last = runs.last_ended(session, row.id) if row.id in with_failed else None
         if last is not None and last.status == "failed":
-            found.append(
+            problems.append(
                 ServiceProblem(
                     "run",
                     row.name,
@@ -242,18 +240,20 @@ def _troubles(session: Session, context: Context, watched: Watched, now: datetim
                 )
             )
     dead = {row.channel for row in outbox.listed(session, "dead")}
-    for name, letters in dead_letters_of(context.loaded).items():
+    for name, dead_letters in dead_letters_of(context.loaded).items():
         monitor = monitors.by_name(session, name)
-        found.append(ServiceProblem("dead_letters", name, str(letters), None if monitor is None else monitor.id))
-    for name, refused in context.refusals.of_late().items():
+        problems.append(
+            ServiceProblem("dead_letters", name, str(dead_letters), None if monitor is None else monitor.id)
+        )
+    for name, refused in context.refusals.recent().items():
         monitor = monitors.by_name(session, name)
-        found.append(ServiceProblem("refused", name, f"{name}: {refused}", None if monitor is None else monitor.id))
-    found += [
+        problems.append(ServiceProblem("refused", name, f"{name}: {refused}", None if monitor is None else monitor.id))
+    problems += [
         ServiceProblem("notification", channel, f"a notification to {channel} could not be delivered and was given up")
         for channel in sorted(dead)
     ]
     for request in retraining.in_state(session, "unknown"):
-        found.append(
+        problems.append(
             ServiceProblem(
                 "retraining",
                 request.uuid[:8],
@@ -261,4 +261,4 @@ def _troubles(session: Session, context: Context, watched: Watched, now: datetim
                 request.monitor_id,
             )
         )
-    return found
+    return problems

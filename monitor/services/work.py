@@ -1,5 +1,5 @@
-"""What worker processes do: look at a source, fit a reference, evaluate a window. One picklable function of a
-specification each.
+"""The work of worker processes: look at a source, fit a reference, evaluate a window. Each is a function of one
+picklable specification.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -62,7 +62,7 @@ from monitor.sources.spec import Place
 
 # Of fewer rows no rolling reference is made.
 _FEWEST_ROLLING = 200
-# The references that this worker has fitted last, by what they were fitted on; so many, since each holds its rows.
+# The references that this worker has fitted last, by `_key`; only so many, since each holds its rows.
 _fitted: dict[str, FittedReference] = {}
 _MOST_FITTED = 4
 
@@ -77,11 +77,13 @@ def look(spec: LookSpec) -> Look:
     label_mark = files_mark or ("" if newest_label is None else f"until {newest_label.isoformat()}")
     extent = log.extent(spec.after)
     labels = {}
-    for each in spec.windows:
-        changed = each.seen != label_mark or not label_mark or (each.closing and not files_mark)
-        if each.seen is None or (changed and (each.closing or not each.complete)):
-            known, rows = log.label_times(each.window)
-            labels[each.window] = LabelTimes.of(known, rows, spec.expected, spec.judge_from, each.final)
+    for labelled_window in spec.windows:
+        changed = labelled_window.seen != label_mark or not label_mark or (labelled_window.closing and not files_mark)
+        if labelled_window.seen is None or (changed and (labelled_window.closing or not labelled_window.complete)):
+            times, rows = log.label_times(labelled_window.window)
+            labels[labelled_window.window] = LabelTimes.of(
+                times, rows, spec.expected, spec.judge_from, labelled_window.final
+            )
     recounts = {
         window: plain_counts(log_at(spec.log, window, as_of)[0].counts(window, as_of))
         for window, as_of in spec.recounts
@@ -107,8 +109,8 @@ def plain_counts(counts: WindowCounts) -> dict[str, Any]:
 
 
 def fit_reference(spec: ReferenceSpec) -> FittedReference:
-    """Read reference data and fit it. Monitors that name the same file, or one that holds the same bytes, share what
-    the worker has fitted.
+    """Read reference data and fit it. Monitors that name the same file, or files with the same bytes, share the fitted
+    reference within a worker.
     """
     path = None if spec.place is None else spec.place.own_path
     if spec.place is None or path is None or spec.healthy:
@@ -122,8 +124,8 @@ def fit_reference(spec: ReferenceSpec) -> FittedReference:
 
 
 def _key(spec: ReferenceSpec, place: Place, path: str) -> str:
-    """What a reference is made from: the bytes of a single file, or the names, sizes and times of several, and how they
-    are read.
+    """A key of what a reference is made from: the bytes of a single file, or the names, sizes and times of several, and
+    how they are read.
     """
     file = Path(path)
     if not file.is_file():
@@ -144,7 +146,7 @@ def _fit(spec: ReferenceSpec) -> FittedReference:
     frame = _without_own_columns(frame, spec.columns)
     healthy = None
     if spec.healthy:
-        parts = [_interval(spec, each, REFERENCE_ROWS // len(spec.healthy)) for each in spec.healthy]
+        parts = [_interval(spec, interval, REFERENCE_ROWS // len(spec.healthy)) for interval in spec.healthy]
         healthy = _without_own_columns(pd.concat(parts, ignore_index=True), spec.columns)
     label = spec.columns.label
     columns = spec.columns
@@ -183,61 +185,70 @@ def compare_candidate(spec: ComparisonSpec) -> Compared:
         raise DataError(
             "a candidate is compared on labelled rows by their ids: the monitor needs `labels` and `columns.id`"
         )
-    said = next((name for name in (*columns.probabilities.values(), columns.prediction) if name is not None), None)
+    output = next((name for name in (*columns.probabilities.values(), columns.prediction) if name is not None), None)
     if spec.task == "multiclass":
-        said = columns.prediction
-    assert said is not None
+        output = columns.prediction
+    assert output is not None
     candidate = read_frame(spec.candidate, REFERENCE_ROWS)
-    absent = [name for name in (columns.id, said) if name not in candidate]
+    absent = [name for name in (columns.id, output) if name not in candidate]
     if absent:
         raise DataError(
             f"{spec.candidate.shown} has no column '{absent[0]}'; its columns are:"
             f" {', '.join(map(str, candidate.columns))}"
         )
     frame, _ = Log(replace(spec.log, sample_rows=REFERENCE_ROWS)).sample_with_labels(spec.window, spec.as_of)
-    ours = candidate[[columns.id, said]].rename(columns={said: "monitor_candidate"}).drop_duplicates(columns.id)
+    ours = candidate[[columns.id, output]].rename(columns={output: "monitor_candidate"}).drop_duplicates(columns.id)
     both = [canonical_text(side[columns.id]) for side in (frame, ours)]
     merged = frame.assign(monitor_id=both[0]).merge(
         ours.assign(monitor_id=both[1]).drop(columns=columns.id), on="monitor_id"
     )
-    found = compare(
-        merged, said, "monitor_candidate", labels.label, spec.task, positive=columns.positive, harm=spec.harm
+    comparison = compare(
+        merged, output, "monitor_candidate", labels.label, spec.task, positive=columns.positive, harm=spec.harm
     )
-    return Compared(found.verdict, str(found))
+    return Compared(comparison.verdict, str(comparison))
 
 
 def compare_references(archives: tuple[bytes, bytes]) -> list[dict[str, Any]]:
-    """What differs between two references, a row a column and metric: both values, and how far the columns are
-    apart.
+    """The differences between two references, a row for each column and metric: both values, and the drift score of
+    columns.
     """
-    one, other = (Reference.from_bytes(each) for each in archives)
-    found: list[dict[str, Any]] = [{"what": "rows", "before": one.rows, "after": other.rows}]
-    moved = evaluate(one, other.frame, checks=Checks(only=(Kind.DRIFT.value, Kind.QUALITY.value)))
+    before, after = (Reference.from_bytes(archive) for archive in archives)
+    differences: list[dict[str, Any]] = [{"what": "rows", "before": before.rows, "after": after.rows}]
+    moved = evaluate(before, after.frame, checks=Checks(only=(Kind.DRIFT.value, Kind.QUALITY.value)))
     scores = {
-        each.column: each.value for each in moved.metrics if each.metric == "drift_score" and each.segment is None
+        metric_value.column: metric_value.value
+        for metric_value in moved.metrics
+        if metric_value.metric == "drift_score" and metric_value.segment is None
     }
-    for name in dict.fromkeys([*one.sorts, *other.sorts]):
-        sides = [side.missing(name) / side.rows if name in side.sorts else None for side in (one, other)]
-        row = {"what": name, "before": _brief(one, name), "after": _brief(other, name), "drift_score": scores.get(name)}
-        found.append(row | {"missing_before": sides[0], "missing_after": sides[1]})
-    for metric in dict.fromkeys([*one.baseline, *other.baseline]):
-        values = [side.baseline[metric].value if metric in side.baseline else None for side in (one, other)]
-        found.append({"what": metric, "before": values[0], "after": values[1]})
-    return found
+    for name in dict.fromkeys([*before.sorts, *after.sorts]):
+        sides = [side.missing(name) / side.rows if name in side.sorts else None for side in (before, after)]
+        row = {
+            "what": name,
+            "before": _brief(before, name),
+            "after": _brief(after, name),
+            "drift_score": scores.get(name),
+        }
+        differences.append(row | {"missing_before": sides[0], "missing_after": sides[1]})
+    for metric in dict.fromkeys([*before.baseline, *after.baseline]):
+        values = [side.baseline[metric].value if metric in side.baseline else None for side in (before, after)]
+        differences.append({"what": metric, "before": values[0], "after": values[1]})
+    return differences
 
 
 def _brief(reference: Reference, name: str) -> str:
-    """A column in a few words: its middle and quartiles, or its most frequent values."""
-    known = reference.of_column(name) if name in reference.sorts else None
-    if known is None or known.count == 0:
+    """A short text on a column: its median and quartiles, or its most frequent values."""
+    summary = reference.of_column(name) if name in reference.sorts else None
+    if summary is None or summary.count == 0:
         return "" if name in reference.sorts else "absent"
-    if isinstance(known, Numbers):
-        return f"{known.quantile(0.5):.4g} ({known.quantile(0.25):.4g} to {known.quantile(0.75):.4g})"
-    return ", ".join(f"{str(value)[:20]} {number / known.count:.0%}" for value, number in known.tally.head(3).items())
+    if isinstance(summary, Numbers):
+        return f"{summary.quantile(0.5):.4g} ({summary.quantile(0.25):.4g} to {summary.quantile(0.75):.4g})"
+    return ", ".join(
+        f"{str(value)[:20]} {number / summary.count:.0%}" for value, number in summary.tally.head(3).items()
+    )
 
 
 def sample_of(spec: RunSpec) -> pd.DataFrame:
-    """The very rows that a run looked at, with the labels that it knew."""
+    """The rows that a run looked at, with the labels as of its time."""
     frame, _ = _window(log_at(spec.log, spec.window, spec.as_of)[0], spec)
     return frame.drop(columns=[name for name in ("monitor_canonical_id", "monitor_rank") if name in frame])
 
@@ -245,6 +256,14 @@ def sample_of(spec: RunSpec) -> pd.DataFrame:
 def report_page(snapshot: bytes) -> str:
     """The Evidently report as one HTML page, from the snapshot as it is stored."""
     return to_html(unpack(snapshot))
+
+
+class _VersionEvaluation(NamedTuple):
+    """The evaluation of one version of the model in a window, and its number of rows."""
+
+    version: str
+    rows: int
+    evaluation: Evaluation
 
 
 def run(spec: RunSpec) -> RunResult:
@@ -262,51 +281,53 @@ def run(spec: RunSpec) -> RunResult:
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
         ]
         frame = frame.drop(columns=dropped)
-    lately = None
+    recent = None
     if spec.recent is not None:
         samples = cache_folder() / "samples"
         keep(log, spec.recent, spec.window, spec.as_of, frame, samples)
         assert labels is not None
         names = {labels.label: spec.columns.label, "monitor_label_time": spec.columns.label_time or "label_time"}
-        lately = labelled(log, spec.recent, spec.as_of, samples).rename(columns=names)
+        recent = labelled(log, spec.recent, spec.as_of, samples).rename(columns=names)
     before = None if spec.rolling is None else samples_of(log, spec.rolling, cache_folder() / "samples")
     rows_before = counted_before(log, spec)
     read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
     frame = _without_own_columns(frame, spec.columns)
-    # Faults of the labels and what hides performance (kinds `quality` and `blind`) are asked wherever performance is.
+    # With kind `performance` come the checks for faulty labels and for hidden performance (`quality`, `blind`).
     only = {"data": _DATA_KINDS, "performance": (Kind.PERFORMANCE.value,)}.get(spec.kind)
     parts = _by_version(frame, spec)
     checks = replace(spec.checks, only=only, false_alarm_rate=spec.checks.false_alarm_rate / len(parts))
-    of_versions = None if len(parts) == 1 else _counts_by_version(log, spec, counts)
-    found = []
+    counts_by_version = None if len(parts) == 1 else _counts_by_version(log, spec, counts)
+    evaluations: list[_VersionEvaluation] = []
     for version, part in parts.items():
         reference = _reference(_in_force(spec.references, version))
         label = reference.columns.label
-        known = lately if lately is None else _by_version(lately, spec).get(version, lately.head(0))
+        labelled_rows = recent if recent is None else _by_version(recent, spec).get(version, recent.head(0))
         if with_labels and label is not None and label in part:
-            known = part[part[label].notna()]
+            labelled_rows = part[part[label].notna()]
         exact = counts
-        if of_versions is not None:  # a version that came between two queries is counted in the sample
-            exact = of_versions.get(version) or replace(count(part, reference), window_rows=counts.rows)
-        own = checks if not checks.natural else replace(checks, natural=_of_version(checks.natural, version))
+        if counts_by_version is not None:  # a version that came between two queries is counted in the sample
+            exact = counts_by_version.get(version) or replace(count(part, reference), window_rows=counts.rows)
+        version_checks = (
+            checks if not checks.natural else replace(checks, natural=_faults_of_version(checks.natural, version))
+        )
         earlier = None if before is None else _by_version(before, spec).get(version)
         if earlier is None or len(earlier) < _FEWEST_ROLLING:
-            costs = partial(_costs_of_faults, spec, version, own) if spec.kind == "performance" else None
+            costs = partial(_costs_of_faults, spec, version, version_checks) if spec.kind == "performance" else None
             evaluation = evaluate(
                 reference,
                 part,
-                recent=known,
+                recent=labelled_rows,
                 counts=exact,
-                checks=own,
+                checks=version_checks,
                 recent_counts=rows_before,
                 costs_of_faults=costs,
             )
         else:
-            evaluation = _rolled(reference, earlier, part, known, exact, own, rows_before)
-        found.append((version, len(part), evaluation))
+            evaluation = _rolled(reference, earlier, part, labelled_rows, exact, version_checks, rows_before)
+        evaluations.append(_VersionEvaluation(version, len(part), evaluation))
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
-    result = _result(found, counts, sampled, spec, with_labels=with_labels)
+    result = _result(evaluations, counts, sampled, spec, with_labels=with_labels)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes, note=note)
 
 
@@ -318,9 +339,9 @@ def _with_label(frame: pd.DataFrame, spec: RunSpec) -> pd.DataFrame:
 
 
 def _costs_of_faults(spec: RunSpec, version: str, checks: Checks) -> dict[str, float]:
-    """What faults of a window's data are likely to have cost a version of the model, by column.
+    """The likely cost of faults in a window's data for a version of the model, by column.
 
-    They are looked for when the model does badly: else a performance run of a classifier reads no feature.
+    It is computed only when performance is bad: otherwise a performance run of a classifier reads no feature.
     """
     log, _ = log_at(spec.log, spec.window, spec.as_of)
     frame, _ = log.sample_with_labels(spec.window, spec.as_of)
@@ -332,19 +353,21 @@ def _costs_of_faults(spec: RunSpec, version: str, checks: Checks) -> dict[str, f
     return costs_of_faults(evaluation.findings)
 
 
-def _of_version(known: tuple[Natural, ...], version: str) -> tuple[Natural, ...]:
-    return tuple(each for each in known if each.model_version == version)
+def _faults_of_version(faults: tuple[Natural, ...], version: str) -> tuple[Natural, ...]:
+    return tuple(fault for fault in faults if fault.model_version == version)
 
 
 def counted_before(log: Log, spec: RunSpec) -> list[int]:
-    """Rows of earlier windows at the calendar position, and what those of a year ago, each as a part of what was usual
-    then, would be today.
+    """The numbers of rows of earlier windows at the calendar position, and those of a year ago, scaled from the usual
+    number then to the usual number today.
     """
 
     def rows(windows: tuple[EarlierWindow, ...]) -> list[int]:
-        return [log.row_count(each.window, each.as_of) if each.rows is None else each.rows for each in windows]
+        return [
+            log.row_count(window.window, window.as_of) if window.rows is None else window.rows for window in windows
+        ]
 
-    before, then = rows(spec.earlier), [rows(each) for each in spec.a_year_ago]
+    before, then = rows(spec.earlier), [rows(windows) for windows in spec.a_year_ago]
     shares = [last / median(usual) for *usual, last in then if len(usual) >= FEWEST_WINDOWS and median(usual)]
     return before + [round(share * median(before)) for share in shares if before]
 
@@ -354,9 +377,9 @@ def _counts_by_version(log: Log, spec: RunSpec, whole: WindowCounts) -> dict[str
     assert spec.columns.model_version is not None
     stored = log.counts_by(spec.columns.model_version, spec.window, spec.as_of)
     versions = canonical_text(pd.Series([value for value, _ in stored], dtype=object)).fillna("")
-    found: dict[str, WindowCounts] = {}
+    counts_by_version: dict[str, WindowCounts] = {}
     for version, (_, counts) in zip(versions, stored, strict=True):
-        found[version] = found[version] + counts if version in found else counts
+        counts_by_version[version] = counts_by_version[version] + counts if version in counts_by_version else counts
     return {
         version: replace(
             counts,
@@ -366,7 +389,7 @@ def _counts_by_version(log: Log, spec: RunSpec, whole: WindowCounts) -> dict[str
             bad_records=whole.bad_records,
             bad_record=whole.bad_record,
         )
-        for version, counts in found.items()
+        for version, counts in counts_by_version.items()
     }
 
 
@@ -386,21 +409,21 @@ def _rolled(
     reference: Reference,
     earlier: pd.DataFrame,
     window: pd.DataFrame,
-    known: pd.DataFrame | None,
+    recent: pd.DataFrame | None,
     counts: WindowCounts,
     checks: Checks,
     rows_before: list[int],
 ) -> Evaluation:
-    """An evaluation whose drift is told against the rows of earlier windows, all else against the reference."""
+    """An evaluation with earlier windows as the reference for drift, and the reference itself for all else."""
     drift, others = Kind.DRIFT.value, tuple(kind for kind in checks.only or tuple(Kind) if kind != Kind.DRIFT)
     checks_of_rest = replace(checks, only=others)
-    rest = evaluate(reference, window, recent=known, counts=counts, checks=checks_of_rest, recent_counts=rows_before)
+    rest = evaluate(reference, window, recent=recent, counts=counts, checks=checks_of_rest, recent_counts=rows_before)
     rows = _without_own_columns(earlier, reference.columns).drop(columns=reference.columns.label or "", errors="ignore")
     rolling = Reference.fit(rows, replace(reference.columns, label=None), reference.task)
     moved = evaluate(rolling, window, counts=counts, checks=_without(checks, reference.columns.label, drift))
     return replace(
         rest,
-        metrics=[*rest.metrics, *(each for each in moved.metrics if each.metric != "row_count")],
+        metrics=[*rest.metrics, *(value for value in moved.metrics if value.metric != "row_count")],
         checks=[*rest.checks, *moved.checks],
         findings=[*rest.findings, *moved.findings],
         figures=moved.figures,
@@ -410,7 +433,9 @@ def _rolled(
 def _without(checks: Checks, label: str | None, only: str) -> Checks:
     """The checks of one kind, without the limits of the label, which is in no rolling reference."""
     thresholds = {
-        metric: replace(limit, columns={name: each for name, each in limit.columns.items() if name != label})
+        metric: replace(
+            limit, columns={name: column_limit for name, column_limit in limit.columns.items() if name != label}
+        )
         for metric, limit in checks.thresholds.items()
     }
     methods = {name: method for name, method in checks.drift_methods.items() if name != label}
@@ -418,7 +443,7 @@ def _without(checks: Checks, label: str | None, only: str) -> Checks:
 
 
 def _needed(spec: RunSpec) -> tuple[str, ...]:
-    """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier asks for no feature."""
+    """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier needs no feature."""
     if spec.kind != "performance" or not _is_classification(spec):
         return spec.log.only
     columns = spec.columns
@@ -479,7 +504,7 @@ def _reference(path: str) -> Reference:
 
 
 def _result(
-    found: list[tuple[str, int, Evaluation]], counts: Any, sampled: int, spec: RunSpec, *, with_labels: bool
+    evaluations: list[_VersionEvaluation], counts: Any, sampled: int, spec: RunSpec, *, with_labels: bool
 ) -> RunResult:
     metrics: list[MetricValue] = []
     checks: list[Check] = []
@@ -491,7 +516,7 @@ def _result(
         or labelled >= spec.judge_from * spec.expected * sampled
         or (spec.revise_until is not None and spec.as_of >= spec.revise_until)
     )
-    for version, _, evaluation in found:
+    for version, _, evaluation in evaluations:
         for check in evaluation.checks:
             stamped = replace(check, model_version=version)
             if check.kind is Kind.PERFORMANCE and not ripe:
@@ -509,7 +534,7 @@ def _result(
         metrics += [replace(value, model_version=version) for value in evaluation.metrics]
     if with_labels and spec.kind == "performance":
         assert labelled is not None
-        check, finding = _labels_check(labelled, sampled, found[0][0], spec.checks)
+        check, finding = _labels_check(labelled, sampled, evaluations[0].version, spec.checks)
         metrics.append(MetricValue("labelled_share", value=check.value, model_version=check.model_version))
         checks.append(check)
         findings += [finding] if finding else []
@@ -518,7 +543,7 @@ def _result(
         _blind(check) for check in checks if check.kind is Kind.BLIND and check.verdict is Verdict.COULD_NOT_CHECK
     ]
     findings.sort(key=lambda finding: -finding.severity.rank)
-    version, _, largest = max(found, key=lambda each: each[1])
+    version, _, largest = max(evaluations, key=lambda entry: entry.rows)
     snapshot = replace(largest, checks=checks, findings=findings, run=_identity(spec, version)).snapshot
     return RunResult(
         counts.rows,
@@ -535,13 +560,13 @@ def _result(
 
 
 def _identity(spec: RunSpec, version: str) -> RunIdentity:
-    """Which run a report is of, and the version of the model that has the most rows in it."""
+    """The run of a report, and the version of the model with the most rows in it."""
     window = (spec.window.start, spec.window.end)
     return RunIdentity(spec.monitor, spec.model, version, spec.run, spec.kind, window, spec.as_of)
 
 
 def _blind(check: Check) -> Finding:
-    """That nobody can tell how the model is: no verdict on the model, but after some windows an alert."""
+    """A finding that the model's performance is unknown: no verdict on the model, but after some windows an alert."""
     return Finding(
         **{
             **vars(check),
@@ -553,7 +578,7 @@ def _blind(check: Check) -> Finding:
 
 
 def _labels_check(labelled: int, rows: int, version: str, checks: Checks) -> tuple[Check, Finding | None]:
-    """Whether labels came, and as many as the user's limit on `labelled_share` says."""
+    """The check that labels came, and as many as the user's limit on `labelled_share` asks for."""
     missing = labelled == 0 and rows > 0
     finding = limited(
         Finding(
@@ -569,5 +594,5 @@ def _labels_check(labelled: int, rows: int, version: str, checks: Checks) -> tup
         ),
         checks,
     )
-    check = Check(**{each.name: getattr(finding, each.name) for each in fields(Check)})
+    check = Check(**{field.name: getattr(finding, field.name) for field in fields(Check)})
     return check, finding if finding.verdict is Verdict.CHANGED else None

@@ -55,7 +55,7 @@ class WorkerDiedError(MonitorError):
 
 
 class WorkFailedError(MonitorError):
-    """The work raised an error that nobody foresaw."""
+    """The work raised an unexpected error."""
 
 
 class Work:
@@ -103,7 +103,7 @@ class Work:
         return result_of(outcome, value)
 
     def end(self) -> None:
-        """End the worker's process alone; whoever waits for its result is told that it died."""
+        """End the worker's process alone; waiting for its result then raises WorkerDiedError."""
         self._worker.process.kill()
 
     def kill(self) -> None:
@@ -119,7 +119,7 @@ class _Worker:
     pipe: Connection
 
     def takes(self, request: tuple[str, Any, int | None]) -> bool:
-        """Give it work. False, and it is ended, if it was killed before: no run is charged for what never began."""
+        """Give it work. False if it was killed before, and it is ended: work that never began counts as no attempt."""
         with contextlib.suppress(OSError, EOFError):
             self.pipe.send(request)
             if self.pipe.poll(_TAKEN_WITHIN_S):

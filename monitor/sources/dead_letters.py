@@ -1,5 +1,5 @@
-"""Batches that were accepted and cannot be written: kept in a folder of their own beside the files, each with the
-reason, until somebody takes them away.
+"""Batches that were accepted and cannot be written. They are kept in a folder of their own beside the files, each with
+the reason, until somebody removes them.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ def set_aside(store: Path, number: int, data: bytes, rows: int, reason: str, now
     folder.mkdir(exist_ok=True)
     path = folder / f"batch-{number:012d}.arrow"
     path.write_bytes(data)
-    told = {"rows": rows, "reason": reason, "set_aside_at": now.isoformat()}
-    path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
+    content = {"rows": rows, "reason": reason, "set_aside_at": now.isoformat()}
+    path.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def dead_letters(store: Path) -> DeadLetters | None:
     """What was set aside in a store, None where nothing was."""
     folder = store / FOLDER
-    found = sorted(folder.glob("batch-*.arrow"))
-    if not found:
+    paths = sorted(folder.glob("batch-*.arrow"))
+    if not paths:
         return None
-    told = [_told(path.with_suffix(".json")) for path in found]
-    return DeadLetters(folder, len(found), sum(rows for rows, _ in told), told[-1][1])
+    notes = [_rows_and_reason(path.with_suffix(".json")) for path in paths]
+    return DeadLetters(folder, len(paths), sum(rows for rows, _ in notes), notes[-1][1])
 
 
-def _told(path: Path) -> tuple[int, str]:
+def _rows_and_reason(path: Path) -> tuple[int, str]:
     """The rows and the reason of a batch, as far as they can still be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ _FORMATS = {
     ".json": "json",
 }
 _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
-# A text file that does not end with a line is waited for so long: it may be being written.
+# A text file whose last line has no end may still be written to. It is left alone until it is this old.
 SETTLED_S = 60.0
 
 
@@ -37,14 +37,14 @@ def fingerprint(path: str, shown: str, version: int | None = None) -> str:
     """
     digest = hashlib.sha256()
     if "://" in path:
-        for each in RemotePath(path, shown, version).listed():
-            digest.update(f"{each.name}\0{each.mark}\n".encode())
+        for remote_file in RemotePath(path, shown, version).listed():
+            digest.update(f"{remote_file.name}\0{remote_file.mark}\n".encode())
         return digest.hexdigest()[:32]
     settled = time.time() - SETTLED_S
     for file in find_files(path, shown, version):
-        known = os.stat(file)
-        may_grow = known.st_mtime > settled and format_of(file) != "parquet"
-        digest.update(f"{file}\0{known.st_size}\0{known.st_mtime_ns}\0{may_grow}\n".encode())
+        stat = os.stat(file)
+        may_grow = stat.st_mtime > settled and format_of(file) != "parquet"
+        digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0{may_grow}\n".encode())
     return digest.hexdigest()[:32]
 
 
@@ -58,20 +58,20 @@ def torn(file: str) -> str | None:
 
 
 def columns_of_writing(path: str, shown: str) -> dict[str, str]:
-    """Columns that come of how files were written, with what they are: the parts of a partitioned folder's path, and
+    """The columns that the way of writing adds, each with a description: the parts of a partitioned folder's path, and
     the index of a pandas frame.
     """
     file = find_files(path, shown)[0]
-    found = {part.split("=", 1)[0]: "a part of the files' path" for part in Path(file).parts if "=" in part}
+    columns = {part.split("=", 1)[0]: "a part of the files' path" for part in Path(file).parts if "=" in part}
     if format_of(file) == "parquet":
         try:
-            told = parquet.read_schema(file).pandas_metadata or {}
+            metadata = parquet.read_schema(file).pandas_metadata or {}
         except (OSError, ValueError):
-            told = {}  # DuckDB will say what is wrong with it
-        found |= {
-            name: "the index of a pandas frame" for name in told.get("index_columns", []) if isinstance(name, str)
+            metadata = {}  # DuckDB will say what is wrong with it
+        columns |= {
+            name: "the index of a pandas frame" for name in metadata.get("index_columns", []) if isinstance(name, str)
         }
-    return found
+    return columns
 
 
 def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
@@ -83,12 +83,12 @@ def find_files(path: str, shown: str, version: int | None = None) -> list[str]:
     if "://" in path:
         remote = RemotePath(path, shown, version)
         remote.refuse_within_table()
-        files = [Path(each) for each in remote.copies(remote.listed())]
+        files = [Path(copy) for copy in remote.copies(remote.listed())]
         missing = f"no file is at {shown}"
     elif any(character in path for character in "*?["):
-        found = [Path(file) for file in glob.glob(path, recursive=True)]
-        _refuse_tables({each.parent for each in found}, shown)
-        files = [each for each in found if not each.name.startswith((".", "_"))]
+        matches = [Path(file) for file in glob.glob(path, recursive=True)]
+        _refuse_tables({file.parent for file in matches}, shown)
+        files = [file for file in matches if not file.name.startswith((".", "_"))]
         missing = f"no file matches {shown}"
     elif Path(path).is_dir():
         is_table = lakes.kind_of(Path(path)) is not None
@@ -118,18 +118,18 @@ def version_at(path: str, shown: str, moment: datetime) -> lakes.Version | None:
 
 
 def _in_folder(folder: Path, shown: str) -> list[Path]:
-    """The files of a folder: those whose names say that they hold records, or else all."""
+    """The files of a folder whose names are those of a known format; all files if there are none."""
     _refuse_tables({folder}, shown)
-    found = [each for each in folder.rglob("*") if not is_hidden(str(each.relative_to(folder)))]
-    return [each for each in found if format_of(str(each))] or found
+    files = [file for file in folder.rglob("*") if not is_hidden(str(file.relative_to(folder)))]
+    return [file for file in files if format_of(str(file))] or files
 
 
 def _refuse_tables(folders: set[Path], shown: str) -> None:
-    for each in {above for folder in folders for above in (folder, *folder.parents)}:
-        if lakes.kind_of(each) is not None:
+    for ancestor in {above for folder in folders for above in (folder, *folder.parents)}:
+        if lakes.kind_of(ancestor) is not None:
             raise DataError(
                 f"{shown} lies in a table of Delta Lake or Iceberg, whose folder holds rows of older versions, too:"
-                f" name the folder of the table, {each}"
+                f" name the folder of the table, {ancestor}"
             )
 
 

@@ -1,5 +1,5 @@
-"""What the footers of Parquet files say of their rows, by which files are left unopened that hold none of those that
-are asked for.
+"""The footers of Parquet files: row counts and the first and last times. Files without rows of a window are not opened
+because of them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-_MOST_KNOWN = 100_000
-_known: dict[str, tuple[tuple[int, int], Footer | None]] = {}
+_MOST_CACHED = 100_000
+_cached_footers: dict[str, tuple[tuple[int, int], Footer | None]] = {}
 
 
 class RowFilter(StrEnum):
@@ -39,7 +39,8 @@ class RowFilter(StrEnum):
 @dataclass(frozen=True)
 class Footer:
     """rows: how many. schema: the same for files of the same columns. spans: the first and the last time of a column,
-    in microseconds since 1970 of its own zone; nulls: how many it lacks; both only where the statistics tell.
+    in microseconds since 1970 of its own zone; nulls: how many values are missing; both only where the file has
+    statistics.
     """
 
     rows: int
@@ -48,30 +49,33 @@ class Footer:
     schema: str = ""
 
     @classmethod
-    def of(cls, metadata: Any) -> Footer:
-        """What the metadata of a file say, as pyarrow reads them."""
+    def from_metadata(cls, metadata: Any) -> Footer:
+        """From the metadata of a file, as pyarrow reads them."""
         spans, nulls = {}, {}
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         for place, field in _times(metadata.schema).items():
-            told = [group.column(place).statistics for group in groups if group.num_rows]
-            if all(each is not None and each.has_null_count for each in told):
-                nulls[field] = sum(each.null_count for each in told)
+            statistics = [group.column(place).statistics for group in groups if group.num_rows]
+            if all(statistic is not None and statistic.has_null_count for statistic in statistics):
+                nulls[field] = sum(statistic.null_count for statistic in statistics)
             filled = [
-                each
-                for each, group in zip(told, groups, strict=False)
-                if each is None or each.null_count != group.num_rows
+                statistic
+                for statistic, group in zip(statistics, groups, strict=False)
+                if statistic is None or statistic.null_count != group.num_rows
             ]
-            if filled and all(each is not None and each.has_min_max for each in filled):
-                spans[field] = min(_micro(each.min) for each in filled), max(_micro(each.max) for each in filled)
+            if filled and all(statistic is not None and statistic.has_min_max for statistic in filled):
+                spans[field] = (
+                    min(_micro(statistic.min) for statistic in filled),
+                    max(_micro(statistic.max) for statistic in filled),
+                )
         schema = hashlib.sha256(str(metadata.schema).partition("\n")[2].encode()).hexdigest()[:16]
         return cls(int(metadata.num_rows), spans, nulls, schema)
 
     @classmethod
     def from_text(cls, text: bytes) -> Footer:
         """The inverse of `to_text`."""
-        told = json.loads(text)
-        spans = {name: (first, last) for name, (first, last) in told["spans"].items()}
-        return cls(told["rows"], spans, told["nulls"], told["schema"])
+        content = json.loads(text)
+        spans = {name: (first, last) for name, (first, last) in content["spans"].items()}
+        return cls(content["rows"], spans, content["nulls"], content["schema"])
 
     def to_text(self) -> str:
         """As JSON."""
@@ -79,29 +83,29 @@ class Footer:
 
 
 def footer_of(file: str) -> Footer | None:
-    """What the footer of a file on this machine says; None where it is torn, or gone."""
+    """The footer of a file on this machine; None where the file is torn or gone."""
     try:
         stat = os.stat(file)
-        mark = stat.st_mtime_ns, stat.st_size
-        if file not in _known or _known[file][0] != mark:
-            if len(_known) >= _MOST_KNOWN:
-                _known.clear()
-            _known[file] = mark, Footer.of(parquet.read_metadata(file))
+        state = stat.st_mtime_ns, stat.st_size
+        if file not in _cached_footers or _cached_footers[file][0] != state:
+            if len(_cached_footers) >= _MOST_CACHED:
+                _cached_footers.clear()
+            _cached_footers[file] = state, Footer.from_metadata(parquet.read_metadata(file))
     except (OSError, ValueError):
         return None
-    return _known[file][1]
+    return _cached_footers[file][1]
 
 
-def one_of_each(footers: Mapping[str, Footer]) -> list[str]:
-    """Files that have, together, the columns of all: one of each schema, and of each kind of value in the parts of a
+def representative_files(footers: Mapping[str, Footer]) -> list[str]:
+    """Files that together have the columns of all: one for each schema and for each kind of value in the parts of a
     partitioned folder's path.
     """
-    found: dict[Any, str] = {}
+    chosen: dict[Any, str] = {}
     for file, footer in footers.items():
         values = (part.partition("=") for part in Path(file).parts[:-1] if "=" in part)
         kinds = tuple((name, next(kind for kind in _KINDS if kind.fullmatch(value))) for name, _, value in values)
-        found.setdefault((footer.schema, kinds), file)
-    return list(found.values())
+        chosen.setdefault((footer.schema, kinds), file)
+    return list(chosen.values())
 
 
 # What the parts of a path may be: whole numbers, days, times, anything.
@@ -112,7 +116,7 @@ def needed(footers: Mapping[str, Footer], rows: RowFilter, time: str, start: int
     """The files that may hold such rows. time: the column of their times; start, end: in microseconds, None: no
     bound.
     """
-    told: dict[str, tuple[int, int]] = {}
+    spans: dict[str, tuple[int, int]] = {}
     unknown = []
     for file, footer in footers.items():
         if not footer.rows:
@@ -123,26 +127,26 @@ def needed(footers: Mapping[str, Footer], rows: RowFilter, time: str, start: int
         elif time not in footer.spans or rows in (RowFilter.ALL, RowFilter.UNDATED):
             unknown.append(file)
         else:
-            told[file] = footer.spans[time]
+            spans[file] = footer.spans[time]
     low, high = float("-inf") if start is None else start, float("inf") if end is None else end
     if rows == RowFilter.BEFORE:
-        found = {file for file, (first, _) in told.items() if first < low}
+        matching = {file for file, (first, _) in spans.items() if first < low}
     elif rows == RowFilter.AFTER:
-        found = {file for file, (_, last) in told.items() if last >= high}
+        matching = {file for file, (_, last) in spans.items() if last >= high}
     elif rows == RowFilter.FIRST:
-        later = {file: first for file, (first, _) in told.items() if first >= low}
-        found = {file for file, (first, last) in told.items() if first < low <= last} | _best(later, min)
+        later = {file: first for file, (first, _) in spans.items() if first >= low}
+        matching = {file for file, (first, last) in spans.items() if first < low <= last} | _best(later, min)
     elif rows == RowFilter.LAST:
-        earlier = {file: last for file, (_, last) in told.items() if last < high}
-        found = {file for file, (first, last) in told.items() if first < high <= last} | _best(earlier, max)
+        earlier = {file: last for file, (_, last) in spans.items() if last < high}
+        matching = {file for file, (first, last) in spans.items() if first < high <= last} | _best(earlier, max)
     else:
-        found = {file for file, (first, last) in told.items() if last >= low and first < high}
-    found |= set(unknown)
-    return [file for file in footers if file in found]
+        matching = {file for file, (first, last) in spans.items() if last >= low and first < high}
+    matching |= set(unknown)
+    return [file for file in footers if file in matching]
 
 
-def _best(times: dict[str, int], which: Any) -> set[str]:
-    return {which(times, key=times.__getitem__)} if times else set()
+def _best(times: dict[str, int], pick: Any) -> set[str]:
+    return {pick(times, key=times.__getitem__)} if times else set()
 
 
 def _times(schema: Any) -> dict[int, str]:

@@ -1,5 +1,5 @@
-"""What the API is sent, kept where the monitor's source reads it: Parquet files in a folder, each row once by its
-id.
+"""The rows that the API receives, kept where the monitor's source reads them: in Parquet files of a folder, one row for
+each id.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from monitor.sources.dead_letters import set_aside
 
 log = get_logger()
 
-# Batches of fewer rows wait in the index until there are so many, or for so long: a file a request would be too many
-# files.
+# Batches of fewer rows wait in the index until there are this many rows, or for this time: one file for each request
+# would be too many files.
 ROWS_A_FILE, FLUSH_AFTER_S = 20_000, 5.0
 _INDEX = ".index.db"
 _TWO_TO_63 = float(2**63)
@@ -35,8 +35,8 @@ _stores_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class IngestedBatch:
-    """What became of a batch: rows that are new, rows that were there already, and columns that are new and that nobody
-    has named.
+    """The result of a batch. accepted: how many rows were new; duplicates: how many were there already. new_columns:
+    those that neither the configuration nor the reference names.
     """
 
     accepted: int
@@ -46,7 +46,7 @@ class IngestedBatch:
 
 @dataclass(frozen=True)
 class ColumnBound:
-    """How many columns a store takes beside those that the configuration and the reference name; `named` is asked only
+    """How many columns a store takes beside those that the configuration and the reference name. `named` is called only
     when a column is new.
     """
 
@@ -54,8 +54,8 @@ class ColumnBound:
     named: Callable[[], Collection[str]]
 
     def admit(self, own: Collection[str], new: Sequence[str]) -> tuple[str, ...]:
-        """Those of the new columns that nobody has named. Raises DataError where they are too many, those that are
-        there already included.
+        """The new columns that neither the configuration nor the reference names. Raises DataError where they are too
+        many, together with those that are there already.
         """
         if not new:
             return ()
@@ -137,10 +137,10 @@ class ParquetStore:
         """Keep the rows whose ids are new, or whose `values` differ from the last ones of the same id (labels that were
         corrected).
 
-        rows: one a prediction or label, of plain types (`ingest_types.plain`). ids: their ids as text. bound: of their
-            columns. Raises DataError where a
-        column's type is not that of the rows before, and for what cannot be written; SourceUnreachableError where
-        nothing can be.
+        rows: one for each prediction or label, of plain types (`ingest_types.plain`). ids: their ids as text. bound: of
+            their columns.
+        Raises DataError where a column's type differs from that of earlier rows, and for rows that cannot be written;
+        SourceUnreachableError where nothing can be written.
         """
         values = [""] * len(ids) if values is None else values
         with self._lock, self._index() as index:
@@ -149,18 +149,18 @@ class ParquetStore:
                 return IngestedBatch(0, len(ids))
             types = _column_types(index, rows.column_names)
             new = self._admitted(index, [name for name in rows.column_names if name not in types], bound)
-            kept = _typed(index, types, rows if len(fresh) == len(ids) else rows.take(pa.array(fresh)))
-            _require_writable(kept)
+            new_rows = _typed(index, types, rows if len(fresh) == len(ids) else rows.take(pa.array(fresh)))
+            _require_writable(new_rows)
             number = index.execute("INSERT INTO batches (rows) VALUES (?) RETURNING number", [len(fresh)]).fetchone()[0]
             if len(fresh) >= ROWS_A_FILE:
-                self._write(number, kept)
+                self._write(number, new_rows)
             else:
-                index.execute("INSERT INTO waiting VALUES (?, ?)", [number, _packed(kept)])
+                index.execute("INSERT INTO waiting VALUES (?, ?)", [number, _packed(new_rows)])
                 self._flush_soon()
         return IngestedBatch(len(fresh), len(ids) - len(fresh), new)
 
     def _admitted(self, index: sqlite3.Connection, new: list[str], bound: ColumnBound | None) -> tuple[str, ...]:
-        """The new columns that nobody has named. Raises DataError where they are too many."""
+        """The new columns as `ColumnBound.admit` returns them. Raises DataError where they are too many."""
         if bound is None or not new:
             return ()
         return bound.admit([name for (name,) in index.execute("SELECT name FROM columns")], new)
@@ -173,11 +173,11 @@ class ParquetStore:
         index.executemany(
             "INSERT INTO given VALUES (?, ?, ?)", ((place, ids[place], values[place]) for place in places)
         )
-        found = index.execute(
+        rows = index.execute(
             "SELECT place FROM given LEFT JOIN ids USING (id) WHERE ids.value IS NULL OR ids.value <> given.value ORDER"
             " BY place"
         )
-        fresh = [place for (place,) in found]
+        fresh = [place for (place,) in rows]
         index.execute("INSERT OR REPLACE INTO ids SELECT id, value FROM given ORDER BY id")
         return fresh
 
@@ -199,20 +199,20 @@ class ParquetStore:
             ).fetchall()
             if not waiting:
                 return 0
-            written = self._written([_Batch(*each) for each in waiting])
+            written = self._written([_Batch(*row) for row in waiting])
             index.execute("DELETE FROM waiting WHERE number <= ?", [waiting[-1][0]])
         return written
 
     def _written(self, batches: list[_Batch]) -> int:
-        """Write batches into one file, or if that cannot be each into its own, so that only what is at fault is set
+        """Write batches into one file. If that fails, each is written into its own, and only those that fail are set
         aside.
         """
         try:
-            rows = pa.concat_tables([_unpacked(each.data) for each in batches], promote_options="permissive")
+            rows = pa.concat_tables([_unpacked(batch.data) for batch in batches], promote_options="permissive")
             self._write(batches[0].number, rows)
         except pa.ArrowException as error:
             if len(batches) > 1:
-                return sum(self._written([each]) for each in batches)
+                return sum(self._written([batch]) for batch in batches)
             reason = first_line(error)
             set_aside(self._folder, batches[0].number, batches[0].data, batches[0].rows, reason, datetime.now(UTC))
             log.error("batch_set_aside", store=str(self._folder), rows=batches[0].rows, reason=reason)
@@ -226,7 +226,7 @@ class ParquetStore:
             self._timer.start()
 
     def _flush_late(self) -> None:
-        """Flush, and try again later where that cannot be now."""
+        """Flush, and try again later where that fails."""
         try:
             self.flush()
         except SourceUnreachableError as error:
@@ -247,9 +247,9 @@ class _Batch:
 
 def _column_types(index: sqlite3.Connection, names: Sequence[str]) -> dict[str, pa.DataType]:
     """The types that columns of these names had so far."""
-    found = {name: index.execute("SELECT type FROM columns WHERE name = ?", [name]).fetchone() for name in names}
+    rows = {name: index.execute("SELECT type FROM columns WHERE name = ?", [name]).fetchone() for name in names}
     return {
-        name: pa.ipc.read_schema(pa.py_buffer(row[0])).field(0).type for name, row in found.items() if row is not None
+        name: pa.ipc.read_schema(pa.py_buffer(row[0])).field(0).type for name, row in rows.items() if row is not None
     }
 
 
@@ -274,7 +274,7 @@ def _typed(index: sqlite3.Connection, types: dict[str, pa.DataType], rows: pa.Ta
 
 
 def _require_writable(rows: pa.Table) -> None:
-    """Raises DataError for rows that Parquet cannot hold: what was answered must become a file."""
+    """Raises DataError for rows that Parquet cannot hold: accepted rows must become a file."""
     try:
         parquet.write_table(rows, pa.MockOutputStream())
     except pa.ArrowException as error:
@@ -298,10 +298,10 @@ def as_text(column: pa.ChunkedArray) -> list[str]:
     if column.null_count:
         raise DataError("an id is missing in some of the rows")
     if pa.types.is_floating(column.type):
-        whole = compute.equal(compute.floor(column), column)
-        if compute.all(compute.and_(whole, compute.less(compute.abs(column), _TWO_TO_63))).as_py():
+        is_whole = compute.equal(compute.floor(column), column)
+        if compute.all(compute.and_(is_whole, compute.less(compute.abs(column), _TWO_TO_63))).as_py():
             column = column.cast(pa.int64(), safe=False)
-    return [str(each) if not isinstance(each, bool) else str(each).lower() for each in column.to_pylist()]
+    return [str(value) if not isinstance(value, bool) else str(value).lower() for value in column.to_pylist()]
 
 
 def as_times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -313,7 +313,7 @@ def as_times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if not pa.types.is_string(column.type) and not pa.types.is_null(column.type):
         raise DataError(f"{quoted(name)} must be times: ISO 8601 text, or timestamps")
     try:
-        moments = [_moment(each) for each in column.to_pylist()]
+        moments = [_moment(text) for text in column.to_pylist()]
     except (ValueError, OverflowError) as error:
         raise DataError(f"{quoted(name)} is not all times: {first_line(error)}") from None
     return pa.chunked_array([pa.array(moments, pa.timestamp("us", "UTC"))])
@@ -322,5 +322,5 @@ def as_times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
-    found = datetime.fromisoformat(text)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

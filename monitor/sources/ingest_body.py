@@ -36,14 +36,14 @@ def parse(body: bytes, form: Form, most_bytes: int) -> pa.Table:
         rows = _json_rows(body, form)
     except (ValueError, OSError, RecursionError, pa.ArrowException) as error:
         raise DataError(f"the body is not {form}: {first_line(error)}") from None
-    if not isinstance(rows, list) or not rows or not all(isinstance(each, dict) for each in rows):
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise DataError('the body must be a list of rows, each an object: [{"id": "1", …}, …]')
-    _require_few(len(rows))
-    names = list(dict.fromkeys(name for each in rows for name in each))
-    _require_narrow(len(names))
+    _check_row_count(len(rows))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    _check_column_count(len(names))
     if len(names) * len(rows) * _CELL_BYTES > most_bytes:
         raise _too_large(most_bytes)
-    return pa.Table.from_arrays([json_column(name, [each.get(name) for each in rows]) for name in names], names=names)
+    return pa.Table.from_arrays([json_column(name, [row.get(name) for row in rows]) for name in names], names=names)
 
 
 def _json_rows(body: bytes, form: Form) -> Any:
@@ -51,8 +51,8 @@ def _json_rows(body: bytes, form: Form) -> Any:
         raise DataError(f"too many rows in one request: send at most {MOST_ROWS}")
     if form == "ndjson":
         return [json.loads(line) for line in io.BytesIO(body) if line.strip()]
-    given: Any = json.loads(body)
-    return given.get("rows") if isinstance(given, dict) else given
+    content: Any = json.loads(body)
+    return content.get("rows") if isinstance(content, dict) else content
 
 
 def json_column(name: str, values: list[Any]) -> pa.Array:
@@ -74,12 +74,12 @@ def json_column(name: str, values: list[Any]) -> pa.Array:
         raise DataError(f"column {quoted(name)} holds values of several types: {first_line(error)}") from None
 
 
-def _require_few(rows: int) -> None:
+def _check_row_count(rows: int) -> None:
     if rows > MOST_ROWS:
         raise DataError(f"{rows} rows in one request: send at most {MOST_ROWS}")
 
 
-def _require_narrow(columns: int) -> None:
+def _check_column_count(columns: int) -> None:
     if columns > MOST_COLUMNS:
         raise DataError(f"{columns} columns in one request: send at most {MOST_COLUMNS}")
 
@@ -99,12 +99,12 @@ def _from_arrow(body: bytes, most_bytes: int) -> pa.Table:
         _check_message(message.metadata.to_pybytes())
     batches, rows, size = [], 0, 0
     with pa.ipc.open_stream(body) as reader:
-        _require_narrow(len(reader.schema))
+        _check_column_count(len(reader.schema))
         for field in reader.schema:
             kept_type(field.name, field.type)
         for batch in reader:
             rows += batch.num_rows
-            _require_few(rows)
+            _check_row_count(rows)
             batch.validate()
             size += decoded_bytes(batch)
             if size > most_bytes:
@@ -115,8 +115,8 @@ def _from_arrow(body: bytes, most_bytes: int) -> pa.Table:
 
 
 def _check_message(metadata: bytes) -> None:
-    """Raises DataError for what Arrow undoes as it reads, before anybody can say how much that is: compression, another
-    byte order, dictionaries that are added to.
+    """Raises DataError for encodings that Arrow undoes while reading, before their decoded size is known: compression,
+    another byte order, dictionaries that are added to.
 
     (Arrow's Message.fbs and Schema.fbs, flatbuffers: `RecordBatch.compression` is its fourth field,
     `DictionaryBatch.isDelta` its third, `Schema.endianness` its first.)

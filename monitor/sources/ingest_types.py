@@ -82,8 +82,8 @@ def _require_python_times(name: str, column: pa.ChunkedArray) -> None:
         first, last, numbers = _FIRST_SECOND * 1000, _LAST_SECOND * 1000, column.cast(pa.int64())
     else:
         return
-    found = compute.min_max(numbers).as_py()
-    if found["min"] is not None and not first <= found["min"] <= found["max"] <= last:
+    extremes = compute.min_max(numbers).as_py()
+    if extremes["min"] is not None and not first <= extremes["min"] <= extremes["max"] <= last:
         raise DataError(f"{quoted(name)} holds times that lie outside the years 1 to 9999")
 
 

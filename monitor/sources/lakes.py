@@ -1,6 +1,4 @@
-"""Tables of Delta Lake and Iceberg in folders: which of the files there are the table's today, and which were at an
-earlier time.
-"""
+"""Tables of Delta Lake and Iceberg in folders: the files that belong to the table now or at an earlier time."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ KINDS = ("delta", "iceberg")
 
 
 def describes(kind: str, name: str, root: str | None = None) -> bool:
-    """Whether a file of that name says what belongs to a table. root: the folder of the table, None: any."""
+    """Whether a file of that name is metadata of a table. root: the folder of the table, None: any."""
     folder, last = name.rpartition("/")[::2]
     if kind == "delta":
         return f"{folder}/".find("/_delta_log/") >= 0 if root is None else folder.startswith(f"{root}/_delta_log")
@@ -52,14 +50,14 @@ def version_at(folder: Path, shown: str, moment: datetime, is_there: Callable[[i
     if kind is None:
         return None
     versions: list[Version] = sorted(
-        _read(_VERSIONS[kind], folder, shown, kind), key=lambda each: (each.written, each.number)
+        _read(_VERSIONS[kind], folder, shown, kind), key=lambda version: (version.written, version.number)
     )
     if not versions or versions[-1].written <= moment:
         return None
-    before = [each for each in versions if each.written <= moment]
-    for each in [*before[-1:], *versions[len(before) :]]:
-        if is_there(each.number):
-            return each
+    before = [version for version in versions if version.written <= moment]
+    for version in [*before[-1:], *versions[len(before) :]]:
+        if is_there(version.number):
+            return version
     return None
 
 
@@ -67,12 +65,12 @@ def files_of(folder: Path, shown: str, version: int | None = None) -> list[Path]
     """The files that hold the rows of a table now, or in a version of it. Raises DataError where rows in them are
     deleted or renamed in ways that are not read here, UsageError without the library that reads it.
     """
-    found = listed(folder, shown, version)
-    return [Path(unquote(urlsplit(each).path) if "://" in each else each) for each in found]
+    names = listed(folder, shown, version)
+    return [Path(unquote(urlsplit(name).path) if "://" in name else name) for name in names]
 
 
 def listed(folder: Path, shown: str, version: int | None = None) -> list[str]:
-    """The same as the table itself names them. folder: needs not hold more than what describes the table."""
+    """The same files as the table itself names them. folder: only needs the files that describe the table."""
     kind = kind_of(folder)
     assert kind is not None
     return _read(_FILES[kind], folder, shown, kind, version)
@@ -98,7 +96,7 @@ def _delta(folder: Path, shown: str, version: int | None) -> list[str]:
         table = DeltaTable(str(folder), version=version)
         features = set(table.protocol().reader_features or ())
         properties = table.metadata().configuration
-        found = table.file_uris()
+        uris = table.file_uris()
     except DeltaError as error:
         raise DataError(f"{shown}: the table of Delta Lake cannot be read: {first_line(error)}") from None
     if properties.get("delta.columnMapping.mode", "none") != "none":
@@ -111,7 +109,7 @@ def _delta(folder: Path, shown: str, version: int | None) -> list[str]:
             f"{shown}: rows of the table are deleted by deletion vectors, which are not read here: run REORG TABLE …"
             " APPLY (PURGE), or let Spark read it (`engine: spark`)"
         )
-    return found
+    return uris
 
 
 def _delta_versions(folder: Path, shown: str) -> list[Version]:
@@ -119,17 +117,17 @@ def _delta_versions(folder: Path, shown: str) -> list[Version]:
     from deltalake.exceptions import DeltaError
 
     try:
-        told = DeltaTable(str(folder)).history()
+        history = DeltaTable(str(folder)).history()
     except DeltaError as error:
         raise DataError(f"{shown}: the table of Delta Lake cannot be read: {first_line(error)}") from None
-    return [Version(each["version"], datetime.fromtimestamp(each["timestamp"] / 1e3, UTC)) for each in told]
+    return [Version(commit["version"], datetime.fromtimestamp(commit["timestamp"] / 1e3, UTC)) for commit in history]
 
 
 def _has_deletion_vectors(folder: Path) -> bool:
-    """Whether the log of a table speaks of any: in its commits as text, in checkpoints not told, so taken for yes."""
+    """Whether the log of a table names any. Checkpoints are not read; a table with one counts as having some."""
     log = folder / "_delta_log"
     return any(log.glob("*.checkpoint*.parquet")) or any(
-        '"deletionVector":{' in each.read_text("utf-8") for each in log.glob("*.json")
+        '"deletionVector":{' in commit.read_text("utf-8") for commit in log.glob("*.json")
     )
 
 
@@ -149,21 +147,21 @@ def _iceberg(folder: Path, shown: str, version: int | None) -> list[str]:
 
 
 def _iceberg_versions(folder: Path, _shown: str) -> list[Version]:
-    known = {each.snapshot_id for each in _iceberg_table(folder).metadata.snapshot_log}
+    logged_ids = {entry.snapshot_id for entry in _iceberg_table(folder).metadata.snapshot_log}
     return [
-        Version(each.snapshot_id, datetime.fromtimestamp(each.timestamp_ms / 1e3, UTC))
-        for each in _iceberg_table(folder).metadata.snapshots
-        if each.snapshot_id in known
+        Version(snapshot.snapshot_id, datetime.fromtimestamp(snapshot.timestamp_ms / 1e3, UTC))
+        for snapshot in _iceberg_table(folder).metadata.snapshots
+        if snapshot.snapshot_id in logged_ids
     ]
 
 
 def _iceberg_table(folder: Path) -> Any:
     from pyiceberg.table import StaticTable
 
-    newest = max((folder / "metadata").glob("*.metadata.json"), key=lambda each: (each.stat().st_mtime_ns, each.name))
+    newest = max((folder / "metadata").glob("*.metadata.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     endpoint, region = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL", "AWS_REGION"))
-    told = {"s3.endpoint": endpoint, "s3.region": region}  # manifests are read from where the table says they are
-    return StaticTable.from_metadata(str(newest), {name: value for name, value in told.items() if value})
+    properties = {"s3.endpoint": endpoint, "s3.region": region}  # manifests are read from where the table says they are
+    return StaticTable.from_metadata(str(newest), {name: value for name, value in properties.items() if value})
 
 
 _FILES: dict[str, Callable[[Path, str, int | None], list[str]]] = {"delta": _delta, "iceberg": _iceberg}

@@ -20,10 +20,10 @@ from monitor.domain.hidden import hide
 from monitor.errors import DataError
 from monitor.sources import files
 from monitor.sources.engines import engine_of
-from monitor.sources.engines.base import Engine, WindowFilter, whole
+from monitor.sources.engines.base import Engine, WindowFilter, as_count
 from monitor.sources.footers import RowFilter
 from monitor.sources.labels import Labels
-from monitor.sources.parquet import IDS_TOLD_APART, Bounds, ParquetSample, PlainFiles
+from monitor.sources.parquet import MOST_COUNTED_IDS, Bounds, ParquetSample, PlainFiles
 from monitor.sources.sample import KEY, RANK, Hashing, share_below
 from monitor.sources.spec import LogSpec, Place
 from monitor.sources.times import check_time, in_utc, naive, to_utc, zone_of
@@ -39,8 +39,8 @@ class Extent:
 
 @dataclass(frozen=True)
 class Misdated:
-    """Rows of a log that are in no window by their time: how many, and the time of one of them as it is logged (''
-    where there are none).
+    """Rows of a log that are in no window because of their time. example: one of their times as logged, '' without
+    rows.
     """
 
     rows: int
@@ -48,7 +48,7 @@ class Misdated:
 
 
 class Log:
-    """A prediction log, opened. Raises DataError where columns are missing or of a sort that cannot serve."""
+    """A prediction log, opened. Raises DataError where columns are missing or of a wrong type."""
 
     def __init__(self, spec: LogSpec) -> None:
         self.spec = spec
@@ -72,9 +72,7 @@ class Log:
         return [name for name in self.types if name in wanted and name not in spec.ignore]
 
     def extent(self, after: datetime | None = None) -> Extent:
-        """The first event at or after `after`, and the newest of all; rows that are dated wrongly (`misdated`)
-        aside.
-        """
+        """The first event at or after `after`, and the newest of all, without wrongly dated rows (`misdated`)."""
         latest = _latest()
         first, newest = self._first(after), self._newest(None)
         if newest is not None and newest >= latest:
@@ -84,9 +82,7 @@ class Log:
         return Extent(None if first is None or first >= latest else first, newest)
 
     def misdated(self) -> Misdated:
-        """The rows that have no time, are dated before 1971, or later than it is by this machine's clock: no window
-        holds them, whenever it is looked at.
-        """
+        """The rows that have no time, or one before 1971 or after this machine's clock: no window holds them."""
         time, plausible = self.spec.event_time, Window(PLAUSIBLE_FROM, _latest())
         number, example = 0, ""
 
@@ -100,16 +96,16 @@ class Log:
             return self.table.filter(self.table[time].isnull()).count().as_table()
 
         oldest, newest = self._first(None), self._newest(None)
-        # Counted only where there are some: an index or the files' statistics tell the ends.
+        # Rows are counted only where there are some: the first and last times come from an index or from statistics.
         for count, rows, end, wrong in (
             (early, RowFilter.BEFORE, oldest, oldest is not None and oldest < plausible.start),
             (late, RowFilter.AFTER, newest, newest is not None and newest >= plausible.end),
         ):
             if wrong:
-                number += whole(self.frame(count.__name__, count, plausible, None, rows=rows).iat[0, 0])
+                number += as_count(self.frame(count.__name__, count, plausible, None, rows=rows).iat[0, 0])
                 example = f"{end:%Y-%m-%d %H:%M}"
-        nowhere = whole(self.frame("undated", undated, plausible, None, rows=RowFilter.UNDATED).iat[0, 0])
-        number, example = number + nowhere, example or ("no time" if nowhere else "")
+        undated_rows = as_count(self.frame("undated", undated, plausible, None, rows=RowFilter.UNDATED).iat[0, 0])
+        number, example = number + undated_rows, example or ("no time" if undated_rows else "")
         return Misdated(number, example)
 
     def _first(self, after: datetime | None) -> datetime | None:
@@ -138,12 +134,12 @@ class Log:
 
     def rows(self) -> int:
         """How many rows the log has."""
-        return whole(self.engine.run(self.table.count().as_table()).iat[0, 0])
+        return as_count(self.engine.run(self.table.count().as_table()).iat[0, 0])
 
     def row_count(self, window: Window, as_of: datetime | None = None) -> int:
         """How many rows a window has, of those that were logged by `as_of`."""
         number = self.frame("rows", lambda within: self._window(within).count().as_table(), window, as_of)
-        return whole(number.iat[0, 0])
+        return as_count(number.iat[0, 0])
 
     def counts(self, window: Window, as_of: datetime | None = None) -> WindowCounts:
         """Exact counts of the whole window, by the engine."""
@@ -156,21 +152,25 @@ class Log:
         return self._counts(window, as_of, column)
 
     def _counts(self, window: Window, as_of: datetime | None, by: str | None) -> list[tuple[Any, WindowCounts]]:
-        tells_ids_apart = self.spec.id is not None and not self._many
+        counts_ids = self.spec.id is not None and not self._many
 
         def expression(within: WindowFilter) -> Any:
             rows = self._window(within)
             missing = (_is_missing(rows[name], self.engine.knows_nan) for name in self.read_columns)
-            found = {f"missing_{index}": each.sum() for index, each in enumerate(missing)}
-            found["rows"] = rows.count()
-            found["first"], found["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
-            if tells_ids_apart:
-                found["distinct_ids"] = rows[self.spec.id].nunique()
-            return rows.aggregate(**found) if by is None else rows.group_by(monitor_value=rows[by]).aggregate(**found)
+            aggregates = {f"missing_{index}": is_missing.sum() for index, is_missing in enumerate(missing)}
+            aggregates["rows"] = rows.count()
+            aggregates["first"], aggregates["last"] = rows[self.spec.event_time].min(), rows[self.spec.event_time].max()
+            if counts_ids:
+                aggregates["distinct_ids"] = rows[self.spec.id].nunique()
+            return (
+                rows.aggregate(**aggregates)
+                if by is None
+                else rows.group_by(monitor_value=rows[by]).aggregate(**aggregates)
+            )
 
-        groups = self.frame(f"counts {tells_ids_apart} {by}", expression, window, as_of)
-        # Ids too many to be told apart: a group has its part of those that are repeated in the window.
-        repeated = 0.0 if self.spec.id is None or tells_ids_apart else float(self._repeated(window, as_of))
+        groups = self.frame(f"counts {counts_ids} {by}", expression, window, as_of)
+        # With too many ids to count, the ids repeated in the window are shared out among the groups by their rows.
+        repeated = 0.0 if self.spec.id is None or counts_ids else float(self._repeated(window, as_of))
         repeated /= max(int(groups["rows"].sum()), 1)
         return [
             (None if by is None else values["monitor_value"], self._counted(values, repeated))
@@ -182,12 +182,12 @@ class Log:
         count the ids.
         """
         total = int(values["rows"])
-        numbers = {name: whole(values[f"missing_{index}"]) for index, name in enumerate(self.read_columns)}
+        numbers = {name: as_count(values[f"missing_{index}"]) for index, name in enumerate(self.read_columns)}
         null_ids = duplicates = 0
         if self.spec.id is not None:
             null_ids = numbers.get(self.spec.id, 0)
             duplicates = (
-                total - null_ids - whole(values["distinct_ids"])
+                total - null_ids - as_count(values["distinct_ids"])
                 if "distinct_ids" in values
                 else round(repeated * total)
             )
@@ -204,41 +204,43 @@ class Log:
         """The sample and the counts of a window, as `sample` and `counts` give them; of plain Parquet files in one
         pass.
         """
-        found = self._read_plainly(window, as_of, self.spec.sample_rows)
-        if found is None:
+        sample = self._read_plainly(window, as_of, self.spec.sample_rows)
+        if sample is None:
             counts = self.counts(window, as_of)
             return self._sample(window, as_of, counts.rows, self.spec.sample_rows), counts
         assert self.spec.id is not None
-        time, repeated = self.spec.event_time, found.duplicate_ids
+        time, repeated = self.spec.event_time, sample.duplicate_ids
         counts = WindowCounts(
-            found.rows,
-            found.missing,
-            self._moment(time, found.first),
-            self._moment(time, found.last),
+            sample.rows,
+            sample.missing,
+            self._moment(time, sample.first),
+            self._moment(time, sample.last),
             self._repeated(window, as_of) if repeated is None else repeated,
-            found.missing[self.spec.id],
+            sample.missing[self.spec.id],
         )
-        return self._in_order(found.frame(KEY, RANK)), self._with_bad(counts, window)
+        return self._in_order(sample.frame(KEY, RANK)), self._with_bad(counts, window)
 
     def _with_bad(self, counts: WindowCounts, window: Window) -> WindowCounts:
         """Counts of a window with the records beside its rows that could not be read."""
-        found = [
-            said for moment, said in self.bad_records if moment is not None and window.start <= moment < window.end
+        descriptions = [
+            description
+            for moment, description in self.bad_records
+            if moment is not None and window.start <= moment < window.end
         ]
-        return replace(counts, bad_records=len(found), bad_record=found[0]) if found else counts
+        return replace(counts, bad_records=len(descriptions), bad_record=descriptions[0]) if descriptions else counts
 
     @cached_property
     def bad_records(self) -> list[tuple[datetime | None, str]]:
-        """The records of the log that could not be read: the time of the row beside each, and where and what it is."""
-        found = self.engine.bad_records(self.spec.place, self.spec.event_time)
+        """The records of the log that could not be read: the time of the row beside each, and its place and fault."""
+        records = self.engine.bad_records(self.spec.place, self.spec.event_time)
         return [
-            (datetime.fromtimestamp(moment, UTC) if isinstance(moment, float) else self._to_utc(moment), said)
-            for moment, said in found
+            (datetime.fromtimestamp(moment, UTC) if isinstance(moment, float) else self._to_utc(moment), description)
+            for moment, description in records
         ]
 
     def _read_plainly(self, window: Window, as_of: datetime | None, limit: int) -> ParquetSample | None:
-        """The same from plain Parquet files, past the engine; None where there are others, or where it will have to say
-        what is wrong with them.
+        """The sample from plain Parquet files, without the engine. None for other files, and for those with an error,
+        which the engine reports.
         """
         spec = self.spec
         paths = [] if spec.id is None else self.engine.plain_files(spec.place, self._within(window, as_of))
@@ -246,36 +248,36 @@ class Log:
             return None
         assert spec.id is not None
         bounds = [
-            Bounds(spec.event_time, *(self._number(spec.event_time, each) for each in (window.start, window.end)))
+            Bounds(spec.event_time, *(self._number(spec.event_time, moment) for moment in (window.start, window.end)))
         ]
         if spec.logged_at is not None and as_of is not None:
             bounds.append(Bounds(spec.logged_at, None, self._number(spec.logged_at, as_of) + 1))
-        mark = self.mark()
+        mark_before = self.mark()
         try:
-            plain = PlainFiles.open(paths, self.read_columns, spec.id, [each.column for each in bounds])
-            found = None if plain is None else plain.read(bounds, spec.seed, limit)
+            plain = PlainFiles.open(paths, self.read_columns, spec.id, [bound.column for bound in bounds])
+            sample = None if plain is None else plain.read(bounds, spec.seed, limit)
         except (OSError, pa.ArrowException):
             return None
-        return found if self.mark() == mark else None  # else something was written meanwhile
+        return sample if self.mark() == mark_before else None  # else something was written meanwhile
 
     def _repeated(self, window: Window, as_of: datetime | None) -> int:
-        """How many ids came before: told from those with the smallest hashes, since telling all apart takes memory that
-        grows with the window.
+        """How many ids are repeated, estimated from those with the smallest hashes: counting all distinct ids takes
+        memory that grows with the window.
         """
-        share = IDS_TOLD_APART / self._many
+        share = MOST_COUNTED_IDS / self._many
 
         def expression(within: WindowFilter) -> Any:
-            few = self.few(within, [])
-            return few.aggregate(known=few.count(), distinct=few[KEY].nunique())
+            subsample = self.subsample(within, [])
+            return subsample.aggregate(known=subsample.count(), distinct=subsample[KEY].nunique())
 
-        told_apart = self.frame("repeated", expression, window, as_of, share).iloc[0]
-        return round((whole(told_apart["known"]) - whole(told_apart["distinct"])) / share)
+        counts = self.frame("repeated", expression, window, as_of, share).iloc[0]
+        return round((as_count(counts["known"]) - as_count(counts["distinct"])) / share)
 
     @cached_property
     def _many(self) -> int:
         """How many rows the log's Parquet files have, where they are very many; else 0."""
         number = self.engine.rows_by_statistics(self.spec.place)
-        return number if number > IDS_TOLD_APART else 0
+        return number if number > MOST_COUNTED_IDS else 0
 
     def sample(
         self, window: Window, as_of: datetime | None = None, rows: int | None = None, limit: int | None = None
@@ -284,13 +286,12 @@ class Log:
         of their ids.
 
         rows: how many rows the window has, where that is known. The column of canonical ids is `monitor_canonical_id`,
-            that of
-        hashes `monitor_rank`; sensitive values are hashed already.
+            the column of hashes `monitor_rank`. Sensitive values are hashed.
         """
         limit = limit or self.spec.sample_rows
-        found = self._read_plainly(window, as_of, limit)
-        if found is not None:
-            return self._in_order(found.frame(KEY, RANK))
+        sample = self._read_plainly(window, as_of, limit)
+        if sample is not None:
+            return self._in_order(sample.frame(KEY, RANK))
         if rows is None:
             rows = self.row_count(window, as_of)
         return self._sample(window, as_of, rows, limit)
@@ -299,12 +300,12 @@ class Log:
         """The sample, by the engine."""
 
         def expression(within: WindowFilter) -> Any:
-            return self.few(within, self.read_columns).order_by([RANK, KEY]).limit(limit)
+            return self.subsample(within, self.read_columns).order_by([RANK, KEY]).limit(limit)
 
-        share, what = share_below(limit, rows), f"sample {limit}"
-        frame = self.frame(what, expression, window, as_of, share)
+        share, name = share_below(limit, rows), f"sample {limit}"
+        frame = self.frame(name, expression, window, as_of, share)
         if len(frame) < min(limit, rows) and share < 1:  # repeated ids have the same hash
-            frame = self.frame(what, expression, window, as_of, 1.0)
+            frame = self.frame(name, expression, window, as_of, 1.0)
         return self._in_order(frame)
 
     def _in_order(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -317,14 +318,12 @@ class Log:
 
     @staticmethod
     def first(sample: pd.DataFrame, rows: int) -> pd.DataFrame:
-        """Of a sample, what a sample of fewer rows would have been."""
+        """The rows of a sample that a smaller sample would have held."""
         chosen = sample.sort_values([RANK, KEY], kind="stable").index[:rows]
         return sample.loc[chosen.sort_values()].reset_index(drop=True)
 
     def labelled_rows(self, sample: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
-        """Of sampled rows, of whatever windows, those whose label was known at `as_of`, once each; none in a log
-        without ids.
-        """
+        """The sampled rows of any windows whose label was known at `as_of`, each once; none in a log without ids."""
         return self.labels.rows(sample, as_of)
 
     def sample_with_labels(
@@ -334,8 +333,8 @@ class Log:
 
         The label column is as the label spec names it, null where not known; `monitor_label_time` is when it became
         known.
-        by_class: of classes that are rare in the sample more rows are read, and `monitor_weight` says how many each row
-            stands for.
+        by_class: more rows are read of classes that are rare in the sample; `monitor_weight` is how many rows each row
+            represents.
         """
         sample, counts = self.read(window, as_of)
         return self.labels.joined_to(sample, counts, window, as_of, by_class=by_class)
@@ -356,40 +355,40 @@ class Log:
         return None if self.spec.labels is None else self.labels.newest()
 
     def mark(self) -> str:
-        """What the source's files look like; '' for a table, of which that cannot be told cheaply."""
+        """A fingerprint of the source's files; '' for a table, where it would be expensive."""
         return self.engine.mark(self.spec.place)
 
     def label_mark(self) -> str:
-        """The same of the labels' place, which may be the source itself."""
+        """The fingerprint of the labels' place, which may be the source itself."""
         return self.mark() if self.spec.labels is None else self.labels.mark()
 
     # -- how it is done -----------------------------------------------------------------------------------------
 
     def frame(
         self,
-        what: str,
+        name: str,
         expression: Callable[[WindowFilter], Any],
         window: Window,
         as_of: datetime | None,
         share: float = 1.0,
         rows: RowFilter = RowFilter.WINDOW,
     ) -> pd.DataFrame:
-        """The result of an expression of a window's rows, or of others (`rows`). what: names it. share: of the smallest
-        hashes.
+        """The result of an expression of a window's rows, or of others (`rows`). name: of the expression. share: of the
+        smallest hashes.
         """
-        key = (what, self.spec, tuple(self.types.items()))
+        key = (name, self.spec, tuple(self.types.items()))
         return self.engine.frame(key, expression, self._within(window, as_of, share, rows))
 
     def _within(
         self, window: Window, as_of: datetime | None, share: float = 1.0, rows: RowFilter = RowFilter.WINDOW
     ) -> WindowFilter:
         time, logged_at = self.spec.event_time, self.spec.logged_at
-        known = None if as_of is None or logged_at is None else self.text(logged_at, as_of)
+        logged_by = None if as_of is None or logged_at is None else self.text(logged_at, as_of)
         labels = None if self.spec.labels is None else self.spec.labels.place
         if labels is not None and labels.path == self.spec.place.path:
             rows = RowFilter.ALL  # rows of other times hold the labels
         bound = self._hashing.bound(share)
-        return WindowFilter(self.text(time, window.start), self.text(time, window.end), known, bound, rows, time)
+        return WindowFilter(self.text(time, window.start), self.text(time, window.end), logged_by, bound, rows, time)
 
     def text(self, name: str, moment: datetime) -> str:
         """A moment as a column's engine compares it."""
@@ -413,7 +412,7 @@ class Log:
         return in_utc(pd.to_datetime(frame[self.spec.event_time]), self._zone)
 
     def rows_of_time(self, frame: pd.DataFrame) -> tuple[Any, WindowFilter]:
-        """The log's own rows of the time that the rows of `frame` are of, and which those are."""
+        """The log's rows between the first and last time of `frame`, and their filter."""
         times = self.event_times(frame)
         first, last = (moment.to_pydatetime() for moment in (times.min(), times.max()))
         within = self._within(Window(first, last + timedelta(microseconds=1)), None)
@@ -436,15 +435,15 @@ class Log:
                 )
         self.key()
 
-    def few(self, within: WindowFilter, names: Sequence[str], wanted: Any = True) -> Any:
-        """The rows of a window that are wanted and whose hash lies below the bound, with it and their canonical id."""
-        # Where times are dearer to compare than whole numbers are to hash, only those of rows with a small hash are.
+    def subsample(self, within: WindowFilter, names: Sequence[str], wanted: Any = True) -> Any:
+        """The wanted rows of a window whose hash lies below the bound, with their hash and canonical id."""
+        # Where comparing times costs more than hashing whole numbers, times are compared after the filter by hash.
         is_late = self.engine.compares_times_last and self._hashing.has_numbers
         rows = (self.table if is_late else self._window(within)).filter(wanted)
         times = [name for name in (self.spec.event_time, self.spec.logged_at) if name and name not in names and is_late]
         rows = rows.select(*names, *times, **{KEY: self._hashing.key(), RANK: self._hashing.source()})
-        few = self._hashing.below(rows, within.bound)
-        return few.filter(self._inside(few, within)).drop(*times) if is_late else few
+        subsample = self._hashing.below(rows, within.bound)
+        return subsample.filter(self._inside(subsample, within)).drop(*times) if is_late else subsample
 
     def key(self) -> Any:
         """The ids as text."""
@@ -480,8 +479,8 @@ class Log:
 
 
 def log_at(spec: LogSpec, window: Window, as_of: datetime) -> tuple[Log, str]:
-    """A log to read a window of as it was at `as_of`, as far as the history of its table tells that; and what is to be
-    said of it, '' where there is nothing.
+    """A log to read a window as it was at `as_of`, as far as the history of its table goes back; and a note for the
+    report, '' where there is none.
     """
     path = spec.place.own_path
     if spec.logged_at is not None or path is None:
@@ -492,18 +491,18 @@ def log_at(spec: LogSpec, window: Window, as_of: datetime) -> tuple[Log, str]:
     log = Log(replace(spec, place=replace(spec.place, version=version.number)))
     if version.written <= as_of:
         return log, ""
-    said = (
+    note = (
         f"the history of the table begins on {version.written:%Y-%m-%d %H:%M} UTC, after {as_of:%Y-%m-%d %H:%M}, as of"
         " which the window is read"
     )
     # Of a table that was filled with old rows piece by piece, the oldest version may hold none of the window's.
     if log.row_count(window):
-        return log, f"{said}: its oldest version was read"
-    return Log(spec), f"{said}, and its oldest version has no row of the window: its newest was read"
+        return log, f"{note}: its oldest version was read"
+    return Log(spec), f"{note}, and its oldest version has no row of the window: its newest was read"
 
 
 def _latest() -> datetime:
-    """No event is as late as this, whatever clock the service goes by."""
+    """The latest time that an event may have, with a tolerance for differing clocks."""
     return datetime.now(UTC) + CLOCK_TOLERANCE
 
 
@@ -521,7 +520,7 @@ def read_frame(
 def rows_of(place: Place) -> int:
     """How many rows a place has."""
     engine = engine_of(place)
-    return whole(engine.run(engine.table(place).count().as_table()).iat[0, 0])
+    return as_count(engine.run(engine.table(place).count().as_table()).iat[0, 0])
 
 
 def describe_place(place: Place) -> dict[str, str]:
@@ -530,21 +529,19 @@ def describe_place(place: Place) -> dict[str, str]:
 
 
 def left_out_of(place: Place) -> dict[str, str]:
-    """The columns of a place that are not read, since nobody can test what they hold, and what that is."""
+    """The columns of a place that are not read because no check can test them, with what they hold."""
     engine = engine_of(place)
     return engine.left_out(place, engine.table(place))
 
 
 def readable(engine: Engine, place: Place) -> Any:
-    """The table of a place, without the columns that nobody can test; amounts of money and other decimals are
-    numbers.
-    """
+    """The table of a place without the columns that no check can test; money and other decimals are numbers."""
     table = engine.table(place)
     left_out = engine.left_out(place, table)
     return table.select(
         engine.number(table[name]).name(name) if kind.is_decimal() and kind.scale != 0 else table[name]
         for name, kind in table.schema().items()
-        if name not in left_out  # named one by one: a statement that is used again does not name what was left out once
+        if name not in left_out  # named one by one: a reused statement then names no column that was left out
     )
 
 

@@ -1,7 +1,7 @@
 """Parquet files on this machine, read column by column on all cores: the counts and the sample of a window in one pass.
 
-It gives what DuckDB gives of the same files, sooner: DuckDB shares out row groups among the cores, of which files often
-have but one. It serves columns of plain sorts and ids that are whole numbers or text; all else is left to DuckDB.
+The result is that of DuckDB, sooner: DuckDB shares out row groups among the cores, and files often have only one. Only
+columns of plain types and ids that are whole numbers or text are read here; DuckDB reads all others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,8 @@ from monitor.sources.sample import NO_ID, PRIME, ranks, share_below, text_ranks
 
 # About so many bytes of columns are read at a time.
 _BATCH = 8_000_000
-# Of more rows than this the repeated ids are told from those with the smallest hashes (`Log`).
-IDS_TOLD_APART = 4_000_000
+# With more rows than this the repeated ids are estimated from those with the smallest hashes (`Log`).
+MOST_COUNTED_IDS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ParquetSample:
     hashes; both of shape (rows,).
 
     missing: nulls and NaN of all wanted rows, by column. first, last: the first bound's column, in microseconds.
-        duplicate_ids: None where there are too many to tell.
+        duplicate_ids: None where there are too many rows to count them.
     """
 
     sample: pd.DataFrame
@@ -75,7 +75,7 @@ class _Part:
     first: int
     last: int
 
-    def of(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    def select(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """The wanted rows of one of its columns."""
         if isinstance(self.places, slice):
             return column.slice(self.places.start, self.rows)
@@ -95,6 +95,14 @@ class _Ids:
     span: tuple[int, int] | None
 
 
+class _ColumnValues(NamedTuple):
+    """Values of a column. missing: how many of all wanted rows of its part have none."""
+
+    name: str
+    values: pa.ChunkedArray
+    missing: int
+
+
 class PlainFiles:
     """Parquet files that have the same plain columns."""
 
@@ -109,7 +117,7 @@ class PlainFiles:
     @classmethod
     def open(cls, files: Sequence[str], names: Sequence[str], identity: str, times: Sequence[str]) -> PlainFiles | None:
         """The files if they can be read here, else None. names: the columns to read; identity: the ids' among them;
-        times: those of times.
+        times: the columns of times.
         """
         if any("=" in part for part in Path(files[0]).parts):  # folders that are columns
             return None
@@ -117,7 +125,7 @@ class PlainFiles:
         first = next(iter(metadata.values()))
         schema = first.schema.to_arrow_schema()
         if not set(names) <= set(schema.names) or any(
-            not each.schema.equals(first.schema) for each in metadata.values()
+            not file_metadata.schema.equals(first.schema) for file_metadata in metadata.values()
         ):
             return None
         kinds = {name: _plain(schema.field(name).type) for name in names}
@@ -130,45 +138,53 @@ class PlainFiles:
 
     def read(self, bounds: Sequence[Bounds], seed: int, limit: int) -> ParquetSample:
         """Counts of the rows within all bounds, and of those at most `limit` with the smallest (rank, id)."""
-        groups = [(file, group) for file, each in self._metadata.items() for group in range(each.num_row_groups)]
+        groups = [
+            (file, group)
+            for file, file_metadata in self._metadata.items()
+            for group in range(file_metadata.num_row_groups)
+        ]
         with ThreadPoolExecutor(cores()) as threads:
             parts = [
                 part
-                for part in threads.map(lambda each: self._part(each[0], each[1], bounds), groups)
+                for part in threads.map(lambda group: self._part(group[0], group[1], bounds), groups)
                 if part is not None
             ]
             rows = sum(part.rows for part in parts)
             share = share_below(limit, rows)
             for below in (share, 1.0) if share < 1 else (1.0,):
                 ids = list(threads.map(partial(self._ids, seed=seed, share=below), parts))
-                if sum(len(each.rows) for each in ids) >= limit:  # repeated ids have the same hash
+                if sum(len(part_ids.rows) for part_ids in ids) >= limit:  # repeated ids have the same hash
                     break
             chosen = _chosen(ids, limit, np.int64 if self._has_numbers else object)
-            rows_of = {number: own["row"].to_numpy() for number, own in chosen.groupby("part")}
-            work = [
-                (part, names, rows_of.get(number, np.zeros(0, dtype=np.int64)))
+            rows_by_part = {number: group["row"].to_numpy() for number, group in chosen.groupby("part")}
+            tasks = [
+                (part, names, rows_by_part.get(number, np.zeros(0, dtype=np.int64)))
                 for number, part in enumerate(parts)
                 for names in self._batches(part)
             ]
-            read = [column for some in threads.map(lambda each: self._columns(*each), work) for column in some]
+            columns_read = [
+                column
+                for part_columns in threads.map(lambda task: self._columns(*task), tasks)
+                for column in part_columns
+            ]
         ranked = chosen["rank"].to_numpy()
-        known = pa.array(
+        chosen_ids = pa.array(
             chosen["id"].to_numpy(),
             pa.int64() if self._has_numbers else pa.string(),
             mask=ranked == (PRIME if self._has_numbers else NO_ID),
         )
         columns: dict[str, list[pa.Array]] = {name: [] for name in self._kinds}
         missing = dict.fromkeys(self._kinds, 0)
-        for name, values, number in read:
-            columns[name] += values.chunks
-            missing[name] += number
-        columns[self._identity] = [known.cast(self._kinds[self._identity])]
-        missing[self._identity] = sum(each.missing for each in ids)
-        table = pa.table({name: pa.chunked_array(each, self._kinds[name]) for name, each in columns.items()})
+        for column in columns_read:
+            columns[column.name] += column.values.chunks
+            missing[column.name] += column.missing
+        columns[self._identity] = [chosen_ids.cast(self._kinds[self._identity])]
+        missing[self._identity] = sum(part_ids.missing for part_ids in ids)
+        table = pa.table({name: pa.chunked_array(chunks, self._kinds[name]) for name, chunks in columns.items()})
         hashes = pa.array(ranked, pa.int64() if self._has_numbers else pa.string()).to_pandas()
         return ParquetSample(
             table.to_pandas(date_as_object=False),
-            known.cast(pa.string()).to_pandas(),
+            chosen_ids.cast(pa.string()).to_pandas(),
             hashes,
             rows,
             missing,
@@ -178,19 +194,19 @@ class PlainFiles:
         )
 
     def _part(self, file: str, group: int, bounds: Sequence[Bounds]) -> _Part | None:
-        """The wanted rows of a row group, by its statistics where these tell; None if there are none."""
-        read: dict[str, np.ndarray] = {}
+        """The wanted rows of a row group, by its statistics where these suffice; None if there are none."""
+        times_by_column: dict[str, np.ndarray] = {}
         wanted: np.ndarray | None = None
-        for each in bounds:
-            low, high = each.low, each.high
-            span = self._span(file, group, each.column)
+        for bound in bounds:
+            low, high = bound.low, bound.high
+            span = self._span(file, group, bound.column)
             if span is not None:
                 if (low is not None and span[1] < low) or (high is not None and span[0] >= high):
                     return None
                 if (low is None or span[0] >= low) and (high is None or span[1] < high):
                     continue
-            column = self._read(file, group, [each.column]).column(0)
-            times = read[each.column] = _microseconds(column)
+            column = self._read(file, group, [bound.column]).column(0)
+            times = times_by_column[bound.column] = _microseconds(column)
             inside = column.is_valid().to_numpy()
             inside = inside if low is None else inside & (times >= low)
             inside = inside if high is None else inside & (times < high)
@@ -204,25 +220,31 @@ class PlainFiles:
         places = np.flatnonzero(wanted)
         if not len(places):
             return None
-        times = read[time] if time in read else _microseconds(self._read(file, group, [time]).column(0))
+        times = (
+            times_by_column[time]
+            if time in times_by_column
+            else _microseconds(self._read(file, group, [time]).column(0))
+        )
         first, last = int(times[places].min()), int(times[places].max())
         if places[-1] - places[0] == len(places) - 1:
             return _Part(file, group, slice(int(places[0]), int(places[-1]) + 1), len(places), first, last)
         return _Part(file, group, places, len(places), first, last)
 
     def _span(self, file: str, group: int, column: str) -> tuple[int, int] | None:
-        """The first and the last time of a row group by its statistics, in microseconds; None where they do not tell,
+        """The first and the last time of a row group by its statistics, in microseconds; None where there are none,
         or times are missing.
         """
-        known = self._metadata[file].row_group(group).column(self._places[column]).statistics
-        if known is None or not known.has_min_max or not known.has_null_count or known.null_count:
+        statistics = self._metadata[file].row_group(group).column(self._places[column]).statistics
+        if statistics is None or not statistics.has_min_max or not statistics.has_null_count or statistics.null_count:
             return None
-        first, last = (pd.Timestamp(each).to_datetime64().astype("datetime64[us]") for each in (known.min, known.max))
+        first, last = (
+            pd.Timestamp(value).to_datetime64().astype("datetime64[us]") for value in (statistics.min, statistics.max)
+        )
         return int(first.astype(int)), int(last.astype(int))
 
     def _ids(self, part: _Part, seed: int, share: float) -> _Ids:
-        """What the ids of a part's rows say. share: of the smallest hashes."""
-        column = part.of(self._read(part.file, part.group, [self._identity]).column(0))
+        """The ids of a part's rows. share: of the smallest hashes."""
+        column = part.select(self._read(part.file, part.group, [self._identity]).column(0))
         missing = column.null_count
         if not self._has_numbers:
             small, hashes = text_ranks(column.cast(pa.string()), seed, share)
@@ -243,39 +265,40 @@ class PlainFiles:
 
     def _duplicates(self, parts: Sequence[_Part], ids: Sequence[_Ids]) -> int | None:
         """How many ids came before."""
-        spans = sorted(each.span for each in ids if each.span is not None)
-        if len(spans) == len(ids) and all(one[1] < other[0] for one, other in pairwise(spans)):
+        spans = sorted(part_ids.span for part_ids in ids if part_ids.span is not None)
+        if len(spans) == len(ids) and all(span[1] < next_span[0] for span, next_span in pairwise(spans)):
             return 0
-        if sum(part.rows for part in parts) > IDS_TOLD_APART:
+        if sum(part.rows for part in parts) > MOST_COUNTED_IDS:
             return None
-        columns = (part.of(self._read(part.file, part.group, [self._identity]).column(0)) for part in parts)
+        columns = (part.select(self._read(part.file, part.group, [self._identity]).column(0)) for part in parts)
         kind = pa.int64() if self._has_numbers else pa.string()
-        known = pa.chunked_array([chunk for column in columns for chunk in column.drop_null().cast(kind).chunks], kind)
-        return len(known) - int(pc.count_distinct(known).as_py())
+        present_ids = pa.chunked_array(
+            [chunk for column in columns for chunk in column.drop_null().cast(kind).chunks], kind
+        )
+        return len(present_ids) - int(pc.count_distinct(present_ids).as_py())
 
-    def _columns(self, part: _Part, names: list[str], rows: np.ndarray) -> list[tuple[str, pa.ChunkedArray, int]]:
+    def _columns(self, part: _Part, names: list[str], rows: np.ndarray) -> list[_ColumnValues]:
         """Some columns of a part: their values in `rows`, places among the part's rows, and how many of all its rows
         are missing.
         """
         table = self._read(part.file, part.group, names)
-        found = []
+        columns = []
         for name in names:
-            column = part.of(table[name])
+            column = part.select(table[name])
             number = pc.sum(pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))).as_py()
             chosen = column if len(rows) == part.rows else column.take(pa.array(rows))
-            found.append(
-                (name, chosen if chosen.type == self._kinds[name] else chosen.cast(self._kinds[name]), number or 0)
-            )
-        return found
+            values = chosen if chosen.type == self._kinds[name] else chosen.cast(self._kinds[name])
+            columns.append(_ColumnValues(name, values, number or 0))
+        return columns
 
     def _batches(self, part: _Part) -> Iterator[list[str]]:
         """The columns to read but the ids', so many at a time as take about `_BATCH` bytes."""
-        whole = self._metadata[part.file].row_group(part.group)
+        row_group = self._metadata[part.file].row_group(part.group)
         names: list[str] = []
         size = 0
-        for name in (each for each in self._kinds if each != self._identity):
+        for name in (name for name in self._kinds if name != self._identity):
             names.append(name)
-            size += whole.column(self._places[name]).total_uncompressed_size
+            size += row_group.column(self._places[name]).total_uncompressed_size
             if size >= _BATCH:
                 yield names
                 names, size = [], 0
@@ -297,10 +320,10 @@ def _chosen(ids: Sequence[_Ids], limit: int, kind: type) -> pd.DataFrame:
     """
     nothing = np.zeros(0, dtype=np.int64)
     columns = {
-        "part": np.repeat(np.arange(len(ids)), [len(each.rows) for each in ids]),
-        "row": np.concatenate([nothing, *(each.rows for each in ids)]),
-        "id": np.concatenate([nothing.astype(kind), *(each.ids for each in ids)]),
-        "rank": np.concatenate([nothing.astype(kind), *(each.ranks for each in ids)]),
+        "part": np.repeat(np.arange(len(ids)), [len(part_ids.rows) for part_ids in ids]),
+        "row": np.concatenate([nothing, *(part_ids.rows for part_ids in ids)]),
+        "id": np.concatenate([nothing.astype(kind), *(part_ids.ids for part_ids in ids)]),
+        "rank": np.concatenate([nothing.astype(kind), *(part_ids.ranks for part_ids in ids)]),
     }
     frame = pd.DataFrame(columns)
     if len(frame) <= limit:
@@ -316,7 +339,7 @@ def _microseconds(times: pa.ChunkedArray) -> np.ndarray:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType | None:
-    """The sort of values that DuckDB gives of a column; None where that is not sure."""
+    """The type that DuckDB gives a column; None where that is not certain."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):

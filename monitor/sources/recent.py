@@ -1,6 +1,4 @@
-"""Labelled rows of recent windows. Samples are kept as files, so that a run asks for labels alone and reads no window
-again.
-"""
+"""Labelled rows of recent windows. Samples are kept as files, so that a run reads only labels and no window again."""
 
 from __future__ import annotations
 
@@ -22,21 +20,19 @@ from monitor.sources.spec import RecentWindows
 def keep(
     log: Log, recent: RecentWindows, window: Window, as_of: datetime, sample: pd.DataFrame, folder: Path
 ) -> pd.DataFrame:
-    """Keep a window's part of its sample for later runs, and give it. What cannot be written is read again when it is
-    wanted.
-    """
-    few = log.first(sample, recent.rows)
+    """Keep a subsample of a window for later runs, and return it. If it cannot be written, it is read again later."""
+    subsample = log.first(sample, recent.rows)
     path = _path(log, recent, window, as_of, folder)
-    whole = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError, pa.ArrowInvalid, pa.ArrowTypeError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        feather.write_feather(few, whole, compression="zstd")
-        whole.replace(path)
-    return few
+        feather.write_feather(subsample, temporary, compression="zstd")
+        temporary.replace(path)
+    return subsample
 
 
 def labelled(log: Log, recent: RecentWindows, as_of: datetime, folder: Path) -> pd.DataFrame:
-    """The rows of recent windows whose labels were known at `as_of`: the same whoever asks, and whatever is kept."""
+    """The rows of recent windows whose labels were known at `as_of`. They do not depend on what is kept."""
     return log.labelled_rows(samples_of(log, recent, folder), as_of)
 
 
@@ -55,6 +51,6 @@ def samples_of(log: Log, recent: RecentWindows, folder: Path) -> pd.DataFrame:
 
 
 def _path(log: Log, recent: RecentWindows, window: Window, as_of: datetime, folder: Path) -> Path:
-    known = as_of if log.spec.logged_at is not None else None
-    name = hashlib.sha256(repr((log.spec, window, known, recent.rows)).encode()).hexdigest()[:32]
+    logged_by = as_of if log.spec.logged_at is not None else None
+    name = hashlib.sha256(repr((log.spec, window, logged_by, recent.rows)).encode()).hexdigest()[:32]
     return folder / f"{name}.sample"

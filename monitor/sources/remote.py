@@ -1,4 +1,4 @@
-"""Files in object storage and on the web: what there is, and copies of what is needed."""
+"""Files in object storage and on the web: their list, and copies of those that are needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FOOTER = b"monitor"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file elsewhere. name: within its file system. mark: changes when it does."""
+    """A file elsewhere. name: within its file system. mark: a fingerprint, which changes with the file."""
 
     name: str
     size: int
@@ -56,8 +56,8 @@ class RemotePath:
     def __init__(self, address: str, shown: str, version: int | None = None) -> None:
         scheme = address.partition("://")[0]
         if scheme not in SCHEMES:
-            known = ", ".join(f"{each}://" for each in SCHEMES)
-            raise UsageError(f"{shown}: files are read from this machine and from {known}; not from {scheme}://")
+            readable = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            raise UsageError(f"{shown}: files are read from this machine and from {readable}; not from {scheme}://")
         self._shown, self._address, self._version = shown, address, version
         try:
             self._files: Any
@@ -70,29 +70,29 @@ class RemotePath:
         """The files that there are, by name; without those whose names begin with `.` or `_`. Raises
         SourceUnreachableError if there is none.
         """
-        found, root = self._found(), self._root()
-        visible = self._of_table(found, root.rstrip("/"))
+        files, root = self._files_at_root(), self._root()
+        visible = self._table_files(files, root.rstrip("/"))
         if visible is None:
-            visible = [each for each in self._named(found) if not is_hidden(each.name.removeprefix(root))]
+            visible = [file for file in self._named(files) if not is_hidden(file.name.removeprefix(root))]
         if not visible:
             raise SourceUnreachableError(f"no file is at {self._shown}")
-        return sorted(visible, key=lambda each: each.name)
+        return sorted(visible, key=lambda file: file.name)
 
     def version_at(self, moment: datetime) -> lakes.Version | None:
         """As `lakes.version_at`, of a table elsewhere."""
         root = self._root().rstrip("/")
         if root != self._path.rstrip("/") or not self._are_tables([root]):
             return None
-        found = self._found()
-        folder, by_name = self._described(found), {each.name for each in found}
+        files = self._files_at_root()
+        folder, names = self._described(files), {file.name for file in files}
         return lakes.version_at(
             folder,
             self._shown,
             moment,
-            lambda number: all(each in by_name for each in self._listed(folder, root, number)),
+            lambda number: all(name in names for name in self._listed(folder, root, number)),
         )
 
-    def _found(self) -> list[RemoteFile]:
+    def _files_at_root(self) -> list[RemoteFile]:
         """All files at the root of the address; none where nothing is there."""
         try:
             return [_on_web(self._address)] if self._files is None else self._in_store(self._files)
@@ -111,29 +111,29 @@ class RemotePath:
         if about.type == arrow_fs.FileType.File:
             return [_remote_file(about)]
         selector = arrow_fs.FileSelector(root, recursive=True, allow_not_found=False)
-        return [_remote_file(each) for each in store.get_file_info(selector) if each.type == arrow_fs.FileType.File]
+        return [_remote_file(info) for info in store.get_file_info(selector) if info.type == arrow_fs.FileType.File]
 
-    def _named(self, found: list[RemoteFile]) -> list[RemoteFile]:
-        """Of all files at the root those that the address names."""
+    def _named(self, files: list[RemoteFile]) -> list[RemoteFile]:
+        """The files at the root that the address names."""
         is_pattern = self._root().rstrip("/") != self._path.rstrip("/")
-        return [each for each in found if not is_pattern or fnmatchcase(each.name, self._path.replace("**/", "*"))]
+        return [file for file in files if not is_pattern or fnmatchcase(file.name, self._path.replace("**/", "*"))]
 
-    def _of_table(self, found: list[RemoteFile], root: str) -> list[RemoteFile] | None:
+    def _table_files(self, files: list[RemoteFile], root: str) -> list[RemoteFile] | None:
         """The files of a table's newest version; None where the address is no table of Delta Lake or Iceberg. Raises
         DataError where it is within one, or holds one.
         """
-        if self._kind_of_table(found, root) is None:
+        if self._kind_of_table(files, root) is None:
             return None
-        by_name = {each.name: each for each in found}
-        return [by_name[name] for name in self._listed(self._described(found), root, self._version)]
+        by_name = {file.name: file for file in files}
+        return [by_name[name] for name in self._listed(self._described(files), root, self._version)]
 
-    def _kind_of_table(self, found: list[RemoteFile], root: str) -> str | None:
+    def _kind_of_table(self, files: list[RemoteFile], root: str) -> str | None:
         """What kind of table is at the root; None for none. Raises DataError where the address is within one, or holds
         one.
         """
-        about = {kind: [each for each in found if lakes.describes(kind, each.name)] for kind in lakes.KINDS}
-        kind = next((kind for kind, files in about.items() if files), None)
-        is_table = kind is not None and all(lakes.describes(kind, each.name, root) for each in about[kind])
+        metadata_files = {kind: [file for file in files if lakes.describes(kind, file.name)] for kind in lakes.KINDS}
+        kind = next((kind for kind, described in metadata_files.items() if described), None)
+        is_table = kind is not None and all(lakes.describes(kind, file.name, root) for file in metadata_files[kind])
         if is_table and root == self._path.rstrip("/"):
             return kind
         if kind is not None:
@@ -141,10 +141,8 @@ class RemotePath:
         return None
 
     def refuse_within_table(self) -> None:
-        """See to it, before files are opened, that no folder above the address is a table. Raises DataError where one
-        is.
-        """
-        if self._are_tables([str(each) for each in PurePosixPath(self._root()).parents][:-1]):
+        """Raise DataError where a folder above the address is a table."""
+        if self._are_tables([str(folder) for folder in PurePosixPath(self._root()).parents][:-1]):
             raise self._is_no_table()
 
     def _is_no_table(self) -> DataError:
@@ -158,8 +156,8 @@ class RemotePath:
         if self._files is None:
             return False
         try:
-            logs = self._files.get_file_info([f"{each}/_delta_log" for each in folders])
-            metadata = self._files.get_file_info([f"{each}/metadata" for each in folders])
+            logs = self._files.get_file_info([f"{folder}/_delta_log" for folder in folders])
+            metadata = self._files.get_file_info([f"{folder}/metadata" for folder in folders])
             inside = [
                 file
                 for folder in metadata
@@ -168,72 +166,72 @@ class RemotePath:
             ]
         except (OSError, ValueError):
             return False
-        return any(each.type == arrow_fs.FileType.Directory for each in logs) or any(
+        return any(info.type == arrow_fs.FileType.Directory for info in logs) or any(
             lakes.describes("iceberg", file.path) for file in inside
         )
 
-    def _described(self, found: list[RemoteFile]) -> Path:
+    def _described(self, files: list[RemoteFile]) -> Path:
         """The folder of a table's copies on this machine, with what describes the table in it."""
-        self.copies([each for each in found if any(lakes.describes(kind, each.name) for kind in lakes.KINDS)])
+        self.copies([file for file in files if any(lakes.describes(kind, file.name) for kind in lakes.KINDS)])
         return self.copy_of(RemoteFile(self._root().rstrip("/"), 0, "", 0.0))
 
     def _listed(self, folder: Path, root: str, version: int | None) -> list[str]:
         """The files of a version of a table, by their names within the file system. folder: of its copies."""
         scheme = self._address.partition("://")[0]
         ends = (
-            each.removeprefix(str(folder)) if each.startswith(str(folder)) else each.partition(f"{scheme}://{root}")[2]
-            for each in lakes.listed(folder, self._shown, version)
+            name.removeprefix(str(folder)) if name.startswith(str(folder)) else name.partition(f"{scheme}://{root}")[2]
+            for name in lakes.listed(folder, self._shown, version)
         )
-        return [f"{root}{each}" for each in ends]
+        return [f"{root}{name}" for name in ends]
 
     def _fetch(self, name: str, target: Path) -> None:
-        with target.open("wb") as written:
+        with target.open("wb") as output:
             if self._files is None:
                 with requests.get(name, stream=True, timeout=_TIMEOUT_S) as answer:
                     answer.raise_for_status()
-                    shutil.copyfileobj(answer.raw, written)
+                    shutil.copyfileobj(answer.raw, output)
                 return
-            with self._files.open_input_stream(name) as read:
-                shutil.copyfileobj(read, written)
+            with self._files.open_input_stream(name) as source:
+                shutil.copyfileobj(source, output)
 
     def copies(self, wanted: list[RemoteFile]) -> list[str]:
-        """Copies of files on this machine, fetched where they are not there yet, with the paths that they have there.
-        Raises DataError if they are more than are kept.
+        """The paths of copies of files on this machine; missing ones are fetched. Raises DataError if they are larger
+        than what is kept.
         """
-        size = sum(each.size for each in wanted)
+        size = sum(file.size for file in wanted)
         if size > _MOST_BYTES:
             raise DataError(
                 f"{self._shown}: {size / 2**30:,.0f} GB are to be read at once, and {_MOST_BYTES / 2**30:.0f} GB are"
                 " kept on this machine: name fewer files by a pattern, or let Spark read them (`engine: spark`)"
             )
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            new = list(threads.map(lambda each: self._made(each, self.copy_of(each), self._fetch), wanted))
+            new = list(threads.map(lambda file: self._ensure_current(file, self.copy_of(file), self._fetch), wanted))
         if any(new):
-            self._make_room({str(self.copy_of(each)) for each in wanted})
-        return [str(self.copy_of(each)) for each in wanted]
+            self._make_room({str(self.copy_of(file)) for file in wanted})
+        return [str(self.copy_of(file)) for file in wanted]
 
     def copy_of(self, file: RemoteFile) -> Path:
         """Where the copy of a file is, or would be."""
         return self._folder("files") / urlsplit(file.name).path.strip("/")
 
     def skeletons(self, wanted: list[RemoteFile]) -> list[Path]:
-        """Files of Parquet without rows, with the columns of some files and what their footers say
-        (`footer_of_skeleton`); a torn file's is empty.
+        """Parquet files without rows that have the columns and the footers of some files (`_footer_of_skeleton`). That
+        of a torn file is empty.
         """
         folder = self._folder("footers")
-        paths = [folder / urlsplit(each.name).path.strip("/") for each in wanted]
+        paths = [folder / urlsplit(file.name).path.strip("/") for file in wanted]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            list(threads.map(lambda each, path: self._made(each, path, self._fetch_footer), wanted, paths))
+            list(threads.map(lambda file, path: self._ensure_current(file, path, self._fetch_footer), wanted, paths))
         return paths
 
     def _folder(self, what: str) -> Path:
         return cache_folder() / "remote" / hashlib.sha256(self._address.encode()).hexdigest()[:16] / what
 
-    def _made(self, file: RemoteFile, path: Path, fetch: Callable[[str, Path], None]) -> bool:
-        """See to it that what is made of a file lies at a path; whether it had to be made."""
-        known = path.with_name(f".{path.name}.mark")
-        if path.exists() and known.exists() and known.read_text() == file.mark:
-            os.utime(known)
+    def _ensure_current(self, file: RemoteFile, path: Path, fetch: Callable[[str, Path], None]) -> bool:
+        """Fetch a file to a path unless the copy there is current. Returns whether it was fetched."""
+        mark_file = path.with_name(f".{path.name}.mark")
+        if path.exists() and mark_file.exists() and mark_file.read_text() == file.mark:
+            os.utime(mark_file)
             return False
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
@@ -246,40 +244,40 @@ class RemotePath:
             ) from None
         os.utime(part, (file.written, file.written))
         part.replace(path)
-        known.write_text(file.mark)
+        mark_file.write_text(file.mark)
         return True
 
     def _fetch_footer(self, name: str, target: Path) -> None:
         if self._files is None:
-            whole = target.with_name(f"{target.name}.whole")
-            self._fetch(name, whole)
+            full_copy = target.with_name(f"{target.name}.whole")
+            self._fetch(name, full_copy)
             try:
-                _write_skeleton(whole, target)
+                _write_skeleton(full_copy, target)
             finally:
-                whole.unlink()
+                full_copy.unlink()
             return
         with self._files.open_input_file(name) as opened:
             _write_skeleton(opened, target)
 
     def _make_room(self, needed: set[str]) -> None:
-        """Remove the copies that were not asked for longest, where all of this address take too much room."""
+        """Remove the copies that were not used for the longest time, where those of this address take too much room."""
         copies = {
-            mark: mark.with_name(mark.name.removeprefix(".").removesuffix(".mark"))
-            for mark in self._folder("files").rglob(".*.mark")
+            mark_file: mark_file.with_name(mark_file.name.removeprefix(".").removesuffix(".mark"))
+            for mark_file in self._folder("files").rglob(".*.mark")
         }
-        sizes = {mark: copy.stat().st_size for mark, copy in copies.items() if copy.exists()}
+        sizes = {mark_file: copy.stat().st_size for mark_file, copy in copies.items() if copy.exists()}
         size = sum(sizes.values())
-        for mark in sorted(sizes, key=lambda each: each.stat().st_mtime):
+        for mark_file in sorted(sizes, key=lambda mark_file: mark_file.stat().st_mtime):
             if size <= _MOST_BYTES:
                 break
-            if str(copies[mark]) not in needed:
-                copies[mark].unlink(missing_ok=True)
-                size -= sizes[mark]
+            if str(copies[mark_file]) not in needed:
+                copies[mark_file].unlink(missing_ok=True)
+                size -= sizes[mark_file]
 
 
 class RemoteParquet:
-    """Files of Parquet elsewhere, whose footers are known: footers by the paths of their copies, which are fetched when
-    they are needed. torn: what cannot be read, and when it was written.
+    """Parquet files elsewhere. footers: by the paths of their copies, which are fetched when they are needed. torn: the
+    files that cannot be read, and when each was written.
     """
 
     def __init__(self, remote: RemotePath, listed: list[RemoteFile]) -> None:
@@ -307,12 +305,12 @@ class RemoteParquet:
         remote = RemotePath(path, shown, version)
         remote.refuse_within_table()
         listed = remote.listed()
-        if not all(Path(urlsplit(each.name).path).suffix in (".parquet", ".pq") for each in listed):
+        if not all(Path(urlsplit(file.name).path).suffix in (".parquet", ".pq") for file in listed):
             return None
-        found = cls(remote, listed)
-        if not found.footers:
-            raise DataError(f"{shown}: {found.torn[0][0] if found.torn else 'all files are empty'}")
-        return found
+        opened = cls(remote, listed)
+        if not opened.footers:
+            raise DataError(f"{shown}: {opened.torn[0][0] if opened.torn else 'all files are empty'}")
+        return opened
 
     def newest(self) -> str:
         """The copy of the file that was written last, of those that have rows."""
@@ -324,12 +322,12 @@ class RemoteParquet:
         return [self._skeletons[copy] for copy in copies]
 
     def fetch(self, copies: Sequence[str]) -> None:
-        """See to it that some copies are there."""
+        """Fetch the files of these copies, where they are not there yet."""
         self._remote.copies([self._by_copy[copy] for copy in copies])
 
 
 def _write_skeleton(source: Any, target: Path) -> None:
-    """A file of Parquet without rows, with the columns of another and what its footer says; an empty one where that is
+    """Write a Parquet file without rows that has the columns and the footer of another; an empty file where that is
     torn.
     """
     try:
@@ -339,8 +337,10 @@ def _write_skeleton(source: Any, target: Path) -> None:
         target.touch()
         return
     is_old = any(metadata.schema.column(place).physical_type == "INT96" for place in range(len(metadata.schema)))
-    told = {**(schema.metadata or {}), _FOOTER: Footer.of(metadata).to_text().encode()}
-    parquet.write_table(schema.with_metadata(told).empty_table(), target, use_deprecated_int96_timestamps=is_old)
+    stored_metadata = {**(schema.metadata or {}), _FOOTER: Footer.from_metadata(metadata).to_text().encode()}
+    parquet.write_table(
+        schema.with_metadata(stored_metadata).empty_table(), target, use_deprecated_int96_timestamps=is_old
+    )
 
 
 def _footer_of_skeleton(path: Path) -> Footer | None:
@@ -377,15 +377,15 @@ def _azure(host: str) -> Any:
     """Azure's blob storage by the key of an account, from AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY, as
     Azure's own tools take them; None where neither is there, and its usual credentials serve.
     """
-    told = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
-    given = dict(part.split("=", 1) for part in told.split(";") if "=" in part)
+    connection_string = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
+    settings = dict(part.split("=", 1) for part in connection_string.split(";") if "=" in part)
     account, key = (
-        given.get("AccountName", host.partition(".")[0]),
-        given.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY"),
+        settings.get("AccountName", host.partition(".")[0]),
+        settings.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY"),
     )
     if not key:
         return None
-    endpoint = urlsplit(given.get("BlobEndpoint", ""))
+    endpoint = urlsplit(settings.get("BlobEndpoint", ""))
     options: dict[str, Any] = {}
     if endpoint.netloc:  # a server of one's own
         options = {
@@ -396,9 +396,9 @@ def _azure(host: str) -> Any:
     return arrow_fs.AzureFileSystem(account, account_key=key, **options)
 
 
-def _remote_file(about: Any) -> RemoteFile:
-    moment = about.mtime.timestamp() if about.mtime is not None else 0.0
-    return RemoteFile(about.path, int(about.size or 0), f"{about.size} {moment}", moment)
+def _remote_file(info: Any) -> RemoteFile:
+    moment = info.mtime.timestamp() if info.mtime is not None else 0.0
+    return RemoteFile(info.path, int(info.size or 0), f"{info.size} {moment}", moment)
 
 
 def _on_web(address: str) -> RemoteFile:
@@ -410,7 +410,7 @@ def _on_web(address: str) -> RemoteFile:
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a name in a path says that it is no data: it begins with `.` or `_`."""
+    """Whether a part of a path begins with `.` or `_`: such files are no data."""
     return any(part.startswith((".", "_")) for part in Path(path).parts if part != "/")
 
 

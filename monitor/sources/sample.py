@@ -47,9 +47,9 @@ def share_below(limit: int, rows: int) -> float:
 
 
 def ranks(ids: np.ndarray, seed: int) -> np.ndarray:
-    """The hash of each id, 0 to PRIME - 1, as engines are asked for it; shape (ids,). ids: 64-bit whole numbers."""
+    """The hash of each id, 0 to PRIME - 1, as engines compute it; shape (ids,). ids: 64-bit whole numbers."""
     a, b, c, d = coefficients(seed)
-    found = np.empty(len(ids), dtype=np.int64)
+    hashes = np.empty(len(ids), dtype=np.int64)
     for start in range(0, len(ids), _AT_ONCE):  # what fits into the processor's cache
         number = ids[start : start + _AT_ONCE] % PRIME
         mixed = number * a
@@ -60,26 +60,26 @@ def ranks(ids: np.ndarray, seed: int) -> np.ndarray:
         mixed %= PRIME
         mixed *= c
         mixed += d
-        np.remainder(mixed, PRIME, out=found[start : start + _AT_ONCE])
-    return found
+        np.remainder(mixed, PRIME, out=hashes[start : start + _AT_ONCE])
+    return hashes
 
 
 def text_ranks(ids: pa.ChunkedArray, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of ids that are text the rows whose hash is among the smallest `share` of all, and their hashes, as engines are
-    asked for them; both of shape (rows,).
+    """The rows of ids of text whose hash is among the smallest `share` of all, and their hashes, as engines compute
+    them; both of shape (rows,).
     """
     if not hasattr(_own, "connection"):
         _own.connection = duckdb.connect(config={"threads": 1})
     table = pa.table({"row": pa.array(np.arange(len(ids))), "id": ids})
     _own.connection.register("ids", table)
     ranked = f"SELECT row, coalesce(md5($seed || id), '{NO_ID}') AS rank FROM ids"  # noqa: S608 - a constant
-    asked = f"SELECT row, rank FROM ({ranked}) WHERE rank < $bound ORDER BY row"  # noqa: S608 - of above
+    statement = f"SELECT row, rank FROM ({ranked}) WHERE rank < $bound ORDER BY row"  # noqa: S608 - of above
     try:
         values = {"seed": f"{seed}:", "bound": text_bound(share)}
-        found = _own.connection.sql(asked, params=values).to_arrow_table()
+        result = _own.connection.sql(statement, params=values).to_arrow_table()
     finally:
         _own.connection.unregister("ids")
-    return found.column("row").to_numpy(), found.column("rank").to_pandas().to_numpy(object)
+    return result.column("row").to_numpy(), result.column("rank").to_pandas().to_numpy(object)
 
 
 def text_bound(share: float) -> str:
@@ -129,7 +129,7 @@ class Hashing:
         return text_bound(share)
 
     def below(self, rows: Any, bound: str) -> Any:
-        """Rows whose hash lies below a bound, with it in place of what it is worked out from (`source`). Rows without
+        """Rows whose hash lies below a bound, with the hash in place of its input (`source`). Rows without
         id come last.
         """
         limit = ibis.literal(bound)

@@ -10,7 +10,7 @@ from monitor.domain.grid import Window
 
 @dataclass(frozen=True)
 class ReadSpec:
-    """How files are read, as far as somebody has said; what is None or empty is told from the files.
+    """How files are read, as far as it was set; what is None or empty is found out from the files.
 
     format: of records (`sources.formats`). encoding, separator, compression: of text files. decimal, thousands: the
         marks within numbers of CSV files.
@@ -68,7 +68,7 @@ class Place:
     version: int | None = None
 
     @property
-    def is_asked(self) -> bool:
+    def is_made_by_sql(self) -> bool:
         """Whether its rows are made by SQL."""
         return self.query is not None or bool(self.expressions)
 
@@ -117,8 +117,8 @@ class LogSpec:
 
 @dataclass(frozen=True)
 class RecentWindows:
-    """Windows whose labelled rows tell how the model does of late, each with the `as_of` by which it was read; and how
-    many rows of each.
+    """Windows whose labelled rows show the recent performance of the model, each with the `as_of` that it was read by.
+    rows: how many are read of each.
     """
 
     windows: tuple[tuple[Window, datetime], ...]

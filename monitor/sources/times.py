@@ -57,12 +57,16 @@ def check_time(engine: Engine, table: Any, name: str, shown: str) -> None:
     """Raise DataError where a column holds no times."""
     kind = table.schema()[name]
     if not (kind.is_timestamp() or kind.is_date()):
-        others = [each for each, other in table.schema().items() if other.is_timestamp() or other.is_date()]
+        time_columns = [
+            column
+            for column, column_type in table.schema().items()
+            if column_type.is_timestamp() or column_type.is_date()
+        ]
         first = engine.run(table.filter(table[name].notnull()).select(name).limit(1)) if kind.is_string() else None
         example = f", such as '{str(first.iat[0, 0])[:40]}'" if first is not None and len(first) else ""
         how = _FROM_TEXT if kind.is_string() else _FROM_NUMBER
         raise DataError(
             f"the time column '{name}' of {shown} is {'text' if kind.is_string() else kind}{example}, not a time: write"
             " it as a timestamp (ISO 8601), or convert it with `query`, beside `path` for instance"
-            f" {how.replace('NAME', name)}; its time columns are: {', '.join(others) or 'none'}"
+            f" {how.replace('NAME', name)}; its time columns are: {', '.join(time_columns) or 'none'}"
         )

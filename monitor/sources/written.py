@@ -1,5 +1,5 @@
-"""What files hold written otherwise than it is meant: their format and encoding, times as numbers since 1970 or as
-text, the marks within numbers; and how they are to be read.
+"""How files are to be read whose values are not written plainly: their format and encoding, times as numbers since 1970
+or as text, and the marks within numbers.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ColumnFormat:
 
     @property
     def words(self) -> str:
-        """How, for people."""
+        """`how` for people."""
         return f"{self.how} since 1970" if self.how in _UNITS else self.how
 
 
@@ -86,51 +86,54 @@ def readings(place: Place, name: str) -> list[ColumnFormat]:
     kind, column = table.schema()[name], quoted_name(name)
     if kind.is_timestamp() or kind.is_date():
         return []
-    con, rows = engine.whole(table)
-    found = _fitting(con, rows, column, column, _candidates(kind, column))
-    return [ColumnFormat(each.how, each.sql, _example(con, rows, column, each.sql)) for each in found]
+    con, rows = engine.full_table(table)
+    fitting = _fitting(con, rows, column, column, _candidates(kind, column))
+    return [
+        ColumnFormat(candidate.how, candidate.sql, _example(con, rows, column, candidate.sql)) for candidate in fitting
+    ]
 
 
 def as_meant(place: Place, times: Sequence[str], how: str | None) -> tuple[Place, list[str]]:
-    """A place whose columns hold what is meant, where files hold it written otherwise; and what was assumed, a line
-    each.
+    """A place whose times and numbers are converted where files hold them in another form; and the assumptions, one a
+    line.
 
-    Text files are then read so (`Place.read`), of Parquet a query makes it. times: the columns that play the part of a
-    time. how: as `Reading.how` has it, None to find it out. Raises DataError where a time can be read in several ways.
+    Text files are then read by `Place.read`, Parquet files by a query. times: the columns that hold times. how: as
+    `ColumnFormat.how`; None: it is found out. Raises DataError where a time can be read in several ways.
     """
     if place.own_path is None or place.query is not None:
         return place, []
     is_text = is_kept(place)
-    found = {name: reading for name in times if (reading := _time(place, name, how)) is not None}
-    by = "source.read" if is_text else "query"
+    formats = {name: reading for name in times if (reading := _time(place, name, how)) is not None}
+    setting = "source.read" if is_text else "query"
     notes = [
-        f"'{name}' of {place.shown} is read as {each.words} ({each.example[0]} is {each.example[1]}), by `{by}`"
-        for name, each in found.items()
+        f"'{name}' of {place.shown} is read as {column_format.words} ({column_format.example[0]} is"
+        f" {column_format.example[1]}), by `{setting}`"
+        for name, column_format in formats.items()
     ]
     if is_text:
         read, marks = _with_marks(place)
-        forms = tuple(dict.fromkeys(each.how for each in found.values()))
+        forms = tuple(dict.fromkeys(column_format.how for column_format in formats.values()))
         return replace(place, read=replace(read, date_format=(*read.date_format, *forms))), notes + marks
-    if not found:
+    if not formats:
         return place, []
-    columns = ", ".join(f"{each.sql} AS {quoted_name(name)}" for name, each in found.items())
+    columns = ", ".join(f"{column_format.sql} AS {quoted_name(name)}" for name, column_format in formats.items())
     return replace(place, query=f"SELECT * REPLACE ({columns}) FROM log"), notes  # noqa: S608 - names of columns
 
 
 def recognised(place: Place) -> tuple[Place, list[str]]:
-    """A place with the format of its records and the encoding of its text, as they are recognised; and what was, a line
-    each.
-    """
+    """A place with the recognised format of its records and encoding of its text; and a note on each."""
     if place.own_path is None or place.read.format is not None:
         return place, []
     files = find_files(place.own_path, place.shown)
-    found = next((each for each in FORMATS if any(map(each.recognises, first_records(files, place.read)))), None)
+    record_format = next(
+        (candidate for candidate in FORMATS if any(map(candidate.recognises, first_records(files, place.read)))), None
+    )
     notes = []
-    if found is None and not place.read.names:
+    if record_format is None and not place.read.names:
         _refuse_values_for_names(place, files)
-    if found is not None:
-        place = replace(place, read=replace(place.read, format=found.name))
-        notes.append(f"{place.shown} holds {found.title}; read so by `source.read.format`")
+    if record_format is not None:
+        place = replace(place, read=replace(place.read, format=record_format.name))
+        notes.append(f"{place.shown} holds {record_format.title}; read so by `source.read.format`")
     dialect = None if is_parquet(files[0]) else dialect_of(files[0], place.read)
     if dialect is not None and dialect.encoding != "utf-8" and place.read.encoding is None:
         name = dialect.encoding
@@ -142,12 +145,12 @@ def recognised(place: Place) -> tuple[Place, list[str]]:
 
 
 def _refuse_values_for_names(place: Place, files: list[str]) -> None:
-    first = first_records(files[:1], place.read, 1)
-    odd = next((name for each in first for name in each if _VALUE.fullmatch(name)), None)
+    records = first_records(files[:1], place.read, 1)
+    odd = next((name for record in records for name in record if _VALUE.fullmatch(name)), None)
     if odd is not None:
         raise DataError(
             f"the first line of {place.shown} holds values, not the names of columns ('{odd[:40]}'): name its"
-            f" {len(first[0])} columns by --names a,b,…"
+            f" {len(records[0])} columns by --names a,b,…"
         )
 
 
@@ -170,17 +173,19 @@ def is_kept(place: Place) -> bool:
 
 
 def _time(place: Place, name: str, how: str | None) -> ColumnFormat | None:
-    found = readings(place, name)
-    if how is not None and found:
-        found = [each for each in found if each.how == how] or _refuse(place, name, found, f"none of them is {how}")
-    if len(found) > 1:
-        _refuse(place, name, found, "say which by --time-format")
-    return found[0] if found else None  # a column of times, or one of which the log itself says what is wrong
+    formats = readings(place, name)
+    if how is not None and formats:
+        formats = [column_format for column_format in formats if column_format.how == how] or _refuse(
+            place, name, formats, f"none of them is {how}"
+        )
+    if len(formats) > 1:
+        _refuse(place, name, formats, "say which by --time-format")
+    return formats[0] if formats else None  # a column of times, or one that the log reports as wrong itself
 
 
 def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
-    """How numbers are written in CSV files, as far as all values of a column that is text tell it; where commas may
-    stand for thousands or decimals, text stays text.
+    """How numbers are written in CSV files, as far as all values of a text column show it. Where commas may stand for
+    thousands or decimals, text stays text.
     """
     read = place.read
     first = find_files(place.own_path or "", place.shown)[0]
@@ -189,8 +194,8 @@ def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
         return read, []
     engine = DuckDB(place)
     table = engine.table(place)
-    con, rows = engine.whole(table)
-    either: dict[str, list[tuple[str, str]]] = {}
+    con, rows = engine.full_table(table)
+    marks_by_column: dict[str, list[tuple[str, str]]] = {}
     for name, kind in table.schema().items():
         if not kind.is_string():
             continue
@@ -204,78 +209,82 @@ def _with_marks(place: Place) -> tuple[ReadSpec, list[str]]:
         ]
         fitting = _fitting(con, rows, quoted_name(name), text, candidates)
         if fitting and _has_marks(con, rows, text):
-            either[name] = [(each.how[0], each.how[1]) for each in fitting]
-    if not either:
+            marks_by_column[name] = [(candidate.how[0], candidate.how[1]) for candidate in fitting]
+    if not marks_by_column:
         return read, []
-    names = ", ".join(either)
-    common = set.intersection(*(set(marks) for marks in either.values()))
-    decimals, between = {decimal for decimal, _ in common}, {thousands for _, thousands in common}
+    names = ", ".join(marks_by_column)
+    common = set.intersection(*(set(marks) for marks in marks_by_column.values()))
+    decimals, separators = {decimal for decimal, _ in common}, {thousands for _, thousands in common}
     if len(decimals) != 1:
-        said = (
+        note = (
             f"{names} of {place.shown}: in its numbers a comma may stand before decimals or between thousands; they are"
             " text until `source.read.decimal` says which"
         )
-        return read, [said]
-    decimal, thousands = decimals.pop(), between.pop() if len(between) == 1 else None
+        return read, [note]
+    decimal, thousands = decimals.pop(), separators.pop() if len(separators) == 1 else None
     parted = f"'{thousands}' between thousands and " if thousands else ""
     note = f"{names} of {place.shown}: numbers with {parted}'{decimal}' before decimals, by `source.read`"
     return replace(read, decimal=decimal, thousands=thousands), [note]
 
 
 def _has_marks(con: Any, rows: str, text: str) -> bool:
-    """Whether a value has a mark within: without one it is a number as it is, or a code such as 00123."""
-    asked = f"SELECT count(*) FROM {rows} WHERE regexp_matches({text}, '[, '']')"  # noqa: S608 - names, and expressions of above
-    return bool(con.execute(asked).fetchall()[0][0])
+    """Whether a value has a mark in it. Without one it is a plain number, or a code such as 00123."""
+    statement = f"SELECT count(*) FROM {rows} WHERE regexp_matches({text}, '[, '']')"  # noqa: S608 - names, and expressions of above
+    return bool(con.execute(statement).fetchall()[0][0])
 
 
 def _in_sql(text: str) -> str:
     return text.replace("'", "''")
 
 
-def _refuse(place: Place, name: str, found: list[ColumnFormat], why: str) -> list[ColumnFormat]:
-    ways = "; ".join(f"{each.how}: {each.example[0]} is {each.example[1]}" for each in found)
+def _refuse(place: Place, name: str, formats: list[ColumnFormat], why: str) -> list[ColumnFormat]:
+    ways = "; ".join(
+        f"{column_format.how}: {column_format.example[0]} is {column_format.example[1]}" for column_format in formats
+    )
     raise DataError(f"'{name}' of {place.shown} can be read in more ways than one ({ways}): {why}")
 
 
 def _candidates(kind: Any, column: str) -> list[_Candidate]:
-    found = []
+    candidates = []
     number = column if kind.is_numeric() else f"CAST({column} AS BIGINT)"
     tried = column if kind.is_numeric() else f"TRY_CAST({column} AS BIGINT)"
     for unit, (factor, sql) in _UNITS.items():
         inside = f"{tried} BETWEEN {FIRST_S * factor} AND {LAST_S * factor}"
-        found.append(_Candidate(unit, sql.replace("VALUE", number), f"CASE WHEN {inside} THEN 1 END"))
+        candidates.append(_Candidate(unit, sql.replace("VALUE", number), f"CASE WHEN {inside} THEN 1 END"))
     if kind.is_floating():
-        return found
+        return candidates
     text = column if kind.is_string() else f"CAST({column} AS VARCHAR)"
     for how, zone, target in (
         ("%Y-%m-%d (ISO 8601)", "NOT ", "TIMESTAMP"),
         ("%Y-%m-%d (ISO 8601) %z", "", "TIMESTAMPTZ"),
     ):
-        said = f"regexp_matches({text}, '^\\d{{4}}-') AND {zone}regexp_matches({text}, '([+-]\\d\\d:?(\\d\\d)?|Z)$')"
-        tried = f"CASE WHEN {said} THEN TRY_CAST({text} AS {target}) END"
-        found.append(_Candidate(how, f"CAST({text} AS {target})", tried))
-    return found + [
+        condition = (
+            f"regexp_matches({text}, '^\\d{{4}}-') AND {zone}regexp_matches({text}, '([+-]\\d\\d:?(\\d\\d)?|Z)$')"
+        )
+        tried = f"CASE WHEN {condition} THEN TRY_CAST({text} AS {target}) END"
+        candidates.append(_Candidate(how, f"CAST({text} AS {target})", tried))
+    return candidates + [
         _Candidate(form, f"strptime({text}, '{form}')", f"try_strptime({text}, '{form}')") for form in TIME_FORMATS
     ]
 
 
 def _fitting(con: Any, rows: str, column: str, value: str, candidates: list[_Candidate]) -> list[_Candidate]:
-    """Those that read every value of a column, tried on a few first. value: what of it is to be read, as an
-    expression.
+    """The candidates that read every value of a column; they are tried on a subsample first. value: an expression of
+    what is read.
     """
-    few = f"(SELECT {column} FROM {rows} WHERE {column} IS NOT NULL LIMIT {_LOOKED_AT})"  # noqa: S608 - names
-    for part in (few, rows):
-        candidates = [each for each in candidates if _reads_all(con, part, value, each.tried)]
+    subsample = f"(SELECT {column} FROM {rows} WHERE {column} IS NOT NULL LIMIT {_LOOKED_AT})"  # noqa: S608 - names
+    for part in (subsample, rows):
+        candidates = [candidate for candidate in candidates if _reads_all(con, part, value, candidate.tried)]
     return candidates
 
 
 def _reads_all(con: Any, rows: str, value: str, sql: str) -> bool:
-    values, read = con.execute(f"SELECT count({value}), count({sql}) FROM {rows}").fetchall()[0]  # noqa: S608 - names, and expressions of above
-    return bool(values) and values == read
+    present, readable = con.execute(f"SELECT count({value}), count({sql}) FROM {rows}").fetchall()[0]  # noqa: S608 - names, and expressions of above
+    return bool(present) and present == readable
 
 
 def _example(con: Any, rows: str, column: str, sql: str) -> tuple[str, str]:
-    both = f"CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M')"
-    asked = f"SELECT {both} FROM {rows} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
-    value, read = con.execute(asked).fetchall()[0]
-    return str(value)[:40], f"{read} UTC"
+    expressions = f"CAST({column} AS VARCHAR), strftime({sql}, '%Y-%m-%d %H:%M')"
+    statement = f"SELECT {expressions} FROM {rows} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - as above
+    value, moment = con.execute(statement).fetchall()[0]
+    return str(value)[:40], f"{moment} UTC"

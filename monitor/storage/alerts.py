@@ -33,12 +33,12 @@ BURNING, TAKEN_ON = ("firing", "escalated"), ("acknowledged", "unacknowledged")
 def fold_states(session: Session, monitor_id: int, names: Sequence[str]) -> dict[str, FoldState]:
     """Where the folds of a monitor stand, by their names, locked; new ones at their beginning."""
     query = select(FoldState).where(FoldState.monitor_id == monitor_id, FoldState.kind.in_(names)).with_for_update()
-    found = {state.kind: state for state in session.scalars(query)}
+    states = {state.kind: state for state in session.scalars(query)}
     for name in names:
-        if name not in found:
-            found[name] = FoldState(monitor_id=monitor_id, kind=name, state={})
-            session.add(found[name])
-    return found
+        if name not in states:
+            states[name] = FoldState(monitor_id=monitor_id, kind=name, state={})
+            session.add(states[name])
+    return states
 
 
 def upsert(
@@ -52,9 +52,9 @@ def upsert(
 ) -> Alert:
     """The alert of this identity, new or as it is stored."""
     uuid = natural_id("alert", monitor_uuid, kind, subject, first_window, opened_as_of)
-    found = session.scalar(select(Alert).where(Alert.uuid == uuid).with_for_update())
-    if found is None:
-        found = Alert(
+    alert = session.scalar(select(Alert).where(Alert.uuid == uuid).with_for_update())
+    if alert is None:
+        alert = Alert(
             uuid=uuid,
             monitor_id=monitor_id,
             kind=kind,
@@ -68,9 +68,9 @@ def upsert(
             columns=[],
             summary="",
         )
-        session.add(found)
+        session.add(alert)
         session.flush()
-    return found
+    return alert
 
 
 def add_event(
@@ -129,8 +129,8 @@ def open_of(session: Session, monitor_id: int) -> list[Alert]:
 
 def opened_by(session: Session, monitor_id: int, fold: Fold) -> list[CheckKey]:
     """The checks that opened the open alert of a fold."""
-    found = session.get(FoldState, (monitor_id, fold.name))
-    return [*map(CheckKey.of, found.state["fold"].get("opened_by", []))] if found is not None and found.state else []
+    stored = session.get(FoldState, (monitor_id, fold.name))
+    return [*map(CheckKey.of, stored.state["fold"].get("opened_by", []))] if stored is not None and stored.state else []
 
 
 def close(session: Session, alert: Alert, reason: str, text: str, now: datetime) -> None:
@@ -155,10 +155,10 @@ def put_checkpoints(session: Session, monitor_id: int, states: Mapping[tuple[str
     query = select(FoldCheckpoint).where(
         FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.window_start >= earliest
     )
-    kept = {(row.kind, Window(row.window_start, row.window_end)): row for row in session.scalars(query)}
+    checkpoints = {(row.kind, Window(row.window_start, row.window_end)): row for row in session.scalars(query)}
     for (name, window), state in states.items():
-        if (name, window) in kept:
-            kept[name, window].state = state
+        if (name, window) in checkpoints:
+            checkpoints[name, window].state = state
         else:
             start, end = window.start, window.end
             session.add(
@@ -168,15 +168,15 @@ def put_checkpoints(session: Session, monitor_id: int, states: Mapping[tuple[str
 
 def checkpoint(session: Session, monitor_id: int, fold: Fold, start: datetime) -> FoldCheckpoint | None:
     """The state of a fold before the first window that starts at `start` or later; None if that is no longer known."""
-    kept = (FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind == fold.name)
-    query = select(FoldCheckpoint).where(*kept, FoldCheckpoint.window_start >= start)
-    found = session.scalar(query.order_by(FoldCheckpoint.window_start, FoldCheckpoint.window_end).limit(1))
-    if found is None or found.window_start == start:
-        return found
+    of_fold = (FoldCheckpoint.monitor_id == monitor_id, FoldCheckpoint.kind == fold.name)
+    query = select(FoldCheckpoint).where(*of_fold, FoldCheckpoint.window_start >= start)
+    row = session.scalar(query.order_by(FoldCheckpoint.window_start, FoldCheckpoint.window_end).limit(1))
+    if row is None or row.window_start == start:
+        return row
     reaches_back = session.scalar(
-        select(FoldCheckpoint.kind).where(*kept, FoldCheckpoint.window_start < start).limit(1)
+        select(FoldCheckpoint.kind).where(*of_fold, FoldCheckpoint.window_start < start).limit(1)
     )
-    return found if reaches_back else None
+    return row if reaches_back else None
 
 
 def drop_checkpoints(
@@ -240,11 +240,11 @@ def last_event(session: Session, alert_id: int, kinds: Sequence[str]) -> AlertEv
 
 def last_events(session: Session, alert_ids: Sequence[int], kinds: Sequence[str]) -> dict[int, AlertEvent]:
     """The latest event of these kinds of each alert that has one."""
-    found: dict[int, AlertEvent] = {}
+    events_by_alert: dict[int, AlertEvent] = {}
     for part in in_parts(alert_ids):
         query = select(AlertEvent).where(AlertEvent.alert_id.in_(part), AlertEvent.kind.in_(kinds))
-        found |= {event.alert_id: event for event in session.scalars(query.order_by(AlertEvent.number))}
-    return found
+        events_by_alert |= {event.alert_id: event for event in session.scalars(query.order_by(AlertEvent.number))}
+    return events_by_alert
 
 
 def begun_between(session: Session, monitor_id: int, start: datetime, end: datetime) -> list[Alert]:
@@ -266,18 +266,18 @@ def last_with_columns(session: Session, alert: Alert) -> Alert | None:
         Alert.id != alert.id,
     )
     earlier = session.scalars(query.order_by(Alert.since.desc()).limit(50))
-    return next((each for each in earlier if set(each.columns) & set(alert.columns)), None)
+    return next((earlier_alert for earlier_alert in earlier if set(earlier_alert.columns) & set(alert.columns)), None)
 
 
 def marked(session: Session) -> list[tuple[Alert, str]]:
-    """The alerts that people have marked, with their last word, oldest first."""
+    """The alerts that people have marked, each with its last verdict, oldest first."""
     query = (
         select(Alert, AlertEvent).join(AlertEvent, AlertEvent.alert_id == Alert.id).where(AlertEvent.kind == "feedback")
     )
-    found: dict[int, tuple[Alert, str]] = {}
+    marked_by_id: dict[int, tuple[Alert, str]] = {}
     for alert, event in session.execute(query.order_by(AlertEvent.alert_id, AlertEvent.number)):
-        found[alert.id] = alert, event.detail["verdict"]
-    return sorted(found.values(), key=lambda each: each[0].since)
+        marked_by_id[alert.id] = alert, event.detail["verdict"]
+    return sorted(marked_by_id.values(), key=lambda pair: pair[0].since)
 
 
 def fired_between(session: Session, start: datetime, end: datetime) -> list[Alert]:
@@ -285,22 +285,20 @@ def fired_between(session: Session, start: datetime, end: datetime) -> list[Aler
     fires = select(AlertEvent.alert_id).where(
         AlertEvent.kind == "firing", AlertEvent.recorded_at >= start, AlertEvent.recorded_at < end
     )
-    found = session.scalars(select(Alert).where(Alert.id.in_(fires)).order_by(Alert.severity, Alert.since))
-    return list(found)
+    alerts = session.scalars(select(Alert).where(Alert.id.in_(fires)).order_by(Alert.severity, Alert.since))
+    return list(alerts)
 
 
 def is_acknowledged(session: Session, alert: Alert, now: datetime) -> bool:
-    """Whether a person has taken the alert on, until when they said, and for the columns or segments that they
-    named.
-    """
+    """Whether a person has acknowledged the alert, for the time and the columns or segments that they named."""
     return is_taken_on(last_event(session, alert.id, TAKEN_ON), alert, now)
 
 
-def is_taken_on(taken: AlertEvent | None, alert: Alert, now: datetime) -> bool:
+def is_taken_on(event: AlertEvent | None, alert: Alert, now: datetime) -> bool:
     """The same, by the last event of these kinds."""
-    if taken is None or taken.kind == "unacknowledged":
+    if event is None or event.kind == "unacknowledged":
         return False
-    until, columns = taken.detail.get("until"), taken.detail.get("columns")
+    until, columns = event.detail.get("until"), event.detail.get("columns")
     if until is not None and datetime.fromisoformat(until) <= now:
         return False
     return not columns or set(alert.columns) <= set(columns)
@@ -331,7 +329,7 @@ def events(session: Session, alert_id: int) -> list[AlertEvent]:
 
 
 def deliveries(session: Session, alert_id: int) -> list[Notification]:
-    """The notifications that told of an alert."""
+    """The notifications that hold events of an alert."""
     query = select(Notification).join(NotificationEvent, NotificationEvent.notification_id == Notification.id)
     query = query.join(AlertEvent, AlertEvent.id == NotificationEvent.alert_event_id).where(
         AlertEvent.alert_id == alert_id

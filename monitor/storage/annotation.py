@@ -35,9 +35,9 @@ def add(
 def remove(session: Session, monitor_id: int, span: Window, verdict: str, now: datetime) -> int:
     """Take back the annotations of exactly this interval; how many."""
     rows = [
-        each
-        for each in of_monitor(session, monitor_id, verdict)
-        if (each.starts_at, each.ends_at) == (span.start, span.end)
+        annotation
+        for annotation in of_monitor(session, monitor_id, verdict)
+        if (annotation.starts_at, annotation.ends_at) == (span.start, span.end)
     ]
     for row in rows:
         row.removed_at = now
@@ -54,11 +54,11 @@ def of_monitor(session: Session, monitor_id: int, verdict: str | None = None) ->
 
 def by_monitor(session: Session, verdict: str) -> dict[int, list[Annotation]]:
     """Those of all monitors with a verdict, by the monitors' numbers, oldest first."""
-    found: dict[int, list[Annotation]] = {}
+    rows_by_monitor: dict[int, list[Annotation]] = {}
     query = select(Annotation).where(Annotation.verdict == verdict, Annotation.removed_at.is_(None))
     for row in session.scalars(query.order_by(Annotation.starts_at)):
-        found.setdefault(row.monitor_id, []).append(row)
-    return found
+        rows_by_monitor.setdefault(row.monitor_id, []).append(row)
+    return rows_by_monitor
 
 
 def without(rows: Iterable[Annotation], windows: Iterable[Window]) -> list[Window]:

@@ -95,7 +95,7 @@ class Database:
         """The one place that tries again: the whole of `unit`, while the error is a passing one."""
         for attempt in range(_ATTEMPTS):
             try:
-                done = unit()
+                result = unit()
             except IntegrityError:
                 # Another daemon wrote the same natural key first: run again, `unit` then finds it there.
                 if attempt >= 2:
@@ -109,7 +109,7 @@ class Database:
                 time.sleep(min(0.05 * 2**attempt, 2) * (0.5 + random.random() / 2))  # noqa: S311 - jitter, no secret
             else:
                 self._answered = True
-                return done
+                return result
         raise AssertionError("the loop above returns or raises")
 
     def end_hanging(self) -> None:
@@ -134,8 +134,8 @@ class Database:
         def current(session: Session) -> str | None:
             if not inspect(session.connection()).has_table("alembic_version"):
                 return None
-            found = session.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            return None if found is None else str(found)
+            stored = session.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return None if stored is None else str(stored)
 
         return self.read(current)
 
@@ -151,20 +151,20 @@ class Database:
 
     def require_current(self) -> None:
         """Raise SchemaVersionError unless the schema is this version's."""
-        found, wanted = self.revision(), head_revision()
-        if found is None:
+        revision, head = self.revision(), head_revision()
+        if revision is None:
             raise SchemaVersionError(
                 f"there is no report database at {self.shown} yet; `monitor run` or `monitor serve` makes it"
             )
-        if found != wanted:
-            known = found in _revisions()
+        if revision != head:
+            is_known = revision in _revisions()
             what = (
                 "is of an older version: `monitor migrate` brings it up to date"
-                if known
+                if is_known
                 else "was made by a newer version of Monitor: install that one"
             )
             raise SchemaVersionError(
-                f"the report database {self.shown} {what} (schema {found}, this version's is {wanted})"
+                f"the report database {self.shown} {what} (schema {revision}, this version's is {head})"
             )
 
     def migrate(self, revision: str = "head") -> None:
@@ -236,12 +236,12 @@ def _let_readers_read(connection: Connection) -> None:
 
 def _clear(connection: Connection) -> None:
     """Remove what is there of the schema."""
-    found = inspect(connection)
+    inspector = inspect(connection)
     connection.execute(text("SET FOREIGN_KEY_CHECKS = 0"))
-    for name in found.get_view_names():
+    for name in inspector.get_view_names():
         if name.startswith("monitor_"):
             connection.execute(text(f"DROP VIEW `{name}`"))
-    for name in _own_tables().intersection(found.get_table_names()):
+    for name in _own_tables().intersection(inspector.get_table_names()):
         connection.execute(text(f"DROP TABLE `{name}`"))
     connection.execute(text("SET FOREIGN_KEY_CHECKS = 1"))
     connection.commit()
@@ -402,7 +402,7 @@ def _passing(error: DBAPIError) -> bool:
         return True
     if getattr(error.orig, "sqlstate", None) in _SERIALIZATION:
         return True
-    code, message = _said(error)
+    code, message = _code_and_message(error)
     if code in (1205, 1213, 1020, 2006, 2013):
         return True
     return isinstance(error, OperationalError) and ("database is locked" in message or "database is busy" in message)
@@ -410,11 +410,11 @@ def _passing(error: DBAPIError) -> bool:
 
 def _refused(error: DBAPIError) -> bool:
     """Whether nobody answers at the database's address, or it is just starting or stopping."""
-    code, message = _said(error)
+    code, message = _code_and_message(error)
     words = ("connection refused", "starting up", "shutting down", "server closed the connection", "not yet accepting")
     return code in (1053, 2003) or any(word in message for word in words)
 
 
-def _said(error: DBAPIError) -> tuple[object, str]:
+def _code_and_message(error: DBAPIError) -> tuple[object, str]:
     """The driver's first argument, which is MariaDB's code, and its message in lower case."""
     return error.orig.args[0] if error.orig is not None and error.orig.args else None, str(error.orig).lower()

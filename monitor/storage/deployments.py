@@ -14,11 +14,11 @@ from monitor.storage.tables import Deployment
 def add(
     session: Session, model: str, version: str, deployed_at: datetime, note: str, who: str, now: datetime
 ) -> Deployment:
-    """Record a deployment; the same one told twice is one."""
+    """Record a deployment; the same one recorded twice is one."""
     uuid = natural_id("deployment", model, version, deployed_at)
-    found = session.scalar(select(Deployment).where(Deployment.uuid == uuid))
-    if found is None:
-        found = Deployment(
+    deployment = session.scalar(select(Deployment).where(Deployment.uuid == uuid))
+    if deployment is None:
+        deployment = Deployment(
             uuid=uuid,
             model_name=model,
             version=version,
@@ -27,9 +27,9 @@ def add(
             created_by=who,
             created_at=now,
         )
-        session.add(found)
+        session.add(deployment)
         session.flush()
-    return found
+    return deployment
 
 
 def between(session: Session, model: str, start: datetime, end: datetime) -> list[Deployment]:

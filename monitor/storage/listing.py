@@ -15,8 +15,8 @@ _AT_ONCE = 500
 
 def begins(column: Any, text: str) -> ColumnElement[bool]:
     """Whether a column's text begins so; `%` and `_` stand for themselves."""
-    found: ColumnElement[bool] = column.startswith(text, autoescape=True)
-    return found
+    condition: ColumnElement[bool] = column.startswith(text, autoescape=True)
+    return condition
 
 
 def page_of(session: Session, table: Any, conditions: Sequence[Any], before: int | None, limit: int) -> list[Any]:

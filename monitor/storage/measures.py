@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -18,16 +18,27 @@ def ended(session: Session) -> list[tuple[str, str, int]]:
     return [tuple(row) for row in session.execute(query)]
 
 
-def durations(session: Session, now: datetime) -> list[tuple[str, float, float]]:
-    """Kind, mean and longest time in seconds of the runs that were done in the last day."""
+class RunDurations(NamedTuple):
+    """How long the runs of a kind took, in seconds."""
+
+    kind: str
+    mean: float
+    longest: float
+
+
+def durations(session: Session, now: datetime) -> list[RunDurations]:
+    """How long the runs took that were done in the last day, by kind."""
     query = select(Run.kind, Run.started_at, Run.finished_at).where(
         Run.status == "done", Run.finished_at >= now - timedelta(days=1), Run.started_at.is_not(None)
     )
-    spent: dict[str, list[float]] = {}
+    seconds_by_kind: dict[str, list[float]] = {}
     for kind, start, end in session.execute(query):
         if start is not None and end is not None:
-            spent.setdefault(kind, []).append((end - start).total_seconds())
-    return [(kind, sum(each) / len(each), max(each)) for kind, each in sorted(spent.items())]
+            seconds_by_kind.setdefault(kind, []).append((end - start).total_seconds())
+    return [
+        RunDurations(kind, sum(seconds) / len(seconds), max(seconds))
+        for kind, seconds in sorted(seconds_by_kind.items())
+    ]
 
 
 def lag_s(session: Session, now: datetime) -> float:

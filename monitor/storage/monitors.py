@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -22,17 +22,17 @@ def configuration_version(
 ) -> ConfigurationVersion:
     """The stored version of a configuration, secrets unexpanded; equal content is one version."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    found = session.scalar(select(ConfigurationVersion).where(ConfigurationVersion.hash == digest))
-    if found is None:
-        found = ConfigurationVersion(
+    version = session.scalar(select(ConfigurationVersion).where(ConfigurationVersion.hash == digest))
+    if version is None:
+        version = ConfigurationVersion(
             hash=digest,
             content=json.loads(json.dumps(content, default=str)),
             software_version=software_version,
             applied_at=now,
         )
-        session.add(found)
+        session.add(version)
         session.flush()
-    return found
+    return version
 
 
 def newest_configuration(session: Session) -> ConfigurationVersion | None:
@@ -50,16 +50,22 @@ def active(session: Session) -> list[MonitorRow]:
     )
 
 
-def seen(session: Session, name: str | None = None) -> dict[int, tuple[int, datetime | None, datetime | None]]:
-    """Of each monitor that is watched (or the one of that name): its configuration, its epoch and when its source was
-    last looked at.
-    """
+class SeenMonitor(NamedTuple):
+    """The configuration of a monitor, the start of its epoch, and when its source was last looked at."""
+
+    configuration_id: int
+    epoch_start: datetime | None
+    looked_at: datetime | None
+
+
+def seen(session: Session, name: str | None = None) -> dict[int, SeenMonitor]:
+    """What was last seen of each monitor that is watched, or of the one of that name, by number."""
     query = (
         select(MonitorRow.id, MonitorRow.configuration_id, MonitorRow.epoch_start, SourceState.looked_at)
         .join(SourceState, SourceState.monitor_id == MonitorRow.id)
         .where(MonitorRow.active_name.is_not(None) if name is None else MonitorRow.active_name == name)
     )
-    return {row[0]: (row[1], row[2], row[3]) for row in session.execute(query.order_by(MonitorRow.id))}
+    return {row[0]: SeenMonitor(row[1], row[2], row[3]) for row in session.execute(query.order_by(MonitorRow.id))}
 
 
 def unjudged(session: Session) -> list[int]:
@@ -95,10 +101,10 @@ def names(session: Session) -> dict[int, str]:
 
 def by_ids(session: Session, ids: Sequence[int]) -> dict[int, MonitorRow]:
     """Monitors by their numbers."""
-    found: dict[int, MonitorRow] = {}
+    rows: dict[int, MonitorRow] = {}
     for part in in_parts(ids):
-        found |= {row.id: row for row in session.scalars(select(MonitorRow).where(MonitorRow.id.in_(part)))}
-    return found
+        rows |= {row.id: row for row in session.scalars(select(MonitorRow).where(MonitorRow.id.in_(part)))}
+    return rows
 
 
 def by_id(session: Session, monitor_id: int) -> MonitorRow | None:

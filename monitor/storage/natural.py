@@ -16,7 +16,7 @@ def beyond_harm(session: Session, run_id: int) -> float | None:
     """How far beyond the harm that counts the true performance of a run's rows may still lie, in units of the task's
     default metric, by the interval of it; 0 where it cannot.
 
-    None where a metric is not fine, or none was told.
+    None where a metric is not fine, or there is none.
     """
     query = (
         select(CheckRow, MetricSeries.metric)
@@ -32,10 +32,10 @@ def beyond_harm(session: Session, run_id: int) -> float | None:
     if not rows or any(row.verdict != "fine" for row, _ in rows):
         return None
     reach = {metric: _reach(row) for row, metric in rows}
-    # Of other metrics what a fault is said to cost is not known: their intervals must lie within the harm.
-    if any(each is None or (each > 0 and metric not in DEFAULT_HARM) for metric, each in reach.items()):
+    # The cost of a fault is not known in other metrics: their intervals must lie within the harm.
+    if any(excess is None or (excess > 0 and metric not in DEFAULT_HARM) for metric, excess in reach.items()):
         return None
-    return max(each for each in reach.values() if each is not None)
+    return max(excess for excess in reach.values() if excess is not None)
 
 
 def _reach(row: CheckRow) -> float | None:
@@ -74,14 +74,14 @@ def that_paged(session: Session, run_id: int) -> list[tuple[MetricSeries, float,
 
 def add(session: Session, run: Run, series: MetricSeries, value: float, as_of: datetime) -> bool:
     """Keep that a fault of a data run was harmless; False where that was known."""
-    known = session.scalar(
+    stored_id = session.scalar(
         select(NaturalRow.id).where(
             NaturalRow.series_id == series.id,
             NaturalRow.reference_id == run.reference_id,
             NaturalRow.window_start == run.window_start,
         )
     )
-    if known is not None or run.reference_id is None:
+    if stored_id is not None or run.reference_id is None:
         return False
     session.add(
         NaturalRow(
@@ -113,10 +113,10 @@ def known(session: Session, monitor_id: int, references: Collection[int], as_of:
         .where(NaturalRow.monitor_id == monitor_id, NaturalRow.as_of <= as_of, NaturalRow.reference_id.in_(references))
         .order_by(NaturalRow.as_of, NaturalRow.window_start)
     )
-    found: dict[int, Natural] = {}
+    natural_by_series: dict[int, Natural] = {}
     for row, series in session.execute(query):
-        before = found.get(series.id)
+        before = natural_by_series.get(series.id)
         if before is None or row.value > before.value:
             key = CheckKey(series.metric, series.column, series.segment)
-            found[series.id] = Natural(key, row.value, row.window_start, series.model_version)
-    return tuple(found.values())
+            natural_by_series[series.id] = Natural(key, row.value, row.window_start, series.model_version)
+    return tuple(natural_by_series.values())

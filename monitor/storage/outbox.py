@@ -40,8 +40,8 @@ def add(
     now: datetime,
     wait: timedelta = timedelta(0),
 ) -> Notification:
-    """A new row, to be sent after `wait`; an older one of the same group that was never tried is superseded, and this
-    one tells its events too, no later.
+    """A new row, to be sent after `wait`. An older one of the same group that was never tried is superseded: the new
+    row takes its events over and is sent no later.
     """
     older = list(
         session.scalars(
@@ -55,11 +55,11 @@ def add(
             .with_for_update()
         )
     )
-    told, available_at = list(event_ids), now + wait
+    all_event_ids, available_at = list(event_ids), now + wait
     for row in older:
         row.status = "superseded"
         available_at = min(available_at, row.available_at)
-        told += list(
+        all_event_ids += list(
             session.scalars(select(NotificationEvent.alert_event_id).where(NotificationEvent.notification_id == row.id))
         )
     log = session.get(NotificationGroup, (channel, group), with_for_update=True)
@@ -79,12 +79,14 @@ def add(
     )
     session.add(row)
     session.flush()
-    session.add_all(NotificationEvent(notification_id=row.id, alert_event_id=event) for event in dict.fromkeys(told))
+    session.add_all(
+        NotificationEvent(notification_id=row.id, alert_event_id=event_id) for event_id in dict.fromkeys(all_event_ids)
+    )
     return row
 
 
 def group_told_at(session: Session, channel: str, group: str, now: datetime) -> datetime:
-    """When a group was last told something on a channel; of one that is new its log begins now."""
+    """When the last notification of a group was written on a channel. The log of a new group begins now."""
     log = session.get(NotificationGroup, (channel, group), with_for_update=True)
     if log is None:
         log = NotificationGroup(channel=channel, group_key=group, number=0, told_at=now)
@@ -94,12 +96,12 @@ def group_told_at(session: Session, channel: str, group: str, now: datetime) -> 
 
 
 def lock_dispatch(session: Session) -> None:
-    """Wait until no other daemon addresses: what it has written is then seen."""
+    """Wait until no other daemon writes notifications: what it has written is then seen."""
     session.get_one(NotificationGroup, ("", "dispatch"), with_for_update=True)
 
 
 def untried(session: Session, channel: str, group: str) -> list[tuple[AlertEvent, Alert]]:
-    """What the notifications tell that wait to be told to a group and were never tried."""
+    """The events of the notifications of a group that wait to be sent and were never tried."""
     query = (
         select(AlertEvent, Alert)
         .join(Alert, Alert.id == AlertEvent.alert_id)
@@ -156,15 +158,15 @@ def next_try(session: Session, busy: Sequence[str]) -> datetime | None:
 
 def settle(
     session: Session,
-    letter: ClaimedNotification,
+    notification: ClaimedNotification,
     now: datetime,
     status: str,
     error: str = "",
     retry_at: datetime | None = None,
 ) -> bool:
     """Store what became of a delivery, by owner and attempt; False if another has taken it over."""
-    row = session.get(Notification, letter.notification_id, with_for_update=True)
-    if row is None or row.status != "sending" or row.owner != letter.owner or row.claims != letter.attempt:
+    row = session.get(Notification, notification.notification_id, with_for_update=True)
+    if row is None or row.status != "sending" or row.owner != notification.owner or row.claims != notification.attempt:
         return False
     row.status, row.last_error, row.lease_until = status, error, None
     row.attempts += 1
@@ -188,15 +190,15 @@ def recover(session: Session, *, everything: bool) -> int:
 
 @dataclass(frozen=True)
 class LastNotified:
-    """What a channel was last told of an alert: the number of its event, and when."""
+    """The last notification of an alert on a channel: the number of its event, and when it was written."""
 
     number: int
     told_at: datetime
 
 
 def last_told(session: Session, alert_ids: Sequence[int]) -> dict[tuple[str, int], LastNotified]:
-    """What channels were last told of alerts, or are about to be told: by channel and alert."""
-    found: dict[tuple[str, int], LastNotified] = {}
+    """The last notification of each alert, sent or about to be sent, by channel and alert."""
+    notified: dict[tuple[str, int], LastNotified] = {}
     for part in in_parts(alert_ids):
         query = (
             select(
@@ -210,8 +212,10 @@ def last_told(session: Session, alert_ids: Sequence[int]) -> dict[tuple[str, int
             .where(AlertEvent.alert_id.in_(part), Notification.status != "superseded")
             .group_by(Notification.channel, AlertEvent.alert_id)
         )
-        found |= {(channel, alert): LastNotified(number, at) for channel, alert, number, at in session.execute(query)}
-    return found
+        notified |= {
+            (channel, alert): LastNotified(number, at) for channel, alert, number, at in session.execute(query)
+        }
+    return notified
 
 
 def listed(session: Session, status: str | None, limit: int = 50) -> list[Notification]:

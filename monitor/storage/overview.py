@@ -67,7 +67,7 @@ def fleet(session: Session, only: int | None = None) -> list[MonitorOverview]:
         select(Alert).where(Alert.state.in_(("pending", "firing")), Alert.monitor_id.is_not(None))
     ):
         alerts.setdefault(alert.monitor_id, []).append(alert)
-    asked = [
+    requesting = [
         row[0]
         for row in session.execute(
             select(RetrainingRequest.monitor_id).where(RetrainingRequest.open_model.is_not(None))
@@ -98,23 +98,27 @@ def fleet(session: Session, only: int | None = None) -> list[MonitorOverview]:
     rows = [tuple(row) for row in session.execute(query)]
     newest_runs = [number for *_, run, labelled in rows for number in (run and run.id, labelled) if number is not None]
     blind, checked = blind_runs(session, newest_runs), checked_runs(session, newest_runs)
-    found = []
+    overviews = []
     for row, error, finished, run, labelled in rows:
-        own, both = alerts.get(row.id, []), {run and run.id, labelled}
-        latest = None if run is None else Latest(run.rows or 0, bool(both & blind), bool(both & checked))
+        own_alerts, run_ids = alerts.get(row.id, []), {run and run.id, labelled}
+        latest = None if run is None else Latest(run.rows or 0, bool(run_ids & blind), bool(run_ids & checked))
         state = state_of(
-            (OpenAlert(each.kind, Severity(each.severity), each.state == "firing") for each in own), latest
+            (
+                OpenAlert(open_alert.kind, Severity(open_alert.severity), open_alert.state == "firing")
+                for open_alert in own_alerts
+            ),
+            latest,
         )
-        firing = [each for each in own if each.state == "firing"]
-        found.append(
+        firing = [open_alert for open_alert in own_alerts if open_alert.state == "firing"]
+        overviews.append(
             MonitorOverview(
                 row.id,
                 row.name,
                 row.model_name,
                 state,
-                _since(state, own),
+                _since(state, own_alerts),
                 len(firing),
-                asked.count(row.id),
+                requesting.count(row.id),
                 finished,
                 waiting.get(row.id),
                 run and run.window_end,
@@ -124,35 +128,37 @@ def fleet(session: Session, only: int | None = None) -> list[MonitorOverview]:
                 run and run.window_start,
             )
         )
-    return found
+    return overviews
 
 
 def _since(state: MonitorState, alerts: list[Alert]) -> datetime | None:
     """Since when a monitor is so: the beginning of the oldest alert that makes it so."""
     if state is MonitorState.CANNOT_TELL:
-        return min((each.since for each in alerts if each.kind == Kind.BLIND), default=None)
-    return min((each.since for each in alerts if each.state == "firing" and each.severity == state), default=None)
+        return min((alert.since for alert in alerts if alert.kind == Kind.BLIND), default=None)
+    return min((alert.since for alert in alerts if alert.state == "firing" and alert.severity == state), default=None)
 
 
 def blind_runs(session: Session, ids: Sequence[int]) -> set[int]:
-    """Those of some runs that say that nobody can tell how the model is."""
+    """Those of some runs that have a finding of kind `blind`: the state of the model is unknown."""
     return _runs_with(session, ids, select(FindingRow.run_id).where(FindingRow.kind == Kind.BLIND.value))
 
 
 def checked_runs(session: Session, ids: Sequence[int]) -> set[int]:
     """Those of some runs in which a check of a kind that pages could be made."""
-    made = (Verdict.FINE.value, Verdict.CHANGED.value)
+    made_verdicts = (Verdict.FINE.value, Verdict.CHANGED.value)
     kinds = [kind.value for kind in PAGING]
-    return _runs_with(session, ids, select(CheckRow.run_id).where(CheckRow.verdict.in_(made), CheckRow.kind.in_(kinds)))
+    return _runs_with(
+        session, ids, select(CheckRow.run_id).where(CheckRow.verdict.in_(made_verdicts), CheckRow.kind.in_(kinds))
+    )
 
 
 def _runs_with(session: Session, ids: Sequence[int], rows: Any) -> set[int]:
-    """Those of some runs of which there is a row; each run's own are looked through until one is found."""
-    found: set[int] = set()
+    """Those of some runs that have a row; the search of a run ends at its first row."""
+    run_ids: set[int] = set()
     for part in in_parts(ids):
         is_there = rows.where(rows.selected_columns[0] == Run.id).correlate(Run).exists()
-        found.update(session.scalars(select(Run.id).where(Run.id.in_(part), is_there)))
-    return found
+        run_ids.update(session.scalars(select(Run.id).where(Run.id.in_(part), is_there)))
+    return run_ids
 
 
 @dataclass(frozen=True)
@@ -187,10 +193,8 @@ def spark(session: Session, monitor_id: int) -> Sparkline:
 
 
 def _newest(session: Session, series: Sequence[int], kind: str) -> list[Point]:
-    """The newest values of some series that a kind of runs has found, one a window; without those that stand on too
-    little to tell.
-    """
-    found: dict[datetime, tuple[int, float]] = {}
+    """The newest values of some series in runs of a kind, one a window; without those whose check is undecided."""
+    newest: dict[datetime, tuple[int, float]] = {}
     for number in series:
         query = (
             select(MetricValueRow.window_start, MetricValueRow.run_id, MetricValueRow.value)
@@ -206,9 +210,9 @@ def _newest(session: Session, series: Sequence[int], kind: str) -> list[Point]:
             .limit(2 * SPARK_WINDOWS)
         )
         for start, run, value in session.execute(query):
-            if value is not None and run > found.get(start, (0, 0.0))[0]:
-                found[start] = run, value
-    return [(start, value) for start, (_, value) in sorted(found.items())][-SPARK_WINDOWS:]
+            if value is not None and run > newest.get(start, (0, 0.0))[0]:
+                newest[start] = run, value
+    return [(start, value) for start, (_, value) in sorted(newest.items())][-SPARK_WINDOWS:]
 
 
 def _drifted(session: Session, monitor_id: int) -> list[Point]:
@@ -232,7 +236,7 @@ def _drifted(session: Session, monitor_id: int) -> list[Point]:
 
 @dataclass(frozen=True)
 class WindowState:
-    """A window of a monitor: the newest run that tells of it, and the worst of its data and its performance."""
+    """A window of a monitor: the run that shows its state, and the worst of its data and its performance."""
 
     start: datetime
     end: datetime
@@ -252,30 +256,32 @@ def windows(session: Session, monitor_id: int, start: datetime, end: datetime) -
         Run.window_start >= start,
         Run.window_start < end,
     )
-    found: dict[tuple[datetime, datetime], dict[str, Run]] = {}
+    runs_by_window: dict[tuple[datetime, datetime], dict[str, Run]] = {}
     for run in session.scalars(query.order_by(Run.window_start, Run.as_of, Run.look)):
-        own = found.setdefault((run.window_start, run.window_end), {})
-        before = own.get(run.kind)
+        runs_by_kind = runs_by_window.setdefault((run.window_start, run.window_end), {})
+        before = runs_by_kind.get(run.kind)
         if before is None or run.status == "done" or before.status != "done":
-            own[run.kind] = run
-    done = [run.id for runs in found.values() for run in runs.values() if run.status == "done"]
-    checked = checked_runs(session, done)
-    return [_state(*span, runs, checked) for span, runs in found.items()]
+            runs_by_kind[run.kind] = run
+    done_ids = [run.id for runs in runs_by_window.values() for run in runs.values() if run.status == "done"]
+    checked = checked_runs(session, done_ids)
+    return [_state(*span, runs, checked) for span, runs in runs_by_window.items()]
 
 
 def _state(start: datetime, end: datetime, runs: dict[str, Run], checked: set[int]) -> WindowState:
     main = runs.get("data") or next(iter(runs.values()))
-    done = [run for run in runs.values() if run.status == "done"]
-    worst = max((run.severity or "none" for run in done), key=lambda each: Severity(each).rank, default="none")
+    done_runs = [run for run in runs.values() if run.status == "done"]
+    worst = max(
+        (run.severity or "none" for run in done_runs), key=lambda severity: Severity(severity).rank, default="none"
+    )
     if main.status != "done":
         state = "waiting" if main.status in ("pending", "running") else main.status
     elif not main.rows:
         state = MonitorState.NO_DATA.value
-    elif worst in ("none", "info") and not any(run.id in checked for run in done):
+    elif worst in ("none", "info") and not any(run.id in checked for run in done_runs):
         state = MonitorState.CANNOT_TELL.value
     else:
         state = "healthy" if worst in ("none", "info") else worst
-    paging = next((run for run in done if run.severity == worst), main)
+    paging = next((run for run in done_runs if run.severity == worst), main)
     return WindowState(start, end, state, main.rows, (main if worst in ("none", "info") else paging).uuid)
 
 
@@ -297,7 +303,7 @@ class Value:
 
     @property
     def can_tell(self) -> bool:
-        """Whether it stands on enough to tell anything."""
+        """Whether there were enough rows for the value to mean something."""
         return self.verdict not in UNDECIDED
 
 
@@ -401,7 +407,7 @@ def impacts(
     scores: dict[str, dict[datetime, float]] = {}
     for column, moment, value in session.execute(query):
         scores.setdefault(column, {})[moment] = value
-    found: Any = (
+    findings: Any = (
         select(MetricSeries.column, Run.window_start, FindingRow.severity, FindingRow.cost)
         .join(FindingRow, FindingRow.series_id == MetricSeries.id)
         .join(Run, Run.id == FindingRow.run_id)
@@ -415,17 +421,25 @@ def impacts(
     )
     costs: dict[str, float] = {}
     severities: dict[str, dict[datetime, str]] = {}
-    for column, moment, severity, cost in session.execute(found):
+    for column, moment, severity, cost in session.execute(findings):
         costs[column] = max(costs.get(column, 0.0), cost or 0.0)
-        own = severities.setdefault(column, {})
-        own[moment] = max(own.get(moment, "none"), severity, key=_rank)
-    named = [
-        Impact(name, costs.get(name, 0.0), max(found_of.values(), key=_rank, default="none"), own, found_of)
-        for name, own in scores.items()
-        for found_of in [severities.get(name, {})]
+        by_window = severities.setdefault(column, {})
+        by_window[moment] = max(by_window.get(moment, "none"), severity, key=_rank)
+    column_impacts = [
+        Impact(
+            name,
+            costs.get(name, 0.0),
+            max(column_severities.values(), key=_rank, default="none"),
+            column_scores,
+            column_severities,
+        )
+        for name, column_scores in scores.items()
+        for column_severities in [severities.get(name, {})]
     ]
-    named.sort(key=lambda each: (-each.cost, -Severity(each.worst).rank, -max(each.scores.values()), each.column))
-    return named[:most]
+    column_impacts.sort(
+        key=lambda impact: (-impact.cost, -Severity(impact.worst).rank, -max(impact.scores.values()), impact.column)
+    )
+    return column_impacts[:most]
 
 
 @dataclass(frozen=True)
@@ -442,14 +456,14 @@ class PlotMark:
 
 def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> list[PlotMark]:
     """What happened to a monitor and its model within a time, oldest first."""
-    began = select(Alert).where(
+    fired = select(Alert).where(
         Alert.monitor_id == row.id, Alert.fired_at.is_not(None), Alert.since >= start, Alert.since < end
     )
-    found = [
-        PlotMark(each.since, "alert", f"{each.severity} {each.kind}", f"alerts/{each.uuid}")
-        for each in session.scalars(began)
+    plot_marks = [
+        PlotMark(alert.since, "alert", f"{alert.severity} {alert.kind}", f"alerts/{alert.uuid}")
+        for alert in session.scalars(fired)
     ]
-    taken: Any = (
+    acknowledged: Any = (
         select(AlertEvent.happened_at, AlertEvent.detail, Alert.uuid)
         .join(Alert, Alert.id == AlertEvent.alert_id)
         .where(
@@ -459,16 +473,16 @@ def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> 
             AlertEvent.happened_at < end,
         )
     )
-    found += [
+    plot_marks += [
         PlotMark(at, "acknowledged", f"acknowledged by {detail.get('by', '')}", f"alerts/{uuid}")
-        for at, detail, uuid in session.execute(taken)
+        for at, detail, uuid in session.execute(acknowledged)
     ]
     deployed = select(Deployment).where(
         Deployment.model_name == row.model_name, Deployment.deployed_at >= start, Deployment.deployed_at < end
     )
-    found += [
-        PlotMark(each.deployed_at, "deployment", f"version {each.version} deployed")
-        for each in session.scalars(deployed)
+    plot_marks += [
+        PlotMark(deployment.deployed_at, "deployment", f"version {deployment.version} deployed")
+        for deployment in session.scalars(deployed)
     ]
     retrained: Any = (
         select(RetrainingEvent, RetrainingRequest.uuid)
@@ -480,17 +494,18 @@ def marks(session: Session, row: MonitorRow, start: datetime, end: datetime) -> 
             RetrainingEvent.state.in_(("open", "succeeded", "rejected", "failed", "expired")),
         )
     )
-    found += [
+    plot_marks += [
         PlotMark(event.happened_at, "retraining", f"retraining {event.state}", f"retraining/{uuid}")
         for event, uuid in session.execute(retrained)
     ]
     changed = select(ReferenceInForce).where(
         ReferenceInForce.monitor_id == row.id, ReferenceInForce.valid_from >= start, ReferenceInForce.valid_from < end
     )
-    found += [
-        PlotMark(each.valid_from, "reference", f"reference: {each.why[:60]}") for each in session.scalars(changed)
+    plot_marks += [
+        PlotMark(reference.valid_from, "reference", f"reference: {reference.why[:60]}")
+        for reference in session.scalars(changed)
     ]
-    return sorted(found, key=lambda each: each.at)
+    return sorted(plot_marks, key=lambda plot_mark: plot_mark.at)
 
 
 def extent(session: Session, monitor_id: int) -> tuple[datetime, datetime] | None:
@@ -504,7 +519,7 @@ def extent(session: Session, monitor_id: int) -> tuple[datetime, datetime] | Non
 
 
 def start_of_last(session: Session, monitor_id: int, number: int) -> datetime | None:
-    """When the last so many windows began."""
+    """The start of the oldest of the last windows, `number` of them."""
     query = (
         select(Run.window_start)
         .where(Run.monitor_id == monitor_id, Run.kind == "data", Run.look == 0)

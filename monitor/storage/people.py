@@ -52,7 +52,7 @@ def remove_user(session: Session, name: str) -> None:
     row = user(session, name)
     if row is None:
         raise UsageError(
-            f"there is no user {name}; there are: {', '.join(each.name for each in users(session)) or 'none'}"
+            f"there is no user {name}; there are: {', '.join(existing.name for existing in users(session)) or 'none'}"
         )
     session.execute(delete(WebSession).where(WebSession.user_id == row.id))
     session.delete(row)
@@ -122,19 +122,19 @@ def of_token(session: Session, token: str, now: datetime) -> ApiToken | None:
 
 
 def service_key_if_made(session: Session, purpose: str) -> str | None:
-    """The service's own secret for a purpose, if it was ever asked for."""
+    """The service's own secret for a purpose, if it was ever made."""
     row = session.get(ServiceKey, purpose)
     return None if row is None else row.value
 
 
 def service_key(session: Session, purpose: str) -> str:
-    """The service's own secret for a purpose, made when it is first asked for, the same for all daemons."""
-    known = service_key_if_made(session, purpose)
-    if known is None:
-        known = secrets.token_hex(32)
-        session.add(ServiceKey(purpose=purpose, value=known))
+    """The service's own secret for a purpose, made at its first use, the same for all daemons."""
+    key = service_key_if_made(session, purpose)
+    if key is None:
+        key = secrets.token_hex(32)
+        session.add(ServiceKey(purpose=purpose, value=key))
         session.flush()
-    return known
+    return key
 
 
 def record(session: Session, who: str, action: str, subject: str, detail: str, now: datetime) -> None:

@@ -38,18 +38,18 @@ def known(session: Session, ids: Sequence[int], now: datetime) -> list[PlanningS
     last = last.order_by(Run.window_start.desc()).limit(1)
     reference = exists().where(ReferenceInForce.monitor_id == SourceState.monitor_id)
     states = select(SourceState, last.scalar_subquery(), reference).where(SourceState.monitor_id.in_(ids))
-    of = {state.monitor_id: (state, window, has) for state, window, has in session.execute(states)}
-    result = {row.id: PlanningState(row, *of[row.id]) for row in rows}
+    found_states = {state.monitor_id: (state, window, has) for state, window, has in session.execute(states)}
+    result = {row.id: PlanningState(row, *found_states[row.id]) for row in rows}
     is_due = and_(OpenWindow.monitor_id.in_(ids), OpenWindow.due_at <= now)
-    for each in session.scalars(select(OpenWindow).where(is_due).order_by(OpenWindow.window_start)):
-        result[each.monitor_id].due.append(each)
-    same = and_(
+    for open_window in session.scalars(select(OpenWindow).where(is_due).order_by(OpenWindow.window_start)):
+        result[open_window.monitor_id].due.append(open_window)
+    same_window = and_(
         Run.monitor_id == OpenWindow.monitor_id,
         Run.kind == "performance",
         Run.window_start == OpenWindow.window_start,
         Run.window_end == OpenWindow.window_end,
     )
-    looked = select(Run.monitor_id, Run.window_start, Run.window_end, Run.look).join_from(OpenWindow, Run, same)
+    looked = select(Run.monitor_id, Run.window_start, Run.window_end, Run.look).join_from(OpenWindow, Run, same_window)
     for monitor_id, start, end, look in session.execute(looked.where(is_due)):
         result[monitor_id].looked.add((Window(start, end), look))
     return list(result.values())
@@ -61,11 +61,13 @@ def still_open(
     """Of each monitor: the earliest `as_of` that a run not planned yet may have, though the source was looked at later
     than that; and when something of its open windows may be planned next.
     """
-    mine = OpenWindow.monitor_id == SourceState.monitor_id
-    recount = select(func.min(OpenWindow.recount_at)).where(mine, OpenWindow.recount_at <= SourceState.looked_at)
-    never_seen = select(func.min(OpenWindow.as_of)).where(mine, OpenWindow.labels_open, OpenWindow.label_mark.is_(None))
-    due = select(func.min(OpenWindow.due_at)).where(mine, OpenWindow.due_at > now)
-    query = select(SourceState.monitor_id, *(each.scalar_subquery() for each in (recount, never_seen, due)))
+    of_monitor = OpenWindow.monitor_id == SourceState.monitor_id
+    recount = select(func.min(OpenWindow.recount_at)).where(of_monitor, OpenWindow.recount_at <= SourceState.looked_at)
+    never_seen = select(func.min(OpenWindow.as_of)).where(
+        of_monitor, OpenWindow.labels_open, OpenWindow.label_mark.is_(None)
+    )
+    due = select(func.min(OpenWindow.due_at)).where(of_monitor, OpenWindow.due_at > now)
+    query = select(SourceState.monitor_id, *(part.scalar_subquery() for part in (recount, never_seen, due)))
     return {
         monitor_id: (min((moment for moment in unknown if moment is not None), default=None), next_due)
         for monitor_id, *unknown, next_due in session.execute(query.where(SourceState.monitor_id.in_(ids)))

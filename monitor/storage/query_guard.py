@@ -40,15 +40,17 @@ def check_query(sql: str, dialect: str, views: Collection[str]) -> None:
     from sqlglot.errors import SqlglotError
 
     try:
-        statements = [each for each in parse(sql, dialect=_DIALECTS.get(dialect, "mysql")) if each is not None]
+        statements = [
+            statement for statement in parse(sql, dialect=_DIALECTS.get(dialect, "mysql")) if statement is not None
+        ]
     except SqlglotError as error:
         raise UsageError(f"the query cannot be read: {first_line(error)}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise UsageError("the query was refused: write one SELECT")
     query = statements[0]
-    own = {each.alias for each in query.find_all(exp.CTE)}
+    cte_names = {expression.alias for expression in query.find_all(exp.CTE)}
     for table in query.find_all(exp.Table):
-        if table.name and table.name not in own and (table.name not in views or table.db):
+        if table.name and table.name not in cte_names and (table.name not in views or table.db):
             raise UsageError(
                 f"the query was refused: it reads {table.sql()!r}; {hint(table.name, sorted(views), 'views')}"
             )

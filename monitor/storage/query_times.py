@@ -22,8 +22,8 @@ def with_stored_times(sql: str, columns: Collection[str]) -> str:
     from sqlglot import exp, parse_one
     from sqlglot.dialects.sqlite import SQLite
 
-    own = {each.alias for each in parse_one(sql, dialect="sqlite").find_all(exp.Alias)}
-    times = {name for name in columns if name not in own}
+    aliases = {expression.alias for expression in parse_one(sql, dialect="sqlite").find_all(exp.Alias)}
+    times = {name for name in columns if name not in aliases}
     tokens = SQLite().tokenize(sql)
     for place in reversed(range(len(tokens))):
         token = tokens[place]

@@ -16,12 +16,12 @@ _ORDER = (ReferenceInForce.recorded_at, ReferenceInForce.id)
 
 def store(session: Session, version: str, archive: bytes, rows: int, origin: str, now: datetime) -> ReferenceVersion:
     """Keep an archive under its version; one that is there stays as it is."""
-    found = session.scalar(select(ReferenceVersion).where(ReferenceVersion.version == version))
-    if found is None:
-        found = ReferenceVersion(version=version, archive=archive, rows=rows, origin=origin, created_at=now)
-        session.add(found)
+    stored = session.scalar(select(ReferenceVersion).where(ReferenceVersion.version == version))
+    if stored is None:
+        stored = ReferenceVersion(version=version, archive=archive, rows=rows, origin=origin, created_at=now)
+        session.add(stored)
         session.flush()
-    return found
+    return stored
 
 
 def put_in_force(
@@ -40,9 +40,9 @@ def put_in_force(
         ReferenceInForce.model_version == model_version,
         ReferenceInForce.valid_from == valid_from,
     )
-    held = list(session.scalars(select(ReferenceInForce).where(*since).order_by(*_ORDER)))
-    same = next((row for row in held if row.reference_id == reference_id), None)
-    if same is None:
+    same_start = list(session.scalars(select(ReferenceInForce).where(*since).order_by(*_ORDER)))
+    existing = next((row for row in same_start if row.reference_id == reference_id), None)
+    if existing is None:
         row = ReferenceInForce(
             monitor_id=monitor_id,
             model_version=model_version,
@@ -53,9 +53,9 @@ def put_in_force(
             recorded_at=now,
         )
         session.add(row)
-    elif same is not held[-1]:  # it holds again, after others that were to hold from the same window on
-        same.why, same.who = f"{why}; before that by {same.who}: {same.why}", who
-        same.recorded_at = max(now, held[-1].recorded_at + timedelta(microseconds=1))
+    elif existing is not same_start[-1]:  # it holds again, after others that were to hold from the same window on
+        existing.why, existing.who = f"{why}; before that by {existing.who}: {existing.why}", who
+        existing.recorded_at = max(now, same_start[-1].recorded_at + timedelta(microseconds=1))
     session.flush()
 
 
@@ -78,10 +78,10 @@ def monitors_with_any(session: Session) -> set[int]:
 
 def reasons(session: Session) -> dict[int, list[str]]:
     """Of each monitor that has references, why each of them was put in force."""
-    found: dict[int, list[str]] = {}
+    reasons_by_monitor: dict[int, list[str]] = {}
     for monitor_id, why in session.execute(select(ReferenceInForce.monitor_id, ReferenceInForce.why)):
-        found.setdefault(monitor_id, []).append(why)
-    return found
+        reasons_by_monitor.setdefault(monitor_id, []).append(why)
+    return reasons_by_monitor
 
 
 def in_force(session: Session, monitor_id: int, window_start: datetime) -> dict[str, tuple[int, str]]:

@@ -267,7 +267,7 @@ class ReportDatabase:
             (series.model_version, model_version),
             (run.kind, kind),
         )
-        query = query.where(*(each == wanted for each, wanted in equal if wanted is not None))
+        query = query.where(*(attribute == selected for attribute, selected in equal if selected is not None))
         query = query.where(*_between(value.window_start, start, end))
         if current:
             query = query.where(is_current())
@@ -286,9 +286,9 @@ class ReportDatabase:
         offset: int = 0,
     ) -> pd.DataFrame:
         """Runs, oldest first. current: only the newest look at each window."""
-        wanted = {"monitor": monitor, "kind": kind, "status": status, "is_current": 1 if current else None}
+        filters = {"monitor": monitor, "kind": kind, "status": status, "is_current": 1 if current else None}
         return self._view(
-            "monitor_runs", wanted, "window_start", start, end, ("as_of", "window_start", "look"), limit, offset
+            "monitor_runs", filters, "window_start", start, end, ("as_of", "window_start", "look"), limit, offset
         )
 
     def findings(
@@ -304,9 +304,9 @@ class ReportDatabase:
         offset: int = 0,
     ) -> pd.DataFrame:
         """Findings of at least a severity, by window, the worst of a run first."""
-        wanted = {"monitor": monitor, "kind": kind, "column_name": column}
+        filters = {"monitor": monitor, "kind": kind, "column_name": column}
         order = ("window_start", "as_of", "look", "position")
-        return self._view("monitor_findings", wanted, "window_start", start, end, order, limit, offset, severity)
+        return self._view("monitor_findings", filters, "window_start", start, end, order, limit, offset, severity)
 
     def alerts(
         self,
@@ -321,8 +321,8 @@ class ReportDatabase:
         offset: int = 0,
     ) -> pd.DataFrame:
         """Alerts that began between `start` and `end`, oldest first."""
-        wanted = {"monitor": monitor, "kind": kind, "state": state}
-        return self._view("monitor_alerts", wanted, "since", start, end, ("since", "alert"), limit, offset, severity)
+        filters = {"monitor": monitor, "kind": kind, "state": state}
+        return self._view("monitor_alerts", filters, "since", start, end, ("since", "alert"), limit, offset, severity)
 
     def retraining(
         self,
@@ -335,9 +335,9 @@ class ReportDatabase:
         limit: int | None = None,
         offset: int = 0,
     ) -> pd.DataFrame:
-        """Retraining requests and proposals, by the `as_of` of what asked for them."""
-        wanted = {"monitor": monitor, "model": model, "state": state}
-        return self._view("monitor_retraining", wanted, "as_of", start, end, ("as_of", "request"), limit, offset)
+        """Retraining requests and proposals, by the `as_of` of their cause."""
+        filters = {"monitor": monitor, "model": model, "state": state}
+        return self._view("monitor_retraining", filters, "as_of", start, end, ("as_of", "request"), limit, offset)
 
     def latest(self) -> pd.DataFrame:
         """One row a monitor: how it is now."""
@@ -373,7 +373,7 @@ class ReportDatabase:
                 cursor.execute(sql, prepare=True) if connection.dialect.name == "postgresql" else cursor.execute(sql)
                 if cursor.description is None:
                     raise UsageError("the query returns nothing: write one SELECT")
-                names = [each[0] for each in cursor.description]
+                names = [description[0] for description in cursor.description]
                 return names, [tuple(map(_plain, names, row)) for row in cursor.fetchall()]
             except connection.dialect.dbapi.Error as error:
                 reason = str(error.args[-1]).strip().splitlines()[0]
@@ -384,7 +384,7 @@ class ReportDatabase:
     def _view(
         self,
         name: str,
-        wanted: dict[str, Any],
+        filters: dict[str, Any],
         time: str,
         start: datetime | str | None,
         end: datetime | str | None,
@@ -393,13 +393,15 @@ class ReportDatabase:
         offset: int,
         severity: str = "info",
     ) -> pd.DataFrame:
-        view = table(name, *(column(each, kind) for each, kind in VIEWS[name].items()))
-        query = select(view).where(*(view.c[each] == value for each, value in wanted.items() if value is not None))
+        view = table(name, *(column(column_name, kind) for column_name, kind in VIEWS[name].items()))
+        query = select(view).where(
+            *(view.c[column_name] == value for column_name, value in filters.items() if value is not None)
+        )
         query = query.where(*_between(view.c[time], start, end))
         if severity != "info":
             least = Severity(severity)
-            query = query.where(view.c["severity"].in_([each.value for each in Severity if each >= least]))
-        return self._frame(query.order_by(*(view.c[each] for each in order)).limit(limit).offset(offset))
+            query = query.where(view.c["severity"].in_([level.value for level in Severity if level >= least]))
+        return self._frame(query.order_by(*(view.c[column_name] for column_name in order)).limit(limit).offset(offset))
 
     def _frame(self, query: Select[Any]) -> pd.DataFrame:
         with self._reading() as connection:
@@ -428,19 +430,21 @@ class ReportDatabase:
 
 def is_current() -> ColumnElement[bool]:
     """No later look at the run's window is done."""
-    other = Run.__table__.alias("other")
-    same = [other.c[name] == getattr(Run, name) for name in ("monitor_id", "kind", "window_start", "window_end")]
-    later = (other.c.as_of > Run.as_of) | and_(other.c.as_of == Run.as_of, other.c.look > Run.look)
-    return ~exists(select(other.c.id).where(*same, other.c.status == "done", later))
+    other_run = Run.__table__.alias("other")
+    same_window = [
+        other_run.c[name] == getattr(Run, name) for name in ("monitor_id", "kind", "window_start", "window_end")
+    ]
+    later = (other_run.c.as_of > Run.as_of) | and_(other_run.c.as_of == Run.as_of, other_run.c.look > Run.look)
+    return ~exists(select(other_run.c.id).where(*same_window, other_run.c.status == "done", later))
 
 
 def _between(time: Any, start: datetime | str | None, end: datetime | str | None) -> list[ColumnElement[bool]]:
-    found = []
+    conditions = []
     if start is not None:
-        found.append(time >= _moment(start))
+        conditions.append(time >= _moment(start))
     if end is not None:
-        found.append(time < _moment(end))
-    return found
+        conditions.append(time < _moment(end))
+    return conditions
 
 
 def _moment(value: datetime | str) -> datetime:

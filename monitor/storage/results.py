@@ -33,9 +33,9 @@ class Results:
 
 def store(session: Session, run: Run, results: Results) -> None:
     """Write the results of a run."""
-    values: dict[_SeriesKey, MetricValue] = {_series_key(each): each for each in (*results.checks, *results.metrics)}
+    values: dict[_SeriesKey, MetricValue] = {_series_key(value): value for value in (*results.checks, *results.metrics)}
     series = _series(session, run.monitor_id, list(values))
-    _put_values(session, run, sorted((series[key], each) for key, each in values.items()))
+    _put_values(session, run, sorted((series[key], value) for key, value in values.items()))
     if results.checks:
         _insert(session, CheckRow, [_check_row(run.id, series[_series_key(check)], check) for check in results.checks])
     if results.findings:
@@ -77,8 +77,8 @@ def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]
     to_database = UTCDateTime().dialect_impl(dialect).bind_processor(dialect)
     start = to_database(run.window_start) if to_database is not None else run.window_start
     rows = [
-        (series, start, run.id, _number(each.value), _number(each.lower), _number(each.upper))
-        for series, each in values
+        (series, start, run.id, _number(value.value), _number(value.lower), _number(value.upper))
+        for series, value in values
     ]
     names = "series_id, window_start, run_id, value, lower, upper"
     if dialect.name == "postgresql":
@@ -87,8 +87,8 @@ def _put_values(session: Session, run: Run, values: list[tuple[int, MetricValue]
         with raw.cursor() as cursor, cursor.copy(f"COPY metric_values ({names}) FROM STDIN") as copy:
             copy.write("\n".join(lines) + "\n")
         return
-    marks = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * 6)
-    connection.exec_driver_sql(f"INSERT INTO metric_values ({names}) VALUES ({marks})", rows)  # noqa: S608 - nothing of it comes from outside
+    placeholders = ", ".join(["?" if dialect.paramstyle == "qmark" else "%s"] * 6)
+    connection.exec_driver_sql(f"INSERT INTO metric_values ({names}) VALUES ({placeholders})", rows)  # noqa: S608 - nothing of it comes from outside
 
 
 def _check_row(run_id: int, series_id: int, check: Check) -> dict[str, Any]:
@@ -117,17 +117,17 @@ def _series_key(value: MetricValue) -> _SeriesKey:
 
 
 # The numbers of series that were read before, by connection pool: they never change and are never removed.
-_known: WeakKeyDictionary[Any, dict[tuple[int, _SeriesKey], int]] = WeakKeyDictionary()
+_series_numbers: WeakKeyDictionary[Any, dict[tuple[int, _SeriesKey], int]] = WeakKeyDictionary()
 
 
 def _series(session: Session, monitor_id: int, keys: Sequence[_SeriesKey]) -> dict[_SeriesKey, int]:
     """The number of each series, new ones made."""
     bind: Any = session.get_bind()
-    known = _known.setdefault(bind.pool, {})
-    found = {key: number for key in keys if (number := known.get((monitor_id, key))) is not None}
-    lacking = {key_hash(monitor_id, *key): key for key in keys if key not in found}
+    numbers = _series_numbers.setdefault(bind.pool, {})
+    cached = {key: number for key in keys if (number := numbers.get((monitor_id, key))) is not None}
+    lacking = {key_hash(monitor_id, *key): key for key in keys if key not in cached}
     read = _numbers_of(session, list(lacking))
-    known.update({(monitor_id, lacking[digest]): number for digest, number in read.items()})
+    numbers.update({(monitor_id, lacking[digest]): number for digest, number in read.items()})
     new = [digest for digest in lacking if digest not in read]
     if new:  # not known yet to others: this transaction may still fail
         names = ("model_version", "metric", "column", "segment")
@@ -137,19 +137,19 @@ def _series(session: Session, monitor_id: int, keys: Sequence[_SeriesKey]) -> di
         ]
         session.execute(insert(MetricSeries), rows)
         read |= _numbers_of(session, new)
-    return found | {lacking[digest]: number for digest, number in read.items()}
+    return cached | {lacking[digest]: number for digest, number in read.items()}
 
 
 def _numbers_of(session: Session, hashes: Sequence[bytes]) -> dict[bytes, int]:
     """The numbers of the series that are stored, by their hashes."""
-    found: dict[bytes, int] = {}
+    numbers: dict[bytes, int] = {}
     for part in in_parts(hashes):
-        wanted = MetricSeries.hash.in_(part)
-        found.update(
+        has_hash = MetricSeries.hash.in_(part)
+        numbers.update(
             (digest, number)
-            for digest, number in session.execute(select(MetricSeries.hash, MetricSeries.id).where(wanted))
+            for digest, number in session.execute(select(MetricSeries.hash, MetricSeries.id).where(has_hash))
         )
-    return {bytes(digest): number for digest, number in found.items()}
+    return {bytes(digest): number for digest, number in numbers.items()}
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,10 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[CheckToJud
     )
     for part in in_parts(run_ids):
         query = select(*columns, *numbers).join(series, series.id == CheckRow.series_id)
-        for run_id, kind, verdict, version, metric, column, segment, *told in session.execute(
+        for run_id, kind, verdict, version, metric, column, segment, *check_values in session.execute(
             query.where(CheckRow.run_id.in_(part))
         ):
-            estimate = CheckNumbers(*told) if kind == Kind.ESTIMATED_PERFORMANCE.value else None
+            estimate = CheckNumbers(*check_values) if kind == Kind.ESTIMATED_PERFORMANCE.value else None
             result[run_id].append(CheckToJudge(kind, verdict, version, CheckKey(metric, column, segment), estimate))
     return result
 
@@ -235,7 +235,7 @@ def model_version(session: Session, run_id: int) -> str | None:
 
 def model_versions(session: Session, run_ids: Sequence[int]) -> dict[int, str]:
     """The same of several runs, by run; those without are left out."""
-    found: dict[int, str] = {}
+    versions: dict[int, str] = {}
     for part in in_parts(run_ids):
         newest = (
             select(CheckRow.run_id, func.max(CheckRow.series_id).label("series_id"))
@@ -246,8 +246,8 @@ def model_versions(session: Session, run_ids: Sequence[int]) -> dict[int, str]:
         query = select(newest.c.run_id, MetricSeries.model_version).join(
             MetricSeries, MetricSeries.id == newest.c.series_id
         )
-        found |= dict(map(tuple, session.execute(query)))
-    return found
+        versions |= dict(map(tuple, session.execute(query)))
+    return versions
 
 
 def findings(session: Session, run_ids: Sequence[int]) -> dict[int, list[tuple[FindingRow, MetricSeries]]]:
@@ -265,17 +265,17 @@ def findings(session: Session, run_ids: Sequence[int]) -> dict[int, list[tuple[F
 
 
 def that_matter(
-    found: Sequence[tuple[FindingRow, MetricSeries]],
+    pairs: Sequence[tuple[FindingRow, MetricSeries]],
 ) -> list[tuple[FindingRow, MetricSeries]]:
     """The few findings of a run that matter to a person."""
     return matter.that_matter(
-        found,
-        lambda each: {
-            "severity": each[0].severity,
-            "cause": each[0].cause,
-            "cost": each[0].cost,
-            "column": each[1].column,
-            "segment": each[1].segment,
+        pairs,
+        lambda pair: {
+            "severity": pair[0].severity,
+            "cause": pair[0].cause,
+            "cost": pair[0].cost,
+            "column": pair[1].column,
+            "segment": pair[1].segment,
         },
     )
 
@@ -298,8 +298,8 @@ def values(session: Session, run_id: int) -> list[tuple[MetricValueRow, MetricSe
 
 def snapshot(session: Session, run_id: int) -> bytes | None:
     """The compressed snapshot of a run."""
-    found = session.get(Snapshot, run_id)
-    return None if found is None else found.data
+    stored = session.get(Snapshot, run_id)
+    return None if stored is None else stored.data
 
 
 def has_snapshot(session: Session, run_id: int) -> bool:
@@ -350,10 +350,18 @@ def reports(
     ]
 
 
-def blind_between(session: Session, start: datetime, end: datetime) -> list[tuple[str, str, str, str, int]]:
-    """The checks that could not be made in runs that ended from `start` until `end`: monitor, metric, column, why, how
-    often; the most frequent first.
-    """
+class BlindCheck(NamedTuple):
+    """A check that could not be made. number: how often."""
+
+    monitor: str
+    metric: str
+    column: str
+    reason: str
+    number: int
+
+
+def blind_between(session: Session, start: datetime, end: datetime) -> list[BlindCheck]:
+    """The checks that could not be made in runs that ended from `start` until `end`, the most frequent first."""
     query = (
         select(MonitorRow.name, MetricSeries.metric, MetricSeries.column, func.min(CheckRow.reason), func.count())
         .join(Run, Run.id == CheckRow.run_id)
@@ -363,12 +371,12 @@ def blind_between(session: Session, start: datetime, end: datetime) -> list[tupl
         .group_by(MonitorRow.name, MetricSeries.metric, MetricSeries.column)
         .order_by(func.count().desc())
     )
-    return [(name, metric, column, reason, number) for name, metric, column, reason, number in session.execute(query)]
+    return [BlindCheck(*row) for row in session.execute(query)]
 
 
 def drifted_share(session: Session, run_id: int, outputs: Collection[str]) -> float | None:
-    """The share of the features (all columns but the model's `outputs`) whose drift has changed; None where none could
-    be asked.
+    """The share of the features (all columns but the model's `outputs`) whose drift has changed; None where no
+    drift could be checked.
     """
     query = (
         select(MetricSeries.column, CheckRow.verdict)

@@ -93,13 +93,17 @@ def drop_values(session: Session, series_id: int, before: datetime, *, roll_up: 
 
 
 def _add_to_day(session: Session, series_id: int, day: datetime, values: list[float]) -> None:
-    kept = session.get(MetricDay, (series_id, day))
-    if kept is None:
-        kept = MetricDay(series_id=series_id, day=day, value=0.0, lowest=values[0], highest=values[0], number=0)
-        session.add(kept)
-    number = kept.number + len(values)
-    kept.value = (kept.value * kept.number + sum(values)) / number
-    kept.lowest, kept.highest, kept.number = min(kept.lowest, *values), max(kept.highest, *values), number
+    metric_day = session.get(MetricDay, (series_id, day))
+    if metric_day is None:
+        metric_day = MetricDay(series_id=series_id, day=day, value=0.0, lowest=values[0], highest=values[0], number=0)
+        session.add(metric_day)
+    number = metric_day.number + len(values)
+    metric_day.value = (metric_day.value * metric_day.number + sum(values)) / number
+    metric_day.lowest, metric_day.highest, metric_day.number = (
+        min(metric_day.lowest, *values),
+        max(metric_day.highest, *values),
+        number,
+    )
 
 
 def old_alerts(session: Session, monitor_id: int, before: datetime, limit: int = _BATCH) -> list[int]:
@@ -120,18 +124,26 @@ def old_alerts(session: Session, monitor_id: int, before: datetime, limit: int =
 
 
 def drop_alerts(session: Session, ids: list[int]) -> None:
-    """Remove alerts with their events and the notifications that told of them alone."""
+    """Remove alerts with their events and the notifications that hold no others."""
     events = list(session.scalars(select(AlertEvent.id).where(AlertEvent.alert_id.in_(ids))))
-    told = list(
+    notification_ids = list(
         session.scalars(
             select(NotificationEvent.notification_id).where(NotificationEvent.alert_event_id.in_(events)).distinct()
         )
     )
     session.execute(delete(NotificationEvent).where(NotificationEvent.alert_event_id.in_(events)))
-    others = set(
-        session.scalars(select(NotificationEvent.notification_id).where(NotificationEvent.notification_id.in_(told)))
+    still_used = set(
+        session.scalars(
+            select(NotificationEvent.notification_id).where(NotificationEvent.notification_id.in_(notification_ids))
+        )
     )
-    session.execute(delete(Notification).where(Notification.id.in_([each for each in told if each not in others])))
+    session.execute(
+        delete(Notification).where(
+            Notification.id.in_(
+                [notification_id for notification_id in notification_ids if notification_id not in still_used]
+            )
+        )
+    )
     session.execute(delete(AlertEvent).where(AlertEvent.id.in_(events)))
     session.execute(delete(Alert).where(Alert.id.in_(ids)))
 

@@ -30,9 +30,9 @@ def propose(
 ) -> RetrainingRequest:
     """A new proposal; the same one again is the one that is there."""
     uuid = natural_id("retraining", monitor.uuid, window[0], as_of)
-    found = session.scalar(select(RetrainingRequest).where(RetrainingRequest.uuid == uuid))
-    if found is None:
-        found = RetrainingRequest(
+    request = session.scalar(select(RetrainingRequest).where(RetrainingRequest.uuid == uuid))
+    if request is None:
+        request = RetrainingRequest(
             uuid=uuid,
             monitor_id=monitor.id,
             model_name=monitor.model_name,
@@ -48,10 +48,10 @@ def propose(
             data_end=data[1],
             created_at=now,
         )
-        session.add(found)
+        session.add(request)
         session.flush()
-        _tell(session, found, reason, now)
-    return found
+        _add_event(session, request, reason, now)
+    return request
 
 
 def move(session: Session, request: RetrainingRequest, state: str, text: str, now: datetime) -> None:
@@ -65,10 +65,10 @@ def move(session: Session, request: RetrainingRequest, state: str, text: str, no
     if state in ENDED:
         request.ended_at, request.outcome = now, text
     session.flush()
-    _tell(session, request, text, now)
+    _add_event(session, request, text, now)
 
 
-def _tell(session: Session, request: RetrainingRequest, text: str, now: datetime) -> None:
+def _add_event(session: Session, request: RetrainingRequest, text: str, now: datetime) -> None:
     number = 1 + (
         session.scalar(select(func.max(RetrainingEvent.number)).where(RetrainingEvent.request_id == request.id)) or 0
     )

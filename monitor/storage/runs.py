@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import Session, defer
@@ -101,18 +101,18 @@ def add(session: Session, runs: Sequence[Run]) -> None:
     for (kind, status), number in Counter((run.kind, run.status) for run in runs).items():
         if status in ENDED:
             count_ended(session, kind, status, number)
-    judged: dict[tuple[int, str], list[Run]] = {}
+    judged_runs: dict[tuple[int, str], list[Run]] = {}
     for run in runs:
         if run.judged:
-            judged.setdefault((run.monitor_id, run.kind), []).append(run)
-    begun = select(FoldState).where(
-        FoldState.monitor_id.in_({monitor_id for monitor_id, _ in judged}), FoldState.as_of.is_not(None)
+            judged_runs.setdefault((run.monitor_id, run.kind), []).append(run)
+    begun_folds = select(FoldState).where(
+        FoldState.monitor_id.in_({monitor_id for monitor_id, _ in judged_runs}), FoldState.as_of.is_not(None)
     )
-    for fold in session.scalars(begun.options(defer(FoldState.state))):
+    for fold in session.scalars(begun_folds.options(defer(FoldState.state))):
         place: Any = (fold.as_of, fold.window_start, fold.look)
         behind = [
             run.id
-            for run in judged.get((fold.monitor_id, folds.BY_NAME[fold.kind].run_kind), [])
+            for run in judged_runs.get((fold.monitor_id, folds.BY_NAME[fold.kind].run_kind), [])
             if (run.as_of, run.window_start, run.look) < place
         ]
         if behind:
@@ -123,8 +123,8 @@ def count_ended(session: Session, kind: str, status: str, number: int = 1) -> No
     """Count runs that have ended. The row stays locked until the transaction ends: to be called at the end of long
     ones.
     """
-    same = (RunCount.kind == kind, RunCount.status == status)
-    counted = update(RunCount).where(*same).values(number=RunCount.number + number)
+    same_count = (RunCount.kind == kind, RunCount.status == status)
+    counted = update(RunCount).where(*same_count).values(number=RunCount.number + number)
     if session.execute(counted).rowcount == 0:  # type: ignore[attr-defined]
         session.add(RunCount(kind=kind, status=status, number=number))
         session.flush()
@@ -459,12 +459,12 @@ def labelled_since(session: Session, monitor_id: int, moment: datetime | None) -
     """How many labelled rows of windows that start at a time or later performance runs have seen: the most of each
     window's looks.
     """
-    own = select(func.max(Run.labelled).label("labelled")).where(
+    labelled = select(func.max(Run.labelled).label("labelled")).where(
         Run.monitor_id == monitor_id, Run.kind == "performance", Run.status == "done"
     )
     if moment is not None:
-        own = own.where(Run.window_start >= moment)
-    windows = own.group_by(Run.window_start, Run.window_end).subquery()
+        labelled = labelled.where(Run.window_start >= moment)
+    windows = labelled.group_by(Run.window_start, Run.window_end).subquery()
     return int(session.scalar(select(func.sum(windows.c.labelled))) or 0)
 
 
@@ -509,13 +509,21 @@ def last_finished(session: Session) -> datetime | None:
     )
 
 
-def reading(session: Session, monitor_id: int, since: datetime) -> tuple[float, int, int]:
-    """Seconds, rows and bytes that a monitor's runs have read since a time."""
+class ReadingCost(NamedTuple):
+    """What runs have read, and how many seconds it took."""
+
+    seconds: float
+    rows: int
+    size: int
+
+
+def reading(session: Session, monitor_id: int, since: datetime) -> ReadingCost:
+    """What a monitor's runs have read since a time."""
     query = select(func.sum(Run.read_seconds), func.sum(Run.read_rows), func.sum(Run.read_bytes)).where(
         Run.monitor_id == monitor_id, Run.status == "done", Run.finished_at >= since
     )
     seconds, rows, size = session.execute(query).one()
-    return float(seconds or 0), int(rows or 0), int(size or 0)
+    return ReadingCost(float(seconds or 0), int(rows or 0), int(size or 0))
 
 
 def in_work(session: Session) -> list[int]:

@@ -103,9 +103,8 @@ class SourceState(Base):
 class OpenWindow(HasWindow, Base):
     """A window that may be looked at again: when its labels came, and when its rows are counted again (None: no more).
 
-    `due_at`: when more may be planned. `mark`: what the source looked like before its data run; `label_mark`: the
-        labels
-    when this window's were read, None before the first time.
+    `due_at`: when more may be planned. `mark`: what the source looked like before its data run. `label_mark`: what the
+        labels looked like when this window's were read, None before the first time.
     """
 
     __tablename__ = "open_windows"
@@ -263,7 +262,7 @@ class MetricDay(Base):
 
 
 class CheckRow(Base):
-    """One question asked of a window, with its verdict."""
+    """One check of a window, with its verdict."""
 
     __tablename__ = "checks"
     __table_args__ = (PrimaryKeyConstraint("run_id", "series_id", "kind"), {"sqlite_with_rowid": False})
@@ -400,8 +399,8 @@ class Notification(Base):
 
 
 class NotificationGroup(Base):
-    """The log of what a group was told on a channel: the number of its last notification. It outlives these, so that no
-    number comes twice.
+    """The log of a group's notifications on a channel: the number of the last one. It outlives these, so that no number
+    comes twice.
     """
 
     __tablename__ = "notification_groups"
@@ -477,7 +476,7 @@ class Deployment(Base):
 
 
 class NotificationEvent(Base):
-    """Which alert events a notification tells."""
+    """Which alert events a notification holds."""
 
     __tablename__ = "notification_events"
     __table_args__ = (PrimaryKeyConstraint("notification_id", "alert_event_id"),)

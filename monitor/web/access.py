@@ -74,7 +74,7 @@ class Principal:
 
     def may_send(self, monitor: str) -> bool:
         """Whether rows of a monitor may be sent."""
-        return self.role != INGEST or any(fnmatchcase(monitor, each) for each in self.monitors)
+        return self.role != INGEST or any(fnmatchcase(monitor, pattern) for pattern in self.monitors)
 
     def person(self) -> Actor:
         """As the services know who does something."""
@@ -126,8 +126,8 @@ class Access:
             await _answer(sent, status, content, [(b"content-type", b"application/problem+json")])
 
     async def _refusal(self, scope: HTTPScope, path: str, headers: Headers) -> tuple[int, str]:
-        """Why a request is refused, as status and text; (0, '') for one that is not, of which then is known who
-        asks.
+        """Why a request is refused, as status and text; (0, '') for one that is not. Then `scope["user"]` says who
+        asks, unless the path is open to everybody.
         """
         host = _host_name(headers.get("host", ""))
         if self._hosts and host not in self._hosts:
@@ -149,9 +149,9 @@ class Access:
         given, secret = headers.get("authorization", ""), ""
         if not given:
             secret = cookie(headers, cookie_name(SESSION_COOKIE, scheme, self._web.root_path))
-        return await run_sync(self._known, given, secret) if given or secret else None
+        return await run_sync(self._find_principal, given, secret) if given or secret else None
 
-    def _known(self, given: str, secret: str) -> Principal | None:
+    def _find_principal(self, given: str, secret: str) -> Principal | None:
         now = datetime.now(UTC)
         if given:
             kind, _, token = given.partition(" ")
@@ -169,8 +169,8 @@ def _hosts(context: Context, web: Web) -> set[str]:
     if web.asks_for_login and not web.allowed_hosts:
         return set()
     outside = urlsplit(context.configuration.external_url or "").hostname
-    known = {"localhost", "127.0.0.1", "::1", web.host, *(each.lower() for each in web.allowed_hosts)}
-    return known | ({outside} if outside else set())
+    hosts = {"localhost", "127.0.0.1", "::1", web.host, *(host.lower() for host in web.allowed_hosts)}
+    return hosts | ({outside} if outside else set())
 
 
 def _host_name(given: str) -> str:
@@ -191,10 +191,10 @@ async def _answer(send: Send, status: int, content: bytes, headers: list[tuple[b
 def cookie(headers: Headers, name: str) -> str:
     """A cookie's value, '' without it."""
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
+        morsel = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
-    return "" if found is None else found.value
+    return "" if morsel is None else morsel.value
 
 
 def cookie_name(name: str, scheme: str, root_path: str) -> str:
@@ -219,7 +219,7 @@ def own_cookie(request: Request[Any, Any, Any], name: str) -> tuple[str, str]:
 
 
 def is_own(headers: Headers) -> bool:
-    """Whether a request comes from a page of ours, as far as the browser tells; programs tell nothing."""
+    """Whether a request comes from a page of ours, as far as the browser's headers say; programs send none."""
     site = headers.get("sec-fetch-site")
     if site is not None and site not in ("same-origin", "none"):
         return False
@@ -290,7 +290,7 @@ def _hasher() -> Any:
 
 
 @lru_cache(maxsize=1)
-def _of_nobody() -> str:
+def _dummy_hash() -> str:
     return str(_hasher().hash(secrets.token_urlsafe(16)))
 
 
@@ -304,7 +304,7 @@ def is_password(stored: str | None, given: str) -> bool:
     from argon2.exceptions import VerificationError
 
     try:
-        _hasher().verify(stored or _of_nobody(), given)
+        _hasher().verify(stored or _dummy_hash(), given)
     except VerificationError:
         return False
     return stored is not None

@@ -101,7 +101,7 @@ def _words(error: HTTPException) -> str:
     """What was wrong, with the fields that were."""
     wrong: Any = getattr(error, "extra", None)
     if isinstance(wrong, list):
-        return "; ".join(f"{each.get('key', '')}: {each.get('message', '')}".strip(": ") for each in wrong)
+        return "; ".join(f"{field.get('key', '')}: {field.get('message', '')}".strip(": ") for field in wrong)
     return str(error.detail)
 
 

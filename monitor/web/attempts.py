@@ -1,4 +1,4 @@
-"""Failed logins of late: somebody who guesses a user's password from many addresses is told to wait, too."""
+"""Recent failed logins: somebody who guesses a user's password from many addresses is told to wait, too."""
 
 from __future__ import annotations
 

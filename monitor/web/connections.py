@@ -23,8 +23,8 @@ _HEALTH = ("/healthz", "/readyz")
 _Base: Any = AutoHTTPProtocol
 
 
-def protocol(of_a_client: int, trusted_proxies: Sequence[str]) -> type[asyncio.Protocol]:
-    """The class of a server's connections. of_a_client: how many one address may hold; trusted_proxies: addresses that
+def protocol(per_client: int, trusted_proxies: Sequence[str]) -> type[asyncio.Protocol]:
+    """The class of a server's connections. per_client: how many one address may hold; trusted_proxies: addresses that
     hold those of many.
     """
 
@@ -42,7 +42,9 @@ def protocol(of_a_client: int, trusted_proxies: Sequence[str]) -> type[asyncio.P
             # In the order in which they came: `connections` itself is a set.
             self.opened_at = self.loop.time()
             if self.address and not is_trusted(self.address, trusted_proxies):
-                _make_room([each for each in self.connections if each.address == self.address], of_a_client)
+                _make_room(
+                    [connection for connection in self.connections if connection.address == self.address], per_client
+                )
             _make_room(list(self.connections), MOST_CONNECTIONS)
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -110,27 +112,27 @@ def _make_room(connections: list[Any], most: int) -> None:
     """Close what is too much: those on which no request is in work, the oldest first; the newest where all are."""
     too_many = len(connections) - most
     if too_many > 0:
-        connections.sort(key=lambda each: each.opened_at)
-        idle = [each for each in connections[:-1] if each.is_receiving_headers]
-        for each in [*idle, connections[-1]][:too_many]:
-            each.connections.discard(each)
-            each.transport.abort()
+        connections.sort(key=lambda connection: connection.opened_at)
+        idle = [connection for connection in connections[:-1] if connection.is_receiving_headers]
+        for connection in [*idle, connections[-1]][:too_many]:
+            connection.connections.discard(connection)
+            connection.transport.abort()
 
 
 def client_of(address: str) -> str:
     """Whom an address belongs to: of IPv6, a whole /64 network belongs to one client."""
     try:
-        found = ipaddress.ip_address(address.split("%")[0])
+        parsed = ipaddress.ip_address(address.split("%")[0])
     except ValueError:
         return address
-    if found.version == 4:
-        return str(found)
-    mapped = found.ipv4_mapped
-    return str(mapped) if mapped is not None else str(ipaddress.ip_network((found, 64), strict=False))
+    if parsed.version == 4:
+        return str(parsed)
+    mapped = parsed.ipv4_mapped
+    return str(mapped) if mapped is not None else str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def is_trusted(client: str, trusted_proxies: Iterable[str]) -> bool:
-    """Whether a client (as `client_of` tells it) is a reverse proxy of ours, through which many others come."""
+    """Whether a client (as `client_of` names it) is a reverse proxy of ours, through which many others come."""
     for proxy in trusted_proxies:
         if proxy == "*" or client_of(proxy) == client:
             return True
@@ -147,10 +149,10 @@ class Limits:
     them.
     """
 
-    def __init__(self, app: ASGIApp, root_path: str, of_a_client: int) -> None:
-        """of_a_client: how many connections one address may hold."""
+    def __init__(self, app: ASGIApp, root_path: str, per_client: int) -> None:
+        """per_client: how many connections one address may hold."""
         self._app, self._root_path = app, root_path
-        self._of_a_client, self._of_all = int(BUSY_SHARE * of_a_client), int(BUSY_SHARE * MOST_CONNECTIONS)
+        self._busy_per_client, self._busy_in_all = int(BUSY_SHARE * per_client), int(BUSY_SHARE * MOST_CONNECTIONS)
         self._in_work: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,7 +162,7 @@ class Limits:
             return
         address = scope["client"]
         client = client_of(address[0]) if address else ""
-        if self._in_work.get(client, 0) >= self._of_a_client or sum(self._in_work.values()) >= self._of_all:
+        if self._in_work.get(client, 0) >= self._busy_per_client or sum(self._in_work.values()) >= self._busy_in_all:
             await _busy(send)
             return
         self._in_work[client] = self._in_work.get(client, 0) + 1

@@ -50,15 +50,15 @@ def metrics(request: AnyRequest) -> Response[bytes]:
 
 
 class _Collector:
-    """The numbers as they are in the report database now: every daemon tells the same."""
+    """The numbers as they are in the report database now: every daemon reports the same."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def collect(self) -> Any:
         """The families, each once."""
-        found = self._site.read(self._read)
-        yield from found
+        families = self._site.read(self._read)
+        yield from families
 
     def _read(self, session: Session) -> list[Any]:
         now = datetime.now(UTC)
@@ -88,26 +88,26 @@ class _Collector:
         alerts = GaugeMetricFamily("monitor_alerts_firing", "Alerts that fire.", labels=["severity", "kind"])
         for severity, kind, number in measures.firing(session):
             alerts.add_metric([severity, kind], number)
-        asked = GaugeMetricFamily(
+        requests = GaugeMetricFamily(
             "monitor_retraining_open", "Retraining requests that have not ended.", labels=["state"]
         )
         for state, number in measures.open_requests(session):
-            asked.add_metric([state], number)
+            requests.add_metric([state], number)
         silent = GaugeMetricFamily(
             "monitor_daemon_heartbeat_age_seconds", "How long ago each daemon's heart beat.", labels=["daemon"]
         )
-        for each in daemons.listed(session):
-            silent.add_metric([each.name], (daemons.database_time(session) - each.heartbeat_at).total_seconds())
+        for daemon in daemons.listed(session):
+            silent.add_metric([daemon.name], (daemons.database_time(session) - daemon.heartbeat_at).total_seconds())
         refused = CounterMetricFamily(
             "monitor_ingest_refused",
             "Requests with rows that were refused, since the service started.",
             labels=["monitor"],
         )
-        for name, of_monitor in sorted(self._site.context.refusals.found.items()):
-            refused.add_metric([name], of_monitor.requests)
-        return [refused, runs, spent, lag, waiting, outbox, alerts, asked, silent, *self._of_monitors(session)]
+        for name, refusals in sorted(self._site.context.refusals.by_monitor.items()):
+            refused.add_metric([name], refusals.requests)
+        return [refused, runs, spent, lag, waiting, outbox, alerts, requests, silent, *self._monitor_families(session)]
 
-    def _of_monitors(self, session: Session) -> list[Any]:
+    def _monitor_families(self, session: Session) -> list[Any]:
         """The last values of each monitor, while there are not too many."""
         value = GaugeMetricFamily(
             "monitor_model_performance",
@@ -125,9 +125,9 @@ class _Collector:
             labels=["monitor", "model", "health"],
         )
         fleet = self._site.fleet(session)
-        for standing, spark, _ in fleet if len(fleet) <= MOST_MONITORS else ():
-            name, model = standing.name, standing.model
-            health.add_metric([name, model, standing.state.value], 1)
+        for overview, spark, _ in fleet if len(fleet) <= MOST_MONITORS else ():
+            name, model = overview.name, overview.model
+            health.add_metric([name, model, overview.state.value], 1)
             for kind, points in (("realised", spark.realised), ("estimated", spark.estimated)):
                 if points:
                     value.add_metric([name, model, spark.metric, kind], points[-1][1])

@@ -33,10 +33,10 @@ def moment(text: str, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{name}: {quoted(text)} is no time; write one such as 2025-04-01") from None
-    return in_utc(found, name)
+    return in_utc(parsed, name)
 
 
 def interval(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:

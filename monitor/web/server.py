@@ -45,7 +45,7 @@ class WebServer:
             )
         self._thread.start()
         self._drawing.start()
-        if any(_takes_rows(each) for each in self._context.configuration.monitors.values()):
+        if any(_takes_rows(monitor) for monitor in self._context.configuration.monitors.values()):
             Thread(target=self._open_stores, name="stores", daemon=True).start()
         return self
 
@@ -55,7 +55,7 @@ class WebServer:
         """
         drawn: object = None
         while not self._ends.is_set() and not self._context.stopping.is_set():
-            with suppress(MonitorError):  # the database is away: whoever asks for a page is told
+            with suppress(MonitorError):  # the database is away: whoever asks for a page sees the error
                 ended = self.site.read(measures.ended)
                 if ended != drawn:
                     self.site.read(self.site.fleet)

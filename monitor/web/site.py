@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from pathlib import Path
 from threading import Lock
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -40,14 +40,14 @@ AnyRequest = Request[Any, Any, Any]
 
 @dataclass
 class Site:
-    """One web server's state. known: of each monitor what its last windows showed, and when its last run had ended
-    then. ingestion: where requests with rows wait.
+    """One web server's state. last_windows: what the last windows of each monitor showed, by the monitor's id.
+    ingestion: where requests with rows wait.
     """
 
     context: Context
     workers: WorkerPool
     web: Web
-    known: dict[int, tuple[datetime | None, Sparkline, PlotLines]] = field(default_factory=dict)
+    last_windows: dict[int, LastWindows] = field(default_factory=dict)
     shown_configuration: tuple[object, str] = (None, "")
     reports: dict[str, str] = field(default_factory=dict)
     ingestion: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_INGESTING))
@@ -80,20 +80,20 @@ class Site:
         """Read from the report database."""
         return self.context.database.read(work, *args, **kwargs)
 
-    def fleet(self, session: Session, only: int | None = None) -> list[tuple[MonitorOverview, Sparkline, PlotLines]]:
-        """Every monitor (or only one) as it stands, with its last windows: these are read and drawn anew only when a
-        run of it has ended since.
+    def fleet(self, session: Session, only: int | None = None) -> list[FleetRow]:
+        """The state of every monitor (or only one), with its last windows. These are read and drawn again only when one
+        of its runs has ended since.
         """
-        found = []
-        for each in overview.fleet(session, only):
-            known = self.known.get(each.id)
-            if known is None or known[0] != each.last_run:
-                spark = overview.spark(session, each.id)
-                known = each.last_run, spark, PlotLines.of(spark)
+        rows = []
+        for row in overview.fleet(session, only):
+            windows = self.last_windows.get(row.id)
+            if windows is None or windows.last_run != row.last_run:
+                spark = overview.spark(session, row.id)
+                windows = LastWindows(row.last_run, spark, PlotLines.of(spark))
                 with self._lock:
-                    self.known[each.id] = known
-            found.append((each, known[1], known[2]))
-        return found
+                    self.last_windows[row.id] = windows
+            rows.append(FleetRow(row, windows.spark, windows.lines))
+        return rows
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,22 @@ class PlotLines:
             line(spark.estimated, both, 130, 28),
             line(spark.drifted, spark.drifted, 90, 28),
         )
+
+
+class LastWindows(NamedTuple):
+    """What the last windows of a monitor showed. last_run: when its last run had ended as they were read."""
+
+    last_run: datetime | None
+    spark: Sparkline
+    lines: PlotLines
+
+
+class FleetRow(NamedTuple):
+    """A monitor of the fleet: its state, the values of its last windows and their plots."""
+
+    overview: MonitorOverview
+    spark: Sparkline
+    lines: PlotLines
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:

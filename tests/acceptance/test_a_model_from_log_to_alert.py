@@ -31,18 +31,18 @@ def test_healthy_windows_are_evaluated_and_raise_nothing(project: Project) -> No
 def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Labels take ten days: the estimate of a window knows of those before it."""
+    """Labels take ten days. The estimate of a window uses the labels that came before it."""
     frame = logged(3600, days=60)
     late = frame["event_time"] >= "2025-01-11"
     frame.loc[late, "label"] = np.random.default_rng(1).integers(0, 2, late.sum())
     project.log(frame)
     project.labels(frame, "10d")
     project.monitor["labels"] |= {"delay": "10d", "refresh_estimate": True}
-    found = []
+    histories = []
     for cache in ("one", "other"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
         project.replay()
-        found.append(history(project))
+        histories.append(history(project))
         values = dict(
             project.query(
                 "SELECT v.window_start, v.value FROM metric_values v JOIN metric_series s ON s.id = v.series_id JOIN"
@@ -50,7 +50,7 @@ def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
             )
         )
         (project.folder / "monitor.db").unlink()
-    assert found[0] == found[1]
+    assert histories[0] == histories[1]
     by_window = [value for _, value in sorted(values.items())]
     assert min(by_window[:3]) > 0.8
     assert max(by_window[6:]) < 0.7
@@ -58,8 +58,8 @@ def test_labels_that_have_come_tell_of_a_decay_before_those_of_the_window(
 
 @pytest.mark.long
 def test_a_loss_that_a_broken_column_explains_is_no_concept_drift(project: Project) -> None:
-    """A classifier's performance run reads no feature while the model does well; where it does not, it looks for what
-    broke.
+    """A classifier's performance run reads no feature while the model does well. When performance is bad, it reads them
+    to find the cause.
     """
     frame = logged()
     late = frame["event_time"] >= "2025-01-11"
@@ -95,11 +95,11 @@ def test_a_decayed_model_opens_one_performance_alert_that_is_delivered_signed_an
     for headers, body in receiver.received:
         Webhook(SECRET).verify(body, headers)
         bodies.append(json.loads(body))
-    # Two windows are bad and two healthy ones end it: what fires is told again with each window, by default no oftener
-    # than daily.
+    # Two windows are bad, and two healthy ones end the alert. A firing alert is repeated with each window, by default
+    # at most once a day.
     types = ["alert.firing", "alert.repeated", "alert.repeated", "alert.resolved"]
     assert [body["type"] for body in bodies] == types
-    # Each time as it stands then: of its newest window.
+    # Each message is about the newest window at that time.
     windows = [body["alert"]["window"][:10] for body in bodies[:3]]
     assert windows == ["2025-01-11", "2025-01-16", "2025-01-21"]
     assert [body["alert"]["bad_windows"] for body in bodies[:3]] == [1, 2, 2]
@@ -141,8 +141,8 @@ def test_running_again_finds_nothing_to_do_and_changes_nothing(project: Project)
 
 def test_a_limit_on_the_share_of_labels_pages_when_too_few_came(project: Project) -> None:
     frame = logged()
-    few = (frame["event_time"] >= "2025-01-11") & (frame["id"] % 2 == 0)
-    project.labels(frame[~few])
+    unlabelled = (frame["event_time"] >= "2025-01-11") & (frame["id"] % 2 == 0)
+    project.labels(frame[~unlabelled])
     project.monitor["checks"] = {"thresholds": {"labelled_share": {"lower": 0.8, "severity": "critical"}}}
     project.run()
     alerts = project.query(
@@ -164,10 +164,10 @@ def test_a_reminder_after_a_healthy_window_still_says_why_it_fires(project: Proj
     project.values["channels"] = {"ops": {"type": "file", "path": "told.jsonl"}}
     project.monitor["alerts"] = {"channels": ["ops"]}
     project.replay()
-    told = [json.loads(line) for line in (project.folder / "told.jsonl").read_text().splitlines()]
-    reminders = [each for each in told if each["type"] == "alert.repeated"]
+    messages = [json.loads(line) for line in (project.folder / "told.jsonl").read_text().splitlines()]
+    reminders = [message for message in messages if message["type"] == "alert.repeated"]
     assert reminders
-    for each in reminders:
-        assert "This is a reminder. It has been firing since 2025-01-16" in each["text"]
-        assert "If it stays, retrain on rows from 2025-01-16 on." in each["text"]
-        assert each["findings"][0]["cause"] == "concept drift"
+    for reminder in reminders:
+        assert "This is a reminder. It has been firing since 2025-01-16" in reminder["text"]
+        assert "If it stays, retrain on rows from 2025-01-16 on." in reminder["text"]
+        assert reminder["findings"][0]["cause"] == "concept drift"

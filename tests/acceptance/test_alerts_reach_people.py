@@ -1,4 +1,4 @@
-"""From an alert to the people and systems that hear of it: groups, silences, inhibition, acknowledgements, and real
+"""From an alert to the people and systems that are notified: groups, silences, inhibition, acknowledgements, and real
 receivers.
 """
 
@@ -39,9 +39,12 @@ def bodies(receiver: Receiver) -> list[dict[str, Any]]:
     return [json.loads(body) for _, body in receiver.received]
 
 
-def told(receiver: Receiver) -> list[tuple[str, list[str]]]:
-    """Each message as its type and the monitors in it."""
-    return [(each["type"], sorted(one["alert"]["monitor"] for one in each["alerts"])) for each in bodies(receiver)]
+def sent_messages(receiver: Receiver) -> list[tuple[str, list[str]]]:
+    """The type of each message, and the monitors of its alerts."""
+    return [
+        (message["type"], sorted(alert["alert"]["monitor"] for alert in message["alerts"]))
+        for message in bodies(receiver)
+    ]
 
 
 def test_eight_weekly_models_that_end_at_one_make_one_message(project: Project, receiver: Receiver) -> None:
@@ -55,7 +58,7 @@ def test_eight_weekly_models_that_end_at_one_make_one_message(project: Project, 
         service.after(seconds=5)
     assert receiver.received == []
     service.after(seconds=30)
-    assert told(receiver) == [("alert.firing", names)]
+    assert sent_messages(receiver) == [("alert.firing", names)]
     (message,) = bodies(receiver)
     assert message["title"].startswith("[CRITICAL] model-5 (and 7 more): ")
     assert message["group"] == ["team=rentals"]
@@ -72,7 +75,7 @@ def test_an_alert_that_is_found_when_it_is_over_makes_one_message_that_says_so(
     for what in ("firing", "retracted"):
         service.event("late", "performance", what)
     service.after(seconds=1)
-    assert told(receiver) == [("alert.resolved", ["churn"])]
+    assert sent_messages(receiver) == [("alert.resolved", ["churn"])]
     (message,) = bodies(receiver)
     assert message["title"].startswith("[RESOLVED] churn: ")
     assert "It was found only after it had ended" in message["text"]
@@ -80,7 +83,7 @@ def test_an_alert_that_is_found_when_it_is_over_makes_one_message_that_says_so(
     service.after(seconds=1)
     service.event("churn", "performance", "resolved")
     service.after(seconds=1)
-    assert [each["type"] for each in bodies(receiver)[1:]] == ["alert.firing", "alert.resolved"]
+    assert [body["type"] for body in bodies(receiver)[1:]] == ["alert.firing", "alert.resolved"]
     assert "found only when" not in bodies(receiver)[-1]["text"]
 
 
@@ -93,7 +96,7 @@ def test_what_still_fires_is_told_again_and_nothing_after_it_was_taken_on(projec
     service.after(hours=11)
     assert len(receiver.received) == 1
     service.after(hours=2)
-    assert [each["type"] for each in bodies(receiver)] == ["alert.firing", "alert.repeated"]
+    assert [message["type"] for message in bodies(receiver)] == ["alert.firing", "alert.repeated"]
     service.said(
         alert, "acknowledged", by="ada", until=(service.clock.now() + timedelta(days=2)).isoformat(), columns=[]
     )
@@ -141,11 +144,11 @@ def test_a_silence_mutes_what_matches_and_what_still_fires_when_it_ends_is_told_
     service.event("churn", "performance")
     service.event("fraud", "performance")
     service.after(hours=1)
-    assert told(receiver) == [("alert.firing", ["fraud"])]
+    assert sent_messages(receiver) == [("alert.firing", ["fraud"])]
     service.after(hours=2, minutes=59)
     assert len(receiver.received) == 1
     service.after(minutes=1)
-    assert told(receiver)[1:] == [("alert.firing", ["churn"])]
+    assert sent_messages(receiver)[1:] == [("alert.firing", ["churn"])]
 
 
 def test_routes_speak_at_their_times_only_and_configured_silences_come_round(
@@ -172,7 +175,7 @@ def test_routes_speak_at_their_times_only_and_configured_silences_come_round(
     service.after(hours=6, minutes=59)  # a Monday, 08:59 in Berlin
     assert receiver.received == []
     service.after(minutes=1)
-    assert told(receiver) == [("alert.firing", ["churn"])]
+    assert sent_messages(receiver) == [("alert.firing", ["churn"])]
 
 
 def test_what_a_stale_source_or_a_loss_explains_is_told_inside_its_message(
@@ -184,13 +187,13 @@ def test_what_a_stale_source_or_a_loss_explains_is_told_inside_its_message(
     service.event("churn", "estimated_performance", severity="critical", summary="estimated_roc_auc fell")
     service.after(seconds=1)
     (message,) = bodies(receiver)
-    assert [each["alert"]["kind"] for each in message["alerts"]] == ["performance"]
-    assert {each["summary"] for each in message["explained"]} == {"income drifted", "estimated_roc_auc fell"}
+    assert [alert["alert"]["kind"] for alert in message["alerts"]] == ["performance"]
+    assert {explained["summary"] for explained in message["explained"]} == {"income drifted", "estimated_roc_auc fell"}
     assert "Also affected" in message["text"]
     jsonschema.validate(message, json.loads((SCHEMAS / "webhook.schema.json").read_text()))
     service.event("churn", "performance", "resolved")
     service.after(seconds=1)
-    kinds = [[each["alert"]["kind"] for each in message["alerts"]] for message in bodies(receiver)[1:]]
+    kinds = [[alert["alert"]["kind"] for alert in message["alerts"]] for message in bodies(receiver)[1:]]
     assert sorted(kinds[0]) == ["drift", "estimated_performance", "performance"]
 
 
@@ -201,11 +204,11 @@ def test_one_incident_upstream_carries_what_is_downstream_inside(project: Projec
     service.event("churn", "quality", severity="warning")
     service.event("fraud", "estimated_performance", severity="warning")
     service.after(seconds=1)
-    assert told(receiver) == [("alert.firing", ["features"])]
-    assert {each["monitor"] for each in bodies(receiver)[0]["explained"]} == {"churn", "fraud"}
-    service.event("churn", "performance", severity="critical")  # real harm speaks for itself
+    assert sent_messages(receiver) == [("alert.firing", ["features"])]
+    assert {explained["monitor"] for explained in bodies(receiver)[0]["explained"]} == {"churn", "fraud"}
+    service.event("churn", "performance", severity="critical")  # harm is notified on its own
     service.after(seconds=1)
-    assert told(receiver)[1:] == [("alert.firing", ["churn"])]
+    assert sent_messages(receiver)[1:] == [("alert.firing", ["churn"])]
 
 
 def test_numbers_of_a_group_go_on_when_its_notifications_are_gone(project: Project, receiver: Receiver) -> None:
@@ -240,8 +243,8 @@ def test_a_file_and_a_command_take_every_change(project: Project, tmp_path: Path
     service.event("churn", "performance", "resolved")
     service.after(seconds=1)
     lines = [json.loads(line) for line in (project.folder / "alerts.jsonl").read_text().splitlines()]
-    assert [each["type"] for each in lines] == ["alert.firing", "alert.resolved"]
-    assert len({each["id"] for each in lines}) == 2
+    assert [message["type"] for message in lines] == ["alert.firing", "alert.resolved"]
+    assert len({message["id"] for message in lines}) == 2
     taken = [line.split() for line in (project.folder / "taken").read_text().splitlines()]
     assert [kind for kind, _ in taken] == ["alert.firing", "alert.resolved"]
 
@@ -260,8 +263,8 @@ def test_pagerduty_is_triggered_acknowledged_and_resolved_by_the_alerts_id(
     service.event("churn", "performance", "resolved")
     service.after(seconds=1)
     events = bodies(receiver)
-    assert [each["event_action"] for each in events] == ["trigger", "acknowledge", "resolve"]
-    assert {each["dedup_key"] for each in events} == {alert}
+    assert [event["event_action"] for event in events] == ["trigger", "acknowledge", "resolve"]
+    assert {event["dedup_key"] for event in events} == {alert}
     payload = events[0]["payload"]
     assert (payload["severity"], payload["source"], payload["class"]) == ("critical", "churn", "performance")
     assert len(payload["summary"]) <= 1024
@@ -280,14 +283,14 @@ def test_a_webhook_may_have_alertmanagers_shape_or_a_cloud_events_envelope(
     )
     alert = service.event("churn", "performance")
     service.after(seconds=1)
-    found = {("specversion" in each): each for each in bodies(receiver)}
-    assert (found[False]["version"], found[False]["status"], found[False]["groupLabels"]) == (
+    by_envelope = {("specversion" in body): body for body in bodies(receiver)}
+    assert (by_envelope[False]["version"], by_envelope[False]["status"], by_envelope[False]["groupLabels"]) == (
         "4",
         "firing",
         {"model": "churn"},
     )
-    assert found[False]["alerts"][0]["labels"]["alertname"] == "ModelPerformance"
-    assert (found[True]["specversion"], found[True]["subject"], found[True]["type"]) == (
+    assert by_envelope[False]["alerts"][0]["labels"]["alertname"] == "ModelPerformance"
+    assert (by_envelope[True]["specversion"], by_envelope[True]["subject"], by_envelope[True]["type"]) == (
         "1.0",
         alert,
         "production-monitor.alert.firing",
@@ -310,7 +313,7 @@ def test_a_channel_has_words_of_its_own(project: Project, receiver: Receiver) ->
 
 
 def test_that_a_channel_is_deaf_the_others_hear(project: Project) -> None:
-    def told(channels: list[str]) -> list[str]:
+    def notified_channels(channels: list[str]) -> list[str]:
         for name in ("ops", "chat"):
             (project.folder / name).unlink(missing_ok=True)
         (project.folder / "monitor.db").unlink(missing_ok=True)
@@ -324,13 +327,13 @@ def test_that_a_channel_is_deaf_the_others_hear(project: Project) -> None:
         service.after(seconds=1)
         return [name for name in ("ops", "chat") if (project.folder / name).exists()]
 
-    assert told(["ops", "chat"]) == ["chat"]
-    assert told(["ops"]) == ["ops"]  # when it hears again it hears of that, too
+    assert notified_channels(["ops", "chat"]) == ["chat"]
+    assert notified_channels(["ops"]) == ["ops"]  # once the channel works again, it receives this alert, too
 
 
 @contextmanager
 def mails() -> Iterator[tuple[str, list[str]]]:
-    """A real SMTP server: its Apprise URL, and what has come."""
+    """A real SMTP server: its Apprise URL, and the list of the mails that have arrived."""
     from aiosmtpd.controller import Controller
 
     class Inbox:

@@ -1,5 +1,5 @@
-"""Windows are looked at again when rows or labels came late, or when a person asks; and wait for their source only if
-told to.
+"""Windows get another look when rows or labels came late, or when a person asks for it. They wait for their source only
+if that is configured.
 """
 
 from __future__ import annotations
@@ -82,19 +82,19 @@ def test_a_backfill_is_stored_and_judged_only_when_told(project: Project, monito
     assert project.query(state) == [("firing", 2)]
     project.labels(frame)
     span = ("--from", "2025-01-01", "--to", "2025-01-16")
-    told = monitor_command("backfill", "churn", *span, "--preview", cwd=project.folder)
-    assert told.returncode == 0, told.stderr
-    assert "performance 2025-01-06/2025-01-11  critical -> none" in told.stdout
-    assert "2 of 6 runs would give another result; nothing was stored" in told.stdout
+    result = monitor_command("backfill", "churn", *span, "--preview", cwd=project.folder)
+    assert result.returncode == 0, result.stderr
+    assert "performance 2025-01-06/2025-01-11  critical -> none" in result.stdout
+    assert "2 of 6 runs would give another result; nothing was stored" in result.stdout
     assert project.query("SELECT 1 FROM runs WHERE look > 0") == []
-    told = monitor_command("backfill", "churn", *span, cwd=project.folder)
-    assert told.returncode == 0, told.stderr
+    result = monitor_command("backfill", "churn", *span, cwd=project.folder)
+    assert result.returncode == 0, result.stderr
     assert len(project.query("SELECT 1 FROM runs WHERE look = 6 AND status = 'done' AND NOT judged")) == 6
     assert project.query(state) == [("firing", 2)]
-    told = monitor_command(
+    result = monitor_command(
         "backfill", "churn", "--from", "2025-01-01", "--to", "2025-01-16", "--rejudge", cwd=project.folder
     )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     assert project.query("SELECT state FROM alerts") == [("retracted",)]
     assert [kind for (kind,) in project.query("SELECT kind FROM alert_events ORDER BY id")] == ["firing", "retracted"]
     refused = monitor_command("backfill", "churn", "--from", "2020-01-01", "--to", "2020-01-16", cwd=project.folder)
@@ -105,8 +105,8 @@ def test_a_backfill_is_stored_and_judged_only_when_told(project: Project, monito
 def test_a_label_that_was_corrected_counts_as_it_was_known_then(project: Project) -> None:
     frame = logged()
     project.log(frame)
-    known = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
-    corrected = known.assign(label=1 - known["label"], label_time=known["label_time"] + pd.to_timedelta("300D"))
-    pd.concat([corrected, known]).to_parquet(project.folder / "labels.parquet", index=False)
+    labels = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
+    corrected = labels.assign(label=1 - labels["label"], label_time=labels["label_time"] + pd.to_timedelta("300D"))
+    pd.concat([corrected, labels]).to_parquet(project.folder / "labels.parquet", index=False)
     project.run()
     assert project.query("SELECT count(*), sum(severity = 'none') FROM runs") == [(8, 8)]

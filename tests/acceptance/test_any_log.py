@@ -1,6 +1,4 @@
-"""Whatever a log holds, `monitor run` ends each run with a verdict a column, or with an error of ours that names the
-column.
-"""
+"""For any log, `monitor run` ends each run with a verdict per column, or with an error that names the column."""
 
 from __future__ import annotations
 
@@ -21,8 +19,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 MARKUP = "</script><script>alert(1)</script>{share:>300000000}"
 
 
-def worked(folder: Path, name: str, before: pd.Series, after: pd.Series) -> None:
-    """Run a monitor whose reference has the first column and whose log the second."""
+def run_monitor(folder: Path, name: str, before: pd.Series, after: pd.Series) -> None:
+    """Run a monitor with the column `before` in its reference and the column `after` in its log."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     times = pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(ROWS) * 1800, unit="s")
@@ -40,7 +38,7 @@ def worked(folder: Path, name: str, before: pd.Series, after: pd.Series) -> None
         AttributeError,
         KeyError,
     ):
-        return  # no log has what Parquet cannot hold
+        return  # a log cannot hold a value that Parquet cannot hold
     entry = {
         "task": "regression",
         "model": {"name": "m"},
@@ -55,7 +53,7 @@ def worked(folder: Path, name: str, before: pd.Series, after: pd.Series) -> None
     runs = project.query("SELECT status, reason FROM runs")
     refused = [error for (error,) in project.query("SELECT error FROM source_states") if error]
     for reason in [*refused, *(reason for status, reason in runs if status != "done")]:
-        # A run that waits for a reference, which was refused in words of its own, says so.
+        # A run that waits for a reference says so. The error of the reference names the column.
         assert name[:10] in reason or repr(name)[1:8] in reason or "no reference is in force" in reason, reason
     if any(status == "done" for status, _ in runs):
         assert ("x",) in project.query("SELECT DISTINCT column_name FROM monitor_checks")
@@ -64,8 +62,8 @@ def worked(folder: Path, name: str, before: pd.Series, after: pd.Series) -> None
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_log_with_a_column_of_each_type_is_worked_off(tmp_path: Path, kind: str) -> None:
     values = columns_of(MARKUP, 2.0)
-    worked(tmp_path / "project", "column", columns_of("a word", 1.0)["numbers"], values[kind])
-    worked(tmp_path / "project", "column", values[kind], values[kind])
+    run_monitor(tmp_path / "project", "column", columns_of("a word", 1.0)["numbers"], values[kind])
+    run_monitor(tmp_path / "project", "column", values[kind], values[kind])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -73,4 +71,4 @@ def test_a_log_with_a_column_of_each_type_is_worked_off(tmp_path: Path, kind: st
 def test_a_log_with_any_names_and_values_is_worked_off(
     tmp_path: Path, name: str, word: str, before: str, after: str
 ) -> None:
-    worked(tmp_path / "project", name, columns_of("a", 1.0)[before], columns_of(word, 3.0)[after])
+    run_monitor(tmp_path / "project", name, columns_of("a", 1.0)[before], columns_of(word, 3.0)[after])

@@ -1,4 +1,4 @@
-"""`monitor backtest`: what would have fired, with nothing stored or sent."""
+"""`monitor backtest` reports the alerts that would have fired. Nothing is stored or sent."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_history_is_told_and_nothing_is_stored_or_sent(
 
     done = monitor_command("backtest", "churn", "--fire-drill", "--html", "backtest.html", "--json", cwd=project.folder)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)[0]
-    assert [(each["kind"], each["severity"], each["since"][:10]) for each in found["alerts"]] == [
+    result = json.loads(done.stdout)[0]
+    assert [(alert["kind"], alert["severity"], alert["since"][:10]) for alert in result["alerts"]] == [
         ("performance", "critical", "2025-01-11")
     ]
-    assert found["false_pages_per_month"] == 0
-    assert 0.5 < found["pages_per_month"] < 1
-    assert len(found["windows"]) == 8
-    assert found["windows"][2]["realised"] < 0.6 < found["windows"][0]["realised"]
-    drill = pd.DataFrame(found["fire_drill"]).set_index(["fault", "share_of_rows", "column"])["caught"]
+    assert result["false_pages_per_month"] == 0
+    assert 0.5 < result["pages_per_month"] < 1
+    assert len(result["windows"]) == 8
+    assert result["windows"][2]["realised"] < 0.6 < result["windows"][0]["realised"]
+    drill = pd.DataFrame(result["fire_drill"]).set_index(["fault", "share_of_rows", "column"])["caught"]
     assert drill["unit change", 1.0, "income"] == 1
     assert drill["lost feature", 1.0, "income"] == 1
     assert drill["rounding", 0.05, "noise"] < 1 or drill["correlation break", 0.05, "noise"] < 1

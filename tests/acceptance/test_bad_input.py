@@ -100,7 +100,7 @@ def test_ids_that_are_missing_or_repeated_are_findings(project: Project) -> None
     labelled = project.query("SELECT rows, labelled FROM runs WHERE kind = 'performance' ORDER BY window_start")
     # Floats were joined to integers; the last hour's labels come after the 95 % that are waited for.
     assert [rows for rows, _ in labelled] == [300] * 4
-    assert all(known >= 295 for _, known in labelled)
+    assert all(number >= 295 for _, number in labelled)
 
 
 @pytest.mark.long
@@ -125,8 +125,8 @@ def test_features_that_vanish_come_or_change_their_type_are_findings_of_the_othe
     assert project.run().failed == 0
     assert "column_missing" in findings(project, "noise")
     assert "column_added" in findings(project, "")
-    [told] = project.query("SELECT DISTINCT explanation FROM findings WHERE cause = 'new column'")
-    assert "'extra' is a new column" in told[0]
+    [row] = project.query("SELECT DISTINCT explanation FROM findings WHERE cause = 'new column'")
+    assert "'extra' is a new column" in row[0]
     assert "type_mismatch_share" in findings(project, "income")
     checked = project.query(
         "SELECT DISTINCT verdict FROM checks JOIN metric_series s ON s.id = series_id WHERE metric = 'drift_score' AND"
@@ -206,7 +206,7 @@ def test_a_database_file_that_cannot_be_written_is_named(project: Project, monit
 
 @pytest.mark.long
 def test_a_full_disk_loses_nothing_and_the_run_is_stored_when_there_is_room(project: Project) -> None:
-    """SQLite says 'database or disk is full' when its page limit is reached: the same error as a full disk gives."""
+    """SQLite reports 'database or disk is full' when its page limit is reached, as it does on a full disk."""
     from sqlalchemy import event
 
     from monitor.daemon import Daemon
@@ -242,9 +242,9 @@ def test_a_receiver_that_is_down_is_seen_at_once_and_hears_of_it_later(
     project.monitor["alerts"] = {"channels": ["ops"], "notify_max_age": "100mo"}
     receiver.answers.append(status(503))
     assert project.run().undelivered == 1
-    told = monitor_command("status", cwd=project.folder).stdout
-    assert "to ops is pending after 1 attempts" in told
-    assert "503" in told
+    output = monitor_command("status", cwd=project.folder).stdout
+    assert "to ops is pending after 1 attempts" in output
+    assert "503" in output
     identity = receiver.received[0][0]["webhook-id"]
     monitor_command("notifications", "retry", identity[:12], cwd=project.folder)
     project.run()
@@ -268,7 +268,7 @@ def test_a_damaged_file_is_named_and_the_monitor_goes_on_without_it(project: Pro
 def test_sensitive_values_are_hashed_right_after_reading_and_stored_nowhere(
     project: Project, receiver: Receiver
 ) -> None:
-    """An e-mail stands for a region: it still tells drift, and nobody can read it."""
+    """An e-mail address takes the place of a region. Drift is still found, and the address cannot be read."""
     names = {"north": "ann@example.org", "south": "bob@example.org", "west": "cyd@example.org"}
     for file in ("log.parquet", "reference.parquet"):
         frame = pd.read_parquet(project.folder / file)
@@ -296,16 +296,16 @@ def test_sensitive_values_are_hashed_right_after_reading_and_stored_nowhere(
         "SELECT count(*) FROM findings f JOIN runs r ON r.id = f.run_id WHERE r.window_start >= '2025-01-11' AND"
         " f.severity = 'warning'"
     )
-    assert later == [(0,)]  # the reference was hashed alike
+    assert later == [(0,)]  # the reference was hashed in the same way
 
 
 def test_a_threshold_on_labels_that_come_early_is_an_alert_of_the_labels(project: Project) -> None:
     frame = logged()
-    known = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
+    labels = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
     early = frame["event_time"] >= "2025-01-11"
-    known.loc[early, "label_time"] = frame.loc[early, "event_time"] - pd.Timedelta("1h")
-    known.to_parquet(project.folder / "labels.parquet", index=False)
+    labels.loc[early, "label_time"] = frame.loc[early, "event_time"] - pd.Timedelta("1h")
+    labels.to_parquet(project.folder / "labels.parquet", index=False)
     project.monitor["checks"] = {"thresholds": {"early_label_share": {"upper": 0.1, "severity": "critical"}}}
     project.replay()
-    found = project.query("SELECT kind, subject, state, severity, bad_windows FROM alerts WHERE fired_at IS NOT NULL")
-    assert found == [("quality", "labels", "firing", "critical", 2)]
+    alerts = project.query("SELECT kind, subject, state, severity, bad_windows FROM alerts WHERE fired_at IS NOT NULL")
+    assert alerts == [("quality", "labels", "firing", "critical", 2)]

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: init on own data, validate, one window, listings, reports, exit codes."""
+"""The command line as users run it: init on own data, validate, one window, listings, reports, exit codes."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_help_answers_in_under_a_second(tmp_path: Path, monitor_process: Command
 def test_help_lists_every_command_in_a_group_and_cuts_no_line(tmp_path: Path, monitor_command: Command) -> None:
     shown = monitor_command("--help", cwd=tmp_path).stdout.split("Begin:")[1]
     listed = [line.split()[0] for line in shown.splitlines() if line.startswith("  ")]
-    known = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    assert sorted(listed) == sorted(known)
+    commands = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert sorted(listed) == sorted(commands)
     assert "..." not in shown
 
 
@@ -69,13 +69,13 @@ def test_a_terminal_shows_what_a_command_is_doing(
         env={**os.environ, "TERM": terminal},
     ) as process:
         os.close(theirs)
-        told = b""
+        output = b""
         with contextlib.suppress(OSError):  # the other end is closed
             while more := os.read(ours, 1_000):
-                told += more
+                output += more
     os.close(ours)
-    assert process.returncode == 0, told
-    assert shown in told.decode()
+    assert process.returncode == 0, output
+    assert shown in output.decode()
 
 
 def test_a_run_of_one_monitor_says_nothing_of_the_others(project: Project, monitor_command: Command) -> None:
@@ -88,9 +88,9 @@ def test_a_run_of_one_monitor_says_nothing_of_the_others(project: Project, monit
 
 def test_commands_that_only_read_create_no_database(project: Project, monitor_command: Command) -> None:
     project.write()
-    asked = monitor_command("status", cwd=project.folder)
-    assert asked.returncode == 2
-    assert "there is no report database" in asked.stderr
+    result = monitor_command("status", cwd=project.folder)
+    assert result.returncode == 2
+    assert "there is no report database" in result.stderr
     assert not (project.folder / "monitor.db").exists()
 
 
@@ -101,7 +101,7 @@ def test_listings_show_and_report_speak_of_what_was_done(project: Project, monit
     project.run()
     listed = json.loads(monitor_command("runs", "list", "--json", cwd=project.folder).stdout)
     assert len(listed) == 8
-    worst = next(each for each in listed if each["severity"] == "critical")
+    worst = next(run for run in listed if run["severity"] == "critical")
     shown = monitor_command("runs", "show", worst["id"][:8], "--metrics", cwd=project.folder).stdout
     assert "ROC AUC is 0." in shown
     alert = json.loads(monitor_command("alerts", "list", "--json", cwd=project.folder).stdout)[0]
@@ -125,7 +125,7 @@ def test_one_window_ad_hoc_is_never_judged_and_another_look_is(project: Project,
     adhoc = monitor_command("run", "churn", "--window", "2025-01-01/2025-01-03", cwd=project.folder)
     assert adhoc.returncode == 0, adhoc.stderr
     assert "adhoc run of 2025-01-01 00:00 to 2025-01-03 00:00" in adhoc.stdout
-    # The labels were repaired upstream: another look at a planned window finds a model that was worse than it seemed.
+    # The labels were corrected upstream. Another look at a planned window finds that the model was worse.
     frame = logged()
     first = frame["event_time"] < "2025-01-06"
     frame.loc[first, "label"] = np.random.default_rng(0).integers(0, 2, first.sum())
@@ -158,10 +158,10 @@ def test_validate_names_every_mistake_and_says_what_can_not_be_told(project: Pro
     project.monitor["columns"]["label_time"] = "nowhere"
     project.monitor["columns"]["segments"] = ["nothing"]
     project.write()
-    said = monitor_command("validate", cwd=project.folder)
-    assert said.returncode == 2
-    assert "label column 'nowhere' not found" in said.stderr
-    assert "source column 'nothing' not found" in said.stderr
+    result = monitor_command("validate", cwd=project.folder)
+    assert result.returncode == 2
+    assert "label column 'nowhere' not found" in result.stderr
+    assert "source column 'nothing' not found" in result.stderr
     assert monitor_command("validate", "--offline", cwd=project.folder).returncode == 0
 
 
@@ -173,10 +173,12 @@ def test_validate_names_columns_that_change_slowly(project: Project, monitor_com
         project.folder / "reference.parquet", index=False
     )
     project.write()
-    said = monitor_command("validate", cwd=project.folder)
-    assert said.returncode == 0, said.stderr
-    assert "'weekday' follows the calendar and is compared with it" in said.stdout + said.stderr
-    assert "'index' changes slowly: it holds nearly one value in windows of this length" in said.stdout + said.stderr
+    result = monitor_command("validate", cwd=project.folder)
+    assert result.returncode == 0, result.stderr
+    assert "'weekday' follows the calendar and is compared with it" in result.stdout + result.stderr
+    assert (
+        "'index' changes slowly: it holds nearly one value in windows of this length" in result.stdout + result.stderr
+    )
 
 
 def test_validate_says_that_rare_positives_can_never_be_judged(project: Project, monitor_command: Command) -> None:
@@ -186,10 +188,11 @@ def test_validate_says_that_rare_positives_can_never_be_judged(project: Project,
     project.labels(rare)
     rare.to_parquet(project.folder / "reference.parquet", index=False)
     project.write()
-    said = monitor_command("validate", cwd=project.folder)
-    assert said.returncode == 0, said.stderr
+    result = monitor_command("validate", cwd=project.folder)
+    assert result.returncode == 0, result.stderr
     assert (
-        "labels of the rarer class, and 5 are needed: its performance can never be judged" in said.stdout + said.stderr
+        "labels of the rarer class, and 5 are needed: its performance can never be judged"
+        in result.stdout + result.stderr
     )
 
 
@@ -200,22 +203,22 @@ def test_validate_names_columns_in_checks_that_the_source_has_not(project: Proje
         "thresholds": {"missing_share": {"columns": {"nois": {"upper": 0.1}, "income": {"upper": 0.1}}}},
     }
     lines = project.write().read_text().splitlines()
-    said = monitor_command("validate", cwd=project.folder)
-    assert said.returncode == 2
+    result = monitor_command("validate", cwd=project.folder)
+    assert result.returncode == 2
     for written, meant in (("- regoin", "region"), ("incom:", "income"), ("nois:", "noise")):
         line = 1 + next(index for index, text in enumerate(lines) if text.strip().startswith(written))
         assert any(
-            each.startswith(f"monitor.yaml:{line}: churn: ") and each.endswith(f"did you mean '{meant}'?")
-            for each in said.stderr.splitlines()
-        ), said.stderr
+            message.startswith(f"monitor.yaml:{line}: churn: ") and message.endswith(f"did you mean '{meant}'?")
+            for message in result.stderr.splitlines()
+        ), result.stderr
     project.monitor["checks"] = {"thresholds": {"new_category_share": {"columns": {"income": {"upper": 0.1}}}}}
     lines = project.write().read_text().splitlines()
-    said = monitor_command("validate", cwd=project.folder)
-    assert said.returncode == 2
+    result = monitor_command("validate", cwd=project.folder)
+    assert result.returncode == 2
     line = 1 + next(index for index, text in enumerate(lines) if text.strip().startswith("income:"))
     assert (
         f"monitor.yaml:{line}: churn: 'new_category_share' is not worked out for 'income', whose type is numerical"
-        in said.stderr
+        in result.stderr
     )
     project.monitor["checks"] = {"harm": {"roc_auk": 0.02}}
     project.write()
@@ -231,10 +234,10 @@ def test_config_show_tells_where_each_value_came_from_and_masks_secrets(
     project.values["defaults"] = {"sample": {"rows": 7}}
     project.values["channels"] = {"ops": {"type": "webhook", "url": "https://example.org", "secret": "c2VjcmV0"}}
     project.write()
-    said = monitor_command("config", "show", cwd=project.folder).stdout
-    assert "monitors.churn.sample.rows: 7  # monitor.yaml:" in said
-    assert "monitors.churn.sample.seed: 0  # default" in said
-    assert "c2VjcmV0" not in said
+    output = monitor_command("config", "show", cwd=project.folder).stdout
+    assert "monitors.churn.sample.rows: 7  # monitor.yaml:" in output
+    assert "monitors.churn.sample.seed: 0  # default" in output
+    assert "c2VjcmV0" not in output
     assert json.loads(monitor_command("config", "schema", cwd=project.folder).stdout)["$defs"]["MonitorConfig"]
 
 
@@ -260,12 +263,12 @@ def test_doctor_names_what_is_wrong_and_a_stray_monitor_py(
     }
     project.write()
     (project.folder / "monitor.py").write_text("")
-    said = monitor_command("doctor", cwd=project.folder)
-    assert said.returncode == 1
-    assert "BAD  package" in said.stdout
-    assert "ok   sources" in said.stdout
-    assert "ok   channel ops: 127.0.0.1 answers" in said.stdout
-    assert "BAD  channel dead" in said.stdout
+    result = monitor_command("doctor", cwd=project.folder)
+    assert result.returncode == 1
+    assert "BAD  package" in result.stdout
+    assert "ok   sources" in result.stdout
+    assert "ok   channel ops: 127.0.0.1 answers" in result.stdout
+    assert "BAD  channel dead" in result.stdout
     assert receiver.received == []
 
 
@@ -295,7 +298,7 @@ def test_logs_are_json_without_secrets_or_rows(project: Project, receiver: Recei
         "alert_firing",
         "notification_written",
         "notification_delivered",
-    } <= {each["event"] for each in events}
+    } <= {event["event"] for event in events}
     assert "c2VjcmV0" not in done.stderr
 
 
@@ -305,20 +308,20 @@ def test_init_is_told_what_names_do_not_say(tmp_path: Path, monitor_command: Com
     frame = logged().rename(columns=odd)
     frame.drop(columns="bad").to_parquet(tmp_path / "log.parquet", index=False)
     frame[["ref", "bad", "when"]].to_parquet(tmp_path / "truth.parquet", index=False)
-    asked = ("init", "churn", "--predictions", "log.parquet", "--labels", "truth.parquet")
+    arguments = ("init", "churn", "--predictions", "log.parquet", "--labels", "truth.parquet")
     flags: tuple[str, ...] = ("--time", "when")  # recognised by its type, too
     for missing, more in (
         ("--prediction or --probability", ("--probability", "p1", "--prediction", "said")),
         ("--id", ("--id", "ref")),
     ):
-        refused = monitor_command(*asked, *flags, cwd=tmp_path)
+        refused = monitor_command(*arguments, *flags, cwd=tmp_path)
         assert refused.returncode == 1
         assert missing in refused.stderr
         assert "p1 (float64)" in refused.stderr or "ref (int64)" in refused.stderr
         flags += more
-    wrong = monitor_command(*asked, *flags, "--segment", "regoin", cwd=tmp_path)
+    wrong = monitor_command(*arguments, *flags, "--segment", "regoin", cwd=tmp_path)
     assert "--segment regoin: log.parquet has no such column; did you mean 'region'?" in wrong.stderr
-    made = monitor_command(*asked, *flags, "--label", "bad", "--segment", "region", cwd=tmp_path)
+    made = monitor_command(*arguments, *flags, "--label", "bad", "--segment", "region", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     text = (tmp_path / "monitor.yaml").read_text()
     columns = (
@@ -380,10 +383,10 @@ def test_a_young_log_is_the_reference_so_far_and_everybody_says_what_is_waited_f
 
 
 def test_names_that_say_it_are_recognised() -> None:
-    found = guess_columns(
+    columns = guess_columns(
         {"fraud_probability": "float64", "risk_level": "float64", "decision": "int64", "inference_id": "string"}
     )
-    assert (found.probability, found.prediction, found.id) == ("fraud_probability", "decision", "inference_id")
+    assert (columns.probability, columns.prediction, columns.id) == ("fraud_probability", "decision", "inference_id")
     assert guess_columns({"fraud_score": "float64", "churn_score": "float64"}).probability is None
     assert guess_columns({"credit_score": "int64"}).probability is None
 
@@ -403,10 +406,10 @@ def test_init_finds_out_how_times_are_written_or_asks_for_it(tmp_path: Path, mon
     assert monitor_command("run", cwd=tmp_path).returncode == 0
     early = frame[frame["event_time"].dt.day <= 12]
     early.assign(event_time=early["event_time"].dt.strftime("%d/%m/%Y")).to_csv(tmp_path / "days.csv", index=False)
-    asked = ("init", "days", "--predictions", "days.csv", "--file", "days.yaml")
-    refused = monitor_command(*asked, cwd=tmp_path)
+    arguments = ("init", "days", "--predictions", "days.csv", "--file", "days.yaml")
+    refused = monitor_command(*arguments, cwd=tmp_path)
     assert (refused.returncode, "--time-format" in refused.stderr) == (1, True)
-    assert monitor_command(*asked, "--time-format", "%d/%m/%Y", cwd=tmp_path).returncode == 0
+    assert monitor_command(*arguments, "--time-format", "%d/%m/%Y", cwd=tmp_path).returncode == 0
     assert 'read: {date_format: "%d/%m/%Y"}' in (tmp_path / "days.yaml").read_text()
 
 
@@ -417,8 +420,8 @@ def test_a_model_whose_log_is_in_mysql_is_watched_from_init_to_status(
     frame = logged()
     for name, rows in (("predictions", frame.drop(columns="label")), ("truth", frame[["id", "label"]])):
         rows.to_sql(name, Database(empty_mariadb).engine, index=False)
-    asked = ("--predictions", empty_mariadb, "--table", "predictions", "--reference", "reference.parquet")
-    made = monitor_command("init", "fraud", *asked, "--file", "own.yaml", cwd=project.folder)
+    options = ("--predictions", empty_mariadb, "--table", "predictions", "--reference", "reference.parquet")
+    made = monitor_command("init", "fraud", *options, "--file", "own.yaml", cwd=project.folder)
     assert made.returncode == 0, made.stderr
     assert monitor_command("validate", "--config", "own.yaml", cwd=project.folder).returncode == 0
     project.monitor["source"] = {"url": empty_mariadb, "table": "predictions"}
@@ -485,9 +488,9 @@ def test_init_adds_an_entry_and_touches_no_other(project: Project, monitor_comma
     entry = after[after.index("  second:") : after.index("\nchannels")]
     assert after.replace(entry, "") == before
     assert list(yaml.safe_load(after)["monitors"]) == ["churn", "second"]
-    said = monitor_command("validate", cwd=project.folder)
-    assert said.returncode == 0
-    assert "rows a window, a shift of 0." in said.stdout
+    result = monitor_command("validate", cwd=project.folder)
+    assert result.returncode == 0
+    assert "rows a window, a shift of 0." in result.stdout
     assert monitor_command("init", "second", "--predictions", "log.parquet", cwd=project.folder).returncode == 2
 
 
@@ -520,10 +523,10 @@ def test_init_and_validate_ask_for_the_positive_class_where_it_is_not_certain(
     frame["label"] = np.where(frame["label"] == 1, "left", "stayed")
     frame.to_parquet(project.folder / "reference.parquet", index=False)
     options = ("--predictions", "log.parquet", "--reference", "reference.parquet", "--file", "new.yaml")
-    asked = monitor_command("init", "churn", *options, cwd=project.folder)
-    assert asked.returncode == 0, asked.stderr
+    result = monitor_command("init", "churn", *options, cwd=project.folder)
+    assert result.returncode == 0, result.stderr
     assert "positive:" not in (project.folder / "new.yaml").read_text()
-    left, stayed = asked.stdout.splitlines()[-2:]
+    left, stayed = result.stdout.splitlines()[-2:]
     assert left.startswith("  --positive left ")
     assert float(left.rsplit(" ", 1)[1]) > 0.8
     assert stayed.startswith("  --positive stayed ")
@@ -533,9 +536,9 @@ def test_init_and_validate_ask_for_the_positive_class_where_it_is_not_certain(
     assert "the labels are 'left' and 'stayed': which is the positive class?" in refused.stderr
     assert "name it: columns.positive: left (ROC AUC 0.8" in refused.stderr
     (project.folder / "new.yaml").unlink()
-    told = monitor_command("init", "churn", *options, "--positive", "left", cwd=project.folder)
+    chosen = monitor_command("init", "churn", *options, "--positive", "left", cwd=project.folder)
     assert "positive: left" in (project.folder / "new.yaml").read_text()
-    assert "next: monitor validate" in told.stdout
+    assert "next: monitor validate" in chosen.stdout
     assert monitor_command("validate", "-c", "new.yaml", cwd=project.folder).returncode == 0
     unknown = monitor_command("init", "other", *options, "--positive", "lft", cwd=project.folder)
     assert unknown.returncode == 1
@@ -548,8 +551,8 @@ def test_init_doubts_a_positive_class_that_ranks_worse_than_chance(project: Proj
         project.folder / "reference.parquet", index=False
     )
     options = ("--predictions", "log.parquet", "--reference", "reference.parquet", "--file", "new.yaml")
-    asked = monitor_command("init", "churn", *options, cwd=project.folder)
-    assert "worse than chance: is the probability that of class 'no'? Then: --positive no" in asked.stderr
+    result = monitor_command("init", "churn", *options, cwd=project.folder)
+    assert "worse than chance: is the probability that of class 'no'? Then: --positive no" in result.stderr
     assert 'positive: "yes"' in (project.folder / "new.yaml").read_text()
 
 

@@ -1,6 +1,4 @@
-"""A configuration changes under a history that stays: versions, epochs, renaming, removal, two daemons with two
-files.
-"""
+"""A configuration changes and the history stays: versions, epochs, renaming, removal, two daemons with two files."""
 
 from __future__ import annotations
 
@@ -34,14 +32,14 @@ def test_a_changed_grid_begins_an_epoch_and_windows_tile(project: Project, monit
     project.run()
     project.monitor["windows"] = {"length": "1w", "timezone": "UTC"}
     project.write()
-    told = monitor_command("config", "diff", cwd=project.folder).stdout
-    assert "a new epoch begins at 2025-01-11 00:00 UTC" in told
+    difference = monitor_command("config", "diff", cwd=project.folder).stdout
+    assert "a new epoch begins at 2025-01-11 00:00 UTC" in difference
     project.log(frame)
     project.run()
-    found = project.query(WINDOWS)
-    assert [start for start, _ in found][1:] == [end for _, end in found][:-1]
-    assert found[0] == ("2025-01-01", "2025-01-06")
-    assert ("2025-01-13", "2025-01-20") in found  # the new grid: weeks from Monday, after a short piece
+    windows = project.query(WINDOWS)
+    assert [start for start, _ in windows][1:] == [end for _, end in windows][:-1]
+    assert windows[0] == ("2025-01-01", "2025-01-06")
+    assert ("2025-01-13", "2025-01-20") in windows  # the new grid: weeks from Monday, after a short piece
     assert "no difference" in monitor_command("config", "diff", cwd=project.folder).stdout
 
 

@@ -1,6 +1,4 @@
-"""Each example does what its README says: its commands are run as they stand, and end with the alert that is shown
-there.
-"""
+"""Each example does what its README says. Its commands are run unchanged, and end with the alert that it shows."""
 
 from __future__ import annotations
 
@@ -27,25 +25,25 @@ from tests.servers import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/monitor.yaml"))
-# What an example needs that is no dependency; of the big two CI has no wheel.
+# Packages of the examples that are no dependencies. CI has no wheels of the two big ones.
 NEEDS = {"fastapi": "fastapi", "keras": "tensorflow", "pytorch": "torch", "xgboost": "xgboost"}
 BIG = ("keras", "pytorch")
 
 
 def block(folder: Path, language: str) -> str:
     """The first block of a README in a language."""
-    found = re.search(rf"```{language}\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    assert found is not None, f"{folder} has no block of {language}"
-    return found.group(1)
+    match = re.search(rf"```{language}\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    assert match is not None, f"{folder} has no block of {language}"
+    return match.group(1)
 
 
 def words(text: str) -> str:
-    """A text in one line, its numbers left out: they may differ a little between machines."""
+    """A text in one line without its numbers, which may differ slightly between machines."""
     return re.sub(r"\d+([.,:-]\d+)*", "#", " ".join(re.sub(r"\b[0-9a-f]{8}\b", "#", text).split()))
 
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run lines as a shell does, with this Python's programs; whatever they have started is ended with them."""
+    """Run a script in a shell, with the programs of this Python. All processes that it started are ended with it."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     process = subprocess.Popen(
         ["bash", "-e", "-c", script],
@@ -71,14 +69,14 @@ def copied(name: str, tmp_path: Path) -> Path:
 
 
 def says_what_to_install(folder: Path) -> None:
-    """An example without its framework ends with what to install."""
+    """An example without its framework ends with a message that names the package to install."""
     done = shell("python train_and_log.py", folder)
     assert done.returncode == 1, done.stdout
     assert re.fullmatch(r"this example needs [\w ]+: pip install [\w-]+( \(or \w+\))?\n", done.stdout), done.stdout
 
 
 def require(name: str, folder: Path) -> None:
-    """Skip where a framework is not installed; under CI the big two need not be, and say what to install."""
+    """Skip if a framework is not installed. Check the message of the big two; in CI only these may be missing."""
     if name not in NEEDS or find_spec(NEEDS[name]) is not None:
         return
     if name in BIG:
@@ -91,7 +89,7 @@ def require(name: str, folder: Path) -> None:
 
 
 def trained_and_logged(folder: Path) -> None:
-    """Run what a README shows before the commands of `monitor`; a service listens on a free port."""
+    """Run the lines of a README before its commands of `monitor`. A service listens on a free port."""
     lines = block(folder, "shell").split("monitor ")[0]
     done = shell(lines.replace("8000", str(free_port())), folder)
     assert done.returncode == 0, done.stdout
@@ -108,15 +106,15 @@ def test_an_example_ends_with_the_alert_that_its_readme_shows(
         return
     monkeypatch.setenv("COLUMNS", "100")
     trained_and_logged(folder)
-    said = {}
+    outputs = {}
     for command in re.findall("^monitor (.*)", block(folder, "shell"), re.MULTILINE):
         done = monitor_command(*shlex.split(command), cwd=folder)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
-        said[command] = done.stdout
-    assert list(said)[:3] == ["validate", "run", "alerts list"]
+        outputs[command] = done.stdout
+    assert list(outputs)[:3] == ["validate", "run", "alerts list"]
     for alert in block(folder, "text").split("\n\n"):
-        assert words(alert) in words(said["alerts list"]), said["alerts list"]
-    [shown] = [text for command, text in said.items() if command.startswith("alerts show")]
+        assert words(alert) in words(outputs["alerts list"]), outputs["alerts list"]
+    [shown] = [text for command, text in outputs.items() if command.startswith("alerts show")]
     assert ", firing, critical;" in shown
     config = yaml.safe_load((folder / "monitor.yaml").read_text())
     [monitor] = config["monitors"]
@@ -158,7 +156,7 @@ def test_the_notebook_tells_of_the_decay_that_its_readme_shows() -> None:
     ]
     assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
     scope: dict[str, Any] = {}
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         for cell in cells:
             tree = ast.parse("".join(cell["source"]))
             last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
@@ -168,7 +166,7 @@ def test_the_notebook_tells_of_the_decay_that_its_readme_shows() -> None:
                 if value is not None:
                     print(repr(value))
     for line in block(EXAMPLES / "notebook", "text").splitlines():
-        assert words(line) in words(said.getvalue()), said.getvalue()
+        assert words(line) in words(output.getvalue()), output.getvalue()
 
 
 def test_every_example_is_listed() -> None:

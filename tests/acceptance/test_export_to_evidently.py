@@ -25,7 +25,7 @@ from tests.web import chromium, launch
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-# Evidently's own start, which imports much, on a machine that does other work.
+# Evidently imports many modules when it starts, and the machine may be busy.
 _STARTS_S = 120
 
 
@@ -42,7 +42,7 @@ def decayed(project: Project) -> Project:
 
 
 def reports(folder: Path) -> dict[str, dict[str, Any]]:
-    """What a workspace holds, by the runs' ids."""
+    """The reports of a workspace, by the ids of their runs."""
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*/snapshots/*")}
 
 
@@ -55,16 +55,16 @@ def test_stored_reports_become_a_workspace(decayed: Project, monitor_command: Co
     workspace = Workspace(str(decayed.folder / "out"))
     (project,) = workspace.list_projects()
     assert (project.name, project.description) == ("churn", "Model churn-model, by Monitor")
-    found = reports(decayed.folder / "out")
+    by_run = reports(decayed.folder / "out")
     runs = {
         run: (start, kind)
         for run, start, kind in decayed.query("SELECT run, window_start, kind FROM monitor_runs WHERE is_current = 1")
     }
-    assert found.keys() == runs.keys() == set(map(str, workspace.list_runs(project.id)))
+    assert by_run.keys() == runs.keys() == set(map(str, workspace.list_runs(project.id)))
     for run, (start, kind) in runs.items():
-        told, report = found[run]["metadata"], found[run]
-        assert (told["run"], told["kind"], told["monitor"]) == (run, kind, "churn")
-        assert (told["model_id"], told["model_version"]) == ("churn-model", "3")
+        metadata, report = by_run[run]["metadata"], by_run[run]
+        assert (metadata["run"], metadata["kind"], metadata["monitor"]) == (run, kind, "churn")
+        assert (metadata["model_id"], metadata["model_version"]) == ("churn-model", "3")
         assert datetime.fromisoformat(report["timestamp"]) == datetime.fromisoformat(start)
         verdicts = Counter(
             verdict for (verdict,) in decayed.query("SELECT verdict FROM monitor_checks WHERE run = ?", run)
@@ -86,7 +86,7 @@ def test_a_second_export_adds_what_is_new_alone(decayed: Project, monitor_comman
         return done.stdout
 
     assert "4 reports added" in export("--monitor", "churn", "--from", "2025-01-06", "--to", "2025-01-16")
-    starts = sorted({each["metadata"]["window_start"][:10] for each in reports(decayed.folder / "out").values()})
+    starts = sorted({report["metadata"]["window_start"][:10] for report in reports(decayed.folder / "out").values()})
     assert starts == ["2025-01-06", "2025-01-11"]
     assert "4 reports added, 4 already there" in export()
     before = {path: path.stat().st_mtime_ns for path in decayed.folder.glob("out/*/snapshots/*")}
@@ -101,8 +101,8 @@ def test_a_second_export_adds_what_is_new_alone(decayed: Project, monitor_comman
         connection.execute("DELETE FROM snapshots WHERE run_id = (SELECT id FROM runs WHERE uuid = ?)", run)
     assert "2 reports added, 6 already there, 2 removed that later looks have replaced" in export()
     windows = Counter(
-        (each["metadata"]["window_start"], each["metadata"]["kind"])
-        for each in reports(decayed.folder / "out").values()
+        (report["metadata"]["window_start"], report["metadata"]["kind"])
+        for report in reports(decayed.folder / "out").values()
     )
     assert set(windows.values()) == {1}
     assert len(windows) == 8
@@ -130,7 +130,7 @@ def test_a_damaged_report_is_named_and_left_out(decayed: Project, monitor_comman
 
 def test_exports_that_cannot_be_say_why(decayed: Project, monitor_command: Command) -> None:
     (decayed.folder / "file").write_text("")
-    for arguments, said in (
+    for arguments, message in (
         (["--workspace", "out", "--monitor", "chrun"], "there is no monitor chrun in the database; there are: churn"),
         (["--workspace", "out", "--from", "2030-01-01"], "there is no report in this range"),
         (
@@ -143,13 +143,13 @@ def test_exports_that_cannot_be_say_why(decayed: Project, monitor_command: Comma
     ):
         done = monitor_command("export", "evidently", *arguments, cwd=decayed.folder)
         assert (done.returncode, done.stdout) == (2, "")
-        assert said in done.stderr
+        assert message in done.stderr
     assert not (decayed.folder / "out").exists()
 
 
 @contextmanager
 def evidently_ui(workspace: Path, log: Path) -> Iterator[str]:
-    """Evidently's own service on a free port of this machine, without telemetry; its address."""
+    """Evidently's own service on a free port of this machine, without telemetry. Yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -188,15 +188,17 @@ def test_evidentlys_own_pages_show_model_and_verdicts(decayed: Project, monitor_
     from playwright.sync_api import expect, sync_playwright
 
     monitor_command("export", "evidently", "--workspace", "out", cwd=decayed.folder)
-    (worst,) = (each for each in reports(decayed.folder / "out").values() if each["metadata"]["severity"] == "critical")
+    (worst,) = (
+        report for report in reports(decayed.folder / "out").values() if report["metadata"]["severity"] == "critical"
+    )
     tests = [test for result in worst["metric_results"].values() for test in result["tests"]]
     answers: list[tuple[int, str]] = []
-    asked: list[str] = []
+    requested: list[str] = []
     with evidently_ui(decayed.folder / "out", decayed.folder / "ui.log") as url, sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_page(base_url=url, viewport={"width": 1300, "height": 1000})
         page.on("response", lambda response: answers.append((response.status, response.url)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto("/")
         page.get_by_role("link", name="churn", exact=True).click()
         page.get_by_role("link", name="Reports").or_(page.get_by_role("tab", name="Reports")).first.click()
@@ -208,9 +210,9 @@ def test_evidentlys_own_pages_show_model_and_verdicts(decayed: Project, monitor_
         page.get_by_role("tab", name="Tests").click()
         alerts = page.get_by_role("alert")
         expect(alerts).to_have_count(len(tests), timeout=60_000)
-        told = alerts.first.inner_text()
-        assert told.startswith("ROC AUC\n\nROC AUC is 0.")
-        assert "the lower limit is" in told
+        first_alert = alerts.first.inner_text()
+        assert first_alert.startswith("ROC AUC\n\nROC AUC is 0.")
+        assert "the lower limit is" in first_alert
         shown = page.inner_text("body")
         for status in ("SUCCESS", "FAIL", "ERROR", "WARNING"):
             number = sum(test["status"] == status for test in tests)
@@ -220,5 +222,5 @@ def test_evidentlys_own_pages_show_model_and_verdicts(decayed: Project, monitor_
             assert test["description"] in shown
         browser.close()
     assert [answer for answer in answers if answer[0] >= 400] == []
-    assert [address for address in asked if not address.startswith((url, "data:", "blob:"))] == []
+    assert [address for address in requested if not address.startswith((url, "data:", "blob:"))] == []
     assert " 500 " not in (decayed.folder / "ui.log").read_text()

@@ -1,5 +1,5 @@
-"""Faults of whole windows, at full strength, in the first window of each of the six data sets: caught, and paged where
-they harm.
+"""Faults of whole windows, at full strength, in the first window of each of the six data sets. They are caught, and
+they page where they do harm.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ ROWS = 1_500
 
 
 def with_text(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The rows with a text made by rule of some of their values."""
+    """The rows with a text column that is made from some of their values."""
     random = np.random.default_rng(0)
     words = np.array(["please", "note", "that", "today", "we", "saw", "about", "the", "usual", "thing"])
     parts = [frame[name].map(lambda value, name=name: f"{name} is {value}") for name in columns]
     filler = [" ".join(random.choice(words, 5)) for _ in range(len(frame))]
-    return frame.assign(remark=[" and ".join(each) for each in zip(*parts, filler, strict=True)])
+    return frame.assign(remark=[" and ".join(texts) for texts in zip(*parts, filler, strict=True)])
 
 
 @pytest.mark.long
@@ -56,4 +56,4 @@ def test_faults_of_whole_windows_are_caught(shared_data: Path, name: str) -> Non
         assert caught, fault.name
         if fault.name.startswith(("predictions", "traffic")) or costs.get(fault.name, 0.0) > limit:
             assert pages, fault.name
-    assert not any(each.metric in ("column_missing", "unusable_prediction_share") for each in healthy.findings)
+    assert not any(finding.metric in ("column_missing", "unusable_prediction_share") for finding in healthy.findings)

@@ -1,5 +1,5 @@
-"""A history caught up or replayed in one go is the one that daily work made: labels that come over months, looks,
-alerts and all.
+"""A history that is caught up or replayed at once equals the history of daily work: late labels, looks and alerts
+included.
 
 With MONITOR_LONG set it takes the whole year of the data (`make replay`); otherwise three weeks in steps of three days,
 with 60 % of the labels expected.
@@ -27,7 +27,7 @@ FEATURES = ["lead_time", "country", "adr", "agent", "deposit_type"]
 
 
 def hotel(folder: Path, data: Path) -> tuple[Project, pd.DataFrame, pd.DataFrame]:
-    """A monitor of hotel bookings, thinned out; with its predictions and labels."""
+    """A monitor of a part of the hotel bookings, with their predictions and labels."""
     columns = ["id", "event_time", "probability", "prediction", *FEATURES]
     predictions = pd.read_parquet(data / "hotel_bookings" / "predictions.parquet", columns=columns)
     labels = pd.read_parquet(data / "hotel_bookings" / "labels.parquet")
@@ -67,8 +67,8 @@ def hotel(folder: Path, data: Path) -> tuple[Project, pd.DataFrame, pd.DataFrame
     return project, thin, labels[labels["id"].isin(thin["id"])]
 
 
-def known_until(project: Project, predictions: pd.DataFrame, labels: pd.DataFrame, until: datetime) -> None:
-    """Let the source hold what had been written by then."""
+def write_until(project: Project, predictions: pd.DataFrame, labels: pd.DataFrame, until: datetime) -> None:
+    """Write the predictions and labels that existed at a time."""
     moment = pd.Timestamp(until.replace(tzinfo=None))
     predictions[predictions["event_time"] < moment].to_parquet(project.folder / "log.parquet", index=False)
     labels[labels["label_time"] < moment].to_parquet(project.folder / "labels.parquet", index=False)
@@ -80,24 +80,24 @@ def test_working_day_by_day_replaying_and_catching_up_leave_the_same_history(tmp
     daily, predictions, labels = hotel(tmp_path / "daily", shared_data)
     end = START + timedelta(days=DAYS + REVISE_DAYS + 8)
     day = START + timedelta(days=7)
-    known_until(daily, predictions, labels, day)
+    write_until(daily, predictions, labels, day)
     with daily.daemon(clock=ReplayClock(BEGINNING)) as daemon:
         while day < end:
-            known_until(daily, predictions, labels, day)
+            write_until(daily, predictions, labels, day)
             assert daemon.replay(until=day).failed == 0
             day += timedelta(days=1 if LONG else 3)
 
     replayed, *_ = hotel(tmp_path / "replayed", shared_data)
-    known_until(replayed, predictions, labels, end)
+    write_until(replayed, predictions, labels, end)
     replayed.replay()
     caught_up, *_ = hotel(tmp_path / "caught_up", shared_data)
-    known_until(caught_up, predictions, labels, end)
+    write_until(caught_up, predictions, labels, end)
     caught_up.run()
 
-    made: dict[str, list[tuple[Any, ...]]] = history(daily)
-    looks = {(kind, look) for _, kind, _, look, *_ in made["runs"]}
+    expected: dict[str, list[tuple[Any, ...]]] = history(daily)
+    looks = {(kind, look) for _, kind, _, look, *_ in expected["runs"]}
     assert looks == {("data", 0), *(("performance", look) for look in range(5))}
-    assert any(event[1] == "firing" for event in made["events"])
-    for name, rows in made.items():
+    assert any(event[1] == "firing" for event in expected["events"])
+    for name, rows in expected.items():
         assert rows == history(replayed)[name], name
         assert rows == history(caught_up)[name], name

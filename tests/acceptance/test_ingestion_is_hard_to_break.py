@@ -1,5 +1,5 @@
-"""Ingestion: what was accepted becomes a file or is told of, one bad batch stops no other, and small bodies take no
-large memory.
+"""Ingestion: accepted rows become a file or are reported, a bad batch stops no other, and small bodies do not take much
+memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOST = 16 * 2**20
 
 @pytest.fixture
 def sending(project: Project) -> Project:
-    """A model without a log: it sends what it predicts."""
+    """A model without a log, which sends its predictions."""
     project.monitor["source"] = {"path": "sent/predictions/*.parquet", "ingest": True}
     project.monitor["labels"] = {"path": "sent/labels/*.parquet", "ingest": True, "delay": "1d"}
     return project
@@ -46,7 +46,7 @@ def sending(project: Project) -> Project:
 
 @pytest.fixture(params=["files", "table"])
 def either(sending: Project, request: pytest.FixtureRequest) -> Project:
-    """The same, kept in files or in a table."""
+    """The same, stored in files or in a table."""
     if request.param == "table":
         url = f"sqlite:///{sending.folder}/sent.db"
         sending.monitor["source"] = {"url": url, "table": "predictions", "ingest": True}
@@ -94,7 +94,7 @@ def test_a_batch_is_tried_before_it_is_accepted(tmp_path: Path) -> None:
 
 
 def left_behind(folder: Path, number: int, data: bytes) -> None:
-    """A batch that waits, as an earlier version or a fault of the disk may leave it."""
+    """Leave a waiting batch, as an earlier version or a fault of the disk may do."""
     with sqlite3.connect(folder / ".index.db") as index:
         index.execute("INSERT INTO batches VALUES (?, 3)", [number])
         index.execute("INSERT INTO waiting VALUES (?, ?)", [number, data])
@@ -109,9 +109,9 @@ def test_a_batch_that_cannot_be_written_is_set_aside_and_the_others_go_on(tmp_pa
     store.add(table("b"), ["b"])
     assert store.flush() == 2
     assert ids_in(folder) == ["a", "b"]
-    found = dead_letters(folder)
-    assert found is not None
-    assert (found.batches, found.rows) == (2, 6)
+    set_aside = dead_letters(folder)
+    assert set_aside is not None
+    assert (set_aside.batches, set_aside.rows) == (2, 6)
     again = ParquetStore(folder)
     again.add(table("c"), ["c"])
     assert again.flush() == 1
@@ -131,8 +131,8 @@ def test_what_was_set_aside_is_told_until_somebody_takes_it_away(
         assert site.post(PATH, json=[row(1)]).status_code == 202
         state = "SELECT state, summary FROM alerts WHERE kind = 'self' AND subject = 'dead_letters:churn'"
         watch_self(daemon.context)
-        [(is_now, summary)] = sending.query(state)
-        assert is_now == "firing"
+        [(alert_state, summary)] = sending.query(state)
+        assert alert_state == "firing"
         assert "1 batches (3 rows) that were accepted cannot be written" in summary
         for command in ("status", "doctor"):
             assert "that were accepted cannot be written" in monitor_command(command, cwd=sending.folder).stdout
@@ -211,7 +211,7 @@ def test_columns_that_nobody_has_named_are_counted_and_bounded(either: Project) 
 
 
 def bombs() -> dict[str, bytes]:
-    """Small bodies that hold a great deal."""
+    """Small bodies that are very large once unpacked."""
     rows, long = 1000, "x" * 100_000
     ids = [f"a{number}" for number in range(rows)]
     zeros = pa.array([0] * rows, pa.int8())
@@ -221,7 +221,7 @@ def bombs() -> dict[str, bytes]:
     wide = {f"c{number}": pa.nulls(500_000) for number in range(400)}
     dictionary = pa.DictionaryArray.from_arrays(zeros, pa.array([long]))
     view_dictionary = pa.DictionaryArray.from_arrays(zeros, pa.array([long], pa.string_view()))
-    found = {
+    bodies = {
         "dictionary": as_stream(pa.table(small | {"c": dictionary})),
         "dictionary of views": as_stream(pa.table(small | {"c": view_dictionary})),
         "views": as_stream(pa.table(small | {"c": views})),
@@ -236,8 +236,8 @@ def bombs() -> dict[str, bytes]:
     }
     halves = [pa.DictionaryArray.from_arrays(zeros, pa.array(values)) for values in (["a"], ["a", "b"])]
     table_ = pa.table({"c": pa.chunked_array(halves)})
-    found["dictionary that is added to"] = as_stream(table_, emit_dictionary_deltas=True)
-    return found
+    bodies["dictionary that is added to"] = as_stream(table_, emit_dictionary_deltas=True)
+    return bodies
 
 
 BOMBS = tuple(bombs())
@@ -258,7 +258,7 @@ def test_what_a_stream_takes_is_known_before_it_is_undone(name: str) -> None:
 
 def test_streams_of_another_byte_order_are_refused_before_they_are_turned() -> None:
     stream = bytearray(as_stream(table("a")))
-    metadata, start = memoryview(stream)[8:], 8  # after the mark of a message and its length
+    metadata, start = memoryview(stream)[8:], 8  # after the marker and the length of the message
 
     def number(form: str, at: int) -> int:
         return int(struct.unpack_from(form, metadata, at)[0])
@@ -267,8 +267,8 @@ def test_streams_of_another_byte_order_are_refused_before_they_are_turned() -> N
     header = root + number("<H", root - number("<i", root) + 8)
     schema = header + number("<I", header)
     fields = schema - number("<i", schema)
-    # Its first field, the byte order, is left out where it is little-endian: here it is said to lie where the second
-    # one does, which is not 0.
+    # The first field, the byte order, is omitted if it is little-endian. Here its offset is that of the second field,
+    # whose value is not 0.
     stream[start + fields + 4 : start + fields + 6] = stream[start + fields + 6 : start + fields + 8]
     with pytest.raises(DataError, match="big-endian"):
         parse(bytes(stream), "arrow", MOST)
@@ -283,11 +283,11 @@ def test_what_is_small_once_it_is_undone_is_taken_in_every_encoding() -> None:
         "views": words.cast(pa.string_view()),
         "large": words.cast(pa.large_string()),
     }
-    found = parse(as_stream(pa.table(columns)), "arrow", 2**20)
-    assert found.num_rows == 1000
+    parsed = parse(as_stream(pa.table(columns)), "arrow", 2**20)
+    assert parsed.num_rows == 1000
     from monitor.sources.ingest_types import plain
 
-    kept = plain(found)
+    kept = plain(parsed)
     assert [kept[name].type for name in columns] == [pa.string()] * 4
     assert kept["dictionary"].to_pylist() == kept["views"].to_pylist() == kept["large"].to_pylist() == words.to_pylist()
 
@@ -385,7 +385,7 @@ def test_that_rows_are_refused_is_told_by_the_service_too(sending: Project, monk
     with served(sending) as site:
         apply_configuration(site.context)
 
-        def told() -> list[tuple[str, str]]:
+        def refusal_alerts() -> list[tuple[str, str]]:
             watch_self(site.context)
             return [
                 (alert.state, alert.summary)
@@ -394,23 +394,23 @@ def test_that_rows_are_refused_is_told_by_the_service_too(sending: Project, monk
             ]
 
         assert site.post(PATH, json=[row(1)]).status_code == 202
-        assert not told()
+        assert not refusal_alerts()
         for _ in range(2):
             assert site.post(PATH, json=[bomb]).status_code == 422
         assert site.post(PATH, data=b"no rows", headers={"content-encoding": "gzip"}).status_code == 400
         assert site.post("/api/v1/predictions?monitor=nobody", json=[row(1)]).status_code == 404
-        ((state, summary),) = told()
+        ((state, summary),) = refusal_alerts()
         assert (state, "3 requests with rows refused" in summary, "the body is not gzip" in summary) == (
             "firing",
             True,
             True,
         )
         assert 'monitor_ingest_refused_total{monitor="churn"} 3.0' in site.get("/metrics").text
-        other = Context(site.context.loaded, site.database)  # a daemon that has just started knows nothing of it
-        watch_self(other)
-        assert told()
+        second_daemon = Context(site.context.loaded, site.database)  # a new daemon, without memory of the refusals
+        watch_self(second_daemon)
+        assert refusal_alerts()
         monkeypatch.setattr(refusals, "_QUIET_S", 0.0)
-        assert not told()
+        assert not refusal_alerts()
 
 
 def test_a_database_that_takes_no_rows_is_said_to(sending: Project) -> None:

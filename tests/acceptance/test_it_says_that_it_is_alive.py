@@ -1,4 +1,4 @@
-"""A quiet service must not look like a dead one: the weekly digest, and the canary."""
+"""The weekly digest and the canary show that a quiet service is alive."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_a_digest_a_week_says_what_was_watched_and_what_was_useless(project: Pro
     service.after(days=1)
     assert [send_digest(service.context) for _ in range(3)] == [1, 0, 0]
     service.deliverer.drain()
-    told = json.loads(receiver.received[-1][1])
-    assert (told["type"], told["alerts"]) == ("digest", [])
+    message = json.loads(receiver.received[-1][1])
+    assert (message["type"], message["alerts"]) == ("digest", [])
     jsonschema.validate(
-        told, json.loads((Path(__file__).resolve().parents[2] / "docs/reference/webhook.schema.json").read_text())
+        message, json.loads((Path(__file__).resolve().parents[2] / "docs/reference/webhook.schema.json").read_text())
     )
-    assert "Alerts: 1 alert. Marked useless: 1; 0.5 a week are allowed" in told["text"]
-    assert "<li>critical performance since 2025-01-05" in told["html"]
-    assert "- critical performance since 2025-01-05, firing: roc_auc fell" in told["text"]
+    assert "Alerts: 1 alert. Marked useless: 1; 0.5 a week are allowed" in message["text"]
+    assert "<li>critical performance since 2025-01-05" in message["html"]
+    assert "- critical performance since 2025-01-05, firing: roc_auc fell" in message["text"]
 
 
 def test_digests_are_due_at_a_local_time() -> None:
@@ -67,10 +67,10 @@ def test_the_canary_comes_out_and_a_deaf_channel_is_the_services_own_alert(
     assert fly_canary(service.context)
     assert "did not come out of ops" in service.context.canary_fault
     watch_self(service.context)
-    found = service.context.database.read(
+    alerts = service.context.database.read(
         lambda session: session.connection().exec_driver_sql("SELECT kind, state, severity, summary FROM alerts").all()
     )
-    assert [tuple(row)[:3] for row in found] == [("self", "firing", "critical")]
+    assert [tuple(row)[:3] for row in alerts] == [("self", "firing", "critical")]
     service.context.canary_fault = ""
     service.after(days=1)
     watch_self(service.context)

@@ -1,5 +1,5 @@
-"""Launchers against servers that answer as the published APIs do (docs/reference/launchers.md names the pages), and a
-Python function for real.
+"""Launchers against servers that answer like the published APIs (docs/reference/launchers.md names the pages), and a
+real Python function.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -32,21 +32,29 @@ from tests.conftest import Project
 REQUEST = {"id": "3f2a7c1e-0000-5000-8000-000000000001", "model": "churn", "reason": "it decays"}
 
 
+class ReceivedRequest(NamedTuple):
+    """A request that a server received; the names of its headers are in lower case."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
 class Api:
-    """Runs by their id; each is asked twice before it has ended. `answer` is what a path and body get."""
+    """A server with runs by their id. A run ends after two requests for its state. `answer` makes the answers."""
 
     def __init__(self, answer: Callable[[Api, str, str, dict[str, Any]], tuple[int, Any]]) -> None:
         self.runs: dict[str, int] = {}
-        self.asked: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
+        self.received: list[ReceivedRequest] = []
         self.ends_well = True
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
-                api.asked.append(
-                    (self.command, self.path, body, {name.lower(): value for name, value in self.headers.items()})
-                )
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                api.received.append(ReceivedRequest(self.command, self.path, body, headers))
                 status, content = answer(api, self.command, self.path, body)
                 self.send_response(status)
                 self.end_headers()
@@ -155,9 +163,9 @@ def test_a_training_elsewhere_is_started_once_and_asked_until_it_has_ended(
     assert outcome.succeeded is ends_well
     assert len(api.runs) == 1
     assert outcome.model_version == ("5" if ends_well and kind != "github" else "")
-    _, path, body, headers = next(each for each in api.asked if each[0] == "POST")
-    assert headers["authorization"] == "Bearer t"
-    told = {
+    post = next(request for request in api.received if request.method == "POST")
+    assert post.headers["authorization"] == "Bearer t"
+    expected = {
         "airflow": (
             "/api/v2/dags/retrain/dagRuns",
             {"dag_run_id": REQUEST["id"], "conf": {"request": REQUEST}, "logical_date": None},
@@ -175,7 +183,7 @@ def test_a_training_elsewhere_is_started_once_and_asked_until_it_has_ended(
             {"ref": "main", "inputs": {"request_id": REQUEST["id"], "request": json.dumps(REQUEST)}},
         ),
     }[kind]
-    assert (path, body) == told
+    assert (post.path, post.body) == expected
 
 
 def test_airflow_2_has_another_address_and_a_password(serve: Callable[[Any], Api]) -> None:
@@ -184,9 +192,9 @@ def test_airflow_2_has_another_address_and_a_password(serve: Callable[[Any], Api
         type="airflow", url=api.url, dag="retrain", user="u", password="p", api_version=1, allow_private=True
     )
     assert follow(open_remote(config), REQUEST, 60, 0.01, Event())[0].succeeded  # type: ignore[union-attr]
-    _, path, body, headers = api.asked[0]
-    assert (path, headers["authorization"]) == ("/api/v1/dags/retrain/dagRuns", "Basic dTpw")
-    assert "logical_date" not in body
+    first = api.received[0]
+    assert (first.path, first.headers["authorization"]) == ("/api/v1/dags/retrain/dagRuns", "Basic dTpw")
+    assert "logical_date" not in first.body
 
 
 def test_a_repository_dispatch_can_be_asked_nothing(serve: Callable[[Any], Api]) -> None:
@@ -196,7 +204,7 @@ def test_a_repository_dispatch_can_be_asked_nothing(serve: Callable[[Any], Api])
     )
     outcome, why = follow(open_remote(config), REQUEST, 60, 0.01, Event())
     assert (outcome, why) == (None, "started; `monitor retraining complete` ends it")
-    assert api.asked[0][1:3] == (
+    assert (api.received[0].path, api.received[0].body) == (
         "/repos/o/r/dispatches",
         {"event_type": "retrain", "client_payload": {"request": REQUEST}},
     )
@@ -236,12 +244,12 @@ def train(request):
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it goes on."""
+    """The process was killed."""
 
 
 class Mortal:
-    """Counts the steps of a daemon (each use of the database, each request, each command: before it and after it) and
-    dies at one of them.
+    """Counts the steps of a daemon, and kills it at one of them. The start and the end of each use of the database,
+    request and command is a step.
     """
 
     def __init__(self, dies_at: int) -> None:
@@ -297,13 +305,13 @@ def test_a_daemon_that_is_killed_between_any_two_steps_of_a_launch_starts_nothin
         (project.folder / "started").unlink(missing_ok=True)
         uuid = service.context.database.transact(requested, dies_at)
         mortal = Mortal(dies_at)
-        if not _launched(service, mortal, monkeypatch):
+        if not _is_killed_by_launch(service, mortal, monkeypatch):
             break
         kills += 1
         for _ in range(3):  # the daemons after it
-            _launched(service, Mortal(10**6), monkeypatch)
+            _is_killed_by_launch(service, Mortal(10**6), monkeypatch)
         (request,) = service.context.database.read(retraining.find, uuid)
-        posts = [(path, json.dumps(body)) for method, path, body, _ in api.asked if method == "POST"]
+        posts = [(post.path, json.dumps(post.body)) for post in api.received if post.method == "POST"]
         if launcher["type"] == "command":
             started = len((project.folder / "started").read_text()) if (project.folder / "started").exists() else 0
         else:
@@ -316,7 +324,7 @@ def test_a_daemon_that_is_killed_between_any_two_steps_of_a_launch_starts_nothin
             assert request.state in ("succeeded", "unknown", "running"), (name, dies_at, request.state)
             assert started <= 1
         ends[request.state] = ends.get(request.state, 0) + 1
-        service.context.database.transact(_ended, uuid)
+        service.context.database.transact(_end_request, uuid)
     assert kills >= 8
     print(f"{name}: killed at each of {kills} steps; started {promise}; ended as {ends}")
 
@@ -332,14 +340,14 @@ def requested(session: Session, number: int) -> str:
     return request.uuid
 
 
-def _ended(session: Session, uuid: str) -> None:
+def _end_request(session: Session, uuid: str) -> None:
     (request,) = retraining.find(session, uuid)
     if request.state not in retraining.ENDED:
         retraining.move(session, request, "cancelled", "the test ends it", NOW)
 
 
-def _launched(service: Service, mortal: Mortal, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """A daemon with a name of its own looks for launches that others left, and launches; whether it died of it."""
+def _is_killed_by_launch(service: Service, mortal: Mortal, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """A new daemon recovers the launches of others, and launches. Returns whether it was killed."""
     database = Database(str(service.context.database.url))
     context = Context(service.context.loaded, database, service.clock)
     with monkeypatch.context() as patched:
@@ -350,7 +358,7 @@ def _launched(service: Service, mortal: Mortal, monkeypatch: pytest.MonkeyPatch)
             patched.setattr(f"monitor.{place}", mortal.around(getattr(sys.modules[module], function)))
         launcher = Launcher(context, WorkerPool(warm=False))
         deaths = []
-        patched.setattr(launcher, "_go_on", _dying(launcher._go_on, deaths))
+        patched.setattr(launcher, "_go_on", _recording_death(launcher._go_on, deaths))
         try:
             launcher.recover({context.owner})
             launcher.launch()
@@ -360,7 +368,7 @@ def _launched(service: Service, mortal: Mortal, monkeypatch: pytest.MonkeyPatch)
     return bool(deaths)
 
 
-def _dying(function: Callable[..., None], deaths: list[int]) -> Callable[..., None]:
+def _recording_death(function: Callable[..., None], deaths: list[int]) -> Callable[..., None]:
     def launch(*args: Any) -> None:
         try:
             function(*args)

@@ -1,4 +1,4 @@
-"""Names of the log are data in every place that shows them: one test a place, all over the same list."""
+"""Names of the log are data in every place that shows them. There is one test per place, all with the same list."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from tests.nasty_names import CONTROLS, MARKUP, NASTY
 from tests.receivers import ForwardProxy, authority, raw, read_request
 from tests.web import chromium, launch, served
 
-# What begins a reference to the environment is one in the configuration, whoever wrote it.
+# `${` in the configuration is always a reference to the environment.
 CONFIGURED = [name for name in NASTY if "${" not in name]
-# A name that is everything at once, for the places that show one name.
+# A name with all kinds of special text, for the places that show one name.
 WORST = f"{MARKUP[2]}<!channel>@everyone{CONTROLS[0]}{CONTROLS[6]}"
 
 
-def told_of(project: Project, channel: Any, **extra: Any) -> Service:
-    """Models, tags and columns with these names, each with an alert that fires; one message tells of them all."""
+def notified_service(project: Project, channel: Any, **extra: Any) -> Service:
+    """A service with these names of models, tags and columns. Each has a firing alert, and one message has them all."""
     entries = {
         f"m{number}": {"model": {"name": name}, "tags": {"team": name}, "description": name}
         for number, name in enumerate([WORST, *CONFIGURED])
@@ -77,16 +77,18 @@ class Tags(HTMLParser):
 
 
 def obeyed_by_terminals(text: str) -> list[str]:
-    """The characters that a terminal does not just show."""
+    """The characters of a text that a terminal may interpret."""
     return [
-        each for each in text if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") and each not in "\n\t"
+        character
+        for character in text
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in "\n\t"
     ]
 
 
 @pytest.mark.parametrize("form", ["text", "html"])
 def test_in_mail(project: Project, form: str) -> None:
     with mails() as (url, arrived):
-        told_of(project, f"{url}&format={form}")
+        notified_service(project, f"{url}&format={form}")
     assert arrived
     for text in arrived:
         mail = message_from_string(text, policy=default)
@@ -120,8 +122,8 @@ def test_in_mail(project: Project, form: str) -> None:
 
 
 def test_in_slack_by_apprise(project: Project) -> None:
-    """Slack itself cannot run here: what it would be sent, by its documented incoming webhook. Its form of our own is
-    in tests/unit/test_channel_forms.py.
+    """The request to Slack's documented incoming webhook, on a local server. Monitor's own form for Slack is tested in
+    tests/unit/test_channel_forms.py.
     """
     posted: list[bytes] = []
 
@@ -132,14 +134,14 @@ def test_in_slack_by_apprise(project: Project) -> None:
     own = authority(project.folder, "hooks.slack.com")
     with raw(slack, own.context) as server:
         proxy = ForwardProxy({"hooks.slack.com": server.port})
-        with raw(proxy) as way:
-            network = {"proxy": f"http://127.0.0.1:{way.port}", "ca_file": str(own.ca_file)}
-            told_of(project, f"slack://T1JJ3T3L2/A1BRTD4JD/{'a' * 24}/#ops", outgoing=network)
+        with raw(proxy) as proxy_server:
+            network = {"proxy": f"http://127.0.0.1:{proxy_server.port}", "ca_file": str(own.ca_file)}
+            notified_service(project, f"slack://T1JJ3T3L2/A1BRTD4JD/{'a' * 24}/#ops", outgoing=network)
     assert posted
     for body in posted:
         for attachment in json.loads(body)["attachments"]:
             for part in ("title", "text"):
-                # By Slack's documentation & < > alone begin what is no text.
+                # By Slack's documentation, only & < > begin markup.
                 assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", attachment[part]), part
                 assert not re.search(r"@(everyone|here|channel)", attachment[part]), part
                 assert not obeyed_by_terminals(attachment[part].replace("\u200b", "")), part
@@ -148,15 +150,15 @@ def test_in_slack_by_apprise(project: Project) -> None:
 def test_in_pictures() -> None:
     words = [*NASTY, WORST]
     for at in range(0, len(words), 12):
-        some = words[at : at + 12]
-        values: dict[str, Any] = {"names": some, "reference": [1] * len(some), "window": [1] * len(some)}
-        drawn = picture({some[0]: values, WORST: values}, [some[0], WORST])  # titles and values are written alike
+        names = words[at : at + 12]
+        values: dict[str, Any] = {"names": names, "reference": [1] * len(names), "window": [1] * len(names)}
+        drawn = picture({names[0]: values, WORST: values}, [names[0], WORST])  # titles and values are written alike
         assert drawn is not None
         assert drawn.startswith(b"\x89PNG")
 
 
 def test_in_prometheus_labels(project: Project) -> None:
-    told_of(project, {"type": "file", "path": "told.jsonl"})
+    notified_service(project, {"type": "file", "path": "told.jsonl"})
     with served(project) as site:
         answer = site.get("/metrics")
         answer.encoding = "utf-8"
@@ -172,7 +174,7 @@ def test_in_prometheus_labels(project: Project) -> None:
 
 @pytest.mark.long
 def test_in_terminals(project: Project) -> None:
-    service = told_of(project, {"type": "file", "path": "told.jsonl"})
+    service = notified_service(project, {"type": "file", "path": "told.jsonl"})
     alert = service.event("m0", "performance")
     service.said(alert, "acknowledged", by=WORST, note=WORST)
     text = ", ".join(f"'{name}'" for name in (CONTROLS[0], CONTROLS[2], CONTROLS[9]))
@@ -193,7 +195,7 @@ def test_in_terminals(project: Project) -> None:
 
 
 def on_a_terminal(*arguments: str, cwd: Path) -> str:
-    """What a command writes on a terminal that knows no colours."""
+    """The output of a command on a terminal without colours."""
     ours, its = pty.openpty()
     environment = os.environ | {"TERM": "dumb", "COLUMNS": "200"}
     command = [sys.executable, "-m", "monitor", *arguments]
@@ -230,7 +232,7 @@ def test_in_logs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_in_pages(project: Project) -> None:
-    service = told_of(project, {"type": "file", "path": "told.jsonl"})
+    service = notified_service(project, {"type": "file", "path": "told.jsonl"})
     alert = service.event("m0", "performance")
     with served(project) as site:
         for path in ("/", "/alerts", f"/alerts/{alert}", "/monitors/m0", "/monitors/m5", "/silences", "/settings"):
@@ -253,22 +255,22 @@ def test_in_saved_reports(tmp_path: Path) -> None:
     names = [name for name in NASTY if name.strip()]
 
     def frame(moved: float) -> pd.DataFrame:
-        found = pd.DataFrame({name: random.normal(moved, 1, 300) for name in names})
-        found["category"] = random.choice(names if moved else names[:3], 300)
-        return found.assign(prediction=random.normal(size=300), label=random.normal(size=300))
+        rows = pd.DataFrame({name: random.normal(moved, 1, 300) for name in names})
+        rows["category"] = random.choice(names if moved else names[:3], 300)
+        return rows.assign(prediction=random.normal(size=300), label=random.normal(size=300))
 
     reference = Reference.fit(frame(0.0), Columns(prediction="prediction", label="label"), "regression")
     page = tmp_path / "report.html"
     evaluate(reference, frame(3.0)).save_html(str(page))
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        tab, dialogs, asked = browser.new_page(), list[str](), list[str]()
+        tab, dialogs, requested = browser.new_page(), list[str](), list[str]()
         tab.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("request", lambda request: requested.append(request.url))
         tab.goto(page.as_uri())
         tab.wait_for_timeout(3000)
         text = tab.inner_text("body")
         browser.close()
     assert dialogs == []
-    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+    assert not [url for url in requested if not url.startswith(("file:", "data:", "blob:"))]
     assert MARKUP[0] in text

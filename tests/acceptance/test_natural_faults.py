@@ -1,4 +1,4 @@
-"""What pages as a fault and is shown by labels to do the model no harm pages no more, and says why."""
+"""A fault that pages stops paging once labels show that it does no harm to the model, and its message says why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHERE metric_series.metric = 'missing_share' AND metric_series.column_name = ? O
 
 
 def broken_from(frame: pd.DataFrame, column: str, day: str) -> pd.DataFrame:
-    """The log lacks a column from a day on. The model was given it, and answers as ever."""
+    """The log lacks a column from a day on. The model still received it, so its predictions are unchanged."""
     return frame.assign(**{column: frame[column].where(frame["event_time"] < pd.Timestamp(day), None)})
 
 
@@ -31,20 +31,20 @@ def test_a_fault_without_harm_pages_until_labels_say_so(project: Project) -> Non
     project.values["channels"] = {"ops": {"type": "file", "path": "told.jsonl"}}
     project.monitor["alerts"] = {"channels": ["ops"]}
     project.replay()
-    found = project.query(QUALITY, "income")
-    severities = [severity for _, severity, _ in found]
+    findings = project.query(QUALITY, "income")
+    severities = [severity for _, severity, _ in findings]
     assert severities[0] == "warning"
-    # Labels take a day: at most one window more is looked at before they say that nothing is lost.
+    # Labels take a day: at most one more window is evaluated before they show that there is no harm.
     assert set(severities[2:]) == {"info"}
-    assert "labels then showed no harm to the model" in found[-1][2]
+    assert "labels then showed no harm to the model" in findings[-1][2]
     states = project.query("SELECT state FROM alerts WHERE kind = 'quality' AND subject = ''")
     assert states == [("resolved",)]
     last = json.loads((project.folder / "told.jsonl").read_text().splitlines()[-1])
     assert last["title"] == "[RESOLVED] churn: the change is still there, but is not likely to do harm"
     assert "(share of missing values of 'income': 100.0%)." in last["text"]
-    told = project.query("SELECT action, detail FROM audit_log WHERE who = 'monitor'")
-    assert told
-    assert all(action == "fault known as natural" and "missing_share of income" in detail for action, detail in told)
+    entries = project.query("SELECT action, detail FROM audit_log WHERE who = 'monitor'")
+    assert entries
+    assert all(action == "fault known as natural" and "missing_share of income" in detail for action, detail in entries)
 
 
 @pytest.mark.long
@@ -77,7 +77,7 @@ def test_what_is_natural_is_as_large_as_it_was_and_within_the_users_limits(
 ) -> None:
     window = logged(2_000, seed=3).drop(columns="label")
     window.loc[window.index < share * len(window), "income"] = None
-    known = Natural(CheckKey("missing_share", "income", ""), 0.3, pd.Timestamp("2025-01-01").to_pydatetime())
-    checks = Checks(natural=(known,), thresholds={"missing_share": limit} if limit else {})
-    found = evaluate(reference, window, checks=checks)["missing_share", "income"]
-    assert found.severity == severity  # type: ignore[union-attr]
+    natural = Natural(CheckKey("missing_share", "income", ""), 0.3, pd.Timestamp("2025-01-01").to_pydatetime())
+    checks = Checks(natural=(natural,), thresholds={"missing_share": limit} if limit else {})
+    finding = evaluate(reference, window, checks=checks)["missing_share", "income"]
+    assert finding.severity == severity  # type: ignore[union-attr]

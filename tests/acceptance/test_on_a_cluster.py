@@ -1,4 +1,4 @@
-"""Windows evaluated on a dask cluster: two worker processes of this machine give what its own workers give."""
+"""Windows evaluated on a dask cluster of two worker processes have the same results as with Monitor's own workers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`monitor run`, as cron and Airflow call it: monitors do not stop each other, and the exit code tells of this call
-alone.
+"""`monitor run`, as cron and Airflow call it. Monitors do not stop each other, and the exit code is about this call
+only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def with_another(project: Project, **entry: object) -> None:
-    """A second monitor, whose entry differs in this."""
+    """Add a second monitor, whose entry differs in the given fields."""
     project.monitor["model"] = {"name": "churn", "version": "1"}
     project.values["monitors"]["other"] = copy.deepcopy(project.monitor) | {"model": {"name": "other"}} | entry
 

@@ -1,4 +1,4 @@
-"""Real data sets run through, with the windows of their windows.parquet, and say what really happened."""
+"""Real data sets are evaluated with the windows of their windows.parquet, and the results are the true ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def initialised(folder: Path, data: Path, name: str, command: Command) -> subpro
 
 
 def configured(folder: Path, data: Path, name: str, command: Command) -> Path:
-    """What `monitor init` writes, with the windows of windows.parquet."""
+    """The configuration that `monitor init` writes, with the windows of windows.parquet."""
     initialised(folder, data, name, command)
     path = folder / "monitor.yaml"
     values = yaml.safe_load(path.read_text())
@@ -78,16 +78,16 @@ def test_realised_performance_is_what_really_happened(
     configured(tmp_path, shared_data, name, monitor_command)
     done = monitor_command("run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = stored(tmp_path)
-    found = found[(found["metric"] == metric) & (found["kind"] == "performance")]
+    metrics = stored(tmp_path)
+    metrics = metrics[(metrics["metric"] == metric) & (metrics["kind"] == "performance")]
     truth = pd.read_parquet(shared_data / name / "windows.parquet")
-    both = found.assign(start=pd.to_datetime(found["window_start"])).merge(
+    both = metrics.assign(start=pd.to_datetime(metrics["window_start"])).merge(
         truth.assign(start=truth["start"].astype("datetime64[us]")), on="start", suffixes=("", "_true")
     )
     assert len(both) == len(truth)
-    known = both[both["verdict"] != "none"]
-    # Runs look when 98 % of the labels are there, the truth when all are.
-    assert (known["value"] - known["value_true"]).abs().max() < 0.02
+    judged = both[both["verdict"] != "none"]
+    # Runs use the labels when 98 % of them have come; the truth is of all labels.
+    assert (judged["value"] - judged["value_true"]).abs().max() < 0.02
     status = monitor_command("status", cwd=tmp_path)
     assert name in status.stdout
 

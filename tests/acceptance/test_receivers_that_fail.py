@@ -1,5 +1,5 @@
-"""Receivers that fail in every way: in the end each change of an alert was delivered at least once, in order, with
-stable ids and bytes.
+"""Receivers that fail in every way. Each change of an alert is finally delivered at least once, in order, with stable
+ids and bytes.
 
 MONITOR_FAULTS_SEED=n replays a run; the seed and the figures are printed.
 """
@@ -106,8 +106,8 @@ def test_slow_receivers_delay_no_other_and_closing_waits_for_none(project: Proje
             grouping={"group_wait": "0s"},
         )
         started = time.monotonic()
-        for number, what in enumerate(("firing", "resolved"), 1):
-            service.event("churn", "performance", what)
+        for number, change in enumerate(("firing", "resolved"), 1):
+            service.event("churn", "performance", change)
             service.clock.move_to(service.clock.now() + timedelta(seconds=5))
             dispatch_alerts(service.context)
 
@@ -168,30 +168,29 @@ def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and
         channels={"ops": channel},
         grouping={"group_wait": "10s", "repeat_interval": "30d"},
     )
-    other = Deliverer(service.context)  # a second daemon's
-    happened: dict[str, list[str]] = {}
+    second_deliverer = Deliverer(service.context)  # a second daemon's
+    events_by_alert: dict[str, list[str]] = {}
     state: dict[str, str] = {}
     for _ in range(60):
         name = dice.choice(names)
         fires = state.get(name) == "firing"
-        what = dice.choice(["escalated", "resolved", "downgraded"]) if fires else "firing"
-        state[name] = "resolved" if what == "resolved" else "firing"
-        happened.setdefault(service.event(name, "performance", what), []).append(what)
+        change = dice.choice(["escalated", "resolved", "downgraded"]) if fires else "firing"
+        state[name] = "resolved" if change == "resolved" else "firing"
+        events_by_alert.setdefault(service.event(name, "performance", change), []).append(change)
         receiver.answers[:] = [dice.choice(FAILURES) for _ in range(dice.randrange(3))]
         service.clock.move_to(service.clock.now() + timedelta(seconds=dice.choice([1, 20, 400])))
         dispatch_alerts(service.context)
-        dispatch_alerts(service.context)  # another replica: it tells nobody twice
-        if (
-            dice.random() < 0.3
-        ):  # a daemon is killed after it has claimed a letter, or after it has sent it and before it wrote that down
-            letter = service.context.database.transact(
+        dispatch_alerts(service.context)  # another replica: nobody is notified twice
+        # A daemon is killed after it claimed a notification, or after it sent it and before it stored that.
+        if dice.random() < 0.3:
+            notification = service.context.database.transact(
                 outbox.claim, "dead", timedelta(seconds=-1), service.clock.now(), []
             )
-            if letter is not None and dice.random() < 0.5:
+            if notification is not None and dice.random() < 0.5:
                 receiver.answers.clear()
-                outgoing.post_signed(receiver.url, letter.uuid, letter.body, [], allow_private=True)
+                outgoing.post_signed(receiver.url, notification.uuid, notification.body, [], allow_private=True)
             service.context.database.transact(outbox.recover, everything=False)
-        for deliverer in (service.deliverer, other):
+        for deliverer in (service.deliverer, second_deliverer):
             deliverer.drain()
     receiver.answers.clear()
     for _ in range(40):
@@ -201,9 +200,9 @@ def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and
     bodies: dict[str, set[bytes]] = {}
     for headers, body in receiver.received:
         bodies.setdefault(headers["webhook-id"], set()).add(body)
-    assert all(len(each) == 1 for each in bodies.values()), "an id came with other bytes"
-    first = list({headers["webhook-id"]: json.loads(body) for headers, body in receiver.received}.values())
-    linked = service.context.database.read(
+    assert all(len(contents) == 1 for contents in bodies.values()), "an id came with other bytes"
+    messages = list({headers["webhook-id"]: json.loads(body) for headers, body in receiver.received}.values())
+    deliveries = service.context.database.read(
         lambda session: (
             session.connection()
             .exec_driver_sql(
@@ -214,13 +213,18 @@ def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and
             .all()
         )
     )
-    untold = [row for row in linked if row[3] == 0]
-    # An end of what nobody was told of yet is told to nobody; everything else was delivered, or told by what came after
-    # it.
-    for uuid, events in happened.items():
-        told = [one["alert"]["state"] for message in first for one in message["alerts"] if one["alert"]["id"] == uuid]
-        assert told[-1] == ("resolved" if events[-1] == "resolved" else "firing"), (seed, uuid, events, told)
-        order = [one["event"] for message in first for one in message["alerts"] if one["alert"]["id"] == uuid]
+    undelivered = [row for row in deliveries if row[3] == 0]
+    # The end of an alert that was never notified is not notified. Every other change was delivered, or covered by a
+    # later one.
+    for uuid, events in events_by_alert.items():
+        states = [
+            alert["alert"]["state"]
+            for message in messages
+            for alert in message["alerts"]
+            if alert["alert"]["id"] == uuid
+        ]
+        assert states[-1] == ("resolved" if events[-1] == "resolved" else "firing"), (seed, uuid, events, states)
+        order = [alert["event"] for message in messages for alert in message["alerts"] if alert["alert"]["id"] == uuid]
         places, at = [], 0
         for event in order:
             while at < len(events) and events[at] != event:
@@ -228,10 +232,10 @@ def test_every_change_is_delivered_at_least_once_in_order_whatever_receivers_and
             places.append(at)
         assert all(place < len(events) for place in places), (seed, events, order)
     print(
-        f"seed {seed}: {len(linked)} changes, {len(first)} notifications, {len(receiver.received)} requests,"
-        f" {len(untold)} changes told by a later one"
+        f"seed {seed}: {len(deliveries)} changes, {len(messages)} notifications, {len(receiver.received)} requests,"
+        f" {len(undelivered)} changes told by a later one"
     )
-    assert not [row for row in untold if row[2] in ("firing", "escalated")], (seed, untold)
+    assert not [row for row in undelivered if row[2] in ("firing", "escalated")], (seed, undelivered)
 
 
 def test_replicas_tell_no_group_twice_and_none_too_little(

@@ -1,4 +1,4 @@
-"""References promoted, updated, rolled back and compared by hand; the rows behind a run."""
+"""References are promoted, updated, rolled back and compared by hand. The rows of a run can be read again."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ def test_references_are_promoted_updated_rolled_back_and_compared(project: Proje
     changed = logged(1000, seed=30).assign(income=lambda rows: rows["income"] + 20)
     changed.to_parquet(project.folder / "reference.parquet", index=False)
     assert "(1000 rows) holds from 2025-01-21 00:00 UTC on" in monitor("references", "update", "churn")
-    told = monitor("references", "promote", "churn", "--window", "2025-01-01/2025-01-10", "--why", "after the release")
-    assert "(540 rows)" in told
+    output = monitor(
+        "references", "promote", "churn", "--window", "2025-01-01/2025-01-10", "--why", "after the release"
+    )
+    assert "(540 rows)" in output
     assert len(held()) == 3
     assert held()[2][1] == "after the release"
     first, updated, promoted = (version for version, _ in held())
@@ -41,9 +43,11 @@ def test_references_are_promoted_updated_rolled_back_and_compared(project: Proje
     assert held()[-1][1].startswith(f"rolled back from {promoted}; before that by ")
     assert f"{first} (1500 rows) holds again" in monitor("references", "rollback", "churn", "--to", first)
     assert held()[-1][0] == first
-    told = monitor("deployed", "churn", "--version", "5", "--note", "new features", "--reference", "reference.parquet")
-    assert "version 5 of churn is in production since" in told
-    assert "reference of churn: " in told
+    output = monitor(
+        "deployed", "churn", "--version", "5", "--note", "new features", "--reference", "reference.parquet"
+    )
+    assert "version 5 of churn is in production since" in output
+    assert "reference of churn: " in output
     assert held()[-1][0] == updated
     assert held()[-1][1].startswith("version 5 was deployed; before that")
     assert "no monitor watches a model fraud; there are: churn" in monitor(

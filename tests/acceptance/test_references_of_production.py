@@ -1,4 +1,4 @@
-"""References that come of production: rolling ones, those of a season, and healthy intervals to calibrate on."""
+"""References from production: rolling ones, seasonal ones, and healthy intervals for calibration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAYS = {"length": "1d", "start": "2025-01-01"}
 
 
 def growing(rows: int = 4800, days: int = 12) -> pd.DataFrame:
-    """`noise` grows a little every day; on the last day it breaks."""
+    """A log whose `noise` grows a little every day, and breaks on the last day."""
     frame = logged(rows, days=days, seed=3)
     day = (frame["event_time"] - frame["event_time"].iloc[0]).dt.days
     noise = np.random.default_rng(1).normal(size=rows)
@@ -23,7 +23,7 @@ def growing(rows: int = 4800, days: int = 12) -> pd.DataFrame:
 
 
 def drifted(project: Project) -> list[str]:
-    """The days whose `noise` drifted."""
+    """The days on which `noise` drifted."""
     query = (
         "SELECT window_start FROM monitor_findings WHERE metric = 'drift_score' AND column_name = 'noise' ORDER BY 1"
     )
@@ -43,9 +43,9 @@ def test_slow_growth_is_no_drift_against_the_windows_before_and_a_sudden_break_i
     project.monitor["reference"]["rolling"] = 3
     outcome = project.run()
     assert outcome.failed == 0
-    found = drifted(project)
-    assert "2025-01-12" in found
-    assert len(found) <= 3
+    drifted_days = drifted(project)
+    assert "2025-01-12" in drifted_days
+    assert len(drifted_days) <= 3
     kinds = project.query("SELECT DISTINCT kind FROM monitor_checks WHERE metric = 'estimated_roc_auc'")
     assert kinds == [("estimated_performance",)]
 
@@ -60,7 +60,7 @@ def test_windows_are_held_against_those_of_the_same_weekday(project: Project) ->
     del project.monitor["labels"]  # drift asks for none
     project.monitor["reference"] |= {"rolling": 1, "season": "weekday"}
     project.run()
-    # The first week has no weekday before it: it is held against the reference.
+    # There is no earlier weekday for the first week, which is compared with the reference.
     assert [day for day in drifted(project) if day > "2025-01-08"] == []
     (project.folder / "monitor.db").unlink()
     del project.monitor["reference"]["season"]
@@ -85,10 +85,10 @@ def test_how_much_healthy_production_varies_counts_as_normal(
     project.monitor["reference"]["calibrate_on"] = [{"start": "2025-01-01", "end": "2025-01-21"}]
     project.run()
     after = len(drifted(project))
-    held = project.query("SELECT valid_from FROM references_in_force")
+    references = project.query("SELECT valid_from FROM references_in_force")
     done = monitor_command("annotate", "churn", "2025-01-21/2025-01-30", "--as", "healthy", cwd=project.folder)
     assert "what judging those windows again would say: monitor backfill churn" in done.stdout, done.stderr
     project.run()
-    assert len(project.query("SELECT valid_from FROM references_in_force")) == len(held) + 1
+    assert len(project.query("SELECT valid_from FROM references_in_force")) == len(references) + 1
     assert before > 6
     assert after < before / 3

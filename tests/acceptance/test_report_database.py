@@ -1,4 +1,4 @@
-"""The report database answers analysts alike on every kind of database: views, `monitor query`, DataFrames, the
+"""The report database has the same answers on every kind of database: views, `monitor query`, DataFrames, the
 documented questions.
 """
 
@@ -43,7 +43,7 @@ def story(project: Project, receiver: Receiver) -> Database:
     project.replay()
 
     def acknowledge(session: Any) -> None:
-        alert = next(each for each, _ in alerts.listed(session, everything=True) if each.kind == "performance")
+        alert = next(row for row, _ in alerts.listed(session, everything=True) if row.kind == "performance")
         fired = alerts.last_event(session, alert.id, ("firing",))
         assert fired is not None
         alerts.add_event(session, alert, "acknowledged", alert.since, fired.recorded_at + pd.Timedelta("90s"))
@@ -54,13 +54,13 @@ def story(project: Project, receiver: Receiver) -> Database:
 
 
 def copied(source: Database, url: str) -> str:
-    """The rows of a database in another, empty one."""
+    """Copy the rows of a database into an empty one."""
     target = Database(url)
     target.prepare()
     with source.engine.connect() as read, target.engine.begin() as write:
         for table in Base.metadata.sorted_tables:
             rows = [dict(row._mapping) for row in read.execute(table.select())]
-            write.execute(table.delete())  # what the migrations put there comes along
+            write.execute(table.delete())  # rows of the migrations are copied from the source
             if rows:
                 write.execute(table.insert(), rows)
     return url
@@ -102,7 +102,7 @@ def check(url: str) -> None:
     drifted = reports.findings("churn", kind="drift", column="noise")
     assert list(drifted[drifted["metric"] == "drift_score"]["window_start"].dt.day) == [11, 16]
     alert = reports.alerts("churn").iloc[0]
-    # It was told when it fired, again with its next two windows, and when it was over.
+    # It was notified when it fired, with each of its next two windows, and when it resolved.
     assert (alert["kind"], alert["state"], alert["notifications"]) == ("performance", "resolved", 4)
     assert alert["seconds_to_acknowledge"] == pytest.approx(90, abs=0.01)
     assert alert["since"] == pd.Timestamp("2025-01-11", tz="UTC")

@@ -67,8 +67,8 @@ def test_a_command_retrains_once_and_its_reference_is_in_force_from_then_on(
     ]
     held = project.query("SELECT valid_from, who FROM references_in_force ORDER BY id")
     assert [who for _, who in held] == ["configuration", "retraining"]
-    told = monitor_command("retraining", "list", cwd=project.folder).stdout
-    assert "succeeded" in told
+    listing = monitor_command("retraining", "list", cwd=project.folder).stdout
+    assert "succeeded" in listing
     story = monitor_command(
         "retraining",
         "show",
@@ -164,8 +164,8 @@ print(json.dumps({**answer, "candidate": "candidate.parquet"}))
 """
 
 
-def turned(project: Project, probability: str, **policy: object) -> None:
-    """A world in which the truth has turned round, and a training whose model answers by `probability`."""
+def reverse_labels(project: Project, probability: str, **policy: object) -> None:
+    """Reverse the labels from a day on, and configure a training whose model predicts `probability`."""
     frame = logged(2400, days=40)
     late = frame["event_time"] >= "2025-01-11"
     frame.loc[late, "label"] = 1 - frame.loc[late, "label"]
@@ -190,7 +190,7 @@ def states(project: Project) -> list[str]:
 
 @pytest.mark.long
 def test_a_candidate_that_is_better_on_the_same_rows_is_promoted(project: Project) -> None:
-    turned(project, "1 - log['probability']")
+    reverse_labels(project, "1 - log['probability']")
     project.replay()
     assert states(project) == ["proposed", "open", "dispatching", "running", "verifying", "succeeded"]
     story = project.query("SELECT text FROM retraining_events WHERE state = 'verifying'")[0][0]
@@ -203,7 +203,7 @@ def test_a_candidate_that_is_better_on_the_same_rows_is_promoted(project: Projec
 
 @pytest.mark.long
 def test_a_candidate_that_is_no_better_is_rejected_and_the_alert_stays(project: Project) -> None:
-    turned(project, "log['probability']")
+    reverse_labels(project, "log['probability']")
     project.replay()
     assert states(project)[-2:] == ["running", "rejected"]
     assert [who for (who,) in project.query("SELECT who FROM references_in_force")] == ["configuration"]
@@ -212,7 +212,7 @@ def test_a_candidate_that_is_no_better_is_rejected_and_the_alert_stays(project: 
 
 @pytest.mark.long
 def test_a_candidate_of_which_too_few_rows_are_known_is_compared_until_its_time_is_over(project: Project) -> None:
-    turned(project, "(1 - log['probability']).where(log.index < 5)", verify_for="7d")
+    reverse_labels(project, "(1 - log['probability']).where(log.index < 5)", verify_for="7d")
     project.replay()
     assert states(project)[-2:] == ["verifying", "expired"]
 
@@ -221,7 +221,7 @@ def test_a_candidate_of_which_too_few_rows_are_known_is_compared_until_its_time_
 def test_a_request_waits_for_approval_and_the_message_names_the_command(
     project: Project, monitor_command: Command
 ) -> None:
-    turned(project, "1 - log['probability']", requires_approval=True)
+    reverse_labels(project, "1 - log['probability']", requires_approval=True)
     project.replay()
     assert states(project) == ["proposed", "awaiting_approval"]
     (uuid,) = project.query("SELECT uuid FROM retraining_requests WHERE open_model IS NOT NULL")[0]
@@ -240,7 +240,7 @@ def test_a_broken_pipeline_is_to_be_repaired_and_starts_no_training(project: Pro
     frame = logged(3600, days=60)
     broken = frame["event_time"].between("2025-01-11", "2025-02-05") & (frame["id"] % 2 == 0)
     frame.loc[broken, "income"] *= 100
-    # The model was given the broken values, and the truth is as ever.
+    # The model received the broken values; the labels are unchanged.
     frame.loc[broken, ["probability", "prediction"]] = [1.0, 1]
     project.log(frame.astype({"prediction": int}))
     project.labels(frame)
@@ -249,8 +249,8 @@ def test_a_broken_pipeline_is_to_be_repaired_and_starts_no_training(project: Pro
         "train": {"type": "command", "command": [sys.executable, "-c", "raise SystemExit(1)"]}
     }
     project.replay()
-    found = project.query("SELECT DISTINCT state FROM retraining_requests")
-    assert found == [("vetoed",)]
+    rows = project.query("SELECT DISTINCT state FROM retraining_requests")
+    assert rows == [("vetoed",)]
     assert any(
         "repair the pipeline first: income (" in text for (text,) in project.query("SELECT text FROM retraining_events")
     )
@@ -275,13 +275,13 @@ def test_the_share_of_drifted_columns_age_and_labels_ask_for_a_retraining(
         query = "SELECT reason, window_start FROM retraining_requests WHERE opened_at IS NOT NULL"
         return [f"{start[:10]}: {reason}" for reason, start in project.query(query)]
 
-    assert [each[:10] for each in reasons({"drifted_share": 0.3})] == ["2025-01-16"]
+    assert [text[:10] for text in reasons({"drifted_share": 0.3})] == ["2025-01-16"]
     assert reasons({"drifted_share": 0.9}, {"drift": "critical"}) == []
     old = reasons({"age": "20d"}, {"labelled_rows": 100_000})
     assert len(old) == 1
     assert "the model is 20 days old, of 20d" in old[0]
-    told = monitor_command("retraining", "explain", "churn", cwd=project.folder).stdout
-    assert "labelled rows have come since" in told
+    explanation = monitor_command("retraining", "explain", "churn", cwd=project.folder).stdout
+    assert "labelled rows have come since" in explanation
 
 
 @pytest.mark.long

@@ -1,5 +1,5 @@
-"""Killed at any moment and started again, the daemon leaves the history of one that never was; and stopped, it stops
-cleanly.
+"""A daemon that is killed at any moment and started again leaves the same history as an undisturbed one. A stopped one
+stops cleanly.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def decayed(project: Project) -> None:
     project.labels(frame)
 
 
-def start(project: Project, mark: str, *arguments: str) -> subprocess.Popen[bytes]:
+def start(project: Project, test_mark: str, *arguments: str) -> subprocess.Popen[bytes]:
     command = [str(Path(sys.executable).parent / "monitor"), *arguments]
     return subprocess.Popen(
         command,
         cwd=project.folder,
-        env=os.environ | {"MONITOR_TEST_MARK": mark},
+        env=os.environ | {"MONITOR_TEST_MARK": test_mark},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -52,19 +52,19 @@ def test_a_daemon_killed_at_random_moments_leaves_the_same_history_and_no_proces
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     moments = random.Random(seed)
-    mark = uuid.uuid4().hex
+    test_mark = uuid.uuid4().hex
     kills = 0
     while True:
-        process = start(project, mark, "run")
+        process = start(project, test_mark, "run")
         try:
-            # The first moments are those of starting up; each try gets further, or nothing would ever end.
+            # The first moments are during startup. Each attempt runs longer, so that the test ends.
             process.wait(moments.uniform(3, 7) + 2 * kills)
             break
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             kills += 1
-            wait_until(lambda: not marked(mark), 60)
+            wait_until(lambda: not marked(test_mark), 60)
     assert process.returncode == 0
     assert kills >= 1
     disturbed = history(project)
@@ -80,15 +80,15 @@ def test_a_daemon_killed_at_random_moments_leaves_the_same_history_and_no_proces
 @pytest.mark.long
 def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Project) -> None:
     project.write()
-    mark = uuid.uuid4().hex
-    process = start(project, mark, "run")
+    test_mark = uuid.uuid4().hex
+    process = start(project, test_mark, "run")
     wait_until(lambda: (project.folder / "monitor.db").exists() and _has_runs(project))
     wait_until(lambda: project.query("SELECT count(*) FROM runs WHERE status = 'running'")[0][0] > 0)
-    # Workers are the processes that offer themselves to the kernel first.
+    # Workers are the processes that the kernel kills first when memory is short.
     workers: list[int] = []
 
     def find_worker() -> bool:
-        workers[:] = [pid for pid in marked(mark) if is_worker(pid)]
+        workers[:] = [pid for pid in marked(test_mark) if is_worker(pid)]
         return bool(workers)
 
     wait_until(find_worker)
@@ -102,36 +102,36 @@ def test_a_killed_worker_costs_an_attempt_and_no_other_run_anything(project: Pro
 def test_a_window_that_kills_every_worker_fails_at_its_bound_over_restarts_and_stops_no_other(project: Project) -> None:
     project.values["workers"] = {"processes": 1, "max_attempts": 3, "retry_after": "1s", "lease": "4s"}
     project.write()
-    # A run's place is filled before its result is stored: what is running alone is the poisoned run.
+    # The place of a run is filled before its result is stored. So a run that is running alone is the poisoned run.
     poisoned = (
         "SELECT count(*), min(kind = 'data' AND window_start LIKE '2025-01-06%') FROM runs WHERE status = 'running'"
     )
-    kills, mark = 0, uuid.uuid4().hex
-    process = start(project, mark, "run")
+    kills, test_mark = 0, uuid.uuid4().hex
+    process = start(project, test_mark, "run")
     wait_until(lambda: (project.folder / "monitor.db").exists())
     deadline = time.monotonic() + 120
     while process.poll() is None:
         assert time.monotonic() < deadline
         if _has_runs(project) and project.query(poisoned) == [(1, 1)]:
-            workers = [pid for pid in marked(mark) if is_worker(pid)]
+            workers = [pid for pid in marked(test_mark) if is_worker(pid)]
             for pid in workers:
                 os.kill(pid, signal.SIGSTOP)
-            still = project.query(poisoned) == [(1, 1)]
+            is_alone = project.query(poisoned) == [(1, 1)]
             for pid in workers:
-                os.kill(pid, signal.SIGKILL if still else signal.SIGCONT)
-            if workers and still:
+                os.kill(pid, signal.SIGKILL if is_alone else signal.SIGCONT)
+            if workers and is_alone:
                 kills += 1
-                wait_until(lambda gone=workers: not set(gone) & set(marked(mark)))
+                wait_until(lambda gone=workers: not set(gone) & set(marked(test_mark)))
                 if kills == 2:
                     process.kill()
                     process.wait()
-                    wait_until(lambda: not marked(mark))
-                    process = start(project, mark, "run")
+                    wait_until(lambda: not marked(test_mark))
+                    process = start(project, test_mark, "run")
         time.sleep(0.01)
     assert process.returncode == 1
-    found = project.query("SELECT status, count(*), max(failures), max(reason) FROM runs GROUP BY status ORDER BY 1")
-    assert [row[:3] for row in found] == [("done", 7, 0), ("failed", 1, 3)]
-    assert "the worker process ended without a result" in found[1][3]
+    rows = project.query("SELECT status, count(*), max(failures), max(reason) FROM runs GROUP BY status ORDER BY 1")
+    assert [row[:3] for row in rows] == [("done", 7, 0), ("failed", 1, 3)]
+    assert "the worker process ended without a result" in rows[1][3]
 
 
 def _has_runs(project: Project) -> bool:
@@ -145,22 +145,22 @@ def test_serve_works_delivers_and_stops_cleanly_on_sigterm(project: Project, rec
     project.monitor["alerts"] = {"channels": ["ops"], "keep_firing_for": 9, "notify_max_age": "1mo"}
     project.values["grouping"] = {"group_wait": "1s"}
     project.write()
-    mark = uuid.uuid4().hex
-    process = start(project, mark, "serve", "--log-format", "json")
+    test_mark = uuid.uuid4().hex
+    process = start(project, test_mark, "serve", "--log-format", "json")
 
-    # The alert is a year old and still fires: it is announced once, at the end of catching up.
-    def told() -> list[str]:
-        return [each["alert"]["kind"] for _, body in receiver.received for each in json.loads(body)["alerts"]]
+    # The alert is a year old and still fires. It is notified once, at the end of catching up.
+    def alert_kinds() -> list[str]:
+        return [alert["alert"]["kind"] for _, body in receiver.received for alert in json.loads(body)["alerts"]]
 
-    # The log ended a year ago, too: there are no data since, which the stale source explains, once it is known.
-    wait_until(lambda: {"performance", "self"} <= set(told()), 120)
+    # The log ended a year ago, too. Missing data are explained by the stale source, once that is detected.
+    wait_until(lambda: {"performance", "self"} <= set(alert_kinds()), 120)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
-    wait_until(lambda: not marked(mark), 10)
+    wait_until(lambda: not marked(test_mark), 10)
     assert project.query("SELECT count(*) FROM runs WHERE status = 'running'") == [(0,)]
     assert project.query("SELECT count(*) FROM daemons WHERE stopped_at IS NULL") == [(0,)]
-    assert sorted(set(told()) - {"no_data"}) == ["performance", "self"]
-    assert len(told()) == len(set(told()))
+    assert sorted(set(alert_kinds()) - {"no_data"}) == ["performance", "self"]
+    assert len(alert_kinds()) == len(set(alert_kinds()))
 
 
 def test_a_second_daemon_on_a_sqlite_database_is_refused(project: Project, monitor_process: Any) -> None:
@@ -183,17 +183,17 @@ def test_two_daemons_share_a_database_and_store_each_result_once(
     decayed(project)
     project.values["database"] = request.getfixturevalue(server)
     project.write()
-    mark = uuid.uuid4().hex
-    both = [start(project, mark, "run"), start(project, mark, "run")]
+    test_mark = uuid.uuid4().hex
+    both = [start(project, test_mark, "run"), start(project, test_mark, "run")]
     assert [process.wait(200) for process in both] == [0, 0]
-    found = history(project)
-    assert len(found["runs"]) == 16
-    assert all(row[5] == "done" for row in found["runs"])
-    assert [(row[1], row[2]) for row in found["alerts"]] == [("performance", "resolved")]
+    shared = history(project)
+    assert len(shared["runs"]) == 16
+    assert all(row[5] == "done" for row in shared["runs"])
+    assert [(row[1], row[2]) for row in shared["alerts"]] == [("performance", "resolved")]
     del project.values["database"]
     project.run()
     alone = history(project)
-    assert [row[0] for row in found["runs"]] == [row[0] for row in alone["runs"]]
-    assert [row[0] for row in found["events"]] == [row[0] for row in alone["events"]]
-    frame = pd.DataFrame([row[5] for row in found["values"]]), pd.DataFrame([row[5] for row in alone["values"]])
+    assert [row[0] for row in shared["runs"]] == [row[0] for row in alone["runs"]]
+    assert [row[0] for row in shared["events"]] == [row[0] for row in alone["events"]]
+    frame = pd.DataFrame([row[5] for row in shared["values"]]), pd.DataFrame([row[5] for row in alone["values"]])
     pd.testing.assert_frame_equal(*frame)

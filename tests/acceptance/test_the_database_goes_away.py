@@ -1,4 +1,4 @@
-"""What networks and servers do to a daemon's report database costs time, and nothing else."""
+"""Faults of networks and servers between a daemon and its report database cost time, and nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.proxy import Proxy
 
 @pytest.fixture(params=["empty_postgresql", pytest.param("empty_mariadb", marks=pytest.mark.long)])
 def proxied(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, str]]:
-    """A proxy before an empty database, and the database's address through it."""
+    """A proxy in front of an empty database, and the address of the database through the proxy."""
     url: str = request.getfixturevalue(request.param)
     proxy = Proxy(Database(url).url.port or 0)
     yield proxy, str(Database(url).url.set(port=proxy.port))
@@ -50,7 +50,7 @@ def test_a_transaction_whose_answers_are_lost_is_done_once(proxied: tuple[Proxy,
     expected = history(project)
     proxy, project.values["database"] = proxied
     proxy.lose_commits = 0.2
-    # A claim whose answer was lost comes back when its lease runs out.
+    # A claim whose answer was lost is free again when its lease runs out.
     project.values["workers"] = {"lease": "2s"}
     deadline = time.monotonic() + 120
     truth = Database(str(Database(project.values["database"]).url.set(port=proxy.target)))
@@ -134,10 +134,10 @@ def test_as_process_1_in_another_zone_every_loop_works_again_and_sigterm_twice_g
     project.values["database"] = str(Database(empty_postgresql).url.set(port=proxy.port))
     project.monitor["windows"]["length"] = "12h"
     project.write()
-    mark = uuid.uuid4().hex
+    test_mark = uuid.uuid4().hex
     monitor = [str(Path(sys.executable).parent / "monitor"), "serve", "--log-format", "json"]
     space = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    environment = os.environ | {"MONITOR_TEST_MARK": mark, "TZ": "Asia/Kathmandu"}
+    environment = os.environ | {"MONITOR_TEST_MARK": test_mark, "TZ": "Asia/Kathmandu"}
     with open(project.folder / "log", "wb") as log:
         outer = subprocess.Popen([*space, *monitor], cwd=project.folder, env=environment, stdout=log, stderr=log)
     truth = Database(empty_postgresql)
@@ -159,12 +159,12 @@ def test_as_process_1_in_another_zone_every_loop_works_again_and_sigterm_twice_g
         loops = ask("SELECT loops FROM daemons WHERE stopped_at IS NULL")
         if isinstance(loops, str):
             loops = json.loads(loops)
-        late = [name for name, told in loops.items() if datetime.fromisoformat(told) < back]
-        return len(loops) > 10 and set(late) <= set(LOOPS_S)  # those come round once a minute or an hour
+        late = [name for name, last_run in loops.items() if datetime.fromisoformat(last_run) < back]
+        return len(loops) > 10 and set(late) <= set(LOOPS_S)  # these run once a minute or once an hour
 
     wait_until(all_again, 30)
     wait_until(running, 30)
-    first = [pid for pid in marked(mark) if _inner_id(pid) == 1]
+    first = [pid for pid in marked(test_mark) if _inner_id(pid) == 1]
     assert len(first) == 1
     os.kill(first[0], signal.SIGTERM)
     time.sleep(0.2)
@@ -174,7 +174,7 @@ def test_as_process_1_in_another_zone_every_loop_works_again_and_sigterm_twice_g
     assert ask("SELECT SUM(failures) FROM runs") == 0
     assert ask("SELECT COUNT(*) FROM runs WHERE status = 'pending'") > 0
     assert "loop_failed" in (project.folder / "log").read_text()
-    wait_until(lambda: not marked(mark), 10)
+    wait_until(lambda: not marked(test_mark), 10)
     proxy.close()
 
 

@@ -1,4 +1,4 @@
-"""A fall in traffic is told in the first days of a monitor."""
+"""A fall in traffic is reported in the first days of a monitor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.conftest import Project, logged
 
 
 def daily(project: Project, rows: dict[str, int]) -> list[tuple[str, str]]:
-    """The verdict on traffic of each day of a log that has so many rows a day, with the day."""
+    """The verdict on traffic and the day, for each day of a log with these numbers of rows."""
     frame = logged(sum(rows.values()))
     days = np.repeat(pd.to_datetime(list(rows)), list(rows.values())).as_unit("us")
     within = np.concatenate([np.arange(number) / number for number in rows.values()])
@@ -38,6 +38,6 @@ def test_the_fourth_day_of_a_monitor_that_has_a_twentieth_of_the_rows_is_a_fall(
     verdicts = [verdict for verdict, _ in daily(project, rows)]
     unknown = "could_not_check"
     assert verdicts == [unknown, unknown, unknown, "changed", "fine", unknown], "Saturday is not like the days before"
-    found = project.query("SELECT severity, explanation FROM monitor_findings WHERE metric = 'volume_share'")
-    assert [severity for severity, _ in found] == ["warning"]
-    assert found[0][1].startswith("16 rows came, where about 295 were expected (3 comparable earlier windows")
+    findings = project.query("SELECT severity, explanation FROM monitor_findings WHERE metric = 'volume_share'")
+    assert [severity for severity, _ in findings] == ["warning"]
+    assert findings[0][1].startswith("16 rows came, where about 295 were expected (3 comparable earlier windows")

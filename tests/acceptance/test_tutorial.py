@@ -1,4 +1,4 @@
-"""The tutorial, as a reader does it: each block is run in its order, and what it shows is what comes."""
+"""The tutorial is run as a reader does: each block in its order, and the output is the one that it shows."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Block:
     text: str
 
 
-BLOCKS = [Block(*found.groups(default="")) for found in BLOCK.finditer(TUTORIAL)]
+BLOCKS = [Block(*match.groups(default="")) for match in BLOCK.finditer(TUTORIAL)]
 
 
 @contextmanager
 def push_service() -> Iterator[tuple[str, list[str]]]:
-    """A server that takes messages as ntfy does: its address, and the title and text of what has come."""
+    """A server that takes messages like ntfy: its address, and title and text of the received messages."""
     messages: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,13 +66,13 @@ def push_service() -> Iterator[tuple[str, list[str]]]:
 
 
 def message_of(path: str, headers: Message, body: bytes) -> str:
-    """Title and text of a message: in the body, or in the query where the body is a picture."""
+    """Title and text of a message: from the body, or from the query if the body is a picture."""
     if headers.get_content_type() == "application/json":
-        told = json.loads(body)
+        message = json.loads(body)
     else:
         assert body.startswith(b"\x89PNG")
-        told = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
-    return f"{told['title']}\n{told['message']}"
+        message = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+    return f"{message['title']}\n{message['message']}"
 
 
 def test_each_block_is_run_or_compared() -> None:
@@ -116,7 +116,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(script: str, folder: Path) -> str:
-    """Run commands in a shell as a reader does; what they say."""
+    """Run commands in a shell, as a reader does. Returns their output."""
     done = subprocess.run(
         ["bash", "-ec", script], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
     )
@@ -125,7 +125,7 @@ def run(script: str, folder: Path) -> str:
 
 
 def serves(folder: Path) -> None:
-    """`monitor serve` shows the monitor on its page and ends well when it is asked to."""
+    """`monitor serve` shows the monitor on its page, and ends well on a signal."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -143,7 +143,7 @@ def serves(folder: Path) -> None:
 
 
 def page(url: str, daemon: subprocess.Popen[bytes]) -> str:
-    """The page, as soon as it is there."""
+    """The text of a page, as soon as the server answers."""
     until = time.monotonic() + 120
     while time.monotonic() < until and daemon.poll() is None:
         with suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:

@@ -1,4 +1,4 @@
-"""The service says when it is ill itself, keeps within its limits, and forgets only what it may."""
+"""The service reports its own faults, keeps within its limits, and prunes only what it may."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ def test_retention_takes_what_is_old_and_nothing_that_is_needed(project: Project
             " (SELECT count(DISTINCT window_start) FROM metric_values)"
         )
         assert project.query(counts) == [(12, 12, 1, 6)]
-        told = monitor_command("prune", "--dry-run", cwd=project.folder).stdout
+        output = monitor_command("prune", "--dry-run", cwd=project.folder).stdout
         assert project.query(counts) == [(12, 12, 1, 6)]
         removed = prune(daemon.context)
         assert dict(removed)["runs"] == 6
         assert all(
-            f"{number} {name.replace('_', ' ')}" in told for name, number in removed.items() if name != "snapshots"
+            f"{number} {name.replace('_', ' ')}" in output for name, number in removed.items() if name != "snapshots"
         )
         assert prune(daemon.context)["runs"] == 0
     runs, snapshots, alerts, windows = project.query(counts)[0]

@@ -1,4 +1,4 @@
-"""Who may do what over HTTP, and what an attacker finds."""
+"""Access over HTTP: roles, tokens, sessions, and attacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -28,21 +28,29 @@ from tests.web import PASSWORD, SECRET, From, Served, served
 @pytest.fixture(scope="module")
 def site(history: Project) -> Iterator[Served]:
     """A service that asks for a login."""
-    with served(history, users=("viewer", "operator", "admin"), login=True, requests_per_minute=100_000) as found:
-        yield found
+    with served(history, users=("viewer", "operator", "admin"), login=True, requests_per_minute=100_000) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")
 def own(history: Project) -> Iterator[Served]:
     """A service on a loopback address, as it is by default."""
-    with served(history, requests_per_minute=100_000) as found:
-        yield found
+    with served(history, requests_per_minute=100_000) as service:
+        yield service
 
 
-def routes(site: Served) -> list[tuple[str, str, str]]:
-    """Method, path with real ids, and the least role, of everything that is served."""
+class Route(NamedTuple):
+    """A route of the service: its method, its path with real ids, and the role that it requires."""
+
+    method: str
+    path: str
+    role: str
+
+
+def routes(site: Served) -> list[Route]:
+    """All routes of the service."""
     ids = site.ids()
-    known = {
+    parameters = {
         "name": "churn",
         "metric": "roc_auc",
         "alert": ids["alert"],
@@ -55,13 +63,17 @@ def routes(site: Served) -> list[tuple[str, str, str]]:
         "other": "1",
     }
     schema = site.get("/api/v1/schema/openapi.json", headers=site.token("viewer")).json()
-    found = []
+
+    def with_ids(path: str) -> str:
+        return re.sub(r"{(\w+)}", lambda match: parameters[match[1]], path)
+
+    served_routes = []
     for path, methods in schema["paths"].items():
         for method in methods:
             role = (
                 "ingest" if path.endswith(("/predictions", "/labels")) else "viewer" if method == "get" else "operator"
             )
-            found.append((method.upper(), re.sub(r"{(\w+)}", lambda match: known[match[1]], path), role))
+            served_routes.append(Route(method.upper(), with_ids(path), role))
     pages = [
         "/",
         "/monitors/churn",
@@ -75,7 +87,7 @@ def routes(site: Served) -> list[tuple[str, str, str]]:
         "/settings",
         "/metrics",
     ]
-    found += [("GET", re.sub(r"{(\w+)}", lambda match: known[match[1]], path), "viewer") for path in pages]
+    served_routes += [Route("GET", with_ids(path), "viewer") for path in pages]
     forms = [
         "/alerts/{alert}/acknowledge",
         "/silences",
@@ -84,31 +96,31 @@ def routes(site: Served) -> list[tuple[str, str, str]]:
         "/retraining/{request_id}/approve",
         "/retraining/{request_id}/cancel",
     ]
-    found += [("POST", re.sub(r"{(\w+)}", lambda match: known[match[1]], path), "operator") for path in forms]
-    assert len(found) > 40
-    return found
+    served_routes += [Route("POST", with_ids(path), "operator") for path in forms]
+    assert len(served_routes) > 40
+    return served_routes
 
 
 def test_each_route_with_each_role_and_none(site: Served) -> None:
     tokens = {role: site.token(role) for role in ("viewer", "operator", "admin")}
     sender = site.token("ingest", ["churn"])
-    for method, path, least in routes(site):
+    for method, path, required_role in routes(site):
         without = requests.request(method, site.url + path, allow_redirects=False, timeout=60)
         if path.startswith(("/api/", "/metrics")):
             assert without.status_code == 401, (method, path)
             assert without.headers["content-type"] == "application/problem+json"
         else:
             assert (without.status_code, without.headers["location"].split("?")[0]) == (303, "/login"), (method, path)
-        if least != "viewer":
+        if required_role != "viewer":
             refused = requests.request(method, site.url + path, headers=tokens["viewer"], json={}, timeout=60)
             assert refused.status_code == 403, (method, path, refused.text)
-        if least != "ingest":
+        if required_role != "ingest":
             refused = requests.request(method, site.url + path, headers=sender, json={}, timeout=60)
             assert refused.status_code == 403, (method, path, refused.text)
         if method == "GET":
             for role in tokens:
-                seen = requests.get(site.url + path, headers=tokens[role], timeout=60)
-                assert seen.status_code in (200, 404), (path, role, seen.text)
+                answer = requests.get(site.url + path, headers=tokens[role], timeout=60)
+                assert answer.status_code in (200, 404), (path, role, answer.text)
 
 
 def test_a_model_server_sends_rows_of_its_monitors_and_does_nothing_else(project: Project) -> None:
@@ -122,7 +134,7 @@ def test_a_model_server_sends_rows_of_its_monitors_and_does_nothing_else(project
             answer = site.post("/api/v1/predictions", params={"monitor": "churn"}, json=body, headers=header)
             assert answer.status_code == status, answer.text
             unknown = site.post("/api/v1/predictions", params={"monitor": "other"}, json=body, headers=header)
-            assert unknown.status_code == 403  # whether there is such a monitor is not told
+            assert unknown.status_code == 403  # the answer does not reveal whether the monitor exists
         assert (
             site.post(
                 "/api/v1/predictions", params={"monitor": "churn"}, json=body, headers=site.token("viewer")
@@ -147,7 +159,7 @@ def test_tokens_that_are_unknown_revoked_or_old_open_nothing(site: Served) -> No
     _, old = site.database.transact(people.create_token, "old", "admin", now, now - timedelta(seconds=1))
     for given in (f"Bearer {old}", "Bearer ", "Bearer mon_x", "Basic dTpw", f"bearer{token}"):
         assert site.get("/api/v1/monitors", headers={"authorization": given}).status_code == 401, given
-    assert token not in str(site.database.read(lambda session: [vars(each) for each in people.tokens(session)]))
+    assert token not in str(site.database.read(lambda session: [vars(stored) for stored in people.tokens(session)]))
 
 
 def test_a_session_has_safe_cookies_and_ends_with_its_user(site: Served) -> None:
@@ -158,7 +170,7 @@ def test_a_session_has_safe_cookies_and_ends_with_its_user(site: Served) -> None
     data = {"token": token[1], "name": "admin", "password": PASSWORD, "next": "//evil.example/"}
     entered = client.post(f"{site.url}/login", data=data, allow_redirects=False, timeout=60)
     assert (entered.status_code, entered.headers["location"]) == (303, "/")
-    assert {"HttpOnly", "SameSite=lax"} <= {each.strip() for each in entered.headers["set-cookie"].split(";")}
+    assert {"HttpOnly", "SameSite=lax"} <= {attribute.strip() for attribute in entered.headers["set-cookie"].split(";")}
     assert client.get(f"{site.url}/settings", timeout=60).status_code == 200
     site.database.transact(people.remove_user, "admin")
     assert client.get(f"{site.url}/settings", allow_redirects=False, timeout=60).status_code == 303
@@ -199,12 +211,12 @@ def test_a_messages_links_lead_through_the_login_to_pages_that_ask_and_change_no
     )
     name = service.event("churn", "performance")
     service.after(seconds=1)
-    told = json.loads((project.folder / "told.jsonl").read_text())
-    links = {each["title"]: each["url"] for section in told["sections"] for each in section["links"]}
+    message = json.loads((project.folder / "told.jsonl").read_text())
+    links = {link["title"]: link["url"] for section in message["sections"] for link in section["links"]}
     with served(project, users=("operator",), login=True) as site:
-        asked = {title: urlsplit(url)._replace(scheme="", netloc="").geturl() for title, url in links.items()}
-        assert asked["Acknowledge"] == f"/alerts/{name}#acknowledge"
-        sent = site.get(asked["Silence for 4 h"])
+        paths = {title: urlsplit(url)._replace(scheme="", netloc="").geturl() for title, url in links.items()}
+        assert paths["Acknowledge"] == f"/alerts/{name}#acknowledge"
+        sent = site.get(paths["Silence for 4 h"])
         assert sent.status_code == 303
         client = requests.Session()
         form = client.get(site.url + sent.headers["location"], timeout=60)
@@ -218,7 +230,7 @@ def test_a_messages_links_lead_through_the_login_to_pages_that_ask_and_change_no
         assert 'alertname="ModelPerformance"\nmodel="churn"\nmodel_monitor="churn"' in unescape(silence.text)
         assert f"{name[:8]} (performance of churn)" in silence.text
         assert "Silence for 4h</button>" in silence.text
-        assert 'id="acknowledge"' in client.get(site.url + asked["Acknowledge"], timeout=60).text
+        assert 'id="acknowledge"' in client.get(site.url + paths["Acknowledge"], timeout=60).text
         assert site.database.read(lambda session: silences.listed(session, None)) == []
         assert not site.database.read(
             lambda session: alerts.is_acknowledged(session, alerts.find(session, name)[0], datetime.now(UTC))
@@ -226,7 +238,7 @@ def test_a_messages_links_lead_through_the_login_to_pages_that_ask_and_change_no
 
 
 def test_a_password_is_guessed_no_faster_from_many_addresses(site: Served) -> None:
-    def tried(name: str, password: str, number: int) -> int:
+    def login_status(name: str, password: str, number: int) -> int:
         with requests.Session() as client:
             client.mount("http://", From(f"127.0.1.{number}"))
             form = client.get(f"{site.url}/login", timeout=60)
@@ -236,9 +248,9 @@ def test_a_password_is_guessed_no_faster_from_many_addresses(site: Served) -> No
             return client.post(f"{site.url}/login", data=data, allow_redirects=False, timeout=60).status_code
 
     for name in ("operator", "nobody"):
-        assert [tried(name, "wrong", number) for number in range(1, 13)] == [401] * 10 + [429] * 2
-    assert tried("operator", PASSWORD, 20) == 429
-    assert tried("viewer", PASSWORD, 21) == 303
+        assert [login_status(name, "wrong", number) for number in range(1, 13)] == [401] * 10 + [429] * 2
+    assert login_status("operator", PASSWORD, 20) == 429
+    assert login_status("viewer", PASSWORD, 21) == 303
 
 
 @pytest.mark.parametrize(("prefix", "begins"), [("", "__Host-"), ("/monitor", "__Secure-")])
@@ -248,7 +260,7 @@ def test_cookies_are_bound_to_this_host_where_the_page_came_by_tls(history: Proj
         form = site.get("/login", headers=tls)
         cookie = form.headers["set-cookie"]
         assert cookie.startswith(f"{begins}monitor_form=")
-        assert {"Secure", "HttpOnly", f"Path={prefix or '/'}"} <= {each.strip() for each in cookie.split(";")}
+        assert {"Secure", "HttpOnly", f"Path={prefix or '/'}"} <= {attribute.strip() for attribute in cookie.split(";")}
         assert "domain" not in cookie.lower()
         token = re.search(r'name="token" value="(\w+)"', form.text)
         assert token is not None
@@ -259,12 +271,14 @@ def test_cookies_are_bound_to_this_host_where_the_page_came_by_tls(history: Proj
         session = entered.headers["set-cookie"].split(";")[0]
         assert session.startswith(f"{begins}monitor_session=")
         assert site.get("/alerts", headers=tls | {"cookie": session}).status_code == 200
-        # One that a page of a neighbouring host, or of plain HTTP, may have set counts for nothing.
+        # A cookie without the prefix may come from a neighbouring host or plain HTTP, and is ignored.
         assert site.get("/alerts", headers=tls | {"cookie": session.removeprefix(begins)}).status_code == 303
         left = site.post(
             "/logout", data={"token": token[1]}, headers=tls | {"cookie": f"{secret['cookie']}; {session}"}
         )
-        assert all("Secure" in each for each in re.findall(r"__\w+-monitor_\w+=[^,]*", left.headers["set-cookie"]))
+        assert all(
+            "Secure" in set_cookie for set_cookie in re.findall(r"__\w+-monitor_\w+=[^,]*", left.headers["set-cookie"])
+        )
         assert site.get("/alerts", headers=tls | {"cookie": session}).status_code == 303
 
 
@@ -346,9 +360,9 @@ def test_every_answer_carries_the_headers_that_keep_it_safe(own: Served) -> None
 
 
 def test_sensitive_values_are_in_no_answer(own: Served) -> None:
-    for method, path, _ in routes(own):
-        if method == "GET":
-            assert SECRET not in own.get(path).text, path
+    for route in routes(own):
+        if route.method == "GET":
+            assert SECRET not in own.get(route.path).text, route.path
 
 
 def test_tricks_with_paths_find_nothing(own: Served) -> None:
@@ -464,7 +478,7 @@ def test_people_and_tokens_are_managed_by_commands(project: Project, monitor_com
         ("token created",),
         ("token revoked",),
     ]
-    assert not any(PASSWORD in str(each) for each in project.query("SELECT * FROM users"))
+    assert not any(PASSWORD in str(user) for user in project.query("SELECT * FROM users"))
 
 
 def test_behind_a_proxy_with_a_prefix_links_lead_back_through_it(history: Project) -> None:
@@ -495,14 +509,14 @@ def test_the_daemon_goes_on_without_its_page_and_the_page_comes_when_it_can(proj
         command = [str(Path(sys.executable).parent / "monitor"), "serve"]
         with open(project.folder / "log", "w") as log:
             daemon = subprocess.Popen(command, cwd=project.folder, stdout=log, stderr=log)
-        told = project.folder / "log"
+        log_path = project.folder / "log"
         try:
-            wait_until(lambda: "web_failed" in told.read_text(), 30)
-            wait_until(lambda: "run_done" in told.read_text(), 60)
+            wait_until(lambda: "web_failed" in log_path.read_text(), 30)
+            wait_until(lambda: "run_done" in log_path.read_text(), 60)
             assert daemon.poll() is None
         finally:
             taken.close()
-            if "run_done" not in told.read_text():
+            if "run_done" not in log_path.read_text():
                 daemon.kill()
     url = f"http://127.0.0.1:{port}"
 
@@ -526,18 +540,18 @@ def test_a_page_without_its_database_says_so_and_comes_back(project: Project) ->
     server = servers.PostgreSQL()
     project.values["database"] = server.new_database()
     try:
-        with served(project) as site, served(project, users=("viewer",), login=True) as other:
-            token = other.token("viewer")
-            assert site.get("/").status_code == other.get("/", headers=token).status_code == 200
+        with served(project) as site, served(project, users=("viewer",), login=True) as protected_site:
+            token = protected_site.token("viewer")
+            assert site.get("/").status_code == protected_site.get("/", headers=token).status_code == 200
             server.kill()
             assert site.get("/healthz").status_code == 200
             assert site.get("/readyz").status_code == 503
             page = site.get("/alerts")
             assert (page.status_code, "report database" in page.text) == (503, True)
-            refused = other.get("/api/v1/monitors", headers=token)
+            refused = protected_site.get("/api/v1/monitors", headers=token)
             assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
             server.start()
             assert site.get("/readyz").status_code == 200
-            assert site.get("/").status_code == other.get("/", headers=token).status_code == 200
+            assert site.get("/").status_code == protected_site.get("/", headers=token).status_code == 200
     finally:
         server.stop()

@@ -1,6 +1,4 @@
-"""The HTTP API: what is read and changed, ingestion, the Python client, and that nothing is answered that is not
-documented.
-"""
+"""The HTTP API: reading, changes, ingestion, the Python client. Every answer is documented."""
 
 from __future__ import annotations
 
@@ -37,8 +35,8 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 @pytest.fixture(scope="module")
 def site(history: Project) -> Iterator[Served]:
-    with served(history, requests_per_minute=1_000_000) as found:
-        yield found
+    with served(history, requests_per_minute=1_000_000) as service:
+        yield service
 
 
 def test_lists_are_paged_and_what_has_not_changed_is_not_sent_again(site: Served) -> None:
@@ -70,8 +68,11 @@ def test_a_cursor_that_is_none_of_ours_is_refused(site: Served, digits: str) -> 
 @pytest.mark.long
 @pytest.mark.parametrize("when", TIMES)
 def test_a_time_that_no_calendar_has_is_refused_in_the_pages_and_the_api(site: Served, when: str) -> None:
-    asked = {"params": {"start": when, "end": when}}
-    answers = [site.get("/monitors/churn", **asked), site.get("/api/v1/monitors/churn/metrics/roc_auc", **asked)]
+    arguments = {"params": {"start": when, "end": when}}
+    answers = [
+        site.get("/monitors/churn", **arguments),
+        site.get("/api/v1/monitors/churn/metrics/roc_auc", **arguments),
+    ]
     answers.append(site.post("/api/v1/monitors/churn/runs", json={"start": when, "end": "2025-01-02T00:00:00Z"}))
     answers.append(site.post("/api/v1/monitors/churn/runs", json={"start": "2025-01-02T00:00:00Z", "end": when}))
     answers.append(site.post("/api/v1/deployments", json={"model": "nobody", "version": "2", "deployed_at": when}))
@@ -79,8 +80,8 @@ def test_a_time_that_no_calendar_has_is_refused_in_the_pages_and_the_api(site: S
         silence = {"matchers": ['model="nobody"'], "duration": duration, "starts_at": when}
         answers.append(site.post("/api/v1/silences", json=silence))
     assert {answer.status_code for answer in answers} <= {200, 201, 202, 400}, [answer.text for answer in answers]
-    for made in site.get("/api/v1/silences").json()["items"]:
-        requests.delete(f"{site.url}/api/v1/silences/{made['id']}", timeout=60)
+    for item in site.get("/api/v1/silences").json()["items"]:
+        requests.delete(f"{site.url}/api/v1/silences/{item['id']}", timeout=60)
 
 
 @pytest.mark.parametrize("length", ["99999999d", "9" * 25 + "d", "9" * 5000 + "s", "12000mo"])
@@ -104,14 +105,14 @@ def test_a_long_series_keeps_its_peaks_when_it_is_thinned() -> None:
     ]
     kept = thinned(values, 200)
     assert len(kept) <= 202
-    assert max(each.value or 0 for each in kept) == 100
-    assert [each.start for each in kept] == sorted(each.start for each in kept)
+    assert max(point.value or 0 for point in kept) == 100
+    assert [point.start for point in kept] == sorted(point.start for point in kept)
 
 
 def test_what_people_do_by_the_api(site: Served) -> None:
     ids = site.ids()
-    told = site.post(f"/api/v1/alerts/{ids['alert']}/acknowledge", json={"note": "on it", "duration": "2d"}).json()
-    assert told["acknowledged"] is True
+    alert = site.post(f"/api/v1/alerts/{ids['alert']}/acknowledge", json={"note": "on it", "duration": "2d"}).json()
+    assert alert["acknowledged"] is True
     life = site.get(f"/api/v1/alerts/{ids['alert']}").json()
     assert life["timeline"][-1]["detail"]["note"] == "on it"
     assert site.post(f"/api/v1/alerts/{ids['alert']}/unacknowledge").json()["acknowledged"] is False
@@ -120,8 +121,8 @@ def test_what_people_do_by_the_api(site: Served) -> None:
     assert silence.status_code == 201
     assert "silenced until" in site.get(f"/api/v1/alerts/{ids['alert']}").json()["quiet"]
     assert requests.delete(f"{site.url}/api/v1/silences/{silence.json()['id']}", timeout=60).status_code == 200
-    for made in site.get("/api/v1/silences").json()["items"]:
-        requests.delete(f"{site.url}/api/v1/silences/{made['id']}", timeout=60)
+    for item in site.get("/api/v1/silences").json()["items"]:
+        requests.delete(f"{site.url}/api/v1/silences/{item['id']}", timeout=60)
     assert site.post("/api/v1/deployments", json={"model": "nobody", "version": "2"}).status_code == 400
     planned = site.post("/api/v1/monitors/churn/runs", json={})
     assert planned.status_code == 202
@@ -137,8 +138,8 @@ def test_one_call_tells_of_a_deployment_and_switches_the_reference(project: Proj
         logged(900, seed=9).to_parquet(project.folder / "next.parquet", index=False)
         Client(site.url).deployed("churn", "2", "new features", reference="next.parquet")
         # The reference of the configuration may have been fitted meanwhile.
-        found = site.get("/api/v1/references", params={"monitor": "churn"}).json()
-        (row,) = [each for each in found if each["who"] == "web"]
+        references = site.get("/api/v1/references", params={"monitor": "churn"}).json()
+        (row,) = [reference for reference in references if reference["who"] == "web"]
         assert (row["rows"], row["why"], row["who"]) == (900, "version 2 was deployed", "web")
         assert site.get("/api/v1/deployments").json()["items"][0]["version"] == "2"
         with pytest.raises(ClientError, match="outside the folder"):
@@ -146,16 +147,18 @@ def test_one_call_tells_of_a_deployment_and_switches_the_reference(project: Proj
         with pytest.raises(ClientError, match="no monitor watches"):
             Client(site.url).deployed("nobody", "3")
         # No answer came in time, and the call is repeated: one deployment, one reference.
-        told = {
+        deployment = {
             "model": "churn",
             "version": "4",
             "deployed_at": "2025-03-01T12:00:00+00:00",
             "reference": "next.parquet",
         }
         for _ in range(2):
-            assert site.post("/api/v1/deployments", json=told).status_code == 201
-        found = site.get("/api/v1/references", params={"monitor": "churn"}).json()
-        assert [each["why"] for each in found if each["who"] == "web"].count("version 4 was deployed") == 1
+            assert site.post("/api/v1/deployments", json=deployment).status_code == 201
+        references = site.get("/api/v1/references", params={"monitor": "churn"}).json()
+        assert [reference["why"] for reference in references if reference["who"] == "web"].count(
+            "version 4 was deployed"
+        ) == 1
     assert project.query("SELECT version FROM deployments ORDER BY version") == [("2",), ("4",)]
 
 
@@ -196,7 +199,7 @@ def test_a_training_is_completed_by_its_own_token_once(project: Project, monkeyp
 
 @pytest.fixture
 def empty(project: Project) -> Project:
-    """A model without a log: it sends what it predicts."""
+    """A model without a log, which sends its predictions."""
     project.monitor["source"] = {"path": "sent/predictions/*.parquet", "ingest": True}
     project.monitor["labels"] = {"path": "sent/labels/*.parquet", "ingest": True, "delay": "1d", "expected": 1.0}
     return project
@@ -238,8 +241,8 @@ def test_what_is_sent_may_be_kept_in_tables(project: Project, kind: str, request
         assert client.predictions("churn", {"id": 5000, "probability": 0.5, "prediction": 1}).accepted == 1
         truth = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
         assert client.labels("churn", truth).accepted == 1200
-        told = [client.labels("churn", {"id": 5000, "label": label}).accepted for label in (0, 0, 1, 1, 0)]
-        assert told == [1, 0, 1, 0, 1]
+        accepted = [client.labels("churn", {"id": 5000, "label": label}).accepted for label in (0, 0, 1, 1, 0)]
+        assert accepted == [1, 0, 1, 0, 1]
         with pytest.raises(ClientError, match="do not fit"):
             client.predictions("churn", {"id": "five", "probability": "x", "prediction": 1})
     assert project.run().failed == 0
@@ -270,9 +273,9 @@ def test_rows_come_as_json_lines_or_arrow_plain_or_packed(empty: Project) -> Non
         packed = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
         assert site.post(path, data=gzip.compress(lines), headers=packed).json()["accepted"] == 3
         assert Client(site.url).predictions("churn", rows[0] | {"id": 900}).accepted == 1
-    found = rows_in(empty)
-    assert len(found) == found["id"].nunique() == 10
-    assert found["event_time"].notna().all()
+    stored = rows_in(empty)
+    assert len(stored) == stored["id"].nunique() == 10
+    assert stored["event_time"].notna().all()
 
 
 def test_what_cannot_be_taken_is_refused_whole_and_in_words(empty: Project) -> None:
@@ -323,7 +326,7 @@ def test_arrow_streams_that_are_made_to_do_harm_are_refused(empty: Project) -> N
             in site.post(path, data=stream(rows.append_column("x", [encoded])), headers=header).json()["detail"]
         )
         good, dice = stream(rows), random.Random(0)
-        for _ in range(60):  # bits that flipped, or were flipped: a clear answer, and the service lives on
+        for _ in range(60):  # flipped bits: a clear answer, and the service continues
             broken = bytearray(good)
             for _ in range(dice.choice([1, 3, 20])):
                 broken[dice.randrange(len(broken))] = dice.randrange(256)
@@ -340,8 +343,8 @@ def test_a_log_of_its_own_is_not_written(site: Served) -> None:
 def test_labels_that_are_corrected_are_kept_and_repeated_ones_are_not(empty: Project) -> None:
     with served(empty) as site:
         client = Client(site.url)
-        told = [client.labels("churn", {"id": 1, "label": label}).accepted for label in (0, 0, 1, 1, 0)]
-    assert told == [1, 0, 1, 0, 1]
+        accepted = [client.labels("churn", {"id": 1, "label": label}).accepted for label in (0, 0, 1, 1, 0)]
+    assert accepted == [1, 0, 1, 0, 1]
     assert list(rows_in(empty, "labels")["label"]) == [0, 1, 0]
 
 
@@ -349,7 +352,7 @@ def test_a_process_that_dies_while_it_takes_rows_keeps_each_once(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def table(first: int, number: int) -> tuple[pa.Table, list[str]]:
-        ids = [str(each) for each in range(first, first + number)]
+        ids = [str(index) for index in range(first, first + number)]
         return pa.table({"id": ids, "x": [1.0] * number}), ids
 
     folder = tmp_path / "store"
@@ -364,7 +367,7 @@ def test_a_process_that_dies_while_it_takes_rows_keeps_each_once(
 
     monkeypatch.setattr(store, "_write", dies)
     with pytest.raises(SystemExit):
-        store.add(*table(large, large))  # its file is there, its transaction is not
+        store.add(*table(large, large))  # its file is written, its transaction is not
     store.add(*table(5 * large, 3))
     with pytest.raises(SystemExit):
         store.flush()
@@ -372,15 +375,15 @@ def test_a_process_that_dies_while_it_takes_rows_keeps_each_once(
     assert again.add(*table(large, large)).accepted == large
     assert again.add(*table(5 * large, 3)).duplicates == 3
     again.flush()
-    found = pd.concat([pd.read_parquet(path) for path in folder.glob("*.parquet")])
-    assert len(found) == found["id"].nunique() == 2 * large + 3
+    stored = pd.concat([pd.read_parquet(path) for path in folder.glob("*.parquet")])
+    assert len(stored) == stored["id"].nunique() == 2 * large + 3
     wait_until(lambda: not list(folder.glob("*.half")), 5)
 
 
 def test_plots_of_the_fleet_are_drawn_before_anybody_asks(history: Project) -> None:
     with served(history) as site:
-        wait_until(lambda: site.site.known, 20)
-        ended, spark, lines = next(iter(site.site.known.values()))
+        wait_until(lambda: site.site.last_windows, 20)
+        ended, spark, lines = next(iter(site.site.last_windows.values()))
         assert ended is not None
         assert spark.realised
         assert lines.realised in site.get("/").text
@@ -422,7 +425,7 @@ def test_the_api_answers_nothing_that_is_not_documented(own_history: Project, ex
     checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
     answers: dict[int, int] = {}
     with served(own_history, requests_per_minute=1_000_000) as site:
-        known = known_things(site.url)
+        real_values = known_things(site.url)
         for result in openapi.from_url(f"{site.url}/api/v1/schema/openapi.json").get_all_operations():
             operation = result.ok()
 
@@ -436,7 +439,7 @@ def test_the_api_answers_nothing_that_is_not_documented(own_history: Project, ex
             )
             @given(case=operation.as_strategy(), data=st.data())
             def ask(case: Any, data: Any) -> None:
-                response = case.call(timeout=60, **widened(case, data, known))
+                response = case.call(timeout=60, **widened(case, data, real_values))
                 answers[response.status_code] = answers.get(response.status_code, 0) + 1
                 case.validate_response(response, checks=checks)
 

@@ -1,4 +1,4 @@
-"""Clients that hold connections: they get nothing by it, and nobody else notices."""
+"""Clients that hold connections open do not disturb other clients."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ NO_BODY = (
 def site(history: Project) -> Iterator[Served]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    with served(history, requests_per_minute=100_000) as found:
-        yield found
+    with served(history, requests_per_minute=100_000) as service:
+        yield service
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
@@ -42,13 +42,13 @@ def connect(site: Served, sends: bytes, source: str = "127.0.0.1") -> socket.soc
 
 @contextmanager
 def holding(site: Served, number: int, sends: bytes, source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
-    """So many connections of one client on which a request has begun."""
+    """Connections of one client, on each of which a request has begun."""
     held = [connect(site, sends, source) for _ in range(number)]
     try:
         yield held
     finally:
-        for each in held:
-            each.close()
+        for connection in held:
+            connection.close()
 
 
 def is_open(connection: socket.socket) -> bool:
@@ -63,7 +63,7 @@ def is_open(connection: socket.socket) -> bool:
 
 
 def statuses(site: Served, source: str = "127.0.0.1") -> list[int]:
-    """What a client is answered now, each time on a new connection."""
+    """The status codes that a client receives now, each on a new connection."""
     with requests.Session() as client:
         client.mount("http://", From(source))
         return [
@@ -150,7 +150,7 @@ def test_a_trusted_proxys_connections_are_not_counted_against_it(history: Projec
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "second", "same"),
     [
         ("10.0.0.1", "10.0.0.2", False),
         ("10.0.0.1", "::ffff:10.0.0.1", True),
@@ -160,8 +160,8 @@ def test_a_trusted_proxys_connections_are_not_counted_against_it(history: Projec
         ("testclient", "testclient", True),
     ],
 )
-def test_a_client_is_an_address_or_a_network_of_ipv6(one: str, other: str, same: bool) -> None:
-    assert (connections.client_of(one) == connections.client_of(other)) is same
+def test_a_client_is_an_address_or_a_network_of_ipv6(first: str, second: str, same: bool) -> None:
+    assert (connections.client_of(first) == connections.client_of(second)) is same
 
 
 def test_proxies_are_trusted_by_address_by_network_or_all() -> None:

@@ -1,5 +1,5 @@
-"""The pages in a real browser: the way from an alert to its cause, what people do, nothing leaves the server, usable by
-everybody.
+"""The pages in a real browser: from an alert to its cause, actions of users, no request to other servers,
+accessibility.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tests.web import CATEGORY, PASSWORD, SCRIPT, SECRET, Served, chromium, laun
 
 @pytest.fixture(scope="module")
 def site(history: Project) -> Iterator[Served]:
-    with served(history) as found:
-        yield found
+    with served(history) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +35,27 @@ def browser() -> Iterator[Any]:
 
 
 class Watched:
-    """A tab that remembers what its console said and whom it asked."""
+    """A tab that records the errors of its console and the addresses that it requests."""
 
     def __init__(self, browser: Any, site: Served, **options: Any) -> None:
         self.context = browser.new_context(base_url=site.url, viewport={"width": 1200, "height": 900}, **options)
-        self.page, self.said, self.asked = self.context.new_page(), [], []
+        self.page, self.console_messages, self.requested_urls = self.context.new_page(), [], []
         self.page.on(
-            "console", lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None
+            "console",
+            lambda message: (
+                self.console_messages.append(message.text) if message.type in ("error", "warning") else None
+            ),
         )
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.console_messages.append(str(error)))
+        self.page.on("request", lambda request: self.requested_urls.append(request.url))
         self.site = site
 
     def is_clean(self) -> None:
-        """Nothing was complained of, and nothing was asked of anybody else."""
-        assert self.said == []
-        outside = [url for url in self.asked if not url.startswith((self.site.url, "data:", "blob:", "about:"))]
+        """The console shows no error, and no other server was requested."""
+        assert self.console_messages == []
+        outside = [
+            url for url in self.requested_urls if not url.startswith((self.site.url, "data:", "blob:", "about:"))
+        ]
         assert outside == []
         assert self.page.title() != "taken"
 
@@ -229,7 +234,7 @@ def test_names_are_shown_as_text_and_sensitive_values_nowhere(tab: Watched) -> N
 def test_every_page_is_usable_by_everybody(browser: Any, site: Served, scheme: str, width: int) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    tab = Watched(browser, site, color_scheme=scheme, bypass_csp=True)  # axe itself is a script of somebody else's
+    tab = Watched(browser, site, color_scheme=scheme, bypass_csp=True)  # axe is a script that the policy does not allow
     tab.page.set_viewport_size({"width": width, "height": 800})
     faults = []
     for path in all_pages(site):

@@ -49,7 +49,7 @@ def errors(name: str) -> list[dict[str, Any]]:
     )
     reference = Reference.fit(rows, columns_of(name), SETS[name])
     whole = log.merge(labels, on="id").dropna(subset=["label"])
-    found = []
+    results = []
     for window in windows[windows["verdict"] != "none"].iloc[::4].itertuples():
         inside = whole[(whole["event_time"] >= window.start) & (whole["event_time"] < window.end)].reset_index(
             drop=True
@@ -59,19 +59,21 @@ def errors(name: str) -> list[dict[str, Any]]:
         times = utc_times(inside["event_time"]) if reference.summary.times_before_event else None
         frame = conform(inside, reference.sorts, times).frame
         real, plain, weighted = _areas(reference, frame) if SETS[name] == "binary" else _losses(reference, frame)
-        found.append({"set": name, "plain": abs(plain - real), "weighted": abs(weighted - real)})
-    return found
+        results.append({"set": name, "plain": abs(plain - real), "weighted": abs(weighted - real)})
+    return results
 
 
 def _areas(reference: Reference, frame: pd.DataFrame) -> tuple[float, float, float]:
     columns, classes = reference.columns, reference.summary.classes
-    before, after = (probabilities(each, columns).to_numpy()[:, 0] for each in (reference.frame, frame))
+    before, after = (probabilities(side, columns).to_numpy()[:, 0] for side in (reference.frame, frame))
     truth, real = (
-        truth_of(each[columns.label], columns, "binary", classes).to_numpy(float) for each in (reference.frame, frame)
+        truth_of(side[columns.label], columns, "binary", classes).to_numpy(float) for side in (reference.frame, frame)
     )
-    known = np.isfinite(truth)
-    ratios = density_ratios(_inputs(reference, reference.frame, before)[known], _inputs(reference, frame, after))
-    line = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(before[known], truth[known], ratios)
+    is_labelled = np.isfinite(truth)
+    ratios = density_ratios(_inputs(reference, reference.frame, before)[is_labelled], _inputs(reference, frame, after))
+    line = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
+        before[is_labelled], truth[is_labelled], ratios
+    )
     chances = estimation.calibrated(after, reference.summary.calibration), np.clip(line.predict(after), 1e-4, 1 - 1e-4)
     plain, weighted = (estimation.expected_roc_auc(after, chance).value for chance in chances)
     return float(roc_auc_score(real, after)), plain, weighted
@@ -79,19 +81,21 @@ def _areas(reference: Reference, frame: pd.DataFrame) -> tuple[float, float, flo
 
 def _losses(reference: Reference, frame: pd.DataFrame) -> tuple[float, float, float]:
     before, after = (
-        predicted(each, reference.columns, "regression").to_numpy(float) for each in (reference.frame, frame)
+        predicted(side, reference.columns, "regression").to_numpy(float) for side in (reference.frame, frame)
     )
     losses = absolute_errors(reference.frame, reference.columns).to_numpy()
-    known, usual = np.isfinite(losses), reference.baseline["mae"].value
-    inputs = reference.encoded(reference.frame)[known]
-    ratios = density_ratios(_inputs(reference, reference.frame, before)[known], _inputs(reference, frame, after))
+    is_labelled, usual = np.isfinite(losses), reference.baseline["mae"].value
+    inputs = reference.encoded(reference.frame)[is_labelled]
+    ratios = density_ratios(_inputs(reference, reference.frame, before)[is_labelled], _inputs(reference, frame, after))
     model = HistGradientBoostingRegressor(max_iter=80, min_samples_leaf=30, **_MODEL)
     plain, weighted = (
-        float(np.clip(model.fit(inputs, losses[known], weights).predict(reference.encoded(frame)), 0, None).mean())
+        float(
+            np.clip(model.fit(inputs, losses[is_labelled], weights).predict(reference.encoded(frame)), 0, None).mean()
+        )
         for weights in (None, ratios)
     )
     return float(absolute_errors(frame, reference.columns).mean()) / usual, plain / usual, weighted / usual
 
 
-def _inputs(reference: Reference, frame: pd.DataFrame, said: Floats) -> Floats:
-    return np.column_stack([reference.encoded(frame), said])
+def _inputs(reference: Reference, frame: pd.DataFrame, predictions: Floats) -> Floats:
+    return np.column_stack([reference.encoded(frame), predictions])

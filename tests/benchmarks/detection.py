@@ -60,22 +60,22 @@ class Model:
         self.features = [column for column in frame if column not in columns_of(name).parts]
         self.binary = SETS[name] == "binary"
         codes = {
-            each: frame[each].astype(object).value_counts().index[:200]
-            for each in self.features
-            if frame[each].dtype.kind not in "fiu"
+            column: frame[column].astype(object).value_counts().index[:200]
+            for column in self.features
+            if frame[column].dtype.kind not in "fiu"
         }
-        self.codes = {each: {value: place for place, value in enumerate(values)} for each, values in codes.items()}
+        self.codes = {column: {value: place for place, value in enumerate(values)} for column, values in codes.items()}
         kind = HistGradientBoostingClassifier if self.binary else HistGradientBoostingRegressor
-        flags = [each in self.codes for each in self.features]
+        flags = [column in self.codes for column in self.features]
         self.model = kind(random_state=0, categorical_features=flags, max_iter=80)
         self.model.fit(self.encoded(frame), frame["label"].astype(float).to_numpy())
 
     def encoded(self, frame: pd.DataFrame) -> np.ndarray:
         columns = [
-            frame[each].astype(object).map(self.codes[each]) if each in self.codes else frame[each]
-            for each in self.features
+            frame[column].astype(object).map(self.codes[column]) if column in self.codes else frame[column]
+            for column in self.features
         ]
-        return np.column_stack([pd.to_numeric(each).to_numpy(dtype=float) for each in columns])
+        return np.column_stack([pd.to_numeric(values).to_numpy(dtype=float) for values in columns])
 
     def answers(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame with what the model says of it."""
@@ -94,7 +94,7 @@ class Model:
                 truth.nunique() > 1
                 and roc_auc_score(truth, clean["probability"]) - roc_auc_score(truth, corrupted["probability"]) > 0.02
             )
-        before, after = ((truth - each["prediction"]).abs().mean() for each in (clean, corrupted))
+        before, after = ((truth - side["prediction"]).abs().mean() for side in (clean, corrupted))
         return bool(after > 1.1 * before)
 
 
@@ -131,9 +131,9 @@ def _other_rows(frame: pd.DataFrame, column: str, rows: np.ndarray, random: Rand
     """
     values = pd.factorize(frame[column], sort=True)[0] if frame[column].dtype.kind not in "fiu" else frame[column]
     top = np.flatnonzero(np.asarray(values) >= np.nanquantile(np.asarray(values, dtype=float), 0.75))
-    taken = np.arange(len(frame))
-    taken[rows] = random.choice(top, rows.sum())
-    return frame.iloc[taken].reset_index(drop=True).assign(**{name: frame[name] for name in ("id", "event_time")})
+    positions = np.arange(len(frame))
+    positions[rows] = random.choice(top, rows.sum())
+    return frame.iloc[positions].reset_index(drop=True).assign(**{name: frame[name] for name in ("id", "event_time")})
 
 
 CORRUPTIONS = [
@@ -179,31 +179,33 @@ def corrupted(name: str, seed: int, size: int, rounds: int) -> Iterator[Corrupte
 
 def result_of(evaluation: Evaluation, kind: Kind, window: Any, number: int) -> Result:
     """What judging takes of an evaluation of a calendar window, as of its end."""
-    checks = [each for each in evaluation.checks if each.kind is kind]
-    paging = [each for each in evaluation.findings if each.kind is kind and each.pages]
-    asked = [
+    checks = [check for check in evaluation.checks if check.kind is kind]
+    paging = [finding for finding in evaluation.findings if finding.kind is kind and finding.pages]
+    checks_to_judge = [
         CheckToJudge(
             kind.value,
-            each.verdict.value,
+            check.verdict.value,
             "",
-            each.key,
-            CheckNumbers(each.value, each.lower, each.upper, each.threshold_lower, each.threshold_upper, each.p_value),
+            check.key,
+            CheckNumbers(
+                check.value, check.lower, check.upper, check.threshold_lower, check.threshold_upper, check.p_value
+            ),
         )
-        for each in checks
+        for check in checks
     ]
-    made = frozenset(each.key for each in checks if each.verdict in (Verdict.FINE, Verdict.CHANGED))
+    decided = frozenset(check.key for check in checks if check.verdict in (Verdict.FINE, Verdict.CHANGED))
     return Result(
         str(number),
         Window(window["start"].to_pydatetime(), window["end"].to_pydatetime()),
         0,
         window["end"].to_pydatetime(),
         bool(paging),
-        frozenset(each.key for each in checks),
-        made,
-        tuple(each.key for each in paging),
+        frozenset(check.key for check in checks),
+        decided,
+        tuple(finding.key for finding in paging),
         severity=paging[0].severity.value if paging else "none",
         rule=Rule(keep_firing_for=None),
-        estimate=estimate_of(asked, 0.99) if kind is Kind.ESTIMATED_PERFORMANCE else None,
+        estimate=estimate_of(checks_to_judge, 0.99) if kind is Kind.ESTIMATED_PERFORMANCE else None,
     )
 
 
@@ -217,14 +219,14 @@ def alerts_and_spells(results: list[Result], spans: list[tuple[Any, Any]], bad: 
         if place - last > 2:
             spells.append([spans[place][0], spans[place][1]])
         spells[-1][1], last = spans[place][1], place
-    incidents = [(each.since, each.until) for each in fold(results).incidents]
+    incidents = [(incident.since, incident.until) for incident in fold(results).incidents]
 
-    def meet(one: Any, other: Any) -> bool:
-        return bool(one[0] < other[1] and other[0] < one[1])
+    def meet(first: Any, second: Any) -> bool:
+        return bool(first[0] < second[1] and second[0] < first[1])
 
     return {
         "fired": len(incidents),
-        "true": sum(any(meet(each, spell) for spell in spells) for each in incidents),
+        "true": sum(any(meet(incident, spell) for spell in spells) for incident in incidents),
         "spells": len(spells),
-        "found": sum(any(meet(each, spell) for each in incidents) for spell in spells),
+        "found": sum(any(meet(incident, spell) for incident in incidents) for spell in spells),
     }

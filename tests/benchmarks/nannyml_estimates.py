@@ -34,8 +34,8 @@ def estimates(folder: Path) -> pd.DataFrame:
         pd.read_parquet(folder / f"{name}.parquet") for name in ("reference", "predictions", "windows")
     )
     features = [name for name in after if name not in PARTS and name in before]
-    both = prepared(pd.concat([before, after], ignore_index=True), features)
-    reference, production = both.iloc[: len(before)], both.iloc[len(before) :].reset_index(drop=True)
+    whole = prepared(pd.concat([before, after], ignore_index=True), features)
+    reference, production = whole.iloc[: len(before)], whole.iloc[len(before) :].reset_index(drop=True)
     metric = "roc_auc" if "probability" in after else "mae"
     options = {"y_pred": "prediction", "y_true": "label", "metrics": [metric], "chunk_number": 10}
     if metric == "roc_auc":
@@ -52,10 +52,10 @@ def estimates(folder: Path) -> pd.DataFrame:
         if window["verdict"] != "none" and inside.sum() > 1:
             rows_inside, begun = production[inside].reset_index(drop=True), time.process_time()
             drift.calculate(rows_inside)
-            found = estimator.estimate(rows_inside).filter(period="analysis").to_df()
+            estimated = estimator.estimate(rows_inside).filter(period="analysis").to_df()
             cpu = time.process_time() - begun
-            alert = bool(found[metric, "alert"].any())
-            rows.append((folder.name, number, float(found[metric, "value"].mean()), alert, cpu))
+            alert = bool(estimated[metric, "alert"].any())
+            rows.append((folder.name, number, float(estimated[metric, "value"].mean()), alert, cpu))
     return pd.DataFrame(rows, columns=["set", "window", "estimate", "alert", "cpu"])
 
 
@@ -63,5 +63,5 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     pd.set_option("future.infer_string", False)  # NannyML does not know pandas' newer texts
     data, out, *names = map(Path, sys.argv[1:])
-    folders = [data / name for name in names] or [each for each in sorted(data.iterdir()) if each.is_dir()]
+    folders = [data / name for name in names] or [path for path in sorted(data.iterdir()) if path.is_dir()]
     pd.concat([estimates(folder) for folder in folders]).to_parquet(out)

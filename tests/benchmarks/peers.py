@@ -66,7 +66,7 @@ def production_frame(rows: int, columns: int, seed: int, *, day: int = 0, shifte
             usual = 1 / np.arange(1, number + 1)
             place = random.choice(number, rows, p=usual / usual.sum())
             place = np.where(moves & (random.random(rows) < 0.2), number // 2, place)
-            values[name] = np.array([f"value {each}" for each in range(number)], dtype=object)[place]
+            values[name] = np.array([f"value {category}" for category in range(number)], dtype=object)[place]
         else:
             own = first if index == 0 else random.normal(size=rows)
             values[name] = (0.7 * first + 0.7 * own if index % 5 == 3 else own) + 0.3 * moves
@@ -128,7 +128,7 @@ def our_checks(rows: int, columns: int) -> Callable[[], Any]:
 
 
 def evidently_definition(frame: pd.DataFrame, columns: int, *, classification: bool = False) -> Any:
-    """What Evidently is told of a frame: everything that it can take. It has no place for labels of earlier windows."""
+    """The definition of a frame for Evidently: all that it can take. It has no place for labels of earlier windows."""
     from evidently import BinaryClassification, DataDefinition
 
     text = [name for name in categorical_of(columns) if "event_time" in frame]
@@ -263,7 +263,7 @@ def wide(rows: int, columns: int) -> Callable[[], Any]:
     names = [f"x{index}" for index in range(columns)]
     drawn_once = random.normal(size=(50_000, columns)).astype("float32")
 
-    def some(start: int, number: int) -> pd.DataFrame:
+    def block(start: int, number: int) -> pd.DataFrame:
         values = np.roll(drawn_once, start // 50_000, axis=1)[:number]
         frame = pd.DataFrame(values, columns=names, copy=False)
         return frame.assign(
@@ -274,12 +274,12 @@ def wide(rows: int, columns: int) -> Callable[[], Any]:
             ).astype("datetime64[us]"),
         )
 
-    before, step = some(0, 20_000), 50_000
+    before, step = block(0, 20_000), 50_000
     with parquet.ParquetWriter(
         folder / "log.parquet", pa.Table.from_pandas(before, preserve_index=False).schema
     ) as file:
         for start in range(0, rows, step):
-            file.write_table(pa.Table.from_pandas(some(start, min(step, rows - start)), preserve_index=False))
+            file.write_table(pa.Table.from_pandas(block(start, min(step, rows - start)), preserve_index=False))
     return _run_on(str(folder / "log.parquet"), before, folder)
 
 
@@ -370,7 +370,7 @@ def windows_in_a_worker(number: int) -> float:
 
 def measured(work: Callable[[], Any]) -> dict[str, Any]:
     """Seconds of each round after a first one, and the most memory (MB) taken at once beyond what was held before."""
-    held, most, over = resident_mb(), 0.0, threading.Event()
+    memory_before, most, over = resident_mb(), 0.0, threading.Event()
 
     def look() -> None:
         nonlocal most
@@ -387,7 +387,7 @@ def measured(work: Callable[[], Any]) -> dict[str, Any]:
         began = time.perf_counter()
         work()
         spent.append(time.perf_counter() - began)
-    return {"seconds": spent, "megabytes": max(most - held, 0.0)}
+    return {"seconds": spent, "megabytes": max(most - memory_before, 0.0)}
 
 
 def resident_mb() -> float:

@@ -30,7 +30,7 @@ from tests.conftest import Project
 from tests.processes import cpu_seconds
 from tests.replay_projects import DATA
 
-# Windows of which the shares are told, and that the presets are made of.
+# The number of windows whose shares are measured, and that the presets are run on.
 _SOME = 12
 
 
@@ -41,12 +41,12 @@ def ours(name: str, folder: Path) -> dict[str, Any]:
     path = replay_projects.write(name, folder / name, None)
     values = yaml.safe_load(path.read_text())
     values["workers"] = {"processes": 2}
-    found = {}
+    results = {}
     for state in ("cold", "warm"):
         project = Project(path.parent, values | {"database": f"sqlite:///{state}.db"})
-        found[state], daemon_cpu = _worked(project, ready=state == "warm")
-    found["shares"] = _shares(project, name, daemon_cpu)
-    return found
+        results[state], daemon_cpu = _worked(project, ready=state == "warm")
+    results["shares"] = _shares(project, name, daemon_cpu)
+    return results
 
 
 def _worked(project: Project, *, ready: bool) -> tuple[dict[str, float], float]:
@@ -57,12 +57,12 @@ def _worked(project: Project, *, ready: bool) -> tuple[dict[str, float], float]:
         began, cpu, own = time.perf_counter(), cpu_seconds(os.getpid()), time.process_time()
         outcome = daemon.run_until_idle()
         assert not outcome.failed
-        found = {
+        costs = {
             "runs": outcome.finished,
             "seconds": time.perf_counter() - began,
             "cpu": cpu_seconds(os.getpid()) - cpu,
         }
-        return found, (time.process_time() - own) / outcome.finished
+        return costs, (time.process_time() - own) / outcome.finished
 
 
 def _shares(project: Project, name: str, daemon_cpu: float) -> dict[str, float]:
@@ -103,7 +103,7 @@ def _shares(project: Project, name: str, daemon_cpu: float) -> dict[str, float]:
     context = Context(loaded, open_database(loaded))
     times = text("SELECT min(window_start), max(window_end) FROM runs")
     start, end = context.database.read(lambda session: session.execute(times).one())
-    span = Window(*(pd.Timestamp(each, tz="UTC").to_pydatetime() for each in (start, end)))
+    span = Window(*(pd.Timestamp(moment, tz="UTC").to_pydatetime() for moment in (start, end)))
     runs: Iterator[Preview] = preview_again(context, Here(), name, span)  # type: ignore[arg-type]
     for _ in range(2):  # models that are fitted once a process
         next(runs)
@@ -145,8 +145,8 @@ def evidently(name: str, _folder: Path) -> dict[str, Any]:
         pd.read_parquet(DATA / name / f"{part}.parquet") for part in ("reference", "predictions", "labels")
     )
     whole = log.merge(labels[["id", "label"]], on="id")
-    names = [each for each in before if each in whole and each not in ("id", "event_time")]
-    texts = [each for each in names if before[each].dtype.kind not in "fiu"] + ["prediction", "label"] * binary
+    names = [column for column in before if column in whole and column not in ("id", "event_time")]
+    texts = [column for column in names if before[column].dtype.kind not in "fiu"] + ["prediction", "label"] * binary
     task: dict[str, Any] = {"regression": [Regression(target="label", prediction="prediction")]}
     if binary:
         target = BinaryClassification(
@@ -157,24 +157,24 @@ def evidently(name: str, _folder: Path) -> dict[str, Any]:
         id_column="id",
         timestamp="event_time",
         categorical_columns=list(dict.fromkeys(texts)),
-        numerical_columns=[each for each in names if each not in texts],
+        numerical_columns=[column for column in names if column not in texts],
         **task,
     )
     reference = Dataset.from_pandas(before[[*names, "id", "event_time"]].dropna(subset=["label"]), definition)
     presets = [DataDriftPreset(), DataSummaryPreset(), ClassificationPreset() if binary else RegressionPreset()]
     numbers = (whole["event_time"] - whole["event_time"].min()).dt.days // chosen.days
-    wanted = numbers.drop_duplicates().iloc[1:-1]
-    wanted = wanted.iloc[:: max(len(wanted) // _SOME, 1)][:_SOME]
+    window_numbers = numbers.drop_duplicates().iloc[1:-1]
+    window_numbers = window_numbers.iloc[:: max(len(window_numbers) // _SOME, 1)][:_SOME]
     begun, cpu = time.perf_counter(), time.process_time()
-    for number in wanted:
+    for number in window_numbers:
         current = whole.loc[numbers == number, [*names, "id", "event_time"]]
         Report(presets).run(Dataset.from_pandas(current, definition), reference)
-    return {"runs": len(wanted), "seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu}
+    return {"runs": len(window_numbers), "seconds": time.perf_counter() - begun, "cpu": time.process_time() - cpu}
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    what, of, where = sys.argv[1:]
-    result = {"ours": ours, "evidently": evidently}[what](of, Path(where))
+    benchmark, set_name, results_folder = sys.argv[1:]
+    result = {"ours": ours, "evidently": evidently}[benchmark](set_name, Path(results_folder))
     result["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     print(json.dumps(result))

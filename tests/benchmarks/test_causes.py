@@ -55,26 +55,26 @@ def real(name: str) -> list[dict[str, Any]]:
     reference_rows, log, labels, windows = (pd.read_parquet(DATA / name / f"{part}.parquet") for part in parts)
     reference = Reference.fit(reference_rows, detection.columns_of(name), SETS[name])
     whole = log.merge(labels, on="id", how="left")
-    found = []
+    rows = []
     for number, window in windows.iterrows():
         inside = (log["event_time"] >= window["start"]) & (log["event_time"] < window["end"])
-        there = whole[(whole["label_time"] <= window["end"]) & (whole["event_time"] < window["end"])]
-        evaluation = evaluate(reference, log[inside], recent=there)
+        recent_labels = whole[(whole["label_time"] <= window["end"]) & (whole["event_time"] < window["end"])]
+        evaluation = evaluate(reference, log[inside], recent=recent_labels)
         first = evaluation.findings[:1]
-        for each in evaluation.findings:
-            found.append(
+        for finding in evaluation.findings:
+            rows.append(
                 {
                     "set": name,
                     "window": number,
-                    "drift": each.kind is Kind.DRIFT,
-                    "origin": each.origin,
-                    "cause": each.cause,
-                    "shown": any(each is other for other in that_matter(evaluation.findings)),
-                    "first": each in first and each.pages,
-                    "nan": "nan" in each.explanation,
+                    "drift": finding.kind is Kind.DRIFT,
+                    "origin": finding.origin,
+                    "cause": finding.cause,
+                    "shown": any(finding is shown for shown in that_matter(evaluation.findings)),
+                    "first": finding in first and finding.pages,
+                    "nan": "nan" in finding.explanation,
                 }
             )
-    return found
+    return rows
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def injected(name: str) -> list[dict[str, Any]]:
     """Faults in windows of rows in the order of time."""
     warnings.simplefilter("ignore")
     model, reference, rest = detection.modelled(name, 0)
-    found = []
+    results = []
     for number in range(ROUNDS):
         for index, fault in enumerate(FAULTS):
             for share in SHARES:
@@ -127,9 +127,9 @@ def injected(name: str) -> list[dict[str, Any]]:
                     )
                     if (before != after).mean() < share / 4:
                         continue
-                    found.append(judged(name, reference, faulty, fault.name, column, share, layout, rows))
-                    found[-1]["lost"] = lost(reference, clean, faulty)
-    return found
+                    results.append(judged(name, reference, faulty, fault.name, column, share, layout, rows))
+                    results[-1]["lost"] = lost(reference, clean, faulty)
+    return results
 
 
 def lost(reference: Reference, clean: pd.DataFrame, faulty: pd.DataFrame) -> float:
@@ -139,9 +139,9 @@ def lost(reference: Reference, clean: pd.DataFrame, faulty: pd.DataFrame) -> flo
     metric = str(reference.harm_metric)
     sides = [
         measure(
-            outcomes(each.assign(label=clean["label"]), reference.columns, reference.task, reference.summary.classes)
+            outcomes(side.assign(label=clean["label"]), reference.columns, reference.task, reference.summary.classes)
         )[metric].value
-        for each in (clean, faulty)
+        for side in (clean, faulty)
     ]
     return loss(metric, *sides) / DEFAULT_HARM[metric].absolute(reference.baseline[metric].value)
 
@@ -165,7 +165,7 @@ def laid_out(
     ]
     return (
         (clean[levels[0][1]] == levels[0][2]).to_numpy()
-        if levels and not levels.sort(key=lambda each: each[0])
+        if levels and not levels.sort(key=lambda level: level[0])
         else None
     )
 
@@ -182,14 +182,14 @@ def judged(
 ) -> dict[str, Any]:
     evaluation = evaluate(reference, frame)
     first = evaluation.findings[0] if evaluation.findings else None
-    own = next((each for each in evaluation.findings if each.column == column and each.cause), None)
+    own = next((finding for finding in evaluation.findings if finding.column == column and finding.cause), None)
     times = pd.to_datetime(frame["event_time"], utc=True)
     began, length = times[rows].iloc[0], times.iloc[-1] - times.iloc[0]
     is_right = first is not None and first.column == column and first.cause in NAMES[fault]
     off = None
     if own is not None and layout == "contiguous" and share < 1:
-        said = times.iloc[0] if own.since is None else own.since
-        off = abs((said - began) / length)
+        stated = times.iloc[0] if own.since is None else own.since
+        off = abs((stated - began) / length)
     return {
         "set": name,
         "fault": fault,
@@ -206,27 +206,29 @@ def judged(
 
 
 def told_cost(reference: Reference, evaluation: Evaluation, column: str) -> float:
-    """What a column's fault is said to cost, in units of the harm that counts."""
+    """The estimated cost of a column's fault, in units of the harm that counts."""
     metric = str(reference.harm_metric)
-    costs = [each.cost or 0.0 for each in evaluation.findings if each.column == column and each.segment is None]
+    costs = [
+        finding.cost or 0.0 for finding in evaluation.findings if finding.column == column and finding.segment is None
+    ]
     return max(costs, default=0.0) / DEFAULT_HARM[metric].absolute(reference.baseline[metric].value)
 
 
 def test_faults_are_named_by_what_they_are() -> None:
-    found = spread_out(injected, CHOSEN)
-    seen = found[found["detected"]]
+    results = spread_out(injected, CHOSEN)
+    detected = results[results["detected"]]
     for title, by in (("kind", "fault"), ("share of rows", "share"), ("layout", "layout")):
-        table = seen.groupby(by).agg(detected=("right", "size"), right=("right", "mean"), column=("column", "mean"))
-        table["of"] = found.groupby(by).size()
+        table = detected.groupby(by).agg(detected=("right", "size"), right=("right", "mean"), column=("column", "mean"))
+        table["of"] = results.groupby(by).size()
         note(f"Faults: the right kind of cause first, of those detected, by {title} (goal: 0.90)", table.reset_index())
-    whole = pd.DataFrame([{"faults": len(found), "detected": len(seen), "right": seen["right"].mean()}])
+    whole = pd.DataFrame([{"faults": len(results), "detected": len(detected), "right": detected["right"].mean()}])
     note("Faults: the right kind of cause first, all", whole)
-    wrong = seen[~seen["right"]].groupby(["fault", "cause"]).size().sort_values(ascending=False).head(25)
+    wrong = detected[~detected["right"]].groupby(["fault", "cause"]).size().sort_values(ascending=False).head(25)
     note("What the wrong ones were called first", wrong.reset_index(name="times"))
-    begun = seen[seen["off"].notna()]
-    told = pd.DataFrame([{"contiguous": len(begun), "within a tenth": (begun["off"] <= 0.1).mean()}])
-    note("Contiguous faults: the beginning within a tenth of the window", told)
-    harmed = seen[seen["lost"] >= 1]
+    begun = detected[detected["off"].notna()]
+    beginnings = pd.DataFrame([{"contiguous": len(begun), "within a tenth": (begun["off"] <= 0.1).mean()}])
+    note("Contiguous faults: the beginning within a tenth of the window", beginnings)
+    harmed = detected[detected["lost"] >= 1]
     ratio = harmed["told"] / harmed["lost"]
     table = (
         harmed.assign(ratio=ratio, near=ratio.between(0.5, 2))
@@ -237,10 +239,10 @@ def test_faults_are_named_by_what_they_are() -> None:
         "Faults that harm: what is said to come back of the loss by labels (median; share within a half and twice)",
         table.reset_index(),
     )
-    harmless = seen[seen["lost"] < 0.25]
+    harmless = detected[detected["lost"] < 0.25]
     table = pd.DataFrame([{"harmless": len(harmless), "said to harm": (harmless["told"] >= 1).mean()}])
     note("Faults that cost less than a quarter of the harm that counts", table)
-    blamed = seen.pivot_table(
-        index="fault", columns="layout", values="origin", aggfunc=lambda each: (each == "pipeline").mean()
+    blamed = detected.pivot_table(
+        index="fault", columns="layout", values="origin", aggfunc=lambda origins: (origins == "pipeline").mean()
     )
     note("Faults that are said to be the pipeline's", blamed.reset_index())

@@ -56,21 +56,21 @@ def spread_out(task: Callable[..., list[dict[str, Any]]], jobs: Iterable[Any]) -
 def clean(job: tuple[str, int, int]) -> list[dict[str, Any]]:
     name, size, split = job
     warnings.simplefilter("ignore")
-    reference, found = detection.fitted(name, split), []
+    reference, rows = detection.fitted(name, split), []
     for number in range(WINDOWS // SPLITS):
         frame = detection.window(name, split, size, number)
         if frame is None:
             break
         evaluation = evaluate(reference, frame)
-        found.append({"set": name, "size": size, "changed": evaluation.changed, "pages": evaluation.pages})
-    return found
+        rows.append({"set": name, "size": size, "changed": evaluation.changed, "pages": evaluation.pages})
+    return rows
 
 
 def test_clean_windows() -> None:
-    found = spread_out(clean, [(name, size, split) for name in SETS for size in SIZES for split in range(SPLITS)])
-    table = found.pivot_table(index="set", columns="size", values="changed").reset_index()
+    results = spread_out(clean, [(name, size, split) for name in SETS for size in SIZES for split in range(SPLITS)])
+    table = results.pivot_table(index="set", columns="size", values="changed").reset_index()
     note("Clean windows: share that alarms, by rows (goal: 0.03 in the worst set)", table)
-    whole = found.groupby("size").agg(alarms=("changed", "mean"), windows=("changed", "size")).reset_index()
+    whole = results.groupby("size").agg(alarms=("changed", "mean"), windows=("changed", "size")).reset_index()
     number = whole["alarms"] * whole["windows"]
     whole["upper_95"] = beta.ppf(0.95, number + 1, whole["windows"] - number)  # Clopper and Pearson, 1934
     note("Clean windows: all sets together (goal: 0.01), with the upper bound of a one-sided 95 % interval", whole)
@@ -80,25 +80,25 @@ def faulty(job: tuple[str, int, int]) -> list[dict[str, Any]]:
     name, size, split = job
     warnings.simplefilter("ignore")
     _, reference, _ = detection.modelled(name, split)
-    found = []
-    for number, each in enumerate(detection.corrupted(name, split, size, ROUNDS)):
-        evaluation = evaluate(reference, each.frame)
+    rows = []
+    for number, faulty_window in enumerate(detection.corrupted(name, split, size, ROUNDS)):
+        evaluation = evaluate(reference, faulty_window.frame)
         columns = [finding.column for finding in evaluation.findings]
         row = {
             "set": name,
             "size": size,
-            "fault": each.fault,
-            "share": each.share,
-            "harms": each.harms,
+            "fault": faulty_window.fault,
+            "share": faulty_window.share,
+            "harms": faulty_window.harms,
             "detected": evaluation.changed,
             "pages": evaluation.pages,
-            "named": each.column in columns,
-            "first": columns[:1] == [each.column],
+            "named": faulty_window.column in columns,
+            "first": columns[:1] == [faulty_window.column],
         }
         if number % 8 == split:
-            row["evidently"] = evidently_any(reference, each.frame)
-        found.append(row)
-    return found
+            row["evidently"] = evidently_any(reference, faulty_window.frame)
+        rows.append(row)
+    return rows
 
 
 def evidently_any(reference: Reference, frame: pd.DataFrame) -> float:
@@ -120,26 +120,26 @@ def evidently_any(reference: Reference, frame: pd.DataFrame) -> float:
 
 
 def test_faults() -> None:
-    found = spread_out(faulty, [(name, size, 0) for name in SETS for size in SIZES])
-    sizes = found.groupby("size").agg(
+    results = spread_out(faulty, [(name, size, 0) for name in SETS for size in SIZES])
+    sizes = results.groupby("size").agg(
         detected=("detected", "mean"), evidently_any=("evidently", "mean"), windows=("detected", "size")
     )
-    seen = found[found["detected"]].groupby("size")[["named", "first"]].mean()
+    named = results[results["detected"]].groupby("size")[["named", "first"]].mean()
     harmful = (
-        found[found["harms"]]
+        results[results["harms"]]
         .groupby("size")
         .agg(harmful_detected=("detected", "mean"), harmful_pages=("pages", "mean"), harmful_windows=("pages", "size"))
     )
     note(
         "Faults, by rows (goals: 0.82, 0.88, 0.92 detected; harmful 0.97; named 0.97, first 0.90)",
-        sizes.join(seen).join(harmful).reset_index(),
+        sizes.join(named).join(harmful).reset_index(),
     )
-    table = found.pivot_table(index=["fault", "share"], columns="size", values="detected").reset_index()
+    table = results.pivot_table(index=["fault", "share"], columns="size", values="detected").reset_index()
     note("Faults: share detected, by kind, share of rows, and rows", table)
 
 
 def real(name: str) -> list[dict[str, Any]]:
-    """Every window of production: what is said without labels, with those known at its start, and at its end."""
+    """Every window of production: the result without labels, with those known at its start, and at its end."""
     warnings.simplefilter("ignore")
     reference_rows, log, labels, windows = (
         pd.read_parquet(DATA / name / f"{part}.parquet") for part in ("reference", "predictions", "labels", "windows")
@@ -147,20 +147,26 @@ def real(name: str) -> list[dict[str, Any]]:
     reference = Reference.fit(reference_rows, detection.columns_of(name), SETS[name])
     whole = log.merge(labels, on="id", how="left")
     metric = "estimated_mae" if SETS[name] == "regression" else "estimated_roc_auc"
-    found, results = [], defaultdict(list)
+    rows, results = [], defaultdict(list)
     for number, window in windows[windows["verdict"] != "none"].iterrows():
         inside = (log["event_time"] >= window["start"]) & (log["event_time"] < window["end"])
-        for known, until in (("nothing", None), ("at its start", window["start"]), ("at its end", window["end"])):
-            there = (
+        for labels_known, until in (
+            ("nothing", None),
+            ("at its start", window["start"]),
+            ("at its end", window["end"]),
+        ):
+            recent = (
                 None if until is None else whole[(whole["label_time"] <= until) & (whole["event_time"] < window["end"])]
             )
-            evaluation = evaluate(reference, log[inside], recent=there)
-            value = next((each.value for each in evaluation.metrics if each.metric == metric), None)
-            found.append(
+            evaluation = evaluate(reference, log[inside], recent=recent)
+            value = next(
+                (metric_value.value for metric_value in evaluation.metrics if metric_value.metric == metric), None
+            )
+            rows.append(
                 {
                     "set": name,
                     "window": number,
-                    "known": known,
+                    "known": labels_known,
                     "verdict": window["verdict"],
                     "real": window["value"],
                     "value": value,
@@ -169,15 +175,15 @@ def real(name: str) -> list[dict[str, Any]]:
                 }
             )
             for kind in (Kind.ESTIMATED_PERFORMANCE, Kind.QUALITY):
-                results[f"{kind}, labels {known}"].append(detection.result_of(evaluation, kind, window, number))
+                results[f"{kind}, labels {labels_known}"].append(detection.result_of(evaluation, kind, window, number))
         evaluation = evaluate(reference, whole[inside], checks=Checks(only=(Kind.PERFORMANCE.value,)))
         results["performance, all labels"].append(detection.result_of(evaluation, Kind.PERFORMANCE, window, number))
     bad = windows[windows["verdict"] != "none"]["verdict"].eq("worse").to_numpy()
-    spans = [(each.start, each.end) for each in windows[windows["verdict"] != "none"].itertuples()]
+    spans = [(row.start, row.end) for row in windows[windows["verdict"] != "none"].itertuples()]
     months = (spans[-1][1] - spans[0][0]).total_seconds() / 86_400 / 30.4
-    return found + [
-        {"set": name, "alerts": what, "months": months, **detection.alerts_and_spells(each, spans, bad)}
-        for what, each in results.items()
+    return rows + [
+        {"set": name, "alerts": judged_by, "months": months, **detection.alerts_and_spells(fold_results, spans, bad)}
+        for judged_by, fold_results in results.items()
     ]
 
 
@@ -190,14 +196,14 @@ def test_real_windows(production: pd.DataFrame) -> None:
     judged = production[production["verdict"].isin(["worse", "same"])]
     table = judged.groupby(["known", "verdict"])["pages"].agg(["mean", "size"]).reset_index()
     note("Real windows that page (goals: worse 0.70, same 0.05 with labels at its start; 0.85, 0.05 at its end)", table)
-    each = judged.pivot_table(index="set", columns=["known", "verdict"], values="pages")
-    each.columns = [f"{known}: {verdict}" for known, verdict in each.columns]
-    note("Real windows that page, by set", each.reset_index())
+    by_set = judged.pivot_table(index="set", columns=["known", "verdict"], values="pages")
+    by_set.columns = [f"{labels_known}: {verdict}" for labels_known, verdict in by_set.columns]
+    note("Real windows that page, by set", by_set.reset_index())
 
 
 def test_alerts_of_bad_spells(production: pd.DataFrame) -> None:
-    told = production[production["alerts"].notna()]
-    table = told.groupby("alerts")[["months", "fired", "true", "spells", "found"]].sum().reset_index()
+    alerts = production[production["alerts"].notna()]
+    table = alerts.groupby("alerts")[["months", "fired", "true", "spells", "found"]].sum().reset_index()
     table["a month"], table["a spell found"] = table["fired"] / table["months"], table["true"] / table["found"]
     note("Alerts as they fire and resolve, of spells of worse windows (goal: 1.3 a spell)", table)
 
@@ -213,15 +219,18 @@ def test_estimates_against_nannyml(production: pd.DataFrame, tmp_path: Path) -> 
     silent = os.environ | {"NML_DISABLE_USAGE_LOGGING": "1"}
     subprocess.run([python, str(script), str(DATA), str(tmp_path / "estimates.parquet")], check=True, env=silent)
     peer = pd.read_parquet(tmp_path / "estimates.parquet")
-    both = production.merge(peer, on=["set", "window"])
-    both["ours"], both["theirs"] = (both["value"] - both["real"]).abs(), (both["estimate"] - both["real"]).abs()
-    errors = both.groupby(["set", "known"])[["ours", "theirs"]].mean()
+    merged = production.merge(peer, on=["set", "window"])
+    merged["ours"], merged["theirs"] = (
+        (merged["value"] - merged["real"]).abs(),
+        (merged["estimate"] - merged["real"]).abs(),
+    )
+    errors = merged.groupby(["set", "known"])[["ours", "theirs"]].mean()
     ratio = (errors["ours"] / errors["theirs"]).unstack("known")
     note("Error of the estimate, by what was known, as a ratio to NannyML's", ratio.reset_index())
     for task, goals in (("binary", "1.02 each set; 0.90; 0.60"), ("regression", "1.02 each set; 0.65; 0.28")):
         chosen = np.exp(np.log(ratio[[SETS[name] == task for name in ratio.index]]).mean()).to_frame().T
         note(f"The same, geometric mean over sets, {task} (goals: {goals})", chosen)
-    judged = both[(both["known"] == "nothing") & both["verdict"].isin(["worse", "same"])]
+    judged = merged[(merged["known"] == "nothing") & merged["verdict"].isin(["worse", "same"])]
     note("NannyML's own alerts on the real windows", judged.groupby("verdict")["alert"].mean().reset_index())
 
 

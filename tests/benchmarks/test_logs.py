@@ -47,12 +47,12 @@ def hour(number: int) -> str:
 
 
 def seconds(what: Callable[[], object], times: int = 5) -> float:
-    found = []
+    durations = []
     for _ in range(times):
         begun = time.perf_counter()
         what()
-        found.append(time.perf_counter() - begun)
-    return median(found)
+        durations.append(time.perf_counter() - begun)
+    return median(durations)
 
 
 def test_a_window_of_a_growing_file_costs_the_same_all_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,11 +64,11 @@ def test_a_window_of_a_growing_file_costs_the_same_all_year(tmp_path: Path, monk
     )
     print("| after hours | file | seconds a window | pieces |")
     print("|---|---|---|---|")
-    found = {}
-    done = 0
+    seconds_by_hours = {}
+    written_hours = 0
     for hours in LOOKED_AT:
         with path.open("a") as opened:
-            opened.write("".join(hour(number) for number in range(done, hours)))
+            opened.write("".join(hour(number) for number in range(written_hours, hours)))
         Log(spec)
         times = []
         for number in range(hours, hours + 5):
@@ -79,17 +79,17 @@ def test_a_window_of_a_growing_file_costs_the_same_all_year(tmp_path: Path, monk
             _, counts = Log(spec).read(window)
             times.append(time.perf_counter() - begun)
             assert counts.rows == ROWS_AN_HOUR
-        done = hours + 5
-        found[hours] = median(times)
+        written_hours = hours + 5
+        seconds_by_hours[hours] = median(times)
         pieces = len(list((tmp_path / "cache").rglob("*.parquet")))
-        print(f"| {hours:,} | {path.stat().st_size / 1e6:.0f} MB | {found[hours]:.3f} | {pieces} |")
-    assert found[LOOKED_AT[-1]] < 3 * found[LOOKED_AT[0]]
+        print(f"| {hours:,} | {path.stat().st_size / 1e6:.0f} MB | {seconds_by_hours[hours]:.3f} | {pieces} |")
+    assert seconds_by_hours[LOOKED_AT[-1]] < 3 * seconds_by_hours[LOOKED_AT[0]]
 
 
 def test_a_round_over_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with serving() as (address, asked):
+    with serving() as (address, request_log):
         for name, value in environment_of(address).items():
             monkeypatch.setenv(name, value)
         import boto3
@@ -107,12 +107,12 @@ def test_a_round_over_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             existing = int(client.list_objects_v2(Bucket="logs").get("KeyCount", 0))
             for day in range(existing, days):
                 put_day(client, day)
-            asked.clear()
+            request_log.clear()
             begun = time.perf_counter()
             Log(LogSpec(place, "event_time", "id")).extent()
-            first, requests = time.perf_counter() - begun, len(asked)
+            first, requests = time.perf_counter() - begun, len(request_log)
             put_day(client, days)
-            asked.clear()
+            request_log.clear()
             before = len(list((tmp_path / "cache").rglob("files/**/*.parquet")))
             begun = time.perf_counter()
             log = Log(LogSpec(place, "event_time", "id"))
@@ -121,7 +121,7 @@ def test_a_round_over_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert log.read(window)[1].rows == ROWS_AN_HOUR
             seconds_a_round = time.perf_counter() - begun
             fetched = len(list((tmp_path / "cache").rglob("files/**/*.parquet"))) - before
-            print(f"| {days} | {first:.2f} s | {requests} | {seconds_a_round:.2f} s | {len(asked)} | {fetched} |")
+            print(f"| {days} | {first:.2f} s | {requests} | {seconds_a_round:.2f} s | {len(request_log)} | {fetched} |")
 
 
 def put_day(client: Any, number: int) -> None:
@@ -161,11 +161,11 @@ def test_a_sample_of_mysql_beside_order_by_rand(empty_mariadb: str) -> None:
 
     def at_random() -> None:
         with engine.connect() as connection:
-            asked = (
+            query = (
                 "SELECT * FROM log WHERE event_time >= '2026-01-01' AND event_time < '2026-01-02' ORDER BY RAND() LIMIT"
                 " 10000"
             )
-            assert len(connection.execute(text(asked)).fetchall()) == 10_000
+            assert len(connection.execute(text(query)).fetchall()) == 10_000
 
     theirs = seconds(at_random, 3)
     print(

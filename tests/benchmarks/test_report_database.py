@@ -27,7 +27,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MONITORS, COLUMNS, METRICS = 20, 50, 10
 MILLIONS = {"PostgreSQL": 20, "SQLite": 5}
-# Of so many monitors the history holds values: few enough that a tenth of it is 90 days long already.
+# The number of monitors with values in the history: so small that a tenth of it is already 90 days long.
 WITH_VALUES = {"PostgreSQL": 2, "SQLite": 1}
 ROUNDS = 30
 
@@ -150,10 +150,10 @@ def test_insert_and_read(site: tuple[str, Database]) -> None:
         f" {50_000 if name == 'PostgreSQL' else 30_000:,})"
     )
     hours = int(float(os.environ.get("MONITOR_BENCH_MILLIONS", MILLIONS[name])) * 1e6 / per_hour)
-    done = inserted.stop
-    for part in (max(hours // 10, done + 1), hours):
-        fill(database, range(done, part))
-        done = part
+    filled = inserted.stop
+    for part in (max(hours // 10, filled + 1), hours):
+        fill(database, range(filled, part))
+        filled = part
         history, latest = read(database, part)
         print(
             f"{name}: {part * per_hour / 1e6:.1f} million values: one metric of one column over 90 days"

@@ -101,24 +101,24 @@ def measure(folder: Path, server: servers.PostgreSQL, number: int, cluster: Any)
     runs, database = MONITORS * HOURS, Database(url)
     with ExitStack() as stack:
         started = [stack.enter_context(serving(folder, f"daemon{index}")) for index in range(number)]
-        others = [] if cluster is None else [os.getpid()]
+        other_pids = [] if cluster is None else [os.getpid()]
         costs = []
         for share in (WARM, 1):
-            while (done := _done(database)) < share * runs:
+            while (finished := _done(database)) < share * runs:
                 assert all(process.poll() is None for process in started)
                 time.sleep(0.5)
-            costs.append((done, _cost(server, url, started, others)))
+            costs.append((finished, _cost(server, url, started, other_pids)))
     (first, before), (last, after) = costs
     counted = last - first
-    each = {
+    cpu_a_run = {
         "daemons": (after.daemons - before.daemons) / counted,
         "workers": (after.workers - before.workers) / counted,
         "server": (after.server - before.server) / counted,
     }
     print(
         f"\n{number} daemons{' over dask' * (cluster is not None)}, {MONITORS} monitors, {counted} runs in"
-        f" {after.at - before.at:.0f} s: CPU milliseconds a run {1000 * sum(each.values()):.0f} ("
-        + ", ".join(f"{name} {1000 * value:.1f}" for name, value in each.items())
+        f" {after.at - before.at:.0f} s: CPU milliseconds a run {1000 * sum(cpu_a_run.values()):.0f} ("
+        + ", ".join(f"{name} {1000 * value:.1f}" for name, value in cpu_a_run.items())
         + f"); {(after.transactions - before.transactions) / counted:.1f} transactions,"
         f" {(after.written - before.written) / counted / 1000:.1f} kB of log and"
         f" {(after.stored - before.stored) / counted / 1000:.1f} kB of tables a run; " + f"{_deadlocks(url)} deadlocks"
@@ -132,12 +132,12 @@ def _done(database: Database) -> int:
     return int(rows or 0)
 
 
-def _cost(server: servers.PostgreSQL, url: str, daemons: list[subprocess.Popen[bytes]], others: list[int]) -> Cost:
-    own = [cpu_seconds(each.pid, only=True) for each in daemons]
-    whole = [cpu_seconds(each.pid) for each in daemons] + [cpu_seconds(each) for each in others]
+def _cost(server: servers.PostgreSQL, url: str, daemons: list[subprocess.Popen[bytes]], other_pids: list[int]) -> Cost:
+    own = [cpu_seconds(process.pid, only=True) for process in daemons]
+    whole = [cpu_seconds(process.pid) for process in daemons] + [cpu_seconds(pid) for pid in other_pids]
     # A cluster comes from this process, as the server and the daemons do.
     of_server = cpu_seconds(server.process.pid)
-    elsewhere = sum(whole[: len(daemons)]) + of_server if others else 0.0
+    elsewhere = sum(whole[: len(daemons)]) + of_server if other_pids else 0.0
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
             "SELECT xact_commit + xact_rollback, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint,"

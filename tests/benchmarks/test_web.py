@@ -33,7 +33,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 def batch(rows: int, first: int) -> pa.Table:
     """Rows of ten columns, as a model server sends them."""
     random = np.random.default_rng(first)
-    ids = pa.array([f"{each:012d}" for each in range(first, first + rows)])
+    ids = pa.array([f"{row_id:012d}" for row_id in range(first, first + rows)])
     times = pa.array(
         np.datetime64("2025-01-01T00:00:00", "us") + np.arange(first, first + rows) * 1000, pa.timestamp("us", "UTC")
     )
@@ -55,7 +55,7 @@ def test_ingestion(project: Project) -> None:
     with served(project, requests_per_minute=1_000_000) as site:
         client = Client(site.url, timeout_s=60)
         for rows, number in ((50_000, 30), (1_000, 100), (1, 300)):
-            tables = [batch(rows, (rows + 7) * 10**6 + each * rows) for each in range(number)]
+            tables = [batch(rows, (rows + 7) * 10**6 + index * rows) for index in range(number)]
             speeds, began = [], time.perf_counter()
             for table in tables:
                 before = time.perf_counter()
@@ -67,11 +67,13 @@ def test_ingestion(project: Project) -> None:
                 f"ingestion, Arrow, {rows} rows a request, one after the other: {whole:,.0f} rows a second (slowest"
                 f" {low:,.0f}, fastest {high:,.0f}; {number} requests)"
             )
-        tables = [batch(50_000, 10**11 + each * 50_000) for each in range(30)]
+        tables = [batch(50_000, 10**11 + index * 50_000) for index in range(30)]
         began = time.perf_counter()
         with ThreadPoolExecutor(4) as pool:
             assert (
-                sum(taken.accepted for taken in pool.map(lambda table: client.predictions("churn", table), tables))
+                sum(
+                    response.accepted for response in pool.map(lambda table: client.predictions("churn", table), tables)
+                )
                 == 1_500_000
             )
         print(
@@ -151,10 +153,10 @@ def test_pages(project: Project) -> None:
 
 def timed(site: Served, path: str) -> str:
     """The times of a page, each asked for ROUNDS times."""
-    taken = []
+    durations = []
     with requests.Session() as client:
         for _ in range(ROUNDS):
             began = time.perf_counter()
             assert client.get(site.url + path, timeout=60).status_code == 200
-            taken.append(1000 * (time.perf_counter() - began))
-    return f"median {median(taken):.0f} ms, p95 {quantiles(taken, n=20)[-1]:.0f} ms (goal 300)"
+            durations.append(1000 * (time.perf_counter() - began))
+    return f"median {median(durations):.0f} ms, p95 {quantiles(durations, n=20)[-1]:.0f} ms (goal 300)"

@@ -34,15 +34,15 @@ ROWS: list[tuple[str, str, str, str, str]] = []
 def run(name: str, rows: int, columns: int, rounds: int = 5, python: str = sys.executable) -> dict[str, Any]:
     """One peer in a process of its own."""
     command = [python, "-m", "tests.benchmarks.peers", name, str(rows), str(columns), str(rounds)]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    assert process.returncode == 0, process.stderr[-2000:]
+    return json.loads(process.stdout.strip().splitlines()[-1])
 
 
-def spread(found: dict[str, Any]) -> str:
-    seconds = found["seconds"]
+def spread(measurement: dict[str, Any]) -> str:
+    seconds = measurement["seconds"]
     return f"{median(seconds):.3g} s ({min(seconds):.3g} to {max(seconds):.3g})"
 
 
@@ -88,12 +88,12 @@ def test_a_window_against_the_presets() -> None:
 
 @pytest.mark.parametrize(("rows", "goal"), [(200_000, 4), (1_000_000, 3)])
 @pytest.mark.parametrize(
-    ("kind", "of"), [("", "text ids, a fifth shifted"), ("_clean", "clean numbers, whole-number ids")]
+    ("kind", "data"), [("", "text ids, a fifth shifted"), ("_clean", "clean numbers, whole-number ids")]
 )
-def test_from_the_file_to_the_scores(kind: str, of: str, rows: int, goal: int) -> None:
+def test_from_the_file_to_the_scores(kind: str, data: str, rows: int, goal: int) -> None:
     ours, limit = run(f"file_to_scores{kind}", rows, 50), run(f"scan{kind}", rows, 50)
     note(
-        f"Parquet file of {rows:,} x 50 to drift scores, {of}",
+        f"Parquet file of {rows:,} x 50 to drift scores, {data}",
         spread(ours),
         f"pyarrow reads it in {spread(limit)}",
         f"{1 / times(ours, limit):.1f} x",
@@ -251,7 +251,7 @@ def test_whole_runs_over_real_data(name: str, tmp_path: Path, nannyml_python: st
 
 def _real_runs(what: str, name: str, folder: Path) -> dict[str, Any]:
     folder.mkdir()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.real_runs", what, name, str(folder)],
         cwd=ROOT,
         capture_output=True,
@@ -259,8 +259,8 @@ def _real_runs(what: str, name: str, folder: Path) -> dict[str, Any]:
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")},
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    assert process.returncode == 0, process.stderr[-2000:]
+    return json.loads(process.stdout.strip().splitlines()[-1])
 
 
 def test_the_sample_of_many_rows(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
     from monitor.sources.log import Log
     from monitor.sources.spec import LogSpec, Place
 
-    rows, few = int(float(os.environ.get("MONITOR_BENCH_ROWS", "1e7"))), 10_000
+    rows, sample_rows = int(float(os.environ.get("MONITOR_BENCH_ROWS", "1e7"))), 10_000
     query = (
         "SELECT range AS id, TIMESTAMP '2025-01-01' + range * INTERVAL 1 MILLISECOND AS event_time, random() AS x FROM"
         f" range({rows})"
@@ -303,11 +303,11 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
         pd.Timestamp("2025-01-01", tz="UTC").to_pydatetime(), pd.Timestamp("2026-01-01", tz="UTC").to_pydatetime()
     )
     for name, place in places.items():
-        log = Log(LogSpec(place, "event_time", "id", sample_rows=few))
+        log = Log(LogSpec(place, "event_time", "id", sample_rows=sample_rows))
         ours: dict[str, list[float]] = {"seconds": []}
         theirs: dict[str, list[float]] = {"seconds": []}
         table = f"'{tmp_path}/log.parquet'" if name == "Parquet" else "log"
-        query = f"SELECT * FROM {table} ORDER BY random() LIMIT {few}"
+        query = f"SELECT * FROM {table} ORDER BY random() LIMIT {sample_rows}"
         for _ in range(3):
             began = time.perf_counter()
             frame = log.sample(year, None, rows)
@@ -326,7 +326,7 @@ def test_the_sample_of_many_rows(tmp_path: Path) -> None:
             f"{1 / times(ours, theirs):.1f} x",
             "2 x",
         )
-    assert all(each == chosen[0] for each in chosen)
+    assert all(ids == chosen[0] for ids in chosen)
     if server is not None:
         server.stop()
 
@@ -404,24 +404,24 @@ def test_growth() -> None:
 
 def test_growth_of_planning(tmp_path: Path) -> None:
     """One new window each of many monitors, and the same with ten times the history."""
-    found = {}
+    measurements = {}
     for monitors, history in ((500, 10), (1_000, 10), (1_000, 100)):
-        found[monitors, history] = {
+        measurements[monitors, history] = {
             "seconds": [planning(tmp_path / f"{monitors}-{history}-{index}", monitors, history) for index in range(3)]
         }
-    few, many, old = found.values()
+    half, full, long_history = measurements.values()
     note(
         "planning 1,000 monitors, one new window each",
-        spread(many),
-        f"500 monitors {spread(few)}",
-        f"{1 / times(many, few):.1f} x",
+        spread(full),
+        f"500 monitors {spread(half)}",
+        f"{1 / times(full, half):.1f} x",
         "under 1 s, linear",
     )
     note(
         "the same with 100 windows behind each",
-        spread(old),
-        f"10 windows {spread(many)}",
-        f"{1 / times(old, many):.1f} x",
+        spread(long_history),
+        f"10 windows {spread(full)}",
+        f"{1 / times(long_history, full):.1f} x",
         "flat",
     )
 

@@ -103,24 +103,28 @@ def recent(folder: Path, data: Path, name: str, windows: int) -> dict[str, Any]:
     predictions = pd.read_parquet(data / name / "predictions.parquet")
     labels = pd.read_parquet(data / name / "labels.parquet").set_index("id")
     reference = pd.read_parquet(data / name / "reference.parquet")
-    own = [*probability, "prediction", "id", "event_time"]
-    features = [column for column in predictions.columns if column not in own and column in reference.columns][
-        :FEATURES
-    ]
+    model_columns = [*probability, "prediction", "id", "event_time"]
+    features = [
+        column for column in predictions.columns if column not in model_columns and column in reference.columns
+    ][:FEATURES]
     predictions = (
-        predictions[[*own, *features]].sort_values("event_time", kind="stable").head(windows * WINDOW_ROWS * 20)
+        predictions[[*model_columns, *features]]
+        .sort_values("event_time", kind="stable")
+        .head(windows * WINDOW_ROWS * 20)
     )
     predictions = predictions.iloc[:: max(len(predictions) // (windows * WINDOW_ROWS), 1)].head(windows * WINDOW_ROWS)
     today = pd.Timestamp(datetime.now(UTC).date())
     step = pd.Timedelta(days=1) / WINDOW_ROWS
     times = today - pd.Timedelta(days=windows) + step * pd.Series(range(len(predictions)), index=predictions.index)
     predictions["event_time"] = times.astype("datetime64[us]")
-    known = labels.reindex(predictions["id"]).dropna(subset=["label"]).reset_index()
-    known["label_time"] = predictions.set_index("id")["event_time"].reindex(known["id"]).to_numpy() + pd.Timedelta("1h")
+    known_labels = labels.reindex(predictions["id"]).dropna(subset=["label"]).reset_index()
+    known_labels["label_time"] = predictions.set_index("id")["event_time"].reindex(
+        known_labels["id"]
+    ).to_numpy() + pd.Timedelta("1h")
     folder.mkdir(parents=True)
     predictions.to_parquet(folder / "log.parquet", index=False)
-    known[["id", "label", "label_time"]].to_parquet(folder / "labels.parquet", index=False)
-    reference[[*own, *features, "label"]].sample(1500, random_state=0).to_parquet(
+    known_labels[["id", "label", "label_time"]].to_parquet(folder / "labels.parquet", index=False)
+    reference[[*model_columns, *features, "label"]].sample(1500, random_state=0).to_parquet(
         folder / "reference.parquet", index=False
     )
     return {
@@ -223,12 +227,12 @@ class Campaign:
                 self._stop(site)
                 self._check(site)
             wait_until(lambda: not marked(self.mark), 30)
-            left = [
+            left_over = [
                 path.name
                 for path in (self.folder / "cache").rglob("*")
                 if path.is_file() and path.suffix not in (".reference", ".mapped") and path.parent.name != "databases"
             ]
-            assert left == [], left
+            assert left_over == [], left_over
         finally:
             for pid in marked(self.mark):
                 os.kill(pid, signal.SIGKILL)
@@ -256,8 +260,10 @@ class Campaign:
             site.processes.append(subprocess.Popen(command, cwd=site.folder, env=environment, stdout=log, stderr=log))
 
     def _disturb(self) -> None:
-        site = self.random.choice([each for each in self.sites if each.outage is None or not each.outage.is_alive()])
-        for process in [each for each in site.processes if each.poll() is not None]:
+        site = self.random.choice(
+            [candidate for candidate in self.sites if candidate.outage is None or not candidate.outage.is_alive()]
+        )
+        for process in [candidate for candidate in site.processes if candidate.poll() is not None]:
             site.processes.remove(process)  # it could not start while its database was away
             self._start(site)
         victim = self.random.choice(site.processes)
@@ -304,12 +310,12 @@ class Campaign:
 
     def _wait_for_end(self, site: Site) -> None:
         """Until all is done. Raises AssertionError where nothing comes about for ten minutes."""
-        seen: tuple[int, ...] = ()
+        progress: tuple[int, ...] = ()
         deadline = time.monotonic() + 600
 
         def over() -> bool:
-            nonlocal seen, deadline
-            for process in [each for each in site.processes if each.poll() is not None]:
+            nonlocal progress, deadline
+            for process in [candidate for candidate in site.processes if candidate.poll() is not None]:
                 site.processes.remove(process)
                 self._start(site)
             database = Database(site.url)
@@ -319,13 +325,13 @@ class Campaign:
             events = len(rows_of(database, HISTORY["events"]))
             waiting = rows_of(database, "SELECT uuid FROM notifications WHERE status IN ('pending', 'sending')")
             waiting += rows_of(database, "SELECT uuid FROM alert_events WHERE NOT dispatched")
-            if seen != (seen := (ended, events, len(waiting))):
+            if progress != (progress := (ended, events, len(waiting))):
                 deadline = time.monotonic() + 600
             return ended >= len(self.expected["runs"]) and events >= len(self.expected["events"]) and not waiting
 
         while not over():
             assert time.monotonic() < deadline, (
-                f"{site.name}: nothing came about in ten minutes, at {seen} runs, events and messages that wait"
+                f"{site.name}: nothing came about in ten minutes, at {progress} runs, events and messages that wait"
             )
             time.sleep(0.2)
 
@@ -338,19 +344,19 @@ class Campaign:
 
     def _check(self, site: Site) -> None:
         database = Database(site.url)
-        found = history_of(Database(site.url))
+        actual = history_of(Database(site.url))
         for name, rows in self.expected.items():
-            assert found[name] == rows, (site.name, name, _first_difference(found[name], rows))
+            assert actual[name] == rows, (site.name, name, _first_difference(actual[name], rows))
         assert rows_of(database, "SELECT uuid FROM runs WHERE status <> 'done' OR lease_until IS NOT NULL") == []
         windows = rows_of(
             database, "SELECT monitor_id, window_start, window_end FROM runs WHERE kind = 'data' ORDER BY 1, 2"
         )
-        for (monitor, _, end), (other, start, _) in itertools.pairwise(windows):
-            assert monitor != other or end == start
-        self._check_letters(site, database)
+        for (monitor, _, end), (next_monitor, start, _) in itertools.pairwise(windows):
+            assert monitor != next_monitor or end == start
+        self._check_messages(site, database)
         check_integrity(site.url)
 
-    def _check_letters(self, site: Site, database: Database) -> None:
+    def _check_messages(self, site: Site, database: Database) -> None:
         sql = (
             "SELECT uuid, group_key, number, status, body FROM notifications WHERE status <> 'superseded' ORDER BY"
             " group_key, number"
@@ -369,9 +375,9 @@ class Campaign:
         assert written or not any(row[1] == "firing" for row in self.expected["events"])
 
 
-def _first_difference(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> Any:
-    more, less = set(found) - set(expected), set(expected) - set(found)
-    return len(found), len(expected), sorted(map(str, more))[:3], sorted(map(str, less))[:3]
+def _first_difference(actual: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> Any:
+    more, less = set(actual) - set(expected), set(expected) - set(actual)
+    return len(actual), len(expected), sorted(map(str, more))[:3], sorted(map(str, less))[:3]
 
 
 def check_integrity(url: str) -> None:

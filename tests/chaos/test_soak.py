@@ -31,7 +31,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Taken:
+class Measurement:
     """What a service takes at a day's end. round_s: the time of a round in which nothing is due, and day_s that of a
     day's work.
     """
@@ -92,27 +92,27 @@ def descendants(pid: int) -> list[int]:
                 parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
             except OSError:
                 continue
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
+    pids = [pid]
+    for ancestor in pids:
+        pids += [child for child, parent in parents.items() if parent == ancestor]
+    return pids[1:]
 
 
-def measured(daemon: Daemon, day: int, day_s: float) -> Taken:
+def measured(daemon: Daemon, day: int, day_s: float) -> Measurement:
     """What the daemon takes now."""
     rounds = []
     for _ in range(3):
         began = time.monotonic()
         daemon.replay(until=daemon.context.clock.now())
         rounds.append(time.monotonic() - began)
-    own = os.getpid()
-    workers = sum(resident_mb(pid) for pid in descendants(own))
+    own_pid = os.getpid()
+    workers = sum(resident_mb(pid) for pid in descendants(own_pid))
     database = daemon.context.database
-    return Taken(
+    return Measurement(
         day,
-        resident_mb(own),
+        resident_mb(own_pid),
         workers,
-        len(list(Path(f"/proc/{own}/fd").iterdir())),
+        len(list(Path(f"/proc/{own_pid}/fd").iterdir())),
         threading.active_count(),
         database.read(size_bytes) / 2**20,
         min(rounds),
@@ -145,8 +145,8 @@ def test_what_the_service_takes_does_not_grow(project: Project, kind: str, reque
     project.values["retention"] = {"snapshots": "2d", "metric_values": "7d", "runs": "7d", "alerts": "7d"}
     if kind == "postgresql":
         project.values["database"] = request.getfixturevalue("empty_postgresql")
-    marks = sorted({min(max(DAYS // 3, 1), 10), DAYS // 2, DAYS})
-    taken: list[Taken] = []
+    measured_days = sorted({min(max(DAYS // 3, 1), 10), DAYS // 2, DAYS})
+    measurements: list[Measurement] = []
     workers = WorkerPool()
     with Daemon(project.loaded(), clock=ReplayClock(BEGINNING), workers=workers) as daemon:
         for day in range(1, DAYS + 1):
@@ -158,13 +158,13 @@ def test_what_the_service_takes_does_not_grow(project: Project, kind: str, reque
             assert not outcome.unreachable
             assert not outcome.problems
             prune(daemon.context)
-            if day == 1 or day in marks:
-                taken.append(measured(daemon, day, time.monotonic() - began))
-                print(f"soak: {MONITORS} hourly monitors on {kind}, {taken[-1]}", flush=True)
+            if day == 1 or day in measured_days:
+                measurements.append(measured(daemon, day, time.monotonic() - began))
+                print(f"soak: {MONITORS} hourly monitors on {kind}, {measurements[-1]}", flush=True)
         runs = project.query("SELECT status, COUNT(*) FROM runs GROUP BY status")
         workers.close()
     assert [status for status, _ in runs] == ["done"]
-    first, last = taken[1], taken[-1]  # by then retention has begun to remove
+    first, last = measurements[1], measurements[-1]  # by then retention has begun to remove
     assert last.memory_mb < first.memory_mb * 1.3 + 50
     assert last.workers_mb < first.workers_mb * 1.3 + 200
     assert last.handles <= first.handles + 10

@@ -62,7 +62,7 @@ def daemon(
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A daemon in a process of its own, and the mark of its processes; none is left. before: a command that starts it.
 
-    Of a test that fails meanwhile, the error tells where each process stood and what they logged.
+    If a test fails meanwhile, its error shows where each process stood and the end of the log.
     """
     project.write()
     mark = uuid.uuid4().hex
@@ -83,7 +83,7 @@ def daemon(
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGABRT)
         time.sleep(1)
-        error.add_note(f"the daemon ended with {process.poll()}; the end of its log:\n{said(project)[-8000:]}")
+        error.add_note(f"the daemon ended with {process.poll()}; the end of its log:\n{log_text(project)[-8000:]}")
         raise
     finally:
         process.send_signal(signal.SIGCONT)
@@ -96,7 +96,7 @@ def daemon(
         process.wait(10)
 
 
-def said(project: Project) -> str:
+def log_text(project: Project) -> str:
     return (project.folder / "log").read_text()
 
 
@@ -174,13 +174,13 @@ def test_when_the_fork_server_is_killed_again_and_again_the_history_is_the_same(
     with daemon(project, arguments=("run",)) as (process, mark):
         killed = 0
         while process.poll() is None and killed < 5:
-            others = [pid for pid in marked(mark) if pid != process.pid and not is_worker(pid)]
-            servers = [pid for pid in others if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            other_pids = [pid for pid in marked(mark) if pid != process.pid and not is_worker(pid)]
+            servers = [pid for pid in other_pids if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
             if done(project) > killed and servers:
                 os.kill(servers[0], signal.SIGKILL)
                 killed += 1
             time.sleep(0.05)
-        assert process.wait(360) == 0, said(project)
+        assert process.wait(360) == 0, log_text(project)
     assert killed >= 3
     assert history(project) == expected
 
@@ -206,14 +206,14 @@ def test_while_temporary_files_cannot_be_written_nothing_is_lost_and_work_goes_o
     project.values["workers"] = {"retry_after": "1s", "max_attempts": 50}
     with daemon(project, *space, TMPDIR=str(folder), **cache_of(project)) as (_, mark):
         wait_until(lambda: done(project) >= 1, 180)
-        seen = Path(f"/proc/{marked(mark)[-1]}/root{folder}")
+        mounted = Path(f"/proc/{marked(mark)[-1]}/root{folder}")
         number = 0
         with suppress(OSError):
             for number in range(10_000):
-                (seen / f"filler-{number}").write_bytes(b"x" * 4096)
+                (mounted / f"filler-{number}").write_bytes(b"x" * 4096)
         assert number < 9_999
         time.sleep(5)
-        for path in seen.glob("filler-*"):
+        for path in mounted.glob("filler-*"):
             path.unlink()
         wait_until(lambda: done(project) >= 16, 360)
         wait_until(lambda: history(project)["events"] == expected["events"], 180)
@@ -228,7 +228,7 @@ def test_a_cache_folder_that_is_deleted_again_and_again_costs_nothing(
         while process.poll() is None:
             shutil.rmtree(project.folder / "cache", ignore_errors=True)
             time.sleep(0.2)
-        assert process.returncode == 0, said(project)
+        assert process.returncode == 0, log_text(project)
     assert history(project) == expected
 
 
@@ -239,7 +239,7 @@ def test_a_cache_folder_that_cannot_be_written_costs_nothing(
     (folder / "production-monitor").mkdir(parents=True)
     space = in_a_space_of_its_own(f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}")
     with daemon(project, *space, arguments=("run",), TMPDIR=str(temporary), **cache_of(project)) as (process, _):
-        assert process.wait(360) == 0, said(project)
+        assert process.wait(360) == 0, log_text(project)
     assert history(project) == expected
     assert not list((folder / "production-monitor").iterdir())
 
@@ -301,7 +301,7 @@ def test_a_log_that_is_rewritten_while_it_is_read_leaves_the_same_history(
     writer.start()
     try:
         with daemon(project, arguments=("run",)) as (process, _):
-            assert process.wait(600) == 0, said(project)
+            assert process.wait(600) == 0, log_text(project)
     finally:
         over.set()
         writer.join()
@@ -406,10 +406,10 @@ def test_a_name_that_is_never_looked_up_delays_no_other_receiver_nor_the_end(
 def test_a_receiver_that_accepts_and_forgets_is_told_again_while_the_alert_fires(project: Project) -> None:
     """It says 202 and keeps nothing: whoever wants to be told again of what still fires sets `repeat_interval`."""
     decayed(project)
-    taken = []
+    received = []
 
     def forget(connection: socket.socket) -> None:
-        taken.append(connection.recv(65536))
+        received.append(connection.recv(65536))
         connection.sendall(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
 
     with raw(forget) as server:
@@ -417,7 +417,7 @@ def test_a_receiver_that_accepts_and_forgets_is_told_again_while_the_alert_fires
         project.values["grouping"] = {"repeat_interval": "1d"}
         project.monitor["alerts"] = {"channels": ["ops"], "keep_firing_for": 1}
         project.replay(until=datetime(2025, 1, 27, tzinfo=UTC))
-    assert len(taken) >= 3
+    assert len(received) >= 3
     assert {row[0] for row in project.query("SELECT status FROM notifications")} <= {"delivered", "superseded"}
 
 
@@ -444,10 +444,10 @@ def test_a_database_that_fails_over_to_an_empty_replica_is_refused_and_worked_on
             wait_until(lambda: done(project) >= 2, 180)
             fail_over(replica.port)
             assert process.wait(180) == 2
-        assert "has become empty" in said(project)
+        assert "has become empty" in log_text(project)
         with daemon(project, **cache_of(project)) as (process, _):
             assert process.wait(180) == 2
-        assert "is empty, and this machine has worked on one" in said(project)
+        assert "is empty, and this machine has worked on one" in log_text(project)
         assert Database(replica.url(name)).revision() is None
         fail_over(real)
         with daemon(project, **cache_of(project)) as _:
@@ -469,7 +469,7 @@ def test_an_old_daemon_stops_when_a_newer_version_has_migrated_its_database(
         with Database(database_url).engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         assert process.wait(60) == 2
-    assert "was migrated to schema 9999" in said(project)
+    assert "was migrated to schema 9999" in log_text(project)
 
 
 # -- clocks --------------------------------------------------------------------------------------------------------
@@ -523,7 +523,7 @@ def test_daemons_whose_clocks_differ_by_three_minutes_share_the_work(
 def test_20_000_alerts_at_once_are_told_in_bounded_messages_time_and_memory(
     project: Project, database_url: str
 ) -> None:
-    taken: list[bytes] = []
+    received: list[bytes] = []
 
     def keep(connection: socket.socket) -> None:
         data = connection.recv(65536)
@@ -533,7 +533,7 @@ def test_20_000_alerts_at_once_are_told_in_bounded_messages_time_and_memory(
         )
         while len(body) < length:
             body += connection.recv(65536)
-        taken.append(body)
+        received.append(body)
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     with raw(keep) as server:
@@ -575,13 +575,13 @@ def test_20_000_alerts_at_once_are_told_in_bounded_messages_time_and_memory(
         lambda session: session.execute(text("SELECT status, COUNT(*) FROM notifications GROUP BY status")).all()
     )
     print(
-        f"storm: 20,000 alerts on {context.database.url.get_backend_name()}: {len(taken)} messages, {dispatched:.0f} s"
-        f" to dispatch, {took:.0f} s until all were delivered, {grown:.0f} MB more memory, largest message"
-        f" {max(map(len, taken)) / 1024:.0f} kB",
+        f"storm: 20,000 alerts on {context.database.url.get_backend_name()}: {len(received)} messages,"
+        f" {dispatched:.0f} s to dispatch, {took:.0f} s until all were delivered, {grown:.0f} MB more memory, largest"
+        f" message {max(map(len, received)) / 1024:.0f} kB",
         flush=True,
     )
     assert {row[0] for row in status} <= {"delivered", "superseded"}, status
-    assert len(taken) <= 1000
+    assert len(received) <= 1000
     assert took < 300
     assert grown < 500
-    assert max(map(len, taken)) < 2**20
+    assert max(map(len, received)) < 2**20

@@ -69,8 +69,10 @@ class Target:
 
     def note(self, response: Any, sent: object) -> None:
         self.answers[response.status_code] += 1
-        said = "\n".join(self.log.read_text(errors="replace").splitlines()[-3:]) if response.status_code >= 500 else ""
-        assert response.status_code < 500, (response.request.method, response.url, sent, response.text[:500], said)
+        log_end = (
+            "\n".join(self.log.read_text(errors="replace").splitlines()[-3:]) if response.status_code >= 500 else ""
+        )
+        assert response.status_code < 500, (response.request.method, response.url, sent, response.text[:500], log_end)
 
 
 @contextmanager
@@ -121,7 +123,7 @@ def examples() -> Any:
 
 def fuzz_api(target: Target, number: int) -> None:
     """Every operation of the API, with what its document describes and with what it does not."""
-    known = known_things(target.url)
+    known_values = known_things(target.url)
     for result in openapi.from_url(f"{target.url}/api/v1/schema/openapi.json").get_all_operations():
         operation = result.ok()
 
@@ -129,7 +131,7 @@ def fuzz_api(target: Target, number: int) -> None:
         @examples()
         @given(case=operation.as_strategy(), data=st.data())
         def ask(case: Any, data: Any) -> None:
-            more = widened(case, data, known)
+            more = widened(case, data, known_values)
             target.note(case.call(timeout=60, **more), more or case.body)
 
         ask()

@@ -1,5 +1,5 @@
-"""Whatever the order in which daemons claim, lose, fail and finish runs and judge them: each run has one result, and
-the alerts are those of a simple model.
+"""Daemons claim, lose, fail, finish and judge runs in any order. Each run has one result, and the alerts are those of a
+simple model.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def fresh(name: str) -> Database:
 
 
 class World:
-    """A report database on which runs are planned: each window's own, and of some a recount that may say otherwise."""
+    """A report database with planned runs: one of each window, and a later look at some, with any verdict."""
 
     def __init__(self, name: str, verdicts: dict[tuple[int, int], str]) -> None:
         (_folder / "monitor.yaml").write_text(yaml.safe_dump(CONFIGURATION))
@@ -90,7 +90,7 @@ class World:
         return None if taken is None else RunClaim(taken.id, taken.owner, taken.claims)
 
     def finish(self, claim: RunClaim) -> bool:
-        """Store what the run finds, if it is still this claim's."""
+        """Store the results of the run, if this claim still holds it."""
 
         def unit(session: Session) -> bool:
             run = runs.held(session, claim)
@@ -98,16 +98,16 @@ class World:
                 return False
             run.status, run.lease_until = "done", None
             verdict = self.verdicts[(run.window_start - START).days, run.look]
-            made = (
+            check_verdict = (
                 Verdict.COULD_NOT_CHECK if verdict == "none" else Verdict.CHANGED if verdict == "bad" else Verdict.FINE
             )
-            check = Check("missing_share", kind=Kind.QUALITY, verdict=made)
-            found = (
+            check = Check("missing_share", kind=Kind.QUALITY, verdict=check_verdict)
+            findings = (
                 [Finding(**{**vars(check), "severity": Severity.WARNING, "cause": "x", "explanation": "x"})]
                 if verdict == "bad"
                 else []
             )
-            results.store(session, run, Results([], [check], found, None))
+            results.store(session, run, Results([], [check], findings, None))
             monitors.to_be_judged(session, run.monitor_id)
             return True
 
@@ -120,13 +120,13 @@ class World:
         return sorted(rows_of(self.database, OF_THE_FOLD))
 
     def hand(self, kind: str) -> None:
-        """A person acknowledges, marks or silences what fires."""
+        """A person acknowledges, rates or silences each firing alert."""
 
         def unit(session: Session) -> None:
             for alert in alerts.firing(session):
                 detail = {"verdict": "useless"} if kind == "feedback" else {"note": "on it"}
                 if kind == "silence":
-                    moment = START + timedelta(seconds=next(self.seconds))  # no two of a person come at once
+                    moment = START + timedelta(seconds=next(self.seconds))  # each silence has a time of its own
                     silences.add(session, ['monitor="m"'], START, START + 50 * DAY, "", "", moment)
                 else:
                     alerts.add_event(session, alert, kind, alert.since, START, detail=detail)
@@ -134,7 +134,7 @@ class World:
         self.database.transact(unit)
 
     def alerts(self) -> set[tuple[str, int]]:
-        """How each alert that was not taken back stands, and the day of its first window."""
+        """The state of each alert that is not retracted, and the day of its first window."""
         rows = rows_of(self.database, "SELECT state, since FROM alerts WHERE kind = 'quality' AND state <> 'retracted'")
         return {(state, (datetime.fromisoformat(since).replace(tzinfo=UTC) - START).days) for state, since in rows}
 
@@ -143,7 +143,7 @@ def incidents(verdicts: dict[tuple[int, int], str]) -> set[tuple[str, int]]:
     """The simple model: by each window's last look, an incident opens with a bad window and ends with two good ones in
     a row.
     """
-    found, since, good = set(), None, 0
+    resolved, since, good = set(), None, 0
     for number in range(WINDOWS):
         verdict = verdicts.get((number, 5), verdicts[number, 0])
         if verdict == "bad":
@@ -151,13 +151,13 @@ def incidents(verdicts: dict[tuple[int, int], str]) -> set[tuple[str, int]]:
         elif verdict == "good" and since is not None:
             good += 1
             if good == KEEP_FIRING_FOR:
-                found.add(("resolved", since))
+                resolved.add(("resolved", since))
                 since, good = None, 0
-    return found | ({("firing", since)} if since is not None else set())
+    return resolved | ({("firing", since)} if since is not None else set())
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Two daemons, one of which may be stopped and woken, and a judge that comes whenever it likes."""
+    """Two daemons, one of which may be stopped and woken. Windows are judged at any time."""
 
     @initialize(
         first=st.lists(VERDICTS, min_size=WINDOWS, max_size=WINDOWS),
@@ -175,15 +175,15 @@ class Interleavings(RuleBasedStateMachine):
         taken = self.world.claim(owner, timedelta(hours=1))
         self.held += [taken] if taken is not None else []
 
-    @rule(which=st.integers(0, 9))
-    def finish(self, which: int) -> None:
+    @rule(index=st.integers(0, 9))
+    def finish(self, index: int) -> None:
         if self.held:
-            assert self.world.finish(self.held.pop(which % len(self.held)))
+            assert self.world.finish(self.held.pop(index % len(self.held)))
 
-    @rule(which=st.integers(0, 9))
-    def fail(self, which: int) -> None:
+    @rule(index=st.integers(0, 9))
+    def fail(self, index: int) -> None:
         if self.held:
-            claim = self.held.pop(which % len(self.held))
+            claim = self.held.pop(index % len(self.held))
             self.world.database.transact(runs.fail, claim, START, "it died", 100, timedelta(0), final=False)
             self.lost.append(claim)
 
@@ -193,12 +193,12 @@ class Interleavings(RuleBasedStateMachine):
         self.lost += self.held
         self.held = []
 
-    @rule(which=st.integers(0, 9))
-    def finish_what_was_lost(self, which: int) -> None:
+    @rule(index=st.integers(0, 9))
+    def finish_what_was_lost(self, index: int) -> None:
         if self.lost:
             while (taken := self.world.claim("b", timedelta(hours=1))) is not None:
                 self.held.append(taken)  # the same runs among them, by others
-            assert not self.world.finish(self.lost[which % len(self.lost)])
+            assert not self.world.finish(self.lost[index % len(self.lost)])
 
     @rule()
     def judge(self) -> None:

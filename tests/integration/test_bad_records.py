@@ -1,5 +1,5 @@
-"""Records that cannot be read: none stops a source, the others are all there, and they are counted exactly, each in the
-window of the row beside it.
+"""Records that cannot be read do not stop a source. All other records are read. Bad records are counted exactly, each
+in the window of the row next to it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ VALUES: list[dict[str, Any]] = [{"amount": "twelve"}, {"amount": "1.2.3"}]
 
 
 def written(form: str, seed: int) -> tuple[bytes, int, int]:
-    """A log of `ROWS` good records with bad ones among them, how many of those are lost, and of how many a value is."""
+    """A log of `ROWS` good records and some bad ones; the number of lost records, and of records that lose a value."""
     chance = random.Random(seed)
     lines = [csv_line(row(n)).encode() if form == "csv" else json.dumps(row(n)).encode() for n in range(ROWS)]
     lost = values = 0
@@ -110,17 +110,17 @@ def test_each_is_counted_in_the_window_of_the_row_beside_it(tmp_path: Path, form
     (tmp_path / "log.txt").write_bytes(b"\n".join(lines) + b"\n")
     log = log_of(tmp_path / "log.txt")
     days = [Window(START + timedelta(days=day), START + timedelta(days=day + 1)) for day in range(32)]
-    found = [log.counts(day).bad_records for day in days]
-    assert sum(found) == 1
-    assert found[998 // 96] == 1
+    bad_counts = [log.counts(day).bad_records for day in days]
+    assert sum(bad_counts) == 1
+    assert bad_counts[998 // 96] == 1
     assert log.bad_records[0][1].startswith("line 1001 of log.txt: ")
 
 
 def written_lines(form: str, rows: int = ROWS) -> list[bytes]:
     plain = [row(n) | {"city": "Rome"} for n in range(rows)]
     if form == "json":
-        return [json.dumps(each).encode() for each in plain]
-    return [b"id,timestamp,amount,city,flag", *(csv_line(each).encode() for each in plain)]
+        return [json.dumps(record).encode() for record in plain]
+    return [b"id,timestamp,amount,city,flag", *(csv_line(record).encode() for record in plain)]
 
 
 @pytest.mark.long
@@ -158,18 +158,18 @@ def test_what_is_appended_is_read_alone(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many bytes of text are parsed from now on."""
+    """The number of bytes of each text that is parsed from now on."""
     from monitor.sources.records import text
 
-    found: list[int] = []
+    byte_counts: list[int] = []
     read = text._csv
 
     def counted(data: bytes, *arguments: Any) -> Any:
-        found.append(len(data))
+        byte_counts.append(len(data))
         return read(data, *arguments)
 
     monkeypatch.setattr(text, "_csv", counted)
-    return found
+    return byte_counts
 
 
 def test_files_that_are_written_anew_or_gone_are_no_more_there(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_empty_and_torn_files_are_left_out(tmp_path: Path, form: str) -> None:
         (folder / "c.parquet").write_bytes((folder / "a.parquet").read_bytes()[:-100])
         log = log_of(folder)
         assert log.rows() == 100
-        assert next(said for _, said in log.bad_records).startswith("c.parquet: the file is no whole Parquet")
+        assert next(reason for _, reason in log.bad_records).startswith("c.parquet: the file is no whole Parquet")
     (folder / f"a.{form}").unlink()
     with pytest.raises(DataError):
         log_of(folder)
@@ -238,7 +238,7 @@ def odd_texts() -> Iterator[Any]:
     yield pytest.param(plain.to_json(orient="records").encode(), id="an array of JSON")
     yield pytest.param(plain.to_json(orient="records", indent=2).encode(), id="an array over many lines")
     yield pytest.param(
-        "\n".join(json.dumps(each, indent=1) for each in plain.to_dict("records")).encode(),
+        "\n".join(json.dumps(record, indent=1) for record in plain.to_dict("records")).encode(),
         id="objects over many lines",
     )
 

@@ -1,5 +1,5 @@
 """Slack, Teams, Telegram, ntfy and PagerDuty as receivers that are built from their published requests: what is posted,
-where to, and what becomes of an answer.
+to which address, and how answers are handled.
 """
 
 from __future__ import annotations
@@ -116,19 +116,19 @@ def test_a_picture_goes_along_with_the_message_as_its_caption(receiver: Receiver
     assert parts["photo"].get_payload(decode=True) == png
     assert parts["photo"].get_content_type() == "image/png"
     assert parts["photo"].get_filename() == "metric.png"
-    said = {name: part.get_payload(decode=True).decode() for name, part in parts.items() if name != "photo"}  # type: ignore[union-attr]
-    assert said["chat_id"] == "-100123"
-    assert said["caption"].startswith("<b>🔴 [CRITICAL] churn: ROC AUC is 0.71")
-    assert json.loads(said["reply_markup"])["inline_keyboard"][0][1]["text"] == "Acknowledge"
-    assert json.loads(said["disable_notification"]) is False
+    fields = {name: part.get_payload(decode=True).decode() for name, part in parts.items() if name != "photo"}  # type: ignore[union-attr]
+    assert fields["chat_id"] == "-100123"
+    assert fields["caption"].startswith("<b>🔴 [CRITICAL] churn: ROC AUC is 0.71")
+    assert json.loads(fields["reply_markup"])["inline_keyboard"][0][1]["text"] == "Acknowledge"
+    assert json.loads(fields["disable_notification"]) is False
 
 
 def test_where_and_as_whom_it_is_posted(receiver: Receiver, tmp_path: Path) -> None:
     base = receiver.url.removesuffix("/hook")
     for kind in ("telegram", "ntfy"):
         open_channel(TypeAdapter(Channel).validate_python(channel(kind, base)), tmp_path).send("id", MESSAGES["digest"])
-    (_, told), (headers, published) = receiver.received
-    assert json.loads(told)["chat_id"] == "-100123"
+    (_, telegram_body), (headers, published) = receiver.received
+    assert json.loads(telegram_body)["chat_id"] == "-100123"
     assert headers["authorization"] == "Bearer tk_1"
     assert json.loads(published)["topic"] == "models-7f3a"
 

@@ -35,14 +35,14 @@ def filled(sql: str, **values: str) -> str:
 
 
 def panels() -> Iterator[tuple[str, str, str]]:
-    """Title, query and form of each panel, and of each list to choose from."""
+    """Title, query and format of each panel and of each variable of a dashboard."""
     for path in sorted((DEPLOY / "grafana/dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text())
         for panel in dashboard["panels"]:
             for target in panel["targets"]:
                 yield f"{path.stem}: {panel['title']}", target["rawSql"], target["format"]
-        for each in dashboard["templating"]["list"]:
-            yield f"{path.stem}: {each['name']}", each["query"], "table"
+        for variable in dashboard["templating"]["list"]:
+            yield f"{path.stem}: {variable['name']}", variable["query"], "table"
 
 
 def test_every_panel_asks_what_the_report_database_answers(project: Project, empty_postgresql: str) -> None:
@@ -159,9 +159,9 @@ def test_no_panel_takes_names_for_markup_or_for_sql() -> None:
         }
         assert "markdown" not in text
         assert '"html"' not in text
-        asked = [target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"]]
-        asked += [each["query"] for each in dashboard["templating"]["list"]]
-        for sql in asked:
+        queries = [target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"]]
+        queries += [variable["query"] for variable in dashboard["templating"]["list"]]
+        for sql in queries:
             rest = re.sub(r"\$\{(monitor|metric):sqlstring\}|\$__timeFilter", "", sql)
             assert "$" not in rest, sql
 
@@ -195,6 +195,6 @@ def test_the_rules_name_metrics_that_there_are(project: Project) -> None:
 
     project.values["channels"] = {"ops": {"type": "file", "path": "told.jsonl"}}
     with served(project) as site:
-        told = set(re.findall(r"# HELP (\w+)", site.get("/metrics").text))
+        metric_names = set(re.findall(r"# HELP (\w+)", site.get("/metrics").text))
     used = set(re.findall(r"\bmonitor_\w+", (DEPLOY / "prometheus/rules.yml").read_text()))
-    assert used <= told
+    assert used <= metric_names

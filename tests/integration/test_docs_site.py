@@ -68,7 +68,7 @@ def test_no_page_and_no_style_loads_anything_from_elsewhere(site: Path) -> None:
     assert len(pages) > 30
     outside = {str(page.name): Loads(page.read_text()).addresses for page in pages}
     assert all(outside.values())
-    assert not [(page, each) for page, loaded in outside.items() for each in loaded if ELSEWHERE.match(each)]
+    assert not [(page, address) for page, loaded in outside.items() for address in loaded if ELSEWHERE.match(address)]
     styles = [*site.rglob("*.css"), *pages]
     assert not [
         (style.name, OF_STYLES.findall(style.read_text())) for style in styles if OF_STYLES.search(style.read_text())
@@ -80,7 +80,7 @@ def test_a_load_from_elsewhere_would_be_seen() -> None:
         '<link rel="stylesheet" href="https://x.example/a.css"><img src="//x.example/i.png"><a'
         ' href="https://x.example">'
     )
-    assert [bool(ELSEWHERE.match(each)) for each in Loads(page).addresses] == [True, True]
+    assert [bool(ELSEWHERE.match(address)) for address in Loads(page).addresses] == [True, True]
     assert OF_STYLES.search("@font-face{src:url(https://x.example/f.woff2)}")
 
 
@@ -128,16 +128,16 @@ def test_a_word_is_found_in_a_browser_without_a_server(site: Path) -> None:
 
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        page, asked, said = browser.new_page(), [], []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page, requested_urls, page_errors = browser.new_page(), [], []
+        page.on("request", lambda request: requested_urls.append(request.url))
+        page.on("pageerror", lambda error: page_errors.append(str(error)))
         page.goto((site / "index.html").as_uri())
         page.get_by_role("textbox", name="Search").click()
         page.get_by_role("textbox", name="Search").press_sequentially("interquartile")
         page.locator(".md-search-result__link[href*='glossary']").first.wait_for(timeout=20_000)
         browser.close()
-    assert said == []
-    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
+    assert page_errors == []
+    assert not [url for url in requested_urls if not url.startswith(("file:", "data:", "blob:", "about:"))]
 
 
 def hooks() -> Any:

@@ -71,7 +71,7 @@ def test_the_code_and_the_tests_that_the_architecture_names_are_there() -> None:
 
 
 def texts(node: ast.AST) -> str | None:
-    """A text of the code, `…` for what is filled in."""
+    """A text of the code, with `…` for each value that is filled in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return re.sub(r"\{\d\}", "…", node.value)
     if isinstance(node, ast.JoinedStr):
@@ -94,11 +94,11 @@ def quoted_messages() -> list[str]:
 
 def test_each_message_of_the_page_on_troubleshooting_is_one_of_the_code() -> None:
     code = [ast.parse(path.read_text()) for path in (ROOT / "monitor").rglob("*.py")]
-    known = "\n".join(text.replace("`", "") for tree in code for node in ast.walk(tree) if (text := texts(node)))
+    code_texts = "\n".join(text.replace("`", "") for tree in code for node in ast.walk(tree) if (text := texts(node)))
     for message in quoted_messages():
         assert max(len(part) for part in message.split("…")) >= 8, message
         pattern = "[^\n]*".join(map(re.escape, message.split("…")))
-        assert re.search(pattern, known), message
+        assert re.search(pattern, code_texts), message
 
 
 def test_the_page_on_troubleshooting_has_every_state_verdict_and_exit_code() -> None:
@@ -121,7 +121,7 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_channels_of_the_pages_are_valid(tmp_path: Path) -> None:
-    """Each block of how to be told, with what the page leaves out of a monitor."""
+    """Each block of the page on notifications, completed with the fields of a monitor that the page leaves out."""
     usual = {
         "task": "binary",
         "model": {"name": "m"},
@@ -138,8 +138,8 @@ def test_the_channels_of_the_pages_are_valid(tmp_path: Path) -> None:
         }
         file = tmp_path / f"{number}.yaml"
         file.write_text(yaml.safe_dump(values))
-        types |= {each.type for each in load(file, check_secrets=False).configuration.channels.values()}
-    assert types == {get_args(each.model_fields["type"].annotation)[0] for each in get_args(AnyChannel)}
+        types |= {channel.type for channel in load(file, check_secrets=False).configuration.channels.values()}
+    assert types == {get_args(channel_type.model_fields["type"].annotation)[0] for channel_type in get_args(AnyChannel)}
 
 
 def test_the_readmes_python_runs_and_finds_the_harm(project: Project) -> None:
@@ -248,21 +248,24 @@ def commands_of(text: str) -> list[str]:
     """The commands of `monitor` that a page names: in its blocks, and between backticks."""
     blocks = "\n".join(re.findall(r"^ *```\w*[^\n]*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE))
     in_blocks = re.findall(r"^\s*(?:\$ )?(monitor [a-z].*)$", blocks, re.MULTILINE)
-    return [re.sub(r"\s+#.*$", "", each) for each in [*re.findall(r"`(monitor [a-z][^`\n]*)`", text), *in_blocks]]
+    return [re.sub(r"\s+#.*$", "", command) for command in [*re.findall(r"`(monitor [a-z][^`\n]*)`", text), *in_blocks]]
 
 
 def mistakes_of(command: str) -> list[str]:
-    """What of a command there is not: the command itself, or options of it."""
-    found: Any = typer.main.get_command(app)
+    """The parts of a command that do not exist: the command itself, or its options."""
+    click_command: Any = typer.main.get_command(app)
     words = shlex.split(command.replace("'", "")) if command.count("'") % 2 else shlex.split(command)
     for word in words[1:]:
-        below = getattr(found, "commands", None)
+        below = getattr(click_command, "commands", None)
         if below is None:
             break
         if any(name not in below for name in word.split("|")):
             return [word]
-        found = below[word.split("|")[0]]
-    options = {name for each in found.params for name in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
+        click_command = below[word.split("|")[0]]
+    options = {name for parameter in click_command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {
+        "--help",
+        "-h",
+    }
     return [word for word in words if re.match(r"--?[a-z]", word) and word.split("=")[0] not in options]
 
 
@@ -273,7 +276,7 @@ def test_the_commands_and_options_of_the_pages_exist(page: Path) -> None:
 
 def test_a_command_or_option_that_does_not_exist_is_seen() -> None:
     text = "`monitor runs shwo ID` and\n\n```\nmonitor run churn --agian   # once more\nmonitor status --json\n```\n"
-    assert [mistakes_of(each) for each in commands_of(text)] == [["shwo"], ["--agian"], []]
+    assert [mistakes_of(command) for command in commands_of(text)] == [["shwo"], ["--agian"], []]
 
 
 CONFIGURED = [page for page in PAGES if blocks_of(page, "yaml")]

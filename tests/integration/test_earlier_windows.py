@@ -1,4 +1,4 @@
-"""By which earlier windows the rows of one are expected."""
+"""The earlier windows from which the row count of a window is expected."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from monitor.storage import monitors, runs
 from tests.integration.test_folds import DAY, ENTRY, Monitored
 
 
-def expected(folder: Path, first: datetime, days: int, rows: dict[str, int], of: str) -> list[int]:
-    """What is expected of a day (`of`, without its own rows), where each planned day had 60 rows, but for some."""
+def expected(folder: Path, first: datetime, days: int, rows: dict[str, int], day: str) -> list[int]:
+    """The row counts that `day` is compared with. Each planned day has 60 rows, except the days in `rows`."""
     monitored = Monitored(folder, ENTRY | {"windows": {"length": "1d"}, "labels": None})
 
     def unit(session: Session) -> RunSpec:
         row = monitors.active(session)[0]
-        found = None
+        day_run = None
         for number in range(days):
             window = Window(first + number * DAY, first + (number + 1) * DAY)
             run = runs.plan(session, row, "data", window, 0, window.end, window.end)
             assert run is not None
             run.status, run.rows = "done", rows.get(f"{window.start:%Y-%m-%d}", 60)
-            found = run if f"{window.start:%Y-%m-%d}" == of else found
+            day_run = run if f"{window.start:%Y-%m-%d}" == day else day_run
         session.flush()
-        assert found is not None
+        assert day_run is not None
         config = monitored.context.configuration.monitors["m"]
-        earlier, a_year_ago = earlier_windows(session, config, row, found)
+        earlier, a_year_ago = earlier_windows(session, config, row, day_run)
         source = LogSpec(Place("log", path=str(folder / "log.parquet")), "t")
         return RunSpec(
             "data",
-            found.window,
-            found.window.end,
+            day_run.window,
+            day_run.window.end,
             source,
             Columns(),
             {},
@@ -58,13 +58,13 @@ def expected(folder: Path, first: datetime, days: int, rows: dict[str, int], of:
 
 
 @pytest.mark.parametrize(
-    ("of", "lowest"), [("2026-12-25", 4), ("2026-11-26", 30), ("2026-12-22", 60), ("2026-12-23", 60)]
+    ("day", "lowest"), [("2026-12-25", 4), ("2026-11-26", 30), ("2026-12-22", 60), ("2026-12-23", 60)]
 )
 def test_a_holiday_of_last_year_is_expected_again_by_its_date_or_its_weekday(
-    tmp_path: Path, of: str, lowest: int
+    tmp_path: Path, day: str, lowest: int
 ) -> None:
     rows = {"2025-12-25": 4, "2025-11-27": 30}  # the second is a fourth Thursday of November
-    before = expected(tmp_path, datetime(2025, 10, 1, tzinfo=UTC), 455, rows, of)
+    before = expected(tmp_path, datetime(2025, 10, 1, tzinfo=UTC), 455, rows, day)
     assert min(before) == lowest
     assert sorted(before)[-8:] == [60] * 8
 

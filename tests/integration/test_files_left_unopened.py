@@ -1,4 +1,4 @@
-"""Files that hold no row of a window are not opened, and what is read is the same as of all files."""
+"""Files that hold no row of a window are not opened. The rows that are read are the same as from all files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def written(folder: Path, how: str) -> None:
-    """A file a day, in one of several manners; an event of the first day lies in the last file."""
+    """Write one file per day in the given manner. The last file holds an event of the first day."""
     for number, (day, part) in enumerate(FRAME.groupby(FRAME["event_time"].dt.date)):
         if how == "new column":
             part = part.assign(late=1.5) if number > 6 else part
@@ -53,17 +53,17 @@ MANNERS = ("plain", "new column", "zoned", "other types", "no time", "partitione
 
 
 def answers(log: Log) -> list[Any]:
-    """All that a log is asked of its windows."""
-    found: list[Any] = [log.extent(), log.extent(START + timedelta(days=5)), log.misdated(), log.rows()]
+    """The results of all queries of a log about its windows."""
+    results: list[Any] = [log.extent(), log.extent(START + timedelta(days=5)), log.misdated(), log.rows()]
     for day in (0, 3, DAYS - 1, DAYS + 5):
         window = Window(START + timedelta(days=day), START + timedelta(days=day + 1))
-        found += [log.row_count(window), log.counts(window), sorted(log.counts_by("region", window), key=repr)]
+        results += [log.row_count(window), log.counts(window), sorted(log.counts_by("region", window), key=repr)]
         sample = log.sample(window)
-        found += [
+        results += [
             sample.to_dict("list"),
             {name: str(kind) for name, kind in sample.dtypes.items()} if len(sample) else {},
         ]
-    return found
+    return results
 
 
 @pytest.mark.long
@@ -80,15 +80,15 @@ def test_what_is_read_is_the_same_as_of_all_files(manner: str, tmp_path: Path, m
 def test_a_window_opens_the_files_of_its_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "log", "partitioned")
     log = Log(LogSpec(Place("log", path=str(tmp_path / "log")), "event_time", "id"))
-    asked: list[list[str]] = []
+    opened: list[list[str]] = []
 
     def noted(*given: Any) -> list[str]:
-        asked.append([Path(each).stem for each in needed(*given)])
+        opened.append([Path(path).stem for path in needed(*given)])
         return needed(*given)
 
     monkeypatch.setattr(views, "needed", noted)
     log.counts(Window(START + timedelta(days=3), START + timedelta(days=4)))
-    assert {tuple(each) for each in asked} == {
+    assert {tuple(stems) for stems in opened} == {
         ("2026-01-05", "2026-01-13")
     }  # the last file holds an event of the first day, too
 
@@ -119,26 +119,26 @@ def test_what_a_footer_says_and_which_files_are_needed() -> None:
         "unknown": Footer(5, {}, {}),
     }
 
-    def found(rows: RowFilter, start: int | None, end: int | None) -> str:
-        return "".join(each for each in needed(files, rows, "t", start, end) if len(each) == 1)
+    def needed_names(rows: RowFilter, start: int | None, end: int | None) -> str:
+        return "".join(name for name in needed(files, rows, "t", start, end) if len(name) == 1)
 
-    assert found(RowFilter.ALL, 0, 1) == "abc"
-    assert found(RowFilter.WINDOW, 5, 10) == "a"
-    assert found(RowFilter.WINDOW, 5, 11) == "ab"
-    assert found(RowFilter.WINDOW, 40, 50) == ""
-    assert found(RowFilter.FIRST, None, None) == "a"
-    assert found(RowFilter.FIRST, 12, None) == "bc"
-    assert found(RowFilter.LAST, None, None) == "c"
-    assert found(RowFilter.LAST, None, 15) == "ab"
-    assert found(RowFilter.BEFORE, 10, None) == "a"
-    assert found(RowFilter.AFTER, None, 20) == "c"
-    assert found(RowFilter.UNDATED, None, None) == "b"
+    assert needed_names(RowFilter.ALL, 0, 1) == "abc"
+    assert needed_names(RowFilter.WINDOW, 5, 10) == "a"
+    assert needed_names(RowFilter.WINDOW, 5, 11) == "ab"
+    assert needed_names(RowFilter.WINDOW, 40, 50) == ""
+    assert needed_names(RowFilter.FIRST, None, None) == "a"
+    assert needed_names(RowFilter.FIRST, 12, None) == "bc"
+    assert needed_names(RowFilter.LAST, None, None) == "c"
+    assert needed_names(RowFilter.LAST, None, 15) == "ab"
+    assert needed_names(RowFilter.BEFORE, 10, None) == "a"
+    assert needed_names(RowFilter.AFTER, None, 20) == "c"
+    assert needed_names(RowFilter.UNDATED, None, None) == "b"
     assert set(needed(files, RowFilter.WINDOW, "t", 40, 50)) == {"unknown"}
     assert footer_of("/nowhere") is None
 
 
 def test_all_statements_go_by_the_engine() -> None:
-    """A statement that went past it would see a view without the rows that are fetched when they are needed."""
+    """A statement that does not use it would read a view before its rows are fetched."""
     folder = Path(monitor.__file__).parent
     own = {folder / "sources/engines" / f"{name}.py" for name in ("base", "sqlite", "spark")} | {
         folder / "sources" / name

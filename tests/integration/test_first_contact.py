@@ -34,18 +34,20 @@ def place(name: str) -> Place:
 
 def parts_of(columns: Columns) -> dict[str, Any]:
     names = ("id", "event_time", "prediction", "probability", "label", "model_version")
-    found = {part: getattr(columns, part) for part in names}
-    return {part: dict(name) if isinstance(name, dict) else name for part, name in found.items() if name is not None}
+    names_by_part = {part: getattr(columns, part) for part in names}
+    return {
+        part: dict(name) if isinstance(name, dict) else name for part, name in names_by_part.items() if name is not None
+    }
 
 
 def inspected(name: str) -> tuple[Proposal | None, str]:
-    """What is proposed for a log, or what is asked for."""
+    """The proposal for a log, or the message with the option that a person must give."""
     try:
         proposal = inspect_data(InspectSpec(place(name)))
     except MonitorError as error:
         return None, str(error)
-    asked = "--positive" if proposal.candidates and proposal.positive is None else ""
-    return (None, asked) if asked else (proposal, "")
+    missing_option = "--positive" if proposal.candidates and proposal.positive is None else ""
+    return (None, missing_option) if missing_option else (proposal, "")
 
 
 @pytest.fixture(autouse=True)
@@ -61,22 +63,22 @@ def test_there_are_forty_at_least() -> None:
 @pytest.mark.parametrize("name", TRUTH)
 def test_what_init_finds_is_the_truth_or_the_flag_that_a_person_must_give(name: str) -> None:
     truth = TRUTH[name]
-    proposal, said = inspected(name)
+    proposal, message = inspected(name)
     if "asks" in truth:
         assert proposal is None
-        assert truth["asks"] in said
+        assert truth["asks"] in message
         return
-    assert proposal is not None, said
+    assert proposal is not None, message
     assert parts_of(proposal.columns) == truth["parts"]
     assert (proposal.task, proposal.rows) == (truth["task"], truth["rows"])
-    found = [pd.Timestamp(moment).tz_convert("UTC").tz_localize(None) for moment in (proposal.first, proposal.newest)]
-    assert found == [pd.Timestamp(truth[end]) for end in ("first", "last")]
+    times = [pd.Timestamp(moment).tz_convert("UTC").tz_localize(None) for moment in (proposal.first, proposal.newest)]
+    assert times == [pd.Timestamp(truth[end]) for end in ("first", "last")]
     frame = read_frame(proposal.spec.predictions, 10_000)
-    features = proposal.columns.feature_names([str(each) for each in frame.columns])
-    assert {each: sort_of(frame[each]) for each in features} == truth["features"]
+    features = proposal.columns.feature_names([str(column_name) for column_name in frame.columns])
+    assert {feature: sort_of(frame[feature]) for feature in features} == truth["features"]
     for column, value in truth.get("holds", {}).items():
         assert value in set(frame[column])
-    if "half-written" not in name:  # which waits for its other half as long as it is young
+    if "half-written" not in name:  # a recent file may still be written to
         assert sum("could not be read" in note for note in proposal.notes) == ("bad" in truth)
 
 
@@ -93,11 +95,11 @@ def test_scores_of_classes_in_a_list_are_taken_once_it_is_said_which_is_which(tm
     source = Place("served.json", path=str(tmp_path / "served.json"))
     with pytest.raises(MonitorError, match=r"say --probability outputs\.scores\.1 --positive CLASS"):
         inspect_data(InspectSpec(source))
-    found = inspect_data(InspectSpec(source, positive="benign", roles=Roles(probability="outputs.scores.1")))
-    assert (found.columns.prediction, found.columns.label) == ("outputs.label", None)
-    features = found.columns.feature_names([str(each) for each in read_frame(found.spec.predictions, 10)])
+    proposal = inspect_data(InspectSpec(source, positive="benign", roles=Roles(probability="outputs.scores.1")))
+    assert (proposal.columns.prediction, proposal.columns.label) == ("outputs.label", None)
+    features = proposal.columns.feature_names([str(column) for column in read_frame(proposal.spec.predictions, 10)])
     assert features == ["inputs.radius", "inputs.score", "inputs.target"]
-    assert not any("comma" in note for note in found.notes)
+    assert not any("comma" in note for note in proposal.notes)
 
 
 def test_labels_of_another_encoding_are_written_as_valid_yaml(tmp_path: Path) -> None:
@@ -126,14 +128,14 @@ def test_the_table_of_the_documents_says_the_same() -> None:
 def test_init_validate_and_run_end_well(name: str, tmp_path: Path) -> None:
     truth, where = TRUTH[name], place(name)
     source = [where.path] if where.path is not None else [where.url, "--table", where.table]
-    given = [str(each) for each in ("init", "model", "--predictions", *source, *truth.get("give", ()))]
+    given = [str(argument) for argument in ("init", "model", "--predictions", *source, *truth.get("give", ()))]
     for arguments in (given, ["validate"], ["run"]):
         done = run_here(*arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("shift", "found"), [("0D", "measured_at"), ("-400D", "event_time")])
-def test_a_column_of_times_goes_before_the_day_in_the_paths_of_files(tmp_path: Path, shift: str, found: str) -> None:
+@pytest.mark.parametrize(("shift", "expected"), [("0D", "measured_at"), ("-400D", "event_time")])
+def test_a_column_of_times_goes_before_the_day_in_the_paths_of_files(tmp_path: Path, shift: str, expected: str) -> None:
     """A column whose times are those of the day that its file's path names is the time, whatever its name; another one
     is an input.
     """
@@ -146,4 +148,4 @@ def test_a_column_of_times_goes_before_the_day_in_the_paths_of_files(tmp_path: P
         frame = pd.DataFrame({"reading_id": [f"{day:%j}-{hour}" for hour in range(24)], "measured_at": hours})
         frame.assign(load=load, predicted_kwh=load * 2).to_parquet(folder / "hours.parquet", index=False)
     proposal = inspect_data(InspectSpec(Place("log", path=str(tmp_path / "log"))))
-    assert proposal.columns.event_time == found
+    assert proposal.columns.event_time == expected

@@ -1,6 +1,4 @@
-"""Data runs and performance runs each open and resolve alerts of their own: of the model and its data, and of its
-labels.
-"""
+"""Data runs open and resolve alerts of the model and its data, performance runs those of its labels."""
 
 from __future__ import annotations
 
@@ -50,15 +48,15 @@ MISSING = Check("missing_share", "income", kind=Kind.QUALITY)
 
 
 def answer(check: Check, letter: str) -> tuple[Check, list[Finding]]:
-    """The check as it was answered: bad (with its finding), good, or none."""
+    """The check with its verdict: `b` for bad (with its finding), `g` for good, `n` for none."""
     verdict = {"b": Verdict.CHANGED, "g": Verdict.FINE, "n": Verdict.TOO_LITTLE_DATA}[letter]
     answered = Check(**{**vars(check), "verdict": verdict})
-    found = {**vars(answered), "severity": Severity.WARNING, "cause": "x", "explanation": f"{check.metric} is bad"}
-    return answered, [Finding(**found)] if letter == "b" else []
+    fields = {**vars(answered), "severity": Severity.WARNING, "cause": "x", "explanation": f"{check.metric} is bad"}
+    return answered, [Finding(**fields)] if letter == "b" else []
 
 
 class Monitored:
-    """A monitor in a report database, whose runs end as the tests say."""
+    """A monitor in a report database. The tests set the results of its runs."""
 
     def __init__(self, folder: Path, entry: dict[str, Any]) -> None:
         self.folder, self.database = folder, Database(f"sqlite:///{folder}/monitor.db")
@@ -84,11 +82,16 @@ class Monitored:
             run = runs.plan(session, row, kind, window, look, as_of, as_of)
             assert run is not None
             run.status, run.rows, run.finished_at = "done", 10, as_of
-            made = [answer(check, letter) for check, letter in answers]
+            answered = [answer(check, letter) for check, letter in answers]
             results.store(
                 session,
                 run,
-                Results([], [check for check, _ in made], [each for _, found in made for each in found], None),
+                Results(
+                    [],
+                    [check for check, _ in answered],
+                    [finding for _, findings in answered for finding in findings],
+                    None,
+                ),
             )
             monitors.to_be_judged(session, row.id)
 
@@ -107,12 +110,12 @@ def monitored(tmp_path: Path) -> Monitored:
 def test_a_model_that_nobody_can_see_is_an_alert_after_for_windows_and_ends_when_it_is_seen(
     monitored: Monitored,
 ) -> None:
-    found = []
+    events_by_day = []
     for day, letter in enumerate("gbnbg"):
         monitored.ended("data", day, [(SEES, letter), (MISSING, "g")])
-        found.append(monitored.judged())
-    told = [("blind", "", "pending"), ("blind", "", "firing"), ("blind", "", "resolved")]
-    assert found == [[], told[:1], told[:1], told[:2], told]
+        events_by_day.append(monitored.judged())
+    events = [("blind", "", "pending"), ("blind", "", "firing"), ("blind", "", "resolved")]
+    assert events_by_day == [[], events[:1], events[:1], events[:2], events]
 
 
 def test_labels_that_cannot_be_read_are_an_alert_of_performance_runs_alone(monitored: Monitored) -> None:
@@ -134,8 +137,8 @@ def test_data_and_labels_each_have_an_alert_of_their_own_even_of_one_window_and_
     monitored.ended("data", 2, [(MISSING, "g")])
     monitored.ended("performance", 2, [(EARLY, "b")])
     monitored.judged()
-    found = rows_of(monitored.database, "SELECT kind, subject, state, summary FROM alerts ORDER BY subject")
-    assert [tuple(row) for row in found] == [
+    rows = rows_of(monitored.database, "SELECT kind, subject, state, summary FROM alerts ORDER BY subject")
+    assert [tuple(row) for row in rows] == [
         ("quality", "", "resolved", "missing_share is bad"),
         ("quality", "labels", "firing", "early_label_share is bad"),
     ]
@@ -150,8 +153,10 @@ def test_receivers_can_tell_an_alert_of_the_labels_from_one_of_the_data(monitore
     def labels(session: Session) -> list[dict[str, str]]:
         return [addressed(session, monitored.context, alert).labels for alert in alerts.firing(session)]
 
-    told = {(each["alertname"], each.get("subject", "")) for each in monitored.database.read(labels)}
-    assert told == {("ModelDataQuality", ""), ("ModelDataQuality", "labels"), ("ModelBlind", "")}
+    names_and_subjects = {
+        (label_set["alertname"], label_set.get("subject", "")) for label_set in monitored.database.read(labels)
+    }
+    assert names_and_subjects == {("ModelDataQuality", ""), ("ModelDataQuality", "labels"), ("ModelBlind", "")}
 
 
 def test_another_look_at_labels_takes_back_the_alert_of_the_labels_alone(monitored: Monitored) -> None:
@@ -162,8 +167,8 @@ def test_another_look_at_labels_takes_back_the_alert_of_the_labels_alone(monitor
     for day in range(2):
         monitored.ended("performance", day, [(EARLY, "g")], look=4, late=20 * DAY)
     monitored.judged()
-    found = rows_of(monitored.database, "SELECT subject, state FROM alerts WHERE fired_at IS NOT NULL ORDER BY subject")
-    assert [tuple(row) for row in found] == [("", "firing"), ("labels", "retracted")]
+    rows = rows_of(monitored.database, "SELECT subject, state FROM alerts WHERE fired_at IS NOT NULL ORDER BY subject")
+    assert [tuple(row) for row in rows] == [("", "firing"), ("labels", "retracted")]
 
 
 def test_an_alert_that_had_ended_keeps_when_it_ended_whatever_is_found_later(monitored: Monitored) -> None:
@@ -180,8 +185,8 @@ def test_an_alert_that_had_ended_keeps_when_it_ended_whatever_is_found_later(mon
         monitored.ended("data", day, [(MISSING, "g")], look=7, late=40 * DAY)
     monitored.judged()
     assert [tuple(row) for row in rows_of(monitored.database, ends)] == [("2025-01-09", "retracted")]
-    [told] = rows_of(monitored.database, "SELECT date(happened_at) FROM alert_events WHERE kind = 'retracted'")
-    assert tuple(told) == ("2025-02-16",)
+    [retracted] = rows_of(monitored.database, "SELECT date(happened_at) FROM alert_events WHERE kind = 'retracted'")
+    assert tuple(retracted) == ("2025-02-16",)
 
 
 def test_without_labels_in_the_configuration_their_alerts_are_closed_and_others_stay(monitored: Monitored) -> None:
@@ -190,8 +195,8 @@ def test_without_labels_in_the_configuration_their_alerts_are_closed_and_others_
         monitored.ended("performance", day, [(EARLY, "b")], late=2 * DAY)
     monitored.judged()
     monitored.configure({name: value for name, value in ENTRY.items() if name != "labels"})
-    found = rows_of(monitored.database, "SELECT subject, state FROM alerts ORDER BY subject")
-    assert [tuple(row) for row in found] == [("", "firing"), ("labels", "resolved")]
+    rows = rows_of(monitored.database, "SELECT subject, state FROM alerts ORDER BY subject")
+    assert [tuple(row) for row in rows] == [("", "firing"), ("labels", "resolved")]
     monitored.ended("data", 2, [(MISSING, "g")])
     assert ("quality", "", "resolved") in monitored.judged()
 

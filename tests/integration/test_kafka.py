@@ -1,4 +1,4 @@
-"""Rows from a topic of Kafka: the brokers are those that librdkafka brings for tests."""
+"""Rows from a topic of Kafka. The brokers are the mock brokers of librdkafka."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitor.services.consume import Topic, consume
 from monitor.services.context import Context, open_database
 from tests.commands import run_here
 
-# A member that is gone is missed sooner.
+# Short timeouts: the brokers notice sooner that a member of the group is gone.
 SOON = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
 CONFIGURATION = """
 database: sqlite:///monitor.db
@@ -33,11 +33,11 @@ monitors:
 
 @pytest.fixture(scope="module")
 def brokers() -> tuple[str, Any]:
-    """The address of brokers, and what sends to them."""
+    """The address of brokers, and a producer that sends to them."""
     kafka = pytest.importorskip("confluent_kafka")
     producer = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "unused"})
-    known = producer.list_topics(timeout=10).brokers.values()
-    return ",".join(f"{each.host}:{each.port}" for each in known), producer
+    broker_list = producer.list_topics(timeout=10).brokers.values()
+    return ",".join(f"{broker.host}:{broker.port}" for broker in broker_list), producer
 
 
 def project(folder: Path) -> Context:
@@ -49,8 +49,8 @@ def project(folder: Path) -> Context:
 
 
 def sent(producer: Any, topic: str, messages: list[Any]) -> None:
-    for each in messages:
-        producer.produce(topic, each if isinstance(each, bytes) else json.dumps(each).encode())
+    for message in messages:
+        producer.produce(topic, message if isinstance(message, bytes) else json.dumps(message).encode())
     assert producer.flush(10) == 0
 
 
@@ -79,10 +79,12 @@ def test_rows_are_stored_once_and_what_is_none_is_set_aside(tmp_path: Path, brok
     rows = rows_in(tmp_path / "log")
     assert sorted(int(row["id"]) for row in rows) == list(range(50))
     assert {"id", "at", "score", "inputs.age"} == set(rows[0])
-    told = [json.loads(line) for line in (tmp_path / "log" / "dead-letters" / "kafka.jsonl").read_text().splitlines()]
-    assert len(told) == 4
-    assert {"not json", "[1]"} <= {each["value"] for each in told}
-    # The group goes on where it was; another group is given all again, and finds them there.
+    dead_letters = [
+        json.loads(line) for line in (tmp_path / "log" / "dead-letters" / "kafka.jsonl").read_text().splitlines()
+    ]
+    assert len(dead_letters) == 4
+    assert {"not json", "[1]"} <= {entry["value"] for entry in dead_letters}
+    # The group continues at its offset. Another group receives all messages again, and the rows are already stored.
     assert consume(context, "churn", topic, lambda: False, idle_s=2).accepted == 0
     again = consume(context, "churn", Topic(servers, "predictions", "two"), lambda: False, idle_s=2)
     assert again.accepted == 0

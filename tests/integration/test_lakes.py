@@ -26,7 +26,7 @@ def log_of(path: Path | str) -> Log:
 
 
 def delta(folder: Path) -> None:
-    """A table that was written day by day, of which a day was deleted and one was written anew."""
+    """A table that was written day by day. Then one day was deleted and one was updated."""
     deltalake = pytest.importorskip("deltalake")
     for _, part in FRAME.groupby(FRAME["event_time"].dt.date):
         deltalake.write_deltalake(str(folder), pa.Table.from_pandas(part, preserve_index=False), mode="append")
@@ -68,8 +68,8 @@ def test_deletion_vectors_and_mapped_columns_are_refused_in_words(tmp_path: Path
     )
     add = next(
         line
-        for each in sorted((tmp_path / "table" / "_delta_log").glob("*.json"), reverse=True)
-        for line in each.read_text().splitlines()
+        for path in sorted((tmp_path / "table" / "_delta_log").glob("*.json"), reverse=True)
+        for line in path.read_text().splitlines()
         if '"add":' in line
     )
     vector = (
@@ -102,13 +102,13 @@ def test_an_iceberg_table_has_the_rows_of_its_newest_snapshot(tmp_path: Path) ->
 
 
 def appending_delta(folder: Path) -> tuple[Path, Callable[[pa.Table], None]]:
-    """Where a table is, and what appends to it."""
+    """The folder of a table, and a function that appends rows to it."""
     deltalake = pytest.importorskip("deltalake")
     return folder / "table", lambda rows: deltalake.write_deltalake(str(folder / "table"), rows, mode="append")
 
 
 def appending_iceberg(folder: Path) -> tuple[Path, Callable[[pa.Table], None]]:
-    """The same of Iceberg."""
+    """The same for Iceberg."""
     return folder / "house" / "ml" / "log", iceberg(folder).append
 
 
@@ -126,17 +126,17 @@ def test_a_run_reads_a_table_as_it_was_then(kind: Any, tmp_path: Path) -> None:
     late = Window(datetime(2026, 1, 6, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
 
     def read(window: Window, as_of: datetime) -> tuple[int, str]:
-        log, said = log_at(spec, window, as_of)
-        return log.counts(window, as_of).rows, said
+        log, note = log_at(spec, window, as_of)
+        return log.counts(window, as_of).rows, note
 
     assert read(whole, between) == (300, "")
     assert read(whole, datetime.now(UTC)) == (len(FRAME), "")
-    number, said = read(whole, between - timedelta(days=400))
+    number, note = read(whole, between - timedelta(days=400))
     assert number == 300
-    assert "its oldest version was read" in said
-    number, said = read(late, between - timedelta(days=400))
+    assert "its oldest version was read" in note
+    number, note = read(late, between - timedelta(days=400))
     assert number > 0
-    assert "its newest was read" in said
+    assert "its newest was read" in note
 
 
 def test_a_version_whose_files_were_vacuumed_is_passed_over(tmp_path: Path) -> None:
@@ -151,6 +151,6 @@ def test_a_version_whose_files_were_vacuumed_is_passed_over(tmp_path: Path) -> N
     table = deltalake.DeltaTable(str(folder))
     table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
     whole = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 9, tzinfo=UTC))
-    log, said = log_at(log_of(folder).spec, whole, between)
+    log, note = log_at(log_of(folder).spec, whole, between)
     assert log.counts(whole).rows == 400
-    assert "its oldest version was read" in said
+    assert "its oldest version was read" in note

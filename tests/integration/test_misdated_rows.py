@@ -1,6 +1,4 @@
-"""Rows that are dated wrongly lead no monitor astray: they are left out of the extent of their log, counted, and
-told.
-"""
+"""Rows with a wrong time do not disturb a monitor. The extent of their log omits them; they are counted and shown."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ def written(folder: Path, form: str, frame: pd.DataFrame) -> Place:
     if form == "parquet":
         frame.to_parquet(folder / "log.parquet", index=False)
         return Place("log", path=str(folder / "log.parquet"))
-    texts = frame["event_time"].map(lambda each: each.isoformat(" ", "microseconds"))
+    texts = frame["event_time"].map(lambda moment: moment.isoformat(" ", "microseconds"))
     if form == "csv":
         frame.assign(event_time=texts).to_csv(folder / "log.csv", index=False)
         return Place("log", path=str(folder / "log.csv"))
@@ -65,8 +63,10 @@ def test_a_row_of_2199_plans_no_empty_windows_and_is_told(project: Project) -> N
     project.log(frame)
     project.run()
     assert project.query("SELECT count(*) FROM runs WHERE kind = 'data'") == [(4,)], "20 days of windows of 5 days"
-    found = project.query("SELECT DISTINCT severity, explanation FROM monitor_findings WHERE metric = 'misdated_rows'")
-    assert found == [
+    findings = project.query(
+        "SELECT DISTINCT severity, explanation FROM monitor_findings WHERE metric = 'misdated_rows'"
+    )
+    assert findings == [
         (
             "info",
             (

@@ -28,14 +28,14 @@ FRAME = logged(days=6, start="2026-01-02")
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[tuple[str, list[str]]]:
-    """The address of a server of S3, and the requests that it was asked."""
-    with serving() as found:
-        yield found
+    """The address of a server of S3, and the requests that it received."""
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
 def bucket(s3: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A bucket with a file a day."""
+    """A bucket with one file per day."""
     import boto3
 
     address, _ = s3
@@ -49,8 +49,8 @@ def bucket(s3: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path:
         client.put_object(Bucket="logs", Key=f"text/{day}.csv", Body=part.to_csv(index=False).encode())
     client.put_object(Bucket="logs", Key="churn/_SUCCESS", Body=b"")
     yield client
-    for each in client.list_objects_v2(Bucket="logs")["Contents"]:
-        client.delete_object(Bucket="logs", Key=each["Key"])
+    for entry in client.list_objects_v2(Bucket="logs")["Contents"]:
+        client.delete_object(Bucket="logs", Key=entry["Key"])
     client.delete_bucket(Bucket="logs")
 
 
@@ -80,20 +80,20 @@ def test_a_log_in_a_bucket_is_the_log_of_its_files(bucket: Any, address: str) ->
 
 
 def test_each_file_is_fetched_once_and_again_when_it_changes(bucket: Any, s3: tuple[str, list[str]]) -> None:
-    asked = s3[1]
+    requests = s3[1]
     assert log_of("s3://logs/churn").rows() == len(FRAME)
-    fetched = [each for each in asked if each.startswith("GET /logs/churn/date=")]
-    asked.clear()
+    fetched = [request for request in requests if request.startswith("GET /logs/churn/date=")]
+    requests.clear()
     log = log_of("s3://logs/churn")
     assert log.rows() == len(FRAME)
-    assert not [each for each in asked if each.startswith("GET /logs/churn/date=")]
+    assert not [request for request in requests if request.startswith("GET /logs/churn/date=")]
     assert fetched
     later = FRAME.assign(event_time=FRAME["event_time"] + pd.Timedelta(days=6), id=FRAME["id"] + 1_000_000)
     bucket.put_object(Bucket="logs", Key="churn/date=2026-01-09/part.parquet", Body=later.to_parquet(index=False))
-    mark = log.mark()
+    before = log.mark()
     assert log_of("s3://logs/churn").rows() == 2 * len(FRAME)
-    assert log.mark() == mark != ""
-    assert {each for each in asked if each.startswith("GET /logs/churn/date=")} == {
+    assert log.mark() == before != ""
+    assert {request for request in requests if request.startswith("GET /logs/churn/date=")} == {
         "GET /logs/churn/date=2026-01-09/part.parquet"
     }
     bucket.delete_object(Bucket="logs", Key="churn/date=2026-01-09/part.parquet")
@@ -144,8 +144,8 @@ def test_tables_in_a_bucket_have_the_rows_of_their_newest_version(bucket: Any, t
     between = datetime.fromtimestamp((second + third) / 2e3, UTC)
     whole = Window(datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
     for moment, number in ((between, 300), (between + timedelta(days=1), len(FRAME) - 50)):
-        as_it_was, said = log_at(log.spec, whole, moment)
-        assert (as_it_was.rows(), said) == (number, "")
+        log_then, note = log_at(log.spec, whole, moment)
+        assert (log_then.rows(), note) == (number, "")
     catalog = sql.SqlCatalog(
         "test",
         uri=f"sqlite:///{tmp_path / 'catalog.db'}",
@@ -159,8 +159,8 @@ def test_tables_in_a_bucket_have_the_rows_of_their_newest_version(bucket: Any, t
     log = log_of(table.location())
     assert log.rows() == 200
     moment = datetime.fromtimestamp(table.history()[0].timestamp_ms / 1e3, UTC)
-    as_it_was, said = log_at(log.spec, whole, moment)
-    assert (as_it_was.rows(), said) == (100, "")
+    log_then, note = log_at(log.spec, whole, moment)
+    assert (log_then.rows(), note) == (100, "")
     with pytest.raises(DataError, match="name the folder of the table"):
         log_of(f"{table.location()}/data/*.parquet")
 
@@ -169,7 +169,7 @@ def test_a_torn_file_in_a_bucket_is_counted_and_stops_nothing(bucket: Any) -> No
     bucket.put_object(Bucket="logs", Key="churn/date=2026-01-08/part.parquet", Body=b"PAR1 torn")
     log = log_of("s3://logs/churn")
     assert log.rows() == len(FRAME)
-    assert [said for _, said in log.bad_records] == ["part.parquet: the file is no whole Parquet"]
+    assert [reason for _, reason in log.bad_records] == ["part.parquet: the file is no whole Parquet"]
 
 
 def test_what_is_not_there_and_who_does_not_answer_is_told(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
-"""Columns that hold more than one value, or what nobody can test: objects are opened, numbers are numbers, all else is
-left out by name.
+"""Columns with nested values or with types that cannot be tested. Objects are opened, decimals are read as numbers, and
+all other types are left out by name.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def odd() -> pa.Table:
             "event_time": pa.array(TIMES),
             "inputs": pa.array(
                 [
-                    {"amount": float(each), "channel": "web" if each > 0.5 else "app", "deep": {"age": number}}
-                    for number, each in enumerate(score)
+                    {"amount": float(value), "channel": "web" if value > 0.5 else "app", "deep": {"age": number}}
+                    for number, value in enumerate(score)
                 ]
             ),
-            "price": pa.array([decimal.Decimal(f"{each * 100:.2f}") for each in score]),
+            "price": pa.array([decimal.Decimal(f"{value * 100:.2f}") for value in score]),
             "kind": pa.array(["a", "b"] * (ROWS // 2)).dictionary_encode(),
             "blob": pa.array([b"\x80\x02"] * ROWS, pa.binary()),
-            "extra": [json.dumps({"speed": each, "ok": each > 0.5, "name": f"n{int(each * 4)}"}) for each in score],
-            "scores": pa.array([[each, 1 - each] for each in score]),
+            "extra": [json.dumps({"speed": value, "ok": value > 0.5, "name": f"n{int(value * 4)}"}) for value in score],
+            "scores": pa.array([[value, 1 - value] for value in score]),
             "words": pa.array([["a"] * (number % 3) for number in range(ROWS)]),
             "headers": pa.array([[("a", "b")]] * ROWS, pa.map_(pa.string(), pa.string())),
             "probability": score,
-            "label": [int(each > 0.5) for each in score],
+            "label": [int(value > 0.5) for value in score],
         }
     )
 
@@ -118,8 +118,8 @@ def test_codes_that_are_text_in_the_reference_stay_text(tmp_path: Path) -> None:
     )
     frame.head(300).drop(columns=["event_time"]).to_parquet(tmp_path / "reference.parquet", index=False)
     frame.to_csv(tmp_path / "log.csv", index=False)
-    said = run_here("init", "m", "--predictions", "log.csv", "--reference", "reference.parquet", cwd=tmp_path)
-    assert "store, member of log.csv: text, as in reference.parquet" in said.stdout, said
+    result = run_here("init", "m", "--predictions", "log.csv", "--reference", "reference.parquet", cwd=tmp_path)
+    assert "store, member of log.csv: text, as in reference.parquet" in result.stdout, result
     config = yaml.safe_load((tmp_path / "monitor.yaml").read_text())
     assert config["monitors"]["m"]["source"]["read"] == {"text": ["store", "member"]}
     log = Log(

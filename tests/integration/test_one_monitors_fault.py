@@ -1,10 +1,11 @@
-"""What goes wrong with one monitor stops no other: in planning, judging, looking, watching and proposing; and an alert
-names it.
+"""A fault of one monitor does not stop the others in planning, judging, looking, watching and proposing. An alert names
+the monitor.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError
@@ -25,53 +26,64 @@ LAUNCHERS = {"train": {"type": "command", "command": ["true"]}}
 
 @pytest.fixture
 def service(project: Project) -> Service:
-    """Three monitors of three models; what is done with the second goes wrong."""
+    """Three monitors of three models. The steps of the second monitor fail."""
     entries = {name: ENTRY | {"model": {"name": name}} for name in ("first", "second", "third")}
     return Service(project, entries, launchers=LAUNCHERS)
 
 
-def spoilt(patched: pytest.MonkeyPatch, module: Any, name: str, service: Service) -> list[str]:
-    """Let a function of a module fail for the second monitor, which its third argument is; the monitors that it is
-    called for with success.
+def fail_for_second(patched: pytest.MonkeyPatch, module: Any, name: str, service: Service) -> list[str]:
+    """Make a function of a module fail for the second monitor (its third argument). Returns the names of the monitors
+    for which it is called with success.
     """
     names = service.context.database.read(lambda session: {row.id: row.name for row in monitors.active(session)})
     done, right = [], getattr(module, name)
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         given = getattr(arguments[2], "row", arguments[2])
-        whom = names[getattr(given, "id", given)]
-        if whom == "second":
+        monitor_name = names[getattr(given, "id", given)]
+        if monitor_name == "second":
             raise ZeroDivisionError("nobody foresaw this")
-        done.append(whom)
+        done.append(monitor_name)
         return right(*arguments, **options)
 
     patched.setattr(module, name, wrong)
     return done
 
 
-def seen(service: Service) -> None:
-    """The sources are looked at and references are there."""
+def look_at_all(service: Service) -> None:
+    """Look at the sources and prepare the references."""
     look_at_sources.look_at_sources(service.context, shared_workers())
     assert not prepare_references(service.context, shared_workers())
 
 
-def planned(service: Service) -> None:
-    seen(service)
+def plan_all(service: Service) -> None:
+    look_at_all(service)
     plan_runs.plan_runs(service.context)
 
 
+class Step(NamedTuple):
+    """A step of the daemon, and the function of a module that fails in it."""
+
+    prepare: Callable[[Service], None] | None
+    module: Any
+    function: str
+    run: Callable[[Service], object]
+
+
 STEPS = {
-    "look": (
+    "look": Step(
         None,
         look_at_sources,
         "_look",
         lambda service: look_at_sources.look_at_sources(service.context, shared_workers()),
     ),
-    "plan": (seen, plan_runs, "_plan_windows", lambda service: plan_runs.plan_runs(service.context)),
-    "judge": (planned, judge_windows, "_judge_monitor", lambda service: judge_windows.judge_windows(service.context)),
-    "watch": (seen, watch_self, "_stale_of", lambda service: watch_self.watch_self(service.context)),
-    "conditions": (
-        planned,
+    "plan": Step(look_at_all, plan_runs, "_plan_windows", lambda service: plan_runs.plan_runs(service.context)),
+    "judge": Step(
+        plan_all, judge_windows, "_judge_monitor", lambda service: judge_windows.judge_windows(service.context)
+    ),
+    "watch": Step(look_at_all, watch_self, "_stale_of", lambda service: watch_self.watch_self(service.context)),
+    "conditions": Step(
+        plan_all,
         retraining_conditions,
         "_propose_for",
         lambda service: retraining_conditions.propose_by_conditions(service.context),
@@ -85,19 +97,19 @@ FAULTS = "SELECT subject, state FROM alerts WHERE kind = 'self' AND subject LIKE
 def test_the_monitors_behind_one_that_fails_have_their_turn_and_an_alert_names_it_until_it_goes_well(
     project: Project, service: Service, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, module, name, call = STEPS[step]
-    if before is not None:
-        before(service)
+    prepare, module, function, run = STEPS[step]
+    if prepare is not None:
+        prepare(service)
     number = service.context.database.read(lambda session: monitors.by_name(session, "second").id)  # type: ignore[union-attr]
     with monkeypatch.context() as patched:
-        done = spoilt(patched, module, name, service)
-        call(service)
+        done = fail_for_second(patched, module, function, service)
+        run(service)
         assert set(done) == {"first", "third"}
         assert service.context.fences.rests(number, step), "it is left out for a while"
         watch_self.watch_self(service.context)
     assert project.query(FAULTS) == [(f"fault:{step}:second", "firing")]
-    told = project.query("SELECT summary FROM alerts WHERE subject LIKE 'fault:%'")[0][0]
-    assert told.endswith("second fails, the other monitors go on: ZeroDivisionError: nobody foresaw this")
+    summary = project.query("SELECT summary FROM alerts WHERE subject LIKE 'fault:%'")[0][0]
+    assert summary.endswith("second fails, the other monitors go on: ZeroDivisionError: nobody foresaw this")
     # A daemon that has just started knows nothing of it, and ends no alert; once the step goes well it ends.
     service.context.fences = Fences()
     if step != "watch":
@@ -125,19 +137,19 @@ def test_that_the_database_is_away_is_no_monitors_fault(error: Exception) -> Non
 
 
 def test_a_fault_of_one_daemon_is_not_ended_by_another_that_lives(project: Project, service: Service) -> None:
-    database, one = service.context.database, service.context
-    other = Context(one.loaded, database)
-    for daemon in (one, other):
+    database, first_daemon = service.context.database, service.context
+    second_daemon = Context(first_daemon.loaded, database)
+    for daemon in (first_daemon, second_daemon):
         database.transact(daemons.register, daemon.owner)
     ids = {row.name: row.id for row in database.read(monitors.active)}
-    with one.fences.around(ids["second"], "plan"):
+    with first_daemon.fences.around(ids["second"], "plan"):
         raise ZeroDivisionError("nobody foresaw this")
-    watch_self.watch_self(one)
-    other.fences.went_well(ids["second"], "plan")
+    watch_self.watch_self(first_daemon)
+    second_daemon.fences.went_well(ids["second"], "plan")
     for _ in range(3):
-        watch_self.watch_self(other)
-        watch_self.watch_self(one)
+        watch_self.watch_self(second_daemon)
+        watch_self.watch_self(first_daemon)
     assert project.query(FAULTS) == [("fault:plan:second", "firing")]
-    database.transact(daemons.leave, one.owner)
-    watch_self.watch_self(other)
+    database.transact(daemons.leave, first_daemon.owner)
+    watch_self.watch_self(second_daemon)
     assert project.query(FAULTS) == [("fault:plan:second", "resolved")]

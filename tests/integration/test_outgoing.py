@@ -129,13 +129,13 @@ def test_several_events_for_pagerduty_share_one_deadline() -> None:
         "link": "",
         "state": "firing",
     }
-    told = {
+    message = {
         "event": "firing",
         "alert": alert,
         "labels": {"model": "m"},
         "annotations": {"summary": "s", "runbook_url": ""},
     }
-    body = json.dumps({"title": "t", "text": "t", "timestamp": "", **told, "alerts": [told] * 20}).encode()
+    body = json.dumps({"title": "t", "text": "t", "timestamp": "", **message, "alerts": [message] * 20}).encode()
 
     def slow(connection: socket.socket) -> None:
         time.sleep(0.3)
@@ -231,7 +231,7 @@ SPECIAL = [
 
 @pytest.mark.parametrize("host", SPECIAL)
 def test_no_special_address_is_connected_to(host: str) -> None:
-    """Refused by what it is: connecting to most of them would end otherwise, or in no time at all."""
+    """The address itself is refused. A connection to most of them would fail with another error or never end."""
     for scheme in ("http", "https"):
         with pytest.raises(DeliveryError, match="is a private address"):
             outgoing.post(f"{scheme}://{host}/", b"x", {}, allow_private=False)
@@ -308,8 +308,8 @@ def test_a_companys_own_authority_vouches_for_receivers(tmp_path: Path) -> None:
         network = Network(ca_file=str(own.ca_file))
         assert outgoing.post(url, b"x", {}, allow_private=True, network=network).text == "ok"
         assert "answers" in outgoing.reach(url, allow_private=True, network=network)
-    other = authority(tmp_path, "receiver.example")
-    with raw(says_ok, other.context) as server, pytest.raises(DeliveryError, match="certificate"):
+    other_authority = authority(tmp_path, "receiver.example")
+    with raw(says_ok, other_authority.context) as server, pytest.raises(DeliveryError, match="certificate"):
         outgoing.post(server.url.replace("http:", "https:"), b"x", {}, allow_private=True, network=network)
     with pytest.raises(DeliveryError, match="No such file"):
         outgoing.post("https://127.0.0.1:1/", b"x", {}, allow_private=True, network=Network(ca_file="/nothing.pem"))
@@ -330,7 +330,7 @@ def test_receivers_are_asked_through_the_companys_proxy(tmp_path: Path, receiver
                 outgoing.post("https://other.invalid/", b"{}", {}, allow_private=False, network=network)
             direct = len(proxy.asked)
             outgoing.post(receiver.url, b"{}", {}, allow_private=True, network=network)
-            assert len(proxy.asked) == direct  # what is private is inside
+            assert len(proxy.asked) == direct  # private addresses are inside
     first, second = proxy.asked[0].splitlines(), proxy.asked[1].splitlines()
     assert first[0] == "POST http://plain.invalid/hook?a=b HTTP/1.1"
     assert second[0] == "CONNECT secure.invalid:443 HTTP/1.1"
@@ -380,11 +380,11 @@ def test_routes_and_the_monitors_own_channels_are_joined() -> None:
         "tags": {"team": "rentals"},
         "alerts": {"channels": ["own"]},
     }
-    one = {"type": "webhook", "url": "https://example.org"}
+    webhook = {"type": "webhook", "url": "https://example.org"}
     configuration = Configuration.model_validate(
         {
             "monitors": {"m": entry},
-            "channels": {"own": one, "chat": one, "other": one},
+            "channels": {"own": webhook, "chat": webhook, "other": webhook},
             "routes": [
                 {"matchers": ['team="rentals"'], "channels": ["chat", "own"]},
                 {"matchers": ['team="x"'], "channels": ["other"]},
@@ -394,8 +394,8 @@ def test_routes_and_the_monitors_own_channels_are_joined() -> None:
     config = configuration.monitors["m"]
     labels = labels_of("drift", "warning", "m", "1", "m", config.tags)
     assert labels["alertname"] == "ModelDrift"
-    found = destinations(labels, config, configuration, datetime(2025, 1, 6, tzinfo=UTC))
-    assert [each.channel for each in found] == ["own", "chat"]
+    routed = destinations(labels, config, configuration, datetime(2025, 1, 6, tzinfo=UTC))
+    assert [destination.channel for destination in routed] == ["own", "chat"]
 
 
 def test_the_first_line_is_short_and_says_what_is_wrong() -> None:

@@ -1,4 +1,4 @@
-"""The picture that goes along with an alert: its metric over the windows with the limit and the bad ones, then what
+"""The pictures of an alert: its metric over the windows, with the limit and the bad windows, then the columns that
 changed most.
 """
 
@@ -22,20 +22,22 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def height(png: bytes | None) -> int:
-    """Pixels, by the image's header."""
+    """The height in pixels, from the header of the image."""
     assert png is not None
     assert png.startswith(b"\x89PNG")
     return int(struct.unpack(">II", png[16:24])[1])
 
 
-def told(history: Project, kind: str, state: str) -> dict[str, Any]:
+def first_message(history: Project, kind: str, state: str) -> dict[str, Any]:
     """The first message of an alert of this kind in this state."""
     messages = [json.loads(line) for line in (history.folder / "told.jsonl").read_text().splitlines()]
-    return next(each for each in messages if (each["alert"]["kind"], each["alert"]["state"]) == (kind, state))
+    return next(
+        message for message in messages if (message["alert"]["kind"], message["alert"]["state"]) == (kind, state)
+    )
 
 
 def test_the_curve_has_the_limit_and_shades_the_windows_that_alert(history: Project) -> None:
-    message, database = told(history, "performance", "firing"), open_database(history.loaded())
+    message, database = first_message(history, "performance", "firing"), open_database(history.loaded())
 
     def read(session: Any) -> tuple[Curve | None, datetime]:
         run = runs.find(session, message["alert"]["run"])[0]
@@ -58,8 +60,8 @@ def test_the_curve_has_the_limit_and_shades_the_windows_that_alert(history: Proj
 
 
 def test_the_metric_comes_first_and_of_what_has_ended_alone(history: Project) -> None:
-    message, database = told(history, "performance", "firing"), open_database(history.loaded())
-    columns = len({each["column"] for each in message["findings"] if each["column"]})
+    message, database = first_message(history, "performance", "firing"), open_database(history.loaded())
+    columns = len({finding["column"] for finding in message["findings"] if finding["column"]})
     assert columns
     drawn = database.read(pictures_of, message)
     assert {name: height(png) for name, png in drawn.items()} == {

@@ -1,4 +1,4 @@
-"""What the service writes can be read by its own user alone; what it starts for others is as they are used to."""
+"""Files of the service can be read by its own user only. Commands that it starts have the usual umask."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_database_cache_and_samples_are_private_and_a_channels_file_is_not(
     database = project.folder / "monitor.db"
     written = [database, *(tmp_path / "cache").rglob("*")]
     assert len(written) > 2
-    modes = {str(each): each.stat().st_mode & 0o777 for each in written}
+    modes = {str(path): path.stat().st_mode & 0o777 for path in written}
     assert all(not mode & 0o077 for mode in modes.values()), modes
     assert os.umask(0o022) != 0o077, "the tests' own process is as before"
     started = "import os; print(oct(os.umask(0)))"

@@ -44,13 +44,13 @@ Row = dict[str, Any]
 
 
 def plain() -> pd.DataFrame:
-    """Rows as they went into a model and came out, two a call: the id is that of the call and the position."""
+    """Inputs and outputs of a model, two rows per call. The id is that of the call, followed by the position."""
     chance = np.random.default_rng(7)
     score = chance.random(ROWS).round(4)
     call = np.arange(ROWS) // 2
     return pd.DataFrame(
         {
-            "id": [f"call{each:04d}-{place % 2}" for place, each in enumerate(call)],
+            "id": [f"call{number:04d}-{place % 2}" for place, number in enumerate(call)],
             "event_time": (pd.Timestamp("2026-03-01") + pd.to_timedelta(call * 5, unit="min")).strftime(
                 "%Y-%m-%dT%H:%M:%SZ"
             ),
@@ -66,7 +66,7 @@ TABLE = plain()
 
 
 def calls() -> Iterator[tuple[str, str, list[Row], list[float]]]:
-    """Each call: its id, its time, what went in and what came out."""
+    """Each call: its id, its time, its inputs and its outputs."""
     for identity, rows in TABLE.groupby(TABLE["id"].str[:8], sort=True):
         yield (
             str(identity),
@@ -78,7 +78,7 @@ def calls() -> Iterator[tuple[str, str, list[Row], list[float]]]:
 
 def lines(path: Path, records: list[Row]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(each) + "\n" for each in records))
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
 
 
@@ -91,7 +91,7 @@ def encoded(text: str) -> str:
 
 
 def sagemaker(folder: Path) -> Path:
-    found = []
+    records = []
     for number, (identity, moment, rows, scores) in enumerate(calls()):
         shapes = [
             (
@@ -135,18 +135,18 @@ def sagemaker(folder: Path) -> Path:
             "encoding": encoding,
         }
         about = {"eventId": f"e-{identity}", "inferenceId": identity, "inferenceTime": moment}
-        found.append(
+        records.append(
             {
                 "captureData": {"endpointInput": given, "endpointOutput": answer},
                 "eventMetadata": about,
                 "eventVersion": "0",
             }
         )
-    return lines(folder / "churn/AllTraffic/2026/03/01/00/31-46-585-9ee7358c.jsonl", found)
+    return lines(folder / "churn/AllTraffic/2026/03/01/00/31-46-585-9ee7358c.jsonl", records)
 
 
 def databricks(folder: Path) -> Path:
-    found = []
+    records = []
     for number, (identity, moment, rows, scores) in enumerate(calls()):
         request = [
             {
@@ -167,7 +167,7 @@ def databricks(folder: Path) -> Path:
             "sampling_fraction": 1.0,
         }
         milliseconds = pd.Timestamp(moment).value // 10**6
-        found.append(
+        records.append(
             about
             | {
                 "timestamp_ms": milliseconds,
@@ -176,7 +176,7 @@ def databricks(folder: Path) -> Path:
             }
         )
     path = folder / "payload.parquet"
-    pd.DataFrame(found).to_parquet(path, index=False)
+    pd.DataFrame(records).to_parquet(path, index=False)
     return path
 
 
@@ -204,7 +204,7 @@ def v2(name: str, values: list[Any]) -> Row:
 
 
 def kserve(folder: Path) -> Path:
-    found = []
+    records = []
     for number, (identity, moment, rows, scores) in enumerate(calls()):
         bodies: list[tuple[Any, Any]] = [
             ({"instances": rows}, {"predictions": scores}),
@@ -218,7 +218,7 @@ def kserve(folder: Path) -> Path:
             ),
         ]
         for side, body in zip(("request", "response"), bodies[number % 3], strict=True):
-            found.append(
+            records.append(
                 {
                     "url": {"Scheme": "s3", "Host": "logs"},
                     "bytes": encoded(json.dumps(body)),
@@ -232,16 +232,16 @@ def kserve(folder: Path) -> Path:
                 }
             )
     folder.mkdir(exist_ok=True)
-    for number, start in enumerate(range(0, len(found), 37)):
-        (folder / f"{number}-request.json").write_text(json.dumps(found[start : start + 37]))
+    for number, start in enumerate(range(0, len(records), 37)):
+        (folder / f"{number}-request.json").write_text(json.dumps(records[start : start + 37]))
     return folder
 
 
 def cloud_events(folder: Path) -> Path:
-    found = []
+    records = []
     for identity, moment, rows, scores in calls():
         for side, body in (("request", {"instances": rows}), ("response", {"predictions": scores})):
-            found.append(
+            records.append(
                 {
                     "specversion": "1.0",
                     "type": f"io.seldon.serving.inference.{side}",
@@ -251,11 +251,11 @@ def cloud_events(folder: Path) -> Path:
                     "data": body,
                 }
             )
-    return lines(folder / "events.jsonl", list(reversed(found)))
+    return lines(folder / "events.jsonl", list(reversed(records)))
 
 
 def seldon(folder: Path) -> Path:
-    found = []
+    records = []
     for identity, moment, rows, scores in calls():
         for place, (row, score) in enumerate(zip(rows, scores, strict=True)):
             request = {
@@ -264,7 +264,7 @@ def seldon(folder: Path) -> Path:
                 "instance": list(row.values()),
                 "elements": {name: [value] for name, value in row.items()},
             }
-            found.append(
+            records.append(
                 {
                     "@timestamp": moment,
                     "RequestId": f"{identity}-{place}",
@@ -272,11 +272,11 @@ def seldon(folder: Path) -> Path:
                     "response": {"instance": [score]},
                 }
             )
-    return lines(folder / "documents.ndjson", found)
+    return lines(folder / "documents.ndjson", records)
 
 
 def vertex(folder: Path) -> Path:
-    found = []
+    records = []
     for identity, moment, rows, scores in calls():
         about = {
             "endpoint": "projects/1/endpoints/88",
@@ -284,11 +284,11 @@ def vertex(folder: Path) -> Path:
             "logging_time": pd.Timestamp(moment),
             "request_id": identity,
         }
-        found.append(
+        records.append(
             about | {"request_payload": list(map(json.dumps, rows)), "response_payload": list(map(str, scores))}
         )
     path = folder / "request_response_logging.parquet"
-    pd.DataFrame(found).to_parquet(path, index=False)
+    pd.DataFrame(records).to_parquet(path, index=False)
     return path
 
 
@@ -298,15 +298,15 @@ def bentoml(folder: Path) -> Path:
         + [{"name": "score", "role": "prediction", "type": "numerical"}]
     }
     lines(folder / "churn/schema/schema.0.log", [schema])
-    found = []
+    records = []
     for identity, moment, rows, scores in calls():
         for row, score in zip(rows, scores, strict=True):
-            found.append(
+            records.append(
                 row | {"score": score, "timestamp": moment.rstrip("Z"), "request_id": identity, "trace_id": "0"}
             )
-    half = len(found) // 2
-    lines(folder / "churn/data/data.0.log.2026-03-04", found[:half])
-    return lines(folder / "churn/data/data.0.log", found[half:]).parent
+    half = len(records) // 2
+    lines(folder / "churn/data/data.0.log.2026-03-04", records[:half])
+    return lines(folder / "churn/data/data.0.log", records[half:]).parent
 
 
 def mlflow(folder: Path) -> Path:
@@ -335,7 +335,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_registry_and_the_configuration_name_the_same_and_each_is_tried() -> None:
     assert (
-        {each.name for each in FORMATS}
+        {record_format.name for record_format in FORMATS}
         == set(get_args(RecordFormat))
         == {name for name, _ in WRITERS.values()} | {"sagemaker-labels"}
     )
@@ -359,15 +359,15 @@ def test_a_format_gives_the_rows_and_the_evaluation_of_the_plain_table(tmp_path:
     frame = frame.sort_values("id", ignore_index=True)[list(TABLE.columns)]
     pd.testing.assert_frame_equal(frame, TABLE, check_dtype=False)
     columns = Columns(probability="prediction", id="id", event_time="event_time")
-    found = [
+    metrics = [
         [
             (value.metric, value.column, value.value)
-            for value in evaluate(Reference.fit(each[:200], columns, "binary"), each[200:]).metrics
+            for value in evaluate(Reference.fit(table[:200], columns, "binary"), table[200:]).metrics
         ]
-        for each in (frame, TABLE)
+        for table in (frame, TABLE)
     ]
-    assert len(found[0]) > 20
-    assert found[0] == found[1]
+    assert len(metrics[0]) > 20
+    assert metrics[0] == metrics[1]
 
 
 def test_labels_of_sagemaker_join_to_what_was_captured(tmp_path: Path) -> None:
@@ -517,12 +517,12 @@ def test_what_is_no_prediction_is_counted_and_stops_nothing(tmp_path: Path, case
     good(tmp_path / "log")
     if name in ("databricks", "vertex"):
         file = next((tmp_path / "log").glob("*.parquet"))
-        known = [
-            json.loads(json.dumps(each, default=str))
-            for each in first_records([str(file)], ReadSpec(), 10_000)[: ROWS // 2]
+        plain_records = [
+            json.loads(json.dumps(record, default=str))
+            for record in first_records([str(file)], ReadSpec(), 10_000)[: ROWS // 2]
         ]
         file.unlink()
-        lines(tmp_path / "log" / "all.jsonl", known)
+        lines(tmp_path / "log" / "all.jsonl", plain_records)
     lines(tmp_path / "log" / "odd.jsonl", records)
     place = Place("log", path=str(tmp_path / "log"), read=ReadSpec(format=name))
     log = Log(LogSpec(place, "event_time", "request_id"))
@@ -548,17 +548,17 @@ def test_half_rows_wait_for_their_other_side_and_are_told_when_it_does_not_come(
 
 
 def broken(record: Row, chance: random.Random) -> bytes:
-    """A record of which something is gone, of another type, or cut."""
+    """A record that is cut, or in which a value is missing or of another type."""
     text = json.dumps(record)
     how = chance.randrange(5)
     if how == 0:
         return text[: chance.randint(2, len(text) - 2)].encode()
     if how == 1:
         return b"ERROR could not log this call"
-    found = json.loads(text)
-    inside = [found]
+    damaged = json.loads(text)
+    inside = [damaged]
     while chance.random() < 0.7:
-        deeper = [each for each in inside[-1].values() if isinstance(each, dict) and each]
+        deeper = [value for value in inside[-1].values() if isinstance(value, dict) and value]
         if not deeper:
             break
         inside.append(chance.choice(deeper))
@@ -567,7 +567,7 @@ def broken(record: Row, chance: random.Random) -> bytes:
         del inside[-1][name]
     else:
         inside[-1][name] = chance.choice([None, 7, "text", [], {}, [[1]], True, "[1", 1e400])
-    return json.dumps(found).encode()
+    return json.dumps(damaged).encode()
 
 
 @pytest.mark.long
@@ -579,17 +579,18 @@ def test_malformed_records_of_each_format_stop_nothing(tmp_path: Path, name: str
         WRITERS[writer][1](tmp_path / "log") if name not in ("databricks", "vertex") else WRITERS[writer][1](tmp_path)
     )
     files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
-    known = [
-        json.loads(json.dumps(each, default=str)) for each in first_records(list(map(str, files)), ReadSpec(), 10_000)
+    records = [
+        json.loads(json.dumps(record, default=str))
+        for record in first_records(list(map(str, files)), ReadSpec(), 10_000)
     ]
-    known = list({json.dumps(each): each for each in known}.values())
+    records = list({json.dumps(record): record for record in records}.values())
     chance = random.Random(seed)
     folder = tmp_path / "again"
     folder.mkdir(parents=True)
-    good = [json.dumps(each).encode() for each in known]
-    of_calls = {"azureml": "correlationid", "kserve": "requestid"}  # so that none is the other side of a good one
+    good = [json.dumps(record).encode() for record in records]
+    of_calls = {"azureml": "correlationid", "kserve": "requestid"}  # so that no bad record completes a good one
     odd = {of_calls[name]: "odd"} if name in of_calls else {}
-    bad = [broken(chance.choice(known) | odd, chance) for _ in range(200)]
+    bad = [broken(chance.choice(records) | odd, chance) for _ in range(200)]
     mixed = good + bad
     chance.shuffle(mixed)
     (folder / "all.jsonl").write_bytes(b"\n".join(mixed) + b"\n")
@@ -604,16 +605,16 @@ def test_malformed_records_of_each_format_stop_nothing(tmp_path: Path, name: str
 def query_for(engine: str) -> str:
     """The query that the documents give for calls in a database."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "from-model-servers.md").read_text()
-    found = re.search(rf"```{engine}\n(.*?)```", page, re.DOTALL)
-    assert found is not None
-    return found[1]
+    match = re.search(rf"```{engine}\n(.*?)```", page, re.DOTALL)
+    assert match is not None
+    return match[1]
 
 
 def assert_the_tables_rows(log: Log) -> None:
-    found = log.sample(WHOLE)[["request_id", "event_time", *NAMES, "prediction"]]
+    rows = log.sample(WHOLE)[["request_id", "event_time", *NAMES, "prediction"]]
     expected = TABLE.rename(columns={"id": "request_id"}).sort_values("request_id", ignore_index=True)
-    found["event_time"] = pd.to_datetime(found["event_time"], utc=True).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    rows["event_time"] = pd.to_datetime(rows["event_time"], utc=True).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    pd.testing.assert_frame_equal(rows, expected, check_dtype=False)
 
 
 def test_the_documents_query_reads_calls_from_postgresql(empty_postgresql: str) -> None:
@@ -674,14 +675,14 @@ def test_init_says_how_calls_in_a_database_are_read_and_takes_the_query(
             bodies = json.dumps({"dataframe_records": rows}), json.dumps({"predictions": answers})
             connection.execute("INSERT INTO calls VALUES (?, ?, 200, ?, ?)", (identity, time, *bodies))
         connection.execute("INSERT INTO calls VALUES ('failed', '2026-01-01', 500, '{}', '{}')")
-    asked = ("init", "churn", "--predictions", "sqlite:///calls.db")
-    refused = monitor_command(*asked, "--table", "calls", cwd=tmp_path)
+    arguments = ("init", "churn", "--predictions", "sqlite:///calls.db")
+    refused = monitor_command(*arguments, "--table", "calls", cwd=tmp_path)
     assert refused.returncode == 1
     assert "'request', 'response' hold JSON: a query can make one row of each prediction" in refused.stderr
-    for neither in ((), ("--table", "calls", "--query", "SELECT 1")):
-        assert "needs one of --table and --query" in monitor_command(*asked, *neither, cwd=tmp_path).stderr
+    for options in ((), ("--table", "calls", "--query", "SELECT 1")):
+        assert "needs one of --table and --query" in monitor_command(*arguments, *options, cwd=tmp_path).stderr
     query = query_for("sqlite")
-    made = monitor_command(*asked, "--query", query, cwd=tmp_path)
+    made = monitor_command(*arguments, "--query", query, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     source = yaml.safe_load((tmp_path / "monitor.yaml").read_text())["monitors"]["churn"]["source"]
     assert source == {"url": "sqlite:///calls.db", "query": query}

@@ -1,5 +1,5 @@
-"""When a retraining is proposed, requested, held back or vetoed: by what the report database holds, without a log, a
-worker or a training.
+"""When a retraining is proposed, requested, held back or vetoed. The rules read the report database only: there is no
+log, no worker and no training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from monitor.domain.grid import Window
 from monitor.services.dispatch_proposals import dispatch_proposals, may_open
-from monitor.services.retraining_conditions import propose_by_conditions, standings
+from monitor.services.retraining_conditions import condition_statuses, propose_by_conditions
 from monitor.storage import monitors, retraining, runs
 from monitor.storage.tables import CheckRow, MetricSeries, RetrainingRequest
 from tests.alerting import Service
@@ -24,7 +24,7 @@ FEATURES = ("income", "region", "noise")
 
 
 class Model(Service):
-    """A model whose monitor looks at a window a day; time goes on with each."""
+    """A model whose monitor evaluates one window per day. The clock advances with each window."""
 
     def __init__(self, project: Project, **policy: Any) -> None:
         entry = {
@@ -37,7 +37,7 @@ class Model(Service):
         super().__init__(project, {"churn": entry, "other": entry}, channels=OPS, launchers=launchers)
 
     def window(self, *, labelled: int = 100, drifted: tuple[str, ...] = (), rows: int = 300) -> None:
-        """A day passes; its window is evaluated, and these of its features have drifted."""
+        """A day passes. Its window is evaluated, and the features of `drifted` have drifted."""
         self.clock.move_to(self.clock.now() + timedelta(days=1))
         now = self.clock.now()
 
@@ -65,7 +65,7 @@ class Model(Service):
         self.context.database.transact(unit)
 
     def propose(self, monitor: str = "churn", *, days_ago: float = 0) -> str:
-        """The monitor's newest window is bad; the id of what is proposed."""
+        """The monitor's newest window is bad. Returns the id of the proposal."""
         until = self.clock.now() - timedelta(days=days_ago)
         span = (until - timedelta(days=1), until)
 
@@ -87,8 +87,8 @@ class Model(Service):
         """The training of a request ends."""
 
         def unit(session: Session) -> None:
-            (found,) = retraining.find(session, request)
-            retraining.move(session, found, state, "it ended", self.clock.now())
+            (row,) = retraining.find(session, request)
+            retraining.move(session, row, state, "it ended", self.clock.now())
 
         self.context.database.transact(unit)
 
@@ -96,7 +96,7 @@ class Model(Service):
         return self.context.database.read(lambda session: retraining.find(session, request)[0].state)
 
     def last_words(self, request: str) -> str:
-        """What was written last into a request's story."""
+        """The last entry of a request's story."""
 
         def unit(session: Session) -> str:
             return retraining.story(session, retraining.find(session, request)[0].id)[-1].text
@@ -110,14 +110,15 @@ class Model(Service):
         )
 
     def conditions(self) -> list[tuple[str, bool]]:
-        """How its conditions stand."""
+        """The text of each of its conditions, and whether it holds."""
 
         def unit(session: Session) -> list[tuple[str, bool]]:
             row = monitors.by_name(session, "churn")
             assert row is not None
             config = self.context.config_of(session, row)
             assert config is not None
-            return [(each.text, each.holds) for each in standings(session, self.context, row, config)]
+            statuses = condition_statuses(session, self.context, row, config)
+            return [(condition.text, condition.holds) for condition in statuses]
 
         return self.context.database.read(unit)
 
@@ -131,14 +132,14 @@ OPS = {"ops": {"type": "file", "path": "told.jsonl"}}
 def _series(session: Session, monitor: int, column: str) -> int:
     """The series of a feature's drift score."""
     digest = hashlib.sha256(f"{monitor} {column}".encode()).digest()
-    found = session.scalar(select(MetricSeries).where(MetricSeries.hash == digest))
-    if found is None:
-        found = MetricSeries(
+    series = session.scalar(select(MetricSeries).where(MetricSeries.hash == digest))
+    if series is None:
+        series = MetricSeries(
             hash=digest, monitor_id=monitor, model_version="1", metric="drift_score", column=column, segment=""
         )
-        session.add(found)
+        session.add(series)
         session.flush()
-    return found.id
+    return series.id
 
 
 def test_a_model_has_one_request_at_a_time_over_all_its_monitors(project: Project) -> None:
@@ -288,9 +289,9 @@ def test_labelled_rows_count_since_the_last_training(project: Project) -> None:
 
 def test_the_share_of_drifted_columns_must_hold_in_each_of_the_windows(project: Project) -> None:
     model = Model(project, when=[{"drifted_share": 0.6}], **{"for": 2})
-    asked = [(), ("noise",), ("noise", "income"), ("region",), ("region", "income"), FEATURES]
+    drifted_by_window = [(), ("noise",), ("noise", "income"), ("region",), ("region", "income"), FEATURES]
     proposed = []
-    for drifted in asked:
+    for drifted in drifted_by_window:
         model.window(drifted=drifted)
         proposed.append(propose_by_conditions(model.context))
     assert proposed == [0, 0, 0, 0, 0, 1]

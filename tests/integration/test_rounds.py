@@ -1,6 +1,4 @@
-"""What a round of the daemon asks the database while nothing happens is the same for two monitors and for eight: no
-statement a monitor.
-"""
+"""A round of the daemon in which nothing happens executes as many statements for two monitors as for eight."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ ROUNDS: dict[str, Callable[[Service], object]] = {
 
 
 def settled(project: Project, number: int) -> Service:
-    """A service whose sources were looked at, whose references are there and whose windows are planned."""
+    """A service with prepared references and planned windows, which has looked at its sources."""
     service = Service(project, {f"m{index}": {"model": {"name": f"m{index}"}, "alerts": {}} for index in range(number)})
     for round_of in [*ROUNDS.values()] * 3:  # planned windows want another look
         round_of(service)
@@ -44,27 +42,29 @@ def settled(project: Project, number: int) -> Service:
 
 
 def statements(service: Service, name: str) -> list[str]:
-    """What a round asks."""
-    asked: list[str] = []
+    """The statements that a round executes."""
+    executed: list[str] = []
     engine = service.context.database.engine
 
     def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-        asked.append(statement)
+        executed.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
     try:
         ROUNDS[name](service)
     finally:
         event.remove(engine, "before_cursor_execute", note)
-    return asked
+    return executed
 
 
 def test_a_round_over_idle_monitors_asks_as_often_for_many_as_for_few(tmp_path: Path) -> None:
     folders = [tmp_path / "few", tmp_path / "many"]
     for folder in folders:
         folder.mkdir()
-    few, many = (settled(made_in(folder), number) for folder, number in zip(folders, (2, 8), strict=True))
+    small_service, large_service = (
+        settled(made_in(folder), number) for folder, number in zip(folders, (2, 8), strict=True)
+    )
     for name in ROUNDS:
-        first, second = (statements(service, name) for service in (few, many))
+        first, second = (statements(service, name) for service in (small_service, large_service))
         assert len(second) <= len(first), (name, second)
         assert len(second) < 16, name

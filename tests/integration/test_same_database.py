@@ -1,4 +1,4 @@
-"""A report database that is emptied, replaced or migrated is no longer the one that a daemon knows."""
+"""A daemon refuses a report database that was emptied, replaced or migrated since it started."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def database(database_url: str) -> Database:
 
 
 def test_the_same_database_is_worked_on_by_whoever_knows_it(database: Database, tmp_path: Path) -> None:
-    known = remembered(database, tmp_path)
-    assert remembered(database, tmp_path / "of another machine") == known
-    require_same(database, known)
+    identity = remembered(database, tmp_path)
+    assert remembered(database, tmp_path / "of another machine") == identity
+    require_same(database, identity)
     require_not_emptied(database, tmp_path)
 
 
 def test_one_that_was_migrated_meanwhile_is_refused(database: Database, tmp_path: Path) -> None:
-    known = remembered(database, tmp_path)
+    identity = remembered(database, tmp_path)
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(SchemaVersionError, match="was migrated to schema 9999"):
-        require_same(database, known)
+        require_same(database, identity)
 
 
 def test_one_that_was_emptied_is_refused_until_it_is_made_on_purpose(database: Database, tmp_path: Path) -> None:
-    known = remembered(database, tmp_path)
+    identity = remembered(database, tmp_path)
     database.migrate("base")
     with database.engine.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
     with pytest.raises(SchemaVersionError, match="has become empty"):
-        require_same(database, known)
+        require_same(database, identity)
     if database.is_sqlite:  # a file that somebody has taken away
         require_not_emptied(database, tmp_path)
     else:
@@ -50,4 +50,4 @@ def test_one_that_was_emptied_is_refused_until_it_is_made_on_purpose(database: D
     database.migrate()
     require_not_emptied(database, tmp_path)
     with pytest.raises(SchemaVersionError, match="is another one than before"):
-        require_same(database, known)
+        require_same(database, identity)

@@ -80,7 +80,7 @@ def in_server(url: str) -> Place:
 
 
 FILES = ["pattern", "hive", "csv.zst", "jsonl.gz", "sqlite", "sqlite T", "duckdb"]
-# Of each engine of the registry a form: Spark's are tried in test_spark.py.
+# One form per engine of the registry. Spark is tested in test_spark.py.
 SERVERS = {PostgreSQL: "empty_postgresql", MySQL: "empty_mariadb"}
 
 
@@ -95,33 +95,37 @@ def test_every_form_gives_the_same_sample_and_counts(tmp_path: Path, form: str, 
     (tmp_path / "b").mkdir()
     place = written(tmp_path / "b", form) if form in FILES else in_server(request.getfixturevalue(form))
     whole = Log(LogSpec(written(tmp_path / "a", "parquet"), "event_time", "id", sample_rows=50))
-    other = Log(LogSpec(place, "event_time", "id", sample_rows=50))
-    expected, found = whole.sample(WINDOW), other.sample(WINDOW)
-    assert len(found) == 50
-    assert found["id"].tolist() == expected["id"].tolist()
-    np.testing.assert_allclose(found["income"], expected["income"], rtol=1e-12)
-    counts, others = whole.counts(WINDOW), other.counts(WINDOW)
-    assert (others.rows, others.first_event, others.last_event) == (counts.rows, counts.first_event, counts.last_event)
-    assert other.extent() == whole.extent()
-    by_region, others_by_region = (
-        {
-            value: (each.rows, each.first_event, each.missing["income"])
-            for value, each in log.counts_by("region", WINDOW)
-        }
-        for log in (whole, other)
+    log_of_form = Log(LogSpec(place, "event_time", "id", sample_rows=50))
+    expected, sample = whole.sample(WINDOW), log_of_form.sample(WINDOW)
+    assert len(sample) == 50
+    assert sample["id"].tolist() == expected["id"].tolist()
+    np.testing.assert_allclose(sample["income"], expected["income"], rtol=1e-12)
+    counts, counts_of_form = whole.counts(WINDOW), log_of_form.counts(WINDOW)
+    assert (counts_of_form.rows, counts_of_form.first_event, counts_of_form.last_event) == (
+        counts.rows,
+        counts.first_event,
+        counts.last_event,
     )
-    assert others_by_region == by_region
+    assert log_of_form.extent() == whole.extent()
+    by_region, by_region_of_form = (
+        {
+            value: (region_counts.rows, region_counts.first_event, region_counts.missing["income"])
+            for value, region_counts in log.counts_by("region", WINDOW)
+        }
+        for log in (whole, log_of_form)
+    )
+    assert by_region_of_form == by_region
     assert sum(rows for rows, _, _ in by_region.values()) == counts.rows
     assert len(by_region) == 3
 
 
 def test_a_sample_is_nested_as_it_grows_and_changes_with_its_seed(tmp_path: Path) -> None:
     where = written(tmp_path, "parquet")
-    few, more = (
+    smaller, larger = (
         set(Log(LogSpec(where, "event_time", "id", sample_rows=rows)).sample(WINDOW)["id"]) for rows in (30, 60)
     )
-    assert few < more
-    assert set(Log(LogSpec(where, "event_time", "id", sample_rows=30, seed=1)).sample(WINDOW)["id"]) != few
+    assert smaller < larger
+    assert set(Log(LogSpec(where, "event_time", "id", sample_rows=30, seed=1)).sample(WINDOW)["id"]) != smaller
 
 
 def test_naive_times_are_in_the_sources_zone(tmp_path: Path) -> None:
@@ -169,13 +173,13 @@ def test_sqlite_times_of_any_zone_are_told_apart_and_found_by_an_index(tmp_path:
     day = Window(datetime(2025, 1, 5, tzinfo=UTC), datetime(2025, 1, 6, tzinfo=UTC))
     assert log.counts(day).rows == 24
     assert log.sample(day)["id"].tolist() == sorted(range(96, 120), key=str)
-    asked: list[str] = []
-    log.engine.connection.con.set_trace_callback(asked.append)
+    statements: list[str] = []
+    log.engine.connection.con.set_trace_callback(statements.append)
     log.sample(day)
     plans = [
-        str(log.engine.connection.con.execute(f"EXPLAIN QUERY PLAN {each}").fetchall())
-        for each in asked
-        if "log" in each
+        str(log.engine.connection.con.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall())
+        for statement in statements
+        if "log" in statement
     ]
     assert plans
     assert all("INDEX of_time" in plan for plan in plans)
@@ -235,11 +239,11 @@ def test_of_rare_classes_more_rows_are_read_and_weighted(tmp_path: Path, form: s
     frame = logged(6000, days=5, start="2025-01-03")
     random = np.random.default_rng(1)
     frame["label"] = (random.random(6000) < 0.03 * frame["probability"]).astype(int)
-    known = frame["event_time"] + pd.Timedelta("1h")
-    known[frame["label"].eq(1) & (frame.index % 5 == 0)] += pd.Timedelta("90d")  # some come late
+    label_times = frame["event_time"] + pd.Timedelta("1h")
+    label_times[frame["label"].eq(1) & (frame.index % 5 == 0)] += pd.Timedelta("90d")  # some come late
     labels = LabelSpec(None, "label", "known", None, 0)
     where = place(tmp_path / "log.parquet")
-    whole = frame.assign(known=known)
+    whole = frame.assign(known=label_times)
     if form == "sqlite":
         with sqlite3.connect(tmp_path / "log.db") as connection:
             texts = whole.assign(
@@ -291,25 +295,27 @@ def test_labelled_rows_of_late_are_the_same_kept_or_read_again(tmp_path: Path, i
         keep(log(), recent, day, day.end, log().sample(day, day.end), tmp_path / "kept")
     if in_log:  # by now their labels have come
         frame.to_parquet(tmp_path / "log.parquet", index=False)
-    told = labelled(log(), recent, as_of, tmp_path / "kept")
+    labelled_rows = labelled(log(), recent, as_of, tmp_path / "kept")
     again = labelled(log(), recent, as_of, tmp_path / "kept")
     afresh = labelled(log(), recent, as_of, tmp_path / "other")
-    pd.testing.assert_frame_equal(told, again)
-    pd.testing.assert_frame_equal(told[["id", "label", "income"]], afresh[["id", "label", "income"]], check_dtype=False)
+    pd.testing.assert_frame_equal(labelled_rows, again)
+    pd.testing.assert_frame_equal(
+        labelled_rows[["id", "label", "income"]], afresh[["id", "label", "income"]], check_dtype=False
+    )
     # 20 rows of each day, of the last one only those whose label is three days old.
-    by_day = told["event_time"].dt.day.value_counts()
+    by_day = labelled_rows["event_time"].dt.day.value_counts()
     assert by_day[4] == by_day[5] == 20
     assert 0 < by_day[6] < 20
     assert 7 not in by_day
-    assert (told.set_index("id")["label"] == frame.set_index("id")["label"].loc[told["id"]]).all()
+    assert (labelled_rows.set_index("id")["label"] == frame.set_index("id")["label"].loc[labelled_rows["id"]]).all()
 
 
 def test_hashes_of_sensitive_values_keep_equality_and_null_and_need_the_key() -> None:
     frame = pd.DataFrame({"email": ["a@x", None, "a@x"], "number": [1.0, 2.0, 1.0]})
-    one, other = (hide_sensitive(frame, ("email", "number"), key) for key in ("k", "l"))
-    assert one["email"].iloc[0] == one["email"].iloc[2] != other["email"].iloc[0]
-    assert pd.isna(one["email"].iloc[1])
-    assert one["number"].iloc[0] == hide_sensitive(frame.astype({"number": int}), ("number",), "k")["number"].iloc[0]
+    first, second = (hide_sensitive(frame, ("email", "number"), key) for key in ("k", "l"))
+    assert first["email"].iloc[0] == first["email"].iloc[2] != second["email"].iloc[0]
+    assert pd.isna(first["email"].iloc[1])
+    assert first["number"].iloc[0] == hide_sensitive(frame.astype({"number": int}), ("number",), "k")["number"].iloc[0]
 
 
 def test_what_cannot_be_read_is_told_from_what_is_away(tmp_path: Path) -> None:
@@ -334,14 +340,14 @@ def test_repeated_ids_of_very_many_rows_are_told_from_a_part_of_them(
     window = Window(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
     exact = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
     assert exact.duplicate_ids == 3000
-    monkeypatch.setattr("monitor.sources.log.IDS_TOLD_APART", 1000)
-    told = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
-    assert told.duplicate_ids == pytest.approx(3000, rel=0.15)
-    assert told.rows == exact.rows
+    monkeypatch.setattr("monitor.sources.log.MOST_COUNTED_IDS", 1000)
+    estimated = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id")).counts(window)
+    assert estimated.duplicate_ids == pytest.approx(3000, rel=0.15)
+    assert estimated.rows == exact.rows
 
 
 def in_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times as people keep them: milliseconds since 1970."""
+    """The log with its times as milliseconds since 1970."""
     return frame.assign(event_time=frame["event_time"].astype("datetime64[ms]").astype("int64"))
 
 
@@ -370,9 +376,9 @@ def test_a_query_makes_of_a_log_what_it_should_be(tmp_path: Path, form: str) -> 
 
 def test_a_query_that_is_wrong_is_told_by_what_it_may_ask_for(tmp_path: Path) -> None:
     where = written(tmp_path, "parquet")
-    asked = Place(where.shown, path=where.path, query="SELECT * FROM nothing")
+    query_place = Place(where.shown, path=where.path, query="SELECT * FROM nothing")
     with pytest.raises(DataError, match=r"as the table `log`, whose columns are: id, event_time, income"):
-        Log(LogSpec(asked, "event_time", "id"))
+        Log(LogSpec(query_place, "event_time", "id"))
 
 
 @pytest.mark.parametrize("kind", ["DATETIME(6)", "TIMESTAMP(6)"])
@@ -385,30 +391,34 @@ def test_a_log_in_mysql_is_read_with_its_labels_and_never_written(
     frame["id"] = ids
     rows = frame.drop(columns="label").assign(income=frame["income"].where(frame.index % 7 > 0))
     rows.to_parquet(tmp_path / "log.parquet", index=False)
-    known = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
-    known.to_parquet(tmp_path / "labels.parquet", index=False)
+    labels = frame[["id", "label"]].assign(label_time=frame["event_time"] + pd.Timedelta("1h"))
+    labels.to_parquet(tmp_path / "labels.parquet", index=False)
     engine = Database(empty_mariadb).engine
-    for name, each, time in (("log", rows, "event_time"), ("truth", known, "label_time")):
-        each.to_sql(name, engine, index=False)
+    for name, table, time in (("log", rows, "event_time"), ("truth", labels, "label_time")):
+        table.to_sql(name, engine, index=False)
         with engine.begin() as connection:
             connection.exec_driver_sql(f"ALTER TABLE {name} MODIFY {time} {kind} NULL")
             connection.exec_driver_sql(f"DELETE FROM {name}")
-        each.to_sql(name, engine, index=False, if_exists="append")
-    there = Place("log", url=empty_mariadb, table="log")
-    asked = Place("log", url=empty_mariadb, query="SELECT * FROM log WHERE income IS NULL OR income IS NOT NULL")
+        table.to_sql(name, engine, index=False, if_exists="append")
+    by_table = Place("log", url=empty_mariadb, table="log")
+    by_query = Place("log", url=empty_mariadb, query="SELECT * FROM log WHERE income IS NULL OR income IS NOT NULL")
     files = LabelSpec(place(tmp_path / "labels.parquet"), "label", "label_time", "id", 0)
     tables = LabelSpec(Place("truth", url=empty_mariadb, table="truth"), "label", "label_time", "id", 0)
     as_of = datetime(2025, 1, 8, tzinfo=UTC)
     plain = Log(LogSpec(place(tmp_path / "log.parquet"), "event_time", "id", labels=files, sample_rows=50))
     expected, counts = plain.sample_with_labels(WINDOW, as_of)
-    for where in (there, asked):
+    for where in (by_table, by_query):
         log = Log(LogSpec(where, "event_time", "id", labels=tables, sample_rows=50))
-        found, others = log.sample_with_labels(WINDOW, as_of)
-        assert found["id"].tolist() == expected["id"].tolist()
-        assert found["label"].tolist() == expected["label"].tolist()
-        assert found["monitor_label_time"].tolist() == expected["monitor_label_time"].tolist()
-        assert others.missing["income"] == counts.missing["income"]
-        assert (others.rows, others.labelled, others.duplicate_ids) == (counts.rows, counts.labelled, 0)
+        sample, mysql_counts = log.sample_with_labels(WINDOW, as_of)
+        assert sample["id"].tolist() == expected["id"].tolist()
+        assert sample["label"].tolist() == expected["label"].tolist()
+        assert sample["monitor_label_time"].tolist() == expected["monitor_label_time"].tolist()
+        assert mysql_counts.missing["income"] == counts.missing["income"]
+        assert (mysql_counts.rows, mysql_counts.labelled, mysql_counts.duplicate_ids) == (
+            counts.rows,
+            counts.labelled,
+            0,
+        )
         assert (log.extent(), log.newest_label()) == (plain.extent(), plain.newest_label())
         with pytest.raises(Exception, match="READ ONLY"):
             log.engine.connection.raw_sql("DELETE FROM log")
@@ -433,6 +443,6 @@ def test_dates_are_never_read_by_a_format_that_each_file_was_guessed_to_have(tmp
     assert log.counts(day).rows == 40
     assert log.types["born"].startswith(("date", "timestamp"))
     (tmp_path / "2026-02-01.csv").write_text(f"{','.join(frame.columns)}\n9,2026-02-01,1,a,1,0.5,1,1990-05-01\n")
-    other = Log(LogSpec(Place("days", path=folder, query=query), "event_time", "id"))
+    second_log = Log(LogSpec(Place("days", path=folder, query=query), "event_time", "id"))
     with pytest.raises(Exception, match="2026-02-01"):
-        other.counts(day)
+        second_log.counts(day)

@@ -25,12 +25,12 @@ WINDOW = Window(datetime(2025, 1, 3, tzinfo=UTC), datetime(2025, 1, 8, tzinfo=UT
 @pytest.fixture(scope="module", autouse=True)
 def _spark() -> None:
     absent = [
-        what
-        for what, there in (
+        program
+        for program, is_installed in (
             ("PySpark", importlib.util.find_spec("pyspark") is not None),
             ("Java (Debian: apt install default-jre-headless)", shutil.which("java") is not None),
         )
-        if not there
+        if not is_installed
     ]
     if absent and os.environ.get("CI"):
         pytest.fail(f"{absent[0]} is not installed; .ci/run installs it")
@@ -46,12 +46,12 @@ def both(folder: Path, frame: pd.DataFrame, **more: object) -> tuple[Log, Log]:
     return Log(LogSpec(Place("log", path), **spec)), Log(LogSpec(Place("log", path, engine="spark"), **spec))  # type: ignore[arg-type]
 
 
-def assert_same(here: Log, there: Log) -> None:
-    assert there.counts(WINDOW) == here.counts(WINDOW)
-    assert there.extent() == here.extent()
-    expected, found = here.sample(WINDOW), there.sample(WINDOW)
-    assert len(found) == 50
-    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+def assert_same(duckdb_log: Log, spark_log: Log) -> None:
+    assert spark_log.counts(WINDOW) == duckdb_log.counts(WINDOW)
+    assert spark_log.extent() == duckdb_log.extent()
+    expected, actual = duckdb_log.sample(WINDOW), spark_log.sample(WINDOW)
+    assert len(actual) == 50
+    pd.testing.assert_frame_equal(actual, expected, check_dtype=False)
 
 
 @pytest.mark.long
@@ -68,15 +68,15 @@ def test_whole_numbers_and_text_as_ids_give_the_same_rows(tmp_path: Path) -> Non
 def test_times_in_nanoseconds_with_and_without_zone(tmp_path: Path) -> None:
     frame = logged().drop(columns="label")
     nanoseconds = frame.assign(event_time=frame["event_time"].astype("datetime64[ns]"))
-    for each in (
+    for log_frame in (
         nanoseconds,
         nanoseconds.assign(event_time=nanoseconds["event_time"].dt.tz_localize("UTC")),
         frame.assign(event_time=frame["event_time"].dt.tz_localize("Europe/Berlin")),
     ):
-        here, there = both(tmp_path, each)
-        assert there.extent() == here.extent()
-        assert there.counts(WINDOW) == here.counts(WINDOW)
-        assert there.sample(WINDOW)["id"].tolist() == here.sample(WINDOW)["id"].tolist()
+        duckdb_log, spark_log = both(tmp_path, log_frame)
+        assert spark_log.extent() == duckdb_log.extent()
+        assert spark_log.counts(WINDOW) == duckdb_log.counts(WINDOW)
+        assert spark_log.sample(WINDOW)["id"].tolist() == duckdb_log.sample(WINDOW)["id"].tolist()
 
 
 @pytest.mark.long
@@ -86,17 +86,17 @@ def test_labels_of_their_own_place(tmp_path: Path) -> None:
     labels.to_parquet(tmp_path / "labels.parquet", index=False)
     path = str(tmp_path / "labels.parquet")
     as_of = datetime(2025, 1, 9, tzinfo=UTC)
-    found = []
+    results = []
     for engine in (None, "spark"):
         spec = LabelSpec(Place("labels", path, engine=engine), "label", "known", "id", 0)
         log = both(tmp_path, frame.drop(columns="label"), labels=spec)[engine == "spark"]
         rows, counts = log.sample_with_labels(WINDOW, as_of)
         assert log.newest_label() == datetime(2025, 1, 22, 23, 36, tzinfo=UTC)
-        found.append(
+        results.append(
             (rows[["id", "label"]].astype(object).where(rows["label"].notna()).values.tolist(), counts.labelled)
         )
-    assert found[0][1] == found[1][1] > 0
-    assert str(found[0][0]) == str(found[1][0])
+    assert results[0][1] == results[1][1] > 0
+    assert str(results[0][0]) == str(results[1][0])
 
 
 @pytest.mark.long

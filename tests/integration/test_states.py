@@ -1,4 +1,4 @@
-"""What nobody can tell is told so wherever a monitor's state is shown, and never as healthy."""
+"""A state that cannot be told is shown as such in every place that shows a monitor's state, and never as healthy."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def state(monitored: Monitored) -> str:
 
 def test_a_monitor_waits_is_healthy_cannot_be_told_and_is_healthy_again(monitored: Monitored) -> None:
     assert state(monitored) == "waiting"
-    found = []
+    states = []
     for day, letter in enumerate("gbbng"):
         monitored.ended("data", day, [(SEES, letter), (MISSING, "g")])
-        found.append(state(monitored))
-    assert found == ["healthy", "cannot_tell", "cannot_tell", "cannot_tell", "healthy"]
+        states.append(state(monitored))
+    assert states == ["healthy", "cannot_tell", "cannot_tell", "cannot_tell", "healthy"]
 
 
 def test_labels_that_cannot_be_read_hide_how_the_model_is_until_they_can(monitored: Monitored) -> None:
-    found = []
+    states = []
     for day, letter in enumerate("gbg"):
         monitored.ended("data", day, [(SEES, "g"), (MISSING, "g")])
         monitored.ended("performance", day, [(READS, letter)], late=2 * DAY)
-        found.append(state(monitored))
-    assert found == ["healthy", "cannot_tell", "healthy"]
+        states.append(state(monitored))
+    assert states == ["healthy", "cannot_tell", "healthy"]
 
 
 def test_windows_in_which_nothing_that_pages_could_be_asked_are_not_healthy(monitored: Monitored) -> None:
@@ -66,14 +66,14 @@ def test_another_look_at_an_old_window_says_nothing_of_how_the_model_is_now(moni
     monitored.ended("data", 0, [(SEES, "g"), (MISSING, "g")])
     monitored.ended("data", 1, [(SEES, "g"), (MISSING, "g")])
     monitored.ended("data", 0, [(SEES, "b")], look=6, late=30 * DAY)
-    found = monitored.database.read(overview.fleet)
-    assert found[0].state == "healthy"
+    fleet = monitored.database.read(overview.fleet)
+    assert fleet[0].state == "healthy"
 
 
 def test_every_place_says_that_nobody_can_tell(monitored: Monitored, monitor_command: Command) -> None:
     monitored.ended("data", 0, [(DRIFT, "g"), (MISSING, "n")])
-    told = json.loads(monitor_command("status", "--json", cwd=monitored.folder).stdout)
-    assert [each["state"] for each in told[0]["monitors"]] == ["cannot_tell"]
+    models = json.loads(monitor_command("status", "--json", cwd=monitored.folder).stdout)
+    assert [monitor["state"] for monitor in models[0]["monitors"]] == ["cannot_tell"]
     assert "cannot_tell" in monitor_command("status", cwd=monitored.folder).stdout
     latest = rows_of(monitored.database, "SELECT state, health FROM monitor_latest")
     assert [tuple(row) for row in latest] == [("cannot_tell", "unknown")]
@@ -89,4 +89,4 @@ def test_every_place_says_that_nobody_can_tell(monitored: Monitored, monitor_com
     assert badge in pages["/monitors/m"]
     assert '<li><a class="cannot-tell"' in pages["/monitors/m"]
     assert 'monitor_model_health{health="cannot_tell",model="m",monitor="m"} 1.0' in pages["/metrics"]
-    assert [each["state"] for each in api] == ["cannot_tell"]
+    assert [monitor["state"] for monitor in api] == ["cannot_tell"]

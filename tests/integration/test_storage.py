@@ -45,15 +45,15 @@ def add_monitor(session: Session, name: str = "churn") -> MonitorRow:
 
 def add_runs(session: Session, number: int) -> list[int]:
     row = add_monitor(session)
-    made = []
+    run_ids = []
     for index in range(number):
         start = NOW + timedelta(days=index)
         run = runs.plan(
             session, row, "data", Window(start, start + timedelta(days=1)), 0, start + timedelta(days=1), NOW
         )
         assert run is not None
-        made.append(run.id)
-    return made
+        run_ids.append(run.id)
+    return run_ids
 
 
 def test_models_and_migrations_agree(database: Database) -> None:
@@ -78,17 +78,17 @@ def test_an_older_or_newer_schema_is_refused_with_the_command(database: Database
 
 
 def test_a_schema_that_was_left_half_made_is_made_anew_and_one_with_data_is_not(empty_mariadb: str) -> None:
-    """MariaDB commits each statement of a migration: whoever is killed meanwhile leaves a part of them."""
+    """MariaDB commits each statement of a migration. A process that is killed meanwhile leaves a part of it."""
     for revision in ("0001", "0002"):
         half = Database(empty_mariadb)
         half.migrate(revision)
         with half.engine.begin() as connection:
-            connection.execute(text("DROP TABLE snapshots"))  # what comes last was not made yet
+            connection.execute(text("DROP TABLE snapshots"))  # the last table was not created yet
         half.prepare()
         half.migrate("base")
     half.migrate("0001")
     with half.engine.begin() as connection:
-        connection.execute(text("DELETE FROM alembic_version"))  # the first migration did not come to its end
+        connection.execute(text("DELETE FROM alembic_version"))  # the first migration did not finish
     half.prepare()
     half.transact(add_monitor)
     half.migrate("0002")
@@ -106,8 +106,8 @@ def test_many_at_once_migrate_an_empty_database_once(tmp_path: Path, database_ur
         subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for _ in range(number)
     ]
-    said = [process.communicate(timeout=100)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * number, said
+    errors = [process.communicate(timeout=100)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * number, errors
     Database(database_url).require_current()
 
 
@@ -166,7 +166,7 @@ def test_a_result_is_stored_by_owner_and_attempt_alone(database: Database) -> No
     run = database.transact(runs.claim, "first", timedelta(seconds=-1), NOW, alone=True)
     assert run is not None
     stale = RunClaim(run.id, "first", run.claims)
-    assert [each.id for each in database.transact(runs.recover, everything=False)] == [run.id]
+    assert [recovered.id for recovered in database.transact(runs.recover, everything=False)] == [run.id]
     again = database.transact(runs.claim, "first", MINUTE, NOW, alone=True)
     assert again is not None
     assert database.transact(runs.held, stale) is None
@@ -236,10 +236,10 @@ def test_metric_values_of_names_that_differ_in_case_are_two_series_and_nan_is_nu
         results.store(session, session.get_one(Run, ids[0]), Results(values, checks, [], b"x" * 100_000))
 
     database.transact(store)
-    found = database.read(
+    stored = database.read(
         lambda session: [(series.column, value.value) for value, series in results.values(session, ids[0])]
     )
-    assert sorted(found) == [("Age", 1.0), ("age", None)]
+    assert sorted(stored) == [("Age", 1.0), ("age", None)]
     assert len(database.read(results.snapshot, ids[0]) or b"") == 100_000
 
 
@@ -259,9 +259,13 @@ def test_reports_are_listed_with_the_runs_that_later_looks_have_replaced(databas
                 results.store(session, run, Results([], [], [], b"x"))
 
     database.transact(look_again)
-    found = database.read(results.reports, None, None, None)
-    assert [(report.run_id, report.is_current) for report in found] == [(ids[0], False), (ids[3], True), (ids[2], True)]
-    assert {report.monitor[1:] for report in found} == {("churn", "model")}
+    reports = database.read(results.reports, None, None, None)
+    assert [(report.run_id, report.is_current) for report in reports] == [
+        (ids[0], False),
+        (ids[3], True),
+        (ids[2], True),
+    ]
+    assert {report.monitor[1:] for report in reports} == {("churn", "model")}
     day = timedelta(days=1)
     assert [report.run_id for report in database.read(results.reports, None, NOW + day, NOW + 3 * day)] == [ids[2]]
     assert database.read(results.reports, -1, None, None) == []
@@ -307,18 +311,18 @@ def test_a_database_that_is_away_is_a_clear_error() -> None:
 
 def test_one_notification_at_a_time_of_a_group_and_the_untried_is_superseded(database: Database) -> None:
     database.transact(outbox.add, "ops", "alert", "first", [], NOW)
-    letter = database.transact(outbox.claim, "d", MINUTE, NOW, [])
-    assert letter is not None
-    database.transact(outbox.settle, letter, NOW, "pending", "503", NOW + MINUTE)
+    notification = database.transact(outbox.claim, "d", MINUTE, NOW, [])
+    assert notification is not None
+    database.transact(outbox.settle, notification, NOW, "pending", "503", NOW + MINUTE)
     database.transact(outbox.add, "ops", "alert", "second", [], NOW)
     database.transact(outbox.add, "ops", "alert", "third", [], NOW)
     states = database.read(lambda session: {row.body: row.status for row in outbox.listed(session, None)})
     assert states == {"first": "pending", "second": "superseded", "third": "pending"}
-    assert database.transact(outbox.claim, "d", MINUTE, NOW, []) is None  # the first waits, and only it may go
+    assert database.transact(outbox.claim, "d", MINUTE, NOW, []) is None  # only the first may be sent, and it waits
     later = database.transact(outbox.claim, "d", MINUTE, NOW + MINUTE, [])
     assert later is not None
-    assert later.uuid == letter.uuid
-    assert not database.transact(outbox.settle, letter, NOW, "delivered")
+    assert later.uuid == notification.uuid
+    assert not database.transact(outbox.settle, notification, NOW, "delivered")
     assert database.transact(outbox.settle, later, NOW, "delivered")
     third = database.transact(outbox.claim, "d", MINUTE, NOW + MINUTE, [])
     assert third is not None
@@ -382,7 +386,7 @@ def test_a_database_of_each_released_schema_with_data_in_it_is_upgraded(database
     row = database.read(lambda session: session.query(Run).one())
     assert (row.judged, row.as_of) == (True, NOW)
     assert database.read(measures.ended) == [("data", "done", 1)]
-    assert [each.as_of for each in database.read(windows.of_monitor, 1)] == [NOW]  # its labels are still awaited
+    assert [window.as_of for window in database.read(windows.of_monitor, 1)] == [NOW]  # its labels are still awaited
     counts = {
         view: database.read(
             lambda session, view=view: session.execute(text(f"SELECT count(*) FROM monitor_{view}")).scalar()
@@ -466,11 +470,11 @@ STATES = st.fixed_dictionaries(
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STATES, min_size=8, max_size=8))
 def test_the_view_and_the_pages_tell_the_same_states(database: Database, fleet: list[dict[str, Any]]) -> None:
-    """The rule of domain/monitor_state.py stands in SQL, too: for notebooks and dashboards."""
+    """The rule of domain/monitor_state.py also exists in SQL, for notebooks and dashboards."""
 
     def fill(session: Session) -> None:
-        for each in session.query(MonitorRow):
-            each.active_name = None
+        for monitor in session.query(MonitorRow):
+            monitor.active_name = None
         for number, given_state in enumerate(fleet):
             row = add_monitor(session, f"m{number}")
             for place, (kind, severity, state) in enumerate(given_state["alerts"]):
@@ -481,16 +485,16 @@ def test_the_view_and_the_pages_tell_the_same_states(database: Database, fleet: 
                 run = runs.plan(session, row, kind, window, 0, window.end, NOW, judged=judged)
                 assert run is not None
                 run.status, run.rows = status, rows
-                asked = Check("x", kind=Kind(check), verdict=Verdict(verdict))
-                found = [Finding(**vars(asked))] if verdict == "changed" else []
-                results.store(session, run, Results([], [asked], found, None))
+                stored_check = Check("x", kind=Kind(check), verdict=Verdict(verdict))
+                findings = [Finding(**vars(stored_check))] if verdict == "changed" else []
+                results.store(session, run, Results([], [stored_check], findings, None))
 
     def states(session: Session) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
         in_sql = session.execute(text("SELECT monitor, state, health FROM monitor_latest")).all()
-        in_python = {each.name: each.state.value for each in overview.fleet(session)}
+        in_python = {monitor.name: monitor.state.value for monitor in overview.fleet(session)}
         return in_python, {row[0]: row[1] for row in in_sql}, {row[0]: row[2] for row in in_sql}
 
     database.transact(fill)
     in_python, in_sql, health = database.read(states)
     assert in_python == in_sql
-    assert all(in_python[name] == "healthy" for name, each in health.items() if each == "healthy")
+    assert all(in_python[name] == "healthy" for name, health_state in health.items() if health_state == "healthy")

@@ -1,4 +1,4 @@
-"""A window with rows of several versions of a model: each is counted exactly, and told apart."""
+"""A window with rows of several versions of a model: the rows of each version are counted exactly."""
 
 from __future__ import annotations
 
@@ -39,12 +39,14 @@ def test_each_version_is_counted_exactly_however_few_rows_are_sampled(tmp_path: 
     source = LogSpec(Place("log", path=str(tmp_path / "log.parquet")), "ts", "id", sample_rows=1_000)
     checks = Checks(thresholds={"row_count": Threshold(lower=ROWS - 1)})
     result = work.run(RunSpec("data", DAY, DAY.end, source, columns, {"": str(tmp_path / "reference.zip")}, checks, ""))
-    rows = {each.model_version: each.value for each in result.metrics if each.metric == "row_count"}
+    rows = {metric.model_version: metric.value for metric in result.metrics if metric.metric == "row_count"}
     assert sorted(rows.values()) == [5_000, 15_000], "exact, not what the sample leads to"
     missing = {
-        each.model_version: each.value
-        for each in result.metrics
-        if each.metric == "missing_share" and each.column == "x"
+        metric.model_version: metric.value
+        for metric in result.metrics
+        if metric.metric == "missing_share" and metric.column == "x"
     }
     assert missing == dict.fromkeys(rows, 0.1)
-    assert not [each for each in result.findings if each.metric == "row_count"], "the limit is one on the window"
+    assert not [finding for finding in result.findings if finding.metric == "row_count"], (
+        "the limit is one on the window"
+    )

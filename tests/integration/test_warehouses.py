@@ -1,4 +1,4 @@
-"""Warehouses that cannot be run here: the SQL of a log is compiled for each, and parsed as that dialect."""
+"""Warehouses that the tests cannot run. The SQL of a log is compiled for each, and parsed in its dialect."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ FRAME = pd.DataFrame({"id": [1, 2], "event_time": pd.Timestamp(WINDOW.start), "a
 
 
 class Compiled(Warehouse):
-    """A warehouse that keeps what it would be asked."""
+    """A warehouse that keeps the expressions that it would run."""
 
-    asked: list[Any]
+    expressions: list[Any]
 
     def connect(self, place: Place) -> Any:
-        """Nobody answers here."""
-        self.asked = []
+        """No server is connected to."""
+        self.expressions = []
         schema = {"id": self.ids, "event_time": "timestamp(6)", "amount": "float64", "city": "string", "label": "int64"}
         return type("Connection", (), {"table": lambda _self, _name, database=None: ibis.table(schema, name="log")})()
 
     ids = "int64"
 
     def run(self, expression: Any, _within: WindowFilter | None = None) -> Any:
-        """Keep the expression; nothing is found, and of rows that are counted there is one."""
-        self.asked.append(expression)
+        """Keep the expression. A sample has no row, and a count has one row."""
+        self.expressions.append(expression)
         schema = expression.schema().to_pandas()
         values = {name: [] if KEY in dict(schema) else [0 if kind.kind in "iu" else None] for name, kind in schema}
         return pd.DataFrame(
@@ -69,21 +69,21 @@ def test_the_sql_of_a_log_compiles_for_each(scheme: str, ids: type[Compiled], mo
     place = Place("log", url=f"{scheme}://host/database", table="log")
     labels = LabelSpec(replace(place, table="labels"), "label", "event_time", "id", 0.0)
     log = Log(LogSpec(place, "event_time", "id", labels=labels))
-    known = FRAME.assign(**{KEY: FRAME["id"].astype(str)})
-    for ask in (
+    rows = FRAME.assign(**{KEY: FRAME["id"].astype(str)})
+    for query in (
         log.extent,
         lambda: log.counts(WINDOW),
         lambda: log.counts_by("city", WINDOW),
         lambda: log.sample(WINDOW, rows=10),
         lambda: log.row_count(WINDOW),
         log.newest_label,
-        lambda: log.labelled_rows(known, WINDOW.end),
+        lambda: log.labelled_rows(rows, WINDOW.end),
     ):
-        before = len(log.engine.asked)  # type: ignore[attr-defined]
-        ask()
-        assert len(log.engine.asked) > before  # type: ignore[attr-defined]
+        before = len(log.engine.expressions)  # type: ignore[attr-defined]
+        query()
+        assert len(log.engine.expressions) > before  # type: ignore[attr-defined]
     compiler, hashed = COMPILERS[scheme](), False
-    for expression in log.engine.asked:  # type: ignore[attr-defined]
+    for expression in log.engine.expressions:  # type: ignore[attr-defined]
         text = compiler.to_sqlglot(expression).sql(dialect=compiler.dialect)
         assert sqlglot.parse_one(text, dialect=DIALECTS.get(scheme, scheme)) is not None
         hashed |= any(word in text.lower() for word in ("md5", "hashbytes"))

@@ -1,4 +1,4 @@
-"""Worker processes: one piece of work each, with a deadline; whatever ends one, its daemon is told."""
+"""Worker processes run one piece of work at a time, with a deadline. The daemon notices whenever one ends."""
 
 from __future__ import annotations
 
@@ -118,18 +118,18 @@ def test_workers_share_the_cores_of_the_machine() -> None:
         workers = WorkerPool(warm=False, at_once=at_once)
         expected = max(1, everything // at_once)
         assert workers.call("tests.integration.test_workers:threads_of", "") == (expected, expected, expected)
-        # With a single thread for input and output, Arrow's reads wait for themselves at times.
+        # With a single thread for input and output, reads of Arrow may block each other.
         assert workers.call("tests.integration.test_workers:threads_that_wait", "") > 1
         workers.close()
 
 
 def threads_of(_spec: str) -> tuple[int, int, int]:
-    """How many threads our own pools, Arrow and DuckDB use here."""
+    """The number of threads of Monitor's pools, of Arrow and of DuckDB in a worker."""
     place = Place("log", path="log.parquet")
     [(threads,)] = DuckDB(place).connect(place).con.sql("SELECT current_setting('threads')").fetchall()
     return cores(), pa.cpu_count(), threads
 
 
 def threads_that_wait(_spec: str) -> int:
-    """How many threads Arrow has for input and output."""
+    """The number of threads of Arrow for input and output."""
     return pa.io_thread_count()

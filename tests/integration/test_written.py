@@ -1,5 +1,5 @@
-"""Logs whose times and numbers are written as people write them: `init` finds out how, or refuses with both
-readings.
+"""Logs with times and numbers in any common notation. `init` recognises the notation, or refuses an ambiguous one and
+names both readings.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def test_what_may_be_read_in_two_ways_is_refused_with_both_until_somebody_says(t
     place = Place("log.csv", path=str(tmp_path / "log.csv"))
     with pytest.raises(DataError) as refused:
         as_meant(place, ["event_time"], None)
-    said = str(refused.value)
-    assert "%m/%d/%Y: 01/02/2026 is 2026-01-02" in said
-    assert "%d/%m/%Y: 01/02/2026 is 2026-02-01" in said
-    assert "--time-format" in said
+    message = str(refused.value)
+    assert "%m/%d/%Y: 01/02/2026 is 2026-01-02" in message
+    assert "%d/%m/%Y: 01/02/2026 is 2026-02-01" in message
+    assert "--time-format" in message
     for form, month in (("%m/%d/%Y", 2), ("%d/%m/%Y", 11)):
         chosen, _ = as_meant(place, ["event_time"], form)
         assert Log(LogSpec(chosen, "event_time", "id")).extent().newest.month == month  # type: ignore[union-attr]

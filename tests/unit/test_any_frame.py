@@ -1,6 +1,4 @@
-"""Whatever a frame holds, fitting and evaluating it ends with a verdict a column, or an error of ours that names the
-column.
-"""
+"""Fitting and evaluating any frame gives a verdict for each column, or a MonitorError that names the column."""
 
 from __future__ import annotations
 
@@ -50,16 +48,16 @@ def columns_of(word: str, number: float) -> dict[str, pd.Series]:
         "huge": 10**30,
         "frame": pd.DataFrame(),
     }
-    found = {
+    columns = {
         f"object of {name}": pd.Series([value if place % 7 else None for place in places], dtype=object)
         for name, value in objects.items()
     }
-    found["mixed"] = pd.Series([list(objects.values())[place % len(objects)] for place in places], dtype=object)
-    found |= {
+    columns["mixed"] = pd.Series([list(objects.values())[place % len(objects)] for place in places], dtype=object)
+    columns |= {
         kind: pd.Series(places % 2 == 1 if kind.startswith("bool") else places % 7, dtype=kind)
         for kind in ("int8", "uint64", "float16", "float32", "bool", "Int64", "Float32", "boolean", "complex64")
     }
-    found |= {
+    columns |= {
         "numbers": pd.Series(np.where(places % 9 == 0, np.nan, number + places)),
         "infinite": pd.Series(np.where(places % 2 == 0, np.inf, -np.inf)),
         "string": pd.Series([word] * ROWS, dtype="string"),
@@ -84,7 +82,7 @@ def columns_of(word: str, number: float) -> dict[str, pd.Series]:
         "arrow timestamp": arrow([MOMENT] * ROWS, pa.timestamp("us", "UTC")),
         "arrow dictionary": arrow([word] * ROWS, pa.string()).astype("category"),
     }
-    return found
+    return columns
 
 
 TYPES = list(columns_of("a", 1.0))
@@ -98,8 +96,8 @@ def framed(name: str, values: pd.Series, seed: int) -> pd.DataFrame:
     return frame
 
 
-def tried(name: str, before: pd.Series, after: pd.Series, page: Path | None = None) -> None:
-    """Fit and evaluate: a verdict, or an error of ours that names the column."""
+def fit_and_evaluate(name: str, before: pd.Series, after: pd.Series, page: Path | None = None) -> None:
+    """Fit and evaluate: the result is a verdict, or a MonitorError that names the column."""
     columns = Columns(prediction="prediction", label="label")
     try:
         reference = Reference.fit(framed(name, before, 0), columns, "regression")
@@ -122,8 +120,8 @@ def tried(name: str, before: pd.Series, after: pd.Series, page: Path | None = No
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_column_of_each_type_ends_with_a_verdict(kind: str) -> None:
     values = columns_of("a word", 2.0)
-    tried("column", values[kind], values[kind])
-    tried("column", values["numbers"], values[kind])
+    fit_and_evaluate("column", values[kind], values[kind])
+    fit_and_evaluate("column", values["numbers"], values[kind])
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -138,7 +136,7 @@ def test_any_type_may_become_any_other_under_any_name(
     name: str, word: str, number: float, before: str, after: str
 ) -> None:
     number = number if np.isfinite(number) else 0.0
-    tried(name, columns_of("a", 1.0)[before], columns_of(word, number)[after])
+    fit_and_evaluate(name, columns_of("a", 1.0)[before], columns_of(word, number)[after])
 
 
 @pytest.mark.long
@@ -154,10 +152,10 @@ def test_any_type_may_become_any_other_under_any_name_many_times(
     name: str, word: str, number: float, before: str, after: str
 ) -> None:
     number = number if np.isfinite(number) else 0.0
-    tried(name, columns_of("a", 1.0)[before], columns_of(word, number)[after])
+    fit_and_evaluate(name, columns_of("a", 1.0)[before], columns_of(word, number)[after])
 
 
 def test_nothing_of_the_log_runs_in_a_saved_page(tmp_path: Path) -> None:
     markup = '</script><script>alert(1)</script><img src=x onerror="alert(1)">'
     values = columns_of(markup, 1.0)
-    tried(markup, values["category"], values["object of text"], tmp_path / "page.html")
+    fit_and_evaluate(markup, values["category"], values["object of text"], tmp_path / "page.html")

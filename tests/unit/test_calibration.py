@@ -1,4 +1,4 @@
-"""Two-sample tests equal scipy's, and healthy windows alarm no oftener than was asked for."""
+"""Two-sample tests equal scipy's, and healthy windows alarm no more often than configured."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def test_the_tests_are_scipys(ties: bool) -> None:
     before, after = random.normal(size=180), random.normal(0.15, 1.3, 70)
     if ties:
         before, after = before.round(1), after.round(1)
-    sides = [summarise(pd.Series(each), "numerical") for each in (before, after)]
+    sides = [summarise(pd.Series(sample), "numerical") for sample in (before, after)]
     assert sides[0] is not None
     assert sides[1] is not None
     bins = Bins(np.unique(np.concatenate([before, after])), None)
     window, reference = (bins.counts(side)[None, :] for side in reversed(sides))
     assert np.bincount(bins.codes(pd.Series(after)), minlength=bins.number).tolist() == window[0].tolist()
-    several = [np.sort(before), np.sort(after)]
-    pooled = np.sort(np.concatenate(several))
-    statistic = _anderson_ksamp_midrank(several, pooled, np.unique(pooled), 2, np.array([180, 70]), 250)
+    sorted_samples = [np.sort(before), np.sort(after)]
+    pooled = np.sort(np.concatenate(sorted_samples))
+    statistic = _anderson_ksamp_midrank(sorted_samples, pooled, np.unique(pooled), 2, np.array([180, 70]), 250)
     both = window + reference
     middle = np.cumsum(both, axis=1) - both / 2
-    found = twosample._darling(window, np.cumsum(window, axis=1), both, middle)
-    assert found[0] == pytest.approx(statistic, rel=1e-9)
-    _, _, place, scale, *_ = (float(each[0]) for each in twosample._of_numbers(window, both))
+    result = twosample._darling(window, np.cumsum(window, axis=1), both, middle)
+    assert result[0] == pytest.approx(statistic, rel=1e-9)
+    _, _, place, scale, *_ = (float(p_values[0]) for p_values in twosample._of_numbers(window, both))
     assert place == pytest.approx(stats.mannwhitneyu(before, after, use_continuity=False).pvalue, rel=0.02)
     # SciPy takes Mood's statistic for normal; here its skewness is known.
     assert scale == pytest.approx(stats.mood(before, after).pvalue, rel=0.2)
@@ -63,8 +63,8 @@ SHARES = {
 @pytest.mark.parametrize("shape", SHARES)
 @pytest.mark.parametrize("rows", [200, 3000])
 def test_no_test_calls_honest_draws_rare_oftener_than_they_are(shape: str, rows: int) -> None:
-    """Windows drawn without replacement from 7,000 rows: of each test's p-values hardly more lie below a limit than
-    that limit.
+    """Windows are drawn without replacement from 7,000 rows. The share of a test's p-values below a limit is hardly
+    larger than the limit.
     """
     random = np.random.default_rng(3)
     whole = np.round(np.array(SHARES[shape]) * 7000).astype(int)
@@ -75,10 +75,12 @@ def test_no_test_calls_honest_draws_rare_oftener_than_they_are(shape: str, rows:
         ("numbers", twosample._of_numbers(*sides)),
         ("categories", twosample._of_categories(*of_categories)),
     ):
-        for place, found in enumerate(tests):
+        for place, p_values in enumerate(tests):
             for limit in (0.01, 0.001):
-                most = stats.binom.ppf(0.999, len(found), 1.6 * limit)
-                assert (found <= limit).sum() <= most, f"{name}, test {place}: {(found <= limit).mean()} of {limit}"
+                most = stats.binom.ppf(0.999, len(p_values), 1.6 * limit)
+                assert (p_values <= limit).sum() <= most, (
+                    f"{name}, test {place}: {(p_values <= limit).mean()} of {limit}"
+                )
 
 
 def test_another_rate_is_a_look_up_and_sizes_between_are_interpolated() -> None:
@@ -86,14 +88,14 @@ def test_another_rate_is_a_look_up_and_sizes_between_are_interpolated() -> None:
         "100": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 10)),
         "1000": sorted(1 - (1 - np.linspace(0.0025, 0.9975, 200)) ** (1 / 20)),
     }
-    found = {rows: family_wise(1e-4, independent_tests(null, rows)) for rows in (10, 100, 300, 1000)}
-    assert found[100] == pytest.approx(10e-4, rel=0.15)
-    assert found[10] == found[100] < found[300] < found[1000]
+    rates = {rows: family_wise(1e-4, independent_tests(null, rows)) for rows in (10, 100, 300, 1000)}
+    assert rates[100] == pytest.approx(10e-4, rel=0.15)
+    assert rates[10] == rates[100] < rates[300] < rates[1000]
 
 
 @pytest.mark.long
 def test_healthy_windows_alarm_no_oftener_than_asked_for() -> None:
-    """Ties, a rare flag, skewed amounts, a text column of hundreds of values, columns that go together, a small
+    """Ties, a rare flag, skewed amounts, a text column of hundreds of values, correlated columns, a small
     reference.
     """
     random = np.random.default_rng(5)
@@ -118,12 +120,12 @@ def test_healthy_windows_alarm_no_oftener_than_asked_for() -> None:
             alarms += evaluation.changed
     assert windows == 159
     assert alarms <= stats.binom.ppf(0.999, windows, 0.05)
-    assert alarms >= 1  # nor is it deaf
+    assert alarms >= 1  # the checks do alarm
 
 
 def test_what_varies_in_healthy_production_counts_as_normal() -> None:
-    """Days differ in the mean of one column by as much as a fifth of its spread: weather, not a fault; a larger step
-    still is one.
+    """Days differ in the mean of one column by up to a fifth of its spread. That is normal variation; a larger step is
+    still a fault.
     """
     random = np.random.default_rng(3)
 

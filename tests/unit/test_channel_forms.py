@@ -1,5 +1,5 @@
-"""The form that each service gets, by its published format: held against golden files (MONITOR_GOLDEN=1 writes them
-anew), within its limits, names as data.
+"""The message that each service gets, in its published format. It equals the golden files (MONITOR_GOLDEN=1 writes them
+again), keeps within the limits of the service, and shows names as data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from monitor.config.model import AnyChannel
 from monitor.domain import phrases
 from monitor.services.digest import digest_body
 from tests.nasty_names import NASTY
-from tests.unit.test_message import FACTS, GOLDEN, KINDS, found
+from tests.unit.test_message import FACTS, GOLDEN, KINDS, finding
 
 AGAIN = datetime(2025, 3, 18, tzinfo=UTC)
 HOSTILE = [
@@ -49,7 +49,7 @@ HOSTILE = [
 
 def pagerduty_events(message: bytes) -> list[dict[str, Any]]:
     content = json.loads(message)
-    return [as_pagerduty("R" * 32, content, card(message), each) for each in content["alerts"]]
+    return [as_pagerduty("R" * 32, content, card(message), alert) for alert in content["alerts"]]
 
 
 FORMS: dict[str, Callable[[bytes], Any]] = {
@@ -59,8 +59,8 @@ FORMS: dict[str, Callable[[bytes], Any]] = {
     "ntfy": lambda message: as_ntfy(card(message)),
     "pagerduty": pagerduty_events,
 }
-# Their forms are ours (webhook.schema.json), Alertmanager's, or Apprise's, which tests/acceptance/test_nasty_names.py
-# tries by real receivers.
+# Their formats are our own (webhook.schema.json), Alertmanager's, or Apprise's. tests/acceptance/test_nasty_names.py
+# tests those with real receivers.
 OTHERS = {"webhook", "alertmanager", "apprise", "file", "command"}
 
 
@@ -82,9 +82,9 @@ def digest() -> bytes:
     return digest_body(in_words(title, sections), datetime(2025, 3, 17, tzinfo=UTC)).encode()
 
 
-def message_of(*told: Facts) -> bytes:
+def message_of(*facts: Facts) -> bytes:
     return body(
-        told, ["model=churn"], [ExplainedAlert("a", "drift", "warning", "churn-eu", "'income' drifted")], AGAIN
+        facts, ["model=churn"], [ExplainedAlert("a", "drift", "warning", "churn-eu", "'income' drifted")], AGAIN
     ).encode()
 
 
@@ -112,17 +112,17 @@ def test_each_service_gets_what_it_got(channel: str, kind: str) -> None:
 
 
 def texts_of(value: Any, *keys: str) -> list[str]:
-    """The values of these keys, wherever they stand."""
+    """The values of these keys, at any depth."""
     if isinstance(value, list):
-        return [text for each in value for text in texts_of(each, *keys)]
+        return [text for item in value for text in texts_of(item, *keys)]
     if not isinstance(value, dict):
         return []
-    own = [value[key] for key in keys if isinstance(value.get(key), str)]
-    return own + [text for each in value.values() for text in texts_of(each, *keys)]
+    values = [value[key] for key in keys if isinstance(value.get(key), str)]
+    return values + [text for item in value.values() for text in texts_of(item, *keys)]
 
 
 def seen_in_slack(content: dict[str, Any]) -> str:
-    """Entities are read in text objects, and in no rich text; anything that would be parsed is a fault of the form."""
+    """Entities are decoded in text objects, and not in rich text. Anything that Slack would parse is a fault."""
     seen = []
     for text in [{"type": "mrkdwn", "text": content["text"]}, *objects_of(content["blocks"])]:
         if text["type"] in ("plain_text", "mrkdwn"):
@@ -136,33 +136,33 @@ def seen_in_slack(content: dict[str, Any]) -> str:
 
 
 def objects_of(value: Any) -> list[dict[str, Any]]:
-    """All that holds a text itself."""
+    """The mappings with a `text` of their own, at any depth."""
     if isinstance(value, list):
-        return [each for item in value for each in objects_of(item)]
+        return [text_object for item in value for text_object in objects_of(item)]
     if not isinstance(value, dict):
         return []
-    own = [value] if isinstance(value.get("text"), str) else []
-    return own + [each for item in value.values() for each in objects_of(item)]
+    values = [value] if isinstance(value.get("text"), str) else []
+    return values + [text_object for item in value.values() for text_object in objects_of(item)]
 
 
 def seen_in_teams(content: dict[str, Any]) -> str:
-    """Markdown is read in text blocks and facts alone, of which there may be none."""
+    """Teams parses Markdown in text blocks and facts only, so the card may have none of these."""
     card_ = content["attachments"][0]["content"]
-    kinds = {each["type"] for each in elements_of(card_["body"])}
+    kinds = {element["type"] for element in elements_of(card_["body"])}
     assert kinds <= {"Container", "RichTextBlock", "TextRun", "ActionSet", "Action.OpenUrl"}, kinds
     return "\n".join(texts_of(card_["body"], "text", "title"))
 
 
 def elements_of(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, list):
-        return [each for item in value for each in elements_of(item)]
+        return [element for item in value for element in elements_of(item)]
     if not isinstance(value, dict):
         return []
-    return [value, *(each for item in value.values() for each in elements_of(item))]
+    return [value, *(element for item in value.values() for element in elements_of(item))]
 
 
-class Telegrams(HTMLParser):
-    """Reads what Telegram reads."""
+class TelegramReader(HTMLParser):
+    """Reads the HTML that Telegram accepts."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class Telegrams(HTMLParser):
 
 def seen_in_telegram(content: dict[str, Any]) -> str:
     assert content["parse_mode"] == "HTML"
-    return Telegrams(content["text"]).text
+    return TelegramReader(content["text"]).text
 
 
 def seen_in_ntfy(content: dict[str, Any]) -> str:
@@ -194,7 +194,7 @@ def seen_in_ntfy(content: dict[str, Any]) -> str:
 
 def seen_in_pagerduty(events: list[dict[str, Any]]) -> str:
     return "\n".join(
-        text for each in events for text in [each["payload"]["summary"], *each["payload"]["custom_details"].values()]
+        text for event in events for text in [event["payload"]["summary"], *event["payload"]["custom_details"].values()]
     )
 
 
@@ -208,7 +208,7 @@ SEEN: dict[str, Callable[[Any], str]] = {
 
 
 def test_every_channel_has_a_form_that_is_tried_here() -> None:
-    types = {get_args(each.model_fields["type"].annotation)[0] for each in get_args(AnyChannel)}
+    types = {get_args(channel_class.model_fields["type"].annotation)[0] for channel_class in get_args(AnyChannel)}
     assert types == FORMS.keys() | OTHERS
     assert FORMS.keys() == SEEN.keys()
     assert {name: form(card(MESSAGES["digest"])) for name, form in channels.FORMS.items()} == {
@@ -216,7 +216,7 @@ def test_every_channel_has_a_form_that_is_tried_here() -> None:
     }
 
 
-def told_of(name: str) -> Facts:
+def facts_with_name(name: str) -> Facts:
     """An alert with this name in every place."""
     text = phrases.sentence(phrases.drifted(name))
     return replace(
@@ -230,7 +230,7 @@ def told_of(name: str) -> Facts:
         before=[name],
         earlier=name,
         findings=[
-            found(
+            finding(
                 "drift",
                 name,
                 "shift",
@@ -245,7 +245,7 @@ def told_of(name: str) -> Facts:
 @pytest.mark.parametrize("channel", FORMS)
 @pytest.mark.parametrize("name", [*HOSTILE, *NASTY])
 def test_names_come_through_as_themselves(channel: str, name: str) -> None:
-    seen = SEEN[channel](FORMS[channel](message_of(told_of(name))))
+    seen = SEEN[channel](FORMS[channel](message_of(facts_with_name(name))))
     shown = phrases.drifted(name)
     assert seen.count(shown) >= 2, seen  # the headline or summary, and what changed
     assert "Open the alert" in seen or channel in ("telegram", "ntfy", "pagerduty")
@@ -263,7 +263,7 @@ def test_the_first_lines_say_which_model_how_bad_since_when_why_and_what_to_do(c
         "concept drift",
         "Repair the data pipeline before retraining",
     ]
-    places = [seen.find(each) for each in wanted]
+    places = [seen.find(text) for text in wanted]
     assert -1 not in places
     assert places == sorted(places)
     assert places[-1] < 1400
@@ -273,7 +273,7 @@ def test_the_first_lines_say_which_model_how_bad_since_when_why_and_what_to_do(c
 def test_links_lead_to_the_page_and_to_pages_that_ask(channel: str) -> None:
     form = FORMS[channel](MESSAGES["performance"])
     links = texts_of(form, "url", "href")
-    assert [urlsplit(each).path for each in links[:3]] == ["/alerts/3f2a7c1e", "/alerts/3f2a7c1e", "/silences"]
+    assert [urlsplit(link).path for link in links[:3]] == ["/alerts/3f2a7c1e", "/alerts/3f2a7c1e", "/silences"]
     assert urlsplit(links[1]).fragment == "acknowledge"
     assert parse_qs(urlsplit(links[2]).query)["lasts"] == ["4h"]
     over = texts_of(FORMS[channel](MESSAGES["resolved"]), "url", "href")
@@ -284,9 +284,7 @@ def test_links_lead_to_the_page_and_to_pages_that_ask(channel: str) -> None:
 
 
 def long_messages() -> list[bytes]:
-    """Many alerts, alerts with much text in characters that take more room than one, and a text of the channel's
-    own.
-    """
+    """Many alerts, alerts with long texts of multi-byte characters, and a text of the channel's own."""
     wide = replace(FACTS, summary="<&>🚲" * 2000, description="🚲" * 5000, before=["&" * 4000] * 20)
     return [
         message_of(*[replace(FACTS, alert_id=f"{number:08d}") for number in range(60)]),
@@ -306,23 +304,23 @@ def test_messages_keep_within_the_limits_of_each_service(message: bytes) -> None
             assert len(block["text"]["text"]) <= slack.HEADER
         if block["type"] == "section":
             assert len(block["fields"]) <= slack.FIELDS
-        assert all(len(each["text"]) <= slack.TEXT for each in objects_of(block))
+        assert all(len(text_object["text"]) <= slack.TEXT for text_object in objects_of(block))
     assert len(json.dumps(as_teams(card(message)), ensure_ascii=False).encode()) < 28_000
-    told = as_telegram(card(message))
-    assert len(Telegrams(told["text"]).text.encode("utf-16-le")) / 2 <= telegram.LONGEST
+    form = as_telegram(card(message))
+    assert len(TelegramReader(form["text"]).text.encode("utf-16-le")) / 2 <= telegram.LONGEST
     caption = as_photo(card(message))["caption"]
-    assert len(Telegrams(caption).text.encode("utf-16-le")) / 2 <= telegram.CAPTION
+    assert len(TelegramReader(caption).text.encode("utf-16-le")) / 2 <= telegram.CAPTION
     assert len(as_ntfy(card(message))["message"].encode()) <= NTFY_BYTES
     assert len(as_ntfy(card(message)).get("actions", [])) <= 3
     assert all(len(event["payload"]["summary"]) <= SUMMARY for event in pagerduty_events(message))
-    for each in FORMS:
-        assert SEEN[each](FORMS[each](message))
+    for channel in FORMS:
+        assert SEEN[channel](FORMS[channel](message))
     assert teams.LONGEST < 28_000
 
 
 def test_the_caption_of_a_picture_says_what_to_do_before_what_changed() -> None:
     form = as_photo(card(MESSAGES["performance"]))
-    seen = Telegrams(form["caption"]).text
+    seen = TelegramReader(form["caption"]).text
     parts = [
         "[CRITICAL] churn: ROC AUC is 0.71",
         "firing since 2025-03-03",
@@ -337,7 +335,7 @@ def test_the_caption_of_a_picture_says_what_to_do_before_what_changed() -> None:
 
 
 def test_telegram_gets_no_button_for_an_address_that_it_refuses() -> None:
-    """Of buttons to a host without a dot the Bot API says BUTTON_URL_INVALID, and the message is lost."""
+    """The Bot API refuses buttons to a host without a dot (BUTTON_URL_INVALID), and the message is lost."""
     inside = replace(
         FACTS,
         link="http://monitor:8400/alerts/3",
@@ -360,10 +358,10 @@ def test_without_pages_the_commands_say_how() -> None:
 
 @pytest.mark.parametrize("channel", FORMS)
 def test_a_channels_own_words_take_the_place_of_the_parts(channel: str) -> None:
-    told = body(
+    message = body(
         [FACTS], templates={"title": "Look at {{ alert.labels.model }}", "text": "First.\n\nSecond <b>."}
     ).encode()
-    form = FORMS[channel](told)
+    form = FORMS[channel](message)
     seen = SEEN[channel](form)
     assert "Look at churn" in seen
     assert "Second <b>." in seen
@@ -396,11 +394,11 @@ def test_a_test_message_names_no_alert(channel: str) -> None:
 
 @pytest.mark.parametrize("channel", FORMS)
 def test_a_notification_of_an_earlier_version_is_still_delivered(channel: str) -> None:
-    """One that waits in the outbox while the service is upgraded has no sections."""
+    """A notification that waits in the outbox while the service is upgraded has no sections."""
     content = json.loads(MESSAGES["performance"])
     del content["sections"]
-    for each in content["alerts"]:
-        del each["title"]
+    for alert in content["alerts"]:
+        del alert["title"]
     assert "It has been firing since" in SEEN[channel](FORMS[channel](json.dumps(content).encode()))
 
 

@@ -1,4 +1,4 @@
-"""What every check must keep: it answers always, it can page, and what it opened can end; and the faults of each kind
+"""What holds for every check: it always gives an answer, it can page, and its alerts can resolve. Faults of each kind
 are found.
 """
 
@@ -54,7 +54,7 @@ def multiclass(rows: int, seed: int) -> pd.DataFrame:
     scores = random.normal(size=(rows, 3)) * 2
     chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     names = np.array(["a", "b", "c"])
-    labels = [random.choice(names, p=each) for each in chances]
+    labels = [random.choice(names, p=row) for row in chances]
     numbers = dict(zip("xyz", scores.T, strict=True)) | dict(zip(("pa", "pb", "pc"), chances.T, strict=True))
     return pd.DataFrame(numbers | {"prediction": names[chances.argmax(axis=1)], "label": labels})
 
@@ -104,9 +104,9 @@ def keys(evaluation: Evaluation) -> set[tuple[Any, ...]]:
 def test_a_check_of_a_faulty_window_is_asked_of_healthy_ones_too(reference: Reference, fault: str) -> None:
     limits = Checks(thresholds={"column_added": {"upper": 0}, "accuracy": {"lower": 0.1}, "row_count": {"lower": 1}})
     healthy = keys(evaluate(reference, binary(1000, 1), checks=limits))
-    found = evaluate(reference, FAULTS[fault](binary(1000, 2)), checks=limits)
-    assert keys(found) == healthy
-    assert len(found.checks) == len(keys(found))
+    evaluation = evaluate(reference, FAULTS[fault](binary(1000, 2)), checks=limits)
+    assert keys(evaluation) == healthy
+    assert len(evaluation.checks) == len(keys(evaluation))
 
 
 def test_each_check_says_what_it_is() -> None:
@@ -117,13 +117,13 @@ def test_each_check_says_what_it_is() -> None:
 
 
 def folded(evaluations: list[Evaluation], kind: str) -> list[str]:
-    """The events of a fold over windows, a day each."""
+    """The alert events of windows of one day each."""
     from monitor.alerting.fold import Result, Rule, State, step
 
     state, events = State(), []
     for day, evaluation in enumerate(evaluations):
-        checks = [each for each in evaluation.checks if each.kind.value == kind]
-        paging = [each for each in evaluation.findings if each.kind.value == kind and each.pages]
+        checks = [check for check in evaluation.checks if check.kind.value == kind]
+        paging = [finding for finding in evaluation.findings if finding.kind.value == kind and finding.pages]
         start = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=day)
         result = Result(
             f"run {day}",
@@ -131,14 +131,14 @@ def folded(evaluations: list[Evaluation], kind: str) -> list[str]:
             0,
             start + timedelta(days=1),
             bool(paging),
-            made=frozenset(_key(each) for each in checks if each.verdict in (Verdict.FINE, Verdict.CHANGED)),
-            paging=tuple(_key(each) for each in paging),
+            made=frozenset(_key(check) for check in checks if check.verdict in (Verdict.FINE, Verdict.CHANGED)),
+            paging=tuple(_key(finding) for finding in paging),
             severity="warning" if paging else "none",
             rule=Rule(1, 2),
         )
-        taken = step(state, result)
-        state = taken.state
-        events += [f"{day} {event.kind}" for event in taken.events]
+        outcome = step(state, result)
+        state = outcome.state
+        events += [f"{day} {event.kind}" for event in outcome.events]
     return events
 
 
@@ -266,8 +266,8 @@ def test_labels_that_change_their_form_are_a_type_change_and_no_verdict_on_the_m
         blind = evaluation["unreadable_label_share", "label"]
         assert (blind.kind, blind.verdict) == (Kind.BLIND, Verdict.COULD_NOT_CHECK)  # type: ignore[union-attr]
         assert f"'{word}'" in blind.reason  # type: ignore[union-attr]
-        judged = [each for each in evaluation.checks if each.kind is Kind.PERFORMANCE and each.column is None]
-        assert {each.verdict for each in judged if each.segment is None} == {Verdict.COULD_NOT_CHECK}
+        judged = [check for check in evaluation.checks if check.kind is Kind.PERFORMANCE and check.column is None]
+        assert {check.verdict for check in judged if check.segment is None} == {Verdict.COULD_NOT_CHECK}
 
 
 def test_an_absurd_label_is_found_among_hundreds(of_numbers: Reference) -> None:
@@ -318,7 +318,7 @@ def test_few_rows_and_equal_scores_page_nobody(step: float) -> None:
 def test_a_fall_in_traffic_is_a_warning(reference: Reference, before: list[int], rows: int, falls: bool) -> None:
     frame = binary(rows, 11).drop(columns="label")
     evaluation = evaluate(reference, frame, recent_counts=before)
-    assert any(each.metric == "volume_share" and each.pages for each in evaluation.findings) is falls
+    assert any(finding.metric == "volume_share" and finding.pages for finding in evaluation.findings) is falls
     assert evaluate(reference, frame)["volume_share"].verdict == "could_not_check"  # type: ignore[union-attr]
     assert not evaluate(reference, frame, recent_counts=before, checks=Checks(volume=None)).pages
 
@@ -326,9 +326,9 @@ def test_a_fall_in_traffic_is_a_warning(reference: Reference, before: list[int],
 def test_intervals_stay_within_what_the_metric_can_be(of_numbers: Reference) -> None:
     frame = regression(40, 9)
     frame.loc[0, "label"] = 10_000
-    for each in evaluate(of_numbers, frame).metrics:
-        if each.metric in ("mae", "rmse", "mape") and each.lower is not None:
-            assert each.lower >= 0
+    for metric_value in evaluate(of_numbers, frame).metrics:
+        if metric_value.metric in ("mae", "rmse", "mape") and metric_value.lower is not None:
+            assert metric_value.lower >= 0
 
 
 @pytest.mark.long
@@ -340,8 +340,8 @@ def test_values_and_names_of_the_log_are_data(value: str) -> None:
     fitted = Reference.fit(frame, columns, "regression")
     window = regression(500, 1).assign(plan=pd.Series(["basic"] * 400 + [value] * 100, dtype=object), **{name: np.nan})
     evaluation = evaluate(fitted, window)
-    assert {"new_category_share", "missing_share"} <= {each.metric for each in evaluation.findings}
-    assert all(len(each.explanation) < 1000 for each in evaluation.findings)
+    assert {"new_category_share", "missing_share"} <= {finding.metric for finding in evaluation.findings}
+    assert all(len(finding.explanation) < 1000 for finding in evaluation.findings)
 
 
 def test_limits_on_labels_and_estimates_are_compared(reference: Reference) -> None:
@@ -352,30 +352,30 @@ def test_limits_on_labels_and_estimates_are_compared(reference: Reference) -> No
     evaluation = evaluate(
         reference, frame, counts=WindowCounts(1000, early_labels=50), checks=Checks(thresholds=limits)
     )
-    assert set(limits) <= {each.metric for each in evaluation.findings if each.pages}
+    assert set(limits) <= {finding.metric for finding in evaluation.findings if finding.pages}
 
 
 def test_faults_that_begin_together_are_judged_together() -> None:
     random = np.random.default_rng(0)
 
-    def drawn(rows: int) -> pd.DataFrame:
+    def labelled_rows(rows: int) -> pd.DataFrame:
         values = random.normal(size=(rows, 12))
         chance = 1 / (1 + np.exp(-values.sum(axis=1) * 0.6))
         frame = pd.DataFrame(values, columns=[f"x{number}" for number in range(12)])
         return frame.assign(probability=chance, label=(random.random(rows) < chance).astype(int))
 
-    fitted = Reference.fit(drawn(6000), Columns(probability="probability", label="label"), "binary")
+    fitted = Reference.fit(labelled_rows(6000), Columns(probability="probability", label="label"), "binary")
     columns = [f"x{number}" for number in range(6)]
     harm = {"roc_auc": 2 * max(fitted.importance.values())}
-    window = drawn(1500)
+    window = labelled_rows(1500)
     window["label"] = random.permutation(window["label"].to_numpy())
     evaluation = evaluate(fitted, window.assign(**dict.fromkeys(columns, np.nan)), checks=Checks(harm=harm))
-    single = [each for each in evaluation.findings if each.metric == "missing_share"]
-    assert {each.severity.value for each in single} == {"info"}
+    single = [finding for finding in evaluation.findings if finding.metric == "missing_share"]
+    assert {finding.severity.value for finding in single} == {"info"}
     joint = evaluation["joint_effect"]
     assert joint.severity == "warning"  # type: ignore[union-attr]
-    costs = {str(each.column): each.cost or 0.0 for each in single}
-    named = sorted(costs, key=lambda each: -costs[each])[:5]
+    costs = {str(finding.column): finding.cost or 0.0 for finding in single}
+    named = sorted(costs, key=lambda name: -costs[name])[:5]
     assert all(f"'{name}'" in joint.explanation for name in named)  # type: ignore[union-attr]
-    alone = evaluate(fitted, drawn(1500).assign(x0=np.nan).drop(columns="label"), checks=Checks(harm=harm))
+    alone = evaluate(fitted, labelled_rows(1500).assign(x0=np.nan).drop(columns="label"), checks=Checks(harm=harm))
     assert not alone.pages

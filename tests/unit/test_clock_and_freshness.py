@@ -1,4 +1,4 @@
-"""The service's clock outlives one that is set wrong; what is stale is learned from a log's own gaps."""
+"""The service detects a clock that is set wrong. When a log is stale is learned from its own gaps."""
 
 from __future__ import annotations
 

@@ -12,23 +12,29 @@ def answers(rows: int, seed: int, worse: float = 0.0) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     signal = random.normal(size=rows)
     label = (random.random(rows) < 1 / (1 + np.exp(-2 * signal))).astype(int)
-    one, other = (1 / (1 + np.exp(-(signal + random.normal(0, noise, rows)))) for noise in (0.5, 0.5 + worse))
+    current, candidate = (1 / (1 + np.exp(-(signal + random.normal(0, noise, rows)))) for noise in (0.5, 0.5 + worse))
     return pd.DataFrame(
-        {"label": label, "p_v3": one, "p_v4": other, "v3": signal, "v4": signal + random.normal(0, worse + 1e-9, rows)}
+        {
+            "label": label,
+            "p_v3": current,
+            "p_v4": candidate,
+            "v3": signal,
+            "v4": signal + random.normal(0, worse + 1e-9, rows),
+        }
     )
 
 
 def test_the_interval_of_a_paired_difference_is_what_a_bootstrap_of_rows_shows() -> None:
     frame = answers(1500, 1, worse=0.7)
-    found = compare(frame, current="p_v3", candidate="p_v4", label="label", task="binary")
-    random, drawn = np.random.default_rng(0), []
+    comparison = compare(frame, current="p_v3", candidate="p_v4", label="label", task="binary")
+    random, differences = np.random.default_rng(0), []
     for _ in range(300):
         rows = frame.iloc[random.integers(0, len(frame), len(frame))]
-        drawn.append(roc_auc_score(rows["label"], rows["p_v4"]) - roc_auc_score(rows["label"], rows["p_v3"]))
-    assert found.difference == pytest.approx(np.mean(drawn), abs=0.005)
-    assert (found.upper - found.lower) / 3.92 == pytest.approx(np.std(drawn), rel=0.2)
-    assert (found.metric, found.verdict) == ("roc_auc", "worse")
-    assert "worse" in str(found)
+        differences.append(roc_auc_score(rows["label"], rows["p_v4"]) - roc_auc_score(rows["label"], rows["p_v3"]))
+    assert comparison.difference == pytest.approx(np.mean(differences), abs=0.005)
+    assert (comparison.upper - comparison.lower) / 3.92 == pytest.approx(np.std(differences), rel=0.2)
+    assert (comparison.metric, comparison.verdict) == ("roc_auc", "worse")
+    assert "worse" in str(comparison)
 
 
 def test_verdicts_are_better_same_worse_and_too_little_data() -> None:

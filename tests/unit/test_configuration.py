@@ -1,4 +1,4 @@
-"""monitor.yaml: every mistake at once, with file and line, in words that help."""
+"""monitor.yaml: every mistake is reported at once, with file, line and a hint."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def test_every_mistake_is_named_with_its_line(tmp_path: Path) -> None:
         GOOD.replace("task: binary", "task: binari").replace("prediction: y", "y_pred: y")
         + "    windoes: {length: 1d}\nreceivers: {}\n"
     )
-    found = problems(tmp_path, text)
-    assert [line.split(": ", 1)[0] for line in found] == [
+    messages = problems(tmp_path, text)
+    assert [line.split(": ", 1)[0] for line in messages] == [
         "monitor.yaml:4",
         "monitor.yaml:8",
         "monitor.yaml:9",
         "monitor.yaml:10",
     ]
-    assert "`y_pred` is called `prediction` here" in found[1]
-    assert "did you mean `windows`?" in found[2]
-    assert "`receivers` is called `channels` here" in found[3]
+    assert "`y_pred` is called `prediction` here" in messages[1]
+    assert "did you mean `windows`?" in messages[2]
+    assert "`receivers` is called `channels` here" in messages[3]
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_every_mistake_is_named_with_its_line(tmp_path: Path) -> None:
     ],
 )
 def test_the_neighbours_words_are_known(tmp_path: Path, theirs: str, ours: str) -> None:
-    found = problems(tmp_path, GOOD.replace("columns: {", "columns: {" + theirs + ": x, "))
-    assert any(f"`{theirs}` is called `{ours}` here" in line for line in found)
+    messages = problems(tmp_path, GOOD.replace("columns: {", "columns: {" + theirs + ": x, "))
+    assert any(f"`{theirs}` is called `{ours}` here" in line for line in messages)
 
 
 def test_a_tab_is_named_as_such(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_what_is_named_must_be_there(tmp_path: Path) -> None:
     ],
 )
 def test_a_chat_address_is_refused_as_a_plain_webhook(tmp_path: Path, url: str, written: str) -> None:
-    found = problems(tmp_path, GOOD + f"channels: {{chat: {{type: webhook, url: '{url}'}}}}\n")
-    assert f"write the channel as {written}" in found[0]
+    messages = problems(tmp_path, GOOD + f"channels: {{chat: {{type: webhook, url: '{url}'}}}}\n")
+    assert f"write the channel as {written}" in messages[0]
 
 
 def test_a_folder_of_files_is_one_configuration(tmp_path: Path) -> None:
@@ -170,14 +170,14 @@ def test_what_opened_an_alert_is_told_by_its_fields_whatever_characters_names_ha
     )
     (tmp_path / "monitor.yaml").write_text(text)
     monitor = load(tmp_path / "monitor.yaml").configuration.monitors["churn"]
-    for key, asked in {
+    for key, is_asked in {
         CheckKey("drift_score", "a|b"): True,
         CheckKey("drift_score", "a"): False,
         CheckKey("drift_score", "a|b", "plan|a=1"): True,
         CheckKey("drift_score", "a|b", "x=y=1"): True,
         CheckKey("drift_score", "a|b", "plan=1"): False,
     }.items():
-        assert monitor.asks(BY_NAME["drift"], [key]) is asked, key
+        assert monitor.asks(BY_NAME["drift"], [key]) is is_asked, key
 
 
 def test_names_that_hold_the_separator_of_ids_are_names_of_their_own() -> None:
@@ -193,8 +193,8 @@ def test_names_that_hold_the_separator_of_ids_are_names_of_their_own() -> None:
 def test_without_labels_nothing_is_asked_of_them(tmp_path: Path) -> None:
     (tmp_path / "monitor.yaml").write_text(GOOD)
     monitor = load(tmp_path / "monitor.yaml").configuration.monitors["churn"]
-    asked = [name for name, fold in BY_NAME.items() if monitor.asks(fold, [])]
-    assert asked == ["estimated_performance", "drift", "quality", "no_data", "blind"]
+    fold_names = [name for name, fold in BY_NAME.items() if monitor.asks(fold, [])]
+    assert fold_names == ["estimated_performance", "drift", "quality", "no_data", "blind"]
 
 
 def test_a_name_in_checks_that_can_never_page_is_a_mistake_with_its_line(tmp_path: Path) -> None:
@@ -234,8 +234,8 @@ def test_a_name_in_checks_that_can_never_page_is_a_mistake_with_its_line(tmp_pat
 
 
 def test_a_name_in_the_defaults_is_refused_where_it_stands(tmp_path: Path) -> None:
-    found = problems(tmp_path, "defaults:\n  checks:\n    harm: {acuracy: 0.02}\n" + GOOD)
-    assert found == ["monitor.yaml:3: there is no metric 'acuracy'; did you mean 'accuracy'?"]
+    messages = problems(tmp_path, "defaults:\n  checks:\n    harm: {acuracy: 0.02}\n" + GOOD)
+    assert messages == ["monitor.yaml:3: there is no metric 'acuracy'; did you mean 'accuracy'?"]
 
 
 @pytest.mark.parametrize("metric", ["labelled_share", "early_label_share", "unmatched_label_share", "recall"])
@@ -258,12 +258,12 @@ def test_matchers_that_cannot_be_read_are_mistakes_with_their_line(tmp_path: Pat
         "channels: {ops: 'json://example.org'}\nroutes:\n  - {matchers: ['model=~\"(?=x)\"'], channels: [ops]}\n"
         "silences:\n  - {matchers: [model], ends: 2030-01-01}\n"
     )
-    found = problems(tmp_path, text)
-    assert [line.split(": ", 1)[0] for line in found] == ["monitor.yaml:11", "monitor.yaml:13"]
-    assert "RE2" in found[0]
+    messages = problems(tmp_path, text)
+    assert [line.split(": ", 1)[0] for line in messages] == ["monitor.yaml:11", "monitor.yaml:13"]
+    assert "RE2" in messages[0]
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", " https://x.example", "wiki/page"])
 def test_a_link_that_a_browser_would_run_is_a_mistake(tmp_path: Path, link: str) -> None:
-    found = problems(tmp_path, GOOD + f"    runbook_url: {json.dumps(link)}\nexternal_url: {json.dumps(link)}\n")
-    assert [line.split(": ", 1)[0] for line in found] == ["monitor.yaml:9", "monitor.yaml:10"]
+    messages = problems(tmp_path, GOOD + f"    runbook_url: {json.dumps(link)}\nexternal_url: {json.dumps(link)}\n")
+    assert [line.split(": ", 1)[0] for line in messages] == ["monitor.yaml:9", "monitor.yaml:10"]

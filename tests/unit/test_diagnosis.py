@@ -1,6 +1,4 @@
-"""Causes are worked out from the values: each kind of fault is called by its name, in the right column, which comes
-first.
-"""
+"""Causes are derived from the values: each kind of fault gets its own cause, and the right column comes first."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from monitor.analysis.relations import digits
 Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
 
-def drawn(rows: int, seed: int) -> pd.DataFrame:
+def random_rows(rows: int, seed: int) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     age = random.gamma(6, 7, rows).round(1)
     income = (age * 600 + random.gamma(4, 6_000, rows)).round(2)
@@ -39,10 +37,10 @@ def drawn(rows: int, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return Reference.fit(drawn(6_000, 0), Columns(prediction="prediction", event_time="event_time"), "regression")
+    return Reference.fit(random_rows(6_000, 0), Columns(prediction="prediction", event_time="event_time"), "regression")
 
 
-def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Series], object]) -> pd.DataFrame:
+def change_share(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Series], object]) -> pd.DataFrame:
     rows = np.random.default_rng(5).random(len(frame)) < share
     result = frame.copy()
     values = result[column].astype(object) if result[column].dtype == object else result[column].copy()
@@ -59,7 +57,7 @@ def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Se
             "income",
             "unit change",
             "1000 times as large",
-            lambda f, _: some(f, 0.1, "income", lambda values: values * 1_000),
+            lambda f, _: change_share(f, 0.1, "income", lambda values: values * 1_000),
         ),
         (
             "width",
@@ -71,15 +69,20 @@ def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Se
             "width",
             "unit change",
             "of the values are as in kelvin",
-            lambda f, _: some(f, 0.1, "width", lambda values: values + 273.15),
+            lambda f, _: change_share(f, 0.1, "width", lambda values: values + 273.15),
         ),
         (
             "width",
             "placeholder value",
             "of the values are -999",
-            lambda f, _: some(f, 0.1, "width", lambda values: -999.0),
+            lambda f, _: change_share(f, 0.1, "width", lambda values: -999.0),
         ),
-        ("width", "stuck value", "the value 31.5 took", lambda f, _: some(f, 0.3, "width", lambda values: 31.5)),
+        (
+            "width",
+            "stuck value",
+            "the value 31.5 took",
+            lambda f, _: change_share(f, 0.3, "width", lambda values: 31.5),
+        ),
         ("width", "rounding", "decimals", lambda f, _: f.assign(width=f["width"].round(1))),
         ("width", "shift", "median", lambda f, _: f.assign(width=(f["width"] + 2).round(3))),
         (
@@ -104,15 +107,20 @@ def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Se
             "plan",
             "new category",
             "the reference does not have: 'gold'",
-            lambda f, _: some(f, 0.1, "plan", lambda values: "gold"),
+            lambda f, _: change_share(f, 0.1, "plan", lambda values: "gold"),
         ),
         (
             "plan",
             "placeholder value",
             "'unknown' is a new value",
-            lambda f, _: some(f, 0.1, "plan", lambda values: "unknown"),
+            lambda f, _: change_share(f, 0.1, "plan", lambda values: "unknown"),
         ),
-        ("plan", "stuck value", "the value 'plus' took", lambda f, _: some(f, 0.4, "plan", lambda values: "plus")),
+        (
+            "plan",
+            "stuck value",
+            "the value 'plus' took",
+            lambda f, _: change_share(f, 0.4, "plan", lambda values: "plus"),
+        ),
         (
             "region",
             "broken relation",
@@ -124,16 +132,16 @@ def some(frame: pd.DataFrame, share: float, column: str, change: Callable[[pd.Se
 def test_a_fault_is_called_by_its_name(
     reference: Reference, column: str, cause: str, text: str, change: Change
 ) -> None:
-    evaluation = evaluate(reference, change(drawn(1_500, 1), np.random.default_rng(2)))
-    finding = next(each for each in evaluation.findings if each.column == column and each.cause == cause)
+    evaluation = evaluate(reference, change(random_rows(1_500, 1), np.random.default_rng(2)))
+    finding = next(finding for finding in evaluation.findings if finding.column == column and finding.cause == cause)
     assert text in finding.explanation
     assert evaluation.findings[0].column == column
 
 
 def test_swapped_columns_are_told(reference: Reference) -> None:
-    frame = drawn(1_500, 1)
-    found = evaluate(reference, frame.assign(height=frame["width"], width=frame["height"])).findings
-    assert {each.column for each in found if each.cause == "swapped columns"} == {"height", "width"}
+    frame = random_rows(1_500, 1)
+    findings = evaluate(reference, frame.assign(height=frame["width"], width=frame["height"])).findings
+    assert {finding.column for finding in findings if finding.cause == "swapped columns"} == {"height", "width"}
 
 
 def with_shops(frame: pd.DataFrame) -> pd.DataFrame:
@@ -145,66 +153,68 @@ def with_shops(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_values_that_changed_places_are_told_where_their_shares_stay_the_same() -> None:
-    known = Reference.fit(
-        with_shops(drawn(6_000, 0)), Columns(prediction="prediction", event_time="event_time"), "regression"
+    fitted = Reference.fit(
+        with_shops(random_rows(6_000, 0)), Columns(prediction="prediction", event_time="event_time"), "regression"
     )
-    window = with_shops(drawn(1_500, 3))
+    window = with_shops(random_rows(1_500, 3))
     affected = np.random.default_rng(1).random(len(window)) < 0.6
     turned = window["shop"].replace({"first": "second", "second": "first"})
-    found = evaluate(known, window.assign(shop=window["shop"].where(~affected, turned))).findings
-    assert (found[0].column, found[0].cause) == ("shop", "category swap")
-    assert "'first' and 'second' changed places" in found[0].explanation
-    # Values at random are mixed with all others, not with one.
+    findings = evaluate(fitted, window.assign(shop=window["shop"].where(~affected, turned))).findings
+    assert (findings[0].column, findings[0].cause) == ("shop", "category swap")
+    assert "'first' and 'second' changed places" in findings[0].explanation
+    # Random values are mixed with all others, not with one.
     random = np.random.default_rng(2).permutation(window["shop"].to_numpy())
-    causes = {each.cause for each in evaluate(known, window.assign(shop=random)).findings}
+    causes = {finding.cause for finding in evaluate(fitted, window.assign(shop=random)).findings}
     assert "broken relation" in causes
     assert "category swap" not in causes
 
 
 def test_a_shift_of_many_equal_values_is_no_stuck_value() -> None:
-    frame = drawn(6_000, 0)
+    frame = random_rows(6_000, 0)
     random = np.random.default_rng(0)
     fines = np.where(random.random(len(frame)) < 0.6, 0.0, random.gamma(2, 20, len(frame)).round(2))
-    known = Reference.fit(
+    fitted = Reference.fit(
         frame.assign(fines=fines), Columns(prediction="prediction", event_time="event_time"), "regression"
     )
-    window = drawn(1_500, 3).assign(fines=fines[:1_500])
-    found = evaluate(known, some(window, 0.3, "fines", lambda values: values + 40.0)).findings
-    assert (found[0].column, found[0].cause) == ("fines", "shift")
-    found = evaluate(known, some(window, 0.3, "fines", lambda values: 40.0)).findings
-    assert (found[0].column, found[0].cause) == ("fines", "stuck value")
+    window = random_rows(1_500, 3).assign(fines=fines[:1_500])
+    findings = evaluate(fitted, change_share(window, 0.3, "fines", lambda values: values + 40.0)).findings
+    assert (findings[0].column, findings[0].cause) == ("fines", "shift")
+    findings = evaluate(fitted, change_share(window, 0.3, "fines", lambda values: 40.0)).findings
+    assert (findings[0].column, findings[0].cause) == ("fines", "stuck value")
 
 
 def test_a_growing_subpopulation_is_told_with_the_column_that_explains_it(reference: Reference) -> None:
-    pool = drawn(12_000, 1)
+    pool = random_rows(12_000, 1)
     old = pool[pool["region"] == "north"].iloc[:900]
-    found = evaluate(reference, pd.concat([old, pool.iloc[-600:]])).findings
-    shifted = [each for each in found if each.cause == "subpopulation shift"]
-    assert {"age", "income", "region"} <= {each.column for each in shifted}
-    assert all("region = north" in each.explanation for each in shifted)
-    assert next(each for each in found if each.severity == "info").column == "region"
+    findings = evaluate(reference, pd.concat([old, pool.iloc[-600:]])).findings
+    shifted = [finding for finding in findings if finding.cause == "subpopulation shift"]
+    assert {"age", "income", "region"} <= {finding.column for finding in shifted}
+    assert all("region = north" in finding.explanation for finding in shifted)
+    assert next(finding for finding in findings if finding.severity == "info").column == "region"
 
 
 def test_the_time_at_which_a_change_began_is_told(reference: Reference) -> None:
-    frame = drawn(1_500, 1)
+    frame = random_rows(1_500, 1)
     frame.loc[600:, "width"] += 5
     finding = next(
-        each for each in evaluate(reference, frame).findings if each.column == "width" and each.metric == "drift_score"
+        finding
+        for finding in evaluate(reference, frame).findings
+        if finding.column == "width" and finding.metric == "drift_score"
     )
-    told = finding.explanation.split("began at ")[1][:16]
-    assert abs(pd.Timestamp(told) - frame["event_time"][600]) < pd.Timedelta("30min")
-    healthy_until_now = evaluate(reference, drawn(1_500, 1).assign(width=lambda f: f["width"] + 5)).findings
-    assert not any("began" in each.explanation for each in healthy_until_now)
+    began = finding.explanation.split("began at ")[1][:16]
+    assert abs(pd.Timestamp(began) - frame["event_time"][600]) < pd.Timedelta("30min")
+    healthy_until_now = evaluate(reference, random_rows(1_500, 1).assign(width=lambda f: f["width"] + 5)).findings
+    assert not any("began" in finding.explanation for finding in healthy_until_now)
 
 
 def test_causes_of_very_many_rows_are_told_from_a_part_of_them_over_the_whole_time(reference: Reference) -> None:
-    window = drawn(60_000, 3).sample(frac=1, random_state=0)  # not in the order of time
+    window = random_rows(60_000, 3).sample(frac=1, random_state=0)  # not ordered by time
     late = window["event_time"] >= window["event_time"].min() + pd.Timedelta(minutes=45_000)
     window["width"] = window["width"].where(~late, -999.0)
-    found = next(each for each in evaluate(reference, window).findings if each.metric == "drift_score")
-    assert (found.column, found.cause, found.origin) == ("width", "placeholder value", "pipeline")
-    assert found.share == pytest.approx(0.25, abs=0.01)
-    assert abs(found.since - pd.Timestamp("2025-01-01", tz="UTC") - pd.Timedelta(minutes=45_000)) < pd.Timedelta(
+    finding = next(finding for finding in evaluate(reference, window).findings if finding.metric == "drift_score")
+    assert (finding.column, finding.cause, finding.origin) == ("width", "placeholder value", "pipeline")
+    assert finding.share == pytest.approx(0.25, abs=0.01)
+    assert abs(finding.since - pd.Timestamp("2025-01-01", tz="UTC") - pd.Timedelta(minutes=45_000)) < pd.Timedelta(
         minutes=100
     )  # type: ignore[operator]
 
@@ -217,5 +227,5 @@ def test_digits_are_those_that_a_number_needs() -> None:
 
 def test_a_reference_keeps_its_relations_in_the_archive(reference: Reference) -> None:
     again = Reference.from_bytes(reference.to_bytes())
-    frame = drawn(800, 3).assign(region="south")
+    frame = random_rows(800, 3).assign(region="south")
     assert evaluate(again, frame).to_json() == evaluate(reference, frame).to_json()

@@ -1,6 +1,4 @@
-"""`Reference` and `evaluate`: numbers that equal scikit-learn's and Evidently's, verdicts, severities, and what they
-survive.
-"""
+"""`Reference` and `evaluate`: metrics equal to scikit-learn's and Evidently's, verdicts, severities, broken input."""
 
 from __future__ import annotations
 
@@ -64,8 +62,8 @@ def test_a_fault_is_a_warning_by_what_it_costs_the_model(reference: Reference) -
     frame = logged(800, seed=2).drop(columns="label")
     lost = evaluate(reference, frame.assign(income=np.nan))
     harmless = evaluate(reference, frame.assign(noise=np.nan))
-    assert next(each for each in lost.findings if each.metric == "missing_share").severity == "warning"
-    assert next(each for each in harmless.findings if each.metric == "missing_share").severity == "info"
+    assert next(finding for finding in lost.findings if finding.metric == "missing_share").severity == "warning"
+    assert next(finding for finding in harmless.findings if finding.metric == "missing_share").severity == "info"
 
 
 def test_a_threshold_of_the_users_pages_when_it_breaks(reference: Reference) -> None:
@@ -119,8 +117,8 @@ def test_one_broken_column_never_costs_the_others_their_checks(reference: Refere
     else:
         frame[column] = pd.Series(values[broken], dtype=None if broken == "constant" else object)
     evaluation = evaluate(reference, frame)
-    for other in {"income", "region", "noise"} - {column}:
-        assert evaluation["drift_score", other].verdict == "fine"  # type: ignore[union-attr]
+    for name in {"income", "region", "noise"} - {column}:
+        assert evaluation["drift_score", name].verdict == "fine"  # type: ignore[union-attr]
 
 
 def test_an_empty_window_is_no_data(reference: Reference) -> None:
@@ -155,15 +153,15 @@ def test_an_evaluation_can_be_looked_at_in_many_ways(reference: Reference, tmp_p
 
 def test_a_reference_is_named_by_what_it_was_fitted_on_and_survives_its_archive(tmp_path: Path) -> None:
     frame = logged(600, seed=1)
-    one, same, other = (
-        Reference.fit(each, COLUMNS, "binary") for each in (frame, frame.copy(), frame.assign(noise=0.5))
+    fitted, refitted, changed = (
+        Reference.fit(rows, COLUMNS, "binary") for rows in (frame, frame.copy(), frame.assign(noise=0.5))
     )
-    assert one.version == same.version != other.version
-    one.save(tmp_path / "r")
+    assert fitted.version == refitted.version != changed.version
+    fitted.save(tmp_path / "r")
     loaded = Reference.load(tmp_path / "r")
-    assert loaded.to_bytes() == one.to_bytes()
+    assert loaded.to_bytes() == fitted.to_bytes()
     window = logged(300, seed=3)
-    first, second = evaluate(one, window), evaluate(loaded, window)
+    first, second = evaluate(fitted, window), evaluate(loaded, window)
     assert first.to_json() == second.to_json()
     (tmp_path / "no").write_bytes(b"no archive")
     with pytest.raises(MonitorError, match="no archive of a reference"):
@@ -181,15 +179,15 @@ def test_a_mapped_reference_says_what_the_archive_says(tmp_path: Path) -> None:
     whole = Reference.fit(frame, COLUMNS, "binary")
     whole.save(tmp_path / "r.reference")
     window = frame.sample(300, random_state=1).reset_index(drop=True)
-    told = evaluate(whole, window).to_json()
+    expected = evaluate(whole, window).to_json()
     written, mapped = (Reference.mapped(tmp_path / "r.reference") for _ in range(2))
-    for each in (written, mapped):
-        pd.testing.assert_frame_equal(each.frame, Reference.load(tmp_path / "r.reference").frame)
-        assert evaluate(each, window).to_json() == told
+    for opened in (written, mapped):
+        pd.testing.assert_frame_equal(opened.frame, Reference.load(tmp_path / "r.reference").frame)
+        assert evaluate(opened, window).to_json() == expected
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["r.mapped", "r.reference"]
     (tmp_path / "r.mapped").unlink()
     (tmp_path / f"r.mapped.{os.getpid()}").mkdir()  # nothing can be written there now
-    assert evaluate(Reference.mapped(tmp_path / "r.reference"), window).to_json() == told
+    assert evaluate(Reference.mapped(tmp_path / "r.reference"), window).to_json() == expected
 
 
 @pytest.mark.parametrize("harm", ["emptied", "cut", "flipped"])
@@ -217,7 +215,7 @@ def test_a_damaged_file_of_a_reference_is_made_anew_or_refused_and_never_compare
 def test_labels_of_late_correct_the_estimate_and_those_of_the_window_are_taken_as_they_are(
     reference: Reference,
 ) -> None:
-    """A model whose probabilities have come to promise too much: the reference alone cannot tell."""
+    """A model that has become overconfident: the reference alone cannot show it."""
     random = np.random.default_rng(5)
 
     def overconfident(seed: int, start: int) -> pd.DataFrame:
@@ -227,15 +225,15 @@ def test_labels_of_late_correct_the_estimate_and_those_of_the_window_are_taken_a
     before, window = overconfident(11, 0), overconfident(12, 10_000)
     real = evaluate(reference, window)["roc_auc"].value
     unlabelled = window.drop(columns="label")
-    blind, refreshed, told = (
+    blind, refreshed, with_labels = (
         evaluate(reference, unlabelled, recent=recent)["estimated_roc_auc"]
         for recent in (None, before, pd.concat([before, window]))
     )
     assert abs(blind.value - real) > 0.1
     assert abs(refreshed.value - real) < 0.05
-    assert told.value == pytest.approx(real, abs=1e-3)
-    few = evaluate(reference, unlabelled, recent=before.head(10))["estimated_roc_auc"]
-    assert abs(few.value - blind.value) < 0.05
+    assert with_labels.value == pytest.approx(real, abs=1e-3)
+    from_subsample = evaluate(reference, unlabelled, recent=before.head(10))["estimated_roc_auc"]
+    assert abs(from_subsample.value - blind.value) < 0.05
 
 
 def test_errors_of_late_correct_the_estimated_error() -> None:
@@ -249,10 +247,10 @@ def test_errors_of_late_correct_the_estimated_error() -> None:
     unlabelled = window.drop(columns="label")
     blind = evaluate(reference, unlabelled)["estimated_mae"].value
     refreshed = evaluate(reference, unlabelled, recent=before)["estimated_mae"].value
-    told = evaluate(reference, unlabelled, recent=pd.concat([before, window]))["estimated_mae"].value
+    with_labels = evaluate(reference, unlabelled, recent=pd.concat([before, window]))["estimated_mae"].value
     assert blind < 0.5 * real
     assert refreshed == pytest.approx(real, rel=0.1)
-    assert told == pytest.approx(real, rel=1e-9)
+    assert with_labels == pytest.approx(real, rel=1e-9)
 
 
 def test_an_estimate_that_labels_of_late_contradict_by_turns_is_no_answer() -> None:
@@ -262,21 +260,21 @@ def test_an_estimate_that_labels_of_late_contradict_by_turns_is_no_answer() -> N
     frame = frame.assign(prediction=frame["x"], label=frame["x"] + random.normal(size=9000))
     columns = Columns(prediction="prediction", label="label", id="id", event_time="event_time")
     reference = Reference.fit(frame.head(3000), columns, "regression")
-    # Errors are half and three times those of the reference, by turns that nobody can foresee.
+    # Errors are half or three times those of the reference, in an unpredictable order.
     later = frame.tail(6000).reset_index(drop=True)
     factor = np.repeat(random.choice([0.5, 3.0], 40), 150)
     later["label"] = later["prediction"] + factor * (later["label"] - later["prediction"])
     recent, window = later.head(5000), later.tail(1000).drop(columns="label")
-    [told] = [each for each in evaluate(reference, window, recent=recent).checks if each.metric == "estimated_mae"]
-    assert told.verdict is Verdict.COULD_NOT_CHECK
-    assert "it may be wrong by" in told.reason
-    assert told.lower is not None
+    [check] = [check for check in evaluate(reference, window, recent=recent).checks if check.metric == "estimated_mae"]
+    assert check.verdict is Verdict.COULD_NOT_CHECK
+    assert "it may be wrong by" in check.reason
+    assert check.lower is not None
     checks = Checks(thresholds={"estimated_mae": {"lower": 1e6}})
     broken = evaluate(reference, window, recent=recent, checks=checks)
-    assert "estimated_mae" in {each.metric for each in broken.findings if each.pages}
+    assert "estimated_mae" in {finding.metric for finding in broken.findings if finding.pages}
     steady = evaluate(reference, window, recent=frame.iloc[3000:8000])
     assert steady["estimated_mae"].value == pytest.approx(reference.baseline["mae"].value, rel=0.1)
-    [fine] = [each for each in steady.checks if each.metric == "estimated_mae"]
+    [fine] = [check for check in steady.checks if check.metric == "estimated_mae"]
     assert fine.verdict is Verdict.FINE
 
 
@@ -291,17 +289,17 @@ def test_of_predictions_that_the_reference_never_saw_nobody_knows_the_error() ->
         window = frame.tail(1000).reset_index(drop=True)
         far = window.index < share * len(window)
         window = window.assign(x=window["x"] + 6 * far, prediction=window["prediction"] + 6 * far)
-        checks = {each.metric: each for each in evaluate(reference, window.drop(columns="label")).checks}
+        checks = {check.metric: check for check in evaluate(reference, window.drop(columns="label")).checks}
         assert checks["estimated_mae"].verdict == answers
         assert checks["performance_visibility"].verdict == answers
     assert "outside the range of the reference" in checks["estimated_mae"].reason
-    # Labels tell, those of the window and those that came before it.
-    assert {each.metric: each for each in evaluate(reference, window).checks}[
+    # Labels show the error: those of the window and earlier ones.
+    assert {check.metric: check for check in evaluate(reference, window).checks}[
         "performance_visibility"
     ].verdict == "fine"
     earlier = window.assign(event_time=window["event_time"] - pd.Timedelta(days=1), id=window["id"] + 10_000)
-    told = evaluate(reference, window.drop(columns="label"), recent=earlier)
-    assert {each.metric: each for each in told.checks}["performance_visibility"].verdict == "fine"
+    evaluation = evaluate(reference, window.drop(columns="label"), recent=earlier)
+    assert {check.metric: check for check in evaluation.checks}["performance_visibility"].verdict == "fine"
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -316,21 +314,21 @@ def test_a_row_of_weight_three_counts_as_three(task: str) -> None:
         chances = random.dirichlet([1, 1, 1], 400)
         frame[["a", "b", "c"]] = chances
         names = np.array(list("abc"))
-        frame["label"] = [random.choice(names, p=each) for each in chances]
+        frame["label"] = [random.choice(names, p=row) for row in chances]
         frame["prediction"] = names[chances.argmax(axis=1)]
         columns = Columns(prediction="prediction", probability={name: name for name in "abc"}, label="label")
     each_once = frame.loc[frame.index.repeat(frame["weight"])].reset_index(drop=True).drop(columns="weight")
     weighted = replace(columns, weight="weight")
     reference = Reference.fit(frame.drop(columns="weight"), columns, task)
-    found = {}
+    metrics = {}
     for name, rows, parts in (("weighted", frame, weighted), ("repeated", each_once, columns)):
         values = measure(outcomes(rows, parts, task))
-        found[name] = values | replace(reference, columns=parts).estimator.estimate(rows)
-    assert {*found["weighted"]} == {*found["repeated"]}
-    for metric, value in found["weighted"].items():
-        again = found["repeated"][metric]
-        # Pairs of one row with itself are left out of the expected area: copies of a row are other rows. Chance makes a
-        # larger part of a gap between the fewer rows there are.
+        metrics[name] = values | replace(reference, columns=parts).estimator.estimate(rows)
+    assert {*metrics["weighted"]} == {*metrics["repeated"]}
+    for metric, value in metrics["weighted"].items():
+        again = metrics["repeated"][metric]
+        # The expected area leaves out pairs of a row with itself; copies of a row count as other rows. With fewer rows,
+        # chance is a larger part of a gap.
         by_rows = {"estimated_roc_auc": 1e-3, "estimated_calibration_error": 0.5}
         assert value.value == pytest.approx(again.value, rel=by_rows.get(metric, 1e-9)), metric
         if value.error is not None and again.error is not None:  # copies look like more rows than there are
@@ -339,19 +337,19 @@ def test_a_row_of_weight_three_counts_as_three(task: str) -> None:
 
 def test_binary_metrics_equal_scikit_learns() -> None:
     frame = logged(700, seed=4)
-    y, said, score = (frame[name].to_numpy(dtype=float) for name in ("label", "prediction", "probability"))
-    found = {name: value.value for name, value in measure(Outcomes("binary", y, said, score)).items()}
+    y, predicted, score = (frame[name].to_numpy(dtype=float) for name in ("label", "prediction", "probability"))
+    values = {name: value.value for name, value in measure(Outcomes("binary", y, predicted, score)).items()}
     expected = {
         "roc_auc": sklearn_metrics.roc_auc_score(y, score),
-        "accuracy": sklearn_metrics.accuracy_score(y, said),
-        "precision": sklearn_metrics.precision_score(y, said),
-        "recall": sklearn_metrics.recall_score(y, said),
-        "f1": sklearn_metrics.f1_score(y, said),
+        "accuracy": sklearn_metrics.accuracy_score(y, predicted),
+        "precision": sklearn_metrics.precision_score(y, predicted),
+        "recall": sklearn_metrics.recall_score(y, predicted),
+        "f1": sklearn_metrics.f1_score(y, predicted),
         "log_loss": sklearn_metrics.log_loss(y, score),
         "brier_score": sklearn_metrics.brier_score_loss(y, score),
         "pr_auc": sklearn_metrics.average_precision_score(y, score),
     }
-    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
 def test_performance_equals_what_the_evidently_report_holds(reference: Reference) -> None:
@@ -375,11 +373,11 @@ def test_performance_equals_what_the_evidently_report_holds(reference: Reference
 
 def test_regression_metrics_equal_scikit_learns() -> None:
     random = np.random.default_rng(0)
-    y, said = random.normal(size=500), random.normal(size=500)
-    found = {name: value.value for name, value in measure(Outcomes("regression", y, said, None)).items()}
-    assert found["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(y, said))
-    assert found["rmse"] == pytest.approx(sklearn_metrics.root_mean_squared_error(y, said))
-    assert found["r2_score"] == pytest.approx(sklearn_metrics.r2_score(y, said))
+    y, predicted = random.normal(size=500), random.normal(size=500)
+    values = {name: value.value for name, value in measure(Outcomes("regression", y, predicted, None)).items()}
+    assert values["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(y, predicted))
+    assert values["rmse"] == pytest.approx(sklearn_metrics.root_mean_squared_error(y, predicted))
+    assert values["r2_score"] == pytest.approx(sklearn_metrics.r2_score(y, predicted))
 
 
 def test_the_error_of_roc_auc_is_its_scatter() -> None:
@@ -396,8 +394,8 @@ def test_the_error_of_roc_auc_is_its_scatter() -> None:
 def test_the_expected_roc_auc_is_the_mean_of_what_labels_drawn_by_chance_give() -> None:
     random = np.random.default_rng(0)
     chance = random.random(400).round(2)
-    drawn = [sklearn_metrics.roc_auc_score(random.random(400) < chance, chance) for _ in range(400)]
-    assert expected_roc_auc(chance, chance).value == pytest.approx(np.mean(drawn), abs=0.003)
+    areas = [sklearn_metrics.roc_auc_score(random.random(400) < chance, chance) for _ in range(400)]
+    assert expected_roc_auc(chance, chance).value == pytest.approx(np.mean(areas), abs=0.003)
 
 
 def test_regression_and_multiclass_run_through() -> None:
@@ -421,8 +419,8 @@ def test_regression_and_multiclass_run_through() -> None:
 
 def test_a_negative_class_named_positive_turns_the_scores_round() -> None:
     frame = logged(600, seed=1).assign(
-        label=lambda each: np.where(each["label"] == 1, "good", "bad"),
-        prediction=lambda each: np.where(each["prediction"] == 1, "good", "bad"),
+        label=lambda rows: np.where(rows["label"] == 1, "good", "bad"),
+        prediction=lambda rows: np.where(rows["prediction"] == 1, "good", "bad"),
     )
     right = Reference.fit(
         frame, Columns(prediction="prediction", probability="probability", positive="good", label="label"), "binary"
@@ -465,7 +463,7 @@ def test_columns_are_inferred_by_the_fields_words() -> None:
 
 
 def test_labels_that_come_sooner_for_one_class_tell_of_a_decay_before_all_have_come(reference: Reference) -> None:
-    """Positives are known within days, negatives after two weeks: what is known of the last fortnight is nearly all
+    """Positive labels come within days, negative ones after two weeks: the labels of the last two weeks are nearly all
     positive.
     """
     random = np.random.default_rng(8)
@@ -482,9 +480,9 @@ def test_labels_that_come_sooner_for_one_class_tell_of_a_decay_before_all_have_c
     recent = frame[frame["label_time"] <= now]
     real = evaluate(reference, window)["roc_auc"].value
     unlabelled = window.drop(columns=["label", "label_time"])
-    blind, told = (evaluate(reference, unlabelled, recent=each)["estimated_roc_auc"] for each in (None, recent))
+    blind, with_labels = (evaluate(reference, unlabelled, recent=rows)["estimated_roc_auc"] for rows in (None, recent))
     assert blind.value - real > 0.1
-    assert abs(told.value - real) < 0.05
+    assert abs(with_labels.value - real) < 0.05
     assert evaluate(reference, unlabelled, recent=recent).pages
 
 
@@ -494,15 +492,13 @@ def test_what_a_loss_comes_from_is_told(reference: Reference) -> None:
     concept = frame.head(1500).assign(label=random.integers(0, 2, 1500))
     assert evaluate(reference, concept).findings[0].cause == "concept drift"
     hard = frame[frame["income"].between(46, 54)].head(1500)
-    found = evaluate(reference, hard, checks=Checks(only=("performance",)))["roc_auc"]
-    assert found.cause == "population shift"
-    assert "the estimate without labels expected" in found.explanation
+    finding = evaluate(reference, hard, checks=Checks(only=("performance",)))["roc_auc"]
+    assert finding.cause == "population shift"
+    assert "the estimate without labels expected" in finding.explanation
 
 
 def test_what_faults_explain_is_no_concept_drift(reference: Reference) -> None:
-    """The labels follow the rows as before; what the model answers does not, since a column that it leans on is
-    broken.
-    """
+    """The labels depend on the rows as before. The predictions do not, since a column that the model uses is broken."""
     frame = logged(4000, seed=21).head(1500)
     random = np.random.default_rng(3)
     for rows in (1.0, 0.5):
@@ -510,14 +506,14 @@ def test_what_faults_explain_is_no_concept_drift(reference: Reference) -> None:
         guessed = np.where(broken, 0.5 + random.normal(0, 0.01, 1500), frame["probability"])
         for value in (None, -999.0):
             faulty = frame.assign(income=frame["income"].where(~broken, value), probability=guessed)
-            found = evaluate(reference, faulty)["roc_auc"]
-            assert found.cause == "data faults", found.explanation
-            assert "Faults in 'income' probably explain" in found.explanation
+            finding = evaluate(reference, faulty)["roc_auc"]
+            assert finding.cause == "data faults", finding.explanation
+            assert "Faults in 'income' probably explain" in finding.explanation
     shuffled = frame.assign(
         label=random.permutation(frame["label"]), income=frame["income"].where(random.random(1500) > 0.05)
     )
-    found = evaluate(reference, shuffled)["roc_auc"]
-    assert found.cause == "concept drift", found.explanation
+    finding = evaluate(reference, shuffled)["roc_auc"]
+    assert finding.cause == "concept drift", finding.explanation
 
 
 def test_labels_that_are_distributed_otherwise_are_a_label_shift_once_nearly_all_are_there(
@@ -525,8 +521,8 @@ def test_labels_that_are_distributed_otherwise_are_a_label_shift_once_nearly_all
 ) -> None:
     frame = logged(4000, seed=22)
     shifted = pd.concat([frame[frame["label"] == 1].head(900), frame[frame["label"] == 0].head(300)])
-    found = evaluate(reference, shifted)["drift_score", "label"]
-    assert (found.cause, found.verdict) == ("label shift", "changed")
+    finding = evaluate(reference, shifted)["drift_score", "label"]
+    assert (finding.cause, finding.verdict) == ("label shift", "changed")
     half = shifted.assign(label=shifted["label"].where(np.arange(len(shifted)) % 2 == 0))
     assert evaluate(reference, half)["drift_score", "label"].verdict == "too_little_data"
 
@@ -538,10 +534,10 @@ def test_drift_and_missing_values_within_a_segment_are_found_and_named() -> None
     frame = logged(2000, seed=2)
     west = frame["region"] == "west"
     moved = evaluate(reference, frame.assign(noise=frame["noise"].where(~west, frame["noise"] ** 3)))
-    found = moved["drift_score", "noise", "region=west"]
-    assert found.verdict == "changed"
-    assert "where region = west" in found.explanation
-    assert ("drift_score", "noise", "region=north") not in [each.key for each in moved.findings]
+    finding = moved["drift_score", "noise", "region=west"]
+    assert finding.verdict == "changed"
+    assert "where region = west" in finding.explanation
+    assert ("drift_score", "noise", "region=north") not in [finding.key for finding in moved.findings]
     holes = evaluate(reference, frame.assign(noise=frame["noise"].mask(west & (frame.index % 4 == 0))))
     assert holes["missing_share", "noise", "region=west"].verdict == "changed"
     assert evaluate(reference, frame, checks=Checks(segments=())).checks != evaluate(reference, frame).checks
@@ -550,10 +546,10 @@ def test_drift_and_missing_values_within_a_segment_are_found_and_named() -> None
 def test_findings_tell_share_origin_and_cost(reference: Reference) -> None:
     frame = logged(1500, seed=2).drop(columns="label")
     times_100 = frame["income"].where(frame.index % 5 > 0, frame["income"] * 100)
-    found = evaluate(reference, frame.assign(income=times_100))["drift_score", "income"]
-    assert (found.cause, found.origin) == ("unit change", "pipeline")
-    assert found.share == pytest.approx(0.2, abs=0.02)
-    # The model has answered to the right values: the fault is in the log alone, and costs less than its share of the
-    # rows would have it.
-    assert found.cost is not None
-    assert 0 < found.cost < 0.2 * found.share * reference.importance["income"]
+    finding = evaluate(reference, frame.assign(income=times_100))["drift_score", "income"]
+    assert (finding.cause, finding.origin) == ("unit change", "pipeline")
+    assert finding.share == pytest.approx(0.2, abs=0.02)
+    # The model predicted from the right values: the fault is only in the log, and costs less than its share of the
+    # rows suggests.
+    assert finding.cost is not None
+    assert 0 < finding.cost < 0.2 * finding.share * reference.importance["income"]

@@ -1,6 +1,4 @@
-"""Each name that the configuration accepts can page: a limit on each metric, a harm in each; and a new check is one
-class and one line.
-"""
+"""Each name that the configuration accepts can page, as limit and as harm. A new check is one class and one line."""
 
 from __future__ import annotations
 
@@ -21,15 +19,15 @@ from monitor.domain.metrics import METRICS, TASKS, harm_for, thresholds_for
 from tests.unit.test_checks import binary, folded, multiclass, regression
 
 WORDS = np.array(["order", "late", "broken", "good", "service", "phone", "refund", "happy", "slow", "box", "the", "a"])
-# Told by runs, of labels that are due, and not by the evaluation of a window
+# Worked out by runs once labels are due, not by the evaluation of a window
 # (tests/acceptance/test_a_model_from_log_to_alert.py).
 OF_RUNS = {"labelled_share"}
-# Columns whose check takes half a second: only where it is asked.
+# The checks of these columns take half a second, so they are used only where needed.
 OWN_CHECK = ["remark", "vector"]
 
 
-def with_more(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The rows with a category, a text and a vector."""
+def with_extra_columns(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The rows with a category, a text and a vector added."""
     random = np.random.default_rng(seed)
     texts = [" ".join(random.choice(WORDS, 8)) for _ in range(len(frame))]
     vectors = list(random.normal(size=(len(frame), 4)))
@@ -38,21 +36,21 @@ def with_more(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def references() -> dict[str, Reference]:
-    found = {}
+    fitted = {}
     for task, make in (("binary", binary), ("multiclass", multiclass), ("regression", regression)):
         probability = {"binary": "probability", "multiclass": {"a": "pa", "b": "pb", "c": "pc"}, "regression": None}[
             task
         ]
         columns = Columns(prediction="prediction", probability=probability, label="label")
-        found[task] = Reference.fit(with_more(make(2000, 0), 0).drop(columns=OWN_CHECK), columns, task)
-        found[f"{task} with text"] = Reference.fit(with_more(make(2000, 0), 0), columns, task)
-    return found
+        fitted[task] = Reference.fit(with_extra_columns(make(2000, 0), 0).drop(columns=OWN_CHECK), columns, task)
+        fitted[f"{task} with text"] = Reference.fit(with_extra_columns(make(2000, 0), 0), columns, task)
+    return fitted
 
 
 def window(task: str, rows: int = 600) -> pd.DataFrame:
-    return with_more({"binary": binary, "multiclass": multiclass, "regression": regression}[task](rows, 1), 1).drop(
-        columns=OWN_CHECK
-    )
+    return with_extra_columns(
+        {"binary": binary, "multiclass": multiclass, "regression": regression}[task](rows, 1), 1
+    ).drop(columns=OWN_CHECK)
 
 
 LIMITS = [(task, metric) for task in TASKS for metric in thresholds_for(task) if metric not in OF_RUNS]
@@ -64,7 +62,7 @@ def test_a_limit_on_each_metric_pages(references: dict[str, Reference], task: st
     checks = Checks(thresholds={metric: {"upper": -1e9, "severity": "critical"}})
     reference, frame = references[task], window(task)
     if metric in ("text_score", "embedding_score", "embeddings_drift"):
-        reference, frame = references[f"{task} with text"], with_more(frame, 1)
+        reference, frame = references[f"{task} with text"], with_extra_columns(frame, 1)
     counts = replace(count(frame, reference), misdated=3, misdated_example="2199-01-01 00:00")
     evaluation = evaluate(reference, frame, checks=checks, recent_counts=[600, 610, 590, 605], counts=counts)
     paging = {finding.metric for finding in evaluation.findings if finding.severity == "critical"}
@@ -80,7 +78,7 @@ def test_a_harm_in_each_metric_pages_where_it_is_far_beyond(
         frame["prediction"] = frame["prediction"] + random.normal(3, 8, len(frame))
     else:
         frame["label"] = random.permutation(frame["label"].to_numpy())
-        # All metrics of the classes at once are only lost where the model is more often wrong than right.
+        # All metrics of classes get worse at once only where the model is more often wrong than right.
         wrong = {0: 1, 1: 0} if task == "binary" else {"a": "b", "b": "c", "c": "a"}
         frame["label"] = frame["prediction"].map(wrong).where(random.random(len(frame)) < 0.6, frame["label"])
     evaluation = evaluate(references[task], frame, checks=Checks(harm={metric: "10%"}))
@@ -94,7 +92,7 @@ def test_every_check_gives_metrics_that_are_known() -> None:
 
 
 class Heavy(BaseCheck):
-    """A check of a plug-in's kind: whether x is heavier than it was."""
+    """A check as a plug-in would add it: is the mean of x above 1?"""
 
     name, kind = "heavy", Kind.QUALITY
 
@@ -131,4 +129,4 @@ def test_labels_known_early_and_of_no_prediction_page_by_a_limit(references: dic
     counts = WindowCounts(600, early_labels=30, unmatched_labels=60)
     checks = Checks(thresholds={"early_label_share": {"upper": 0.01}, "unmatched_label_share": {"upper": 0.01}})
     evaluation = evaluate(references["binary"], window("binary"), counts=counts, checks=checks)
-    assert {each.metric for each in evaluation.findings if each.pages} == set(checks.thresholds)
+    assert {finding.metric for finding in evaluation.findings if finding.pages} == set(checks.thresholds)

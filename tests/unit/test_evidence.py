@@ -1,4 +1,4 @@
-"""A column is laid to the pipeline only where enough speaks for it, and never where honest stretches look so, too."""
+"""A change is attributed to the data pipeline only with enough evidence, never where healthy periods look the same."""
 
 from __future__ import annotations
 
@@ -43,21 +43,23 @@ def reference() -> Reference:
     return Reference.fit(logged(365, "2024-01-01"), COLUMNS, "regression")
 
 
-def of(reference: Reference, frame: pd.DataFrame, column: str) -> Finding | None:
-    found = (
-        each for each in evaluate(reference, frame).findings if each.metric == "drift_score" and each.column == column
+def drift_finding(reference: Reference, frame: pd.DataFrame, column: str) -> Finding | None:
+    findings = (
+        finding
+        for finding in evaluate(reference, frame).findings
+        if finding.metric == "drift_score" and finding.column == column
     )
-    return next(found, None)
+    return next(findings, None)
 
 
 @pytest.mark.parametrize("days", [1, 7, 28])
 def test_what_changes_by_its_nature_is_nobodys_fault(reference: Reference, days: int) -> None:
     for start in ("2025-01-01", "2025-03-03", "2025-08-16"):
-        found = evaluate(reference, logged(days, start, seed=1, rows_a_day=max(60, 300 // days))).findings
-        accused = [each.explanation for each in found if each.origin == "pipeline"]
+        findings = evaluate(reference, logged(days, start, seed=1, rows_a_day=max(60, 300 // days))).findings
+        accused = [finding.explanation for finding in findings if finding.origin == "pipeline"]
         assert not accused
-        assert not {each.column for each in found if each.metric == "drift_score"} & {"weekday", "month"}
-        stuck = [each for each in found if each.cause == "stuck value"]
+        assert not {finding.column for finding in findings if finding.metric == "drift_score"} & {"weekday", "month"}
+        stuck = [finding for finding in findings if finding.cause == "stuck value"]
         assert not stuck
 
 
@@ -68,18 +70,18 @@ def test_a_column_of_the_calendar_is_compared_with_the_calendar() -> None:
     assert reference.summary.calendar == days
     assert Reference.from_bytes(reference.to_bytes()).summary.calendar == days
     day = logged(1, "2024-06-03").assign(named="Monday")
-    answers = {each.column: each for each in evaluate(reference, day).checks if each.metric == "drift_score"}
+    answers = {check.column: check for check in evaluate(reference, day).checks if check.metric == "drift_score"}
     for name in ("weekday", "named"):
         assert answers[name].verdict is Verdict.FINE
         assert answers[name].reason == "it is the day of the week, and follows the calendar"
-    # Another day than that of the rows: it no longer follows the calendar.
-    found = evaluate(reference, day.assign(weekday=4)).findings
-    assert "weekday" in {each.column for each in found if each.metric == "drift_score"}
-    # A month that the reference has not is no fault; a number that is no month is one, however few rows hold it.
+    # The weekday is not that of the rows: the column no longer follows the calendar.
+    findings = evaluate(reference, day.assign(weekday=4)).findings
+    assert "weekday" in {finding.column for finding in findings if finding.metric == "drift_score"}
+    # A month that the reference does not have is no fault. A number that is no month is one, even in few rows.
     long = logged(1, "2024-06-03", rows_a_day=2_000).assign(named="Monday")
-    assert not [each for each in evaluate(reference, long).findings if each.column == "month"]
+    assert not [finding for finding in evaluate(reference, long).findings if finding.column == "month"]
     long.loc[:39, "month"] = -999
-    [stray] = [each for each in evaluate(reference, long).findings if each.column == "month"]
+    [stray] = [finding for finding in evaluate(reference, long).findings if finding.column == "month"]
     assert (stray.metric, stray.value) == ("out_of_range_share", 0.02)
 
 
@@ -92,14 +94,14 @@ def test_columns_that_change_slowly_are_known_for_windows_of_a_length() -> None:
 
 def test_a_count_that_grows_is_in_no_other_unit(reference: Reference) -> None:
     grown = logged(7, "2025-03-03", seed=1).assign(rides=lambda frame: (frame["rides"] * 1.609344).round().astype(int))
-    finding = of(reference, grown, "rides")
+    finding = drift_finding(reference, grown, "rides")
     assert finding is not None
     assert (finding.cause, finding.origin) == ("shift", "world")
 
 
 def test_an_answer_is_in_no_other_unit(reference: Reference) -> None:
     frame = logged(7, "2025-03-03", seed=1).assign(prediction=lambda frame: frame["prediction"] * 100)
-    finding = of(reference, frame, "prediction")
+    finding = drift_finding(reference, frame, "prediction")
     assert finding is not None
     assert finding.cause != "unit change"
 
@@ -107,12 +109,12 @@ def test_an_answer_is_in_no_other_unit(reference: Reference) -> None:
 def test_a_fault_of_rows_that_lie_together_is_the_pipelines_and_has_a_beginning(reference: Reference) -> None:
     frame = logged(7, "2025-03-03", seed=1, rows_a_day=200)
     faulty = frame.assign(amount=frame["amount"].mask((frame.index >= 500) & (frame.index < 800), -1.0))
-    finding = of(reference, faulty, "amount")
+    finding = drift_finding(reference, faulty, "amount")
     assert finding is not None
     assert (finding.cause, finding.origin) == ("placeholder value", "pipeline")
     assert abs(pd.Timestamp(finding.since) - frame["event_time"][500].tz_localize("UTC")) < pd.Timedelta("2h")
     cents = frame.assign(amount=frame["amount"].where(frame.index < 900, frame["amount"] * 100))
-    finding = of(reference, cents, "amount")
+    finding = drift_finding(reference, cents, "amount")
     assert finding is not None
     assert (finding.cause, finding.origin) == ("unit change", "pipeline")
 
@@ -124,7 +126,7 @@ def test_a_fault_of_the_rows_of_one_version_names_it(reference: Reference) -> No
         logged(365, "2024-01-01").assign(version=lambda f: np.where(f.index % 2, "1", "2")), COLUMNS, "regression"
     )
     faulty = frame.assign(version=np.where(second, "2", "1"), amount=frame["amount"].mask(second, -1.0))
-    finding = of(whole, faulty, "amount")
+    finding = drift_finding(whole, faulty, "amount")
     assert finding is not None
     assert finding.origin == "pipeline"
     assert "version = 2" in finding.explanation
@@ -133,7 +135,7 @@ def test_a_fault_of_the_rows_of_one_version_names_it(reference: Reference) -> No
 def test_what_little_speaks_for_is_not_called_a_fault(reference: Reference) -> None:
     frame = logged(7, "2025-03-03", seed=1, rows_a_day=200)
     new = np.random.default_rng(3).random(len(frame)) < 0.2
-    finding = of(reference, frame.assign(channel=frame["channel"].mask(new, "partner")), "channel")
+    finding = drift_finding(reference, frame.assign(channel=frame["channel"].mask(new, "partner")), "channel")
     assert finding is not None
     assert (finding.cause, finding.origin) == ("new category", "unknown")
     assert "too little evidence" in finding.explanation
@@ -154,15 +156,15 @@ def test_three_findings_matter_one_a_column_and_one_of_those_that_share_a_cause(
     def finding(column: str, severity: str = "info", cause: str = "shift", cost: float = 0.0) -> dict[str, object]:
         return {"column": column, "severity": severity, "cause": cause, "cost": cost, "segment": None}
 
-    found = [
+    findings = [
         finding("a", "critical"),
         finding("a", "warning"),
         *(finding(name, cause="broken relation") for name in "bcdefg"),
         finding("h", cost=0.2),
         finding("i", cost=0.1),
     ]
-    assert [each["column"] for each in that_matter(found)] == ["a", "h", "i"]
-    assert [each["column"] for each in that_matter(found[2:8])] == ["b"]
+    assert [entry["column"] for entry in that_matter(findings)] == ["a", "h", "i"]
+    assert [entry["column"] for entry in that_matter(findings[2:8])] == ["b"]
     assert len(that_matter([finding(str(number)) for number in range(9)])) == MOST
     assert that_matter([]) == []
 

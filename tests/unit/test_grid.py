@@ -1,4 +1,4 @@
-"""The window grid: calendar units in a time zone, exact ones, and that windows tile."""
+"""The window grid: calendar units in a time zone, exact units, and windows without gaps."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def test_windows_may_overlap_and_never_leave_a_gap() -> None:
 )
 @settings(max_examples=300, deadline=None)
 def test_windows_tile_time_in_every_zone(length: str, zone: str, moment: datetime) -> None:
-    made = grid(length, timezone=zone)
+    windows = grid(length, timezone=zone)
     at = moment.replace(tzinfo=UTC)
-    index = made.index_at(at)
-    window = made.window(index)
+    index = windows.index_at(at)
+    window = windows.window(index)
     assert window.start <= at < window.end
-    assert made.window(index + 1).start == window.end
-    assert made.window(index - 1).end == window.start
+    assert windows.window(index + 1).start == window.end
+    assert windows.window(index - 1).end == window.start
 
 
 @pytest.mark.parametrize("text", ["", "1", "w", "1.5d", "-1d", "1y", "1 day"])
@@ -104,16 +104,16 @@ def test_what_is_no_length_of_time_is_refused(text: str) -> None:
 def test_windows_before_are_disjoint_over_and_of_the_same_season(
     lengths: tuple[str, str], zone: str, moment: datetime, season: str | None
 ) -> None:
-    made = grid(*lengths, timezone=zone)
-    start = made.boundary(made.index_at(moment.replace(tzinfo=UTC)))
-    before = made.before(start, 3, season)
+    windows = grid(*lengths, timezone=zone)
+    start = windows.boundary(windows.index_at(moment.replace(tzinfo=UTC)))
+    before = windows.before(start, 3, season)
     assert len(before) == 3
     assert before[-1].end <= start
-    assert all(one.end <= other.start for one, other in pairwise(before))
-    local = [each.astimezone(ZoneInfo(zone)) for each in (start, *(window.start for window in before))]
-    wanted = {"hour": lambda each: each.hour, "weekday": lambda each: each.weekday(), "month": lambda each: each.month}
+    assert all(earlier.end <= later.start for earlier, later in pairwise(before))
+    local = [time.astimezone(ZoneInfo(zone)) for time in (start, *(window.start for window in before))]
+    wanted = {"hour": lambda time: time.hour, "weekday": lambda time: time.weekday(), "month": lambda time: time.month}
     if season is not None:
-        assert len({wanted[season](each) for each in local}) == 1
+        assert len({wanted[season](time) for time in local}) == 1
     elif lengths[0] == lengths[1]:
         assert before[-1].end == start
 
@@ -121,8 +121,12 @@ def test_windows_before_are_disjoint_over_and_of_the_same_season(
 def test_days_like_a_monday_are_those_from_monday_to_friday() -> None:
     days = grid("1d", timezone="Europe/Berlin")
     monday, saturday = (days.window(days.index_at(utc(2025, 3, day, 12))).start for day in (31, 29))
-    assert [each.start.astimezone(ZoneInfo("Europe/Berlin")).day for each in days.like_days(monday, 3)] == [26, 27, 28]
-    assert [each.start.astimezone(ZoneInfo("Europe/Berlin")).day for each in days.like_days(saturday, 3)] == [
+    assert [window.start.astimezone(ZoneInfo("Europe/Berlin")).day for window in days.like_days(monday, 3)] == [
+        26,
+        27,
+        28,
+    ]
+    assert [window.start.astimezone(ZoneInfo("Europe/Berlin")).day for window in days.like_days(saturday, 3)] == [
         16,
         22,
         23,
@@ -131,8 +135,8 @@ def test_days_like_a_monday_are_those_from_monday_to_friday() -> None:
 
 def test_a_year_before_is_the_same_date_and_the_same_weekday() -> None:
     days = grid("1d")
-    assert [each.start for each in days.a_year_before(utc(2026, 12, 25))] == [utc(2025, 12, 25), utc(2025, 12, 26)]
-    assert [each.start for each in days.a_year_before(utc(2024, 2, 29))] == [utc(2023, 2, 28), utc(2023, 3, 2)]
+    assert [window.start for window in days.a_year_before(utc(2026, 12, 25))] == [utc(2025, 12, 25), utc(2025, 12, 26)]
+    assert [window.start for window in days.a_year_before(utc(2024, 2, 29))] == [utc(2023, 2, 28), utc(2023, 3, 2)]
     assert grid("1mo").a_year_before(utc(2026, 12, 1)) == []
     hours = grid("1h", timezone="America/New_York").a_year_before(utc(2026, 7, 4, 15))
-    assert [each.start for each in hours] == [utc(2025, 7, 4, 15), utc(2025, 7, 5, 15)]
+    assert [window.start for window in hours] == [utc(2025, 7, 4, 15), utc(2025, 7, 5, 15)]

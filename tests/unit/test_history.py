@@ -1,4 +1,4 @@
-"""`evaluate_windows`: history at a glance; no label is used before its time."""
+"""`evaluate_windows`: the history of windows. No label is used before it was known."""
 
 from __future__ import annotations
 
@@ -27,24 +27,26 @@ def decayed() -> pd.DataFrame:
 
 
 def test_a_decay_is_told_when_its_labels_have_come(reference: Reference, decayed: pd.DataFrame) -> None:
-    found = evaluate_windows(reference, decayed.drop(columns="label"), decayed[["id", "label"]], every="1w", delay="3d")
-    metrics = found.to_frame("metrics")
+    history = evaluate_windows(
+        reference, decayed.drop(columns="label"), decayed[["id", "label"]], every="1w", delay="3d"
+    )
+    metrics = history.to_frame("metrics")
     realised = metrics[(metrics["metric"] == "roc_auc") & metrics["segment"].isna()].set_index("window_start")["value"]
     assert list(realised.index.strftime("%m-%d")) == ["12-30", "01-06", "01-13", "01-20", "01-27", "02-03"]
     assert (realised[:3] > 0.8).all()
     assert (realised[3:] < 0.6).all()
-    assert [each.performance.pages for each in found.windows if each.performance] == [False] * 3 + [True] * 3
-    figure = found.plot()
+    assert [window.performance.pages for window in history.windows if window.performance] == [False] * 3 + [True] * 3
+    figure = history.plot()
     assert [trace.name for trace in figure.data] == ["roc_auc", "estimated_roc_auc"]
     assert len(figure.layout.shapes) == sum(
-        each.data.pages or bool(each.performance and each.performance.pages) for each in found.windows
+        window.data.pages or bool(window.performance and window.performance.pages) for window in history.windows
     )
     with pytest.raises(UsageError, match="there is no metric 'auc'"):
-        found.plot("auc")
+        history.plot("auc")
 
 
 def test_no_label_is_used_before_its_time(reference: Reference, decayed: pd.DataFrame) -> None:
-    """What is evaluated of a window is the same, whatever labels that were not known yet will say."""
+    """The evaluation of a window does not depend on labels that were not known yet."""
     labels = decayed[["id", "label"]].assign(label_time=decayed["event_time"] + pd.Timedelta("5d"))
     log = decayed.drop(columns="label")
     as_it_was = evaluate_windows(reference, log, labels, delay="5d").windows
@@ -52,15 +54,17 @@ def test_no_label_is_used_before_its_time(reference: Reference, decayed: pd.Data
     later = labels["label_time"].dt.tz_localize("UTC") > end
     changed = labels.assign(label=labels["label"].where(~later, 1 - labels["label"]))
     otherwise = evaluate_windows(reference, log, changed, delay="5d").windows
-    for one, other in zip(as_it_was[:4], otherwise[:4], strict=True):
-        assert one.data.to_json() == other.data.to_json()
+    for original, altered in zip(as_it_was[:4], otherwise[:4], strict=True):
+        assert original.data.to_json() == altered.data.to_json()
     assert as_it_was[4].data.to_json() != otherwise[4].data.to_json()
 
 
 def test_labels_in_the_frame_count_as_known_after_their_delay(reference: Reference, decayed: pd.DataFrame) -> None:
-    apart = evaluate_windows(reference, decayed.drop(columns="label"), decayed[["id", "label"]], delay="2d")
+    separate = evaluate_windows(reference, decayed.drop(columns="label"), decayed[["id", "label"]], delay="2d")
     inside = evaluate_windows(reference, decayed, delay="2d")
-    assert [each.data.to_json() for each in apart.windows] == [each.data.to_json() for each in inside.windows]
+    assert [window.data.to_json() for window in separate.windows] == [
+        window.data.to_json() for window in inside.windows
+    ]
 
 
 def test_columns_that_are_not_there_are_named(reference: Reference, decayed: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""What `make replay-compare` tells of two histories: every row that was added, removed or changed."""
+"""`make replay-compare` reports every row that was added, removed or changed between two histories."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ def database(folder: Path, name: str, **rows: list[dict[str, Any]]) -> Path:
 
 
 def test_two_histories_with_the_same_rows_are_equal(tmp_path: Path) -> None:
-    made = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after")))
-    assert all(each.is_equal for each in made.values())
-    assert (made["runs"].equal, made["checks"].equal) == (1, 1)
+    differences = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after")))
+    assert all(difference.is_equal for difference in differences.values())
+    assert (differences["runs"].equal, differences["checks"].equal) == (1, 1)
 
 
 def test_one_p_value_that_differs_in_its_last_digit_is_told(tmp_path: Path) -> None:
-    other = CHECK | {"p_value": 0.25000000000000006}
-    made = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after", checks=[other])))
-    assert [name for name, each in made.items() if not each.is_equal] == ["checks"]
-    assert list(lines(made["checks"].changed[0])) == [
+    changed_check = CHECK | {"p_value": 0.25000000000000006}
+    differences = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after", checks=[changed_check])))
+    assert [name for name, difference in differences.items() if not difference.is_equal] == ["checks"]
+    assert list(lines(differences["checks"].changed[0])) == [
         "~ run_kind=data run_window=2025-01-01 run_look=0 metric=drift_score column=income model_version=1 kind=drift",
         "    p_value: 0.25 -> 0.25000000000000006",
     ]
 
 
 def test_a_tolerance_is_a_share_of_the_number(tmp_path: Path) -> None:
-    other = CHECK | {"p_value": 0.2500001}
-    before, after = read(database(tmp_path, "before")), read(database(tmp_path, "after", checks=[other]))
+    changed_check = CHECK | {"p_value": 0.2500001}
+    before, after = read(database(tmp_path, "before")), read(database(tmp_path, "after", checks=[changed_check]))
     assert compare(before, after, tolerance=1e-6)["checks"].is_equal
     assert not compare(before, after, tolerance=1e-8)["checks"].is_equal
 
@@ -65,8 +65,8 @@ def test_rows_on_one_side_alone_are_told(tmp_path: Path) -> None:
     second = RUN | {"id": 2, "uuid": "u2", "look": 1}
     before, after = read(database(tmp_path, "before")), read(database(tmp_path, "after", runs=[RUN, second]))
     added, removed = compare(before, after)["runs"], compare(after, before)["runs"]
-    assert [each.key["look"] for each in added.only_after] == [1]
-    assert [each.key["look"] for each in removed.only_before] == [1]
+    assert [row.key["look"] for row in added.only_after] == [1]
+    assert [row.key["look"] for row in removed.only_before] == [1]
     assert (added.equal, removed.equal) == (1, 1)
     assert next(lines(added.only_after[0])).startswith("+ kind=data window_start=2025-01-01")
     assert next(lines(removed.only_before[0])).startswith("- kind=data window_start=2025-01-01")
@@ -74,14 +74,14 @@ def test_rows_on_one_side_alone_are_told(tmp_path: Path) -> None:
 
 def test_rows_of_the_same_key_are_all_compared(tmp_path: Path) -> None:
     twice = [RUN, RUN | {"uuid": "u2"}]
-    made = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after", runs=twice)))["runs"]
-    assert (made.rows_before, made.rows_after, len(made.only_after)) == (1, 2, 1)
+    difference = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after", runs=twice)))["runs"]
+    assert (difference.rows_before, difference.rows_after, len(difference.only_after)) == (1, 2, 1)
 
 
 def test_a_column_that_one_schema_lacks_is_told_and_the_rest_compared(tmp_path: Path) -> None:
     less = {name: value for name, value in CHECK.items() if name != "p_value"}
-    made = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after", checks=[less])))["checks"]
-    assert (made.columns_before, made.equal, made.is_equal) == (["p_value"], 1, False)
+    difference = compare(read(database(tmp_path, "before")), read(database(tmp_path, "after", checks=[less])))["checks"]
+    assert (difference.columns_before, difference.equal, difference.is_equal) == (["p_value"], 1, False)
 
 
 @pytest.mark.parametrize(

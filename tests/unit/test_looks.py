@@ -1,4 +1,4 @@
-"""When windows are looked at again follows from schedule and data alone, whatever was known when."""
+"""The times of updated results follow from schedule and data alone, not from when the service ran."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ DELAY, REVISE = 7 * DAY, 60 * DAY
 def looks(
     days: list[float], rows: int, *, looked: float = 100, judge_from: float = 0.9, expected: float = 1.0
 ) -> list[tuple[int, float]]:
-    """The looks at a window of `rows` rows whose labels came so many days after its end, and after how many days they
-    are due.
+    """The looks at a window of `rows` rows, as numbers and days after its end.
+
+    days: when its labels came, in days after its end.
     """
     final = revisions_end(END, END, DELAY, REVISE)
     seen = sorted(END + day * DAY for day in days if day <= looked)
     times = LabelTimes.of(seen, rows, expected, judge_from, final)
-    found = performance_looks(END, END, times, END + looked * DAY, DELAY, REVISE)
-    assert found.settled == (looked >= 60)
-    return [(number, (as_of - END) / DAY) for number, as_of in found.certain]
+    result = performance_looks(END, END, times, END + looked * DAY, DELAY, REVISE)
+    assert result.settled == (looked >= 60)
+    return [(number, (as_of - END) / DAY) for number, as_of in result.certain]
 
 
 def test_labels_that_all_come_early_give_one_look_when_they_are_there() -> None:
@@ -53,18 +54,18 @@ def test_the_last_look_comes_if_labels_came_since_or_there_never_were_enough() -
 
 
 def test_nothing_is_certain_of_a_window_never_looked_at() -> None:
-    found = performance_looks(END, END, None, END + 100 * DAY, DELAY, REVISE)
-    assert (found.certain, found.next_due, found.settled) == ((), END, False)
+    result = performance_looks(END, END, None, END + 100 * DAY, DELAY, REVISE)
+    assert (result.certain, result.next_due, result.settled) == ((), END, False)
 
 
 @given(st.lists(st.integers(0, 80), max_size=12), st.integers(0, 6), st.integers(0, 90), st.integers(0, 90))
-def test_what_is_certain_stays_and_only_grows(days: list[int], without: int, one: int, other: int) -> None:
-    """A look at the labels at one time tells a beginning of what a later one tells: punctual and caught up are the
-    same.
+def test_what_is_certain_stays_and_only_grows(days: list[int], without: int, first: int, second: int) -> None:
+    """The looks that are certain at one time are the first of those at a later time: a punctual service and one that
+    catches up have the same looks.
     """
     rows = len(days) + without
     early, late = (
-        looks(list(map(float, days)), rows, looked=min(max(moment, 0), 59)) for moment in sorted((one, other))
+        looks(list(map(float, days)), rows, looked=min(max(moment, 0), 59)) for moment in sorted((first, second))
     )
     assert late[: len(early)] == early
     whole = looks(list(map(float, days)), rows)

@@ -1,4 +1,4 @@
-"""Matchers over labels: Alertmanager's syntax, in bounded time whatever was written."""
+"""Matchers over labels: Alertmanager's syntax, in bounded time for any text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from monitor.domain.matchers import LONGEST, MOST_MATCHERS, Matcher, equal, matches, parsed
 from monitor.errors import UsageError
 
-# Each takes Python's `re` seconds to centuries for a value of 40 characters; the last ones take it as long to be read
-# at all.
+# For each of these, Python's `re` takes from seconds to centuries with a value of 40 characters. With the last ones
+# reading the pattern itself takes that long.
 SLOW = [
     r'model=~"(.+)+#"',
     r'model=~"(a|aa)+$"',

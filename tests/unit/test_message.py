@@ -1,6 +1,4 @@
-"""What people read, held against golden files; MONITOR_GOLDEN=1 writes them anew, to be read before they are
-committed.
-"""
+"""Messages equal golden files. MONITOR_GOLDEN=1 writes them again; read them before committing them."""
 
 from __future__ import annotations
 
@@ -54,7 +52,7 @@ BLIND = (
 )
 
 
-def found(kind: str, column: str, cause: str, text: str, origin: str, cost: float | None) -> dict:
+def finding(kind: str, column: str, cause: str, text: str, origin: str, cost: float | None) -> dict:
     return {
         "kind": kind,
         "severity": "info",
@@ -93,10 +91,10 @@ FACTS = Facts(
             "cost": None,
             "explanation": LOSS,
         },
-        found("drift", "income", "unit change", UNIT, "pipeline", 0.06),
-        found("drift", "region", "new category", NEW, "pipeline", 0.02),
-        found("drift", "age", "shift", OLDER, "world", 0.01),
-        found("drift", "plan", "shift", phrases.sentences(phrases.drifted("plan")), "world", 0.001),
+        finding("drift", "income", "unit change", UNIT, "pipeline", 0.06),
+        finding("drift", "region", "new category", NEW, "pipeline", 0.02),
+        finding("drift", "age", "shift", OLDER, "world", 0.01),
+        finding("drift", "plan", "shift", phrases.sentences(phrases.drifted("plan")), "world", 0.001),
     ],
     window="2025-03-10 00:00 to 2025-03-17 00:00 UTC",
     run_id="9b1d0000-0000-5000-8000-000000000002",
@@ -138,7 +136,7 @@ KINDS = {
         kind="quality",
         severity="warning",
         summary=MISSING,
-        findings=[found("quality", "income", "missing values", MISSING, "pipeline", 0.04)],
+        findings=[finding("quality", "income", "missing values", MISSING, "pipeline", 0.04)],
     ),
     "drift": replace(
         FACTS, kind="drift", severity="warning", summary=FACTS.findings[1]["explanation"], findings=[FACTS.findings[1]]
@@ -249,22 +247,22 @@ def test_a_headline_that_would_be_too_long_names_the_kind_of_change(
         FACTS,
         severity="warning",
         summary=summary,
-        findings=[found("drift", column, cause, summary, "", None)] if cause else [],
+        findings=[finding("drift", column, cause, summary, "", None)] if cause else [],
     )
     assert written([facts]).title == f"[WARNING] churn: {wanted}"
 
 
 def test_a_column_has_its_part_of_the_cost_once() -> None:
-    """What is found of one column several times, and what the model has lost in all, is no further cost."""
-    findings = [each if each["column"] else each | {"cost": 0.12} for each in FACTS.findings for _ in range(2)]
+    """Several findings of one column count once, and the total loss of the model is no further cost."""
+    findings = [entry if entry["column"] else entry | {"cost": 0.12} for entry in FACTS.findings for _ in range(2)]
     assert "This is 66% of the likely cost." in written([FACTS]).text
     assert "This is 66% of the likely cost." in written([replace(FACTS, findings=findings)]).text
 
 
 def test_no_headline_names_a_cause_without_a_part_of_the_cost() -> None:
     causes = [
-        found("drift", "income", "unit change", UNIT, "pipeline", 0.0001),
-        found("drift", "region", "new category", NEW, "pipeline", 0.1),
+        finding("drift", "income", "unit change", UNIT, "pipeline", 0.0001),
+        finding("drift", "region", "new category", NEW, "pipeline", 0.1),
     ]
     title = written([replace(FACTS, summary="MAE is 3.", findings=causes)]).title
     assert title == "[CRITICAL] churn: MAE is 3; region: new category"
@@ -293,14 +291,14 @@ def test_no_headline_names_a_cause_without_a_part_of_the_cost() -> None:
 )
 def test_the_next_step_follows_from_the_cause(origin: str, cause: str, wanted: str) -> None:
     column = "" if cause == "concept drift" else "income"
-    facts = replace(FACTS, summary="MAE is 3.", findings=[found("drift", column, cause, "It changed.", origin, 0.1)])
+    facts = replace(FACTS, summary="MAE is 3.", findings=[finding("drift", column, cause, "It changed.", origin, 0.1)])
     assert f"\nNext step\n- {wanted}\n" in written([facts]).text
 
 
 def test_what_the_first_lines_say_is_not_said_again_as_a_cause() -> None:
     findings = [
-        found("drift", "income", "unit change", UNIT, "pipeline", 0.1),
-        found("drift", "age", "shift", OLDER, "world", 0.0001),
+        finding("drift", "income", "unit change", UNIT, "pipeline", 0.1),
+        finding("drift", "age", "shift", OLDER, "world", 0.0001),
     ]
     text = written([replace(FACTS, summary=UNIT, findings=findings)]).text
     assert text.count("'income' drifted: 20.0% of the values") == 1
@@ -323,11 +321,11 @@ def test_a_template_that_fails_or_reaches_out_is_refused(template: str) -> None:
 
 
 def test_of_very_many_alerts_some_are_told_in_full_others_in_a_line_and_the_rest_is_counted() -> None:
-    told = [replace(FACTS, alert_id=f"{number:08d}", summary=f"summary {number}") for number in range(200)]
-    message = written(told)
+    facts = [replace(FACTS, alert_id=f"{number:08d}", summary=f"summary {number}") for number in range(200)]
+    message = written(facts)
     assert "(and 199 more)" in message.title
     assert message.text.count("details: monitor alerts show") == 10
     assert "summary 49" in message.text
     assert "summary 50" not in message.text
     assert "… and 150 more" in message.text
-    assert len(json.loads(body(told))["alerts"]) == 200
+    assert len(json.loads(body(facts))["alerts"]) == 200

@@ -1,4 +1,4 @@
-"""The registry of metrics: it says of each name what the analysis gives."""
+"""The registry of metrics agrees with what the analysis gives for each name."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_the_registry_knows_every_metric_of_performance_and_which_have_an_interv
 ) -> None:
     baseline = references[task].baseline
     kinds = (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
-    known = {name for name in thresholds_for(task) if METRICS[name].kind in kinds}
-    assert set(baseline) == known
-    assert {name for name, each in baseline.items() if each.error is not None} == {
-        name for name in known if METRICS[name].has_interval
+    expected = {name for name in thresholds_for(task) if METRICS[name].kind in kinds}
+    assert set(baseline) == expected
+    assert {name for name, value in baseline.items() if value.error is not None} == {
+        name for name in expected if METRICS[name].has_interval
     }
 
 
@@ -69,10 +69,10 @@ def test_the_registry_knows_which_metrics_need_probabilities(task: str) -> None:
 def test_every_metric_of_a_window_is_in_the_registry_with_its_level(
     references: dict[str, Reference], task: str
 ) -> None:
-    found = evaluate(references[task], _frame(task).assign(more=1.0))
-    for each in [*found.metrics, *found.checks]:
-        assert each.metric in METRICS
-        assert (METRICS[each.metric].level == "column") == (each.column is not None), each.metric
+    evaluation = evaluate(references[task], _frame(task).assign(more=1.0))
+    for entry in [*evaluation.metrics, *evaluation.checks]:
+        assert entry.metric in METRICS
+        assert (METRICS[entry.metric].level == "column") == (entry.column is not None), entry.metric
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -83,8 +83,8 @@ def test_every_harm_of_a_task_is_accepted_and_judged_and_every_other_name_refuse
     for name in METRICS:
         if name in harm_for(task):
             assert why_no_harm(name, task) == ""
-            found = evaluate(references[task], frame, checks=Checks(harm={name: 0.02}))
-            check = next(each for each in found.checks if each.metric == name)
+            evaluation = evaluate(references[task], frame, checks=Checks(harm={name: 0.02}))
+            check = next(check for check in evaluation.checks if check.metric == name)
             assert check.verdict in ("fine", "changed"), name
             assert check.lower is not None
         else:

@@ -1,4 +1,4 @@
-"""How a monitor is, in one word: the worst of what fires, and never healthy where nobody can tell."""
+"""The state of a monitor is the worst of its alerts, and never healthy where it cannot be told."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_worst_that_is_known_is_the_state(alerts: list[OpenAlert], latest: L
     assert state_of(alerts, latest) == state
 
 
-ALERTS = st.builds(OpenAlert, st.sampled_from([each.value for each in Kind]), st.sampled_from(Severity), st.booleans())
+ALERTS = st.builds(OpenAlert, st.sampled_from([kind.value for kind in Kind]), st.sampled_from(Severity), st.booleans())
 LATEST = st.builds(Latest, st.integers(0, 2), st.booleans(), st.booleans())
 
 
@@ -47,7 +47,7 @@ def test_what_nobody_can_tell_is_never_healthy_and_an_alert_more_never_makes_it_
     alerts: list[OpenAlert], latest: Latest | None
 ) -> None:
     state = state_of(alerts, latest)
-    blind = any(each.kind == "blind" for each in alerts)
+    blind = any(open_alert.kind == "blind" for open_alert in alerts)
     if latest is None or latest.blind or not latest.checked or not latest.rows or blind:
         assert state is not MonitorState.HEALTHY
     worst_first = list(MonitorState)

@@ -1,4 +1,4 @@
-"""What keeps an alert from being told."""
+"""What keeps an alert from being notified: silences and other alerts that explain it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -68,19 +68,19 @@ def test_a_loss_explains_no_fault_of_the_labels_that_it_is_told_by() -> None:
     st.dictionaries(st.sampled_from(["a", "b", "c"]), st.lists(st.sampled_from(["a", "b", "c"]), max_size=2)),
 )
 def test_what_explains_an_alert_is_told_itself_or_explained_by_one_that_is(
-    found: list[tuple[str, str, str]], upstream: dict[str, list[str]]
+    alerts: list[tuple[str, str, str]], upstream: dict[str, list[str]]
 ) -> None:
-    """However monitors consume each other: whatever is told inside another message must be inside one that is told."""
+    """For any dependencies between monitors: an explained alert leads to an alert that is itself notified."""
     firing = [
         alert(number, kind, monitor, severity, model="xy"[monitor == "c"])
-        for number, (kind, monitor, severity) in enumerate(found)
+        for number, (kind, monitor, severity) in enumerate(alerts)
     ]
-    for each in firing:
-        seen = {each.alert}
-        while (above := inhibitor(each, firing, upstream)) is not None:
+    for current in firing:
+        seen = {current.alert}
+        while (above := inhibitor(current, firing, upstream)) is not None:
             assert above.alert not in seen
             seen.add(above.alert)
-            each = above
+            current = above
 
 
 _ANY = st.builds(
@@ -98,8 +98,8 @@ _ANY = st.builds(
 @given(
     st.lists(_ANY, max_size=12), st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from("abc"), max_size=2))
 )
-def test_each_alert_is_held_against_few_and_explained_by_the_same(several: list[Firing], upstream: dict) -> None:
-    firing = [replace(each, alert=str(number)) for number, each in enumerate(several)]
+def test_each_alert_is_held_against_few_and_explained_by_the_same(unnumbered: list[Firing], upstream: dict) -> None:
+    firing = [replace(candidate, alert=str(number)) for number, candidate in enumerate(unnumbered)]
     explainers = Explainers(firing, upstream)
-    for one in firing:
-        assert explainers.of(one) == inhibitor(one, firing, upstream)
+    for candidate in firing:
+        assert explainers.of(candidate) == inhibitor(candidate, firing, upstream)

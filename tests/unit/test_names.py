@@ -97,8 +97,8 @@ def test_a_metric_of_probabilities_is_refused_where_there_are_none() -> None:
 )
 def test_without_labels_harm_is_of_what_can_be_estimated(task: str, probability: bool, refused: str) -> None:
     watched = ModelFacts(task, probability, labels=False)
-    found = list(mistakes(NamesInChecks(harm=(refused,)), watched))
-    assert f"'{refused}' can be neither realised nor estimated" in found[0].text
+    reported = list(mistakes(NamesInChecks(harm=(refused,)), watched))
+    assert f"'{refused}' can be neither realised nor estimated" in reported[0].text
     assert not list(mistakes(NamesInChecks(harm=(refused,)), ModelFacts(task, probability, labels=True)))
 
 
@@ -122,8 +122,8 @@ _PARTS = st.tuples(st.text(alphabet="a=\\", max_size=4), st.text(alphabet="a=\\"
 
 
 @given(_PARTS, _PARTS)
-def test_no_two_segments_are_written_alike(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert (segment_text(*one) == segment_text(*other)) == (one == other)
+def test_no_two_segments_are_written_alike(first: tuple[str, str], second: tuple[str, str]) -> None:
+    assert (segment_text(*first) == segment_text(*second)) == (first == second)
 
 
 def test_a_segment_is_written_as_people_would() -> None:
@@ -132,7 +132,7 @@ def test_a_segment_is_written_as_people_would() -> None:
 
 
 def _of_all_types(task: str, seed: int) -> tuple[pd.DataFrame, Columns]:
-    """Rows with a column of every type, and what they are to a model."""
+    """Rows with a column of every type, and the roles of the columns."""
     rng, rows = np.random.default_rng(seed), 1200
     number = rng.normal(size=rows)
     words = rng.choice(["late", "parcel", "again", "thank", "you", "all", "broken"], (rows, 9))
@@ -155,8 +155,8 @@ def _of_all_types(task: str, seed: int) -> tuple[pd.DataFrame, Columns]:
         label = (rng.random(rows) < chance).astype(int)
         return frame.assign(p=chance, label=label), Columns(probability="p", label="label")
     label = np.where(rng.random(rows) < chance, "good", rng.choice(["bad", "ugly"], rows))
-    said = np.where(number > 0, "good", rng.choice(["bad", "ugly"], rows))
-    return frame.assign(p=said, label=label), Columns(prediction="p", label="label")
+    predicted = np.where(number > 0, "good", rng.choice(["bad", "ugly"], rows))
+    return frame.assign(p=predicted, label=label), Columns(prediction="p", label="label")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -175,7 +175,7 @@ def test_a_metric_is_asked_of_the_columns_that_it_says(task: str) -> None:
         "empty",
     }
     checks = evaluate(reference, _of_all_types(task, 1)[0]).checks
-    answered = {(each.metric, each.column) for each in checks if each.verdict is not Verdict.COULD_NOT_CHECK}
+    answered = {(check.metric, check.column) for check in checks if check.verdict is not Verdict.COULD_NOT_CHECK}
     for metric in METRICS.values():
         if metric.level is Level.COLUMN:
             expected = {name for name, (part, kind) in kept.items() if metric.is_asked_of(part, kind, task)}
@@ -219,9 +219,11 @@ TYPES = {
 )
 def test_a_limit_for_a_column_of_another_type_is_a_mistake_once_types_are_known(checks: Checks, text: str) -> None:
     watched = ModelFacts("regression", types=described(COLUMNS, TYPES))
-    found = [f"checks.{'.'.join(map(str, each.keys))}: {each.text}" for each in mistakes(checks.named, watched)]
-    assert len(found) == 1
-    assert text in found[0]
+    messages = [
+        f"checks.{'.'.join(map(str, mistake.keys))}: {mistake.text}" for mistake in mistakes(checks.named, watched)
+    ]
+    assert len(messages) == 1
+    assert text in messages[0]
     assert not list(mistakes(checks.named, ModelFacts("regression")))
 
 
@@ -229,6 +231,6 @@ def test_a_limit_that_a_new_reference_leaves_without_a_check_is_told_in_every_wi
     frame, columns = _of_all_types("regression", 0)
     limits = {"new_category_share": {"upper": 0.5, "columns": {"text": {"upper": 0.1}}}}
     checks = evaluate(Reference.fit(frame, columns, "regression"), frame, checks=Checks(thresholds=limits)).checks
-    [told] = [each for each in checks if each.metric == "new_category_share" and each.column == "text"]
-    assert told.verdict is Verdict.COULD_NOT_CHECK
-    assert "whose type is text" in told.reason
+    [check] = [check for check in checks if check.metric == "new_category_share" and check.column == "text"]
+    assert check.verdict is Verdict.COULD_NOT_CHECK
+    assert "whose type is text" in check.reason

@@ -41,20 +41,22 @@ def test_a_bias_is_harm_in_either_direction(bias: float) -> None:
     reference = Reference.fit(frame, Columns(prediction="prediction", label="label"), "regression")
     checks = Checks(harm={"mean_error": 0.5})
     assert not evaluate(reference, frame, checks=checks).pages
-    found = evaluate(reference, frame.assign(label=frame["label"] - bias), checks=checks).findings
-    assert [str(each.severity) for each in found if each.metric == "mean_error"] == ["critical"]
+    findings = evaluate(reference, frame.assign(label=frame["label"] - bias), checks=checks).findings
+    assert [str(finding.severity) for finding in findings if finding.metric == "mean_error"] == ["critical"]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_error_of_r2_is_that_of_rows_drawn_again(weighted: bool) -> None:
     random = np.random.default_rng(1)
     label = random.gamma(2.0, size=800)
-    said = label + random.normal(size=800) * (0.5 + 0.5 * label)
+    predicted = label + random.normal(size=800) * (0.5 + 0.5 * label)
     weight = random.uniform(0.5, 3.0, 800) if weighted else None
-    found = measure(Outcomes("regression", label, said, None, weight=weight))["r2_score"]
+    measured = measure(Outcomes("regression", label, predicted, None, weight=weight))["r2_score"]
     again = []
     for _ in range(600):
         rows = random.integers(0, 800, 800)
-        part = Outcomes("regression", label[rows], said[rows], None, weight=None if weight is None else weight[rows])
+        part = Outcomes(
+            "regression", label[rows], predicted[rows], None, weight=None if weight is None else weight[rows]
+        )
         again.append(measure(part)["r2_score"].value)
-    assert found.error == pytest.approx(np.std(again), rel=0.12)
+    assert measured.error == pytest.approx(np.std(again), rel=0.12)

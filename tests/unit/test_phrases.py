@@ -1,5 +1,5 @@
-"""The sentences of findings: each is held against a golden file, and made of plain words. MONITOR_GOLDEN=1 writes the
-file anew, to be read before it is committed.
+"""The sentences of findings equal a golden file and consist of plain words. MONITOR_GOLDEN=1 writes the file again;
+read it before committing it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GOLDEN = TESTS / "golden" / "phrases.txt"
 PLAIN = set((TESTS / "data" / "plain-words.txt").read_text().split())
 MOMENT = datetime(2025, 3, 5, 10, tzinfo=UTC)
 LATER = datetime(2025, 3, 6, 18, tzinfo=UTC)
-# Arguments of every function whose result people read; several where it says several things.
+# Arguments for every function whose result people read; several where its result has several forms.
 SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "check_name": [("roc_auc",), ("drift_score", "income", "region=north", "3")],
     "checked": [
@@ -155,28 +155,32 @@ _PARTS = {
 }
 
 
-def said(name: str) -> list[str]:
+def sentences_of(name: str) -> list[str]:
     function = getattr(phrases, name)
-    keywords = [each.name for each in inspect.signature(function).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    found = []
+    keywords = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    sentences = []
     for sample in SAMPLES[name]:
         plain, named = sample[: len(sample) - len(keywords)], sample[len(sample) - len(keywords) :]
-        found.append(phrases.sentence(function(*plain, **dict(zip(keywords, named, strict=True)))))
-    return found
+        sentences.append(phrases.sentence(function(*plain, **dict(zip(keywords, named, strict=True)))))
+    return sentences
 
 
 def test_every_sentence_has_a_sample() -> None:
     functions = {
         name
-        for name, each in vars(phrases).items()
-        if inspect.isfunction(each) and each.__module__ == phrases.__name__ and name[0] != "_"
+        for name, member in vars(phrases).items()
+        if inspect.isfunction(member) and member.__module__ == phrases.__name__ and name[0] != "_"
     }
     assert functions - _PARTS == SAMPLES.keys()
     assert phrases.METRIC_NAMES.keys() <= METRICS.keys()
 
 
 def test_sentences_read_as_they_did() -> None:
-    text = "".join(f"{name}: {each}\n" for name in SAMPLES for each in said(name))
+    text = "".join(f"{name}: {sentence}\n" for name in SAMPLES for sentence in sentences_of(name))
     if os.environ.get("MONITOR_GOLDEN"):
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()
@@ -184,11 +188,9 @@ def test_sentences_read_as_they_did() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sentences_are_made_of_plain_words(name: str) -> None:
-    """Names and values stand in quotes, around a sign of equality or where numbers are; all other words are in the
-    list.
-    """
+    """Names and values are in quotes, beside an equals sign or have digits. All other words are in the list."""
     names = {word.lower() for metric in METRICS for word in phrases.metric_name(metric).split()} | METRICS.keys()
-    for text in said(name):
+    for text in sentences_of(name):
         assert text[0].isupper() or not text[0].isalpha()
         assert text.endswith(".")
         bare = re.sub(r"'[^']*'|\w+ = \S+|such as:? .*?(?=[.)]|$)|\S*\d\S*", " ", text)

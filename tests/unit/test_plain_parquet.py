@@ -1,4 +1,4 @@
-"""Parquet files read past DuckDB give what DuckDB gives of them."""
+"""Parquet files that are read without DuckDB give the same result as with it."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def log_of(path: Path, timezone: str = "UTC", **more: Any) -> Log:
     return Log(LogSpec(place, "event_time", "id", "logged_at", **{"sample_rows": 200, **more}))
 
 
-def both(log: Log, window: Window = WINDOW, as_of: datetime | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The sample read here and DuckDB's; the counts are compared."""
+def both_samples(log: Log, window: Window = WINDOW, as_of: datetime | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The sample of the plain reader and that of DuckDB, after comparing their counts."""
     assert log._read_plainly(window, as_of, 10) is not None
     sample, counts = log.read(window, as_of)
     assert counts == log.counts(window, as_of)
@@ -75,9 +75,9 @@ def test_the_same_as_by_duckdb(tmp_path: Path, unit: str, zone: str | None, grou
         log_of(tmp_path / "log.parquet", only=("number",)),
     ):
         for as_of in (None, NOON):
-            pd.testing.assert_frame_equal(*both(log, as_of=as_of))
+            pd.testing.assert_frame_equal(*both_samples(log, as_of=as_of))
     elsewhere = Window(datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 1, 4, tzinfo=UTC))
-    pd.testing.assert_frame_equal(*both(log_of(tmp_path / "log.parquet"), elsewhere))
+    pd.testing.assert_frame_equal(*both_samples(log_of(tmp_path / "log.parquet"), elsewhere))
 
 
 @pytest.mark.parametrize("groups", [None, 400])
@@ -90,20 +90,20 @@ def test_ids_of_text_are_ranked_as_duckdb_ranks_them(tmp_path: Path, groups: int
     for rows in (200, 100_000):
         log = log_of(tmp_path / "log.parquet", sample_rows=rows)
         for as_of in (None, NOON):
-            ours, theirs = both(log, as_of=as_of)
+            ours, theirs = both_samples(log, as_of=as_of)
             assert ours.dtypes.equals(theirs.dtypes)
-            for name in ("id", KEY, RANK):  # of rows that share an id any may be the sample's
+            for name in ("id", KEY, RANK):  # any of the rows that share an id may be sampled
                 pd.testing.assert_series_equal(ours[name], theirs[name])
-            known = ours["id"].notna() & (ours["id"] != "ü")
-            pd.testing.assert_frame_equal(ours[known], theirs[known])
+            has_unique_id = ours["id"].notna() & (ours["id"] != "ü")
+            pd.testing.assert_frame_equal(ours[has_unique_id], theirs[has_unique_id])
     elsewhere = Window(datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 1, 4, tzinfo=UTC))
-    pd.testing.assert_frame_equal(*both(log_of(tmp_path / "log.parquet"), elsewhere))
+    pd.testing.assert_frame_equal(*both_samples(log_of(tmp_path / "log.parquet"), elsewhere))
 
 
 def test_several_files(tmp_path: Path) -> None:
     for number, part in enumerate(np.array_split(np.arange(3_000), 3)):
         logged().iloc[part].to_parquet(tmp_path / f"{number}.parquet", index=False)
-    pd.testing.assert_frame_equal(*both(log_of(tmp_path)))
+    pd.testing.assert_frame_equal(*both_samples(log_of(tmp_path)))
 
 
 def test_ids_that_are_missing_or_repeated(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_ids_that_are_missing_or_repeated(tmp_path: Path) -> None:
     frame.loc[1_000:1_030, "id"] = pd.NA
     frame.loc[1_100:1_400, "id"] = 7
     frame.to_parquet(tmp_path / "log.parquet", index=False, row_group_size=500)
-    for rows in (50, 100_000):  # of rows that share an id any may be the sample's
-        ours, theirs = both(log_of(tmp_path / "log.parquet", sample_rows=rows))
+    for rows in (50, 100_000):  # any of the rows that share an id may be sampled
+        ours, theirs = both_samples(log_of(tmp_path / "log.parquet", sample_rows=rows))
         pd.testing.assert_series_equal(ours["id"], theirs["id"])
 
 
@@ -134,14 +134,14 @@ def test_what_is_left_to_duckdb(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_written_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that are read of one version of a file by the places of another would be nobody's."""
+    """Row positions of one version of a file must not be used to read another version."""
     logged().to_parquet(tmp_path / "log.parquet", index=False)
     log, read = log_of(tmp_path / "log.parquet"), logs.PlainFiles.read
 
     def slowly(*given: Any) -> Any:
-        found = read(*given)
+        result = read(*given)
         logged().head(1_700).to_parquet(tmp_path / "log.parquet", index=False)
-        return found
+        return result
 
     monkeypatch.setattr(logs.PlainFiles, "read", slowly)
     _, counts = log.read(WINDOW)
@@ -151,5 +151,5 @@ def test_a_file_that_is_written_meanwhile(tmp_path: Path, monkeypatch: pytest.Mo
 def test_ranks_are_plain_arithmetic() -> None:
     ids = [0, 1, -1, PRIME, PRIME + 1, -PRIME, 2**62, -(2**62), 2**63 - 1, -(2**63)]
     a, b, c, d = coefficients(3)
-    expected = [(((mixed := (each % PRIME * a + b) % PRIME) * mixed + each % PRIME) * c + d) % PRIME for each in ids]
+    expected = [(((mixed := (value % PRIME * a + b) % PRIME) * mixed + value % PRIME) * c + d) % PRIME for value in ids]
     assert ranks(np.array(ids), 3).tolist() == expected

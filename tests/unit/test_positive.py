@@ -1,4 +1,4 @@
-"""The positive class: named, certain from the labels, or asked for."""
+"""The positive class: configured, certain from the labels, or required from the user."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def test_predictions_may_be_written_otherwise_than_the_class_that_is_named() -> 
     assert is_positive(pd.Series(["bad", "good"]), "bad").tolist() == [1.0, 0.0]
 
 
-def _labels(one: Any, other: Any) -> tuple[pd.Series, pd.Series]:
-    """Labels, the first word where the scores are high, and those scores."""
+def _labels(positive: Any, negative: Any) -> tuple[pd.Series, pd.Series]:
+    """Labels, mostly `positive` where the scores are high, and those scores."""
     random = np.random.default_rng(0)
     score = pd.Series(random.random(2000))
     truth = random.random(2000) < score
-    return pd.Series(np.where(truth, one, other), dtype=object), score
+    return pd.Series(np.where(truth, positive, negative), dtype=object), score
 
 
 def test_a_named_or_certain_class_is_taken() -> None:

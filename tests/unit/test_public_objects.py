@@ -1,6 +1,4 @@
-"""Every public name as a notebook shows it: objects are a line, results a small report with plots; what the log holds
-is no markup.
-"""
+"""Public names in notebooks: objects are a line, results a small report with plots; values of the log are no markup."""
 
 from __future__ import annotations
 
@@ -57,7 +55,7 @@ def shifted(reference: Reference) -> Evaluation:
 
 @pytest.fixture(scope="module")
 def nasty() -> Evaluation:
-    """An evaluation of a log whose columns and values are named as an attacker would."""
+    """An evaluation of a log with hostile names of columns and values."""
     before, after = logged(1500, seed=7), logged(800, seed=2)
     for frame in (before, after):
         frame["region"] = frame["region"].replace({"north": NASTY})
@@ -69,7 +67,7 @@ def nasty() -> Evaluation:
 
 @pytest.fixture(scope="module")
 def objects(reference: Reference, shifted: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """By public name, an object of it; what is no class of objects stands for itself."""
+    """By public name, an instance of the class, or the function itself."""
     url = f"sqlite:///{tmp_path_factory.mktemp('reports') / 'monitor.db'}"
     Database(url).prepare()
     log = logged(800, seed=2)
@@ -100,8 +98,8 @@ def objects(reference: Reference, shifted: Evaluation, tmp_path_factory: pytest.
     }
 
 
-# What the line of each object says, besides the name of its class.
-TOLD = {
+# A part of the line of each object, besides the name of its class.
+EXPECTED = {
     "Check": "roc_auc, fine, the value is 0.",
     "Checks": "false_alarm_rate=0.05, thresholds={'missing_share'",
     "Client": "(https://monitor.example.org/monitor)",
@@ -130,7 +128,7 @@ TOLD = {
 def test_every_public_object_is_one_line(name: str, objects: dict[str, Any]) -> None:
     line = repr(objects[name])
     assert name in line
-    assert TOLD[name] in line
+    assert EXPECTED[name] in line
     assert "\n" not in line
     assert len(line) < 300
     assert name in ("compare", "evaluate", "evaluate_windows") or " at 0x" not in line
@@ -139,7 +137,7 @@ def test_every_public_object_is_one_line(name: str, objects: dict[str, Any]) -> 
 
 
 def test_no_sample_is_of_a_name_that_is_gone(objects: dict[str, Any]) -> None:
-    assert objects.keys() == TOLD.keys() == set(monitor.__all__)
+    assert objects.keys() == EXPECTED.keys() == set(monitor.__all__)
 
 
 def test_settings_are_written_as_the_call_that_makes_them() -> None:
@@ -151,7 +149,7 @@ def test_settings_are_written_as_the_call_that_makes_them() -> None:
 
 
 class Page(HTMLParser):
-    """The tags and the text of a piece of HTML, each tag closed."""
+    """The tags and the text of a piece of HTML. Every tag must be closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -236,12 +234,12 @@ def test_what_the_log_holds_is_no_markup_in_notebooks(nasty: Evaluation) -> None
         assert "\u202e" not in html
     assert "<img" not in str(nasty.plot(NASTY).layout.title.text)
     assert not any("<img" in name for name in nasty.plot("region").data[0].x)
-    for each in (*nasty.findings, *nasty.checks, *nasty.metrics):
-        assert "\u202e" not in repr(each)
+    for entry in (*nasty.findings, *nasty.checks, *nasty.metrics):
+        assert "\u202e" not in repr(entry)
 
 
 def evaluate_windows_of(evaluation: Evaluation) -> list[Any]:
-    """A window as a history has it."""
+    """A history of one window with this evaluation."""
     from monitor.analysis.history import WindowEvaluation
     from monitor.domain.grid import Window
 

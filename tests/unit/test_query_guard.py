@@ -1,4 +1,4 @@
-"""Analysts' queries read the documented views and nothing beneath them: no passwords, no files, no settings."""
+"""Analysts' queries can read the documented views only: no passwords, no files, no settings."""
 
 from __future__ import annotations
 

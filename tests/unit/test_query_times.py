@@ -1,6 +1,4 @@
-"""Times in queries on SQLite: any ISO form, where it is compared with a time; everything else stays as it was
-written.
-"""
+"""Queries on SQLite: ISO times that are compared with a time column are rewritten; everything else stays unchanged."""
 
 from __future__ import annotations
 

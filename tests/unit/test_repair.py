@@ -1,4 +1,4 @@
-"""What a fault is said to cost is held against what it did cost, by the labels that the service has not seen."""
+"""The estimated cost of a fault is compared with its real cost, by labels that the service has not seen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS = Columns(prediction="prediction", label="label", event_time="event_time
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def drawn(rows: int, seed: int) -> pd.DataFrame:
+def random_inputs(rows: int, seed: int) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     return pd.DataFrame(
         {
@@ -33,12 +33,12 @@ def drawn(rows: int, seed: int) -> pd.DataFrame:
 
 
 def score(frame: pd.DataFrame) -> np.ndarray:
-    """What the model makes of its inputs; it takes 50 for an income that is missing."""
+    """The score of the model; a missing income counts as 50."""
     region = frame["region"].map({"north": 0.0, "south": 1.5, "west": -1.5}).fillna(0.0)
     return np.asarray((frame["income"].fillna(50) - 50) / 8 + (frame["age"] - 45) / 20 + region)
 
 
-def answered(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+def with_predictions(frame: pd.DataFrame, task: str) -> pd.DataFrame:
     value = score(frame)
     if task == "regression":
         return frame.assign(prediction=value)
@@ -47,7 +47,7 @@ def answered(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def labelled(rows: int, seed: int, task: str) -> pd.DataFrame:
-    frame = answered(drawn(rows, seed), task)
+    frame = with_predictions(random_inputs(rows, seed), task)
     random = np.random.default_rng(seed + 100)
     if task == "regression":
         return frame.assign(label=frame["prediction"] + random.normal(0, 0.8, rows))
@@ -60,7 +60,7 @@ def known(request: pytest.FixtureRequest) -> tuple[Reference, str]:
     return Reference.fit(labelled(6_000, 0, task), BINARY if task == "binary" else NUMBERS, task), task
 
 
-def part(frame: pd.DataFrame, column: str, values: object, rows: slice = slice(400, 1_000)) -> pd.DataFrame:
+def change_rows(frame: pd.DataFrame, column: str, values: object, rows: slice = slice(400, 1_000)) -> pd.DataFrame:
     changed = frame[column].astype(object) if frame[column].dtype == object else frame[column].astype(float)
     changed.iloc[rows] = values(changed.iloc[rows]) if callable(values) else values
     return frame.assign(**{column: changed})
@@ -68,23 +68,27 @@ def part(frame: pd.DataFrame, column: str, values: object, rows: slice = slice(4
 
 def cost_by_labels(reference: Reference, clean: pd.DataFrame, faulty: pd.DataFrame) -> float:
     metric = str(reference.harm_metric)
-    told = [
-        measure(outcomes(each, reference.columns, reference.task, reference.summary.classes))
-        for each in (clean, faulty)
+    metrics = [
+        measure(outcomes(frame, reference.columns, reference.task, reference.summary.classes))
+        for frame in (clean, faulty)
     ]
-    return loss(metric, told[0][metric].value, told[1][metric].value)
+    return loss(metric, metrics[0][metric].value, metrics[1][metric].value)
 
 
 def worst_of(reference: Reference, frame: pd.DataFrame, column: str) -> Finding:
-    found = [each for each in evaluate(reference, frame).findings if each.column == column and each.segment is None]
-    return max(found, key=lambda each: each.cost or 0.0)
+    findings = [
+        finding
+        for finding in evaluate(reference, frame).findings
+        if finding.column == column and finding.segment is None
+    ]
+    return max(findings, key=lambda finding: finding.cost or 0.0)
 
 
 FAULTS: dict[str, tuple[str, Change]] = {
-    "unit": ("income", lambda frame: part(frame, "income", lambda values: values * 100)),
-    "placeholder": ("income", lambda frame: part(frame, "income", -999.0)),
-    "stuck": ("income", lambda frame: part(frame, "income", 40.0)),
-    "missing": ("income", lambda frame: part(frame, "income", np.nan)),
+    "unit": ("income", lambda frame: change_rows(frame, "income", lambda values: values * 100)),
+    "placeholder": ("income", lambda frame: change_rows(frame, "income", -999.0)),
+    "stuck": ("income", lambda frame: change_rows(frame, "income", 40.0)),
+    "missing": ("income", lambda frame: change_rows(frame, "income", np.nan)),
     "swap": (
         "region",
         lambda frame: frame.assign(region=frame["region"].replace({"south": "north", "north": "south"})),
@@ -97,32 +101,30 @@ def test_what_a_fault_costs_is_told_before_labels_come(known: tuple[Reference, s
     reference, task = known
     column, change = FAULTS[fault]
     clean = labelled(1_500, 5, task)
-    faulty = answered(change(clean), task).assign(label=clean["label"])
+    faulty = with_predictions(change(clean), task).assign(label=clean["label"])
     real = cost_by_labels(reference, clean, faulty)
     for frame in (faulty.drop(columns="label"), faulty):
-        found = worst_of(reference, frame, column)
-        assert found.cost is not None
-        # A model made of trees answers to 100 incomes as to the largest that it has seen: the loss is told too small.
-        assert 0.4 * real <= found.cost <= 1.6 * real, (found.cost, real)
+        finding = worst_of(reference, frame, column)
+        assert finding.cost is not None
+        # A model of trees predicts for 100 times an income as for the largest one it has seen: the cost is too small.
+        assert 0.4 * real <= finding.cost <= 1.6 * real, (finding.cost, real)
         by_labels = frame is faulty and fault in ("unit", "swap")
         back = f"Repairing it {'gives' if by_labels else 'would probably give'} that back"
-        assert (back if fault in ("unit", "swap") else "cannot be restored") in found.explanation
-        # That two regions change places may be the world's doing, until labels say what turning them back gives.
+        assert (back if fault in ("unit", "swap") else "cannot be restored") in finding.explanation
+        # Two regions that changed places may be a real change, until labels show what swapping them back gives.
         certain = fault != "swap" or by_labels
-        assert (found.origin, found.severity >= Severity.WARNING) == ("pipeline" if certain else "unknown", certain)
+        assert (finding.origin, finding.severity >= Severity.WARNING) == ("pipeline" if certain else "unknown", certain)
 
 
 def test_of_two_broken_columns_neither_of_which_helps_alone_both_are_told(known: tuple[Reference, str]) -> None:
-    """What only the repair of both gives back is shared by importance; where each alone gives back all, nothing is
-    added.
-    """
+    """The gain that only both repairs give is shared by importance. Where each alone gives all, nothing is added."""
     reference, _ = known
     metric = str(reference.harm_metric)
     alone = {"income": Gain({metric: 0.0}, True), "age": Gain({metric: -0.01}, True)}
-    found = shared(alone, Gain({metric: 0.4}, True), reference)
-    assert sum(each.costs[metric] for each in found.values()) == pytest.approx(0.4)
-    assert found["income"].costs[metric] > found["age"].costs[metric] > 0
-    assert (found["income"].others, found["age"].others) == (("age",), ("income",))
+    gains = shared(alone, Gain({metric: 0.4}, True), reference)
+    assert sum(gain.costs[metric] for gain in gains.values()) == pytest.approx(0.4)
+    assert gains["income"].costs[metric] > gains["age"].costs[metric] > 0
+    assert (gains["income"].needed_columns, gains["age"].needed_columns) == (("age",), ("income",))
     enough = {"income": Gain({metric: 0.3}, True), "age": Gain({metric: 0.2}, True)}
     assert shared(enough, Gain({metric: 0.4}, True), reference) == enough
 
@@ -130,14 +132,14 @@ def test_of_two_broken_columns_neither_of_which_helps_alone_both_are_told(known:
 def test_answers_that_are_all_equal_cost_what_lies_above_chance(known: tuple[Reference, str]) -> None:
     reference, task = known
     clean = labelled(1_500, 5, task)
-    faulty = answered(clean.assign(age=clean["age"] * 100), task).assign(label=clean["label"])
+    faulty = with_predictions(clean.assign(age=clean["age"] * 100), task).assign(label=clean["label"])
     if task == "binary":
         faulty = faulty.assign(probability=faulty["probability"].round())
         assert faulty["probability"].nunique() == 1
         real = cost_by_labels(reference, clean, faulty)
-        found = worst_of(reference, faulty.drop(columns="label"), "age")
-        assert 0.5 * real <= (found.cost or 0.0) <= 1.5 * real
-        assert "would probably give that back" in found.explanation
+        finding = worst_of(reference, faulty.drop(columns="label"), "age")
+        assert 0.5 * real <= (finding.cost or 0.0) <= 1.5 * real
+        assert "would probably give that back" in finding.explanation
 
 
 def test_all_faults_together_cost_no_more_than_lies_above_chance(
@@ -146,39 +148,41 @@ def test_all_faults_together_cost_no_more_than_lies_above_chance(
     reference, task = known
     clean = labelled(1_500, 5, task)
     broken = clean.assign(age=clean["age"] * 100, income=clean["income"] * 100, region="nowhere")
-    faulty = answered(broken, task).drop(columns="label")
+    faulty = with_predictions(broken, task).drop(columns="label")
     evaluation = evaluate(reference, faulty)
     joint = evaluation["joint_effect"]
     assert joint.verdict == "changed"
     if task == "binary":
         assert joint.value is not None
         assert joint.value <= reference.baseline["roc_auc"].value - 0.5 + 1e-9
-    # Predicted one after the other, where memory is short, answers are the same.
+    # With little memory, predictions are made one after the other, with the same results.
     monkeypatch.setattr(surrogate, "_AT_ONCE", 10)
-    assert [each.cost for each in evaluate(reference, faulty).findings] == [each.cost for each in evaluation.findings]
+    assert [finding.cost for finding in evaluate(reference, faulty).findings] == [
+        finding.cost for finding in evaluation.findings
+    ]
 
 
 def test_a_fault_of_the_log_alone_costs_nothing(known: tuple[Reference, str]) -> None:
     reference, task = known
     clean = labelled(1_500, 5, task)
-    logged = part(clean, "income", lambda values: values * 100)
-    found = worst_of(reference, logged, "income")
-    assert (found.cause, found.origin, found.severity) == ("unit change", "pipeline", Severity.INFO)
-    assert "gain almost nothing" in found.explanation
+    logged = change_rows(clean, "income", lambda values: values * 100)
+    finding = worst_of(reference, logged, "income")
+    assert (finding.cause, finding.origin, finding.severity) == ("unit change", "pipeline", Severity.INFO)
+    assert "gain almost nothing" in finding.explanation
     assert not evaluate(reference, logged).pages
 
 
 def test_where_features_do_not_tell_the_predictions_that_is_said() -> None:
     frame = labelled(6_000, 0, "regression")
     random = np.random.default_rng(1)
-    # What the model answers comes of something that is not logged, and a little of the income.
+    # The predictions depend on something that is not logged, and a little on the features.
     hidden = random.normal(0, 3, len(frame))
     frame = frame.assign(prediction=hidden + frame["prediction"] * 0.8, label=hidden + frame["prediction"] * 0.8)
     frame["label"] += random.normal(0, 0.2, len(frame))
     reference = Reference.fit(frame, NUMBERS, "regression")
     window = frame.tail(1_500).drop(columns="label").assign(income=np.nan)
-    found = worst_of(reference, window, "income")
-    assert "rough figure: the features explain only" in found.explanation
+    finding = worst_of(reference, window, "income")
+    assert "rough figure: the features explain only" in finding.explanation
 
 
 def test_a_fault_can_be_tried_with_the_answers_that_it_would_bring(known: tuple[Reference, str]) -> None:
@@ -186,7 +190,7 @@ def test_a_fault_can_be_tried_with_the_answers_that_it_would_bring(known: tuple[
     clean = labelled(1_500, 5, task)
     faulty = FAULTS["swap"][1](clean)
     tried = answered_anew(reference, clean, faulty)
-    real = answered(faulty, task)
+    real = with_predictions(faulty, task)
     name = "prediction" if task == "regression" else "probability"
     assert np.abs(tried[name] - real[name]).mean() < 0.15 * np.abs(clean[name] - real[name]).mean()
     assert set(tried["prediction"].map(type)) == set(clean["prediction"].map(type))
@@ -210,7 +214,9 @@ def test_whatever_a_window_is_like_its_faults_have_a_cost(odd: str) -> None:
         window.loc[window.index[::10], "prediction"] = np.nan
     elif odd == "a column of times":
         window["since"] = pd.NaT
-    costs = [each.cost for each in evaluate(reference, window).findings if each.column == "income" and each.cost]
+    costs = [
+        finding.cost for finding in evaluate(reference, window).findings if finding.column == "income" and finding.cost
+    ]
     assert costs
     assert max(costs) < 10
 
@@ -218,8 +224,8 @@ def test_whatever_a_window_is_like_its_faults_have_a_cost(odd: str) -> None:
 def test_values_new_to_the_model_keep_the_cost_of_their_importance(known: tuple[Reference, str]) -> None:
     reference, task = known
     clean = labelled(1_500, 5, task)
-    window = answered(clean.assign(income=clean["income"] + 60), task).drop(columns="label")
-    found = evaluate(reference, window)["out_of_range_share", "income"]
-    assert isinstance(found, Finding)
-    assert found.cost == pytest.approx((found.value or 0.0) * reference.importance["income"], rel=0.01)
-    assert "a real change, not the pipeline. It probably costs the model" in found.explanation
+    window = with_predictions(clean.assign(income=clean["income"] + 60), task).drop(columns="label")
+    finding = evaluate(reference, window)["out_of_range_share", "income"]
+    assert isinstance(finding, Finding)
+    assert finding.cost == pytest.approx((finding.value or 0.0) * reference.importance["income"], rel=0.01)
+    assert "a real change, not the pipeline. It probably costs the model" in finding.explanation

@@ -1,6 +1,4 @@
-"""Checks in the Evidently report: each is a test with its verdict, value and limits, and equal runs give equal
-reports.
-"""
+"""Checks in the Evidently report: each is a test with verdict, value and limits. Equal runs give equal reports."""
 
 from __future__ import annotations
 
@@ -39,12 +37,12 @@ def shifted() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def evaluation(reference: Reference) -> Evaluation:
-    found = evaluate(reference, shifted(), window=(START, END), checks=LIMITS)
-    return replace(found, run=RUN)
+    evaluated = evaluate(reference, shifted(), window=(START, END), checks=LIMITS)
+    return replace(evaluated, run=RUN)
 
 
 def test_every_check_is_a_test_with_its_verdict(evaluation: Evaluation) -> None:
-    paging = {each.key for each in evaluation.findings if each.severity >= "warning"}
+    paging = {finding.key for finding in evaluation.findings if finding.severity >= "warning"}
     expected: Counter[Status] = Counter()
     for check in evaluation.checks:
         changed = Status.FAIL if check.key in paging else Status.WARNING
@@ -98,8 +96,8 @@ def test_evidently_loads_the_tests_and_what_the_report_is_of(evaluation: Evaluat
     model = loaded.to_snapshot_model()
     assert model.timestamp == datetime(2025, 1, 1)
     assert model.tags == ["churn", "version 3", "data", "severity warning"]
-    told = {name: value for name, value in model.metadata.items() if name != "plots"}
-    assert told == {
+    metadata = {name: value for name, value in model.metadata.items() if name != "plots"}
+    assert metadata == {
         "monitor": "churn-daily",
         "model_id": "churn",
         "model_version": "3",
@@ -129,10 +127,10 @@ def test_a_report_without_a_window_stands_at_its_first_row(reference: Reference)
 
 
 def test_checks_of_other_versions_are_tests_too(evaluation: Evaluation) -> None:
-    other = replace(evaluation.checks[0], model_version="4")
-    both = replace(evaluation, checks=[*evaluation.checks, other])
-    names = [test.name for test in both.snapshot.tests_results]
-    assert len(names) == len(both.checks)
+    versioned = replace(evaluation.checks[0], model_version="4")
+    extended = replace(evaluation, checks=[*evaluation.checks, versioned])
+    names = [test.name for test in extended.snapshot.tests_results]
+    assert len(names) == len(extended.checks)
     assert "Number of rows (model version 4)" in names
 
 
@@ -159,7 +157,7 @@ def test_what_the_log_holds_is_no_markup_on_evidentlys_pages(reference: Referenc
     (test,) = [test for test in snapshot.tests_results if test.name == "Share of new categories: 'region'"]
     assert "![x](https" in test.description
     _, listed = widgets_of(snapshot.tests_results)
-    (described,) = [each["description"] for each in listed.params["tests"] if each["title"] == test.name]
+    (described,) = [entry["description"] for entry in listed.params["tests"] if entry["title"] == test.name]
     assert "!\\[x\\]\\(https" in described
     assert "</script><b>" not in to_html(snapshot)
 
@@ -167,7 +165,7 @@ def test_what_the_log_holds_is_no_markup_on_evidentlys_pages(reference: Referenc
 def test_the_worst_tests_are_shown_first(evaluation: Evaluation) -> None:
     model = evaluation.snapshot.to_snapshot_model()
     counters, listed = model.tests_widgets
-    states = [each["state"] for each in listed.params["tests"]]
+    states = [entry["state"] for entry in listed.params["tests"]]
     assert states == sorted(states, key=["fail", "warning", "error", "success"].index)
-    shown = {each["label"]: int(each["value"]) for each in counters.params["counters"]}
+    shown = {counter["label"]: int(counter["value"]) for counter in counters.params["counters"]}
     assert sum(shown.values()) == len(evaluation.checks)

@@ -1,6 +1,4 @@
-"""Scores and reports hold the numbers of Evidently's own statistics and metrics, though they are worked out in another
-way.
-"""
+"""Scores and reports equal those of Evidently's own statistics and metrics, though they are computed differently."""
 
 from __future__ import annotations
 
@@ -45,16 +43,16 @@ CATEGORIES = {
         np.where(random.random(300) < 0.1, None, random.choice(list("ab"), 300)),
     ),
 }
-# These shuffle samples a hundred times and more, or compare each pair of rows: on small samples alone.
+# These shuffle samples a hundred times or more, or compare each pair of rows, so they get small samples only.
 SLOW = {"TVD", "empirical_mmd"}
 
 
-def evidently(method: str, before: pd.Series, after: pd.Series, sort: Sort) -> float | None:
-    """The score of Evidently's metric, as its own report works it out; None where it fails."""
+def evidently(method: str, before: pd.Series, after: pd.Series, column_type: Sort) -> float | None:
+    """The score of Evidently's metric, from its own report; None where it fails."""
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    kind = "numerical_columns" if sort == "numerical" else "categorical_columns"
+    kind = "numerical_columns" if column_type == "numerical" else "categorical_columns"
     sides = [
         Dataset.from_pandas(pd.DataFrame({"x": side}), DataDefinition(**{kind: ["x"]})) for side in (after, before)
     ]
@@ -75,19 +73,22 @@ def evidently(method: str, before: pd.Series, after: pd.Series, sort: Sort) -> f
 )
 def test_every_method_gives_evidentlys_score(method: str) -> None:
     compared = 0
-    for sort, cases in (("numerical", NUMBERS), ("categorical", CATEGORIES)):
+    for column_type, cases in (("numerical", NUMBERS), ("categorical", CATEGORIES)):
         for name, values in cases.items():
             before, after = (pd.Series(side[:25] if method in SLOW else side) for side in values)
-            expected = evidently(method, before, after, sort)
+            expected = evidently(method, before, after, column_type)
             if expected is None or not np.isfinite(expected):
                 continue
             clean = [
-                side.replace([np.inf, -np.inf], np.nan) if sort == "numerical" else side for side in (before, after)
+                side.replace([np.inf, -np.inf], np.nan) if column_type == "numerical" else side
+                for side in (before, after)
             ]
-            summaries = [summarise(side, sort) for side in clean]
+            summaries = [summarise(side, column_type) for side in clean]
             assert summaries[0] is not None
             assert summaries[1] is not None
-            score = drift.score(method, summaries[0], summaries[1], lambda clean=clean: (clean[0], clean[1]), sort)
+            score = drift.score(
+                method, summaries[0], summaries[1], lambda clean=clean: (clean[0], clean[1]), column_type
+            )
             assert score == pytest.approx(expected, rel=1e-9, abs=1e-9), (method, name)
             compared += 1
     assert compared >= 2

@@ -1,4 +1,4 @@
-"""What is secret is shown and stored nowhere, however it is written."""
+"""Secrets are neither shown nor stored, in any notation."""
 
 from __future__ import annotations
 

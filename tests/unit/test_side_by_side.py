@@ -1,4 +1,4 @@
-"""Work for many monitors, some of which takes long."""
+"""Work for many monitors at once, some of it slow."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Tables of the command line fit the terminal: too wide a table becomes a record of lines for each row, and nothing is
-lost.
-"""
+"""Tables of the command line fit the terminal: in a table that is too wide each row becomes several lines."""
 
 from __future__ import annotations
 

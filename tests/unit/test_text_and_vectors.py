@@ -1,4 +1,4 @@
-"""Free text that is sensitive is watched by its form alone; vectors may lie in columns of their own."""
+"""Sensitive free text is checked by its form only. Vectors may be spread over several columns."""
 
 from __future__ import annotations
 
@@ -55,11 +55,13 @@ def test_sensitive_text_is_watched_by_its_form_and_nothing_else_is_kept(texts: l
     kept = reference.to_bytes()
     assert not [word for word in ("money", "broken", "please") if word.encode() in kept]
     evaluation = evaluate(reference, hidden(texts, 1))
-    answered = {each.column: each for each in evaluation.checks if each.metric == "text_score"}
+    answered = {check.column: check for check in evaluation.checks if check.metric == "text_score"}
     assert answered["remark"].verdict is verdict
-    told = [each.explanation for each in evaluation.findings if each.metric == "text_score"]
-    assert all("Only the form of the texts of a sensitive column is kept" in each for each in told)
-    json.dumps([vars(each) for each in evaluation.findings], default=str)
+    explanations = [finding.explanation for finding in evaluation.findings if finding.metric == "text_score"]
+    assert all(
+        "Only the form of the texts of a sensitive column is kept" in explanation for explanation in explanations
+    )
+    json.dumps([vars(finding) for finding in evaluation.findings], default=str)
 
 
 def test_a_hidden_value_keeps_its_form_only_where_it_is_free_text() -> None:
@@ -85,11 +87,13 @@ def test_columns_that_hold_one_number_of_a_vector_each_are_watched_as_one() -> N
     assert reference.features == ["x", "image"]
     healthy, moved = evaluate(reference, embedded(1)), evaluate(reference, embedded(1, moved=0.5))
     assert not healthy.findings
-    assert [(each.metric, each.column) for each in moved.findings] == [("embedding_score", "image")]
-    evidently = {each.metric: each.value for each in moved.metrics if each.column == "image"}["embeddings_drift"]
+    assert [(finding.metric, finding.column) for finding in moved.findings] == [("embedding_score", "image")]
+    evidently = {
+        metric_value.metric: metric_value.value for metric_value in moved.metrics if metric_value.column == "image"
+    }["embeddings_drift"]
     assert 0.6 < evidently <= 1
     gone = evaluate(reference, embedded(1).drop(columns="f3"))
-    assert {(each.metric, each.column) for each in gone.findings} == {("column_missing", "image")}
+    assert {(finding.metric, finding.column) for finding in gone.findings} == {("column_missing", "image")}
     missing = evaluate(reference, embedded(1).assign(f2=np.nan))
     assert missing["missing_share", "image"].value == 1.0  # type: ignore[union-attr]
     with pytest.raises(DataError, match="no column 'image'"):

@@ -1,4 +1,4 @@
-"""Recurring times by the wall clock of a place."""
+"""Recurring times by the local time of a place."""
 
 from datetime import UTC, datetime
 

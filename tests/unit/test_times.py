@@ -1,4 +1,4 @@
-"""Times of a log's column in UTC: all at once as one by one."""
+"""Times of a column in UTC: converting a whole column equals converting each value."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TIMES = [
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns"])
-@pytest.mark.parametrize("of", ["naive", "zoned", "objects"])
-def test_a_column_of_times_is_what_each_of_them_is(zone: str, of: str) -> None:
+@pytest.mark.parametrize("kind", ["naive", "zoned", "objects"])
+def test_a_column_of_times_is_what_each_of_them_is(zone: str, kind: str) -> None:
     times = pd.Series(pd.to_datetime(TIMES, format="ISO8601"))
-    if of == "zoned":
+    if kind == "zoned":
         times = times.dt.tz_localize("UTC").dt.tz_convert("Asia/Kathmandu")
-    elif of == "objects":
-        times = pd.Series([None if pd.isna(each) else each.to_pydatetime(warn=False) for each in times], dtype=object)
-    found = in_utc(times, ZoneInfo(zone))
-    assert [None if pd.isna(each) else each for each in found] == [to_utc(each, ZoneInfo(zone)) for each in times]
-    assert str(found.dtype) == "datetime64[us, UTC]"
+    elif kind == "objects":
+        times = pd.Series([None if pd.isna(time) else time.to_pydatetime(warn=False) for time in times], dtype=object)
+    result = in_utc(times, ZoneInfo(zone))
+    assert [None if pd.isna(time) else time for time in result] == [to_utc(time, ZoneInfo(zone)) for time in times]
+    assert str(result.dtype) == "datetime64[us, UTC]"

@@ -54,7 +54,7 @@ def open_channel(
         return File(folder / Path(expand(config.path)).expanduser())
     timeout_s = config.timeout.approximate().total_seconds()
     if isinstance(config, CommandChannel):
-        return Command([expand(each) for each in config.command], folder, timeout_s)
+        return Command([expand(argument) for argument in config.command], folder, timeout_s)
     if isinstance(config, AppriseChannel):
         return AppriseSender(expand(config.url), pictures, timeout_s, network)
     rules: Rules = {"allow_private": config.allow_private, "deadline_s": timeout_s, "network": network}
@@ -71,4 +71,4 @@ def open_channel(
     if isinstance(config, NtfyChannel):
         return Ntfy(expand(config.url), expand(config.topic), expand(config.token), **rules)
     given = [config.secret] if isinstance(config.secret, str) else config.secret or []
-    return Webhook(expand(config.url), [expand(each) for each in given], config.format, **rules)
+    return Webhook(expand(config.url), [expand(secret) for secret in given], config.format, **rules)

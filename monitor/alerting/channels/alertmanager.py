@@ -1,5 +1,5 @@
-"""Alertmanager's API v2 (POST /api/v2/alerts): what fires is told again before it would count as over, what is over is
-told so.
+"""Alertmanager's API v2 (POST /api/v2/alerts): an alert that fires is posted again before it would expire there. One
+that is over is posted with its end.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class Alertmanager:
         self._url, self._rules = url.rstrip("/"), rules
 
     def post(self, alerts: Sequence[Posted]) -> str:
-        """Tell the state of alerts. Raises DeliveryError."""
+        """Post the state of alerts. Raises DeliveryError."""
         content = [
             {
-                "labels": {name: value for name, value in each.labels.items() if value},
-                "annotations": {name: value for name, value in each.annotations.items() if value},
-                "startsAt": each.starts.isoformat(),
-                "endsAt": each.ends.isoformat(),
-                "generatorURL": each.link,
+                "labels": {name: value for name, value in alert.labels.items() if value},
+                "annotations": {name: value for name, value in alert.annotations.items() if value},
+                "startsAt": alert.starts.isoformat(),
+                "endsAt": alert.ends.isoformat(),
+                "generatorURL": alert.link,
             }
-            for each in alerts
+            for alert in alerts
         ]
         headers = {"content-type": "application/json", "user-agent": "production-monitor/1"}
         answer = outgoing.post(f"{self._url}/api/v2/alerts", json.dumps(content).encode(), headers, **self._rules)

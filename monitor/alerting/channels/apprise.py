@@ -99,9 +99,11 @@ class AppriseSender:
 
     def _environment(self, folder: str) -> dict[str, str]:
         """Where Apprise's libraries look for the way out of this network."""
-        found = dict(os.environ)
+        environment = dict(os.environ)
         if self._network.proxy:
-            found |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), self._network.proxy)
+            environment |= dict.fromkeys(
+                ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), self._network.proxy
+            )
         if self._network.ca_file:
             both = Path(folder) / "authorities.pem"
             try:
@@ -110,8 +112,8 @@ class AppriseSender:
                 )
             except OSError as error:
                 raise DeliveryError(f"outgoing.ca_file: {error}") from None
-            found |= dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(both))
-        return found
+            environment |= dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(both))
+        return environment
 
 
 def _calling_nobody(text: str) -> str:

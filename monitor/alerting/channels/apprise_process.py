@@ -30,7 +30,7 @@ _MAIL = {
 
 
 class _LastLog(logging.Handler):
-    """Apprise tells the reason of a failure only in its log."""
+    """Keeps the last warning of Apprise, which writes the reason of a failure only into its log."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -61,7 +61,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     delivered = sender.notify(
         title=message["title"],
         body=message["html" if form == apprise.NotifyFormat.HTML else "text"],
-        # Said to be text, it is escaped for each service; unsaid, `<!channel>` calls everybody and markup is markup.
+        # A body declared as text is escaped for each service. Otherwise `<!channel>` would call everybody.
         body_format=form,
         notify_type=message["type"],
         attach=message["attach"] or None,

@@ -15,8 +15,8 @@ from monitor.alerting.message import Link, Section
 # What is left out where a service takes no more.
 MORE = "The message is longer: open the alert for the rest."
 _ICONS = {"critical": "🔴", "warning": "🟠"}
-# Of several alerts in one message only what decides is shown.
-_OF_ONE = ("about", "before", "earlier", "commands")
+# Sections that are shown only if a message is about a single alert.
+_SINGLE_ALERT_ROLES = ("about", "before", "earlier", "commands")
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,20 @@ def card(body: bytes) -> Card:
     given: list[dict[str, Any]] = content.get("sections") or [{"heading": "", "lines": text.splitlines()}]
     sections = [
         Section(
-            each["heading"],
-            each["lines"],
-            each.get("role", ""),
-            [Link(**link) for link in each.get("links", ())],
-            each.get("alert", ""),
+            section["heading"],
+            section["lines"],
+            section.get("role", ""),
+            [Link(**link) for link in section.get("links", ())],
+            section.get("alert", ""),
         )
-        for each in given
+        for section in given
     ]
-    left_out = _OF_ONE if len(content["alerts"]) > 1 else ("commands",) if alert.get("link") else ()
+    left_out = _SINGLE_ALERT_ROLES if len(content["alerts"]) > 1 else ("commands",) if alert.get("link") else ()
     return Card(
-        content["title"], level, alert.get("link", ""), [each for each in sections if each.role not in left_out]
+        content["title"],
+        level,
+        alert.get("link", ""),
+        [section for section in sections if section.role not in left_out],
     )
 
 

@@ -30,18 +30,18 @@ class PagerDuty(Posting):
         self._routing_key = routing_key
 
     def send(self, notification_id: str, body: bytes) -> str:
-        """One event for each alert that is told. Raises DeliveryError where one was not taken; those before are sent
-        again with it, and do no harm.
+        """One event for each alert of the notification. Raises DeliveryError where one was not taken. Those
+        before it are then sent again, which does no harm.
         """
         del notification_id
         content, message = json.loads(body), card(body)
         until = time.monotonic() + self._rules.get("deadline_s", outgoing.DEADLINE_S)
-        answers = [self._send(content, message, each, until) for each in content["alerts"]]
+        answers = [self._send(content, message, entry, until) for entry in content["alerts"]]
         return "; ".join(answers)[:200]
 
-    def _send(self, content: dict[str, Any], message: Card, told: dict[str, Any], until: float) -> str:
+    def _send(self, content: dict[str, Any], message: Card, entry: dict[str, Any], until: float) -> str:
         """One event, within what is left of the deadline of all."""
-        event = as_pagerduty(self._routing_key, content, message, told)
+        event = as_pagerduty(self._routing_key, content, message, entry)
         headers = {"content-type": "application/json", "user-agent": "production-monitor/1"}
         try:
             rules: outgoing.Rules = {**self._rules, "deadline_s": left(until)}
@@ -51,13 +51,13 @@ class PagerDuty(Posting):
         return f"{event['event_action']} {answer.status}"
 
 
-def as_pagerduty(routing_key: str, content: dict[str, Any], message: Card, told: dict[str, Any]) -> dict[str, Any]:
+def as_pagerduty(routing_key: str, content: dict[str, Any], message: Card, entry: dict[str, Any]) -> dict[str, Any]:
     """The event of one of a notification's alerts."""
-    alert = told["alert"]
-    action = _ACTIONS.get(told["event"], "trigger")
+    alert = entry["alert"]
+    action = _ACTIONS.get(entry["event"], "trigger")
     event: dict[str, Any] = {"routing_key": routing_key, "event_action": action, "dedup_key": alert["id"]}
     if action == "trigger":
-        sections = [each for each in message.sections if each.alert in ("", alert["id"])]
+        sections = [section for section in message.sections if section.alert in ("", alert["id"])]
         event |= {
             "client": "Monitor",
             **({"client_url": alert["link"]} if alert["link"] else {}),
@@ -66,14 +66,14 @@ def as_pagerduty(routing_key: str, content: dict[str, Any], message: Card, told:
                 "summary": fitted(
                     content["title"]
                     if len(content["alerts"]) == 1
-                    else told.get("title") or told["annotations"]["summary"],
+                    else entry.get("title") or entry["annotations"]["summary"],
                     SUMMARY,
                 ),
                 "source": alert["monitor"] or "production-monitor",
                 "severity": alert["severity"] if alert["severity"] in ("critical", "warning") else "info",
                 "timestamp": content["timestamp"],
-                "component": told["labels"]["model"],
-                "group": told["labels"].get("team", ""),
+                "component": entry["labels"]["model"],
+                "group": entry["labels"].get("team", ""),
                 "class": alert["kind"],
                 "custom_details": _details(sections),
             },
@@ -83,15 +83,15 @@ def as_pagerduty(routing_key: str, content: dict[str, Any], message: Card, told:
 
 def _details(sections: Sequence[Section]) -> dict[str, str]:
     """The message as PagerDuty shows it, a row a part; what it is about has a row each."""
-    found: dict[str, str] = {}
+    details: dict[str, str] = {}
     for section in sections:
         if section.role == "about":
-            found |= {name.capitalize(): value for name, _, value in (line.partition(": ") for line in section.lines)}
+            details |= {name.capitalize(): value for name, _, value in (line.partition(": ") for line in section.lines)}
         elif section.lines:
-            found[section.heading or ("Reminder" if section.role == "reminder" else "Summary")] = fitted(
+            details[section.heading or ("Reminder" if section.role == "reminder" else "Summary")] = fitted(
                 "\n".join(section.lines), _DETAIL
             )
-    return found
+    return details
 
 
 def _links(sections: Sequence[Section]) -> list[dict[str, str]]:

@@ -20,9 +20,9 @@ class Posting:
 
     def _post(self, content: Mapping[str, Any], headers: Mapping[str, str] | None = None, path: str = "") -> str:
         """POST content as JSON; what was answered. Raises DeliveryError."""
-        return said(outgoing.post_json(f"{self._url}{path}", content, headers or {}, **self._rules))
+        return answer_text(outgoing.post_json(f"{self._url}{path}", content, headers or {}, **self._rules))
 
 
-def said(answer: outgoing.ReceiverAnswer) -> str:
+def answer_text(answer: outgoing.ReceiverAnswer) -> str:
     """An answer in words."""
     return f"{answer.status} in {answer.seconds:.2f} s"

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from monitor import outgoing
 from monitor.alerting.channels.card import MORE, Card, card, fitted, is_public_name
-from monitor.alerting.channels.posting import Posting, said
+from monitor.alerting.channels.posting import Posting, answer_text
 from monitor.alerting.message import Link, Section
 
 # By the Bot API: characters of a message and of a caption without its tags, as UTF-16 has them, and buttons of a
@@ -49,7 +49,7 @@ class Telegram(Posting):
         fields = {
             key: value if isinstance(value, str) else json.dumps(value) for key, value in as_photo(message).items()
         }
-        return said(
+        return answer_text(
             outgoing.post_form(
                 f"{self._url}/sendPhoto", chat | fields, {"photo": (name, png, "image/png")}, **self._rules
             )
@@ -96,8 +96,8 @@ def _text(message: Card, sections: Sequence[Section], most: int) -> str:
 
 def _buttons(section: Section) -> list[list[dict[str, str]]]:
     """Its links, a few in a row."""
-    found = [{"text": link.title, "url": link.url} for link in section.links if is_public_name(link.url)]
-    return [found[place : place + _IN_A_ROW] for place in range(0, len(found), _IN_A_ROW)]
+    buttons = [{"text": link.title, "url": link.url} for link in section.links if is_public_name(link.url)]
+    return [buttons[place : place + _IN_A_ROW] for place in range(0, len(buttons), _IN_A_ROW)]
 
 
 def _lines(section: Section, most: int) -> list[tuple[str, str]]:
@@ -106,10 +106,10 @@ def _lines(section: Section, most: int) -> list[tuple[str, str]]:
     heading = [("", ""), (f"<b>{escape(section.heading, quote=False)}</b>", section.heading)]
     texts = [f"{start}{fitted(line, most, _size)}" for line in section.lines]
     links = [_as_text(link, start) for link in section.links if not is_public_name(link.url)]
-    found = [*((escape(text, quote=False), text) for text in texts), *links]
-    if not found:
+    lines = [*((escape(text, quote=False), text) for text in texts), *links]
+    if not lines:
         return []  # its links are buttons
-    return [*heading, *found] if section.heading else [("", ""), *found]
+    return [*heading, *lines] if section.heading else [("", ""), *lines]
 
 
 def _as_text(link: Link, start: str) -> tuple[str, str]:

@@ -46,32 +46,32 @@ def as_cloud_event(notification_id: str, content: dict[str, Any]) -> dict[str, A
 
 def as_alertmanager(notification_id: str, content: dict[str, Any]) -> dict[str, Any]:
     """The notification as Alertmanager's webhook_config sends it (version 4)."""
-    found = [
+    alerts = [
         {
-            "status": "resolved" if each["alert"]["state"] in ("resolved", "retracted") else "firing",
-            "labels": each["labels"],
-            "annotations": each["annotations"],
-            "startsAt": each["alert"]["since"],
+            "status": "resolved" if entry["alert"]["state"] in ("resolved", "retracted") else "firing",
+            "labels": entry["labels"],
+            "annotations": entry["annotations"],
+            "startsAt": entry["alert"]["since"],
             "endsAt": content["timestamp"]
-            if each["alert"]["state"] in ("resolved", "retracted")
+            if entry["alert"]["state"] in ("resolved", "retracted")
             else "0001-01-01T00:00:00Z",
-            "generatorURL": each["alert"]["link"],
-            "fingerprint": each["alert"]["id"].replace("-", "")[:16],
+            "generatorURL": entry["alert"]["link"],
+            "fingerprint": entry["alert"]["id"].replace("-", "")[:16],
         }
-        for each in content["alerts"]
+        for entry in content["alerts"]
     ]
     return {
         "version": "4",
         "groupKey": "{}:{" + ",".join(content["group"]) + "}",
         "truncatedAlerts": 0,
         "receiver": "production-monitor",
-        "status": "firing" if any(each["status"] == "firing" for each in found) else "resolved",
-        "groupLabels": dict(each.split("=", 1) for each in content["group"]),
-        "commonLabels": _common(found, "labels"),
-        "commonAnnotations": _common(found, "annotations"),
+        "status": "firing" if any(alert["status"] == "firing" for alert in alerts) else "resolved",
+        "groupLabels": dict(label.split("=", 1) for label in content["group"]),
+        "commonLabels": _common(alerts, "labels"),
+        "commonAnnotations": _common(alerts, "annotations"),
         "externalURL": "",
         "notificationId": notification_id,
-        "alerts": found,
+        "alerts": alerts,
     }
 
 
@@ -79,5 +79,5 @@ def _common(alerts: list[dict[str, Any]], part: str) -> dict[str, str]:
     if not alerts:
         return {}
     return {
-        key: value for key, value in alerts[0][part].items() if all(each[part].get(key) == value for each in alerts)
+        key: value for key, value in alerts[0][part].items() if all(alert[part].get(key) == value for alert in alerts)
     }

@@ -1,4 +1,4 @@
-"""The checks that are asked of every window, one file a subject."""
+"""The checks that run on every window, one file a subject."""
 
 from monitor.analysis.checks.base import Answer, BaseCheck
 from monitor.analysis.checks.completeness import BadRecords, DuplicateIds, MissingShare, NullIds

@@ -1,4 +1,4 @@
-"""The face of a check: what it is called, which kind of alert it opens, and how it answers."""
+"""The interface of a check: its name, the kind of alert that it opens, and its answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.analysis.twosample import Counted
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
-# Below these a change is no fault, however unlikely: a single stray value must not ring.
+# Below these a change is no fault, however unlikely: a single stray value must not open an alert.
 MIN_FAULTY_ROWS = 3
 MIN_FAULTY_SHARE = 0.002
 MIN_ROWS = 20
@@ -20,13 +20,14 @@ MIN_ROWS = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """What a check says of one column, segment or of the whole window, before verdicts are settled together.
+    """The answer of a check for one column, for one segment or for the whole window, before all verdicts are decided
+    together.
 
-    finding: the check with what it would be as a finding. Its verdict is `changed` where the fact speaks for itself;
-        `fine` where a
-    p-value (or none) is to decide. counted: a two-sample test that is still to be made, together with all others.
-    variation: the metric by which the column's natural variation is known; null_rows: the window size of its null
-        distribution, None: of the sample.
+    finding: the check's result as a finding. Its verdict is `changed` where the fact is certain, `fine` where a p-value
+        (or none) is to decide.
+    counted: a two-sample test that is still to be made, together with all others.
+    variation: the metric under which the column's natural variation is stored.
+    null_rows: the window size of its null distribution, None: the size of the sample.
     """
 
     finding: Finding
@@ -36,28 +37,28 @@ class Answer:
 
 
 class BaseCheck(ABC):
-    """One check. It looks at a question and answers for each column, segment or the window that it is asked of.
+    """One check. It gives an answer for each column, each segment or the whole window of a question.
 
-    name: the metric that it gives. kind: the kind of finding and alert, and so which kind of run asks it.
+    name: its metric. kind: the kind of its findings and alerts, which decides the kind of run that includes it.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
 
-    def asked(self, question: Question) -> bool:
-        """Whether the question is one for this check."""
+    def applies_to(self, question: Question) -> bool:
+        """Whether the check runs on this question."""
         return question.rows > 0 and question.checks.asks(self.kind)
 
     @abstractmethod
     def answers(self, question: Question) -> Iterator[Answer]:
-        """What it says, one answer a column or segment."""
+        """One answer for each column or segment."""
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
-        """The numbers that it gives: one each answer, unless it is said otherwise."""
+        """The metric values of the check: one for each answer, unless a subclass differs."""
         for answer in answers:
-            each = answer.finding
-            if each.value is not None:
-                yield MetricValue(each.metric, each.column, each.segment, each.value)
+            finding = answer.finding
+            if finding.value is not None:
+                yield MetricValue(finding.metric, finding.column, finding.segment, finding.value)
 
 
 def could_not_check(
@@ -67,7 +68,7 @@ def could_not_check(
     reason: str = "the column is not in the window",
     metric: str | None = None,
 ) -> Answer:
-    """The answer where the window does not say. metric: where it is not the check's name."""
+    """The answer where the check cannot be made. metric: if it is not the check's name."""
     verdict = Verdict.COULD_NOT_CHECK
     return Answer(Finding(metric or check.name, column, segment, kind=check.kind, verdict=verdict, reason=reason))
 
@@ -81,17 +82,15 @@ def too_little_data(check: BaseCheck, column: str | None, rows: int, needed: int
 
 
 def empty_segment(check: BaseCheck, column: str | None, segment: str, metric: str | None = None) -> Answer:
-    """The answer for a segment of which the window has no row: nothing can be wrong in it, and what opened an alert
-    there can end.
-    """
+    """The answer for a segment without rows in the window. Nothing can be wrong in it, so its alerts can resolve."""
     reason = "the window has no row of this segment"
     return Answer(Finding(metric or check.name, column, segment, kind=check.kind, reason=reason))
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a fault is likely to cost the model, in units of its default metric (None: nobody knows), and what follows
-    from it.
+    """The likely effect of a fault on the model. cost: the loss in units of the default metric, None if unknown.
+    severity: what follows from it. beyond: losses above the limit of harm, each with its metric.
     """
 
     cost: float | None
@@ -100,19 +99,21 @@ class Effect:
 
     @property
     def text(self) -> str:
-        """In words."""
+        """The effect in words."""
         return phrases.costs(self.beyond) if self.beyond else ""
 
 
 def effect(question: Question, column: str | None, share: float) -> Effect:
     """The effect of a fault in a share of a column's rows, by the column's importance."""
-    importance = question.reference.summary.importances
-    return effect_of(question, {name: share * each.get(column or "", 0.0) for name, each in importance.items()})
+    importances = question.reference.summary.importances
+    return effect_of(
+        question, {metric: share * losses.get(column or "", 0.0) for metric, losses in importances.items()}
+    )
 
 
 def effect_of(question: Question, costs: Mapping[str, float]) -> Effect:
-    """What follows from likely losses, by metric: a warning where one of the default metric or of the user's exceeds
-    the harm.
+    """The effect of likely losses, by metric: a warning where one exceeds the limit of harm for the default metric or a
+    metric of the user.
     """
     limits, default = question.harm_limits, question.reference.harm_metric
     if default is None or not limits:
@@ -125,7 +126,7 @@ def effect_of(question: Question, costs: Mapping[str, float]) -> Effect:
 
 
 def unanswered_cost(question: Question, share: float) -> dict[str, float]:
-    """What it costs, by metric, that a share of the rows has no right answer of the model's."""
+    """The loss, by metric, if the model gives no right answer in a share of the rows."""
     return {metric: share * lost for metric, lost in question.reference.summary.unanswered.items()}
 
 
@@ -148,13 +149,11 @@ def fault(
 ) -> Answer:
     """A quality metric of a column (None: the whole window) as an answer.
 
-    p_value: how often a window like the reference would show as much; None where the fact speaks for itself
-        (`certain`).
-    share: the share of rows that are faulty, by which the effect on the model is told, unless `costs` names it by
-        metric.
+    p_value: how often a window like the reference would show as much; None where the fact is `certain`.
+    share: the share of faulty rows. The effect on the model follows from it, unless `costs` gives the effect by metric.
     """
     verdict = Verdict.TOO_LITTLE_DATA if too_little else Verdict.CHANGED if certain else Verdict.FINE
-    found = effect(question, column, share) if costs is None else effect_of(question, costs)
+    likely_effect = effect(question, column, share) if costs is None else effect_of(question, costs)
     finding = Finding(
         metric=metric,
         column=column,
@@ -165,12 +164,12 @@ def fault(
         p_value=p_value,
         rows=rows,
         reason=too_little,
-        severity=found.severity,
+        severity=likely_effect.severity,
         cause=cause,
         explanation=text,
-        effect=found.text,
+        effect=likely_effect.text,
         share=share,
         origin=origin,
-        cost=found.cost,
+        cost=likely_effect.cost,
     )
     return Answer(finding)

@@ -1,4 +1,4 @@
-"""What is missing: values of columns, in the window and within segments, and ids."""
+"""Missing values of columns, in the window and within segments; missing and repeated ids; unreadable records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MissingShare(BaseCheck):
     name, kind = "missing_share", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column, and one a column and segment."""
+        """One for each column, and one for each column and segment."""
         reference = question.reference
         for name in question.names:
             if name not in question.frame.columns:
@@ -44,16 +44,16 @@ class MissingShare(BaseCheck):
                 p_value = reference.overdispersion_adjusted(self.name, name, p_value, rows)
             yield replace(answer, finding=replace(answer.finding, p_value=p_value))
         for segment in question.segments:
-            part, before = segment.rows_of(question.window.frame), reference.rows_of_segment(*segment.key)
+            segment_rows, before = segment.rows_of(question.window.frame), reference.rows_of_segment(*segment.key)
             for name in question.names:
                 if name == segment.column:
                     continue
-                if part is None or name not in part:
+                if segment_rows is None or name not in segment_rows:
                     yield could_not_check(self, name, segment.name)
-                elif part.empty:
+                elif segment_rows.empty:
                     yield empty_segment(self, name, segment.name)
                 else:
-                    missing_here = int(part[name].isna().sum()), len(part)
+                    missing_here = int(segment_rows[name].isna().sum()), len(segment_rows)
                     usual = int(before[name].isna().sum()), len(before)
                     yield self._answer(question, name, missing_here, usual, segment.key)
 
@@ -63,15 +63,15 @@ class MissingShare(BaseCheck):
         name: str,
         missing: tuple[int, int],
         usual: tuple[int, int],
-        of: tuple[str, str] | None = None,
+        segment_key: tuple[str, str] | None = None,
     ) -> Answer:
-        """missing, usual: values that are missing, and rows, in the window and in the reference. of: the segment's
-        column and value.
+        """missing, usual: the number of missing values and of rows, in the window and in the reference. segment_key:
+        the segment's column and value.
         """
         (number, rows), (before, reference_rows) = missing, usual
-        segment = None if of is None else segment_text(*of)
+        segment = None if segment_key is None else segment_text(*segment_key)
         share, before_share = (number / rows if rows else 0.0), before / reference_rows
-        text, cause = phrases.missing(name, share, before_share, of), "missing values"
+        text, cause = phrases.missing(name, share, before_share, segment_key), "missing values"
         if rows < MIN_ROWS:
             too_little = f"{rows} rows; {MIN_ROWS} are needed"
             return fault(question, self.name, name, share, rows, cause, text, too_little=too_little, segment=segment)
@@ -93,7 +93,7 @@ class MissingShare(BaseCheck):
 
 
 class CountedShare(BaseCheck):
-    """A share of rows or labels that is counted over the whole window."""
+    """A share of rows or labels, counted over the whole window."""
 
     kind = Kind.QUALITY
     text: Callable[[int], str]
@@ -103,7 +103,7 @@ class CountedShare(BaseCheck):
         raise NotImplementedError
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window."""
+        """One, for the whole window."""
         rows = question.counts.rows
         if rows:
             number = self.number(question)
@@ -122,7 +122,7 @@ class CountedShare(BaseCheck):
 
 
 class DuplicateIds(CountedShare):
-    """Rows whose id came before."""
+    """Rows with a repeated id."""
 
     name, text = "duplicate_id_share", staticmethod(phrases.repeated_ids)
 
@@ -142,14 +142,14 @@ class NullIds(CountedShare):
 
 
 class BadRecords(BaseCheck):
-    """Records among the window's rows that could not be read, wholly or in part: a line half written, a row with too
-    many values, a number that is none.
+    """Records of the window that could not be read, wholly or in part: a half-written line, a row with too many values,
+    a number that cannot be parsed.
     """
 
     name, kind = "bad_records", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window."""
+        """One, for the whole window."""
         counts = question.counts
         number = counts.bad_records
         share = number / (counts.rows + number)

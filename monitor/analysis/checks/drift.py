@@ -14,24 +14,24 @@ from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Verdict
 
 # Columns of these types have a check of their own.
-OF_OWN_CHECK = ("text", "text_form", "embedding")
+TYPES_WITH_OWN_CHECK = ("text", "text_form", "embedding")
 
 
 class DriftScore(BaseCheck):
-    """Two-sample tests decide, a distance tells how far. What follows the calendar, as it does in the reference, has
+    """Two-sample tests decide, a distance says how far. A column that follows the calendar, as in the reference, has
     not drifted.
     """
 
     name, kind = "drift_score", Kind.DRIFT
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column, and one a column and segment."""
+        """One for each column, and one for each column and segment."""
         for name in question.names:
-            if question.reference.sorts[name] not in OF_OWN_CHECK:
-                yield self._of_column(question, name)
-        yield from self._of_segments(question)
+            if question.reference.sorts[name] not in TYPES_WITH_OWN_CHECK:
+                yield self._column_answer(question, name)
+        yield from self._segment_answers(question)
 
-    def _of_column(self, question: Question, name: str) -> Answer:
+    def _column_answer(self, question: Question, name: str) -> Answer:
         reference, compared = question.reference, question.compared(name)
         if isinstance(compared, str):
             return Answer(Finding(self.name, name, kind=self.kind, verdict=Verdict.COULD_NOT_CHECK, reason=compared))
@@ -61,7 +61,7 @@ class DriftScore(BaseCheck):
         )
         return Answer(finding, counted, self.name, after.count)
 
-    def _of_segments(self, question: Question) -> Iterator[Answer]:
+    def _segment_answers(self, question: Question) -> Iterator[Answer]:
         for segment in question.segments:
             part = segment.rows_of(question.window.frame)
             for name, (bins, before) in question.reference.of_segment(*segment.key).items():
@@ -109,5 +109,5 @@ class DriftScore(BaseCheck):
                     cause="distribution",
                     explanation=text,
                 )
-                # What is tested of a part of the rows counts as it did in windows drawn whole.
+                # A test of a part of the rows counts as the test of a whole drawn window.
                 yield Answer(finding, Counted(bins, after, before), self.name)

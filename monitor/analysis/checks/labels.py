@@ -1,4 +1,4 @@
-"""What is wrong with the labels that came for a window, and whether they are distributed as in the reference."""
+"""Faults of the labels of a window, and whether the labels are distributed as in the reference."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from monitor.analysis.twosample import Counted, p_values
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
-# Of so many unreadable labels the rest no longer speaks for all; of so many times the reference's range no honest label
-# lies outside it.
+# With a larger share of unreadable labels the others no longer represent all. A label farther outside the reference's
+# range than this multiple of its width is certainly a fault.
 MOST_UNREADABLE, _ABSURD = 0.05, 10.0
-# Labels are held against the reference's once so many rows have one; so many tests are made of them.
+# Labels are compared with the reference's once this share of the rows has one. And the number of tests of labels.
 _RIPE_SHARE, _LABEL_TESTS = 0.9, 6
 
 
@@ -30,7 +30,7 @@ class UnmatchedLabels(CountedShare):
 
     name, text = "unmatched_label_share", staticmethod(phrases.unmatched_labels)
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels."""
         return question.tells_performance
 
@@ -44,7 +44,7 @@ class EarlyLabels(CountedShare):
 
     name, text = "early_label_share", staticmethod(phrases.early_labels)
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels."""
         return question.tells_performance
 
@@ -54,18 +54,18 @@ class EarlyLabels(CountedShare):
 
 
 class UnreadableLabels(BaseCheck):
-    """Labels that came and cannot be read: of a model whose labels are written otherwise than the reference's nobody
-    can tell how well it does.
+    """Labels that cannot be read. If labels are written differently from the reference's, performance cannot be
+    measured.
     """
 
     name, kind = "unreadable_label_share", Kind.BLIND
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels."""
         return question.labelled is not None and question.checks.asks(Kind.PERFORMANCE)
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the label column: `could_not_check` where too many are unreadable to judge by the rest."""
+        """One, for the label column: `could_not_check` where too many labels are unreadable to judge by the others."""
         share = unreadable_share(question)
         blind = share > MOST_UNREADABLE
         yield Answer(
@@ -84,16 +84,16 @@ class UnreadableLabels(BaseCheck):
 
 
 class LabelTypeMismatch(BaseCheck):
-    """Labels that are not of the reference's type, or none of its classes where there are two."""
+    """Labels that are not of the reference's type or, for a binary model, none of its two classes."""
 
     name, kind = "type_mismatch_share", Kind.QUALITY
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels."""
         return question.tells_performance
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the label column."""
+        """One, for the label column."""
         number, share = question.unreadable_labels, unreadable_share(question)
         yield fault(
             question,
@@ -110,18 +110,18 @@ class LabelTypeMismatch(BaseCheck):
 
 
 class LabelOutOfRange(BaseCheck):
-    """Labels of a regression outside the reference's range. One that lies many times its width outside is a fault by
-    itself.
+    """Labels of a regression outside the reference's range. One label farther outside than many times the range's width
+    is a fault by itself.
     """
 
     name, kind = "out_of_range_share", Kind.QUALITY
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels that are numbers."""
         return question.tells_performance and question.reference.task == "regression"
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the label column."""
+        """One, for the label column."""
         name, (present, before) = question.reference.columns.label, _sides(question)
         if name is None or not isinstance(before, Numbers) or not before.count:
             return
@@ -141,16 +141,16 @@ class LabelOutOfRange(BaseCheck):
 
 
 class LabelNewClass(BaseCheck):
-    """Classes that the reference has not: the model cannot answer with them, so it is wrong in all of these rows."""
+    """Classes that the reference does not have. The model cannot predict them, so it is wrong in all of these rows."""
 
     name, kind = "new_category_share", Kind.QUALITY
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels of several classes."""
         return question.tells_performance and question.reference.task == "multiclass"
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the label column."""
+        """One, for the label column."""
         name, classes = question.reference.columns.label, question.reference.summary.classes
         if name is None or not classes or name not in question.window.frame:
             return
@@ -173,12 +173,12 @@ class LabelNewClass(BaseCheck):
 
 
 def unreadable_share(question: Question) -> float:
-    """The share of the labels that are there which cannot be read, 0 to 1."""
+    """The share of the present labels that cannot be read, 0 to 1."""
     return question.unreadable_labels / question.labelled if question.labelled else 0.0
 
 
 def unreadable_text(question: Question) -> str:
-    """What cannot be read, in words, with examples."""
+    """The unreadable labels in words, with examples."""
     reference, label = question.reference, question.reference.columns.label
     if not question.unreadable_labels or label is None:
         return ""
@@ -198,18 +198,18 @@ def _sides(question: Question) -> tuple[Summary | None, Summary | None]:
 
 
 class LabelDrift(BaseCheck):
-    """Whether labels are distributed as in the reference, once nearly all are there: those that come first are not like
-    the rest.
+    """Whether labels are distributed as in the reference, once nearly all are known: the first ones differ from the
+    rest.
     """
 
     name, kind = "drift_score", Kind.PERFORMANCE
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels."""
         return question.tells_performance
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the label column."""
+        """One, for the label column."""
         reference, rows = question.reference, question.outcomes.rows
         name = reference.columns.label
         before = reference.of_column(name) if name in reference.sorts else None
@@ -224,16 +224,16 @@ class LabelDrift(BaseCheck):
             return
         _, value = question.drift_score(name, before, after)
         bins = reference.bins(name)
-        single = p_values([Counted(bins, bins.counts(after), reference.counts(name))])[0]
-        # A label is in no unit, and never stuck: it has another level.
-        text = phrases.label_shift(name, self._moved(question, before, after))
+        p_value = p_values([Counted(bins, bins.counts(after), reference.counts(name))])[0]
+        # Unit changes and stuck values do not apply to labels: only the level can change.
+        text = phrases.label_shift(name, self._shift_text(question, before, after))
         yield Answer(
             Finding(
                 self.name,
                 name,
                 value=value,
                 kind=self.kind,
-                p_value=min(_LABEL_TESTS * single, 1.0),
+                p_value=min(_LABEL_TESTS * p_value, 1.0),
                 rows=rows,
                 cause="label shift",
                 explanation=text,
@@ -242,14 +242,14 @@ class LabelDrift(BaseCheck):
         )
 
     @staticmethod
-    def _moved(question: Question, before: Summary, after: Summary) -> str:
+    def _shift_text(question: Question, before: Summary, after: Summary) -> str:
         reference = question.reference
         if reference.task != "binary":
             return other_level(before, after).text
         labels = reference.frame[reference.columns.label]
-        usual = truth_of(labels, reference.columns, reference.task, reference.summary.classes).mean()
-        return phrases.positives(float(usual), float(question.outcomes.label.mean()))
+        usual_share = truth_of(labels, reference.columns, reference.task, reference.summary.classes).mean()
+        return phrases.positives(float(usual_share), float(question.outcomes.label.mean()))
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
-        """None beside the check's own value."""
+        """No metric values: the answer already has the value."""
         return iter(())

@@ -1,4 +1,4 @@
-"""Performance against the reference's, realised with labels or estimated without them."""
+"""Performance compared with the reference's, realised with labels or estimated without them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from monitor.analysis.question import Question
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 
-# How wide an interval pages on an estimate that recent labels have corrected, against that of other values.
-_OF_CORRECTED = 0.5
-# A correction whose error is so many times the harm says nothing of harm.
+# The interval that decides pages on a corrected estimate, relative to the interval of other values.
+_CORRECTED_INTERVAL = 0.5
+# A correction whose error exceeds this multiple of the harm cannot show harm.
 _DOUBTFUL = 2
 
 
@@ -29,9 +29,7 @@ class _Side(NamedTuple):
 
 
 class _AgainstReference(BaseCheck):
-    """A metric of the whole window or of a segment, decided on the interval of the loss, both sides' errors
-    included.
-    """
+    """A metric of the whole window or of a segment. The interval of the loss decides, with the errors of both sides."""
 
     def compare(
         self,
@@ -40,13 +38,12 @@ class _AgainstReference(BaseCheck):
         sides: _Side,
         rows: int,
         segment: str | None = None,
-        corrected: Measured | None = None,
+        correction: Measured | None = None,
     ) -> Answer:
         """The answer for one metric.
 
-        corrected: by what recent labels have corrected an estimate. Its error holds the doubt of that, which is no
-            chance that comes anew
-        with each window: it pages by a narrower interval.
+        correction: how recent labels have corrected an estimate. The estimate's error includes the uncertainty of the
+            correction, which is not a new chance in each window. So a narrower interval decides on pages.
         """
         value, before = sides
         harm = question.harm.get(metric.removeprefix("estimated_"))
@@ -57,7 +54,7 @@ class _AgainstReference(BaseCheck):
         lowest, highest = (None, None) if limit is None else harm_limits(metric, before.value, limit)
         severity = Severity.INFO
         if limit is not None and error is not None and lost > limit:
-            least = lost - question.margin * error * (1.0 if corrected is None else _OF_CORRECTED)
+            least = lost - question.margin * error * (1.0 if correction is None else _CORRECTED_INTERVAL)
             severity = Severity.CRITICAL if least > limit else Severity.WARNING if least > 0 else Severity.INFO
         text = _text(metric, sides, lost, error, question.margin, limit, segment)
         default = question.reference.harm_metric
@@ -78,7 +75,7 @@ class _AgainstReference(BaseCheck):
             explanation=text,
             cost=lost if metric.removeprefix("estimated_") == default else None,
         )
-        return Answer(finding if corrected is None else _with_correction(finding, corrected, limit, question.margin))
+        return Answer(finding if correction is None else _with_correction(finding, correction, limit, question.margin))
 
 
 class EstimatedPerformance(_AgainstReference):
@@ -86,22 +83,22 @@ class EstimatedPerformance(_AgainstReference):
 
     name, kind = "estimated_performance", Kind.ESTIMATED_PERFORMANCE
 
-    def asked(self, question: Question) -> bool:
-        """Also beside realised performance, where its numbers are shown."""
-        asked = question.checks.asks(self.kind) or question.checks.asks(Kind.PERFORMANCE)
-        return question.rows > 0 and asked
+    def applies_to(self, question: Question) -> bool:
+        """Also together with realised performance, since its numbers are shown."""
+        is_wanted = question.checks.asks(self.kind) or question.checks.asks(Kind.PERFORMANCE)
+        return question.rows > 0 and is_wanted
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
         """Every metric that can be estimated, with its interval."""
         return values_of(question, question.estimate.values)
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a metric of which harm is told, or of whose estimate the user has a limit."""
+        """One for each metric with a limit of harm, or with a limit of the user on its estimate."""
         if not question.checks.asks(self.kind) or not question.reference.summary.labelled:
             return
         baseline, estimate = question.reference.baseline, question.estimate
         harmed = [f"estimated_{metric}" for metric in question.harm]
-        for name in dict.fromkeys([*harmed, *(each for each in question.checks.thresholds if each in baseline)]):
+        for name in dict.fromkeys([*harmed, *(metric for metric in question.checks.thresholds if metric in baseline)]):
             if not name.startswith("estimated_"):
                 continue
             if name not in baseline:
@@ -113,7 +110,7 @@ class EstimatedPerformance(_AgainstReference):
                 yield could_not_check(self, None, reason="it cannot be estimated: all scores are equal", metric=name)
             else:
                 sides = _Side(estimate.values[name], baseline[name])
-                answer = self.compare(question, name, sides, question.rows, corrected=estimate.corrections.get(name))
+                answer = self.compare(question, name, sides, question.rows, correction=estimate.corrections.get(name))
                 yield _within_reach(question, answer)
 
 
@@ -122,22 +119,26 @@ class Performance(_AgainstReference):
 
     name, kind = "performance", Kind.PERFORMANCE
 
-    def asked(self, question: Question) -> bool:
+    def applies_to(self, question: Question) -> bool:
         """Where there are labels."""
         return question.tells_performance
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a metric of which harm is told, or of which the user has a limit; and these of each segment."""
-        yield from self._of(question, question.outcomes, question.realised, question.reference.baseline, None)
+        """One for each metric with a limit of harm or of the user; the same for each segment."""
+        yield from self._metric_answers(
+            question, question.outcomes, question.realised, question.reference.baseline, None
+        )
         for segment in question.segments:
             baseline = question.reference.segments.get(segment.column, {}).get(segment.value)
             rows = segment.rows_of(question.window.frame)
             if not baseline:
                 continue
             if segment.name in question.realised_in_segments:
-                yield from self._of(question, *question.realised_in_segments[segment.name], baseline, segment.name)
+                yield from self._metric_answers(
+                    question, *question.realised_in_segments[segment.name], baseline, segment.name
+                )
                 continue
-            for metric in self._wanted(question):
+            for metric in self._wanted_metrics(question):
                 if rows is None:
                     reason = "the segment's column is not in the window"
                     yield could_not_check(self, None, segment.name, reason, metric)
@@ -151,12 +152,14 @@ class Performance(_AgainstReference):
             yield from values_of(question, values, name)
 
     @staticmethod
-    def _wanted(question: Question) -> list[str]:
-        """The metrics of which harm is told, and those that the user has limits on."""
-        of_task = REALISED[question.reference.task]
-        return list(dict.fromkeys([*question.harm, *(name for name in question.checks.thresholds if name in of_task)]))
+    def _wanted_metrics(question: Question) -> list[str]:
+        """The metrics with a limit of harm, and those with a limit of the user."""
+        task_metrics = REALISED[question.reference.task]
+        return list(
+            dict.fromkeys([*question.harm, *(name for name in question.checks.thresholds if name in task_metrics)])
+        )
 
-    def _of(
+    def _metric_answers(
         self,
         question: Question,
         data: Outcomes,
@@ -165,7 +168,7 @@ class Performance(_AgainstReference):
         segment: str | None,
     ) -> Iterator[Answer]:
         reason, unreadable = too_little(data), unreadable_share(question) > MOST_UNREADABLE
-        for metric in self._wanted(question):
+        for metric in self._wanted_metrics(question):
             value = values.get(metric)
             if unreadable:
                 yield could_not_check(self, None, segment, unreadable_text(question), metric)
@@ -183,7 +186,7 @@ class Performance(_AgainstReference):
                     )
                 )
             elif metric not in baseline:
-                # Nothing to compare it with; a limit of the user's still holds.
+                # There is nothing to compare it with, but a limit of the user still applies.
                 text = phrases.no_reference(metric, value.value)
                 limits = interval(question, metric, value)
                 yield Answer(
@@ -204,7 +207,7 @@ class Performance(_AgainstReference):
 
 
 def interval(question: Question, metric: str, value: Measured) -> tuple[float | None, float | None]:
-    """The interval of a metric at the confidence on which pages are decided, within the metric's own bounds."""
+    """The interval of a metric at the confidence that decides on pages, within the metric's own bounds."""
     if value.error is None:
         return None, None
     least, most = bounds(metric)
@@ -219,13 +222,13 @@ def values_of(question: Question, values: Mapping[str, Measured], segment: str |
         yield MetricValue(name, None, segment, value.value, *interval(question, name, value))
 
 
-def _with_correction(finding: Finding, by: Measured, limit: float | None, margin: float) -> Finding:
-    """An estimate, with what labels of late say of it: no answer where that is more doubtful than harm is large, and
-    nobody is paged.
+def _with_correction(finding: Finding, correction: Measured, limit: float | None, margin: float) -> Finding:
+    """The finding of an estimate with its correction in words. `could_not_check` where the correction's error is too
+    large to see harm and the finding pages nobody.
     """
-    error = by.error or 0.0
+    error = correction.error or 0.0
     doubtful = limit is not None and error > _DOUBTFUL * limit
-    text = phrases.sentences(finding.explanation, phrases.corrected(by.value, doubtful=doubtful))
+    text = phrases.sentences(finding.explanation, phrases.corrected(correction.value, doubtful=doubtful))
     finding = replace(finding, explanation=text)
     if limit is None or not doubtful or finding.severity is not Severity.INFO:
         return finding
@@ -234,8 +237,8 @@ def _with_correction(finding: Finding, by: Measured, limit: float | None, margin
 
 
 def _within_reach(question: Question, answer: Answer) -> Answer:
-    """An estimate, unless the model's answers are where the reference cannot tell how good they are: then none, and
-    nobody takes it for health.
+    """The answer of an estimate. `could_not_check` where the reference cannot say how good such predictions are and the
+    answer pages nobody, so that it is not taken for healthy.
     """
     if not question.out_of_reach or answer.finding.severity is not Severity.INFO:
         return answer
@@ -243,7 +246,7 @@ def _within_reach(question: Question, answer: Answer) -> Answer:
 
 
 def _p_value(lost: float, error: float | None) -> float | None:
-    """How often a model that is as good as on the reference would show such a difference, either way."""
+    """How often a model as good as on the reference would show such a difference, in either direction."""
     if error is None:
         return None
     if error == 0:

@@ -1,5 +1,5 @@
-"""Values that the reference never held: infinite, out of its range, new categories; and columns that are stuck at one
-value.
+"""Values that the reference does not have: infinite, out of its range, new categories. And columns that are stuck at
+one value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monitor.analysis.checks.base import (
     could_not_check,
     fault,
 )
-from monitor.analysis.evidence import Claim, is_ordinary, ordinary
+from monitor.analysis.evidence import Claim, is_ordinary, ordinary_share
 from monitor.analysis.question import Question
 from monitor.analysis.summary import Categories, Numbers, Summary
 from monitor.domain import phrases
@@ -25,12 +25,12 @@ from monitor.domain.checks import Kind
 
 
 class InfiniteShare(BaseCheck):
-    """Infinite values, which are taken as missing by all other checks."""
+    """Infinite values. All other checks treat them as missing."""
 
     name, kind = "infinite_share", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column of numbers."""
+        """One for each column of numbers."""
         for name in question.names:
             if question.reference.sorts[name] != "numerical":
                 continue
@@ -53,22 +53,22 @@ class InfiniteShare(BaseCheck):
 
 
 class OutOfRange(BaseCheck):
-    """Numbers below the reference's smallest or above its largest; how many are usual follows from order statistics. A
-    month that follows the calendar is never one.
+    """Numbers below the reference's smallest or above its largest. How many are usual follows from order statistics.
+    Values that follow the calendar, such as a new month, are not counted.
     """
 
     name, kind = "out_of_range_share", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column of numbers."""
+        """One for each column of numbers."""
         for name, present, before in _both(question):
             if isinstance(before, Numbers):
                 if not isinstance(present, Numbers):
                     yield could_not_check(self, name)
                     continue
                 outside = present.outside(before.low, before.high)
-                if outside and (rest := question.off_calendar(name)) is not None:
-                    outside = int((rest.lt(before.low) | rest.gt(before.high)).sum())
+                if outside and (off_calendar := question.off_calendar(name)) is not None:
+                    outside = int((off_calendar.lt(before.low) | off_calendar.gt(before.high)).sum())
                 share = outside / present.count if present.count else 0.0
                 reach = (present.low, present.high) if outside else None
                 text = phrases.out_of_range(name, share, (before.low, before.high), reach)
@@ -77,34 +77,34 @@ class OutOfRange(BaseCheck):
 
 
 class NewCategory(BaseCheck):
-    """Categories that the reference has not; how many are usual follows from those that came once (Good-Turing)."""
+    """Categories that the reference does not have. Those seen once in it show how many are usual (Good-Turing)."""
 
     name, kind = "new_category_share", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column of categories."""
+        """One for each column of categories."""
         for name, present, before in _both(question):
             if isinstance(before, Categories):
                 if not isinstance(present, Categories):
                     yield could_not_check(self, name)
                     continue
                 new = present.tally[~present.tally.index.isin(before.tally.index)]
-                if len(new) and (rest := question.off_calendar(name)) is not None:
-                    new = new[new.index.isin(rest)]
-                number, once = int(new.sum()), float((before.tally == 1).sum())
+                if len(new) and (off_calendar := question.off_calendar(name)) is not None:
+                    new = new[new.index.isin(off_calendar)]
+                number, seen_once = int(new.sum()), float((before.tally == 1).sum())
                 share = number / present.count if present.count else 0.0
                 text = phrases.new_categories(name, share, new.index[:3])
-                chance = (once + 1, before.count - once)
+                chance = (seen_once + 1, before.count - seen_once)
                 yield unseen(question, self.name, name, number, present.count, chance, "new category", text)
 
 
 class StuckValue(BaseCheck):
-    """Columns that hold one value in every row, though the reference's vary."""
+    """Columns that hold one value in every row, though they vary in the reference."""
 
     name, kind = "unique_count", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a feature of numbers or categories."""
+        """One for each feature of numbers or categories."""
         longest = question.reference.summary.longest_run
         for name, present, before in _both(question):
             if name not in longest:
@@ -112,7 +112,7 @@ class StuckValue(BaseCheck):
             if present is None:
                 yield could_not_check(self, name)
                 continue
-            # The order of time matters: what stays the same for long anyway (a month, a rare flag) is not stuck.
+            # A value that often stays the same for long (a month, a rare flag) is not stuck.
             stuck = present.distinct == 1 and before.distinct > 1 and present.count >= max(MIN_ROWS, 3 * longest[name])
             stuck = stuck and not _is_usual(question, name, before)
             value = "" if not stuck else present.low if isinstance(present, Numbers) else present.tally.index[0]
@@ -130,17 +130,15 @@ class StuckValue(BaseCheck):
 
 
 def _is_usual(question: Question, name: str, before: Summary) -> bool:
-    """Whether one value in all rows is what a column of the calendar has, or what stretches of the same length had
-    before.
-    """
+    """Whether one value in all rows is usual: for a column of the calendar, or in healthy blocks of the same length."""
     if question.calendar_field(name) is not None:
         return True
-    return is_ordinary(ordinary(Claim("stuck value", 1.0), name, before, question.honest.parts))
+    return is_ordinary(ordinary_share(Claim("stuck value", 1.0), name, before, question.healthy_blocks.parts))
 
 
 def _both(question: Question) -> Iterator[tuple[str, Summary | None, Summary]]:
-    """Columns of which the reference has values: name, the window's summary (None where the column is gone), the
-    reference's.
+    """The columns with values in the reference: name, the window's summary (None where the column is gone), and the
+    reference's summary.
     """
     for name in question.names:
         before = question.reference.of_column(name)
@@ -159,7 +157,7 @@ def unseen(
     text: str,
     costs: Mapping[str, float] | None = None,
 ) -> Answer:
-    """Values that the reference never held. Their share is uncertain by a beta distribution: `chance`."""
+    """The answer for values that the reference does not have. chance: the beta distribution of their share."""
     share = count / rows if rows else 0.0
     if rows < MIN_ROWS:
         too_little = f"{rows} values; {MIN_ROWS} are needed"

@@ -1,4 +1,4 @@
-"""What is derived from columns: how each goes with the others, and how its numbers are written."""
+"""Values derived from columns: how a column is related to the others, and how many decimals its numbers have."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from monitor.domain.checks import Finding, Kind, MetricValue
 
 
 class _Derived(BaseCheck):
-    """A two-sample test of something derived from each column. cause: of the finding; text: its words, by the column's
-    name.
+    """A two-sample test of values derived from each column. derived_metrics: the metrics of these values. cause: of the
+    finding. text: the finding in words, from the column's name.
     """
 
     kind = Kind.DRIFT
-    derived_from: tuple[str, ...]
+    derived_metrics: tuple[str, ...]
     cause: str
     text: Callable[[str], str]
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column and kind of number derived from it; those of one column are settled as one."""
+        """One for each column and derived metric; those of one column are decided together."""
         for name in dict.fromkeys(
-            name for each in self.derived_from for name in question.reference.derived.get(each, {})
+            name for metric in self.derived_metrics for name in question.reference.derived.get(metric, {})
         ):
             if follows := question.follows_calendar(name):
                 yield Answer(Finding(self.name, name, kind=self.kind, rows=question.rows, reason=follows))
@@ -38,7 +38,7 @@ class _Derived(BaseCheck):
 
     def _untested(self, question: Question, name: str) -> Answer:
         if name in question.window.frame and not any(
-            name in question.derived.get(each, {}) for each in self.derived_from
+            name in question.derived.get(metric, {}) for metric in self.derived_metrics
         ):
             return could_not_check(self, name, reason="another column, which it is held against, is not in the window")
         summary = question.of_column(name)
@@ -47,12 +47,12 @@ class _Derived(BaseCheck):
         return too_little_data(self, name, summary.count, drift.MIN_VALUES)
 
     def _of_column(self, question: Question, name: str) -> Iterator[Answer]:
-        for derived in self.derived_from:
-            known = question.reference.derived.get(derived, {}).get(name)
-            after = question.derived.get(derived, {}).get(name)
-            if known is None or after is None or min(known[1].sum(), after.sum()) < drift.MIN_VALUES:
+        for metric in self.derived_metrics:
+            reference_side = question.reference.derived.get(metric, {}).get(name)
+            after = question.derived.get(metric, {}).get(name)
+            if reference_side is None or after is None or min(reference_side[1].sum(), after.sum()) < drift.MIN_VALUES:
                 continue
-            bins, before = known
+            bins, before = reference_side
             distance = float(np.abs(np.cumsum(before / before.sum() - after / after.sum())).max())
             finding = Finding(
                 self.name,
@@ -63,22 +63,22 @@ class _Derived(BaseCheck):
                 cause=self.cause,
                 explanation=self.text(name),
             )
-            yield Answer(finding, Counted(bins, after, before), derived)
+            yield Answer(finding, Counted(bins, after, before), metric)
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
-        """None beside the check's own value."""
+        """No metric values: the answers already have the values."""
         return iter(())
 
 
 class RelationScore(_Derived):
-    """How far each column is from what the other columns say of it."""
+    """How far each column is from its prediction by the other columns."""
 
-    name, derived_from = "relation_score", RELATIONS
+    name, derived_metrics = "relation_score", RELATIONS
     cause, text = "broken relation", staticmethod(phrases.relation)
 
 
 class DigitsScore(_Derived):
     """How many decimals a column's numbers have."""
 
-    name, derived_from = "digits_score", ("digits_score",)
+    name, derived_metrics = "digits_score", ("digits_score",)
     cause, text = "rounding", staticmethod(phrases.other_decimals)

@@ -1,4 +1,4 @@
-"""Columns that vanish, come, hold values of another type, or the values of another column."""
+"""Columns that are missing or new, or that hold values of another type or of another column."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from monitor.domain.checks import Kind
 
 
 class ColumnMissing(BaseCheck):
-    """Columns of the reference that are gone."""
+    """Columns of the reference that are missing in the window."""
 
     name, kind = "column_missing", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column: 1 where it is gone."""
+        """One for each column: 1 where it is missing."""
         for name in question.names:
             gone = name not in question.frame.columns
             text = phrases.column_gone(name)
@@ -36,17 +36,17 @@ class ColumnMissing(BaseCheck):
 
 
 class ColumnAdded(BaseCheck):
-    """Columns that the reference has not."""
+    """Columns that the reference does not have."""
 
     name, kind = "column_added", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window: how many are new."""
+        """One, for the whole window: how many columns are new."""
         columns = question.reference.columns
         if columns.features is not None:
             return
-        known = set(question.reference.sorts) | set(columns.parts) | set(columns.sensitive)
-        new = [name for name in map(str, question.frame.columns) if name not in known]
+        known_names = set(question.reference.sorts) | set(columns.parts) | set(columns.sensitive)
+        new = [name for name in map(str, question.frame.columns) if name not in known_names]
         text = phrases.columns_new(new)
         yield fault(
             question, self.name, None, float(len(new)), question.counts.rows, "new column", text, certain=bool(new)
@@ -59,7 +59,7 @@ class TypeMismatch(BaseCheck):
     name, kind = "type_mismatch_share", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column."""
+        """One for each column."""
         for name in question.names:
             if name not in question.frame.columns:
                 yield could_not_check(self, name)
@@ -81,14 +81,14 @@ class TypeMismatch(BaseCheck):
 
 
 class DuplicateColumn(BaseCheck):
-    """Columns that hold the same values in every row, though in the reference they do not."""
+    """Columns that hold the same values in every row, though they differ in the reference."""
 
     name, kind = "duplicate_column", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One a column: 1 where it holds another's values."""
+        """One for each column: 1 where it holds the values of another column."""
         window = question.window.frame
-        seen: dict[Any, list[str]] = {}
+        columns_by_fingerprint: dict[Any, list[str]] = {}
         for name in question.names:
             if name not in window:
                 yield could_not_check(self, name)
@@ -97,32 +97,36 @@ class DuplicateColumn(BaseCheck):
             if len(window) < MIN_ROWS:
                 yield too_little_data(self, name, len(window), MIN_ROWS)
                 continue
-            alike = [] if summary is None or summary.distinct < 2 else seen.setdefault(_likeness(summary), [])
-            twin = next((other for other in alike if self._is_new_twin(question, name, other)), None)
+            candidates = (
+                []
+                if summary is None or summary.distinct < 2
+                else columns_by_fingerprint.setdefault(_fingerprint(summary), [])
+            )
+            twin = next((candidate for candidate in candidates if self._is_new_twin(question, name, candidate)), None)
             if twin is None:
-                alike.append(name)
+                candidates.append(name)
             text = "" if twin is None else phrases.same_values(name, twin)
-            same = float(twin is not None)
+            value = float(twin is not None)
             yield fault(
                 question,
                 self.name,
                 name,
-                same,
+                value,
                 len(window),
                 "duplicate column",
                 text,
                 certain=twin is not None,
-                share=same,
+                share=value,
             )
 
     @staticmethod
-    def _is_new_twin(question: Question, name: str, other: str) -> bool:
+    def _is_new_twin(question: Question, name: str, twin: str) -> bool:
         window, before = question.window.frame, question.reference.frame
-        return bool(window[name].equals(window[other]) and not before[name].equals(before[other]))
+        return bool(window[name].equals(window[twin]) and not before[name].equals(before[twin]))
 
 
-def _likeness(summary: Summary) -> Any:
-    """What is equal of columns that are equal."""
+def _fingerprint(summary: Summary) -> Any:
+    """Statistics that are equal for equal columns."""
     if isinstance(summary, Numbers):
         return summary.count, summary.low, summary.quantile(0.5), summary.high
     return summary.count, summary.distinct, frozenset(summary.tally.index[:1])

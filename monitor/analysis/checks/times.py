@@ -1,4 +1,4 @@
-"""When rows say that they were logged."""
+"""The times at which rows were logged."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from monitor.domain.checks import Finding, Kind, Severity, Verdict
 
 
 class MisdatedRows(BaseCheck):
-    """Rows of the log that have no time, are dated before 1971, or later than it is: no window holds them. Stored and
-    shown; a limit on them may page.
+    """Rows of the log without a time, dated before 1971 or in the future. No window holds them. Their number is stored
+    and shown; a limit on it may page.
     """
 
     name, kind = "misdated_rows", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window."""
+        """One, for the whole window."""
         number = question.counts.misdated
         if number is None:
             yield could_not_check(self, None, reason="nobody has counted them in the log")

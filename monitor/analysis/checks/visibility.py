@@ -1,4 +1,4 @@
-"""Whether anything can be said of how the model does."""
+"""Whether the performance of the model is known at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from monitor.domain.checks import Finding, Kind, Verdict
 
 
 class PerformanceVisibility(BaseCheck):
-    """Whether performance can be estimated now, or realised once labels come. `could_not_check` where neither can be:
-    nobody knows.
+    """Whether performance can be estimated now, or measured once labels come. `could_not_check` where neither is
+    possible: performance is unknown.
     """
 
     name, kind = "performance_visibility", Kind.BLIND
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window: 1 where performance can be told."""
+        """One, for the whole window: 1 where performance can be known."""
         verdict, reason = self._verdict(question)
         visible = None if verdict is Verdict.TOO_LITTLE_DATA else float(verdict is Verdict.FINE)
         yield Answer(

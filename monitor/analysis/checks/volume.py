@@ -12,7 +12,7 @@ from monitor.analysis.question import Question
 from monitor.domain import phrases
 from monitor.domain.checks import FEWEST_WINDOWS, Finding, Kind, MetricValue, Severity, Verdict
 
-# How unlikely a fall must be by how much they vary.
+# How unlikely a fall must be, given how much earlier windows vary.
 _UNLIKELY = 1e-3
 
 
@@ -21,12 +21,12 @@ class NoData(BaseCheck):
 
     name, kind = "row_count", Kind.NO_DATA
 
-    def asked(self, question: Question) -> bool:
-        """Also of a window without rows."""
+    def applies_to(self, question: Question) -> bool:
+        """Also for a window without rows."""
         return question.checks.asks(self.kind)
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window."""
+        """One, for the whole window."""
         rows = question.counts.all_rows
         yield Answer(
             Finding(
@@ -42,7 +42,7 @@ class NoData(BaseCheck):
         )
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
-        """The row count is told of every window, asked or not."""
+        """No metric values: every window has its row count anyway."""
         return iter(())
 
 
@@ -52,7 +52,7 @@ class RowCount(BaseCheck):
     name, kind = "row_count", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window, where there is a limit."""
+        """One, for the whole window, where there is a limit."""
         rows = question.counts.all_rows
         if question.checks.threshold(self.name, None):
             yield Answer(
@@ -67,18 +67,18 @@ class RowCount(BaseCheck):
             )
 
     def metrics(self, question: Question, answers: list[Answer]) -> Iterator[MetricValue]:
-        """The row count is told of every window, asked or not."""
+        """No metric values: every window has its row count anyway."""
         return iter(())
 
 
 class VolumeShare(BaseCheck):
-    """The rows against those that earlier windows at the same calendar position lead to expect."""
+    """The rows relative to those expected from earlier windows at the same calendar position."""
 
     name, kind = "volume_share", Kind.QUALITY
 
     def answers(self, question: Question) -> Iterator[Answer]:
-        """One, of the whole window: a warning below the limit, where earlier windows do not vary so much and none was
-        as low.
+        """One, for the whole window: a warning below the limit, unless earlier windows vary as much or one was as
+        low.
         """
         rows, before = question.counts.all_rows, np.array(question.recent_counts, dtype=float)
         if len(before) < FEWEST_WINDOWS:
@@ -90,15 +90,15 @@ class VolumeShare(BaseCheck):
             reason = f"{expected:.0f} rows are expected; {MIN_ROWS} are needed"
             yield Answer(Finding(self.name, kind=self.kind, rows=rows, verdict=Verdict.TOO_LITTLE_DATA, reason=reason))
             return
-        share, p_value, least = rows / expected, _p_value(rows, expected, before), question.checks.volume
-        fell = least is not None and share < least and rows < before.min() and p_value < _UNLIKELY
+        share, p_value, limit = rows / expected, _p_value(rows, expected, before), question.checks.volume
+        fell = limit is not None and share < limit and rows < before.min() and p_value < _UNLIKELY
         yield Answer(
             Finding(
                 self.name,
                 value=share,
                 kind=self.kind,
                 rows=rows,
-                threshold_lower=least,
+                threshold_lower=limit,
                 verdict=Verdict.CHANGED if fell else Verdict.FINE,
                 severity=Severity.WARNING if fell else Severity.INFO,
                 cause="fall in traffic",
@@ -110,8 +110,8 @@ class VolumeShare(BaseCheck):
 
 
 def _p_value(rows: int, expected: float, before: np.ndarray) -> float:
-    """How often a window like those before would have so few rows: Student's t of the logarithm, with the noise of
-    counting.
+    """How often a window like the earlier ones would have so few rows: Student's t of the logarithm, with counting
+    noise.
     """
     logs = np.log((before + 0.5) / (expected + 0.5))
     variance = (float(logs.var(ddof=1)) + 1 / expected) * (1 + 1 / len(before))

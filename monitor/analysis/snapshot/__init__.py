@@ -1,4 +1,4 @@
-"""Everything that touches Evidently, which takes seconds to import: nothing outside this folder imports it."""
+"""Everything that imports Evidently, which takes seconds: nothing outside this folder imports it."""
 
 import os
 

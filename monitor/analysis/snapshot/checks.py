@@ -1,6 +1,4 @@
-"""The checks of a run as Evidently's tests: each with its verdict, value and limits, beside the metric that it is
-of.
-"""
+"""The checks of a run as Evidently's tests: each with its verdict, value and limits, attached to its metric."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
 
 
 def status_of(check: Check, finding: Finding | None) -> TestStatus:
-    """Evidently's word for a verdict. FAIL pages somebody; WARNING is a change that pages nobody; ERROR is a question
+    """Evidently's status for a verdict. FAIL pages somebody, WARNING is a change that pages nobody, ERROR is a check
     without an answer.
     """
     if check.verdict is Verdict.FINE:
@@ -35,8 +33,8 @@ def status_of(check: Check, finding: Finding | None) -> TestStatus:
 
 
 def test_of(check: Check, finding: Finding | None, metric: MetricConfig, version: str) -> MetricTestResult:
-    """A check as a test of a metric. finding: what it found, if it is `changed`. version: of the model, if it is not
-    the one that the report is of.
+    """A check as a test of a metric. finding: its finding, if it is `changed`. version: of the model, if it differs
+    from that of the report.
     """
     key = (*check.key, version)
     row = as_row(check) | ({} if finding is None else {"severity": finding.severity.value, "cause": finding.cause})
@@ -45,33 +43,33 @@ def test_of(check: Check, finding: Finding | None, metric: MetricConfig, version
         name=phrases.sentence(phrases.check_name(*key)).removesuffix("."),
         description=_description(check, finding),
         metric_config=metric,
-        test_config={name: _brief(value) for name, value in row.items() if _is_told(value)},
+        test_config={name: _brief(value) for name, value in row.items() if _has_content(value)},
         status=status_of(check, finding),
     )
 
 
 def widgets_of(tests: Sequence[MetricTestResult]) -> list[BaseWidgetInfo]:
-    """What Evidently's pages show of tests: how many have which status, and each of them, the worst first."""
+    """The widgets of tests on Evidently's pages: the number of tests by status, and the tests, worst first."""
     ordered = sorted(tests, key=lambda test: _WORST_FIRST.index(test.status))
     plain = [test.copy(update={"description": _MARKDOWN.sub(r"\\\1", test.description)}) for test in ordered]
     return [metric_tests_stats(tests), metric_tests_widget(plain)] if tests else []
 
 
 def with_findings(checks: Iterable[Check], findings: Iterable[Finding]) -> list[tuple[Check, Finding | None]]:
-    """Each check with what it found."""
-    by_key = {(each.kind, each.model_version, each.key): each for each in findings}
+    """Each check with its finding, if any."""
+    by_key = {(finding.kind, finding.model_version, finding.key): finding for finding in findings}
     return [(check, by_key.get((check.kind, check.model_version, check.key))) for check in checks]
 
 
 def _description(check: Check, finding: Finding | None) -> str:
     if check.verdict not in (Verdict.FINE, Verdict.CHANGED):
         return phrases.sentence(phrases.undecided(check.verdict.value, check.reason))
-    found = "" if finding is None else finding.explanation
-    return phrases.sentences(found, _value(check), check.reason)
+    explanation = "" if finding is None else finding.explanation
+    return phrases.sentences(explanation, _value(check), check.reason)
 
 
 def _value(check: Check) -> str:
-    if not _is_told(check.value) or check.value is None:
+    if not _has_content(check.value) or check.value is None:
         return ""
     interval = (
         (check.lower, check.upper)
@@ -82,10 +80,10 @@ def _value(check: Check) -> str:
 
 
 def _brief(value: Any) -> Any:
-    """Numbers by their first six digits: the database holds all of them, and each costs bytes in every report."""
+    """Numbers with six significant digits, to keep reports small: the database holds all digits."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _is_told(value: Any) -> bool:
-    """Whether a field holds something that JSON can hold."""
+def _has_content(value: Any) -> bool:
+    """Whether a field has a value that JSON can hold."""
     return value not in (None, "") and not (isinstance(value, float) and not math.isfinite(value))

@@ -1,7 +1,7 @@
-"""The Evidently report of a window, made of numbers that are known already: Evidently's own metrics, with a calculation
-of ours.
+"""The Evidently report of a window, made from precomputed numbers: Evidently's own metrics, each with a calculation of
+this package.
 
-Nothing is drawn: the widgets are Evidently's plain counters, and the plots are made when someone looks
+Nothing is drawn: the widgets are Evidently's plain counters, and the plots are made when a report is viewed
 (`store.to_html`).
 """
 
@@ -46,13 +46,13 @@ _TITLES = {
     "R2Score": "R2 Score",
     "AbsMaxError": "Absolute Max Error",
 }
-# Our metrics by Evidently's names for them.
+# Evidently's names of this package's metrics.
 _NAMES = EVIDENTLY_NAMES | {"mae": "MAE", "mape": "MAPE", "mean_error": "MeanError"}
 
 
 class PrecomputedMetric(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
-    """A calculation of a metric whose result is known. It stands in a report in the metric's place; ABC keeps it from
-    taking that for good.
+    """A calculation of a metric whose result is known. It takes the metric's place in a report. Because of ABC,
+    Evidently does not register it as the metric's calculation.
     """
 
     def __init__(self, metric: Metric, title: str, result: MetricResult, reference: MetricResult | None = None) -> None:
@@ -60,19 +60,19 @@ class PrecomputedMetric(MetricCalculation[MetricResult, Metric], ABC):  # type: 
         self._title, self._results = title, (result, reference)
 
     def to_calculation(self) -> PrecomputedMetric:
-        """Itself: Evidently asks each of a report's metrics for its calculation."""
+        """Itself: Evidently calls this for each metric of a report."""
         return self
 
     def set_tests(self, tests: list[MetricTestResult]) -> None:
-        """Put tests beside the result."""
+        """Attach tests to the result."""
         self._results[0].set_tests(tests)
 
     def calculate(self, *_: Any) -> Any:
-        """The result that is known, and the reference's."""
+        """The known result, and the reference's."""
         return self._results if self._results[1] is not None else self._results[0]
 
     def display_name(self) -> str:
-        """What Evidently calls the metric on its pages."""
+        """The metric's title on Evidently's pages."""
         return self._title
 
 
@@ -103,30 +103,30 @@ def make_report(evaluation: Evaluation, figures: Figures) -> Snapshot:
 
 
 def _add_tests(metrics: dict[tuple[str, str], PrecomputedMetric], evaluation: Evaluation) -> None:
-    """Put each check beside the metric that it is of; those of no metric of the report, of a segment or of another
-    version of the model beside the number of rows.
+    """Attach each check to its metric. Checks of no metric of the report, of a segment or of another version of the
+    model are attached to the number of rows.
     """
     tests: dict[tuple[str, str], list[Any]] = {}
     for check, finding in with_findings(evaluation.checks, evaluation.findings):
-        other = check.model_version if check.model_version != evaluation.run.model_version else ""
-        place = next(each for each in _places(check, other) if each in metrics)
-        tests.setdefault(place, []).append(test_of(check, finding, metrics[place].to_metric_config(), other))
-    for place, own in tests.items():
-        metrics[place].set_tests(own)
+        other_version = check.model_version if check.model_version != evaluation.run.model_version else ""
+        place = next(key for key in _places(check, other_version) if key in metrics)
+        tests.setdefault(place, []).append(test_of(check, finding, metrics[place].to_metric_config(), other_version))
+    for place, place_tests in tests.items():
+        metrics[place].set_tests(place_tests)
 
 
 def _places(check: Check, other_version: str) -> Sequence[tuple[str, str]]:
-    of_window = ("row_count", "")
+    window_place = ("row_count", "")
     if check.segment or other_version:
-        return (of_window,)
+        return (window_place,)
     column = check.column or ""
-    own = (_NAMES.get(check.metric, check.metric), column)
-    return (own, ("drift_score", column), ("missing_share", column), of_window)
+    metric_place = (_NAMES.get(check.metric, check.metric), column)
+    return (metric_place, ("drift_score", column), ("missing_share", column), window_place)
 
 
 def _moment(evaluation: Evaluation) -> datetime:
-    """Where a report stands on Evidently's dashboards: at the window's start, or else that of its rows; now, where they
-    have no times.
+    """The time of a report on Evidently's dashboards: the window's start, or else the time of the first row; now, where
+    rows have no times.
     """
     window, first = evaluation.run.window, evaluation.counts.first_event
     start = window[0] if window is not None else first
@@ -139,18 +139,18 @@ def _moment(evaluation: Evaluation) -> datetime:
 
 def _title(run: RunIdentity) -> str | None:
     """The monitor, the kind of its run and the window."""
-    span = "" if run.window is None else " to ".join(f"{each:%Y-%m-%d %H:%M}" for each in run.window) + " UTC"
+    span = "" if run.window is None else " to ".join(f"{time:%Y-%m-%d %H:%M}" for time in run.window) + " UTC"
     name = f"{run.monitor}, {run.kind}" if run.kind else run.monitor
     return ": ".join(part for part in (name, span) if part) or None
 
 
 def _metadata(evaluation: Evaluation, figures: Figures) -> dict[str, str]:
-    """What the report is of, under Evidently's own keys where it has some. Text, since Evidently's service takes no
-    more.
+    """The metadata of a report, under Evidently's own keys where they exist. All values are text, since Evidently's
+    service accepts nothing else.
     """
     run = evaluation.run
     start, end = run.window or (None, None)
-    told = {
+    metadata = {
         "monitor": run.monitor,
         "model_id": run.model,
         "model_version": run.model_version,
@@ -163,7 +163,7 @@ def _metadata(evaluation: Evaluation, figures: Figures) -> dict[str, str]:
         "severity": evaluation.severity.value,
         PLOTS: json.dumps(figures.plots) if figures.plots else "",
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in metadata.items() if value}
 
 
 def _written(moment: datetime | None) -> str:
@@ -171,7 +171,7 @@ def _written(moment: datetime | None) -> str:
 
 
 def _tags(evaluation: Evaluation) -> list[str]:
-    """What reports are chosen by on Evidently's pages."""
+    """The tags that filter reports on Evidently's pages."""
     run = evaluation.run
     version = f"version {run.model_version}" if run.model_version else ""
     return [tag for tag in (run.model, version, run.kind, f"severity {evaluation.severity}") if tag]
@@ -182,12 +182,12 @@ def _row_count(figures: Figures) -> PrecomputedMetric:
     return PrecomputedMetric(evidently.metrics.RowCount(), title, *(_single(rows, title) for rows in figures.rows))
 
 
-def _drift(column: str, method: str, score: float, sort: Sort) -> PrecomputedMetric:
+def _drift(column: str, method: str, score: float, column_type: Sort) -> PrecomputedMetric:
     metric = evidently.metrics.ValueDrift(column=column, method=method)
     title = f"Value drift for {column}"
-    known = PrecomputedMetric(metric, title, _single(score, title))
-    known.resolve_parameter("threshold", registered(method, sort)[0].default_threshold)
-    return known
+    precomputed = PrecomputedMetric(metric, title, _single(score, title))
+    precomputed.resolve_parameter("threshold", registered(method, column_type)[0].default_threshold)
+    return precomputed
 
 
 def _missing(column: str, figures: Figures) -> PrecomputedMetric:
@@ -205,7 +205,7 @@ def _missing(column: str, figures: Figures) -> PrecomputedMetric:
 
 def _performance(name: str, value: Figure, reference: Figure | None) -> PrecomputedMetric:
     title = _TITLES.get(name, f"{name} metric")
-    results = [_figure(each, title) for each in (value, reference) if each is not None]
+    results = [_figure(figure, title) for figure in (value, reference) if figure is not None]
     return PrecomputedMetric(getattr(evidently.metrics, name)(), title, *results)
 
 

@@ -1,4 +1,4 @@
-"""Evidently's own statistical tests, for the methods of which there is no quicker form."""
+"""Evidently's own statistical tests, for methods without a faster implementation."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from evidently.legacy.metrics.data_drift import embedding_drift_methods
 from monitor.analysis.schema import Sort
 
 
-def registered(method: str, sort: Sort) -> tuple[registry.StatTest, ColumnType]:
-    """Evidently's test of that name for columns of a sort, and its word for the sort. Raises ValueError if it has
-    none.
+def registered(method: str, column_type: Sort) -> tuple[registry.StatTest, ColumnType]:
+    """Evidently's test of that name for columns of a type, and Evidently's name of the type. Raises ValueError if there
+    is none.
     """
-    kind = ColumnType.Numerical if sort in ("numerical", "time") else ColumnType.Categorical
+    kind = ColumnType.Numerical if column_type in ("numerical", "time") else ColumnType.Categorical
     return registry.get_registered_stattest(method, kind), kind
 
 
-def evidently_score(method: str, before: pd.Series, after: pd.Series, sort: Sort) -> float:
+def evidently_score(method: str, before: pd.Series, after: pd.Series, column_type: Sort) -> float:
     """The drift score of two samples without missing values. Raises ValueError for a method that does not fit the
     column.
     """
-    test, kind = registered(method, sort)
+    test, kind = registered(method, column_type)
     state = np.random.get_state()
     np.random.seed(0)  # empirical_mmd draws from the global generator
     try:
@@ -33,8 +33,8 @@ def evidently_score(method: str, before: pd.Series, after: pd.Series, sort: Sort
 
 
 def evidently_embeddings_score(before: np.ndarray, after: np.ndarray) -> float:
-    """`EmbeddingsDrift` of vectors by its default method: the ROC AUC of a classifier that tells both sides apart.
-    Shapes (rows, dimensions).
+    """`EmbeddingsDrift` of vectors by its default method: the ROC AUC of a classifier that separates both sides. Shapes
+    (rows, dimensions).
     """
     score, _, _ = embedding_drift_methods.model()(pd.DataFrame(after), pd.DataFrame(before))
     return float(score)

@@ -1,4 +1,4 @@
-"""Snapshots as stored: Evidently's own JSON, compressed; and the page that is made of one when someone looks."""
+"""Stored snapshots: Evidently's own JSON, compressed. And the page that is made from one when it is viewed."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ def unpack(data: bytes) -> Snapshot:
 
 
 def to_html(snapshot: Snapshot) -> str:
-    """The report as one page that needs nothing from elsewhere, with the plots drawn from the counts that it holds,
-    what drifted most first.
+    """The report as one self-contained page, with the plots drawn from the stored counts. Columns that drifted most
+    come first.
     """
     model = snapshot.to_snapshot_model()
     plots = plots_in(model.metadata)
-    of_all, by_drift, of_columns = [], [], []
+    general, scored, other_columns = [], [], []
     for result in model.metric_results.values():
         column = result.metric_value_location.metric.params.get("column")
         if column is None:
-            of_all += result.get_widgets()
+            general += result.get_widgets()
         elif isinstance(result, SingleValue) and column in plots:
             counters = [widget.copy(update={"size": 1}) for widget in result.get_widgets()]
-            by_drift.append((result.value, [*counters, _widget(column, plots[column])]))
+            scored.append((result.value, [*counters, _widget(column, plots[column])]))
         else:
-            of_columns += result.get_widgets()
-    ranked = [widget for _, widgets in sorted(by_drift, key=lambda each: -each[0]) for widget in widgets]
-    whole = Snapshot.load_model(model.copy(update={"widgets": [*of_all, *ranked, *of_columns]}))
+            other_columns += result.get_widgets()
+    ranked = [widget for _, widgets in sorted(scored, key=lambda entry: -entry[0]) for widget in widgets]
+    whole = Snapshot.load_model(model.copy(update={"widgets": [*general, *ranked, *other_columns]}))
     return _DATA.sub(_without_markup, str(whole.get_html_str(as_iframe=False)))
 
 
-# Evidently writes JSON into a script of the page as it is: what the log holds must not end that script.
+# Evidently writes JSON unescaped into a script of the page: values of the log must not end that script.
 _DATA = re.compile(r"^(\s*var (?:metric|additional_graphs)_\w+ = )(.*);$", re.MULTILINE)
 _MARKUP = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 def _without_markup(line: re.Match[str]) -> str:
-    """A line of data with each character that a page could take for markup escaped, as JSON may have it."""
+    """A line of data in which each character that HTML could take for markup is escaped, as JSON allows."""
     return f"{line[1]}{line[2].translate(_MARKUP)};"
 
 

@@ -15,8 +15,8 @@ with warnings.catch_warnings():
 
 
 class ReportFolder:
-    """The folder. Its projects and reports are named by the ids of monitors and runs: what is written twice is there
-    once. Raises OSError for a folder that cannot be written.
+    """The folder. Projects and reports are named by the ids of monitors and runs, so writing one twice changes nothing.
+    Raises OSError for a folder that cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,13 +25,13 @@ class ReportFolder:
         self._workspace = Workspace(str(folder))
 
     def add_project(self, project_id: str, name: str, description: str) -> None:
-        """A project of that id, with this name; one that is there keeps what people wrote into it."""
-        there = self._workspace.get_project(project_id)
-        if there is None:
+        """Add a project, or give an existing one this name. An existing project keeps what people wrote into it."""
+        project = self._workspace.get_project(project_id)
+        if project is None:
             self._workspace.add_project(ProjectModel(id=project_id, name=name, description=description))
-        elif there.name != name:
-            there.name = name
-            there.save()
+        elif project.name != name:
+            project.name = name
+            project.save()
         self._reports(project_id).mkdir(exist_ok=True)
 
     def has(self, project_id: str, report_id: str) -> bool:
@@ -39,15 +39,15 @@ class ReportFolder:
         return self._path(project_id, report_id).exists()
 
     def add(self, project_id: str, report_id: str, snapshot: bytes) -> None:
-        """Write a report. snapshot: as it is stored. Raises DataError for one that is damaged."""
+        """Write a report. snapshot: as stored. Raises DataError for a damaged one."""
         path = self._path(project_id, report_id)
-        # Evidently refuses a whole project for one report that is written in part.
+        # Evidently refuses a whole project if one report is incomplete.
         part = path.with_suffix(".part")
         part.write_text(unpacked(snapshot), encoding="utf-8")
         part.replace(path)
 
     def remove(self, project_id: str, report_id: str) -> None:
-        """Take a report away."""
+        """Delete a report."""
         self._path(project_id, report_id).unlink(missing_ok=True)
 
     def _reports(self, project_id: str) -> Path:

@@ -43,8 +43,8 @@ class Databricks:
                 f" {state.get('state_message', '')}",
             )
         tasks = run.get("tasks") or [{"run_id": handle}]
-        told = self._get("get-output", str(tasks[-1]["run_id"])).get("notebook_output", {}).get("result") or ""
-        outcome = parse_outcome(told)
+        result = self._get("get-output", str(tasks[-1]["run_id"])).get("notebook_output", {}).get("result") or ""
+        outcome = parse_outcome(result)
         return (
             outcome
             if outcome.text or not outcome.succeeded
@@ -52,7 +52,7 @@ class Databricks:
         )
 
     def _get(self, what: str, run: str) -> dict[str, Any]:
-        found: dict[str, Any] = outgoing.get(
+        answer: dict[str, Any] = outgoing.get(
             f"{self._api}/runs/{what}?run_id={run}", self._headers, **self._rules
         ).json()
-        return found
+        return answer

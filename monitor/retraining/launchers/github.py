@@ -64,8 +64,8 @@ class GitHub:
 
     def _run(self, request_id: str) -> dict[str, Any] | None:
         url = f"{self._base}/actions/workflows/{self._workflow}/runs?event=workflow_dispatch&per_page=100"
-        found = outgoing.get(url, self._headers, **self._rules).json().get("workflow_runs", [])
-        return next((run for run in found if request_id in str(run.get("display_title", ""))), None)
+        runs = outgoing.get(url, self._headers, **self._rules).json().get("workflow_runs", [])
+        return next((run for run in runs if request_id in str(run.get("display_title", ""))), None)
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
         outgoing.send("POST", f"{self._base}/{path}", json.dumps(body).encode(), self._headers, **self._rules)

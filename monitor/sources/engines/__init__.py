@@ -44,6 +44,6 @@ def _class_of(place: Place) -> type[Engine]:
         return DuckDB
     scheme = (place.url or "").split("://", 1)[0].split("+", 1)[0]
     if scheme not in BY_SCHEME:
-        known = ", ".join(f"{each}://" for each in BY_SCHEME)
-        raise UsageError(f"{place.shown}: tables are read from {known}; not from {scheme}://")
+        readable = ", ".join(f"{scheme}://" for scheme in BY_SCHEME)
+        raise UsageError(f"{place.shown}: tables are read from {readable}; not from {scheme}://")
     return BY_SCHEME[scheme]

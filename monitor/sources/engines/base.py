@@ -52,9 +52,9 @@ _LEFT_OUT = {
 class Engine(ABC):
     """One connection to where a log is.
 
-    knows_nan: numbers may be NaN and not null. compares_times_last: times are dearer to compare than whole numbers are
-        to hash. joins_labels: labels of
-    another place that it serves are joined to the whole log, not to a window's rows alone.
+    knows_nan: numbers may be NaN and not null. compares_times_last: comparing times costs more than hashing whole
+        numbers. joins_labels: labels of another place that it serves are joined to the whole log, not only to a
+        window's rows.
     """
 
     knows_nan: ClassVar[bool] = True
@@ -79,34 +79,34 @@ class Engine(ABC):
                 return self.connection.sql(place.query)
             return self.connection.table(place.table, database=place.db_schema or None)
         except Exception as error:
-            known = ", ".join(self.connection.list_tables()[:10]) or "none"
-            what = f"table {place.table}" if place.query is None else "query"
+            tables = ", ".join(self.connection.list_tables()[:10]) or "none"
+            target = f"table {place.table}" if place.query is None else "query"
             raise DataError(
-                f"{place.shown}: the {what} cannot be read: {first_line(error)}; its tables are: {known}"
+                f"{place.shown}: the {target} cannot be read: {first_line(error)}; its tables are: {tables}"
             ) from None
 
     def left_out(self, _place: Place, table: Any) -> dict[str, str]:
-        """The columns of a place that nobody can test, with what they are; those of `table` are not to be read."""
+        """The columns of a place that no check can test, with what they hold."""
         return {
             name: words
             for name, kind in table.schema().items()
-            if (words := next((words for is_one, words in _LEFT_OUT.items() if getattr(kind, is_one)()), None))
+            if (words := next((words for is_kind, words in _LEFT_OUT.items() if getattr(kind, is_kind)()), None))
         }
 
     def number(self, decimal: Any) -> Any:
         """A column of decimals as one of numbers."""
         return decimal.cast("float64")
 
-    def serves(self, other: Place) -> bool:
+    def serves(self, place: Place) -> bool:
         """Whether the same connection reads another place, too."""
-        return other.own_path is None and (self.place.engine, self.place.url) == (other.engine, other.url)
+        return place.own_path is None and (self.place.engine, self.place.url) == (place.engine, place.url)
 
     def with_time(self, table: Any, _name: str, _place: Place) -> Any:
         """A table whose column of that name holds times, where the engine has left them as text."""
         return table
 
     def is_zoned(self, kind: Any) -> bool:
-        """Whether times of a type say of which zone they are."""
+        """Whether times of a type have a zone."""
         return getattr(kind, "timezone", None) is not None
 
     def literal(self, moment: datetime, zone: tzinfo, *, zoned: bool) -> str:
@@ -121,7 +121,7 @@ class Engine(ABC):
         return compare(column.cast(kind), ibis.literal(literal).cast(kind), how)
 
     def roughly(self, _column: Any, _within: WindowFilter) -> list[Any]:
-        """What an index can find of a window, to be compared exactly after that."""
+        """Conditions that an index can use to find a window's rows; exact comparisons follow."""
         return []
 
     def md5(self, text: Any) -> Any:
@@ -138,23 +138,23 @@ class Engine(ABC):
         mixed = (mixed * mixed + number) % PRIME
         return rows.mutate(**{name: ((mixed * c + d) % PRIME).fill_null(PRIME)})
 
-    def frame(self, _what: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
-        """The rows of an expression. what: names it, among those of the same columns."""
+    def frame(self, _name: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
+        """The rows of an expression. name: identifies it among expressions of the same columns."""
         return self.run(expression(within))
 
     def run(self, expression: Any, _within: WindowFilter | None = None) -> pd.DataFrame:
         """The rows of an expression of tables that were opened here. within: the rows of the log that it is about,
         where it is not about all.
         """
-        found: pd.DataFrame = expression.to_pandas()
-        return found
+        frame: pd.DataFrame = expression.to_pandas()
+        return frame
 
-    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: WindowFilter | None) -> pd.DataFrame:
+    def rows_with_ids(self, table: Any, id_column: str, ids: list[Any], within: WindowFilter | None) -> pd.DataFrame:
         """The rows of a table that have one of some ids. within: as in `run`."""
         return self.run(table.filter(table[id_column].isin(ids)), within)
 
     def mark(self, _place: Place) -> str:
-        """What a place looks like, so that a change is seen; '' where that cannot be told cheaply."""
+        """A fingerprint of a place, by which a change is seen; '' where it would be expensive."""
         return ""
 
     def rows_by_statistics(self, _place: Place) -> int:
@@ -162,8 +162,8 @@ class Engine(ABC):
         return 0
 
     def bad_records(self, _place: Place, _time: str) -> list[tuple[Any, str]]:
-        """What of a place could not be read: the time of the row beside it, as the column of that name has it (in
-        seconds since 1970 where there is none), and what it is.
+        """The records of a place that could not be read, each with the time of the row beside it and a description. The
+        time is a value of the column of that name, or seconds since 1970 where there is none.
         """
         return []
 
@@ -179,6 +179,6 @@ def compare(left: Any, right: Any, how: str) -> Any:
     return left >= right if how == ">=" else left < right if how == "<" else left <= right
 
 
-def whole(value: Any) -> int:
-    """A number that an engine has counted or summed; of no rows some give null."""
+def as_count(value: Any) -> int:
+    """A number that an engine has counted or summed. Some engines give null for no rows."""
     return 0 if value is None or pd.isna(value) else int(value)

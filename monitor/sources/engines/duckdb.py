@@ -32,15 +32,13 @@ _opened: dict[tuple[int, Place], OpenedFiles] = {}
 _queries: dict[tuple[int, Place], tuple[OpenedFiles, Any]] = {}
 atexit.register(_opened.clear)  # DuckDB complains of what outlives it
 atexit.register(_queries.clear)
-# Statements by what they do: to make one takes longer than to read a small window.
+# Statements by key: making one takes longer than reading a small window.
 _statements: dict[Hashable, str] = {}
 atexit.register(_statements.clear)  # their keys hold tables
 
 
 class DuckDB(Engine):
-    """The DuckDB of this thread, which never fetches anything from anywhere; of text files it reads what is kept of
-    them as Parquet.
-    """
+    """The DuckDB of this thread. It has no network access, and reads text files from their copies as Parquet."""
 
     joins_labels = True
 
@@ -68,82 +66,85 @@ class DuckDB(Engine):
         Files that look as they did when this connection opened them last are not opened again.
         """
         opened = self._open(place)
-        if not place.is_asked:
+        if not place.is_made_by_sql:
             return opened.table
         key = (id(self.connection), place)
         if key not in _queries or _queries[key][0] is not opened:
             if len(_queries) >= _MOST_TABLES:
                 _queries.clear()
-            _queries[key] = (opened, _asked(self.connection, opened.table, place))
+            _queries[key] = (opened, _with_query(self.connection, opened.table, place))
         return _queries[key][1]
 
     def _open(self, place: Place) -> OpenedFiles:
         assert place.path is not None
         key = (id(self.connection), replace(place, query=None, expressions=()))
-        mark = files.fingerprint(place.path, place.shown, place.version)
-        known = _opened.get(key)
-        if known is None or known.connection is not self.connection or known.mark != mark or not known.are_there():
+        fingerprint = files.fingerprint(place.path, place.shown, place.version)
+        opened = _opened.get(key)
+        if (
+            opened is None
+            or opened.connection is not self.connection
+            or opened.fingerprint != fingerprint
+            or not opened.are_there()
+        ):
             if len(_opened) >= _MOST_TABLES:
                 _opened.clear()
-            known = _opened[key] = open_files(self.connection, place, mark)
-        self._of_place[place] = known
-        return known
+            opened = _opened[key] = open_files(self.connection, place, fingerprint)
+        self._of_place[place] = opened
+        return opened
 
     def _opened(self, place: Place) -> OpenedFiles:
         """The files as this engine opened them last."""
         return self._of_place.get(place) or self._open(place)
 
     def left_out(self, place: Place, table: Any) -> dict[str, str]:
-        """Of files, also what was left out when they were opened."""
-        return {**({} if place.is_asked else self._opened(place).left_out), **super().left_out(place, table)}
+        """Also the columns of files that were left out when they were opened."""
+        return {**({} if place.is_made_by_sql else self._opened(place).left_out), **super().left_out(place, table)}
 
-    def serves(self, other: Place) -> bool:
+    def serves(self, place: Place) -> bool:
         """All files of this machine."""
-        return other.own_path is not None
+        return place.own_path is not None
 
-    def frame(self, what: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
+    def frame(self, name: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
         """The rows of an expression, by a statement that is made once."""
-        key = (what, within.as_of is None)
+        key = (name, within.as_of is None)
         statement = _statement(key, lambda: _with_parameters(expression, within))
         values = {name: value for name, value in asdict(within).items() if f"${name}" in statement}
         return self._rows(statement, within, values, kept=statement)
 
     def run(self, expression: Any, within: WindowFilter | None = None) -> pd.DataFrame:
-        """The same of an expression that is asked once."""
+        """The rows of an expression that is used once."""
         return self._rows(str(ibis.to_sql(expression, dialect="duckdb")), within, {})
 
-    def of_ids(self, table: Any, id_column: str, ids: list[Any], within: WindowFilter | None) -> pd.DataFrame:
-        """By a statement that is made once, the ids its parameter: as many literals would take longer to write than to
-        look for.
-        """
+    def rows_with_ids(self, table: Any, id_column: str, ids: list[Any], within: WindowFilter | None) -> pd.DataFrame:
+        """By a statement that is made once, with the ids as a parameter: literals would take longer."""
         rows = _statement(("of ids", table.op()), lambda: str(ibis.to_sql(table, dialect="duckdb")))
         statement = f"SELECT * FROM ({rows}) WHERE {quoted_name(id_column)} IN (SELECT unnest($ids))"  # noqa: S608 - names of columns
         return self._rows(statement, within, {"ids": ids})
 
-    def whole(self, table: Any) -> tuple[Any, str]:
-        """DuckDB's own connection, and how its SQL names a table that was opened here, with all its rows."""
-        for known in self._named_in(table.get_name()):
-            known.view_of_all()
+    def full_table(self, table: Any) -> tuple[Any, str]:
+        """DuckDB's own connection, and the SQL name of a table that was opened here, with all its rows."""
+        for opened in self._named_in(table.get_name()):
+            opened.view_of_all()
         return self.connection.con, quoted_name(table.get_name())
 
     def _named_in(self, statement: str) -> list[OpenedFiles]:
-        return [each for each in _opened.values() if each.connection is self.connection and each.name in statement]
+        return [
+            opened for opened in _opened.values() if opened.connection is self.connection and opened.name in statement
+        ]
 
     def _rows(
         self, statement: str, within: WindowFilter | None, values: dict[str, Any], kept: str | None = None
     ) -> pd.DataFrame:
-        """The rows of a statement. values: of its parameters. kept: a statement that comes again, whose view of the
-        files is kept.
-        """
-        for known in self._named_in(statement):
-            view = re.compile(rf"\b{known.name}\b")
-            if within is not None and known.place.path == self.place.path and view.search(statement):
-                statement = view.sub(known.view_of(within, kept), statement)
+        """The rows of a statement. values: of its parameters. kept: a reused statement, whose view is kept."""
+        for opened in self._named_in(statement):
+            view = re.compile(rf"\b{opened.name}\b")
+            if within is not None and opened.place.path == self.place.path and view.search(statement):
+                statement = view.sub(opened.view_of(within, kept), statement)
             else:  # also where a query is made of it
-                known.view_of_all()
+                opened.view_of_all()
         table = self.connection.con.sql(statement, params=values).to_arrow_table()
-        found: pd.DataFrame = table.to_pandas(date_as_object=False)
-        return found
+        frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        return frame
 
     def mark(self, place: Place) -> str:
         """Names, sizes and times of writing."""
@@ -151,18 +152,18 @@ class DuckDB(Engine):
 
     def rows_by_statistics(self, place: Place) -> int:
         """By the footers of Parquet files."""
-        return 0 if place.is_asked else self._opened(place).rows()
+        return 0 if place.is_made_by_sql else self._opened(place).rows()
 
     def plain_files(self, place: Place, within: WindowFilter) -> list[str]:
-        """Those of a path that are Parquet, and what others are kept as."""
-        return [] if place.is_asked else self._opened(place).fetched(within)
+        """The Parquet files of a path, and the Parquet copies of other files."""
+        return [] if place.is_made_by_sql else self._opened(place).fetched(within)
 
     def bad_records(self, place: Place, time: str) -> list[tuple[Any, str]]:
-        """What of the files could not be read, with the time of the row next to it."""
-        found: list[tuple[Any, str]] = []
-        for each in self._opened(place).bad:
-            found += zip(times_beside(each, time), each.said, strict=True)
-        return found
+        """The records of the files that could not be read, with the time of the row next to each."""
+        records: list[tuple[Any, str]] = []
+        for unreadable in self._opened(place).bad:
+            records += zip(times_beside(unreadable, time), unreadable.descriptions, strict=True)
+        return records
 
 
 def _statement(key: Hashable, make: Callable[[], str]) -> str:
@@ -179,28 +180,28 @@ def _with_parameters(expression: Callable[[WindowFilter], Any], within: WindowFi
     return re.sub(r"'(\$(start|end|as_of|bound))'", r"\1", text)
 
 
-def _asked(connection: Any, table: Any, place: Place) -> Any:
+def _with_query(connection: Any, table: Any, place: Place) -> Any:
     """The rows of a place's query, with the columns that its expressions make in the place of those of the same
     name.
     """
     if place.query is not None:
         table = _queried(connection, table, place.query, place.shown)
     if place.expressions:
-        made = dict(place.expressions)
-        kept = [quoted_name(name) for name in table.columns if name not in made]
-        new = [f"({sql}) AS {quoted_name(name)}" for name, sql in made.items()]
-        query = f"SELECT {', '.join([*kept, *new])} FROM log"  # noqa: S608 - the configuration's own
+        expressions = dict(place.expressions)
+        unchanged = [quoted_name(name) for name in table.columns if name not in expressions]
+        new = [f"({sql}) AS {quoted_name(name)}" for name, sql in expressions.items()]
+        query = f"SELECT {', '.join([*unchanged, *new])} FROM log"  # noqa: S608 - the configuration's own
         table = _queried(connection, table, query, place.shown)
     return table
 
 
 def _queried(connection: Any, table: Any, query: str, shown: str) -> Any:
     """The rows of a SELECT, to which the files are the table `log`."""
-    of_files = table.get_name()
-    name = f"{of_files}_{hashlib.sha256(query.encode()).hexdigest()[:16]}"
-    asked = f'WITH log AS (SELECT * FROM "{of_files}") SELECT * FROM ({query.strip().rstrip(";")})'  # noqa: S608 - the configuration's own
+    files_table = table.get_name()
+    name = f"{files_table}_{hashlib.sha256(query.encode()).hexdigest()[:16]}"
+    statement = f'WITH log AS (SELECT * FROM "{files_table}") SELECT * FROM ({query.strip().rstrip(";")})'  # noqa: S608 - the configuration's own
     try:
-        connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {asked}")
+        connection.raw_sql(f"CREATE OR REPLACE TEMP VIEW {name} AS {statement}")
         return connection.table(name)
     except Exception as error:
         columns = ", ".join(table.columns)

@@ -72,11 +72,11 @@ class Spark(Engine):
         """Times of JSON are text."""
         return _times_of_json(table, name, place)
 
-    def frame(self, _what: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
+    def frame(self, _name: Hashable, expression: Callable[[WindowFilter], Any], within: WindowFilter) -> pd.DataFrame:
         """The rows of an expression, by way of Arrow."""
         table: pa.Table = self.connection.raw_sql(ibis.to_sql(expression(within), dialect="pyspark")).toArrow()
-        found: pd.DataFrame = table.to_pandas(date_as_object=False)
-        return found
+        frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+        return frame
 
 
 def _open_files(connection: Any, path: str, name: str) -> Any:
@@ -91,7 +91,9 @@ def _open_files(connection: Any, path: str, name: str) -> Any:
         quoted = column.replace("`", "``")
         kind = "TIMESTAMP" if zoned else "TIMESTAMP_NTZ"
         moment = f"CAST(timestamp_micros(`{quoted}` div 1000) AS {kind}) AS `{quoted}`"
-        frame = frame.selectExpr(*(moment if each == column else f"`{each}`" for each in frame.columns))
+        frame = frame.selectExpr(
+            *(moment if column_name == column else f"`{column_name}`" for column_name in frame.columns)
+        )
     frame.createOrReplaceTempView(name)
     return connection.table(name)
 
@@ -124,5 +126,5 @@ def _times_of_json(table: Any, name: str, place: Place) -> Any:
     ):
         return table
     times = table[name].try_cast("timestamp(6)")
-    strangers = table.filter(table[name].notnull() & times.isnull()).count().execute()
-    return table if strangers else table.mutate(**{name: times})
+    unreadable = table.filter(table[name].notnull() & times.isnull()).count().execute()
+    return table if unreadable else table.mutate(**{name: times})

@@ -26,7 +26,7 @@ def strftime(form: str, moment: dt.timestamp) -> str:  # type: ignore[empty-body
 
 
 class SQLite(Engine):
-    """A SQLite file, opened to be read. Its times are text, dearer to compare than whole numbers are to hash."""
+    """A SQLite file, opened to be read. Comparing its times, which are text, costs more than hashing numbers."""
 
     knows_nan = False
     compares_times_last = True
@@ -68,12 +68,12 @@ class SQLite(Engine):
         """
         if name not in table.columns or not table[name].type().is_string():
             return table
-        read = strftime("%Y", table[name].cast("timestamp"))
-        strangers = table.filter(table[name].notnull() & read.isnull()).count().execute()
-        return table if strangers else table.mutate(**{name: table[name].cast("timestamp")})
+        year = strftime("%Y", table[name].cast("timestamp"))
+        unreadable = table.filter(table[name].notnull() & year.isnull()).count().execute()
+        return table if unreadable else table.mutate(**{name: table[name].cast("timestamp")})
 
     def is_zoned(self, _kind: Any) -> bool:
-        """Text says its zone, or is in the source's; either is compared as text."""
+        """Text contains its zone, or is in the source's zone; both are compared as text."""
         return False
 
     def literal(self, moment: datetime, zone: tzinfo, *, zoned: bool) -> str:
@@ -86,14 +86,14 @@ class SQLite(Engine):
 
     def roughly(self, column: Any, within: WindowFilter) -> list[Any]:
         """The days that times are written with."""
-        first, last = (date.fromisoformat(each[:10]) for each in (within.start, within.end))
+        first, last = (date.fromisoformat(bound[:10]) for bound in (within.start, within.end))
         return [column >= first - _ANY_ZONE, column < last + 2 * _ANY_ZONE]
 
     def ranked(self, rows: Any, name: str, seed: int) -> Any:
         """By SQL of our own: ibis would take the remainder in floating point here."""
         a, b, c, d = coefficients(seed)
-        quoted = (each.replace('"', '""') for each in rows.columns if each != name)
-        names = ", ".join(f'"{each}"' for each in quoted)
+        quoted = (column.replace('"', '""') for column in rows.columns if column != name)
+        names = ", ".join(f'"{column}"' for column in quoted)
         # SQLite works out `u` wherever it stands: so without its last remainder, which changes none after it; no step
         # leaves 64 bits for want of it.
         query = f"""SELECT {names}, COALESCE((w * {c} + {d}) % {PRIME}, {PRIME}) AS {name}

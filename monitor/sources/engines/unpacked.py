@@ -1,12 +1,12 @@
-"""Columns of files that hold more than one value: what lies in an object has a column of its own, what nobody can test
-is left out.
+"""Columns of files that hold more than one value. The values in an object get columns of their own; columns that no
+check can test are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitor.sources.records.columns import object_in
 
@@ -14,9 +14,9 @@ from monitor.sources.records.columns import object_in
 PEEKED = 1_000
 _MOST_NUMBERS = 100
 _MOST_COLUMNS = 2_000
-# Of text that is there so much must be an object.
+# The share of the texts of a column that must be objects.
 _ENOUGH = 0.95
-# What nobody can test, and what it is for people.
+# Types that no check can test, with their description for people.
 _LEFT_OUT = {
     "blob": "binary",
     "bit": "bits",
@@ -47,7 +47,7 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class UnpackedColumns:
-    """How a table's columns are read: SQL by the name of each; and what is left out, with what it is."""
+    """How a table's columns are read: SQL by name; and the columns that are left out, with what they hold."""
 
     columns: dict[str, str]
     left_out: dict[str, str]
@@ -62,56 +62,61 @@ def unpacked(
     columns: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for name, kind in types.items():
-        found = (
+        parts = (
             _of_text(name, quoted_name(name), peek(quoted_name(name)))
             if name in texts
             else _parts(name, quoted_name(name), kind, peek, wanted, 0)
         )
-        for inner, sql, what in found:
-            if what is not None or len(columns) >= _MOST_COLUMNS:
-                left_out[inner] = what or "one of too many columns"
-            elif inner not in columns:
-                columns[inner] = sql
+        for part in parts:
+            if part.left_out is not None or len(columns) >= _MOST_COLUMNS:
+                left_out[part.name] = part.left_out or "one of too many columns"
+            elif part.name not in columns:
+                columns[part.name] = part.sql
     return UnpackedColumns(columns, left_out)
 
 
-_Part = tuple[str, str, str | None]
+class _Part(NamedTuple):
+    """A column that a value gives. left_out: what it holds, if it is left out."""
+
+    name: str
+    sql: str
+    left_out: str | None = None
 
 
 def _parts(
     name: str, sql: str, kind: Any, peek: Callable[[str], Sequence[Any]], wanted: Sequence[str], depth: int
 ) -> Iterator[_Part]:
-    """The columns that a value gives: name, SQL and, where it is left out, what it is."""
+    """The columns that a value gives."""
     if kind.id == "struct" and (depth == 0 or name in wanted):
         for key, inner in kind.children:
             yield from _parts(f"{name}.{key}", f"struct_extract({sql}, {_text(key)})", inner, peek, wanted, depth + 1)
     elif kind.id in ("list", "array") and dict(kind.children).get("child", kind).id in _NUMBERS:
-        lengths = {len(each) for each in peek(sql) if each is not None}
+        lengths = {len(value) for value in peek(sql) if value is not None}
         if len(lengths) == 1 and 1 < (length := lengths.pop()) <= _MOST_NUMBERS:
-            yield from ((f"{name}.{place}", f"({sql})[{place + 1}]", None) for place in range(length))
+            yield from (_Part(f"{name}.{place}", f"({sql})[{place + 1}]") for place in range(length))
         else:
-            yield name, sql, "a list"
+            yield _Part(name, sql, "a list")
     elif kind.id in _LEFT_OUT:
-        yield name, sql, _LEFT_OUT[kind.id]
+        yield _Part(name, sql, _LEFT_OUT[kind.id])
     elif kind.id == "decimal" and dict(kind.children)["scale"]:
-        yield name, f"CAST({sql} AS DOUBLE)", None
+        yield _Part(name, f"CAST({sql} AS DOUBLE)")
     elif kind.id == "null":  # a column that holds nothing, as one of text files does
-        yield name, "CAST(NULL AS VARCHAR)", None
+        yield _Part(name, "CAST(NULL AS VARCHAR)")
     elif str(kind) == "TIMESTAMPTZ_NS":  # which ibis does not know
-        yield name, f"CAST({sql} AS TIMESTAMPTZ)", None
+        yield _Part(name, f"CAST({sql} AS TIMESTAMPTZ)")
     else:
-        yield name, sql, None
+        yield _Part(name, sql)
 
 
 def _of_text(name: str, sql: str, values: Sequence[Any]) -> Iterator[_Part]:
     """A column of text, or those of the objects of JSON that it holds."""
-    there = [value for value in values if value]
-    objects = [found for value in there if value[:1] == "{" and isinstance(found := object_in(value), dict)]
-    if not objects or len(objects) < _ENOUGH * len(there):
-        yield name, sql, None
+    present = [value for value in values if value]
+    objects = [content for value in present if value[:1] == "{" and isinstance(content := object_in(value), dict)]
+    if not objects or len(objects) < _ENOUGH * len(present):
+        yield _Part(name, sql)
         return
-    for key in dict.fromkeys(key for each in objects for key in each):
-        kinds = {type(each[key]) for each in objects if each.get(key) is not None}
+    for key in dict.fromkeys(key for content in objects for key in content):
+        kinds = {type(content[key]) for content in objects if content.get(key) is not None}
         target = (
             "BOOLEAN"
             if kinds == {bool}
@@ -121,9 +126,11 @@ def _of_text(name: str, sql: str, values: Sequence[Any]) -> Iterator[_Part]:
             if kinds <= {int, float}
             else "VARCHAR"
         )
-        where = _text('$."{}"'.format(key.replace('"', '\\"')))
-        found = f"CASE WHEN json_valid({sql}) THEN TRY_CAST(json_extract_string({sql}, {where}) AS {target}) END"
-        yield f"{name}.{key}", found, None
+        json_path = _text('$."{}"'.format(key.replace('"', '\\"')))
+        expression = (
+            f"CASE WHEN json_valid({sql}) THEN TRY_CAST(json_extract_string({sql}, {json_path}) AS {target}) END"
+        )
+        yield _Part(f"{name}.{key}", expression)
 
 
 def _text(value: str) -> str:

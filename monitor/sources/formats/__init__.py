@@ -27,4 +27,4 @@ FORMATS: tuple[Format, ...] = (
 
 def format_named(name: str) -> Format:
     """A format by its name, of those in the registry."""
-    return next(each for each in FORMATS if each.name == name)
+    return next(record_format for record_format in FORMATS if record_format.name == name)

@@ -25,11 +25,11 @@ class AzureML(Format):
         """Half a row each: calls that were collected together share an id, and their rows go by position."""
         if str(record.get("datainblob", "")).lower() == "true":
             raise UnreadableRecord("its data lies in a blob of its own, being larger than 4 MB")
-        what = f"{record.get('type', '')} {file}".lower()
+        description = f"{record.get('type', '')} {file}".lower()
         moment, identity = record.get("time"), record.get("correlationid")
-        if any(word in what for word in ("inputs_outputs",)):
+        if any(word in description for word in ("inputs_outputs",)):
             return [{TIME: moment, **row} for row in named(identity, inputs_of(record["data"], read.names))]
-        if any(word in what for word in ("output", "response")):
+        if any(word in description for word in ("output", "response")):
             rows = [{**row, SIDE: "response"} for row in answers_of(record["data"])]
         else:
             rows = [{**row, TIME: moment, SIDE: "request"} for row in inputs_of(record["data"], read.names)]

@@ -29,16 +29,16 @@ class BentoML(Format):
         """By the newest line of the schema beside the data."""
         folder = Path(files[0]).parent.parent / "schema"
         lines = [line for file in sorted(folder.glob("schema.*.log*")) for line in file.read_text("utf-8").splitlines()]
-        found: dict[str, str] = {"id": "request_id", "event_time": "timestamp"}
+        roles: dict[str, str] = {"id": "request_id", "event_time": "timestamp"}
         try:
             columns = json.loads(lines[-1])["columns"] if lines else []
             for column in columns:
                 role, kind = column.get("role"), column.get("type")
                 if role == "prediction":
                     part = "prediction" if kind == "categorical" else "probability"
-                    found.setdefault(part, column["name"])
+                    roles.setdefault(part, column["name"])
                 elif role == "target":
-                    found.setdefault("label", column["name"])
+                    roles.setdefault("label", column["name"])
         except (ValueError, KeyError, TypeError, AttributeError):
             pass
-        return found
+        return roles

@@ -64,15 +64,15 @@ class Seldon(Format):
         inputs = inputs_of(request.get("elements") or [request.get("instance")], read.names)
         answers = response.get("elements") or {}
         labels = {str(name).removeprefix("t:"): value for name, value in answers.items()}
-        found = (
+        answer_rows = (
             answers_of(
                 {
                     "classes": list(labels),
-                    "scores": [each[0] if isinstance(each, list) else each for each in labels.values()],
+                    "scores": [score[0] if isinstance(score, list) else score for score in labels.values()],
                 }
             )
             if len(labels) > 1
             else answers_of([response.get("instance")])
         )
         moment = record.get("@timestamp") or request.get("ce-time")
-        return [{TIME: moment, **row} for row in named(record["RequestId"], together(inputs, found))]
+        return [{TIME: moment, **row} for row in named(record["RequestId"], together(inputs, answer_rows))]

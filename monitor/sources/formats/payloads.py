@@ -57,7 +57,7 @@ def _json(text: str) -> Any:
 
 
 def _csv(text: str) -> list[list[Any]]:
-    return [[_value(each.strip()) for each in row] for row in csv.reader(io.StringIO(text)) if row]
+    return [[_value(cell.strip()) for cell in row] for row in csv.reader(io.StringIO(text)) if row]
 
 
 def _value(text: str) -> Any:
@@ -80,10 +80,10 @@ def answers_of(body: Any, rows: int | None = None) -> list[Row]:
     """What a model answered, a row a prediction: `prediction`, `probability_CLASS`, or the names that it gave. rows:
     how many went in, where that is known. Raises UnreadableRecord.
     """
-    found = _rows(body, is_input=False)
-    if rows is not None and len(found) == 1 and rows > 1 and isinstance(found[0], list) and len(found[0]) == rows:
-        found = found[0]  # several answers on one line
-    return [_answer(each) for each in found]
+    answers = _rows(body, is_input=False)
+    if rows is not None and len(answers) == 1 and rows > 1 and isinstance(answers[0], list) and len(answers[0]) == rows:
+        answers = answers[0]  # several answers on one line
+    return [_answer(answer) for answer in answers]
 
 
 def together(inputs: list[Row], answers: list[Row]) -> list[Row]:
@@ -108,7 +108,7 @@ def _rows(body: Any, *, is_input: bool) -> list[Any]:
         return _rows_of_object(body, is_input=is_input)
     if not isinstance(body, list):
         return [body]
-    if is_input and body and not any(isinstance(each, (dict, list)) for each in body):
+    if is_input and body and not any(isinstance(value, (dict, list)) for value in body):
         return [body]
     return body
 
@@ -132,7 +132,7 @@ def _rows_of_object(body: Row, *, is_input: bool) -> list[Any]:
     if "scores" in body and "classes" in body:
         return [body]
     lists = [value for value in body.values() if isinstance(value, list)]
-    if lists and len(lists) == len(body) and len({len(each) for each in lists}) == 1:
+    if lists and len(lists) == len(body) and len({len(values) for values in lists}) == 1:
         return [dict(zip(body, row, strict=True)) for row in zip(*lists, strict=True)]
     return [body]
 
@@ -147,7 +147,7 @@ def _are_tensors(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(each, dict) and "shape" in each and "datatype" in each for each in value)
+        and all(isinstance(tensor, dict) and "shape" in tensor and "datatype" in tensor for tensor in value)
     )
 
 
@@ -155,9 +155,9 @@ def _tensors(tensors: list[Row]) -> list[Row]:
     """The rows of tensors of the Open Inference Protocol: one a column, or one with all."""
     columns: dict[str, list[Any]] = {}
     for tensor in tensors:
-        values, shape = _flat(tensor.get("data")), [int(each) for each in tensor["shape"]]
+        values, shape = _flat(tensor.get("data")), [int(size) for size in tensor["shape"]]
         if tensor.get("parameters", {}).get("content_type") == "base64":
-            values = [base64.b64decode(each).decode("utf-8", errors="replace") for each in values]
+            values = [base64.b64decode(text).decode("utf-8", errors="replace") for text in values]
         rows = shape[0] if shape else 1
         width = math.prod(shape[1:]) if len(shape) > 1 else 1
         if len(values) != rows * width:
@@ -165,7 +165,7 @@ def _tensors(tensors: list[Row]) -> list[Row]:
         name = str(tensor.get("name", "output"))
         for place in range(width):
             columns[name if width == 1 else f"{name}_{place}"] = values[place::width]
-    if len({len(each) for each in columns.values()}) != 1:
+    if len({len(column) for column in columns.values()}) != 1:
         raise UnreadableRecord("its tensors are not of the same length")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -174,14 +174,14 @@ def _flat(value: Any) -> list[Any]:
     if not isinstance(value, list):
         return [] if value is None else [value]
     return (
-        [inner for each in value for inner in _flat(each)] if any(isinstance(each, list) for each in value) else value
+        [inner for item in value for inner in _flat(item)] if any(isinstance(item, list) for item in value) else value
     )
 
 
 def _seldon(data: Row) -> list[Any]:
     names = data.get("names") or []
     if "tensor" in data:
-        shape, values = [int(each) for each in data["tensor"].get("shape", [])], data["tensor"].get("values", [])
+        shape, values = [int(size) for size in data["tensor"].get("shape", [])], data["tensor"].get("values", [])
         width = math.prod(shape[1:]) if len(shape) > 1 else 1
         rows = [values[start : start + width] for start in range(0, len(values), width or 1)]
     else:
@@ -222,4 +222,4 @@ def _answer(answer: Any) -> Row:
 
 
 def _of_classes(classes: Sequence[Any], scores: Sequence[Any]) -> Row:
-    return {f"probability_{each}": score for each, score in zip(classes, scores, strict=False)}
+    return {f"probability_{class_name}": score for class_name, score in zip(classes, scores, strict=False)}

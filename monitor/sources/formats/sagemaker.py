@@ -29,17 +29,17 @@ class SageMaker(Format):
         answers = _side(captured.get("endpointOutput"))
         rows = [] if inputs is None else inputs_of(inputs, read.names)
         answered = [] if answers is None else answers_of(answers, len(rows) or None)
-        found = together(rows, answered)
-        if not found:
+        joined = together(rows, answered)
+        if not joined:
             raise UnreadableRecord("neither side of the call was captured")
         truth = record.get("groundTruthData")
         if truth is not None:
             labels = [
-                _first(each) for each in answers_of(decoded(truth.get("data"), truth.get("encoding"), None), len(found))
+                _first(row) for row in answers_of(decoded(truth.get("data"), truth.get("encoding"), None), len(joined))
             ]
-            found = together(found, [{"label": label} for label in labels])
+            joined = together(joined, [{"label": label} for label in labels])
         moment = about.get("inferenceTime")
-        return [{TIME: moment, **row} for row in named(about.get("inferenceId") or about.get("eventId"), found)]
+        return [{TIME: moment, **row} for row in named(about.get("inferenceId") or about.get("eventId"), joined)]
 
 
 class SageMakerLabels(Format):
@@ -55,10 +55,10 @@ class SageMakerLabels(Format):
         """One a label. When it was collected says the folder, to the hour: it counts as known at the hour's end."""
         truth, about = record["groundTruthData"], record.get("eventMetadata") or {}
         labels = answers_of(decoded(truth.get("data"), truth.get("encoding"), None))
-        found = [{"label": _first(each)} for each in labels]
+        rows = [{"label": _first(label)} for label in labels]
         hour = _HOUR.search(file)
-        when = {} if hour is None else {"label_time": "{}-{}-{}T{}:59:59Z".format(*hour.groups())}
-        return [{**row, **when} for row in named(about.get("eventId"), found)]
+        extra = {} if hour is None else {"label_time": "{}-{}-{}T{}:59:59Z".format(*hour.groups())}
+        return [{**row, **extra} for row in named(about.get("eventId"), rows)]
 
 
 def _side(side: dict[str, Any] | None) -> Any:

@@ -22,8 +22,8 @@ class Vertex(Format):
 
     def rows(self, record: dict[str, Any], read: ReadSpec, _file: str) -> Iterable[dict[str, Any]]:
         """One an element of the payloads."""
-        inputs = [row for each in _elements(record["request_payload"]) for row in inputs_of(each, read.names)]
-        answers = [row for each in _elements(record["response_payload"]) for row in answers_of(each)]
+        inputs = [row for element in _elements(record["request_payload"]) for row in inputs_of(element, read.names)]
+        answers = [row for element in _elements(record["response_payload"]) for row in answers_of(element)]
         version = record.get("deployed_model_id")
         extra = {} if version is None else {"model_version": str(version)}
         identity = record.get("request_id")
@@ -37,4 +37,4 @@ def _elements(payload: Any) -> list[Any]:
         raise UnreadableRecord("a payload is missing")
     if isinstance(payload, str):
         payload = json.loads(payload) if payload.lstrip().startswith("[") else [payload]
-    return [decoded(each, "JSON", None) if isinstance(each, str) else each for each in payload]
+    return [decoded(element, "JSON", None) if isinstance(element, str) else element for element in payload]

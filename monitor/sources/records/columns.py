@@ -1,4 +1,4 @@
-"""The types of a source's columns: decided once, from the records that are read first, and kept to."""
+"""The types of a source's columns. They are decided once, from the first records, and then kept."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Decision:
 
 # Words for a value that is missing, in columns that hold no text otherwise.
 ABSENT = ("", "na", "n/a", "nan", "null", "none", "?", "-")
-# A column is of a type if so many of its values are; the others are bad values. Only of words for true and false in CSV
-# files all must be.
+# A column is of a type if this share of its values is; the others are bad values. Booleans in CSV files need all
+# values.
 _ENOUGH = 0.95
 _MOST_DIGITS = 9007199254740992  # beyond it floats lose digits
 _MOST_COLUMNS = 2_000
@@ -70,8 +70,8 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A column as it was decided. values: of shape (rows,), null where a value was missing or cannot be read; unfit:
-    the rows of those that cannot.
+    """A column of its decided type. values: of shape (rows,), null where a value is missing or cannot be read; unfit:
+    the rows whose value cannot be read.
     """
 
     values: pa.Array
@@ -79,28 +79,28 @@ class TypedColumn:
 
 
 def decide(values: pa.Array | list[Any], read: ReadSpec, name: str = "") -> Decision | None:
-    """How a column is read, by the values that are there; None if there are none. values: text of a CSV file, or what
-    JSON holds.
+    """How a column is read, decided from its present values; None if there are none. values: text of a CSV file, or
+    values of JSON.
     """
     if name in read.text:
         return Decision(ColumnKind.TEXT)
     values = values[:_DECIDED_BY]
     if isinstance(values, list):
-        there = [value for value in values if value is not None]
-        if not there:
+        present = [value for value in values if value is not None]
+        if not present:
             return None
-        return _of_values(there, read)
+        return _json_decision(present, read)
     text = _stripped(values)
-    there = text.filter(pc.invert(pc.fill_null(_is_absent(text, read), True)))
-    if not len(there):
+    present = text.filter(pc.invert(pc.fill_null(_is_absent(text, read), True)))
+    if not len(present):
         return None if not len(_present(values, read)) else Decision(ColumnKind.TEXT)
-    found = _of_text(there, read)
-    if found is not None:
-        return found
+    decision = _time_decision(present, read)
+    if decision is not None:
+        return decision
     share = {
-        kind: _share(_fits_number(_undressed(there, read), kind)) for kind in (ColumnKind.WHOLE, ColumnKind.NUMBER)
+        kind: _share(_fits_number(_undressed(present, read), kind)) for kind in (ColumnKind.WHOLE, ColumnKind.NUMBER)
     }
-    if _share(_fits_boolean(there)) == 1:
+    if _share(_fits_boolean(present)) == 1:
         return Decision(ColumnKind.BOOLEAN)
     if share[ColumnKind.NUMBER] < _ENOUGH:
         return Decision(ColumnKind.TEXT)
@@ -108,7 +108,7 @@ def decide(values: pa.Array | list[Any], read: ReadSpec, name: str = "") -> Deci
 
 
 def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> TypedColumn:
-    """A column as it was decided; whole numbers among which are others become numbers."""
+    """A column of its decided type; whole numbers with other numbers among them become numbers."""
     if isinstance(values, list):
         return _typed_values(values, decision, read)
     if decision.kind == ColumnKind.TEXT:
@@ -118,8 +118,8 @@ def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> T
     if plain is not None:
         return TypedColumn(plain, np.zeros(0, np.int64))
     text = _stripped(values)
-    there = pc.invert(pc.fill_null(_is_absent(text, read), True))
-    text = pc.if_else(there, text, None)
+    is_present = pc.invert(pc.fill_null(_is_absent(text, read), True))
+    text = pc.if_else(is_present, text, None)
     if decision.kind == ColumnKind.BOOLEAN:
         lower = pc.utf8_lower(text)
         return _with_unfit(pc.if_else(_fits_boolean(text), pc.equal(lower, "true"), None), text)
@@ -129,18 +129,18 @@ def typed(values: pa.Array | list[Any], decision: Decision, read: ReadSpec) -> T
 
 
 def _plainly(values: pa.Array, decision: Decision, read: ReadSpec) -> pa.Array | None:
-    """Values that are all written plainly, at once; None if one is not."""
+    """Values that are all written plainly, converted at once; None if one is not."""
     if decision.kind == ColumnKind.BOOLEAN or decision.form or read.na or read.decimal or read.thousands:
         return None
     try:
-        found = pc.cast(pc.if_else(pc.equal(values, ""), None, values), _TYPES[decision.kind])
+        column = pc.cast(pc.if_else(pc.equal(values, ""), None, values), _TYPES[decision.kind])
     except pa.ArrowInvalid:
         return None
     has_zeros = (
         decision.kind in (ColumnKind.WHOLE, ColumnKind.NUMBER)
         and pc.any(pc.match_substring_regex(values, r"^[+-]?0\d")).as_py()
     )
-    return None if has_zeros else _one(found)
+    return None if has_zeros else _combined(column)
 
 
 def json_text(value: Any) -> str:
@@ -156,13 +156,13 @@ def opened(
     that are known, to which new ones are added; beyond 2,000 none is. wanted: objects within objects that are opened,
     too.
     """
-    found: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {}
     for name, values in _by_name(records).items():
         for inner, column in _inside(name, values, wanted).items():
             if inner in names or len(names) < _MOST_COLUMNS:
                 names[inner] = None
-                found[inner] = column
-    return found
+                columns[inner] = column
+    return columns
 
 
 def _by_name(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -176,28 +176,28 @@ def _by_name(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _inside(name: str, values: list[Any], wanted: Sequence[str]) -> dict[str, list[Any]]:
-    """A column, or in its place those of what lies in it."""
+    """A column, or the columns of the values in its objects and lists."""
     kinds = set(map(type, values))
-    if str in kinds and any(isinstance(each, str) and each[:1] == "{" and each[-1:] == "}" for each in values):
-        values = [object_in(each) if isinstance(each, str) and each[:1] == "{" else each for each in values]
+    if str in kinds and any(isinstance(value, str) and value[:1] == "{" and value[-1:] == "}" for value in values):
+        values = [object_in(value) if isinstance(value, str) and value[:1] == "{" else value for value in values]
         kinds = set(map(type, values))
     if dict not in kinds and list not in kinds:
         return {name: values}
-    found: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {}
     for place, value in enumerate(values):
-        for inner, each in _parts(name, value, wanted):
-            column = found.setdefault(inner, [])
+        for inner, inner_value in _parts(name, value, wanted):
+            column = columns.setdefault(inner, [])
             column.extend([None] * (place - len(column)))
-            column.append(each)
-    for column in found.values():
+            column.append(inner_value)
+    for column in columns.values():
         column.extend([None] * (len(values) - len(column)))
-    if name in found and len(found) > 1 and all(each is None for each in found[name]):
-        del found[name]
-    return found
+    if name in columns and len(columns) > 1 and all(value is None for value in columns[name]):
+        del columns[name]
+    return columns
 
 
 def _parts(name: str, value: Any, wanted: Sequence[str], depth: int = 0) -> Iterable[tuple[str, Any]]:
-    """A value by column: what an object holds, and numbers in a list, there or within it."""
+    """A value by column: the values of an object, and the numbers of a list in it or in place of it."""
     if depth and name in wanted and isinstance(value, str):
         value = object_in(value)
     if isinstance(value, dict) and value and (depth == 0 or name in wanted):
@@ -207,12 +207,12 @@ def _parts(name: str, value: Any, wanted: Sequence[str], depth: int = 0) -> Iter
 
 def _numbers_in(name: str, value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, list) and 1 < len(value) <= 100 and all(map(_is_number, value)):
-        return [(f"{name}.{position}", each) for position, each in enumerate(value)]
+        return [(f"{name}.{position}", number) for position, number in enumerate(value)]
     return [(name, value)]
 
 
 def object_in(text: str) -> Any:
-    """What a text of JSON holds; the text itself where it is none."""
+    """The value of a text of JSON; the text itself where it is no JSON."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
@@ -223,21 +223,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _of_text(there: pa.Array, read: ReadSpec) -> Decision | None:
-    """How text that is there is read as times; None if it holds none."""
+def _time_decision(present: pa.Array, read: ReadSpec) -> Decision | None:
+    """How present texts are read as times; None if they are no times."""
     for form in read.date_format:
-        if _share(pc.is_valid(_parsed(there, form))) >= _ENOUGH:
+        if _share(pc.is_valid(_parsed(present, form))) >= _ENOUGH:
             return Decision(ColumnKind.ZONED if form in _SECONDS or "%z" in form else ColumnKind.TIME, form)
     for kind, form in _ISO.items():
-        if _share(pc.match_substring_regex(there, form)) >= _ENOUGH:
+        if _share(pc.match_substring_regex(present, form)) >= _ENOUGH:
             return Decision(kind)
     return None
 
 
-def _of_values(there: list[Any], read: ReadSpec) -> Decision:
-    texts = [value for value in there if isinstance(value, str)]
-    numbers = [value for value in there if _is_number(value)]
-    if len(numbers) >= _ENOUGH * len(there):
+def _json_decision(present: list[Any], read: ReadSpec) -> Decision:
+    texts = [value for value in present if isinstance(value, str)]
+    numbers = [value for value in present if _is_number(value)]
+    if len(numbers) >= _ENOUGH * len(present):
         for form in read.date_format:
             parsed = _epoch(pa.array(map(float, numbers)), form) if form in _SECONDS else None
             if parsed is not None and _share(pc.is_valid(parsed)) >= _ENOUGH:
@@ -245,10 +245,10 @@ def _of_values(there: list[Any], read: ReadSpec) -> Decision:
         if any(isinstance(value, float) for value in numbers):
             return Decision(ColumnKind.NUMBER)
         return Decision(ColumnKind.WHOLE if all(-(2**63) <= value < 2**63 for value in numbers) else ColumnKind.TEXT)
-    if sum(isinstance(value, bool) for value in there) >= _ENOUGH * len(there):
+    if sum(isinstance(value, bool) for value in present) >= _ENOUGH * len(present):
         return Decision(ColumnKind.BOOLEAN)
-    if len(texts) >= _ENOUGH * len(there):
-        return _of_text(_stripped(pa.array(texts, pa.string())), read) or Decision(ColumnKind.TEXT)
+    if len(texts) >= _ENOUGH * len(present):
+        return _time_decision(_stripped(pa.array(texts, pa.string())), read) or Decision(ColumnKind.TEXT)
     return Decision(ColumnKind.TEXT)
 
 
@@ -259,34 +259,37 @@ def _typed_values(values: list[Any], decision: Decision, read: ReadSpec) -> Type
         return TypedColumn(plain, np.zeros(0, np.int64))
     if kind == ColumnKind.TEXT:
         return TypedColumn(
-            pa.array([None if each is None else json_text(each) for each in values], pa.string()), np.zeros(0, np.int64)
+            pa.array([None if value is None else json_text(value) for value in values], pa.string()),
+            np.zeros(0, np.int64),
         )
     if kind in (ColumnKind.TIME, ColumnKind.ZONED, ColumnKind.DATE):
         if decision.form in _SECONDS:
-            numbers = pa.array([float(each) if _is_number(each) else _number_in(each) for each in values], pa.float64())
-            return _with_unfit(
-                _epoch(numbers, decision.form), pa.array([None if each is None else "" for each in values])
+            numbers = pa.array(
+                [float(value) if _is_number(value) else _number_in(value) for value in values], pa.float64()
             )
-        text = pa.array([None if each is None else json_text(each) for each in values], pa.string())
+            return _with_unfit(
+                _epoch(numbers, decision.form), pa.array([None if value is None else "" for value in values])
+            )
+        text = pa.array([None if value is None else json_text(value) for value in values], pa.string())
         return typed(text, decision, read)
-    fits: Callable[[Any], bool] = (lambda each: isinstance(each, bool)) if kind == ColumnKind.BOOLEAN else _is_number
+    fits: Callable[[Any], bool] = (lambda value: isinstance(value, bool)) if kind == ColumnKind.BOOLEAN else _is_number
     absent = {*ABSENT, *read.na}
     unfit = [
         place
-        for place, each in enumerate(values)
-        if each is not None and not fits(each) and not (isinstance(each, str) and each.strip().lower() in absent)
+        for place, value in enumerate(values)
+        if value is not None and not fits(value) and not (isinstance(value, str) and value.strip().lower() in absent)
     ]
-    kept = [each if fits(each) else None for each in values]
+    fitting = [value if fits(value) else None for value in values]
     if kind == ColumnKind.WHOLE:
-        if all(each is None or (isinstance(each, int) and -(2**63) <= each < 2**63) for each in kept):
-            return TypedColumn(pa.array(kept, pa.int64()), np.array(unfit, np.int64))
+        if all(value is None or (isinstance(value, int) and -(2**63) <= value < 2**63) for value in fitting):
+            return TypedColumn(pa.array(fitting, pa.int64()), np.array(unfit, np.int64))
         kind = ColumnKind.NUMBER
     if kind == ColumnKind.NUMBER:
-        kept = [None if each is None else float(each) for each in kept]
-    return TypedColumn(pa.array(kept, _TYPES[kind]), np.array(unfit, np.int64))
+        fitting = [None if value is None else float(value) for value in fitting]
+    return TypedColumn(pa.array(fitting, _TYPES[kind]), np.array(unfit, np.int64))
 
 
-_OF_KIND: dict[ColumnKind, set[type]] = {
+_PYTHON_TYPES: dict[ColumnKind, set[type]] = {
     ColumnKind.BOOLEAN: {bool},
     ColumnKind.WHOLE: {int},
     ColumnKind.NUMBER: {int, float},
@@ -295,8 +298,8 @@ _OF_KIND: dict[ColumnKind, set[type]] = {
 
 
 def _plain_values(values: list[Any], kind: ColumnKind) -> pa.Array | None:
-    """Values that are all of the kind, at once; None if one is not."""
-    if not set(map(type, values)) - {type(None)} <= _OF_KIND.get(kind, set()):
+    """Values that are all of the kind, converted at once; None if one is not."""
+    if not set(map(type, values)) - {type(None)} <= _PYTHON_TYPES.get(kind, set()):
         return None
     try:
         return pa.array(values, _TYPES[kind])
@@ -339,12 +342,12 @@ def _fits_boolean(text: pa.Array) -> pa.Array:
 
 
 def _undressed(text: pa.Array, read: ReadSpec) -> pa.Array:
-    """Numbers without currency, per cent and what stands between thousands, with a decimal point."""
+    """Numbers without currency, per cent and thousands separators, with a decimal point."""
     text = pc.replace_substring_regex(text, r"^([+-]?)[$€£]\s*", r"\1")
     text = pc.replace_substring_regex(text, r"\s*[%€$£]$", "")
     if read.thousands:
-        mark = re.escape(read.thousands)
-        grouped = pc.match_substring_regex(text, rf"^[+-]?\d{{1,3}}({mark}\d{{3}})+([^\d]\d*)?$")
+        separator = re.escape(read.thousands)
+        grouped = pc.match_substring_regex(text, rf"^[+-]?\d{{1,3}}({separator}\d{{3}})+([^\d]\d*)?$")
         text = pc.if_else(grouped, pc.replace_substring(text, read.thousands, ""), text)
     if read.decimal and read.decimal != ".":
         text = pc.if_else(pc.match_substring(text, "."), text, pc.replace_substring(text, read.decimal, "."))
@@ -357,9 +360,11 @@ def _fits_number(text: pa.Array, kind: ColumnKind) -> pa.Array:
 
 def _numbers(text: pa.Array, kind: ColumnKind) -> TypedColumn:
     fits = pc.fill_null(_fits_number(text, ColumnKind.NUMBER), False)
-    whole = pc.fill_null(_fits_number(text, ColumnKind.WHOLE), False)
+    is_whole = pc.fill_null(_fits_number(text, ColumnKind.WHOLE), False)
     target = (
-        pa.int64() if kind == ColumnKind.WHOLE and pc.all(pc.equal(fits, whole)).as_py() is not False else pa.float64()
+        pa.int64()
+        if kind == ColumnKind.WHOLE and pc.all(pc.equal(fits, is_whole)).as_py() is not False
+        else pa.float64()
     )
     return _with_unfit(pc.cast(pc.if_else(fits, text, None), target), text)
 
@@ -401,10 +406,10 @@ def _parsed(text: pa.Array, form: str) -> pa.Array:
         connection.register("column", pa.table({"text": text}))
         connection.execute("SET TimeZone = 'UTC'")
         target = "TIMESTAMPTZ" if "%z" in form else "TIMESTAMP"
-        asked = f'SELECT CAST(try_strptime(text, $form) AS {target}) AS moment FROM "column"'  # noqa: S608 - one of two words
-        found = connection.sql(asked, params={"form": form}).to_arrow_table()
+        statement = f'SELECT CAST(try_strptime(text, $form) AS {target}) AS moment FROM "column"'  # noqa: S608 - one of two words
+        result = connection.sql(statement, params={"form": form}).to_arrow_table()
     return pc.cast(
-        found.column("moment").combine_chunks(), _TYPES[ColumnKind.ZONED if "%z" in form else ColumnKind.TIME]
+        result.column("moment").combine_chunks(), _TYPES[ColumnKind.ZONED if "%z" in form else ColumnKind.TIME]
     )
 
 
@@ -418,10 +423,10 @@ def _epoch(numbers: pa.Array, form: str) -> pa.Array:
 
 
 def _with_unfit(values: pa.Array, text: pa.Array) -> TypedColumn:
-    """Values with the rows in which there was text, and none of it could be read."""
+    """Values with the rows whose text could not be read."""
     unfit = pc.and_(pc.is_valid(text), pc.is_null(values))
-    return TypedColumn(_one(values), np.flatnonzero(_one(unfit).to_numpy(zero_copy_only=False)))
+    return TypedColumn(_combined(values), np.flatnonzero(_combined(unfit).to_numpy(zero_copy_only=False)))
 
 
-def _one(values: Any) -> pa.Array:
+def _combined(values: Any) -> pa.Array:
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

@@ -1,4 +1,4 @@
-"""CSV and JSON as records, piece by piece of a file; what is no record is counted, line by line."""
+"""CSV and JSON files as records, read piece by piece. Lines that are no record are counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -23,7 +23,7 @@ import zstandard
 from monitor.errors import DataError
 from monitor.sources.spec import ReadSpec
 
-# So much of a file is read at a time.
+# How many bytes of a file are read at a time.
 _PIECE = 16_000_000
 _HEAD = 256_000
 # A value in quotes that goes over more lines is taken for a quote that was never closed.
@@ -48,9 +48,9 @@ class UnreadableText:
 
 @dataclass
 class Batch:
-    """Records of a file that follow each other: of a CSV file columns of text, of JSON objects.
+    """Consecutive records of a file: of a CSV file columns of text, of a JSON file objects.
 
-    end: how much of the file has been read by then, in bytes, as it is stored; None where that cannot be told
+    end: how much of the file has been read by then, in bytes as stored; None where that is unknown
         (compressed, or in another encoding). lines: likewise.
     """
 
@@ -129,15 +129,15 @@ def _is_json(text: str) -> bool:
 
 
 def _encoding_of(head: bytes) -> str:
-    for mark, name in _MARKS.items():
-        if head.startswith(mark):
+    for byte_order_mark, name in _MARKS.items():
+        if head.startswith(byte_order_mark):
             return name
     even, odd = head[::2].count(0), head[1::2].count(0)
     if max(even, odd) > len(head) // 5:
         return "utf-16-le" if odd > even else "utf-16-be"
     lines = [line for line in head.splitlines()[: -1 if len(head) == _HEAD else None] if not line.isascii()]
     wrong = sum(not _is_utf8(line) for line in lines)
-    # Now and then a line is damaged; where most lines that tell are no UTF-8, they are of another encoding.
+    # Single lines may be damaged. If most lines that are not ASCII are no UTF-8, the text has another encoding.
     return "cp1252" if wrong > len(lines) / 2 else "utf-8"
 
 
@@ -150,14 +150,14 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _separator_of(text: str) -> str:
-    """The mark that parts the header and most of the first lines into as many values."""
+    """The separator that splits the header and most of the first lines into the same number of values."""
     lines = [line for line in text.splitlines()[:60] if line.strip()]
     best, most = ",", 1.0
-    for mark in _SEPARATORS:
-        widths = [len(_values_of(line, mark) or ()) for line in lines]
+    for separator in _SEPARATORS:
+        widths = [len(_values_of(line, separator) or ()) for line in lines]
         width, often = Counter(widths).most_common(1)[0]
         if width > 1 and often * (1 + width / 100) > most and widths[0] > 1:
-            best, most = mark, often * (1 + width / 100)
+            best, most = separator, often * (1 + width / 100)
     return best
 
 
@@ -191,16 +191,16 @@ def batches(
             data = rest + block
             if not done and data.startswith(codecs.BOM_UTF8):
                 data, done = data[3:], done + 3
-            whole, rest = (
+            complete, rest = (
                 (data, b"") if dialect.kind == "json" and data.lstrip()[:1] == b"[" else _cut(data, dialect, not block)
             )
-            if dialect.kind == "json" and (data.lstrip()[:1] == b"[" or _is_document(whole or data)):
+            if dialect.kind == "json" and (data.lstrip()[:1] == b"[" or _is_document(complete or data)):
                 data += stream.read()
                 yield _document(data, lines)
                 return
-            if whole:
-                batch = _read(whole, dialect, names, lines)
-                lines, done = lines + whole.count(b"\n"), done + len(whole)
+            if complete:
+                batch = _read(complete, dialect, names, lines)
+                lines, done = lines + complete.count(b"\n"), done + len(complete)
                 batch.end, batch.lines = (done if plain else None), lines
                 yield batch
             if not block:
@@ -274,17 +274,17 @@ def _odd_line(line: bytes, number: int, batch: Batch) -> None:
     except UnicodeDecodeError:
         batch.bad.append(_bad(batch, number, "it is not written in UTF-8", line))
         return
-    place, decoder, found = 0, json.JSONDecoder(), []
+    place, decoder, records = 0, json.JSONDecoder(), []
     while place < len(text):
         try:
             record, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             batch.bad.append(_bad(batch, number, "it is no JSON", line))
             return
-        found.append(record)
+        records.append(record)
         place += len(text[place:]) - len(text[place:].lstrip(" \t\r,"))
-    if all(isinstance(each, dict) for each in found):
-        batch.records += found
+    if all(isinstance(record, dict) for record in records):
+        batch.records += records
     else:
         batch.bad.append(_bad(batch, number, "it is no object", line))
 
@@ -295,7 +295,7 @@ def _bad(batch: Batch, line: int, why: str, text: bytes) -> UnreadableText:
 
 def _is_document(data: bytes) -> bool:
     """Whether objects of JSON go over several lines."""
-    first, _, others = data.lstrip().partition(b"\n")
+    first, _, rest = data.lstrip().partition(b"\n")
     try:
         json.loads(first)
     except ValueError:
@@ -305,7 +305,7 @@ def _is_document(data: bytes) -> bool:
             json.JSONDecoder().raw_decode(data.decode("utf-8", errors="replace").lstrip())
         except (ValueError, RecursionError):
             return False
-        return bool(others)
+        return bool(rest)
     return False
 
 
@@ -335,8 +335,8 @@ def _document(data: bytes, lines: int) -> Batch:
 
 def _next_object(text: str, place: int) -> int:
     """Where the next object that begins a line, or follows a comma, begins; the end of the text if none does."""
-    found = re.compile(r"(?:\n\s*|\},\s*)(?=\{)").search(text, place + 1)
-    return len(text) if found is None else found.end()
+    match = re.compile(r"(?:\n\s*|\},\s*)(?=\{)").search(text, place + 1)
+    return len(text) if match is None else match.end()
 
 
 # -- CSV ------------------------------------------------------------------------------------------------------------
@@ -344,9 +344,10 @@ def _next_object(text: str, place: int) -> int:
 
 def _csv(data: bytes, separator: str, header: list[str], lines: int) -> Batch:
     if not header:
-        first, data, skipped = _header_line(data)
-        lines += skipped
-        names = _values_of(first, separator) or [first]
+        first = _header_line(data)
+        data = first.rest
+        lines += first.lines
+        names = _values_of(first.text, separator) or [first.text]
         header += _header(names, _first_rows(data, separator))
         if not data.strip():
             return Batch()
@@ -363,14 +364,21 @@ def _csv(data: bytes, separator: str, header: list[str], lines: int) -> Batch:
     return Batch(columns=columns, bad=bad)
 
 
-def _header_line(data: bytes) -> tuple[str, bytes, int]:
-    """The first line that is not blank, what follows, and how many lines that was."""
+class _HeaderLine(NamedTuple):
+    """The first line that is not blank. rest: the data after it. lines: how many lines come before the rest."""
+
+    text: str
+    rest: bytes
+    lines: int
+
+
+def _header_line(data: bytes) -> _HeaderLine:
     skipped = 0
     while True:
         line, _, data = data.partition(b"\n")
         skipped += 1
         if line.strip() or not data:
-            return line.decode("utf-8", errors="replace").strip("\r"), data, skipped
+            return _HeaderLine(line.decode("utf-8", errors="replace").strip("\r"), data, skipped)
 
 
 def _first_rows(data: bytes, separator: str) -> list[list[str]]:
@@ -384,14 +392,14 @@ def _header(names: list[str], rows: list[list[str]]) -> list[str]:
     """
     if rows and all(len(row) == len(names) + 1 for row in rows):
         names = [*names, ""] if all(not row[-1] for row in rows) else ["row_name", *names]
-    found: list[str] = []
+    unique_names: list[str] = []
     for place, name in enumerate(names):
         plain = name.strip() or f"column{place}"
         number, unique = 1, plain
-        while unique in found:
+        while unique in unique_names:
             unique, number = f"{plain}_{number}", number + 1
-        found.append(unique)
-    return found
+        unique_names.append(unique)
+    return unique_names
 
 
 def _by_arrow(data: bytes, separator: str, names: list[str]) -> dict[str, pa.Array] | None:
@@ -419,15 +427,15 @@ def _has_many_lines(column: pa.Array) -> bool:
 
 
 def _without_headers(columns: dict[str, pa.Array], names: list[str]) -> dict[str, pa.Array]:
-    """Files that were put together have their header again and again."""
+    """The rows without repeated headers; concatenated files have these."""
     import pyarrow.compute as pc
 
-    again = pc.equal(columns[names[0]], names[0])
-    if not pc.any(again).as_py():
+    is_header = pc.equal(columns[names[0]], names[0])
+    if not pc.any(is_header).as_py():
         return columns
     for name in names[1:]:
-        again = pc.and_(again, pc.equal(columns[name], name))
-    return {name: column.filter(pc.invert(again)) for name, column in columns.items()}
+        is_header = pc.and_(is_header, pc.equal(columns[name], name))
+    return {name: column.filter(pc.invert(is_header)) for name, column in columns.items()}
 
 
 def _by_line(data: bytes, separator: str, width: int, lines: int) -> tuple[list[list[str]], list[UnreadableText]]:
@@ -440,30 +448,39 @@ def _by_line(data: bytes, separator: str, width: int, lines: int) -> tuple[list[
         if not line.strip():
             place += 1
             continue
-        row, span, why = None, 1, "it is not written in UTF-8"
+        parsed = _ParsedRow(None, 1, "it is not written in UTF-8")
         if _is_utf8(line):
-            row, span, why = _row(parts, place, separator, width)
-        if row is None:
-            bad.append(
-                UnreadableText(len(rows), lines + place + 1, why, masked(line[:200].decode("utf-8", errors="replace")))
-            )
+            parsed = _row(parts, place, separator, width)
+        if parsed.values is None:
+            example = masked(line[:200].decode("utf-8", errors="replace"))
+            bad.append(UnreadableText(len(rows), lines + place + 1, parsed.why, example))
         else:
-            rows.append(row)
-        place += span
+            rows.append(parsed.values)
+        place += parsed.lines
     return rows, bad
 
 
-def _row(parts: list[bytes], place: int, separator: str, width: int) -> tuple[list[str] | None, int, str]:
-    """A row that begins with a line, over how many lines it goes, or why it is none."""
+class _ParsedRow(NamedTuple):
+    """A row of CSV. values: None where the text is no row; why: the reason. lines: how many it takes."""
+
+    values: list[str] | None
+    lines: int
+    why: str = ""
+
+
+def _row(parts: list[bytes], place: int, separator: str, width: int) -> _ParsedRow:
+    """The row that begins with a line."""
     row = _values_of(parts[place].decode("utf-8"), separator)
     if row is not None:
-        return (row, 1, "") if len(row) == width else (None, 1, f"it has {len(row)} values, the header has {width}")
+        if len(row) == width:
+            return _ParsedRow(row, 1)
+        return _ParsedRow(None, 1, f"it has {len(row)} values, the header has {width}")
     for span in range(2, min(_MOST_LINES, len(parts) - place) + 1):
         text = b"\n".join(parts[place : place + span])
         row = _values_of(text.decode("utf-8", errors="replace"), separator)
         if row is not None and len(row) == width:
-            return row, span, ""
-    return None, 1, "a quote in it is never closed"
+            return _ParsedRow(row, span)
+    return _ParsedRow(None, 1, "a quote in it is never closed")
 
 
 def _values_of(text: str, separator: str) -> list[str] | None:

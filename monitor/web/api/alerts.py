@@ -80,17 +80,17 @@ def get_alert(request: AnyRequest, alert: Id) -> AlertLife:
     site = site_of(request)
 
     def read(session: Session) -> AlertLife:
-        found = read_alert(session, site.context, alert)
+        details = read_alert(session, site.context, alert)
         return AlertLife(
-            _alert(session, found["alert"], monitors.names(session)),
-            found["labels"],
-            found["quiet"],
+            _alert(session, details["alert"], monitors.names(session)),
+            details["labels"],
+            details["quiet"],
             [
-                AlertEvent(each.happened_at, each.kind, each.severity, each.summary, each.detail)
-                for each in found["events"]
+                AlertEvent(event.happened_at, event.kind, event.severity, event.summary, event.detail)
+                for event in details["events"]
             ],
-            found["findings"],
-            [_notification(each) for each in found["deliveries"]],
+            details["findings"],
+            [_notification(delivery) for delivery in details["deliveries"]],
         )
 
     life: AlertLife = site.read(read)

@@ -48,4 +48,4 @@ def paged(rows: Sequence[Any], limit: int, shown: Callable[[Any], T]) -> Page[T]
     """A page of rows, of which one more than `limit` was asked for."""
     more = len(rows) > limit
     kept = rows[:limit]
-    return Page([shown(each) for each in kept], cursor_of(kept[-1].id) if more else None)
+    return Page([shown(row) for row in kept], cursor_of(kept[-1].id) if more else None)

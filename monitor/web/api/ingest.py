@@ -135,21 +135,21 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
     try:
         if encoding == "gzip":
             packed = zlib.decompressobj(wbits=31)
-            found = packed.decompress(body, limit + 1)
+            content = packed.decompress(body, limit + 1)
             whole = packed.eof
         elif encoding == "zstd":
             with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(body) as reader:
-                found = reader.read(limit + 1)
+                content = reader.read(limit + 1)
             whole = True
         else:
             raise HTTPException(f"the encoding {encoding} is not taken: gzip, zstd or none", status_code=415)
     except (zlib.error, zstandard.ZstdError) as error:
         raise HTTPException(f"the body is not {encoding}: {error}", status_code=400) from None
-    if len(found) > limit:
+    if len(content) > limit:
         raise HTTPException(f"the body is larger than {limit // 2**20} MB once unpacked", status_code=413)
     if not whole:
         raise HTTPException("the body ends too early", status_code=400)
-    return found
+    return content
 
 
 HANDLERS = [send_predictions, send_labels]

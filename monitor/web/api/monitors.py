@@ -31,7 +31,7 @@ def list_monitors(request: AnyRequest) -> list[Monitor]:
     site = site_of(request)
 
     def read(session: Session) -> list[dict[str, Any]]:
-        return [described(session, site.context, *each) for each in site.fleet(session)]
+        return [described(session, site.context, row) for row in site.fleet(session)]
 
     return [_shown(row) for row in site.read(read)]
 
@@ -44,7 +44,7 @@ def get_monitor(request: AnyRequest, name: Name) -> Monitor:
 
     def read(session: Session) -> dict[str, Any]:
         row = watched(session, name)
-        return next(described(session, site.context, *each) for each in site.fleet(session, row.id))
+        return next(described(session, site.context, fleet_row) for fleet_row in site.fleet(session, row.id))
 
     return _shown(site.read(read))
 
@@ -99,22 +99,22 @@ def get_metric(
     kept = thinned(values, points)
     shown = [
         Point(
-            each.start,
-            each.value,
-            each.lower,
-            each.upper,
-            each.threshold_lower,
-            each.threshold_upper,
-            each.model_version,
-            each.run,
+            value.start,
+            value.value,
+            value.lower,
+            value.upper,
+            value.threshold_lower,
+            value.threshold_upper,
+            value.model_version,
+            value.run,
         )
-        for each in kept
+        for value in kept
     ]
     return Series(name, metric, column, segment, len(kept) < len(values), shown)
 
 
 def thinned(values: list[Value], points: int) -> list[Value]:
-    """Of every stretch the smallest and the largest value, so that at most about `points` are left and no peak is
+    """The smallest and the largest value of every block, so that at most about `points` are left and no peak is
     lost.
     """
     if len(values) <= points:
@@ -122,10 +122,10 @@ def thinned(values: list[Value], points: int) -> list[Value]:
     size = -(-2 * len(values) // points)
     kept: list[Value] = []
     for first in range(0, len(values), size):
-        stretch = [each for each in values[first : first + size] if each.value is not None]
-        ends = sorted(stretch, key=lambda each: each.value or 0.0)
+        block = [value for value in values[first : first + size] if value.value is not None]
+        ends = sorted(block, key=lambda value: value.value or 0.0)
         chosen = [ends[0], ends[-1]] if len(ends) > 1 else ends
-        kept += sorted(chosen, key=lambda each: each.start)
+        kept += sorted(chosen, key=lambda value: value.start)
     return kept
 
 
@@ -144,7 +144,7 @@ def run_now(
 ) -> Planned:
     """Look at an interval now, ad hoc and never judged; a daemon works on it."""
     site, person = site_of(request), asker(request).person()
-    given = [in_utc(each, name) for name, each in (("start", data.start), ("end", data.end)) if each is not None]
+    given = [in_utc(time, name) for name, time in (("start", data.start), ("end", data.end)) if time is not None]
     if len(given) == 1 or given != sorted(set(given)):
         raise UsageError("name both `start` and `end`, in this order, or neither")
 

@@ -89,7 +89,7 @@ def get_request(request: AnyRequest, request_id: Id) -> RetrainingStory:
     def read(session: Session) -> RetrainingStory:
         row = one(retraining.find(session, request_id), "request", request_id)
         events = [
-            RetrainingEvent(each.happened_at, each.state, each.text) for each in retraining.story(session, row.id)
+            RetrainingEvent(event.happened_at, event.state, event.text) for event in retraining.story(session, row.id)
         ]
         return RetrainingStory(_request(row, monitors.names(session)), events)
 
@@ -142,7 +142,7 @@ def complete_request(
     principal: Principal | None = request.scope.get("user")
     token = request.headers.get("authorization", "").partition(" ")[2].strip()
 
-    def known(session: Session) -> tables.RetrainingRequest:
+    def authorised(session: Session) -> tables.RetrainingRequest:
         row = one(retraining.find(session, request_id), "request", request_id)
         if not (principal is not None and principal.may("operator")) and not is_callback(session, row, token):
             raise PermissionDeniedException("this takes the request's callback token, or the role operator")
@@ -155,13 +155,13 @@ def complete_request(
 
     for path in (data.reference, data.candidate):
         _inside(site, path)
-    row = site.context.database.transact(known)
+    row = site.context.database.transact(authorised)
     outcome = TrainingOutcome(data.status == "succeeded", data.text, data.model_version, data.reference, data.candidate)
     complete(site.context, site.workers, row.uuid, outcome)
-    found: RetrainingRequest = site.read(
+    completed: RetrainingRequest = site.read(
         lambda session: _request(retraining.find(session, row.uuid)[0], monitors.names(session))
     )
-    return found
+    return completed
 
 
 def _inside(site: Site, path: str) -> None:
@@ -194,8 +194,8 @@ def list_references(
             for entry, version in references.history(session, row.id)
         ]
 
-    found: list[Reference] = site_of(request).read(read)
-    return found
+    listed: list[Reference] = site_of(request).read(read)
+    return listed
 
 
 def _deployment(row: tables.Deployment) -> Deployment:

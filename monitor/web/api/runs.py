@@ -56,8 +56,8 @@ def get_run(request: AnyRequest, run: Id) -> Run:
     def read(session: Session) -> Run:
         return shown(one(runs.find(session, run), "run", run), monitors.names(session))
 
-    found: Run = site_of(request).read(read)
-    return found
+    shown_run: Run = site_of(request).read(read)
+    return shown_run
 
 
 def shown(run: tables.Run, names: dict[int, str]) -> Run:
@@ -88,8 +88,8 @@ def list_findings(request: AnyRequest, run: Id) -> list[Finding]:
     """What a run found, worst first."""
 
     def read(session: Session) -> list[Finding]:
-        found = one(runs.find(session, run), "run", run)
-        return _findings(session, [found], monitors.names(session))
+        row = one(runs.find(session, run), "run", run)
+        return _findings(session, [row], monitors.names(session))
 
     rows: list[Finding] = site_of(request).read(read)
     return rows
@@ -109,32 +109,32 @@ def list_all_findings(
         page = paged(rows, limit, lambda run: run)
         return Page(_findings(session, page.items, monitors.names(session)), page.next_cursor)
 
-    found: Page[Finding] = site_of(request).read(read)
-    return found
+    findings: Page[Finding] = site_of(request).read(read)
+    return findings
 
 
-def _findings(session: Session, found: list[tables.Run], names: dict[int, str]) -> list[Finding]:
-    by_run = results.findings(session, [run.id for run in found])
+def _findings(session: Session, rows: list[tables.Run], names: dict[int, str]) -> list[Finding]:
+    by_run = results.findings(session, [run.id for run in rows])
     return [
         Finding(
             run.uuid,
             names.get(run.monitor_id, ""),
             run.window_start,
-            each.kind,
-            each.severity,
+            finding.kind,
+            finding.severity,
             series.metric,
             series.column,
             series.segment,
             series.model_version,
-            each.cause,
-            each.origin,
-            each.explanation,
-            each.share,
-            each.cost,
-            each.since,
+            finding.cause,
+            finding.origin,
+            finding.explanation,
+            finding.share,
+            finding.cost,
+            finding.since,
         )
-        for run in found
-        for each, series in by_run[run.id]
+        for run in rows
+        for finding, series in by_run[run.id]
     ]
 
 

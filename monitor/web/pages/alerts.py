@@ -63,38 +63,42 @@ def show(request: AnyRequest, alert: FromPath[str]) -> Response[str]:
 
 
 def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]:
-    """Everything that is known of an alert. Raises NotFoundError."""
-    found = one(alerts.find(session, alert), "alert", alert)
-    last = alerts.last_event(session, found.id, ("firing", "escalated", "pending"))
+    """All that is stored about an alert. Raises NotFoundError."""
+    stored = one(alerts.find(session, alert), "alert", alert)
+    last = alerts.last_event(session, stored.id, ("firing", "escalated", "pending"))
     run = None if last is None else alerts.run_of(session, last)
-    to = addressed(session, context, found)
+    to = addressed(session, context, stored)
     labels, matchers = to.labels, matchers_of(to.labels)
-    row = None if found.monitor_id is None else monitors.by_id(session, found.monitor_id)
+    row = None if stored.monitor_id is None else monitors.by_id(session, stored.monitor_id)
     data_run = None if run is None else runs.look_zero(session, run.monitor_id, "data", run.window)
-    told = alerts.last_event(session, found.id, (*alerts.BURNING, "resolved", "retracted", "pending"))
-    facts = None if told is None else facts_of(session, context, told, found, to.config, labels)
+    notified_event = alerts.last_event(session, stored.id, (*alerts.BURNING, "resolved", "retracted", "pending"))
+    facts = None if notified_event is None else facts_of(session, context, notified_event, stored, to.config, labels)
     findings = [] if facts is None or run is None else list(facts.findings)
     shown = that_matter(findings)
     curve = None
     if run is not None and findings:
-        curve = curve_of(session, run, findings[0], found.since, labels.get("model_version", ""), after=_AFTER)
-    known = {} if run is None else plots_of_window(session, run)
-    plots = {each["column"]: as_shares(known[each["column"]]) for each in shown if each["column"] in known}
+        curve = curve_of(session, run, findings[0], stored.since, labels.get("model_version", ""), after=_AFTER)
+    window_plots = {} if run is None else plots_of_window(session, run)
+    plots = {
+        finding["column"]: as_shares(window_plots[finding["column"]])
+        for finding in shown
+        if finding["column"] in window_plots
+    }
     return {
-        "headline": phrases.first_clause(found.summary),
+        "headline": phrases.first_clause(stored.summary),
         "steps": [] if facts is None else message.steps(facts),
         "plots": plots,
         "drawn": {"columns": plots, "curve": None if curve is None else _drawn_curve(curve)},
-        "alert": found,
+        "alert": stored,
         "row": row,
         "run": run,
         "data_run": data_run,
         "findings": shown,
-        "rest": [each for each in findings if each not in shown],
-        "events": alerts.events(session, found.id),
-        "deliveries": alerts.deliveries(session, found.id),
-        "quiet": why_quiet(session, context, found),
-        "acknowledged": alerts.is_acknowledged(session, found, datetime.now(UTC)),
+        "rest": [finding for finding in findings if finding not in shown],
+        "events": alerts.events(session, stored.id),
+        "deliveries": alerts.deliveries(session, stored.id),
+        "quiet": why_quiet(session, context, stored),
+        "acknowledged": alerts.is_acknowledged(session, stored, datetime.now(UTC)),
         "matchers": matchers,
         "labels": labels,
     }
@@ -105,12 +109,12 @@ def _drawn_curve(curve: Curve) -> dict[str, Any]:
     points = curve.points
     return {
         "name": curve.name,
-        "x": [(each.start + (each.end - each.start) / 2).isoformat() for each in points],
-        "value": [each.value for each in points],
-        "lower": [each.low for each in points],
-        "upper": [each.high for each in points],
-        "limits": [[each.limits[side] for each in points] for side in (0, 1)],
-        "bad": [[each.start.isoformat(), each.end.isoformat()] for each in points if each.bad],
+        "x": [(point.start + (point.end - point.start) / 2).isoformat() for point in points],
+        "value": [point.value for point in points],
+        "lower": [point.low for point in points],
+        "upper": [point.high for point in points],
+        "limits": [[point.limits[side] for point in points] for side in (0, 1)],
+        "bad": [[point.start.isoformat(), point.end.isoformat()] for point in points if point.bad],
     }
 
 
@@ -132,14 +136,14 @@ def act(request: AnyRequest, alert: FromPath[str], action: FromPath[str], data: 
         if action == "acknowledge":
             lasts = str(data.get("for", "")).strip()
             until = end_after(person.now, lasts) if lasts else None
-            columns = [each.strip() for each in str(data.get("columns", "")).split(",") if each.strip()]
+            columns = [column.strip() for column in str(data.get("columns", "")).split(",") if column.strip()]
             return by_hand.acknowledge(session, person, alert, note, until, columns)
         if action == "unacknowledge":
             return by_hand.unacknowledge(session, person, alert)
         return by_hand.mark(session, person, alert, str(data.get("verdict", "")), note)
 
-    found = site.context.database.transact(unit)
-    return Redirect(f"{site.web.root_path}/alerts/{found.uuid}", status_code=303)
+    stored = site.context.database.transact(unit)
+    return Redirect(f"{site.web.root_path}/alerts/{stored.uuid}", status_code=303)
 
 
 @get("/silences", guards=[requires("viewer")], include_in_schema=False)
@@ -210,7 +214,7 @@ def notifications(request: AnyRequest, status: FromQuery[str] = "") -> Response[
 @post("/notifications/{notification:str}/retry", guards=[requires("operator")], include_in_schema=False)
 @in_thread
 def retry(request: AnyRequest, notification: FromPath[str], data: Form) -> Redirect:
-    """Send a dead letter again."""
+    """Send a notification again."""
     site, person = site_of(request), checked(request, data).person()
     site.context.database.transact(by_hand.send_again, person, notification)
     return Redirect(f"{site.web.root_path}/notifications", status_code=303)

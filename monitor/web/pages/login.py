@@ -22,11 +22,11 @@ log = get_logger()
 
 
 def _as_login(request: AnyRequest) -> str:
-    """Whose logins are counted, apart from all their requests."""
+    """By what logins are counted, separately from other requests."""
     return f"login of {request.client.host if request.client else ''}"
 
 
-_FEW = RateLimitConfig(("minute", 10), identifier_for_request=_as_login)
+_LOGIN_LIMIT = RateLimitConfig(("minute", 10), identifier_for_request=_as_login)
 
 
 @get("/login", include_in_schema=False)
@@ -44,11 +44,11 @@ def _inside(path: str) -> str:
     return path if leads_inside else "/"
 
 
-@post("/login", include_in_schema=False, middleware=[_FEW.middleware])
+@post("/login", include_in_schema=False, middleware=[_LOGIN_LIMIT.middleware])
 @in_thread
 def enter(request: AnyRequest, data: Form) -> Response[str]:
-    """Name and password; a session that lasts twelve hours. Of one address, and by one name, few are tried in a
-    minute.
+    """Name and password; a session that lasts twelve hours. Few are tried in a minute for one address, and for
+    one name.
     """
     site, name, wanted = site_of(request), str(data.get("name", ""))[:128], _inside(str(data.get("next", "/")))
     if site.attempts.must_wait(name):

@@ -59,36 +59,41 @@ def _read(
     )
     ends = moment(end, "to") or (whole[1] if whole else datetime.now(UTC)) + timedelta(seconds=1)
     series = overview.metrics_of_whole(session, row.id)
-    names = [each for each in (*PERFORMANCE, *sorted(series)) if each in series or f"estimated_{each}" in series]
-    names = [each for each in dict.fromkeys(names) if not each.startswith("estimated_")]
+    names = [
+        metric_name
+        for metric_name in (*PERFORMANCE, *sorted(series))
+        if metric_name in series or f"estimated_{metric_name}" in series
+    ]
+    names = [metric_name for metric_name in dict.fromkeys(names) if not metric_name.startswith("estimated_")]
     chosen = metric if metric in names else next(iter(names), "")
     realised = overview.history(session, row.id, chosen, begins, ends, segment=segment) if chosen else []
     estimated = (
         overview.history(session, row.id, f"estimated_{chosen}", begins, ends, segment=segment) if chosen else []
     )
     lines = {"realised": realised, "estimated": estimated}
-    not_drawn = sum(each.value is not None and not each.can_tell for line in lines.values() for each in line)
+    not_drawn = sum(value.value is not None and not value.can_tell for line in lines.values() for value in line)
     windows = overview.windows(session, row.id, begins, ends)
     impact = overview.impacts(session, row.id, begins, ends, segment)
     happened = overview.marks(session, row, begins, ends)
     state = monitors.source_state(session, row.id)
-    standing = next(iter(overview.fleet(session, row.id)), None)
+    monitor_overview = next(iter(overview.fleet(session, row.id)), None)
     drawn = {
         "performance": {
             "metric": phrases.metric_name(chosen) if chosen else "",
-            **{name: _lines([each for each in line if each.can_tell]) for name, line in lines.items()},
+            **{name: _lines([value for value in line if value.can_tell]) for name, line in lines.items()},
         },
-        "volume": {"x": [each.start.isoformat() for each in windows], "y": [each.rows for each in windows]},
+        "volume": {"x": [window.start.isoformat() for window in windows], "y": [window.rows for window in windows]},
         "drift": _heat(impact),
         "marks": [
-            {"at": each.at.isoformat(), "kind": each.kind, "text": each.text, "link": each.link} for each in happened
+            {"at": event.at.isoformat(), "kind": event.kind, "text": event.text, "link": event.link}
+            for event in happened
         ],
     }
     return {
         "spans": _spans(whole, ends),
         "row": row,
         "entry": entry,
-        "standing": standing,
+        "overview": monitor_overview,
         "windows": windows,
         "impact": impact,
         "marks": happened,
@@ -117,8 +122,8 @@ def _spans(whole: tuple[datetime, datetime] | None, ends: datetime) -> list[tupl
 def _lines(values: list[Value]) -> dict[str, list[Any]]:
     """A metric for a plot: one list a field."""
     names = ("value", "lower", "upper", "threshold_lower", "threshold_upper", "model_version", "run")
-    return {"x": [each.start.isoformat() for each in values]} | {
-        name: [getattr(each, name) for each in values] for name in names
+    return {"x": [value.start.isoformat() for value in values]} | {
+        name: [getattr(value, name) for value in values] for name in names
     }
 
 
@@ -126,16 +131,16 @@ def _heat(impact: list[Impact]) -> dict[str, list[Any]]:
     """Columns by windows, the column with the greatest impact on top: how bad each is (0 fine, 1 changed, 2 warning, 3
     critical), and its score.
     """
-    times = sorted({moment for each in impact for moment in each.scores})
+    times = sorted({moment for row in impact for moment in row.scores})
     rows = list(reversed(impact))
     levels = [
-        [_LEVELS[each.severities.get(moment, "none")] if moment in each.scores else None for moment in times]
-        for each in rows
+        [_LEVELS[row.severities.get(moment, "none")] if moment in row.scores else None for moment in times]
+        for row in rows
     ]
-    scores = [[each.scores.get(moment) for moment in times] for each in rows]
+    scores = [[row.scores.get(moment) for moment in times] for row in rows]
     return {
-        "x": [each.isoformat() for each in times],
-        "y": [each.column for each in rows],
+        "x": [time.isoformat() for time in times],
+        "y": [row.column for row in rows],
         "z": levels,
         "scores": scores,
     }

@@ -31,7 +31,7 @@ def list_requests(request: AnyRequest, everything: FromQuery[bool] = False) -> R
             for row in monitors.active(session)
             for entry, version in references.history(session, row.id)
         ]
-        held.sort(key=lambda each: each[1].recorded_at, reverse=True)
+        held.sort(key=lambda reference: reference[1].recorded_at, reverse=True)
         return {"rows": retraining.listed(session, everything=everything)[:200], "held": held[:100]}
 
     return page(request, "retraining.html", everything=everything, **site_of(request).read(read))
@@ -43,15 +43,15 @@ def show(request: AnyRequest, request_id: FromPath[str]) -> Response[str]:
     """A request from drift to verdict."""
 
     def read(session: Session) -> dict[str, Any]:
-        found = one(retraining.find(session, request_id), "request", request_id)
-        row = monitors.by_id(session, found.monitor_id)
-        told = described(found, row.name if row else "", not_to_train_on(session, found))
+        stored = one(retraining.find(session, request_id), "request", request_id)
+        row = monitors.by_id(session, stored.monitor_id)
+        payload = described(stored, row.name if row else "", not_to_train_on(session, stored))
         return {
-            "asked": found,
+            "retraining_request": stored,
             "row": row,
-            "told": told,
-            "story": retraining.story(session, found.id),
-            "ended": found.state in retraining.ENDED,
+            "payload": payload,
+            "story": retraining.story(session, stored.id),
+            "ended": stored.state in retraining.ENDED,
         }
 
     return page(request, "request.html", **site_of(request).read(read))
@@ -65,8 +65,8 @@ def act(request: AnyRequest, request_id: FromPath[str], action: FromPath[str], d
     work = {"approve": by_hand.approve, "cancel": by_hand.cancel}.get(action)
     if work is None:
         raise NotFoundError(f"a request is approved or cancelled, not {action}")
-    found = site.context.database.transact(work, person, request_id)
-    return Redirect(f"{site.web.root_path}/retraining/{found.uuid}", status_code=303)
+    stored = site.context.database.transact(work, person, request_id)
+    return Redirect(f"{site.web.root_path}/retraining/{stored.uuid}", status_code=303)
 
 
 @get("/references/{one_version:str}/{other:str}", guards=[requires("viewer")], include_in_schema=False)

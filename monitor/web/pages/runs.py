@@ -46,8 +46,8 @@ def report_of(request: AnyRequest, run: str, *, download: bool) -> Response[str]
     site = site_of(request)
 
     def stored(session: Session) -> tuple[str, bytes | None]:
-        found = one(runs.find(session, run), "run", run)
-        return found.uuid, results.snapshot(session, found.id)
+        row = one(runs.find(session, run), "run", run)
+        return row.uuid, results.snapshot(session, row.id)
 
     uuid, data = site.read(stored)
     if data is None:
@@ -60,19 +60,19 @@ def report_of(request: AnyRequest, run: str, *, download: bool) -> Response[str]
 
 
 def _read(session: Session, run: str) -> dict[str, Any]:
-    found = one(runs.find(session, run), "run", run)
-    row = monitors.by_id(session, found.monitor_id)
-    findings = results.findings(session, [found.id])[found.id]
-    checks = results.checks(session, [found.id])[found.id]
-    data_run = runs.data_run_of(session, found)
+    stored = one(runs.find(session, run), "run", run)
+    row = monitors.by_id(session, stored.monitor_id)
+    findings = results.findings(session, [stored.id])[stored.id]
+    checks = results.checks(session, [stored.id])[stored.id]
+    data_run = runs.data_run_of(session, stored)
     snapshot = None if data_run is None else results.snapshot(session, data_run.id)
     plots = {} if snapshot is None else plots_of(snapshot)
     missing = {
-        each.series.column: each.check
-        for each in checks
-        if each.series.metric == "missing_share" and not each.series.segment
+        check.series.column: check.check
+        for check in checks
+        if check.series.metric == "missing_share" and not check.series.segment
     }
-    told: list[dict[str, Any]] = [
+    shown: list[dict[str, Any]] = [
         {
             "finding": finding,
             "series": series,
@@ -83,18 +83,18 @@ def _read(session: Session, run: str) -> dict[str, Any]:
     ]
     first = {finding.rank for finding, _ in results.that_matter(findings)}
     others = [column for column in plots if column not in {series.column for _, series in findings}]
-    unclear = [each for each in checks if each.check.verdict in UNDECIDED]
-    looks, values = runs.of_window(session, found), results.values(session, found.id)
+    unclear = [check for check in checks if check.check.verdict in UNDECIDED]
+    looks, values = runs.of_window(session, stored), results.values(session, stored.id)
     return {
-        "run": found,
+        "run": stored,
         "row": row,
-        "told": [each for each in told if each["finding"].rank in first],
-        "rest": [each for each in told if each["finding"].rank not in first],
+        "important": [entry for entry in shown if entry["finding"].rank in first],
+        "rest": [entry for entry in shown if entry["finding"].rank not in first],
         "others": others,
-        "metrics": [each for each in values if not each[1].column],
+        "metrics": [pair for pair in values if not pair[1].column],
         "columns": values,
         "unclear": unclear,
-        "has_report": results.has_snapshot(session, found.id),
+        "has_report": results.has_snapshot(session, stored.id),
         "looks": looks,
         "quantiles": {
             column: [quantiles(plot, side) for side in ("reference", "window")]
@@ -103,9 +103,9 @@ def _read(session: Session, run: str) -> dict[str, Any]:
         },
         "plots": {
             column: as_shares(plots[column])
-            for column in [*dict.fromkeys(each["plot"] for each in told if each["plot"]), *others][:_PLOTTED]
+            for column in [*dict.fromkeys(entry["plot"] for entry in shown if entry["plot"]), *others][:_PLOTTED]
         },
-        "counts": found.counts or {},
+        "counts": stored.counts or {},
     }
 
 

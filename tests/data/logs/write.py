@@ -1,10 +1,10 @@
-"""Writes the logs of this folder anew: small prediction logs in the manner of those that people and tools keep, each
-with the truth of what is in it.
+"""Writes the logs of this folder again: small prediction logs in the formats that people and tools use, each with the
+truth of what is in it.
 
     python tests/data/logs/write.py
 
 A log is a file or a folder named as in `truth.json`, which says what `monitor init` must find: the parts of columns,
-the task, rows, first and last event, the inputs and their sorts; or, where a person has to decide, the flag that it
+the task, rows, first and last event, the inputs and their types; or, where a person has to decide, the flag that it
 must ask for (`asks`).
 """
 
@@ -57,9 +57,9 @@ def table(days: float = 30, rows: int = ROWS, start: str = "2026-01-03") -> pd.D
     )
 
 
-def truth(frame: pd.DataFrame, **other: Any) -> dict[str, Any]:
-    """What there is to find in a log of `table`, with what is otherwise."""
-    found = {
+def truth(frame: pd.DataFrame, **overrides: Any) -> dict[str, Any]:
+    """What `monitor init` must find in a log of `table`; `overrides` are what differs in this log."""
+    expected = {
         "task": "binary",
         "rows": len(frame),
         "first": frame["timestamp"].min().isoformat(),
@@ -73,19 +73,19 @@ def truth(frame: pd.DataFrame, **other: Any) -> dict[str, Any]:
         },
         "features": FEATURES,
     }
-    parts = found["parts"] | other.pop("parts", {})  # type: ignore[operator]
-    return found | other | {"parts": {part: name for part, name in parts.items() if name is not None}}
+    parts = expected["parts"] | overrides.pop("parts", {})  # type: ignore[operator]
+    return expected | overrides | {"parts": {part: name for part, name in parts.items() if name is not None}}
 
 
 def lines(path: Path, records: list[dict[str, Any]], mode: str = "w") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open(mode, encoding="utf-8") as opened:
-        opened.write("".join(json.dumps(each) + "\n" for each in records))
+        opened.write("".join(json.dumps(record) + "\n" for record in records))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(frame.assign(timestamp=iso(frame)).to_json(orient="records"))
-    return found
+    rows: list[dict[str, Any]] = json.loads(frame.assign(timestamp=iso(frame)).to_json(orient="records"))
+    return rows
 
 
 def iso(frame: pd.DataFrame, form: str = "%Y-%m-%dT%H:%M:%SZ") -> pd.Series:
@@ -229,7 +229,8 @@ def _(path: Path) -> dict[str, Any]:
 def _(path: Path) -> dict[str, Any]:
     frame = table()
     lines(
-        path, [each | {"timestamp": int(when)} for each, when in zip(records(frame), epoch(frame, 1000), strict=True)]
+        path,
+        [record | {"timestamp": int(when)} for record, when in zip(records(frame), epoch(frame, 1000), strict=True)],
     )
     return truth(frame)
 
@@ -244,7 +245,10 @@ def _(path: Path) -> dict[str, Any]:
 @log("epoch-as-fraction.jsonl")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    lines(path, [each | {"timestamp": when + 0.25} for each, when in zip(records(frame), epoch(frame, 1), strict=True)])
+    lines(
+        path,
+        [record | {"timestamp": when + 0.25} for record, when in zip(records(frame), epoch(frame, 1), strict=True)],
+    )
     moved = frame.assign(timestamp=frame["timestamp"] + pd.Timedelta("250ms"))
     return truth(moved)
 
@@ -268,8 +272,8 @@ def _(path: Path) -> dict[str, Any]:
 @log("date-and-time.csv")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    apart = frame.assign(date=iso(frame, "%m/%d/%Y"), time=iso(frame, "%H:%M:%S")).drop(columns="timestamp")
-    apart.to_csv(path, index=False)
+    split = frame.assign(date=iso(frame, "%m/%d/%Y"), time=iso(frame, "%H:%M:%S")).drop(columns="timestamp")
+    split.to_csv(path, index=False)
     return truth(frame, parts={"event_time": "event_time"})
 
 
@@ -330,7 +334,7 @@ def _(path: Path) -> dict[str, Any]:
 @log("packed-without-a-suffix")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    path.write_bytes(gzip.compress("".join(json.dumps(each) + "\n" for each in records(frame)).encode(), mtime=0))
+    path.write_bytes(gzip.compress("".join(json.dumps(record) + "\n" for record in records(frame)).encode(), mtime=0))
     return truth(frame)
 
 
@@ -382,24 +386,24 @@ def _(path: Path) -> dict[str, Any]:
         path,
         [
             {
-                "request_id": each["id"],
-                "timestamp": each["timestamp"],
-                "features": {name: each[name] for name in FEATURES},
-                "output": {"prediction": each["prediction"], "probability": each["score"]},
+                "request_id": record["id"],
+                "timestamp": record["timestamp"],
+                "features": {name: record[name] for name in FEATURES},
+                "output": {"prediction": record["prediction"], "probability": record["score"]},
             }
-            for each in records(frame)
+            for record in records(frame)
         ],
     )
     parts = {"id": "request_id", "prediction": "output.prediction", "probability": "output.probability", "label": None}
-    return truth(frame, parts=parts, features={f"features.{name}": sort for name, sort in FEATURES.items()})
+    return truth(frame, parts=parts, features={f"features.{name}": kind for name, kind in FEATURES.items()})
 
 
 @log("json-in-a-column.csv")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    inputs = [json.dumps({name: each[name] for name in FEATURES}) for each in records(frame)]
+    inputs = [json.dumps({name: record[name] for name in FEATURES}) for record in records(frame)]
     frame.assign(inputs=inputs).drop(columns=list(FEATURES)).to_csv(path, index=False)
-    return truth(frame, features={f"inputs.{name}": sort for name, sort in FEATURES.items()})
+    return truth(frame, features={f"inputs.{name}": kind for name, kind in FEATURES.items()})
 
 
 @log("pandas-index.csv")
@@ -421,7 +425,7 @@ def _(path: Path) -> dict[str, Any]:
     frame = table()
     lines(
         path,
-        [each | {"trace_id": f"{place * 7919:032x}", "row_nr": place} for place, each in enumerate(records(frame))],
+        [record | {"trace_id": f"{place * 7919:032x}", "row_nr": place} for place, record in enumerate(records(frame))],
     )
     return truth(frame)
 
@@ -436,7 +440,7 @@ def _(path: Path) -> dict[str, Any]:
 @log("large-ids.jsonl")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    lines(path, [each | {"id": 9007199254740993 + place} for place, each in enumerate(records(frame))])
+    lines(path, [record | {"id": 9007199254740993 + place} for place, record in enumerate(records(frame))])
     return truth(frame, holds={"id": 9007199254740993})
 
 
@@ -492,7 +496,10 @@ def _(path: Path) -> dict[str, Any]:
     }
     lines(
         path,
-        [{names.get(name, name): value for name, value in each.items() if name != "label"} for each in records(frame)],
+        [
+            {names.get(name, name): value for name, value in record.items() if name != "label"}
+            for record in records(frame)
+        ],
     )
     parts = {
         "id": "transaction_id",
@@ -514,7 +521,7 @@ def _(path: Path) -> dict[str, Any]:
         "prediction": "predictedClass",
         "label": "groundTruth",
     }
-    lines(path, [{names.get(name, name): value for name, value in each.items()} for each in records(frame)])
+    lines(path, [{names.get(name, name): value for name, value in record.items()} for record in records(frame)])
     return truth(
         frame,
         parts={
@@ -574,7 +581,10 @@ def _(path: Path) -> dict[str, Any]:
     names = {"prediction": "predicted_churned", "label": "churned"}
     lines(
         path,
-        [{names.get(name, name): value for name, value in each.items() if name != "score"} for each in records(frame)],
+        [
+            {names.get(name, name): value for name, value in record.items() if name != "score"}
+            for record in records(frame)
+        ],
     )
     return truth(frame, parts={"prediction": "predicted_churned", "label": "churned", "probability": None})
 
@@ -613,7 +623,7 @@ def _(path: Path) -> dict[str, Any]:
 @log("half-written.jsonl")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    text = "".join(json.dumps(each) + "\n" for each in records(frame))
+    text = "".join(json.dumps(record) + "\n" for record in records(frame))
     path.write_text(text[:-30])
     return truth(frame[:-1], bad=1)
 
@@ -640,32 +650,32 @@ SERVED = {
 }
 
 
-def inputs(each: dict[str, Any]) -> dict[str, Any]:
-    return {name: each[name] for name in FEATURES}
+def inputs(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in FEATURES}
 
 
 @log("sagemaker-capture")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
     captured = []
-    for each in records(frame):
-        given = {
+    for record in records(frame):
+        endpoint_input = {
             "observedContentType": "application/json",
             "mode": "INPUT",
-            "data": json.dumps(inputs(each)),
+            "data": json.dumps(inputs(record)),
             "encoding": "JSON",
         }
-        answer = {
+        endpoint_output = {
             "observedContentType": "text/csv; charset=utf-8",
             "mode": "OUTPUT",
-            "data": f"{each['score']}\n",
+            "data": f"{record['score']}\n",
             "encoding": "CSV",
         }
-        about = {"eventId": each["id"], "inferenceTime": each["timestamp"]}
+        metadata = {"eventId": record["id"], "inferenceTime": record["timestamp"]}
         captured.append(
             {
-                "captureData": {"endpointInput": given, "endpointOutput": answer},
-                "eventMetadata": about,
+                "captureData": {"endpointInput": endpoint_input, "endpointOutput": endpoint_output},
+                "eventMetadata": metadata,
                 "eventVersion": "0",
             }
         )
@@ -682,14 +692,14 @@ def _(path: Path) -> dict[str, Any]:
     frame = table()
     rows = [
         {
-            "databricks_request_id": each["id"],
+            "databricks_request_id": record["id"],
             "client_request_id": None,
-            "request_time": pd.Timestamp(each["timestamp"]),
+            "request_time": pd.Timestamp(record["timestamp"]),
             "status_code": 200,
-            "request": json.dumps({"dataframe_records": [inputs(each)]}),
-            "response": json.dumps({"predictions": [each["score"]]}),
+            "request": json.dumps({"dataframe_records": [inputs(record)]}),
+            "response": json.dumps({"predictions": [record["score"]]}),
         }
-        for each in records(frame)
+        for record in records(frame)
     ]
     pd.DataFrame(rows).to_parquet(path, index=False)
     return truth(frame, parts=SERVED)
@@ -698,18 +708,18 @@ def _(path: Path) -> dict[str, Any]:
 @log("azure-collector")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    for side, part in (("inputs", inputs), ("outputs", lambda each: {"prediction": each["score"]})):
-        found = [
+    for side, part in (("inputs", inputs), ("outputs", lambda record: {"prediction": record["score"]})):
+        events = [
             {
                 "specversion": "1.0",
-                "id": f"{side}-{each['id']}",
+                "id": f"{side}-{record['id']}",
                 "type": f"azureml.inference.model_{side}",
-                "time": each["timestamp"],
+                "time": record["timestamp"],
             }
-            | {"data": [part(each)], "correlationid": each["id"], "collectdatatype": "pandas.core.frame.DataFrame"}
-            for each in records(frame)
+            | {"data": [part(record)], "correlationid": record["id"], "collectdatatype": "pandas.core.frame.DataFrame"}
+            for record in records(frame)
         ]
-        lines(path / f"credit/blue/model_{side}/2026/01/03/00/instance-7.jsonl", found)
+        lines(path / f"credit/blue/model_{side}/2026/01/03/00/instance-7.jsonl", events)
     return truth(frame, parts=SERVED)
 
 
@@ -717,18 +727,23 @@ def _(path: Path) -> dict[str, Any]:
 def _(path: Path) -> dict[str, Any]:
     frame = table()
     path.mkdir()
-    found = []
-    for each in records(frame):
-        for side, body in (("request", {"instances": [inputs(each)]}), ("response", {"predictions": [each["score"]]})):
+    events = []
+    for record in records(frame):
+        for side, body in (
+            ("request", {"instances": [inputs(record)]}),
+            ("response", {"predictions": [record["score"]]}),
+        ):
             text = base64.b64encode(json.dumps(body).encode()).decode()
-            about = {
+            payload = {
                 "bytes": text,
                 "contentType": "application/json",
                 "reqType": f"org.kubeflow.serving.inference.{side}",
             }
-            found.append(about | {"id": each["id"], "inferenceService": "churn", "occurrenceTime": each["timestamp"]})
+            events.append(
+                payload | {"id": record["id"], "inferenceService": "churn", "occurrenceTime": record["timestamp"]}
+            )
     for number in range(4):
-        (path / f"{number}-request.json").write_text(json.dumps(found[number * 120 : number * 120 + 120]))
+        (path / f"{number}-request.json").write_text(json.dumps(events[number * 120 : number * 120 + 120]))
     return truth(frame, parts=SERVED)
 
 
@@ -739,12 +754,14 @@ def _(path: Path) -> dict[str, Any]:
         {
             "endpoint": "projects/1/endpoints/88",
             "deployed_model_id": "4215",
-            "logging_time": pd.Timestamp(each["timestamp"]),
-            "request_id": each["id"],
-            "request_payload": [json.dumps(inputs(each))],
-            "response_payload": [json.dumps({"scores": [1 - each["score"], each["score"]], "classes": ["no", "yes"]})],
+            "logging_time": pd.Timestamp(record["timestamp"]),
+            "request_id": record["id"],
+            "request_payload": [json.dumps(inputs(record))],
+            "response_payload": [
+                json.dumps({"scores": [1 - record["score"], record["score"]], "classes": ["no", "yes"]})
+            ],
         }
-        for each in records(frame)
+        for record in records(frame)
     ]
     pd.DataFrame(rows).to_parquet(path, index=False)
     return truth(frame, parts=SERVED | {"probability": "probability_yes", "model_version": "model_version"})
@@ -758,14 +775,14 @@ def _(path: Path) -> dict[str, Any]:
     ]
     lines(path / "schema/schema.0.log", [{"meta_data": {"bento_name": "churn"}, "columns": columns}])
     rows = [
-        inputs(each)
+        inputs(record)
         | {
-            "churn_risk": each["score"],
-            "timestamp": each["timestamp"].rstrip("Z"),
-            "request_id": each["id"],
+            "churn_risk": record["score"],
+            "timestamp": record["timestamp"].rstrip("Z"),
+            "request_id": record["id"],
             "trace_id": "0",
         }
-        for each in records(frame)
+        for record in records(frame)
     ]
     lines(path / "data/data.0.log.2026-01-20", rows[:150])
     lines(path / "data/data.0.log", rows[150:])
@@ -785,23 +802,23 @@ def _(path: Path) -> dict[str, Any]:
 @log("seldon-documents.ndjson")
 def _(path: Path) -> dict[str, Any]:
     frame = table()
-    found = []
-    for each in records(frame):
-        elements = {"t:0": [1 - each["score"]], "t:1": [each["score"]]}
+    documents = []
+    for record in records(frame):
+        elements = {"t:0": [1 - record["score"]], "t:1": [record["score"]]}
         request = {
-            "ce-time": each["timestamp"],
+            "ce-time": record["timestamp"],
             "dataType": "tabular",
-            "elements": {name: [value] for name, value in inputs(each).items()},
+            "elements": {name: [value] for name, value in inputs(record).items()},
         }
-        found.append(
+        documents.append(
             {
-                "@timestamp": each["timestamp"],
-                "RequestId": each["id"],
+                "@timestamp": record["timestamp"],
+                "RequestId": record["id"],
                 "request": request,
                 "response": {"elements": elements},
             }
         )
-    lines(path, found)
+    lines(path, documents)
     return truth(frame, parts=SERVED | {"probability": "probability_1"})
 
 
@@ -813,12 +830,12 @@ def _(path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    found = {}
+    expected = {}
     for name, write in LOGS.items():
         path = HERE / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        found[name] = {"what": WHAT[name]} | write(path)
-    (HERE / "truth.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        expected[name] = {"what": WHAT[name]} | write(path)
+    (HERE / "truth.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
