@@ -115,16 +115,17 @@ def compare(
     margin = float(norm.ppf(0.5 + confidence / 2)) * pair.error
     limit = (DEFAULT_HARM[metric] if harm is None else Harm.of(harm)).absolute(pair.current)
     lower, upper = difference - margin, difference + margin
-    verdict: Judgement = (
-        "better"
-        if lower > 0
-        else "worse"
-        if upper < 0
-        else "same"
-        if max(-lower, upper) <= limit
-        else "too_little_data"
-    )
+    verdict = _judgement(lower, upper, limit)
     return Comparison(metric, pair.current, pair.candidate, difference, lower, upper, len(rows), verdict)
+
+
+def _judgement(lower: float, upper: float, limit: float) -> Judgement:
+    """What an interval of the candidate's gain says."""
+    if lower > 0:
+        return "better"
+    if upper < 0:
+        return "worse"
+    return "same" if max(-lower, upper) <= limit else "too_little_data"
 
 
 def _is_probability(values: pd.Series) -> bool:

@@ -12,7 +12,6 @@ import pandas as pd
 from monitor.analysis import correction, estimation
 from monitor.analysis.correction import Block, Difference, RecentLabels
 from monitor.analysis.performance import (
-    HIGHER_IS_BETTER,
     MIN_CLASS,
     MIN_LABELLED,
     Measured,
@@ -24,6 +23,7 @@ from monitor.analysis.performance import (
 from monitor.analysis.scored import Scored
 from monitor.analysis.summary import Numbers
 from monitor.domain.columns import Columns
+from monitor.domain.metrics import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
     from monitor.analysis.reference import Reference

@@ -18,10 +18,8 @@ from monitor.analysis.calibration import Tested, null_distributions, overdispers
 from monitor.analysis.correction import days
 from monitor.analysis.figures import performance_figures
 from monitor.analysis.performance import (
-    HIGHER_IS_BETTER,
     Measured,
     Outcomes,
-    loss,
     measure,
     outcomes,
     predicted,
@@ -35,6 +33,8 @@ from monitor.analysis.schema import Sort, canonical_text, conform, sort_of, tidy
 from monitor.analysis.summary import SUMMARISED
 from monitor.analysis.twosample import Bins
 from monitor.domain.columns import Columns
+from monitor.domain.losses import loss
+from monitor.domain.metrics import HIGHER_IS_BETTER
 from monitor.errors import DataError, UsageError
 
 TASKS = ("binary", "multiclass", "regression")

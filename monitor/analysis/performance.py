@@ -13,7 +13,6 @@ from scipy.stats import rankdata
 from monitor.analysis.schema import canonical_text
 from monitor.domain.columns import Columns
 from monitor.domain.kinds import Kind
-from monitor.domain.metrics import HIGHER_IS_BETTER as HIGHER_IS_BETTER
 from monitor.domain.metrics import METRICS, TASKS
 from monitor.domain.positive import means_same
 from monitor.errors import DataError
@@ -212,24 +211,6 @@ def measure(data: Outcomes) -> dict[str, Measured]:
     if data.task == "regression":
         return _regression(data)
     return _binary(data) if data.task == "binary" else _multiclass(data)
-
-
-def loss(metric: str, reference: float, value: float) -> float:
-    """How much worse than the reference a value is; negative where it is better. The direction is the metric's own:
-    higher, lower, or nearer to zero.
-    """
-    if METRICS[metric].better_near_zero:
-        return abs(value) - abs(reference)
-    return reference - value if metric in HIGHER_IS_BETTER else value - reference
-
-
-def harm_limits(metric: str, reference: float, harm: float) -> tuple[float | None, float | None]:
-    """The lowest and the highest value that lose no more than `harm` against the reference; None on a side where there
-    is no limit.
-    """
-    if METRICS[metric].better_near_zero:
-        return -abs(reference) - harm, abs(reference) + harm
-    return (reference - harm, None) if metric in HIGHER_IS_BETTER else (None, reference + harm)
 
 
 def bounds(metric: str) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ ANALYSIS_VERSION = "13"
 Pair = tuple[float, float | None]
 # Rows among which the most similar one is searched.
 _SUBSAMPLE_ROWS = 2_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Features of these types are inputs of the surrogate models.
 ENCODED = ("numerical", "categorical", "boolean", "time")
 
@@ -159,6 +161,15 @@ class Reference:
         if not knots:
             return np.zeros(0)
         return np.interp(np.arange(self.rows), np.linspace(0, self.rows - 1, len(knots)), knots)
+
+    @property
+    def period(self) -> tuple[datetime, datetime] | None:
+        """The first and the last event time of its rows in UTC, to a second; None where they are not known."""
+        knots = self.summary.time_knots
+        if not knots:
+            return None
+        first, last = (_EPOCH + timedelta(seconds=round(86_400 * day)) for day in (min(knots), max(knots)))
+        return first, last
 
     @property
     def sorts(self) -> dict[str, Sort]:

@@ -17,7 +17,7 @@ from monitor.analysis.checks.base import effect_of
 from monitor.analysis.diagnosis import asks_for_cause
 from monitor.analysis.evidence import affected
 from monitor.analysis.kinds import Cause
-from monitor.analysis.performance import loss, measure, too_little, truth_of, weights_of
+from monitor.analysis.performance import measure, too_little, truth_of, weights_of
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import subsample
@@ -26,6 +26,7 @@ from monitor.analysis.verdict import severity_by_limit
 from monitor.cores import one_thread
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Severity
+from monitor.domain.losses import loss
 
 Floats = np.ndarray
 # The most columns that are repaired in a window, those of the largest importance; and the share of the answers'

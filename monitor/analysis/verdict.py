@@ -11,14 +11,14 @@ from typing import Any
 from monitor.analysis import limits
 from monitor.analysis.calibration import family_wise
 from monitor.analysis.checks.base import Answer
-from monitor.analysis.performance import HIGHER_IS_BETTER, loss
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
 from monitor.analysis.twosample import p_values
 from monitor.domain import phrases
 from monitor.domain.checks import UNDECIDED, Check, Checks, Finding, Kind, Severity, Threshold, Verdict
-from monitor.domain.metrics import METRICS
+from monitor.domain.losses import loss
+from monitor.domain.metrics import HIGHER_IS_BETTER, METRICS
 from monitor.domain.names import ModelFacts, described, why_not_asked
 
 # How the false-alarm rate is shared: to intervals of performance, with labels and without; and of the rest to drift.

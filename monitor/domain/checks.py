@@ -130,6 +130,10 @@ class Harm:
             raise UsageError(f"harm must be above zero, not {value}")
         return harm
 
+    def __str__(self) -> str:
+        """As it is written in a configuration."""
+        return f"{100 * self.value:g}%" if self.relative else f"{self.value:g}"
+
     def absolute(self, reference: float) -> float:
         """The loss in the metric's own units."""
         return self.value * abs(reference) if self.relative else self.value

@@ -232,7 +232,7 @@ def _put(session: Session, context: Context, name: str, fitted: FittedReference,
     row = monitors.by_name(session, name)
     assert row is not None
     now = context.clock.now()
-    stored = references.store(session, fitted.version, fitted.archive, fitted.rows, origin, now)
+    stored = references.store(session, fitted.version, fitted.archive, fitted.rows, origin, now, fitted.period)
     first = not references.history(session, row.id)
     valid_from = BEGINNING if first else runs.planned_end(session, row.id) or now
     references.put_in_force(session, row.id, "", valid_from, stored.id, "configuration", f"configuration {origin}", now)

@@ -122,7 +122,7 @@ def _put(
     if newest is not None and newest[1].version == fitted.version and newest[0].why == why:  # the same call again
         valid_from = newest[0].valid_from
     else:
-        stored = references.store(session, fitted.version, fitted.archive, fitted.rows, why, now)
+        stored = references.store(session, fitted.version, fitted.archive, fitted.rows, why, now, fitted.period)
         valid_from = runs.planned_end(session, row.id) or now
         references.put_in_force(session, row.id, model_version, valid_from, stored.id, who, why, now)
         people.record(session, who, "reference changed", name, f"{fitted.version[:8]}: {why}", now)

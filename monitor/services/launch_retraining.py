@@ -481,7 +481,9 @@ def _promote(
     row = session.get_one(MonitorRow, request.monitor_id)
     config = context.config_of(session, row)
     by_version = version if config is not None and config.columns.model_version is not None else ""
-    stored = references.store(session, fitted.version, fitted.archive, fitted.rows, f"retraining {request.uuid}", now)
+    stored = references.store(
+        session, fitted.version, fitted.archive, fitted.rows, f"retraining {request.uuid}", now, fitted.period
+    )
     references.put_in_force(
         session, row.id, by_version, now, stored.id, "retraining", f"request {request.uuid} succeeded", now
     )

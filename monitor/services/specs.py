@@ -115,13 +115,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class FittedReference:
-    """A reference as it is sent to the daemon: its version, archive, and facts that are stored beside it."""
+    """A reference as it is sent to the daemon: its version, archive, and facts that are stored beside it. period: the
+    first and the last event time of its rows; None for rows without times.
+    """
 
     version: str
     archive: bytes
     rows: int
     harm_metric: str | None
     baseline: dict[str, float]
+    period: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,14 @@ def _fit(spec: ReferenceSpec) -> FittedReference:
         columns = replace(columns, label=None)
     reference = Reference.fit(frame, columns, spec.task, healthy)
     baseline = {name: value.value for name, value in reference.baseline.items()}
-    return FittedReference(reference.version, reference.to_bytes(), reference.rows, reference.harm_metric, baseline)
+    return FittedReference(
+        reference.version,
+        reference.to_bytes(),
+        reference.rows,
+        reference.harm_metric,
+        baseline,
+        reference.period,
+    )
 
 
 def _interval(spec: ReferenceSpec, window: Window, rows: int) -> pd.DataFrame:

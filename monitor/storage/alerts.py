@@ -323,6 +323,11 @@ def listed(session: Session, *, everything: bool) -> list[tuple[Alert, str]]:
     return [(alert, name or "") for alert, name in session.execute(query)]
 
 
+def last_beginning(session: Session) -> datetime | None:
+    """When the newest alert that has fired began."""
+    return session.scalar(select(func.max(Alert.since)).where(Alert.fired_at.is_not(None)))
+
+
 def events(session: Session, alert_id: int) -> list[AlertEvent]:
     """The life of an alert, in order."""
     return list(session.scalars(select(AlertEvent).where(AlertEvent.alert_id == alert_id).order_by(AlertEvent.number)))

@@ -369,6 +369,65 @@ def segments(session: Session, monitor_id: int) -> list[str]:
 
 
 @dataclass(frozen=True)
+class SegmentOverview:
+    """A segment over some windows. value, estimated: the newest realised and estimated value of a metric. windows: in
+    how many something changed; worst: the worst of it.
+    """
+
+    name: str
+    value: float | None
+    estimated: float | None
+    windows: int
+    worst: str
+
+
+def segment_overviews(
+    session: Session, monitor_id: int, metric: str, start: datetime, end: datetime
+) -> list[SegmentOverview]:
+    """The segments of a monitor in the windows that begin within a time, those with the worst findings first."""
+    in_span = (Run.monitor_id == monitor_id, Run.window_start >= start, Run.window_start < end, Run.status == "done")
+    changed: Any = (
+        select(MetricSeries.segment, Run.window_start, FindingRow.severity)
+        .join(FindingRow, FindingRow.series_id == MetricSeries.id)
+        .join(Run, Run.id == FindingRow.run_id)
+        .where(*in_span, MetricSeries.segment != "", is_current())
+    )
+    severities: dict[str, dict[datetime, str]] = {}
+    for segment, moment, severity in session.execute(changed):
+        own = severities.setdefault(segment, {})
+        own[moment] = max(own.get(moment, "none"), severity, key=_rank)
+    newest: dict[str, dict[str, float | None]] = {}
+    measured: Any = (
+        select(MetricSeries.segment, MetricSeries.metric, MetricValueRow.value)
+        .join(MetricValueRow, MetricValueRow.series_id == MetricSeries.id)
+        .join(Run, Run.id == MetricValueRow.run_id)
+        .where(
+            *in_span,
+            MetricSeries.monitor_id == monitor_id,
+            MetricSeries.column == "",
+            MetricSeries.segment != "",
+            MetricSeries.metric.in_([metric, f"estimated_{metric}"]),
+            MetricValueRow.window_start >= start,
+            MetricValueRow.window_start < end,
+        )
+        .order_by(Run.window_start, Run.as_of)
+    )
+    for segment, name, value in session.execute(measured):
+        newest.setdefault(segment, {})[name] = value
+    rows = [
+        SegmentOverview(
+            name,
+            newest.get(name, {}).get(metric),
+            newest.get(name, {}).get(f"estimated_{metric}"),
+            len(severities.get(name, {})),
+            max(severities.get(name, {}).values(), key=_rank, default="none"),
+        )
+        for name in segments(session, monitor_id)
+    ]
+    return sorted(rows, key=lambda row: (-_rank(row.worst), -row.windows, row.name))
+
+
+@dataclass(frozen=True)
 class Impact:
     """A column's drift over time: its scores, the severity of what was found of it by window, and what its changes are
     likely to have cost at their worst.

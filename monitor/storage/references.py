@@ -14,11 +14,30 @@ from monitor.storage.tables import ReferenceInForce, ReferenceVersion
 _ORDER = (ReferenceInForce.recorded_at, ReferenceInForce.id)
 
 
-def store(session: Session, version: str, archive: bytes, rows: int, origin: str, now: datetime) -> ReferenceVersion:
-    """Keep an archive under its version; one that is there stays as it is."""
+def store(
+    session: Session,
+    version: str,
+    archive: bytes,
+    rows: int,
+    origin: str,
+    now: datetime,
+    period: tuple[datetime, datetime] | None = None,
+) -> ReferenceVersion:
+    """Keep an archive under its version; one that is there stays as it is. period: the first and the last event time of
+    its rows.
+    """
+    first, last = period or (None, None)
     stored = session.scalar(select(ReferenceVersion).where(ReferenceVersion.version == version))
     if stored is None:
-        stored = ReferenceVersion(version=version, archive=archive, rows=rows, origin=origin, created_at=now)
+        stored = ReferenceVersion(
+            version=version,
+            archive=archive,
+            rows=rows,
+            origin=origin,
+            created_at=now,
+            first_event=first,
+            last_event=last,
+        )
         session.add(stored)
         session.flush()
     return stored
@@ -69,6 +88,23 @@ def history(session: Session, monitor_id: int) -> list[tuple[ReferenceInForce, R
         .order_by(ReferenceInForce.valid_from, *_ORDER)
     )
     return [(row, version) for row, version in session.execute(query)]
+
+
+def periods(session: Session, monitor_id: int, until: datetime) -> list[tuple[datetime, datetime]]:
+    """From when to when the rows of a monitor's references are, of those in force before a time; one a reference."""
+    query = (
+        select(ReferenceVersion.first_event, ReferenceVersion.last_event)
+        .join(ReferenceInForce, ReferenceInForce.reference_id == ReferenceVersion.id)
+        .where(
+            ReferenceInForce.monitor_id == monitor_id,
+            ReferenceInForce.valid_from < until,
+            ReferenceVersion.first_event.is_not(None),
+            ReferenceVersion.last_event.is_not(None),
+        )
+        .distinct()
+        .order_by(ReferenceVersion.first_event)
+    )
+    return [(first, last) for first, last in session.execute(query) if first is not None and last is not None]
 
 
 def monitors_with_any(session: Session) -> set[int]:

@@ -129,7 +129,9 @@ class OpenWindow(HasWindow, Base):
 
 
 class ReferenceVersion(Base):
-    """The archive of a reference, named by the hash of everything it was fitted on."""
+    """The archive of a reference, named by the hash of everything it was fitted on. first_event, last_event: of its
+    rows; None for rows without times, and for references of earlier releases.
+    """
 
     __tablename__ = "reference_versions"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -138,6 +140,8 @@ class ReferenceVersion(Base):
     rows: Mapped[int]
     origin: Mapped[str] = mapped_column(LongText())
     created_at: Mapped[datetime]
+    first_event: Mapped[datetime | None]
+    last_event: Mapped[datetime | None]
 
 
 class ReferenceInForce(Base):
@@ -331,7 +335,7 @@ class Alert(Base):
     """The long-lived thing a person sees. `natural_key` is the hash of its identity, which never changes."""
 
     __tablename__ = "alerts"
-    __table_args__ = (Index("ix_alerts_state", "state", "monitor_id", "kind"),)
+    __table_args__ = (Index("ix_alerts_state", "state", "monitor_id", "kind"), Index("ix_alerts_since", "since"))
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
     monitor_id: Mapped[int | None] = mapped_column(ForeignKey("monitors.id"))

@@ -38,6 +38,14 @@ _ABOUT = (
     "Monitors, runs, metrics, alerts and retraining of the Monitor service, and ingestion of predictions and labels."
     " Errors are problem documents (RFC 9457)."
 )
+_STATUSES: tuple[tuple[type[MonitorError], int], ...] = (
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (UsageError, 400),
+    (DataError, 422),
+    (DatabaseUnreachableError, 503),
+    (SourceUnreachableError, 503),
+)
 _COMPONENTS = Components(
     security_schemes={
         "token": SecurityScheme(
@@ -106,25 +114,7 @@ def _words(error: HTTPException) -> str:
 
 
 def _failed(request: AnyRequest, error: MonitorError) -> Response[Any]:
-    status = (
-        404
-        if isinstance(error, NotFoundError)
-        else (
-            409
-            if isinstance(error, ConflictError)
-            else (
-                400
-                if isinstance(error, UsageError)
-                else (
-                    422
-                    if isinstance(error, DataError)
-                    else 503
-                    if isinstance(error, (DatabaseUnreachableError, SourceUnreachableError))
-                    else 500
-                )
-            )
-        )
-    )
+    status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
     return answer(request, status, str(error))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -202,15 +203,8 @@ def ago(moment: datetime | None, now: datetime) -> str:
     size = abs(seconds)
     if size > _FAR_OFF_S:
         return f"{moment:%Y-%m-%d}"
-    text = (
-        f"{size:.0f} s"
-        if size < 90
-        else f"{size / 60:.0f} min"
-        if size < 5400
-        else f"{size / 3600:.0f} h"
-        if size < 129_600
-        else f"{size / 86_400:.0f} d"
-    )
+    units = (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 129_600), ("d", 86_400, math.inf))
+    text = next(f"{size / seconds_of:.0f} {unit}" for unit, seconds_of, most in units if size < most)
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -142,6 +143,68 @@ def test_plots_over_time_show_the_same_span(tab: Watched) -> None:
     tab.is_clean()
 
 
+def test_sliders_show_what_other_settings_would_have_paged(tab: Watched) -> None:
+    page = tab.page
+    page.goto("/monitors/churn")
+    page.locator("[data-plot=sensitivity]").scroll_into_view_if_needed()
+    page.wait_for_selector("[data-outcome]:has-text('As configured: ')")
+    configured = page.inner_text("[data-outcome]")
+    assert "0 alerts" not in configured
+    assert "none of them was false" in configured
+    harm = page.locator("input[name=harm]")
+    harm.focus()
+    page.keyboard.press("End")
+    page.wait_for_selector("[data-outcome]:has-text('With these settings: 0 alerts')")
+    assert page.inner_text("output[name=harm_text]") == "0.63"
+    page.get_by_role("button", name="As configured").click()
+    page.wait_for_selector("[data-outcome]:has-text('As configured: ')")
+    assert page.inner_text("[data-outcome]") == configured
+    tab.is_clean()
+
+
+def test_from_a_monitor_down_to_a_column_and_a_segment(tab: Watched) -> None:
+    page = tab.page
+    page.goto("/monitors/churn")
+    page.get_by_text("As a table").click()
+    page.get_by_role("link", name="income").click()
+    assert page.inner_text("h1") == "income"
+    page.wait_for_selector("[data-column=income].js-plotly-plot")
+    page.locator("[data-plot=curve]").first.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-plot=curve].js-plotly-plot")
+    first = page.locator("ol.strip a").first
+    first.click()
+    assert page.locator("ol.strip a[aria-current]").count() == 1
+    page.get_by_role("link", name="All findings of this window").click()
+    assert "Findings" in page.inner_text("main")
+    tab.is_clean()
+
+
+def test_two_windows_are_compared(tab: Watched) -> None:
+    page = tab.page
+    page.goto("/monitors/churn")
+    page.get_by_role("link", name="Compare two windows").click()
+    page.locator("[data-pair]").first.scroll_into_view_if_needed()
+    page.wait_for_selector("[data-pair].js-plotly-plot")
+    chosen = page.locator("select[name=first] option[selected]").inner_text()
+    assert "healthy" in chosen
+    assert "ROC AUC" in page.inner_text("main table >> nth=0")
+    page.select_option("select[name=second]", index=0)
+    page.get_by_role("button", name="Compare").click()
+    assert page.locator("select[name=second] option").first.get_attribute("selected") is not None
+    tab.is_clean()
+
+
+def test_alerts_that_began_together_are_one_incident(tab: Watched) -> None:
+    page, alert = tab.page, tab.site.ids()["alert"]
+    page.goto(f"/incidents/{alert}")
+    page.wait_for_selector("[data-plot=timeline].js-plotly-plot")
+    assert page.locator("tbody tr").count() >= 1
+    assert alert in page.inner_html("tbody")
+    page.goto("/incidents")
+    assert "Incidents" in page.inner_text("h1")
+    tab.is_clean()
+
+
 def test_an_alert_is_silenced_after_a_look_at_what_that_mutes(tab: Watched) -> None:
     page, alert = tab.page, tab.site.ids()["alert"]
     page.goto(f"/alerts/{alert}")
@@ -191,6 +254,11 @@ def all_pages(site: Served) -> list[str]:
     return [
         "/",
         "/monitors/churn",
+        "/monitors/churn/column?column=income",
+        f"/monitors/churn/column?{urlencode({'column': SCRIPT})}",
+        "/monitors/churn/compare",
+        "/incidents",
+        f"/incidents/{ids['alert']}",
         f"/runs/{ids['run']}",
         "/alerts",
         "/alerts?shown=all",

@@ -134,6 +134,12 @@ def _within(stage: str, open_stages: list[str], spent: dict[str, float]) -> Iter
             spent[open_stages[-1]] -= took
 
 
+def _as_evidently_takes_it(frame: pd.DataFrame, *, binary: bool) -> pd.DataFrame:
+    """Whole numbers of 64 bits, which alone it takes for labels."""
+    whole = [name for name in frame if frame[name].dtype.kind in "iu"] + ["prediction", "label"] * binary
+    return frame.astype(dict.fromkeys(whole, "int64"))
+
+
 def evidently(name: str, _folder: Path) -> dict[str, Any]:
     """Three presets on some of the windows, their labels known: what a loop over the windows would cost."""
     from evidently import BinaryClassification, DataDefinition, Dataset, Regression, Report
@@ -144,7 +150,10 @@ def evidently(name: str, _folder: Path) -> dict[str, Any]:
     before, log, labels = (
         pd.read_parquet(DATA / name / f"{part}.parquet") for part in ("reference", "predictions", "labels")
     )
-    whole = log.merge(labels[["id", "label"]], on="id")
+    before, whole = (
+        _as_evidently_takes_it(frame.dropna(subset=["label"]), binary=binary)
+        for frame in (before, log.merge(labels[["id", "label"]], on="id"))
+    )
     names = [column for column in before if column in whole and column not in ("id", "event_time")]
     texts = [column for column in names if before[column].dtype.kind not in "fiu"] + ["prediction", "label"] * binary
     task: dict[str, Any] = {"regression": [Regression(target="label", prediction="prediction")]}
@@ -160,7 +169,7 @@ def evidently(name: str, _folder: Path) -> dict[str, Any]:
         numerical_columns=[column for column in names if column not in texts],
         **task,
     )
-    reference = Dataset.from_pandas(before[[*names, "id", "event_time"]].dropna(subset=["label"]), definition)
+    reference = Dataset.from_pandas(before[[*names, "id", "event_time"]], definition)
     presets = [DataDriftPreset(), DataSummaryPreset(), ClassificationPreset() if binary else RegressionPreset()]
     numbers = (whole["event_time"] - whole["event_time"].min()).dt.days // chosen.days
     window_numbers = numbers.drop_duplicates().iloc[1:-1]

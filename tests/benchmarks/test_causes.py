@@ -18,8 +18,9 @@ import pytest
 from monitor import Reference, evaluate
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.faults import FAULTS
-from monitor.analysis.performance import loss, measure, outcomes
+from monitor.analysis.performance import measure, outcomes
 from monitor.domain.checks import DEFAULT_HARM, Kind
+from monitor.domain.losses import loss
 from monitor.domain.matter import that_matter
 from tests.benchmarks import detection
 from tests.benchmarks.detection import DATA, SETS

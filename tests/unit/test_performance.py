@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from monitor import Checks, Columns, Reference, evaluate
-from monitor.analysis.performance import Outcomes, harm_limits, loss, measure
+from monitor.analysis.performance import Outcomes, measure
+from monitor.domain.losses import harm_limits, loss
 
 
 @pytest.mark.parametrize(

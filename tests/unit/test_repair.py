@@ -11,9 +11,10 @@ import pytest
 from monitor import Columns, Reference, evaluate
 from monitor.analysis import surrogate
 from monitor.analysis.faults import answered_anew
-from monitor.analysis.performance import loss, measure, outcomes
+from monitor.analysis.performance import measure, outcomes
 from monitor.analysis.repair import Gain, shared
 from monitor.domain.checks import Finding, Severity
+from monitor.domain.losses import loss
 
 BINARY = Columns(probability="probability", prediction="prediction", label="label", event_time="event_time")
 NUMBERS = Columns(prediction="prediction", label="label", event_time="event_time")

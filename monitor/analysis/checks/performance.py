@@ -10,13 +10,12 @@ from scipy.stats import norm
 
 from monitor.analysis.checks.base import Answer, BaseCheck, could_not_check, empty_segment
 from monitor.analysis.checks.labels import MOST_UNREADABLE, unreadable_share, unreadable_text
-from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, harm_limits, loss, too_little
+from monitor.analysis.performance import REALISED, Measured, Outcomes, bounds, too_little
 from monitor.analysis.question import Question
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
+from monitor.domain.losses import REACH_OF_CORRECTED, harm_limits, loss, severity_of_loss
 
-# The interval that decides pages on a corrected estimate, relative to the interval of other values.
-_CORRECTED_INTERVAL = 0.5
 # A correction whose error exceeds this multiple of the harm cannot show harm.
 _DOUBTFUL = 2
 
@@ -53,9 +52,9 @@ class _AgainstReference(BaseCheck):
         limit = None if harm is None else harm.absolute(before.value)
         lowest, highest = (None, None) if limit is None else harm_limits(metric, before.value, limit)
         severity = Severity.INFO
-        if limit is not None and error is not None and lost > limit:
-            least = lost - question.margin * error * (1.0 if correction is None else _CORRECTED_INTERVAL)
-            severity = Severity.CRITICAL if least > limit else Severity.WARNING if least > 0 else Severity.INFO
+        if limit is not None and error is not None:
+            reach = question.margin * error * (1.0 if correction is None else REACH_OF_CORRECTED)
+            severity = severity_of_loss(lost, reach, limit)
         text = _text(metric, sides, lost, error, question.margin, limit, segment)
         default = question.reference.harm_metric
         finding = Finding(

@@ -117,20 +117,21 @@ def _of_text(name: str, sql: str, values: Sequence[Any]) -> Iterator[_Part]:
         return
     for key in dict.fromkeys(key for content in objects for key in content):
         kinds = {type(content[key]) for content in objects if content.get(key) is not None}
-        target = (
-            "BOOLEAN"
-            if kinds == {bool}
-            else "BIGINT"
-            if kinds == {int}
-            else "DOUBLE"
-            if kinds <= {int, float}
-            else "VARCHAR"
-        )
+        target = _sql_type(kinds)
         json_path = _text('$."{}"'.format(key.replace('"', '\\"')))
         expression = (
             f"CASE WHEN json_valid({sql}) THEN TRY_CAST(json_extract_string({sql}, {json_path}) AS {target}) END"
         )
         yield _Part(f"{name}.{key}", expression)
+
+
+def _sql_type(kinds: set[type]) -> str:
+    """The type that holds values of these kinds of JSON."""
+    if kinds == {bool}:
+        return "BOOLEAN"
+    if kinds == {int}:
+        return "BIGINT"
+    return "DOUBLE" if kinds <= {int, float} else "VARCHAR"
 
 
 def _text(value: str) -> str:

@@ -80,6 +80,34 @@ class Series(Struct):
     points: list[Point]
 
 
+class WouldBeAlert(Struct):
+    """An alert that some settings would have raised. kind: `performance` or `estimated_performance`."""
+
+    kind: str
+    since: datetime
+    until: datetime
+    severity: str
+    is_open: bool
+
+
+class WouldHavePaged(Struct):
+    """What some settings would have paged on performance. threshold_lower, threshold_upper: what the metric must not
+    leave, by the newest window. months: of history. pages, false_pages: a month; false by what labels showed, null
+    without labels.
+    """
+
+    metric: str
+    harm: str
+    false_pages_per_month: float
+    threshold_lower: float | None
+    threshold_upper: float | None
+    windows: int
+    months: float
+    pages: float
+    false_pages: float | None
+    alerts: list[WouldBeAlert]
+
+
 class Run(Struct):
     """One evaluation of one window."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from monitor.alerting import message
 from monitor.alerting.muting import matchers_of
-from monitor.analysis.plots import Curve, as_shares
+from monitor.analysis.plots import as_shares
 from monitor.domain import phrases
 from monitor.domain.ids import one
 from monitor.domain.matchers import parsed
@@ -23,8 +23,10 @@ from monitor.services import by_hand
 from monitor.services.context import Context
 from monitor.services.describe_alert import curve_of, facts_of, plots_of_window
 from monitor.services.dispatch_alerts import addressed, muted_by, why_quiet
+from monitor.services.incidents import incident_of
 from monitor.storage import alerts, monitors, outbox, runs, silences
 from monitor.storage.tables import Alert
+from monitor.web import drawn
 from monitor.web.access import Principal, asker, is_our_form, requires
 from monitor.web.parameters import end_after
 from monitor.web.site import AnyRequest, in_thread, page, site_of
@@ -84,11 +86,13 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
         for finding in shown
         if finding["column"] in window_plots
     }
+    incident = incident_of(session, stored)
     return {
         "headline": phrases.first_clause(stored.summary),
         "steps": [] if facts is None else message.steps(facts),
         "plots": plots,
-        "drawn": {"columns": plots, "curve": None if curve is None else _drawn_curve(curve)},
+        "together": 0 if incident is None else len(incident.alerts),
+        "drawn": {"columns": plots, "curve": None if curve is None else drawn.curve(curve)},
         "alert": stored,
         "row": row,
         "run": run,
@@ -101,20 +105,6 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
         "acknowledged": alerts.is_acknowledged(session, stored, datetime.now(UTC)),
         "matchers": matchers,
         "labels": labels,
-    }
-
-
-def _drawn_curve(curve: Curve) -> dict[str, Any]:
-    """A curve for the page's plot: one list a field; and the windows that alert."""
-    points = curve.points
-    return {
-        "name": curve.name,
-        "x": [(point.start + (point.end - point.start) / 2).isoformat() for point in points],
-        "value": [point.value for point in points],
-        "lower": [point.low for point in points],
-        "upper": [point.high for point in points],
-        "limits": [[point.limits[side] for point in points] for side in (0, 1)],
-        "bad": [[point.start.isoformat(), point.end.isoformat()] for point in points if point.bad],
     }
 
 

@@ -12,16 +12,17 @@ from sqlalchemy.orm import Session
 from monitor.domain import phrases
 from monitor.errors import NotFoundError
 from monitor.services.context import Context
-from monitor.storage import alerts, monitors, overview, retraining
-from monitor.storage.overview import PERFORMANCE, Impact, Value
+from monitor.services.sensitivity import settings_of
+from monitor.storage import alerts, monitors, overview, references, retraining
+from monitor.storage.overview import PERFORMANCE
 from monitor.storage.tables import MonitorRow
+from monitor.web import drawn
 from monitor.web.access import requires
 from monitor.web.parameters import moment
 from monitor.web.site import AnyRequest, in_thread, page, site_of
 
 _WINDOWS = 90
 _LAST_DAYS = (7, 30, 90)
-_LEVELS = {"none": 0, "info": 1, "warning": 2, "critical": 3}
 
 
 @get("/monitors/{name:str}", guards=[requires("viewer")], include_in_schema=False)
@@ -53,11 +54,7 @@ def _read(
 ) -> dict[str, Any]:
     row = watched(session, name)
     entry = context.config_of(session, row)
-    whole = overview.extent(session, row.id)
-    begins = (
-        moment(start, "from") or overview.start_of_last(session, row.id, _WINDOWS) or datetime.now(UTC) - timedelta(30)
-    )
-    ends = moment(end, "to") or (whole[1] if whole else datetime.now(UTC)) + timedelta(seconds=1)
+    begins, ends, whole = span_of(session, row.id, start, end)
     series = overview.metrics_of_whole(session, row.id)
     names = [
         metric_name
@@ -77,73 +74,69 @@ def _read(
     happened = overview.marks(session, row, begins, ends)
     state = monitors.source_state(session, row.id)
     monitor_overview = next(iter(overview.fleet(session, row.id)), None)
-    drawn = {
+    plots = {
         "performance": {
             "metric": phrases.metric_name(chosen) if chosen else "",
-            **{name: _lines([value for value in line if value.can_tell]) for name, line in lines.items()},
+            **{name: drawn.line([value for value in line if value.can_tell]) for name, line in lines.items()},
         },
         "volume": {"x": [window.start.isoformat() for window in windows], "y": [window.rows for window in windows]},
-        "drift": _heat(impact),
+        "drift": drawn.heat(impact),
         "marks": [
             {"at": event.at.isoformat(), "kind": event.kind, "text": event.text, "link": event.link}
             for event in happened
         ],
+        "references": [
+            {"start": first.isoformat(), "end": last.isoformat()}
+            for first, last in references.periods(session, row.id, ends)
+        ],
     }
     return {
-        "spans": _spans(whole, ends),
+        "spans": spans(whole, ends),
         "row": row,
         "entry": entry,
         "overview": monitor_overview,
         "windows": windows,
         "impact": impact,
         "marks": happened,
-        "drawn": drawn,
+        "drawn": plots,
         "metrics": names,
         "metric": chosen,
         "not_drawn": not_drawn,
         "segments": overview.segments(session, row.id),
+        "segment_rows": overview.segment_overviews(session, row.id, chosen, begins, ends),
+        "settings": None if entry is None else settings_of(entry, sorted(series)),
         "segment": segment,
         "start": f"{begins:%Y-%m-%d}",
         "end": f"{ends:%Y-%m-%d}",
+        "span": (begins.isoformat(), ends.isoformat()),
         "source": state,
         "alerts": alerts.by_severity(session, row.id),
         "request": retraining.not_ended(session, row.model_name),
     }
 
 
-def _spans(whole: tuple[datetime, datetime] | None, ends: datetime) -> list[tuple[str, str, str]]:
+def span_of(
+    session: Session, monitor_id: int, start: str, end: str
+) -> tuple[datetime, datetime, tuple[datetime, datetime] | None]:
+    """The time that a page shows, by the dates in its address or else the last windows; and all that there is. Raises
+    UsageError for what is no date.
+    """
+    whole = overview.extent(session, monitor_id)
+    begins = (
+        moment(start, "from")
+        or overview.start_of_last(session, monitor_id, _WINDOWS)
+        or datetime.now(UTC) - timedelta(30)
+    )
+    ends = moment(end, "to") or (whole[1] if whole else datetime.now(UTC)) + timedelta(seconds=1)
+    return begins, ends, whole
+
+
+def spans(whole: tuple[datetime, datetime] | None, ends: datetime) -> list[tuple[str, str, str]]:
     """The last days, and all that there is: their names, first and last day."""
     last = whole[1] if whole else ends
     until = f"{last + timedelta(days=1):%Y-%m-%d}"
     days = [(f"{number} d", last - timedelta(days=number)) for number in _LAST_DAYS]
     return [(name, f"{start:%Y-%m-%d}", until) for name, start in [*days, ("all", whole[0] if whole else ends)]]
-
-
-def _lines(values: list[Value]) -> dict[str, list[Any]]:
-    """A metric for a plot: one list a field."""
-    names = ("value", "lower", "upper", "threshold_lower", "threshold_upper", "model_version", "run")
-    return {"x": [value.start.isoformat() for value in values]} | {
-        name: [getattr(value, name) for value in values] for name in names
-    }
-
-
-def _heat(impact: list[Impact]) -> dict[str, list[Any]]:
-    """Columns by windows, the column with the greatest impact on top: how bad each is (0 fine, 1 changed, 2 warning, 3
-    critical), and its score.
-    """
-    times = sorted({moment for row in impact for moment in row.scores})
-    rows = list(reversed(impact))
-    levels = [
-        [_LEVELS[row.severities.get(moment, "none")] if moment in row.scores else None for moment in times]
-        for row in rows
-    ]
-    scores = [[row.scores.get(moment) for moment in times] for row in rows]
-    return {
-        "x": [time.isoformat() for time in times],
-        "y": [row.column for row in rows],
-        "z": levels,
-        "scores": scores,
-    }
 
 
 HANDLERS = [show]

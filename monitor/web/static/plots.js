@@ -12,6 +12,9 @@
     yaxis: { gridcolor: colour("line"), zerolinecolor: colour("line"), automargin: true, ...(more.yaxis || {}) },
   });
 
+  // The title of an axis, over two lines where a small plot is too low for it.
+  const title = (text, place) => ({ text: place.clientHeight < 250 ? escaped(text).replace(/^(.{8,18}) (.+)$/, "$1<br>$2") : escaped(text) });
+
   const show = (place, traces, more) =>
     Plotly.react(place, traces, layout(more), { displayModeBar: false, responsive: true, doubleClick: "reset" });
 
@@ -19,6 +22,12 @@
   const marks = () => (drawn.marks || []).map((each) => ({
     type: "line", xref: "x", yref: "paper", x0: each.at, x1: each.at, y0: 0, y1: 1,
     line: { width: 1.5, dash: "dot", color: colour(INKS[each.kind] || "none") },
+  }));
+
+  // The reference's own rows: what windows are compared with.
+  const references = () => (drawn.references || []).map((each) => ({
+    type: "rect", xref: "x", yref: "paper", x0: each.start, x1: each.end, y0: 0, y1: 1, line: { width: 0 }, fillcolor: colour("info-ground"), opacity: 0.7, layer: "below",
+    label: { text: "reference", textposition: "top left", font: { size: 10, color: colour("soft") } },
   }));
 
   const named = () => ({
@@ -50,7 +59,7 @@
         }
       }
     }
-    show(place, [...traces, named()], { shapes: marks(), xaxis: { type: "date" }, yaxis: { title: { text: escaped(metric) } }, yaxis2: above });
+    show(place, [...traces, named()], { shapes: [...references(), ...marks()], xaxis: { type: "date" }, yaxis: { title: { text: escaped(metric) } }, yaxis2: above });
     place.on("plotly_click", (event) => {
       const run = event.points[0].customdata;
       if (run) location.href = new URL(`../runs/${encodeURIComponent(run)}`, location.href);
@@ -65,9 +74,11 @@
       colorbar: { thickness: 12, tickvals: [0, 1, 2, 3], ticktext: LEVELS }, hovertemplate: "%{y}<br>%{x}<br>drift score %{customdata:.3g}<extra></extra>", xgap: 1, ygap: 1 }],
     { margin: { l: 130, r: 12, t: 8, b: 36 }, shapes: marks(), xaxis: { type: "date" }, yaxis: { type: "category" } });
 
+  const shaded = (own) => ({ type: "rect", xref: "x", yref: "paper", x0: own[0], x1: own[1], y0: 0, y1: 1, line: { width: 0 }, fillcolor: colour("critical-ground"), opacity: 0.6, layer: "below" });
+
   // The metric of an alert: windows that alert are shaded.
   const curve = (place) => {
-    const { name, x, value, lower, upper, limits, bad } = drawn.curve;
+    const { name, x, value, lower, upper, limits, bad } = drawn.curves ? drawn.curves[place.dataset.number] : drawn.curve;
     const traces = [band({ x, lower, upper }, "rgba(60,130,220,.2)"),
       { x, y: value, name: escaped(name), mode: "lines+markers", line: { color: colour("link"), width: 2 }, marker: { size: 6 }, hovertemplate: "%{y:.4g}<br>%{x}<extra></extra>" }];
     limits.forEach((side, number) => {
@@ -76,8 +87,7 @@
           line: { shape: "hv", width: 1.2, dash: "dash", color: colour("critical") }, hovertemplate: "limit %{y:.4g}<extra></extra>" });
       }
     });
-    const shade = (own) => ({ type: "rect", xref: "x", yref: "paper", x0: own[0], x1: own[1], y0: 0, y1: 1, line: { width: 0 }, fillcolor: colour("critical-ground"), opacity: 0.6, layer: "below" });
-    show(place, traces, { showlegend: true, shapes: bad.map(shade), xaxis: { type: "date" }, yaxis: { title: { text: escaped(name) } } });
+    show(place, traces, { showlegend: true, shapes: bad.map(shaded), xaxis: { type: "date" }, yaxis: { title: title(name, place) } });
   };
 
   const volume = (place) => show(place,
@@ -94,8 +104,77 @@
     show(place, bars, { barmode: numbers ? "overlay" : "group", bargap: numbers ? 0.02 : 0.25, xaxis: numbers ? {} : { type: "category" }, yaxis: { tickformat: ".0%" } });
   };
 
+  // A column in two windows.
+  const pair = (place) => {
+    const { names, first, second } = drawn.pairs[place.dataset.pair];
+    const sides = [["first", first, "none"], ["second", second, "critical"]];
+    if (names) {
+      const bars = sides.map(([name, shares, ink]) => ({ type: "bar", name, x: names.map(escaped), y: shares, marker: { color: colour(ink) }, hovertemplate: `${name} %{y:.1%}<br>%{x}<extra></extra>` }));
+      show(place, bars, { barmode: "group", bargap: 0.25, xaxis: { type: "category" }, yaxis: { tickformat: ".0%" } });
+      return;
+    }
+    const steps = sides.map(([name, density, ink]) => ({ x: density.x, y: density.y, name, mode: "lines", fill: "tozeroy", line: { shape: "hv", width: 1.5, color: colour(ink), dash: name === "first" ? "dot" : "solid" }, hovertemplate: `${name}<br>%{x}<extra></extra>` }));
+    show(place, steps, { showlegend: true, yaxis: { title: { text: "density" }, rangemode: "tozero" } });
+  };
+
+  // Alerts of an incident: one bar each, from their beginning to their end or the last that is known.
+  const timeline = (place) => {
+    const rows = [...drawn.timeline].reverse();
+    const traces = rows.map((each, number) => ({
+      x: [each.start, each.end], y: [number, number], mode: "lines+markers", showlegend: false, line: { width: 10, color: colour(each.severity === "critical" ? "critical" : "warning") },
+      marker: { size: [10, each.is_open ? 0 : 10], color: colour("text"), symbol: "line-ns-open" }, text: [escaped(each.name), escaped(each.name)], hovertemplate: "%{text}<br>%{x}<extra></extra>",
+    }));
+    place.style.height = `${110 + 34 * rows.length}px`;
+    const began = { ...shaded(drawn.began), label: { text: "began here", textposition: "top left", font: { size: 10, color: colour("soft") } } };
+    show(place, traces, { shapes: [began], xaxis: { type: "date", title: { text: "time (UTC)" } }, yaxis: { tickmode: "array", tickvals: rows.map((_, number) => number), ticktext: rows.map((each) => escaped(each.name)), range: [-0.7, rows.length - 0.3] } });
+  };
+
+  // What other settings would have paged: asked of the service, whenever a slider rests.
+  const form = document.querySelector("[data-sensitivity]");
+  let outcome = null;
+  const sensitivity = (place) => {
+    const { realised, estimated, metric } = drawn.performance;
+    const traces = [[estimated, "estimated", "dot", "soft"], [realised, "realised", "solid", "link"]].filter(([line]) => line.x.length).map(([line, name, dash, ink]) => ({
+      x: line.x, y: line.value, name, mode: "lines+markers", line: { dash, color: colour(ink), width: 2 }, marker: { size: 5 }, hovertemplate: `${name} %{y:.4g}<br>%{x}<extra></extra>` }));
+    const limits = outcome ? [outcome.threshold_lower, outcome.threshold_upper].filter((each) => each !== null) : [];
+    const shapes = limits.map((each) => ({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: each, y1: each, line: { width: 1.5, dash: "dash", color: colour("critical") }, label: { text: "limit", textposition: "end", font: { size: 10, color: colour("critical") } } }));
+    const alerts = outcome ? outcome.alerts.map((each) => shaded([each.since, each.until])) : [];
+    show(place, traces, { showlegend: true, shapes: [...alerts, ...shapes], xaxis: { type: "date" }, yaxis: { title: { text: escaped(metric) } } });
+  };
+  if (form) {
+    const { metric, harm, relative, pages, start, end, sensitivity: address } = form.dataset;
+    const scaled = (base, name) => Number((Number(base) * 10 ** (form.elements[name].value / 20)).toPrecision(2));
+    const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+    let asked = 0, timer = null;
+    const ask = async () => {
+      const moved = form.elements.harm.value !== "0" || form.elements.pages.value !== "0";
+      const value = form.elements.harm.value === "0" ? Number(harm) : scaled(harm, "harm");
+      const text = relative === "yes" ? `${Number((100 * value).toPrecision(3))}%` : String(value);
+      const rate = form.elements.pages.value === "0" ? Number(pages) : scaled(pages, "pages");
+      form.elements.harm_text.value = text;
+      form.elements.pages_text.value = rate;
+      const own = ++asked;
+      const query = new URLSearchParams({ metric, harm: text, false_pages_per_month: rate, start, end });
+      const answer = await fetch(`${address}?${query}`);
+      if (own !== asked) return;
+      const told = document.querySelector("[data-outcome]");
+      if (!answer.ok) { told.textContent = "The service could not work this out."; return; }
+      outcome = await answer.json();
+      const { false_pages: wrong } = outcome;
+      const verdict = wrong === null ? "Without labels nobody can say how many of them were false." : wrong === 0 ? "By what labels showed, none of them was false." : `By what labels showed, ${wrong.toPrecision(2)} a month were false.`;
+      told.textContent = `${moved ? "With these settings" : "As configured"}: ${plural(outcome.alerts.length, "alert")} on performance in ${plural(outcome.windows, "window")}, ${outcome.pages.toPrecision(2)} pages a month. ${verdict}`;
+      const place = document.querySelector("[data-plot=sensitivity]");
+      if (seen.has(place)) draw(place);
+    };
+    const later = () => { clearTimeout(timer); timer = setTimeout(ask, 200); };
+    form.addEventListener("input", later);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", () => setTimeout(ask));
+    setTimeout(ask);
+  }
+
   // All plots over time show the same span: what is zoomed in one is zoomed in the others.
-  const OVER_TIME = ["performance", "drift", "volume"];
+  const OVER_TIME = ["performance", "drift", "volume", "sensitivity", ...(drawn.curves ? ["curve"] : [])];
   let shared = null;
   const follow = (place) => place.on("plotly_relayout", (change) => {
     const span = change["xaxis.autorange"] ? "all" : [change["xaxis.range[0]"], change["xaxis.range[1]"]];
@@ -110,7 +189,8 @@
 
   const draw = (place) => {
     if (place.dataset.column) column(place);
-    else ({ performance, drift, volume, curve })[place.dataset.plot](place);
+    else if (place.dataset.pair) pair(place);
+    else ({ performance, drift, volume, curve, timeline, sensitivity })[place.dataset.plot](place);
     if (OVER_TIME.includes(place.dataset.plot)) {
       place.removeAllListeners("plotly_relayout");
       if (Array.isArray(shared)) Plotly.relayout(place, { "xaxis.range": shared });

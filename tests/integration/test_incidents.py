@@ -1,0 +1,52 @@
+"""Incidents: what began together over monitors, from stored alerts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from monitor.services.incidents import Incident, incident_of, recent_incidents
+from monitor.storage import alerts
+from tests.alerting import NOW, Service
+from tests.conftest import Project
+
+
+def moved(service: Service, uuid: str, since: datetime) -> None:
+    def unit(session: Session) -> None:
+        (alert,) = alerts.find(session, uuid)
+        alert.since = since
+
+    service.context.database.transact(unit)
+
+
+def incidents(service: Service) -> list[Incident]:
+    return service.context.database.read(recent_incidents, NOW)
+
+
+def test_alerts_of_several_monitors_that_began_together_are_one_incident(project: Project) -> None:
+    service = Service(project, {"churn": {}, "fraud": {}, "price": {}}, channels={"ops": {"type": "file", "path": "o"}})
+    first = service.event("churn", "quality", columns=("income", "age"))
+    second = service.event("fraud", "quality", severity="warning", columns=("income",))
+    same_monitor = service.event("churn", "performance", columns=("income",))
+    apart, retracted = service.event("price", "quality"), service.event("price", "performance", "retracted")
+    moved(service, second, NOW - timedelta(days=1) + timedelta(minutes=30))
+    moved(service, apart, NOW + timedelta(hours=5))
+    (incident,) = incidents(service)
+    assert {member.alert.uuid for member in incident.alerts} == {first, second, same_monitor}
+    assert (incident.monitors, incident.columns) == (["churn", "fraud"], [("income", 2)])
+    assert (incident.severity, incident.is_open) == ("critical", True)
+    assert incident.start == NOW - timedelta(days=1) + timedelta(minutes=30)
+
+    def own(session: Session) -> list[int]:
+        members = [incident_of(session, alerts.find(session, uuid)[0]) for uuid in (second, apart, retracted)]
+        return [0 if found is None else len(found.alerts) for found in members]
+
+    assert service.context.database.read(own) == [3, 1, 0]
+
+
+def test_without_alerts_there_is_no_incident(project: Project) -> None:
+    service = Service(project, {"churn": {}}, channels={"ops": {"type": "file", "path": "o"}})
+    assert incidents(service) == []
+    service.event("churn", "quality")
+    assert incidents(service) == []
