@@ -11,8 +11,9 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -34,6 +35,15 @@ from tests.processes import wait_until
 from tests.receivers import raw, takes_nothing
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@pytest.fixture(autouse=True)
+def _no_sender_is_left() -> Iterator[None]:
+    """What a thread that still sends would log must not come into another test's output."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("send "):
+            thread.join(10)
 
 
 def closes_in_the_middle(handler: BaseHTTPRequestHandler) -> None:

@@ -64,16 +64,17 @@ def test_times_are_read_as_they_were_meant(tmp_path: Path, how: str, form: str) 
 
 
 def test_what_may_be_read_in_two_ways_is_refused_with_both_until_somebody_says(tmp_path: Path) -> None:
-    early = FRAME[TIMES.dt.day <= 12]
-    early.assign(event_time=text("%m/%d/%Y")).to_csv(tmp_path / "log.csv", index=False)
+    # A year earlier, so that no day is in the future however it is read.
+    written = (TIMES - pd.DateOffset(years=1)).dt.strftime("%m/%d/%Y")
+    FRAME.assign(event_time=written)[TIMES.dt.day <= 12].to_csv(tmp_path / "log.csv", index=False)
     place = Place("log.csv", path=str(tmp_path / "log.csv"))
     with pytest.raises(DataError) as refused:
         as_meant(place, ["event_time"], None)
     message = str(refused.value)
-    assert "%m/%d/%Y: 01/02/2026 is 2026-01-02" in message
-    assert "%d/%m/%Y: 01/02/2026 is 2026-02-01" in message
+    assert "%m/%d/%Y: 01/02/2025 is 2025-01-02" in message
+    assert "%d/%m/%Y: 01/02/2025 is 2025-02-01" in message
     assert "--time-format" in message
-    for form, month in (("%m/%d/%Y", 2), ("%d/%m/%Y", 11)):
+    for form, month in (("%m/%d/%Y", 2), ("%d/%m/%Y", 12)):
         chosen, _ = as_meant(place, ["event_time"], form)
         assert Log(LogSpec(chosen, "event_time", "id")).extent().newest.month == month  # type: ignore[union-attr]
     with pytest.raises(DataError, match="none of them is %Y"):
