@@ -127,6 +127,23 @@ def our_checks(rows: int, columns: int) -> Callable[[], Any]:
     return lambda: evaluate(reference, after, recent=recent).snapshot
 
 
+def our_fit(rows: int, columns: int) -> Callable[[], Any]:
+    from monitor import Columns, Reference
+
+    parts = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
+    before = production_frame(rows, columns, 0, day=-30)
+    return lambda: Reference.fit(before, parts, "binary")
+
+
+def our_fit_and_checks(rows: int, columns: int) -> Callable[[], Any]:
+    """A reference that is fitted and a labelled window that is checked by it."""
+    from monitor import Columns, Reference, evaluate
+
+    parts = Columns(prediction="prediction", probability="probability", label="label", event_time="event_time", id="id")
+    before, after = before_and_after(rows, columns)
+    return lambda: evaluate(Reference.fit(before, parts, "binary"), after).snapshot
+
+
 def evidently_definition(frame: pd.DataFrame, columns: int, *, classification: bool = False) -> Any:
     """The definition of a frame for Evidently: all that it can take. It has no place for labels of earlier windows."""
     from evidently import BinaryClassification, DataDefinition

@@ -86,6 +86,31 @@ def test_a_window_against_the_presets() -> None:
     )
 
 
+def test_a_window_with_labels_of_earlier_ones() -> None:
+    ours = run("our_checks", 5_000, 20)
+    note(
+        "20 columns x 5,000 rows, 20,000 labelled rows before them: all checks and the report",
+        spread(ours),
+        "",
+        "",
+        "0.5 s",
+    )
+
+
+def test_fitting() -> None:
+    whole, half = run("our_fit", 200_000, 50, 3), run("our_fit", 200_000, 25, 3)
+    text = f"25 columns {spread(half)}"
+    note(
+        "fitting a reference of 200,000 x 50",
+        spread(whole),
+        text,
+        f"{1 / times(whole, half):.1f} x",
+        "5 s, linear: 2 x",
+    )
+    wide = run("our_fit_and_checks", 3_000, 384, 3)
+    note("384 columns x 3,000 rows, a fifth shifted: fitting and all checks", spread(wide), "", "", "15 s")
+
+
 @pytest.mark.parametrize(("rows", "goal"), [(200_000, 4), (1_000_000, 3)])
 @pytest.mark.parametrize(
     ("kind", "data"), [("", "text ids, a fifth shifted"), ("_clean", "clean numbers, whole-number ids")]
