@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,14 +11,34 @@ from monitor.analysis.plots import Curve, Plot, shares
 from monitor.storage.overview import Impact, Value
 
 _LEVELS = {"none": 0, "info": 1, "warning": 2, "critical": 3}
+# Windows whose starts are so many steps apart have others between them; months and days of a clock change differ less.
+_GAP = 1.5
+_NOTHING: dict[str, Any] = dict.fromkeys(("value", "lower", "upper"))
 _FIELDS = ("value", "lower", "upper", "threshold_lower", "threshold_upper", "model_version", "run")
 
 
 def line(values: Sequence[Value]) -> dict[str, Any]:
-    """A metric over time, with the interval and the limits of each window."""
-    return {"x": [value.start.isoformat() for value in values]} | {
-        name: [getattr(value, name) for value in values] for name in _FIELDS
+    """A metric over time, with the interval and the limits of each window. A window that says too little, or that is
+    not there, is a gap: a point without a value.
+    """
+    rows = _with_gaps([value if value.can_tell else replace(value, **_NOTHING) for value in values])
+    return {"x": [value.start.isoformat() for value in rows]} | {
+        name: [getattr(value, name) for value in rows] for name in _FIELDS
     }
+
+
+def _with_gaps(values: Sequence[Value]) -> list[Value]:
+    """The values, with one that is empty where the next comes later than its neighbours do."""
+    steps = [after.start - before.start for before, after in pairwise(values) if after.start > before.start]
+    if not steps:
+        return list(values)
+    step = min(steps)
+    rows = [values[0]]
+    for before, after in pairwise(values):
+        if after.start - before.start > _GAP * step:
+            rows.append(replace(before, start=before.start + step, **_NOTHING))
+        rows.append(after)
+    return rows
 
 
 def heat(impact: Sequence[Impact]) -> dict[str, list[Any]]:

@@ -77,7 +77,7 @@ def _read(
     plots = {
         "performance": {
             "metric": phrases.metric_name(chosen) if chosen else "",
-            **{name: drawn.line([value for value in line if value.can_tell]) for name, line in lines.items()},
+            **{name: drawn.line(line) for name, line in lines.items()},
         },
         "volume": {"x": [window.start.isoformat() for window in windows], "y": [window.rows for window in windows]},
         "drift": drawn.heat(impact),

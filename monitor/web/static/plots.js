@@ -37,19 +37,28 @@
   });
   const above = { overlaying: "y", range: [0, 1], visible: false, fixedrange: true };
 
+  // One polygon for each run of windows with an interval: null closes it, so that a gap stays a gap.
   const band = (line, shade) => {
-    const known = line.x.map((x, place) => [x, line.lower[place], line.upper[place]]).filter((each) => each[1] !== null && each[2] !== null);
-    return {
-      x: [...known.map((each) => each[0]), ...known.map((each) => each[0]).reverse()], y: [...known.map((each) => each[2]), ...known.map((each) => each[1]).reverse()],
-      fill: "toself", fillcolor: shade, line: { width: 0 }, hoverinfo: "skip", showlegend: false, mode: "lines",
+    const x = [], y = [];
+    let part = [];
+    const close = () => {
+      x.push(...part.map((each) => each[0]), ...part.map((each) => each[0]).reverse(), null);
+      y.push(...part.map((each) => each[2]), ...part.map((each) => each[1]).reverse(), null);
+      part = [];
     };
+    line.x.forEach((at, place) => {
+      if (line.lower[place] === null || line.upper[place] === null) close();
+      else part.push([at, line.lower[place], line.upper[place]]);
+    });
+    close();
+    return { x, y, fill: "toself", fillcolor: shade, line: { width: 0 }, hoverinfo: "skip", showlegend: false, mode: "lines" };
   };
 
   const performance = (place) => {
     const { realised, estimated, metric } = drawn.performance;
     const traces = [];
     for (const [line, name, dash, shade, ink] of [[estimated, "estimated", "dot", "rgba(127,127,127,.18)", "soft"], [realised, "realised", "solid", "rgba(60,130,220,.2)", "link"]]) {
-      if (!line.x.length) continue;
+      if (!line.value.some((each) => each !== null)) continue;
       traces.push(band(line, shade));
       traces.push({ x: line.x, y: line.value, name, mode: "lines+markers", line: { dash, color: colour(ink), width: 2 }, marker: { size: 6 }, customdata: line.run,
         hovertemplate: `${name} %{y:.4g}<br>%{x}<extra></extra>` });
@@ -134,7 +143,7 @@
   let outcome = null;
   const sensitivity = (place) => {
     const { realised, estimated, metric } = drawn.performance;
-    const traces = [[estimated, "estimated", "dot", "soft"], [realised, "realised", "solid", "link"]].filter(([line]) => line.x.length).map(([line, name, dash, ink]) => ({
+    const traces = [[estimated, "estimated", "dot", "soft"], [realised, "realised", "solid", "link"]].filter(([line]) => line.value.some((each) => each !== null)).map(([line, name, dash, ink]) => ({
       x: line.x, y: line.value, name, mode: "lines+markers", line: { dash, color: colour(ink), width: 2 }, marker: { size: 5 }, hovertemplate: `${name} %{y:.4g}<br>%{x}<extra></extra>` }));
     const limits = outcome ? [outcome.threshold_lower, outcome.threshold_upper].filter((each) => each !== null) : [];
     const shapes = limits.map((each) => ({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: each, y1: each, line: { width: 1.5, dash: "dash", color: colour("critical") }, label: { text: "limit", textposition: "end", font: { size: 10, color: colour("critical") } } }));
@@ -157,12 +166,12 @@
       const query = new URLSearchParams({ metric, harm: text, false_pages_per_month: rate, start, end });
       const answer = await fetch(`${address}?${query}`);
       if (own !== asked) return;
-      const told = document.querySelector("[data-outcome]");
-      if (!answer.ok) { told.textContent = "The service could not work this out."; return; }
+      const text_of_outcome = document.querySelector("[data-outcome]");
+      if (!answer.ok) { text_of_outcome.textContent = "The service could not work this out."; return; }
       outcome = await answer.json();
       const { false_pages: wrong } = outcome;
       const verdict = wrong === null ? "Without labels nobody can say how many of them were false." : wrong === 0 ? "By what labels showed, none of them was false." : `By what labels showed, ${wrong.toPrecision(2)} a month were false.`;
-      told.textContent = `${moved ? "With these settings" : "As configured"}: ${plural(outcome.alerts.length, "alert")} on performance in ${plural(outcome.windows, "window")}, ${outcome.pages.toPrecision(2)} pages a month. ${verdict}`;
+      text_of_outcome.textContent = `${moved ? "With these settings" : "As configured"}: ${plural(outcome.alerts.length, "alert")} on performance in ${plural(outcome.windows, "window")}, ${outcome.pages.toPrecision(2)} pages a month. ${verdict}`;
       const place = document.querySelector("[data-plot=sensitivity]");
       if (seen.has(place)) draw(place);
     };
