@@ -62,7 +62,6 @@ def _visit_pages(demo: Project) -> None:
             "sensitivity": "/monitors/bike-demand#sensitivity",
             "column": "/monitors/bike-demand/column?column=humidity",
             "compare": "/monitors/bike-demand/compare",
-            "incident": f"/incidents/{ids['alert']}",
             "window": f"/runs/{ids['data_run']}",
             "alert": f"/alerts/{ids['alert']}",
             "alerts": "/alerts?shown=all",

@@ -114,11 +114,17 @@ def _state(checks: Sequence[ColumnCheck]) -> str:
 
 
 def _chosen(windows: Sequence[ColumnWindow], run: str) -> str | None:
-    """The run whose distribution is shown: the one that is asked for, else the newest that changed, else the newest."""
+    """The run whose distribution is shown: the one that is asked for, else of the windows with the worst findings the
+    newest.
+    """
     if any(window.run == run for window in windows):
         return run
-    changed = [window.run for window in windows if window.state not in ("fine", "cannot_tell")]
-    return changed[-1] if changed else (windows[-1].run if windows else None)
+    worst = max(windows, key=lambda window: (_rank(window.state), window.start), default=None)
+    return None if worst is None else worst.run
+
+
+def _rank(state: str) -> int:
+    return 0 if state in ("fine", "cannot_tell") else Severity(state).rank
 
 
 def curves_of(checks: Sequence[ColumnCheck]) -> list[Curve]:

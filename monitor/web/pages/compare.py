@@ -17,8 +17,7 @@ from monitor.errors import NotFoundError, UsageError
 from monitor.services.describe_alert import plots_of_window
 from monitor.storage import overview, results, runs
 from monitor.storage.overview import PERFORMANCE, WindowState
-from monitor.storage.results import StoredCheck
-from monitor.storage.tables import MonitorRow, Run
+from monitor.storage.tables import MetricSeries, MonitorRow, Run
 from monitor.web import drawn
 from monitor.web.access import requires
 from monitor.web.pages.monitors import span_of, watched
@@ -115,40 +114,38 @@ def _with_chosen(windows: Sequence[WindowState], pair: Sequence[Run]) -> list[Wi
 
 def _compared(session: Session, pair: Sequence[Run]) -> list[ComparedValue]:
     """What both windows' newest data and performance runs have measured."""
-    values: list[dict[tuple[str, str, str], float | None]] = []
-    verdicts: list[dict[tuple[str, str, str], str]] = []
-    for run in pair:
-        own = _newest(session, run)
-        checks = [check for checks in results.checks(session, own).values() for check in checks]
-        verdicts.append({_key(check): check.check.verdict for check in checks})
-        measured = [pair for run_id in own for pair in results.values(session, run_id)]
-        values.append(
-            {_key(check): check.check.value for check in checks}
-            | {(series.metric, series.column, series.segment): value.value for value, series in measured}
-        )
-    keys = sorted(values[0].keys() | values[1].keys(), key=lambda key: (key[1], key[2], key[0]))
-    return [
-        ComparedValue(
-            *key,
-            (values[0].get(key), values[1].get(key)),
-            (verdicts[0].get(key, ""), verdicts[1].get(key, "")),
-        )
-        for key in keys
-    ]
+    first, second = (_measured(session, run) for run in pair)
+    keys = sorted(first.keys() | second.keys(), key=lambda key: (key[1], key[2], key[0]))
+    nothing = None, ""
+    sides = [(key, first.get(key, nothing), second.get(key, nothing)) for key in keys]
+    return [ComparedValue(*key, (one[0], other[0]), (one[1], other[1])) for key, one, other in sides]
 
 
-def _newest(session: Session, run: Run) -> list[int]:
-    """The newest done runs of a run's window, one a kind."""
+def _measured(session: Session, run: Run) -> dict[tuple[str, str, str], tuple[float | None, str]]:
+    """The value and the verdict of each metric of a run's window, by metric, column and segment."""
+    measured: dict[tuple[str, str, str], tuple[float | None, str]] = {}
+    for kind, run_id in _newest(session, run).items():
+        checks = results.checks(session, [run_id])[run_id]
+        own = {_key(check.series): (check.check.value, check.check.verdict) for check in checks}
+        for value, series in results.values(session, run_id):
+            own[_key(series)] = value.value, own.get(_key(series), (None, ""))[1]
+        # With labels an estimate is no longer one: that of the data run was made before they came.
+        measured |= {key: pair for key, pair in own.items() if kind == "data" or not key[0].startswith("estimated_")}
+    return measured
+
+
+def _newest(session: Session, run: Run) -> dict[str, int]:
+    """The newest done run of a run's window, by kind."""
     newest: dict[str, Run] = {}
     for other in runs.of_window(session, run):
         before = newest.get(other.kind)
         if other.status == "done" and (before is None or (other.as_of, other.look) > (before.as_of, before.look)):
             newest[other.kind] = other
-    return [own.id for own in newest.values()] or [run.id]
+    return {kind: own.id for kind, own in newest.items()} or {run.kind: run.id}
 
 
-def _key(check: StoredCheck) -> tuple[str, str, str]:
-    return check.series.metric, check.series.column, check.series.segment
+def _key(series: MetricSeries) -> tuple[str, str, str]:
+    return series.metric, series.column, series.segment
 
 
 def _is_main(value: ComparedValue) -> bool:

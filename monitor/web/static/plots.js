@@ -6,7 +6,7 @@
 
   const layout = (more) => ({
     paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: colour("text"), family: "system-ui, sans-serif", size: 12 },
-    margin: { l: 56, r: 12, t: 8, b: 36 }, legend: { orientation: "h", y: 1.15 }, hovermode: "closest", hoverlabel: { namelength: -1 },
+    margin: { l: 56, r: 12, t: 28, b: 36 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, hovermode: "closest", hoverlabel: { namelength: -1 },
     ...more,
     xaxis: { gridcolor: colour("line"), zerolinecolor: colour("line"), automargin: true, ...(more.xaxis || {}) },
     yaxis: { gridcolor: colour("line"), zerolinecolor: colour("line"), automargin: true, ...(more.yaxis || {}) },
