@@ -126,8 +126,8 @@ class Harm:
             harm = cls(float(text[:-1]) / 100, True) if text.endswith("%") else cls(float(text))
         except ValueError:
             raise UsageError(f"'{value}' is no harm: write a number (absolute) or a percentage such as 10%") from None
-        if harm.value <= 0:
-            raise UsageError(f"harm must be above zero, not {value}")
+        if not 0 < harm.value < math.inf:
+            raise UsageError(f"harm must be a number above zero, not {value}")
         return harm
 
     def __str__(self) -> str:

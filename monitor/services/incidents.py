@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from monitor.alerting.incidents import BeganTogether, grouped
 from monitor.domain.checks import Severity
+from monitor.domain.metrics import METRICS
 from monitor.storage import alerts, beginnings
-from monitor.storage.beginnings import Beginning
+from monitor.storage.beginnings import Beginning, Span
 from monitor.storage.tables import Alert
 
 # So far back the list goes; windows that overlap begin at most so far apart, longer ones being rare.
@@ -39,8 +40,8 @@ class Incident:
 
     @property
     def monitors(self) -> list[str]:
-        """The names of its monitors."""
-        return list(dict.fromkeys(alert.monitor or "the service" for alert in self.alerts))
+        """The names of its monitors; the service itself is none."""
+        return list(dict.fromkeys(alert.monitor for alert in self.alerts if alert.monitor))
 
     @property
     def is_open(self) -> bool:
@@ -60,25 +61,44 @@ def recent_incidents(session: Session, now: datetime) -> list[Incident]:
     newest = alerts.last_beginning(session)
     if newest is None:
         return []
-    started = beginnings.between(session, min(newest, now) - _LISTED, newest + timedelta(microseconds=1), _MOST)
-    return [incident for incident in reversed(_incidents(started)) if len(incident.alerts) > 1]
+    spans = beginnings.between(session, min(newest, now) - _LISTED, newest + timedelta(microseconds=1), _MOST)
+    groups = [group for group in reversed(_grouped(spans)) if len(group.members) > 1]
+    by_id = {
+        beginning.alert.id: beginning
+        for beginning in beginnings.of_spans(session, [span for group in groups for span in group.members])
+    }
+    return [_incident(group, [by_id[span.alert_id] for span in group.members]) for group in groups]
 
 
 def incident_of(session: Session, alert: Alert) -> Incident | None:
     """The incident that an alert is part of; None for one that has not fired, or was retracted."""
-    near = beginnings.between(session, alert.since - _LONGEST_WINDOW, alert.since + _LONGEST_WINDOW, _MOST)
-    for incident in _incidents(near):
-        if any(member.alert.id == alert.id for member in incident.alerts):
-            return incident
-    return None
+    group = _group_of(session, alert)
+    return None if group is None else _incident(group, beginnings.of_spans(session, group.members))
 
 
-def _incidents(started: Sequence[Beginning]) -> list[Incident]:
-    return [_incident(group) for group in grouped((alert.start, alert.end, alert) for alert in started)]
+def began_together(session: Session, alert: Alert) -> int:
+    """How many alerts the incident of an alert has; 0 for one that is part of none."""
+    group = _group_of(session, alert)
+    return 0 if group is None else len(group.members)
 
 
-def _incident(group: BeganTogether[Beginning]) -> Incident:
-    named = {(column, member.monitor) for member in group.members for column in member.alert.columns}
-    counts = Counter(str(column) for column, _ in named)
+def _group_of(session: Session, alert: Alert) -> BeganTogether[Span] | None:
+    # Alerts that begin later than this one's first window ends are no part of its group, nor do they change it.
+    own = beginnings.of_alert(session, alert.id)
+    if own is None:
+        return None
+    near = beginnings.between(session, own.start - _LONGEST_WINDOW, own.end, _MOST)
+    spans = near if own in near else [*near, own]
+    return next(group for group in _grouped(spans) if own in group.members)
+
+
+def _grouped(spans: Sequence[Span]) -> list[BeganTogether[Span]]:
+    return grouped((span.start, span.end, span) for span in spans)
+
+
+def _incident(group: BeganTogether[Span], members: list[Beginning]) -> Incident:
+    # Alerts name what is bad: columns, or metrics of the model as a whole.
+    named = {(str(name), member.monitor) for member in members for name in member.alert.columns if name not in METRICS}
+    counts = Counter(column for column, _ in named)
     common = [(column, number) for column, number in counts.most_common() if number > 1]
-    return Incident(group.start, group.end, group.members, common)
+    return Incident(group.start, group.end, members, common)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -114,8 +114,31 @@ class _MonitorData:
     @cached_property
     def promoted(self) -> dict[str, datetime]:
         """Since when each version of the model has had a reference in force."""
-        history = references.history(self.session, self.row.id)
-        return {entry.model_version: entry.valid_from for entry, _ in history}
+        return promotions(self.session, self.row.id)
+
+
+def promotions(session: Session, monitor_id: int) -> dict[str, datetime]:
+    """Since when each version of a monitor's model has had a reference in force."""
+    return {entry.model_version: entry.valid_from for entry, _ in references.history(session, monitor_id)}
+
+
+def judged_version(versions: Collection[str], promoted: dict[str, datetime], as_of: datetime) -> str:
+    """Of several versions of the model in a window, the one whose checks count: the one promoted last."""
+    return max(
+        versions, key=lambda version: (promoted.get(version, datetime.min.replace(tzinfo=as_of.tzinfo)), version)
+    )
+
+
+def rule_of(config: MonitorConfig) -> Rule:
+    """How many windows make an alert fire and resolve."""
+    keeps = config.alerts.keep_firing_for
+    return Rule(config.in_windows(config.alerts.for_windows), None if keeps is None else config.in_windows(keeps))
+
+
+def epoch_of(config: MonitorConfig) -> str:
+    """The grid of windows: where it changes, windows are counted anew."""
+    grid = config.windows.grid()
+    return f"{grid.length}/{grid.every}/{grid.timezone}/{grid.anchor}"
 
 
 def _judge(context: Context, data: _MonitorData, judged_fold: Fold) -> int:
@@ -191,17 +214,10 @@ class _Judge:
         policy = config.retraining
         # A model that is trained on faulty labels learns their faults: alerts about labels propose no retraining.
         least = None if policy is None or self.fold.subject else policy.least(self.fold.kind.value)
-        rule = Rule(
-            config.in_windows(config.alerts.for_windows),
-            None if config.alerts.keep_firing_for is None else config.in_windows(config.alerts.keep_firing_for),
-            config.in_windows(policy.for_windows) if policy is not None and least is not None else 0,
-        )
+        retrain_for = config.in_windows(policy.for_windows) if policy is not None and least is not None else 0
+        rule = replace(rule_of(config), retrain_for=retrain_for)
         retrains = result.bad and least is not None and Severity(result.severity) >= least
-        return replace(result, rule=rule, epoch=self._epoch(run), retrains=retrains)
-
-    def _epoch(self, run: Run) -> str:
-        grid = self._config(run).windows.grid()
-        return f"{grid.length}/{grid.every}/{grid.timezone}/{grid.anchor}"
+        return replace(result, rule=rule, epoch=epoch_of(config), retrains=retrains)
 
     def take(self, run: Run, result: Result | None, *, late: bool) -> None:
         """Take one run: a new window steps the fold on, another look at an old window folds again from there."""
@@ -408,10 +424,7 @@ def _result(
     findings = [(finding, series) for finding, series in findings if finding.kind == kind.value]
     versions = {check.model_version for check in checks}
     if len(versions) > 1:
-        newest = max(
-            versions,
-            key=lambda version: (promoted.get(version, datetime.min.replace(tzinfo=run.as_of.tzinfo)), version),
-        )
+        newest = judged_version(versions, promoted, run.as_of)
         checks = [check for check in checks if check.model_version == newest]
         findings = [(finding, series) for finding, series in findings if series.model_version == newest]
     made = frozenset(check.key for check in checks if check.verdict in (Verdict.FINE.value, Verdict.CHANGED.value))

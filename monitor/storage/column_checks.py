@@ -38,6 +38,7 @@ def of_column(session: Session, monitor_id: int, column: str, start: datetime, e
     of_finding = and_(
         FindingRow.run_id == Run.id, FindingRow.series_id == MetricSeries.id, FindingRow.kind == CheckRow.kind
     )
+    its_series = select(MetricSeries.id).where(MetricSeries.monitor_id == monitor_id, MetricSeries.column == column)
     query: Any = (
         select(
             Run.window_start,
@@ -60,11 +61,11 @@ def of_column(session: Session, monitor_id: int, column: str, start: datetime, e
         .outerjoin(FindingRow, of_finding)
         .where(
             Run.monitor_id == monitor_id,
+            Run.kind.in_(("data", "performance")),
             Run.window_start >= start,
             Run.window_start < end,
             Run.status == "done",
-            MetricSeries.monitor_id == monitor_id,
-            MetricSeries.column == column,
+            CheckRow.series_id.in_(its_series),
             (MetricSeries.segment == "") | FindingRow.severity.is_not(None),
             is_current(),
         )

@@ -8,72 +8,104 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from monitor.domain.checks import Severity
+from monitor.domain.checks import CheckKey, Severity
+from monitor.domain.grid import Window
 from monitor.domain.kinds import Kind
 from monitor.storage.report import is_current
 from monitor.storage.results import CheckNumbers
 from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, Run
 
 
-class PerformanceCheck(NamedTuple):
-    """A check of a metric of the whole model in one window, by the newest look at it.
+class JudgedRun(NamedTuple):
+    """What judging takes of a run itself: the newest judged look at its window."""
 
-    kind: `performance` for a realised value, `estimated_performance` for an estimate. severity: of its finding; `none`
-    where it has none.
+    id: int
+    uuid: str
+    window_start: datetime
+    window_end: datetime
+    look: int
+    as_of: datetime
+    configuration_id: int
+
+    @property
+    def window(self) -> Window:
+        """The window that it is a look at."""
+        return Window(self.window_start, self.window_end)
+
+
+class PerformanceCheck(NamedTuple):
+    """A check of performance, realised or estimated, of the whole model or of a segment. severity: of its finding;
+    `none` where it has none.
     """
 
-    run: Run
     kind: Kind
-    metric: str
+    key: CheckKey
+    model_version: str
     verdict: str
     numbers: CheckNumbers
     severity: Severity
 
 
-def of_model(
-    session: Session, monitor_id: int, metric: str, start: datetime, end: datetime
-) -> dict[Kind, list[PerformanceCheck]]:
-    """The checks of a metric, realised and estimated, of windows that begin within a time; oldest first. Of a window
-    with several versions of the model, that of the version that was seen last.
+def of_monitor(
+    session: Session, monitor_id: int, kind: Kind, start: datetime, end: datetime
+) -> list[tuple[JudgedRun, list[PerformanceCheck]]]:
+    """The runs that alerts of a kind are judged by, `performance` or `estimated_performance`, with their checks of this
+    kind: of windows that begin within a time, oldest first.
     """
-    kinds = {metric: Kind.PERFORMANCE, f"estimated_{metric}": Kind.ESTIMATED_PERFORMANCE}
     of_finding = and_(
         FindingRow.run_id == Run.id, FindingRow.series_id == MetricSeries.id, FindingRow.kind == CheckRow.kind
     )
+    of_model = select(MetricSeries.id).where(MetricSeries.monitor_id == monitor_id, MetricSeries.column == "")
+    if kind is Kind.ESTIMATED_PERFORMANCE:
+        of_model = of_model.where(MetricSeries.metric.startswith("estimated_", autoescape=True))
+    columns = (Run.id, Run.uuid, Run.window_start, Run.window_end, Run.look, Run.as_of, Run.configuration_id)
+    numbers = (
+        CheckRow.value,
+        CheckRow.lower,
+        CheckRow.upper,
+        CheckRow.threshold_lower,
+        CheckRow.threshold_upper,
+        CheckRow.p_value,
+    )
     query: Any = (
         select(
-            Run,
+            *columns,
             MetricSeries.metric,
+            MetricSeries.column,
+            MetricSeries.segment,
+            MetricSeries.model_version,
             CheckRow.verdict,
             FindingRow.severity,
-            CheckRow.value,
-            CheckRow.lower,
-            CheckRow.upper,
-            CheckRow.threshold_lower,
-            CheckRow.threshold_upper,
-            CheckRow.p_value,
+            *numbers,
         )
         .join(CheckRow, CheckRow.run_id == Run.id)
         .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
         .outerjoin(FindingRow, of_finding)
         .where(
             Run.monitor_id == monitor_id,
+            Run.kind == kind.folds,
             Run.status == "done",
             Run.judged,
             Run.window_start >= start,
             Run.window_start < end,
-            CheckRow.kind.in_([kind.value for kind in kinds.values()]),
-            MetricSeries.metric.in_(list(kinds)),
-            MetricSeries.column == "",
-            MetricSeries.segment == "",
-            is_current(),
+            CheckRow.kind == kind.value,
+            CheckRow.series_id.in_(of_model),
+            is_current(judged=True),
         )
-        .order_by(Run.window_start, MetricSeries.id)
+        .order_by(Run.window_start, Run.window_end)
     )
-    newest: dict[tuple[Kind, int], PerformanceCheck] = {}
-    for run, name, verdict, severity, *numbers in session.execute(query):
-        kind = kinds[name]
-        newest[kind, run.id] = PerformanceCheck(
-            run, kind, name, verdict, CheckNumbers(*numbers), Severity(severity or "none")
+    checks_by_run: dict[int, tuple[JudgedRun, list[PerformanceCheck]]] = {}
+    for row in session.execute(query):
+        run = JudgedRun(*row[: len(columns)])
+        metric, column, segment, version, verdict, severity, *values = row[len(columns) :]
+        checks_by_run.setdefault(run.id, (run, []))[1].append(
+            PerformanceCheck(
+                kind,
+                CheckKey(metric, column, segment),
+                version,
+                verdict,
+                CheckNumbers(*values),
+                Severity(severity or "none"),
+            )
         )
-    return {kind: [check for (own, _), check in newest.items() if own is kind] for kind in kinds.values()}
+    return list(checks_by_run.values())

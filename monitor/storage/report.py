@@ -428,14 +428,15 @@ class ReportDatabase:
             raise UsageError(f"the query was refused: {first_line(error.orig or error)}") from None
 
 
-def is_current() -> ColumnElement[bool]:
-    """No later look at the run's window is done."""
+def is_current(*, judged: bool = False) -> ColumnElement[bool]:
+    """No later look at the run's window is done. judged: looks that were not judged do not count."""
     other_run = Run.__table__.alias("other")
     same_window = [
         other_run.c[name] == getattr(Run, name) for name in ("monitor_id", "kind", "window_start", "window_end")
     ]
     later = (other_run.c.as_of > Run.as_of) | and_(other_run.c.as_of == Run.as_of, other_run.c.look > Run.look)
-    return ~exists(select(other_run.c.id).where(*same_window, other_run.c.status == "done", later))
+    counts = [other_run.c.judged] if judged else []
+    return ~exists(select(other_run.c.id).where(*same_window, other_run.c.status == "done", later, *counts))
 
 
 def _between(time: Any, start: datetime | str | None, end: datetime | str | None) -> list[ColumnElement[bool]]:

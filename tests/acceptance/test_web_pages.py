@@ -150,7 +150,7 @@ def test_sliders_show_what_other_settings_would_have_paged(tab: Watched) -> None
     page.wait_for_selector("[data-outcome]:has-text('As configured: ')")
     configured = page.inner_text("[data-outcome]")
     assert "0 alerts" not in configured
-    assert "none of them was false" in configured
+    assert "Labels showed none to be false" in configured
     harm = page.locator("input[name=harm]")
     harm.focus()
     page.keyboard.press("End")
@@ -160,6 +160,21 @@ def test_sliders_show_what_other_settings_would_have_paged(tab: Watched) -> None
     page.wait_for_selector("[data-outcome]:has-text('As configured: ')")
     assert page.inner_text("[data-outcome]") == configured
     tab.is_clean()
+
+
+def test_the_sliders_show_their_own_metric_whatever_is_chosen_and_say_when_there_is_no_answer(tab: Watched) -> None:
+    page = tab.page
+    page.goto("/monitors/churn?metric=f1")
+    page.locator("[data-plot=sensitivity]").scroll_into_view_if_needed()
+    page.wait_for_selector("[data-plot=sensitivity].js-plotly-plot .ytitle")
+    assert page.text_content("[data-plot=performance] .ytitle") == "F1"
+    assert page.text_content("[data-plot=sensitivity] .ytitle") == "ROC AUC"
+    page.wait_for_selector("[data-outcome]:has-text('As configured: ')")
+    tab.is_clean()
+    page.route("**/sensitivity?*", lambda route: route.abort())
+    page.locator("input[name=harm]").focus()
+    page.keyboard.press("End")
+    page.wait_for_selector("[data-outcome]:has-text('could not work this out')")
 
 
 def test_from_a_monitor_down_to_a_column_and_a_segment(tab: Watched) -> None:

@@ -92,8 +92,9 @@ class WouldBeAlert(Struct):
 
 class WouldHavePaged(Struct):
     """What some settings would have paged on performance. threshold_lower, threshold_upper: what the metric must not
-    leave, by the newest window. months: of history. pages, false_pages: a month; false by what labels showed, null
-    without labels.
+    leave, by the newest window. months: of history. pages, false_pages: alerts a month that began in it; false by what
+    labels showed, null without labels. unlabelled: how many alerts have no labels yet. alerts: also those that began
+    before and went on.
     """
 
     metric: str
@@ -105,6 +106,7 @@ class WouldHavePaged(Struct):
     months: float
     pages: float
     false_pages: float | None
+    unlabelled: int
     alerts: list[WouldBeAlert]
 
 

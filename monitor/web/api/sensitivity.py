@@ -10,16 +10,13 @@ from sqlalchemy.orm import Session
 
 from monitor.domain.checks import Harm
 from monitor.errors import ConflictError
-from monitor.services.sensitivity import Sensitivity, Settings, sensitivity, settings_of
+from monitor.services.sensitivity import MOST_PAGES, Sensitivity, Settings, sensitivity, settings_of
 from monitor.storage import overview
 from monitor.web.api.common import Name, reads
 from monitor.web.api.schemas import WouldBeAlert, WouldHavePaged
 from monitor.web.pages.monitors import watched
 from monitor.web.parameters import interval
 from monitor.web.site import AnyRequest, in_thread, site_of
-
-# `alerts.false_pages_per_month` takes no more.
-_MOST_PAGES = 1000.0
 
 
 @reads("/monitors/{name:str}/sensitivity")
@@ -30,7 +27,7 @@ def get_sensitivity(
     metric: Annotated[str, QueryParameter(description="Of `checks.harm`; the first that there are values of.")] = "",
     harm: Annotated[str, QueryParameter(description="As in `checks.harm`: a number, or such as 10%.")] = "",
     false_pages_per_month: Annotated[
-        float | None, QueryParameter(description="As in `alerts`.", gt=0, le=_MOST_PAGES)
+        float | None, QueryParameter(description="As in `alerts`.", gt=0, le=MOST_PAGES)
     ] = None,
     start: Annotated[datetime | None, QueryParameter(description="Windows that begin then or later.")] = None,
     end: Annotated[datetime | None, QueryParameter(description="Windows that begin before.")] = None,
@@ -43,8 +40,7 @@ def get_sensitivity(
     def read(session: Session) -> Sensitivity:
         row = watched(session, name)
         config = site.context.config_of(session, row)
-        names: list[str] = [metric] if metric else sorted(overview.metrics_of_whole(session, row.id))
-        own = None if config is None else settings_of(config, names)
+        own = None if config is None else settings_of(config, overview.metrics_of_whole(session, row.id), metric)
         if own is None:
             raise ConflictError(f"no stored performance of {name} is judged by a harm")
         wanted = Settings(
@@ -71,6 +67,7 @@ def _shown(result: Sensitivity) -> WouldHavePaged:
         result.months,
         result.pages,
         result.false_pages,
+        result.unlabelled,
         alerts,
     )
 

@@ -23,7 +23,7 @@ from monitor.services import by_hand
 from monitor.services.context import Context
 from monitor.services.describe_alert import curve_of, facts_of, plots_of_window
 from monitor.services.dispatch_alerts import addressed, muted_by, why_quiet
-from monitor.services.incidents import incident_of
+from monitor.services.incidents import began_together
 from monitor.storage import alerts, monitors, outbox, runs, silences
 from monitor.storage.tables import Alert
 from monitor.web import drawn
@@ -86,12 +86,11 @@ def read_alert(session: Session, context: Context, alert: str) -> dict[str, Any]
         for finding in shown
         if finding["column"] in window_plots
     }
-    incident = incident_of(session, stored)
     return {
         "headline": phrases.first_clause(stored.summary),
         "steps": [] if facts is None else message.steps(facts),
         "plots": plots,
-        "together": 0 if incident is None else len(incident.alerts),
+        "together": began_together(session, stored),
         "drawn": {"columns": plots, "curve": None if curve is None else drawn.curve(curve)},
         "alert": stored,
         "row": row,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,9 @@ from sqlalchemy.orm import Session
 from monitor.domain import phrases
 from monitor.errors import NotFoundError
 from monitor.services.context import Context
-from monitor.services.sensitivity import settings_of
+from monitor.services.sensitivity import MOST_PAGES, settings_of
 from monitor.storage import alerts, monitors, overview, references, retraining
-from monitor.storage.overview import PERFORMANCE
+from monitor.storage.overview import PERFORMANCE, Value
 from monitor.storage.tables import MonitorRow
 from monitor.web import drawn
 from monitor.web.access import requires
@@ -63,11 +64,8 @@ def _read(
     ]
     names = [metric_name for metric_name in dict.fromkeys(names) if not metric_name.startswith("estimated_")]
     chosen = metric if metric in names else next(iter(names), "")
-    realised = overview.history(session, row.id, chosen, begins, ends, segment=segment) if chosen else []
-    estimated = (
-        overview.history(session, row.id, f"estimated_{chosen}", begins, ends, segment=segment) if chosen else []
-    )
-    lines = {"realised": realised, "estimated": estimated}
+    lines = _lines(session, row, chosen, begins, ends, segment)
+    settings = None if entry is None or segment else settings_of(entry, series)
     not_drawn = sum(value.value is not None and not value.can_tell for line in lines.values() for value in line)
     windows = overview.windows(session, row.id, begins, ends)
     impact = overview.impacts(session, row.id, begins, ends, segment)
@@ -75,10 +73,7 @@ def _read(
     state = monitors.source_state(session, row.id)
     monitor_overview = next(iter(overview.fleet(session, row.id)), None)
     plots = {
-        "performance": {
-            "metric": phrases.metric_name(chosen) if chosen else "",
-            **{name: drawn.line(line) for name, line in lines.items()},
-        },
+        "performance": _drawn_lines(chosen, lines),
         "volume": {"x": [window.start.isoformat() for window in windows], "y": [window.rows for window in windows]},
         "drift": drawn.heat(impact),
         "marks": [
@@ -90,6 +85,10 @@ def _read(
             for first, last in references.periods(session, row.id, ends)
         ],
     }
+    if settings is not None:  # its metric need not be the one that is chosen
+        of_settings = settings.metric
+        own = lines if of_settings == chosen else _lines(session, row, of_settings, begins, ends, segment)
+        plots["sensitivity"] = _drawn_lines(of_settings, own)
     return {
         "spans": spans(whole, ends),
         "row": row,
@@ -104,7 +103,8 @@ def _read(
         "not_drawn": not_drawn,
         "segments": overview.segments(session, row.id),
         "segment_rows": overview.segment_overviews(session, row.id, chosen, begins, ends),
-        "settings": None if entry is None else settings_of(entry, sorted(series)),
+        "settings": settings,
+        "most_pages": MOST_PAGES,
         "segment": segment,
         "start": f"{begins:%Y-%m-%d}",
         "end": f"{ends:%Y-%m-%d}",
@@ -112,6 +112,24 @@ def _read(
         "source": state,
         "alerts": alerts.by_severity(session, row.id),
         "request": retraining.not_ended(session, row.model_name),
+    }
+
+
+def _lines(
+    session: Session, row: MonitorRow, metric: str, begins: datetime, ends: datetime, segment: str
+) -> dict[str, list[Value]]:
+    """A metric over time, realised and estimated; nothing of a metric without a name."""
+    names = {"realised": metric, "estimated": f"estimated_{metric}"}
+    return {
+        line: overview.history(session, row.id, name, begins, ends, segment=segment) if metric else []
+        for line, name in names.items()
+    }
+
+
+def _drawn_lines(metric: str, lines: Mapping[str, Sequence[Value]]) -> dict[str, Any]:
+    return {
+        "metric": phrases.metric_name(metric) if metric else "",
+        **{name: drawn.line(line) for name, line in lines.items()},
     }
 
 

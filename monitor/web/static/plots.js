@@ -142,7 +142,7 @@
   const form = document.querySelector("[data-sensitivity]");
   let outcome = null;
   const sensitivity = (place) => {
-    const { realised, estimated, metric } = drawn.performance;
+    const { realised, estimated, metric } = drawn.sensitivity;
     const traces = [[estimated, "estimated", "dot", "soft"], [realised, "realised", "solid", "link"]].filter(([line]) => line.value.some((each) => each !== null)).map(([line, name, dash, ink]) => ({
       x: line.x, y: line.value, name, mode: "lines+markers", line: { dash, color: colour(ink), width: 2 }, marker: { size: 5 }, hovertemplate: `${name} %{y:.4g}<br>%{x}<extra></extra>` }));
     const limits = outcome ? [outcome.threshold_lower, outcome.threshold_upper].filter((each) => each !== null) : [];
@@ -151,28 +151,38 @@
     show(place, traces, { showlegend: true, shapes: [...alerts, ...shapes], xaxis: { type: "date" }, yaxis: { title: { text: escaped(metric) } } });
   };
   if (form) {
-    const { metric, harm, relative, pages, start, end, sensitivity: address } = form.dataset;
+    const { metric, harm, relative, pages, most, start, end, sensitivity: address } = form.dataset;
     const scaled = (base, name) => Number((Number(base) * 10 ** (form.elements[name].value / 20)).toPrecision(2));
     const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+    const rounded = (number) => Number(number.toPrecision(2));
+    const verdict = ({ alerts, false_pages: wrong, unlabelled }) => {
+      if (!alerts.length) return "";
+      if (wrong === null) return "There are no labels to tell whether any was false.";
+      const unknown = unlabelled ? ` ${unlabelled} of the alerts ${unlabelled === 1 ? "has" : "have"} no labels yet.` : "";
+      return (wrong === 0 ? "Labels showed none to be false." : `Labels showed ${rounded(wrong)} a month to be false: no harm in any of their windows.`) + unknown;
+    };
     let asked = 0, timer = null;
     const ask = async () => {
-      const moved = form.elements.harm.value !== "0" || form.elements.pages.value !== "0";
-      const value = form.elements.harm.value === "0" ? Number(harm) : scaled(harm, "harm");
-      const text = relative === "yes" ? `${Number((100 * value).toPrecision(3))}%` : String(value);
-      const rate = form.elements.pages.value === "0" ? Number(pages) : scaled(pages, "pages");
-      form.elements.harm_text.value = text;
-      form.elements.pages_text.value = rate;
+      const changed = { harm: form.elements.harm.value !== "0", pages: form.elements.pages.value !== "0" };
+      const moved = changed.harm || changed.pages;
+      const query = new URLSearchParams({ metric, start, end });
+      if (changed.harm) {
+        const value = scaled(harm, "harm");
+        query.set("harm", relative === "yes" ? `${Number((100 * value).toPrecision(3))}%` : value);
+      }
+      if (changed.pages) query.set("false_pages_per_month", Math.min(scaled(pages, "pages"), Number(most)));
+      const { harm_text: harmText, pages_text: pagesText } = form.elements;
+      harmText.value = query.get("harm") || harmText.defaultValue;
+      pagesText.value = query.get("false_pages_per_month") || pagesText.defaultValue;
       const own = ++asked;
-      const query = new URLSearchParams({ metric, harm: text, false_pages_per_month: rate, start, end });
-      const answer = await fetch(`${address}?${query}`);
+      const result = await fetch(`${address}?${query}`).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
       if (own !== asked) return;
-      const text_of_outcome = document.querySelector("[data-outcome]");
-      if (!answer.ok) { text_of_outcome.textContent = "The service could not work this out."; return; }
-      outcome = await answer.json();
-      const { false_pages: wrong } = outcome;
-      const verdict = wrong === null ? "Without labels nobody can say how many of them were false." : wrong === 0 ? "By what labels showed, none of them was false." : `By what labels showed, ${wrong.toPrecision(2)} a month were false.`;
-      text_of_outcome.textContent = `${moved ? "With these settings" : "As configured"}: ${plural(outcome.alerts.length, "alert")} on performance in ${plural(outcome.windows, "window")}, ${outcome.pages.toPrecision(2)} pages a month. ${verdict}`;
-      const place = document.querySelector("[data-plot=sensitivity]");
+      const place = document.querySelector("[data-plot=sensitivity]"), summary = document.querySelector("[data-outcome]");
+      outcome = result;
+      if (outcome) {
+        const { alerts, windows, pages: monthly } = outcome;
+        summary.textContent = `${moved ? "With these settings" : "As configured"}: ${plural(alerts.length, "alert")} on performance in ${plural(windows, "window")}, ${plural(rounded(monthly), "page")} a month. ${verdict(outcome)}`;
+      } else summary.textContent = "The service could not work this out.";
       if (seen.has(place)) draw(place);
     };
     const later = () => { clearTimeout(timer); timer = setTimeout(ask, 200); };
