@@ -18,7 +18,6 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread, Timer
@@ -32,6 +31,7 @@ from sqlalchemy.engine import make_url
 from monitor.storage.database import Database, head_revision
 from tests.conftest import Project
 from tests.history import HISTORY, history, history_of, rows_of
+from tests.midday import midday
 from tests.processes import is_worker, marked, wait_until
 from tests.proxy import Proxy
 from tests.servers import MariaDB, PostgreSQL, Server
@@ -113,9 +113,11 @@ def recent(folder: Path, data: Path, name: str, windows: int) -> dict[str, Any]:
         .head(windows * WINDOW_ROWS * 20)
     )
     predictions = predictions.iloc[:: max(len(predictions) // (windows * WINDOW_ROWS), 1)].head(windows * WINDOW_ROWS)
-    today = pd.Timestamp(datetime.now(UTC).date())
+    now = midday()
     step = pd.Timedelta(days=1) / WINDOW_ROWS
-    times = today - pd.Timedelta(days=windows) + step * pd.Series(range(len(predictions)), index=predictions.index)
+    times = (
+        now.midnight - pd.Timedelta(days=windows) + step * pd.Series(range(len(predictions)), index=predictions.index)
+    )
     predictions["event_time"] = times.astype("datetime64[us]")
     known_labels = labels.reindex(predictions["id"]).dropna(subset=["label"]).reset_index()
     known_labels["label_time"] = predictions.set_index("id")["event_time"].reindex(
@@ -141,7 +143,7 @@ def recent(folder: Path, data: Path, name: str, windows: int) -> dict[str, Any]:
             "label_time": "label_time",
             **probability,
         },
-        "windows": {"length": "1d", "start": f"{today - pd.Timedelta(days=windows):%Y-%m-%d}"},
+        "windows": {"length": "1d"} | now.windows(windows),
         "alerts": {"channels": ["ops"], "notify_max_age": "3mo", "keep_firing_for": 1},
     }
 

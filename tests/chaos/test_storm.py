@@ -37,6 +37,7 @@ from monitor.storage.database import Database
 from tests.acceptance.test_the_daemon_outlives_being_killed import decayed
 from tests.conftest import Project, Receiver
 from tests.history import history
+from tests.midday import midday
 from tests.processes import is_worker, marked, wait_until
 from tests.proxy import Proxy
 from tests.receivers import raw
@@ -127,12 +128,13 @@ def done(project: Project, monitor: str = "churn") -> int:
 def of_late(project: Project) -> None:
     """40 days of a model that decays and recovers, the last of which was yesterday."""
     decayed(project)
-    start = pd.Timestamp(datetime.now(UTC).date()) - pd.Timedelta(days=40)
+    now = midday()
+    start = now.midnight - pd.Timedelta(days=40)
     for name, column in (("log", "event_time"), ("labels", "label_time")):
         frame = pd.read_parquet(project.folder / f"{name}.parquet")
         frame[column] += start - pd.Timestamp("2025-01-01")
         frame.to_parquet(project.folder / f"{name}.parquet", index=False)
-    project.monitor["windows"] |= {"start": f"{start:%Y-%m-%d}", "anchor": f"{start:%Y-%m-%d}"}
+    project.monitor["windows"] |= now.windows(40)
 
 
 @pytest.fixture
