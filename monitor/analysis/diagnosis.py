@@ -27,6 +27,8 @@ _MOST_COMPARED = 12
 _FEWEST_IN_RUN, _MOST_IN_RUN = 30, 0.9
 # Metrics of checks that explain the change themselves; only the time when it began is added.
 _EXPLAINED_METRICS = ("missing_share", "new_category_share")
+# Causes of a value that the reference does not have. A column that holds nothing else is not stuck at a usual value.
+_NEW_VALUES = ("placeholder value", "new category")
 
 
 def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding], dict[str, Cause]]:
@@ -71,9 +73,11 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     world = [name for name in drifted if name is not None and (not causes[name].is_fault or name in grows)][
         :_MOST_COMPARED
     ]
+    # Predictions follow from the features, whatever changed in these: they are no evidence of other rows.
+    moved_features = [name for name in world if name in reference.features]
     growth = (
-        subpopulation(subsample(reference.frame), subsample(window), reference.sorts, world)
-        if len(world) >= 3
+        subpopulation(subsample(reference.frame), subsample(window), reference.sorts, moved_features)
+        if len(moved_features) >= 3
         else None
     )
     if growth is not None:
@@ -100,7 +104,29 @@ def explained(question: Question, findings: list[Finding]) -> tuple[list[Finding
     if reference.relations is None or not any(finding.metric == "relation_score" for finding in findings):
         return result, causes
     sides = [correlations(relations[0]) for relations in (reference.held_relations, question.held_relations)]
-    return [_with_broken_pair(reference.relations, finding, *sides) for finding in result], causes
+    result = [_with_broken_pair(reference.relations, finding, *sides) for finding in result]
+    return _with_source_of_breaks(question, reference.relations, result), causes
+
+
+def _with_source_of_breaks(question: Question, relations: Relations, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings. Those of broken relations follow the one column whose values are in wrong rows. Where the own
+    values of a column changed, that explains it.
+
+    Predictions are no source, and their relations do not count: they follow from what the model was given.
+    """
+    features = question.reference.features
+    is_broken = [finding.metric == "relation_score" and finding.column in features for finding in findings]
+    own = any(finding.column in features and finding.metric != "relation_score" for finding in findings)
+    broken = [finding for finding, is_one in zip(findings, is_broken, strict=True) if is_one]
+    if own or len(broken) < 2:
+        return list(findings)
+    candidates = [finding.column for finding in broken if finding.column is not None]
+    sides = subsample(question.reference.frame), subsample(question.window.frame)
+    source = relations.source_of_break(candidates, features, *sides)
+    return [
+        replace(finding, follows=source) if is_one and source else finding
+        for finding, is_one in zip(findings, is_broken, strict=True)
+    ]
 
 
 def _exchanges(question: Question, findings: Sequence[Finding]) -> dict[str, Exchange]:
@@ -211,7 +237,10 @@ def _with_cause(
     moment = began[name]
     if finding.metric in _EXPLAINED_METRICS and moment is not None:
         return replace(finding, since=moment, explanation=phrases.sentences(finding.explanation, phrases.since(moment)))
-    if name not in causes or not (asks_for_cause(finding) or causes[name].name == "category swap"):
+    if finding.metric == "unique_count" and name in causes and causes[name].name in _NEW_VALUES:
+        return replace(finding, cause=causes[name].name)
+    is_exchange = finding.metric == "relation_score" and name in causes and causes[name].name == "category swap"
+    if name not in causes or not (asks_for_cause(finding) or is_exchange):
         return finding
     cause, column_evidence = causes[name], evidence[name]
     joined = phrases.of_cause if finding.metric == "drift_score" else phrases.sentences

@@ -4,12 +4,13 @@ look like the reference again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from monitor.analysis.evidence import Claim
 from monitor.analysis.relations import MOST_ROWS, digits
@@ -19,6 +20,7 @@ from monitor.domain import phrases
 from monitor.domain.text import quoted
 
 Floats = np.ndarray
+Inverses = Callable[[Floats], Floats]
 _PLACEHOLDERS = {-9999.0, -999.0, -99.0, -9.0, -1.0, 0.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, 9999999.0, -273.15}
 _PLACEHOLDER_TEXTS = {
     "",
@@ -43,6 +45,14 @@ _UNDONE = 0.35
 # reference it must have taken out of range.
 _LIKE, _TAKEN_OUT = 0.1, 0.1
 _MIN_SHARE = 0.01
+# By how many widths of the reference's range a value lies far out; and how often chance may make as many new values.
+_FAR_OUT, _RARELY = 0.5, 0.01
+# The changes of numbers that are compared: shifts in standard deviations, and ratios of the distance from the mean;
+# and at how many values they are compared at most.
+_SHIFTS, _STRETCHES, _TRIED_AT = np.geomspace(0.05, 10, 24), np.geomspace(0.1, 10, 40), 200
+# A factor of less than ten is no unit if a shift or a stretch leaves less than this share of what the unit leaves of
+# the difference.
+_BETTER = 0.5
 # Rows that have more decimals, or lie out of range, at least.
 _FEWEST_FINER, _FEWEST_OUT_OF_RANGE = 8, 3
 
@@ -230,24 +240,19 @@ def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
     excess = counts / after.count - (high - low) / before.count
     place = int(excess.argmax())
     value, share = float(different[place]), float(excess[place])
-    if share < _MIN_SHARE or share < 0.5 * gap:
-        return None
-    if len(excess) > 1:
-        second = int(np.argpartition(excess, -2)[-2])
-        chance = float(np.sqrt(counts[second])) / after.count
-        if share < 3 * excess[second] and excess[second] > 2.8 * chance:  # numbers that are rounded repeat all alike
-            return None
-    if _is_moved_mode(before, after, share):
-        return None
-    rest, usual_rest = (Numbers(side.values[side.values != value], side.rows) for side in (after, before))
-    if rest.count > 30 and usual_rest.count:
-        left = distance(usual_rest, rest)
-        if left > max(_UNDONE * gap, _noise(usual_rest, rest.count)):
-            return None
-    usual = (high[place] - low[place]) / before.count
     outside = not before.low <= value <= before.high
-    if outside and share * after.count < 0.9 * after.outside(before.low, before.high):
+    if share < _MIN_SHARE or (outside and share * after.count < 0.9 * after.outside(before.low, before.high)):
         return None  # one of many that were never seen
+    far_out = _is_far_out(before, value)
+    if not far_out and (share < 0.5 * gap or _is_rounded(excess, counts) or _is_moved_mode(before, after, share)):
+        return None
+    if _others_moved(before, after, value, share) or _others_rewritten(before, after, value, share):
+        return None
+    # The rows without a value that is far out need not be a sample of all: the value may have taken all rows of a kind.
+    explains = _rest_is_usual(before, after, value, gap)
+    if not explains and not far_out:
+        return None
+    usual = (high[place] - low[place]) / before.count
     if outside or (value in _PLACEHOLDERS and usual < 0.001):
         return Cause(
             "placeholder value",
@@ -255,9 +260,63 @@ def _repeated(before: Numbers, after: Numbers, gap: float) -> Cause | None:
             share,
             True,
             values=(value,),
-            undone=share < 0.97,
+            undone=explains and share < 0.97,
         )
     return Cause("stuck value", phrases.stuck(f"{value:g}", share), share, True, values=(value,))
+
+
+def _is_rounded(excess: Floats, counts: Floats) -> bool:
+    """Whether several values come about as much oftener, as of numbers that are rounded. excess: by how much the share
+    of each value grew. counts: of each value in the window.
+    """
+    if len(excess) < 2:
+        return False
+    second, first = np.argpartition(excess, -2)[-2:]
+    chance = float(np.sqrt(counts[second])) / counts.sum()
+    return bool(excess[first] < 3 * excess[second] and excess[second] > 2.8 * chance)
+
+
+def _rest_is_usual(before: Numbers, after: Numbers, value: float, gap: float) -> bool:
+    """Whether all values but one are as they were."""
+    rest, usual_rest = (Numbers(side.values[side.values != value], side.rows) for side in (after, before))
+    if rest.count <= 30 or not usual_rest.count:
+        return True
+    return distance(usual_rest, rest) <= max(_UNDONE * gap, _noise(usual_rest, rest.count))
+
+
+def _is_far_out(before: Numbers, value: float) -> bool:
+    """Whether a value lies far beyond all that the reference holds."""
+    width = before.high - before.low
+    return value < before.low - _FAR_OUT * width or value > before.high + _FAR_OUT * width
+
+
+def _others_moved(before: Numbers, after: Numbers, value: float, share: float) -> bool:
+    """Whether the rows that left their values went to other new values, too: all numbers were moved, where a value that
+    is stuck, or a placeholder, takes all rows. How many new values are usual follows from those that the reference
+    holds once (Good-Turing); of numbers that hardly repeat all are new.
+
+    share: of the rows, by which the value comes oftener.
+    """
+    different, counts = before.unique
+    new = int((~np.isin(after.values, different) & (after.values != value)).sum())
+    usual = min((int((counts == 1).sum()) + 1) / before.count, 1.0)
+    # All rows but those of the most frequent value would have gone to others.
+    expected = share * (1 - counts.max() / before.count) * after.count
+    return new >= 0.5 * expected and float(binom.sf(new - 1, after.count, usual)) < _RARELY
+
+
+def _others_rewritten(before: Numbers, after: Numbers, value: float, share: float) -> bool:
+    """Whether other values got other decimals, in at least half as many rows as a value comes oftener by: numbers were
+    rounded or worked out anew, and some of them repeat.
+    """
+    sides = [digits(pd.Series(side.values[side.values != value])) for side in (before, after)]
+    if not min(map(len, sides)):
+        return False
+    usual, now = (np.bincount((side + 6).astype(int), minlength=16) for side in sides)
+    grew = now / now.sum() - usual / usual.sum()
+    level = int(grew.argmax())
+    chance = float(binom.sf(now[level] - 1, now.sum(), (usual[level] + 1) / (usual.sum() + 1)))
+    return bool(grew[level] >= 0.5 * share and chance * len(now) < _RARELY)
 
 
 def _is_moved_mode(before: Numbers, after: Numbers, share: float) -> bool:
@@ -286,8 +345,16 @@ def _unit(before: Numbers, after: Numbers, gap: float) -> Cause | None:
         if partial_unit is None:
             return None
         unit, share = partial_unit
+    if abs(np.log10(unit.factor)) < 1 and _is_rather_moved(before, after, unit):
+        return None
     text = phrases.unit_change(unit.factor, share) if unit.scales is None else phrases.other_scale(*unit.scales, share)
     return Cause("unit change", text, share, True, unit=unit, undone=True)
+
+
+def _is_rather_moved(before: Numbers, after: Numbers, unit: Unit) -> bool:
+    """Whether a shift or a stretch explains the change far better than a unit."""
+    left = min(_left_of(before, after, inverses(before)) for inverses in (_shifts, _stretches))
+    return left < _BETTER * _left_of(before, after, lambda values: unit.undone(values)[None, :])
 
 
 def _unit_of_some(before: Numbers, after: Numbers, gap: float, units: Sequence[Unit]) -> tuple[Unit, float] | None:
@@ -327,15 +394,46 @@ def moved(before: Numbers, after: Numbers) -> Cause:
     spread_ratio = after.std / before.std if before.std > 0 else 1.0
     if abs(middle[1] - middle[0]) <= 0.02 * unit and abs(spread_ratio - 1) <= 0.02:
         return Cause("distribution", phrases.level(level_before, level_after))
-    # A shift of some rows alone moves one tail. A change of scale moves both, each by its own distance from the mean.
+    if _is_stretched(before, after):
+        return Cause("scale", phrases.level(level_before, level_after, (width[0], width[1])))
+    return Cause("shift", phrases.level(level_before, level_after))
+
+
+def _is_stretched(before: Numbers, after: Numbers) -> bool:
+    """Whether the values of some rows, or of all, lie farther from the mean or nearer to it, rather than higher or
+    lower.
+    """
+    return _left_of(before, after, _stretches(before)) < _left_of(before, after, _shifts(before))
+
+
+def _shifts(before: Numbers) -> Inverses:
+    steps = np.append(_SHIFTS, -_SHIFTS)[:, None] * (before.std or 1.0)
+    return lambda values: values - steps
+
+
+def _stretches(before: Numbers) -> Inverses:
     mean = float(before.values.mean())
-    low, high = (
-        (after.quantile(share) - before.quantile(share)) / (abs(before.quantile(share) - mean) or unit)
-        for share in (0.01, 0.99)
-    )
-    if low * high >= 0 or min(abs(low), abs(high)) <= 0.2 * max(abs(low), abs(high)):
-        return Cause("shift", phrases.level(level_before, level_after))
-    return Cause("scale", phrases.level(level_before, level_after, (width[0], width[1])))
+    return lambda values: mean + (values - mean) / _STRETCHES[:, None]
+
+
+def _left_of(before: Numbers, after: Numbers, inverses: Inverses) -> float:
+    """What is left of the difference between reference and window by the change that explains most of it, in the share
+    of the rows for which it does so (least squares). Differences are weighted as by Anderson and Darling, since a few
+    rows show in the tails alone.
+
+    inverses: gives the values, shape (values,), before each of the changes that are tried, shape (changes, values).
+    """
+    pooled = np.sort(np.concatenate([before.values, after.values]))
+    knots = np.unique(pooled[np.linspace(0, len(pooled) - 1, _TRIED_AT).astype(int)])
+    usual, now = _share(before, knots, "right"), _share(after, knots, "right")
+    both = (usual * before.count + now * after.count) / (before.count + after.count)
+    inside = (both > 0) & (both < 1)
+    knots, usual, now, weight = knots[inside], usual[inside], now[inside], 1 / (both * (1 - both))[inside]
+    change = _share(before, inverses(knots), "right") - usual
+    squares, gap = (weight * change**2).sum(axis=1), now - usual
+    share = np.divide((weight * change * gap).sum(axis=1), squares, where=squares > 0, out=np.zeros_like(squares))
+    left = gap - np.clip(share, 0, 1)[:, None] * change
+    return float((weight * left**2).sum(axis=1).min(initial=np.inf))
 
 
 def swapped(pairs: Mapping[str, tuple[Summary, Summary]]) -> Iterator[tuple[str, str]]:

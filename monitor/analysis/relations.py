@@ -8,7 +8,7 @@ window is one product of matrices.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -218,6 +218,34 @@ class Relations:
         }
         return {name: exchange for name, exchange in exchanges.items() if exchange is not None}
 
+    def source_of_break(
+        self, candidates: Collection[str], names: Collection[str], before: pd.DataFrame, after: pd.DataFrame
+    ) -> str:
+        """The column whose own values are in rows that they do not belong to, of columns whose relations broke; '' for
+        none.
+
+        Where some values of a column are in wrong rows, its correlations with all other columns fall by the same share.
+        Each of those columns loses that one correlation alone. So for each candidate the fall of its correlations is
+        compared with one in proportion (least squares): the column for which that explains most is the source.
+
+        candidates: the columns in question. names: the columns with which correlations count. before, after: rows of
+            the reference and of the window.
+        """
+        correlated = [
+            correlations(self._matrices(frame.reindex(columns=self.names)).inputs) for frame in (before, after)
+        ]
+        places = dict(zip(self.names, self._places(0), strict=True))
+        explained = {}
+        for name in candidates:
+            others = [
+                place for other in names if other in places and other != name for place in _numbers(places[other])
+            ]
+            usual, now = (np.nan_to_num(side[places[name]][:, others]) for side in correlated)
+            squares, fallen = float((usual**2).sum()), float((usual * (usual - now)).sum())
+            explained[name] = max(fallen, 0.0) ** 2 / squares if squares > 0 else 0.0
+        best = max(explained, key=lambda name: explained[name], default="")
+        return best if explained.get(best, 0.0) > 0 else ""
+
     def broken(self, name: str, before: Floats, after: Floats) -> str:
         """In words, the column whose correlation with `name` changed most; '' where there is none. before, after:
         `correlations` of reference and window.
@@ -329,11 +357,22 @@ def exchange_of(names: Sequence[str], before: tuple[Floats, Floats], after: tupl
     ]
     telling = [share for share, doubt in mixed_others if doubt < _TELLING]
     if max(telling, default=0.0) > (share_of_first + share_of_second) / 4 or (
-        not telling and share_of_first + share_of_second <= _BEYOND_MIXING
+        not telling
+        and share_of_first + share_of_second <= _BEYOND_MIXING
+        and not _came_nearer(*([len(rows[place]) for place in (first, second)] for rows in rows_of))
     ):
         return None
     number = min(share_of_first, 1.0) * len(rows_of[1][first]) + min(share_of_second, 1.0) * len(rows_of[1][second])
     return Exchange(names[first], names[second], float(number / len(after[0])), certain)
+
+
+def _came_nearer(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether the numbers of rows of two values came nearer to each other, as where they change places. Values in wrong
+    rows leave them as they were. before, after: the numbers of rows of both, in the reference and in the window.
+    """
+    usual, now = (rows[0] / sum(rows) for rows in (before, after))
+    error = (usual * (1 - usual) * (1 / sum(before) + 1 / sum(after))) ** 0.5
+    return abs(now - usual) > _CERTAIN * error and (now - usual) * (0.5 - usual) > 0
 
 
 def _mixed(likelihood: Floats, own: Floats, now: Floats) -> tuple[float, float]:
@@ -344,6 +383,10 @@ def _mixed(likelihood: Floats, own: Floats, now: Floats) -> tuple[float, float]:
     separation = max(float(usual.mean() - likelihood.mean()), 1e-9)
     error = float(usual.std()) * (1 / len(now) + 1 / len(own)) ** 0.5
     return float(usual.mean() - now.mean()) / separation, error / separation
+
+
+def _numbers(place: slice) -> range:
+    return range(place.start, place.stop)
 
 
 def correlations(targets: Floats) -> Floats:

@@ -31,6 +31,8 @@ _HEAVY_DRIFT = 0.5
 _EXPLAINED, _UNEXPLAINED = 0.5, 0.05
 # Columns whose faults explain a loss are named from this share of the largest cost on.
 _NAMED = 0.1
+# The metrics of values that the reference does not have.
+_OF_NEW_VALUES = ("new_category_share", "out_of_range_share")
 _CHECK_FIELDS = tuple(field.name for field in fields(Check))
 
 
@@ -273,11 +275,11 @@ def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding
     names = [name for name in question.reference.features if name in question.window.frame]
     has_importance = sum(importance.values()) > 0
     weights = {name: importance.get(name, 0.0) for name in names} if has_importance else dict.fromkeys(names, 1.0)
-    drifted = {
-        finding.column: finding
-        for finding in findings
-        if finding.kind is Kind.DRIFT and finding.segment is None and finding.column in weights
-    }
+    drifted: dict[str | None, Finding] = {}
+    for finding in findings:
+        if finding.kind is Kind.DRIFT and finding.segment is None and finding.column in weights:
+            # Of several the first, which is of the column's own values: its relations and decimals follow from these.
+            drifted.setdefault(finding.column, finding)
     share = sum(weights[name] for name in drifted if name is not None) / (sum(weights.values()) or 1.0)
     if share < _HEAVY_DRIFT:
         return findings
@@ -290,28 +292,36 @@ def _weighted_drift(question: Question, findings: list[Finding]) -> list[Finding
 def ranked(reference: Reference, findings: list[Finding]) -> list[Finding]:
     """Worst first: by severity, then by what the change is likely to cost the model.
 
-    Consequences come last: predictions, which follow their features; decimals of columns that drifted; columns that
-    follow another; and columns whose relation alone broke, unless their own evidence is the strongest. A fault of one
-    column shows in all columns that are predicted from it, and most in itself.
+    Consequences come last: predictions, which follow their features; decimals of columns that drifted; fewer missing
+    values of columns with new ones; columns that follow another; and columns whose relation alone broke, but for the
+    one that the others follow, or else the one with the strongest evidence. A fault of one column shows in all columns
+    that are predicted from it.
     """
+    importance = reference.importance
+    findings = [_with_cost(importance, finding) for finding in findings]
     features = [finding for finding in findings if finding.column in reference.features]
     own = {finding.column for finding in features if finding.metric != "relation_score"}
     drifted = {finding.column for finding in features if finding.metric == "drift_score"}
-    relations = [finding for finding in features if finding.metric == "relation_score"]
+    renewed = {finding.column for finding in findings if finding.metric in _OF_NEW_VALUES}
+    relations = [
+        finding
+        for finding in features
+        if finding.metric == "relation_score" and finding.follows in (None, finding.column)
+    ]
     first = min(relations, key=lambda finding: (finding.p_value, -(finding.value or 0.0)), default=None)
     whole = {finding.column for finding in findings if finding.segment is None}
-    importance = reference.importance
 
     def badness(finding: Finding) -> tuple[Any, ...]:
         is_consequence = finding.column in reference.predictions and finding.kind is Kind.DRIFT and bool(features)
         is_consequence = is_consequence or finding.follows not in (None, finding.column)
         if finding.metric == "digits_score":
             is_consequence = is_consequence or finding.column in drifted
+        if finding.metric == "missing_share" and not finding.share:
+            # There are fewer missing values, since new ones came in their place.
+            is_consequence = is_consequence or finding.column in renewed
         if finding.metric == "relation_score":
-            # Drift of a column explains why its relation to others broke.
-            is_consequence = (
-                is_consequence or finding is not first or bool(own - {finding.column}) or finding.column in drifted
-            )
+            # A change of any column's own values explains why relations broke.
+            is_consequence = is_consequence or finding is not first or bool(own)
         is_consequence = is_consequence or finding.column == reference.columns.label
         is_consequence = is_consequence or (finding.segment is not None and finding.column in whole)
         # By how far it moved: a few rows that moved far point to the fault better than many rows that follow them.
@@ -325,7 +335,7 @@ def ranked(reference: Reference, findings: list[Finding]) -> list[Finding]:
             finding.key,
         )
 
-    return sorted((_with_cost(importance, finding) for finding in findings), key=badness)
+    return sorted(findings, key=badness)
 
 
 def _with_cost(importance: dict[str, float], finding: Finding) -> Finding:

@@ -183,6 +183,144 @@ def test_a_shift_of_many_equal_values_is_no_stuck_value() -> None:
     assert (findings[0].column, findings[0].cause) == ("fines", "stuck value")
 
 
+def fitted_with(**columns: np.ndarray) -> tuple[Reference, pd.DataFrame]:
+    """A reference of 6,000 rows with these columns of 8,000 rows, and a window of the other rows."""
+    frame = random_rows(8_000, 0).assign(**columns)
+    roles = Columns(prediction="prediction", event_time="event_time")
+    return Reference.fit(frame.iloc[:6_000], roles, "regression"), frame.iloc[6_000:].reset_index(drop=True)
+
+
+def first_cause(fitted: Reference, window: pd.DataFrame) -> tuple[str | None, str]:
+    first = evaluate(fitted, window).findings[0]
+    return first.column, first.cause
+
+
+def test_of_broken_relations_the_column_with_values_in_wrong_rows_comes_first() -> None:
+    random = np.random.default_rng(4)
+    load = random.normal(0, 1, 8_000)
+    # The pressure goes with three columns, each of which goes with it alone.
+    rate, noise, heat = (strength * load + random.normal(0, 1, 8_000) for strength in (3.0, 1.2, 1.0))
+    fitted, window = fitted_with(aload=load.round(3), rate=rate.round(3), noise=noise.round(3), zheat=heat.round(3))
+    for broken in ("aload", "rate"):
+        findings = evaluate(fitted, change_share(window, 0.4, broken, random.permutation)).findings
+        relations = [finding for finding in findings if finding.metric == "relation_score"]
+        assert len(relations) > 1
+        assert (findings[0].column, findings[0].cause) == (broken, "broken relation")
+        features = [finding for finding in relations if finding.column in fitted.features]
+        assert {finding.follows for finding in features} == {broken}
+
+
+def test_a_stretch_of_some_rows_is_told_from_a_shift_though_one_tail_is_bounded() -> None:
+    random = np.random.default_rng(5)
+    waits = random.exponential(20, 8_000).round(2)
+    fitted, window = fitted_with(waits=waits, tries=random.poisson(1.5, 8_000).astype(float))
+    for column in ("waits", "tries"):
+        mean, deviation = window[column].mean(), window[column].std()
+
+        def stretched(values: pd.Series, mean: float = mean) -> pd.Series:
+            return (values - mean) * 2 + mean
+
+        def shifted(values: pd.Series, deviation: float = deviation) -> pd.Series:
+            return values + deviation
+
+        assert first_cause(fitted, change_share(window, 0.2, column, stretched)) == (column, "scale")
+        assert first_cause(fitted, change_share(window, 0.2, column, shifted)) == (column, "shift")
+
+
+def test_a_shift_of_a_narrow_column_is_no_change_of_unit() -> None:
+    random = np.random.default_rng(6)
+    fitted, window = fitted_with(persons=random.normal(3, 0.2, 8_000).round(3) + (random.random(8_000) < 0.01) * 20)
+    assert first_cause(fitted, change_share(window, 0.1, "persons", lambda values: values + 4.1)) == (
+        "persons",
+        "shift",
+    )
+    assert first_cause(fitted, window.assign(persons=window["persons"] * 2.54)) == ("persons", "unit change")
+
+
+def test_a_moved_column_of_few_values_holds_no_placeholder() -> None:
+    random = np.random.default_rng(7)
+    visits = random.choice([0.0, 1.0, 2.0, 3.0], 8_000, p=[0.85, 0.09, 0.04, 0.02])
+    fitted, window = fitted_with(visits=visits)
+    moved = change_share(window, 0.1, "visits", lambda values: values * 2 - 0.25)
+    column, cause = first_cause(fitted, moved)
+    assert column == "visits"
+    assert cause in ("scale", "shift")
+    broken = change_share(window, 0.1, "visits", lambda values: -0.25)
+    assert first_cause(fitted, broken) == ("visits", "placeholder value")
+
+
+def test_a_placeholder_in_all_rows_of_a_kind_is_one(reference: Reference) -> None:
+    window = random_rows(1_500, 3)
+    tall = window["height"] > 170
+    assert first_cause(reference, window.assign(height=window["height"].mask(tall, -999.0))) == (
+        "height",
+        "placeholder value",
+    )
+
+
+def test_a_column_of_nothing_but_a_new_value_is_named_by_it(reference: Reference) -> None:
+    window = random_rows(1_500, 3)
+    for column, value, cause in (("width", -999.0, "placeholder value"), ("plan", "gold", "new category")):
+        findings = evaluate(reference, window.assign(**{column: value})).findings
+        assert {finding.cause for finding in findings if finding.metric == "unique_count"} == {cause}
+        assert (findings[0].column, findings[0].cause) == (column, cause)
+    assert first_cause(reference, window.assign(width=30.0)) == ("width", "stuck value")
+
+
+def test_some_rounded_numbers_are_not_stuck_at_one() -> None:
+    random = np.random.default_rng(8)
+    fitted, window = fitted_with(ratio=random.exponential(1.0, 8_000).round(4))
+    assert first_cause(fitted, change_share(window, 0.06, "ratio", lambda values: values.round(0))) == (
+        "ratio",
+        "rounding",
+    )
+
+
+def test_two_values_that_changed_places_in_some_rows_came_nearer_to_each_other() -> None:
+    random = np.random.default_rng(9)
+    working = random.random(8_000) < 0.75
+    trips = np.where(working, random.normal(20, 3, 8_000), random.normal(10, 3, 8_000)).round(2)
+    fitted, window = fitted_with(day=np.where(working, "work", "free"), trips=trips)
+    turned = change_share(window, 0.5, "day", lambda values: values.replace({"work": "free", "free": "work"}))
+    assert first_cause(fitted, turned) == ("day", "category swap")
+    mixed = window.assign(day=random.permutation(window["day"].to_numpy()))
+    assert "category swap" not in {finding.cause for finding in evaluate(fitted, mixed).findings}
+    stuck = change_share(window, 0.5, "day", lambda values: "free")
+    assert first_cause(fitted, stuck) == ("day", "stuck value")
+
+
+def test_new_values_in_place_of_missing_ones_come_first() -> None:
+    random = np.random.default_rng(10)
+    agent = np.where(random.random(8_000) < 0.9, None, random.choice(["one", "two"], 8_000))
+    fitted, window = fitted_with(agent=agent)
+    assert first_cause(fitted, change_share(window, 0.3, "agent", lambda values: "never seen")) == (
+        "agent",
+        "new category",
+    )
+
+
+def test_a_shift_that_predictions_follow_is_no_growing_subpopulation() -> None:
+    random = np.random.default_rng(11)
+    length = random.choice(np.arange(10.0, 70.0, 5.0), 8_000)
+    frame = pd.DataFrame(
+        {
+            "length": length,
+            "other": random.normal(0, 1, 8_000).round(3),
+            "event_time": pd.Timestamp("2025-01-01") + pd.to_timedelta(np.arange(8_000), unit="min"),
+        }
+    )
+
+    def answered(frame: pd.DataFrame) -> pd.DataFrame:
+        chance = 1 / (1 + np.exp(-(frame["length"] - 40) / 10))
+        return frame.assign(probability=chance, prediction=(chance > 0.5).astype(int))
+
+    roles = Columns(prediction="prediction", probability="probability", event_time="event_time")
+    fitted = Reference.fit(answered(frame.iloc[:6_000]), roles, "binary")
+    window = frame.iloc[6_000:].assign(length=lambda rows: rows["length"] + 15)
+    finding = next(finding for finding in evaluate(fitted, answered(window)).findings if finding.column == "length")
+    assert finding.cause == "shift"
+
+
 def test_a_growing_subpopulation_is_told_with_the_column_that_explains_it(reference: Reference) -> None:
     pool = random_rows(12_000, 1)
     old = pool[pool["region"] == "north"].iloc[:900]
