@@ -51,7 +51,7 @@ class Incident:
     @property
     def severity(self) -> str:
         """The worst of its alerts'."""
-        return max((Severity(alert.alert.severity) for alert in self.alerts), key=lambda severity: severity.rank).value
+        return max(Severity(alert.alert.severity) for alert in self.alerts).value
 
 
 def recent_incidents(session: Session, now: datetime) -> list[Incident]:

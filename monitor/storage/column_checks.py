@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from monitor.storage.report import is_current
+from monitor.storage.results import OF_CHECK
 from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, Run
 
 
@@ -35,9 +36,6 @@ def of_column(session: Session, monitor_id: int, column: str, start: datetime, e
     """The checks of a column in the windows that begin within a time, oldest first: those of all rows, and of segments
     those that changed.
     """
-    of_finding = and_(
-        FindingRow.run_id == Run.id, FindingRow.series_id == MetricSeries.id, FindingRow.kind == CheckRow.kind
-    )
     its_series = select(MetricSeries.id).where(MetricSeries.monitor_id == monitor_id, MetricSeries.column == column)
     query: Any = (
         select(
@@ -58,7 +56,7 @@ def of_column(session: Session, monitor_id: int, column: str, start: datetime, e
         )
         .join(CheckRow, CheckRow.run_id == Run.id)
         .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
-        .outerjoin(FindingRow, of_finding)
+        .outerjoin(FindingRow, OF_CHECK)
         .where(
             Run.monitor_id == monitor_id,
             Run.kind.in_(("data", "performance")),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import CheckKey, Severity
 from monitor.domain.grid import Window
 from monitor.domain.kinds import Kind
 from monitor.storage.report import is_current
-from monitor.storage.results import CheckNumbers
+from monitor.storage.results import CHECK_NUMBERS, OF_CHECK, CheckNumbers
 from monitor.storage.tables import CheckRow, FindingRow, MetricSeries, Run
 
 
@@ -52,21 +52,10 @@ def of_monitor(
     """The runs that alerts of a kind are judged by, `performance` or `estimated_performance`, with their checks of this
     kind: of windows that begin within a time, oldest first.
     """
-    of_finding = and_(
-        FindingRow.run_id == Run.id, FindingRow.series_id == MetricSeries.id, FindingRow.kind == CheckRow.kind
-    )
     of_model = select(MetricSeries.id).where(MetricSeries.monitor_id == monitor_id, MetricSeries.column == "")
     if kind is Kind.ESTIMATED_PERFORMANCE:
         of_model = of_model.where(MetricSeries.metric.startswith("estimated_", autoescape=True))
     columns = (Run.id, Run.uuid, Run.window_start, Run.window_end, Run.look, Run.as_of, Run.configuration_id)
-    numbers = (
-        CheckRow.value,
-        CheckRow.lower,
-        CheckRow.upper,
-        CheckRow.threshold_lower,
-        CheckRow.threshold_upper,
-        CheckRow.p_value,
-    )
     query: Any = (
         select(
             *columns,
@@ -76,11 +65,11 @@ def of_monitor(
             MetricSeries.model_version,
             CheckRow.verdict,
             FindingRow.severity,
-            *numbers,
+            *CHECK_NUMBERS,
         )
         .join(CheckRow, CheckRow.run_id == Run.id)
         .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
-        .outerjoin(FindingRow, of_finding)
+        .outerjoin(FindingRow, OF_CHECK)
         .where(
             Run.monitor_id == monitor_id,
             Run.kind == kind.folds,

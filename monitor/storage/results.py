@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import and_, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from monitor.domain import matter
@@ -184,6 +184,23 @@ class CheckNumbers(NamedTuple):
     p_value: float | None
 
 
+# The columns of `CheckNumbers`, in its order.
+CHECK_NUMBERS = (
+    CheckRow.value,
+    CheckRow.lower,
+    CheckRow.upper,
+    CheckRow.threshold_lower,
+    CheckRow.threshold_upper,
+    CheckRow.p_value,
+)
+# The finding of a check, where it has one: one of the same run, series and kind.
+OF_CHECK = and_(
+    FindingRow.run_id == CheckRow.run_id,
+    FindingRow.series_id == CheckRow.series_id,
+    FindingRow.kind == CheckRow.kind,
+)
+
+
 @dataclass(frozen=True)
 class CheckToJudge:
     """What judging takes of a stored check. estimate: its numbers, of estimates of performance alone."""
@@ -208,16 +225,8 @@ def asked(session: Session, run_ids: Sequence[int]) -> dict[int, list[CheckToJud
         series.column,
         series.segment,
     )
-    numbers = (
-        CheckRow.value,
-        CheckRow.lower,
-        CheckRow.upper,
-        CheckRow.threshold_lower,
-        CheckRow.threshold_upper,
-        CheckRow.p_value,
-    )
     for part in in_parts(run_ids):
-        query = select(*columns, *numbers).join(series, series.id == CheckRow.series_id)
+        query = select(*columns, *CHECK_NUMBERS).join(series, series.id == CheckRow.series_id)
         for run_id, kind, verdict, version, metric, column, segment, *check_values in session.execute(
             query.where(CheckRow.run_id.in_(part))
         ):

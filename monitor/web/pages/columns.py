@@ -11,12 +11,13 @@ from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 from sqlalchemy.orm import Session
 
-from monitor.analysis.plots import Curve, MetricPoint, as_shares, plots_of
+from monitor.analysis.plots import Curve, MetricPoint, as_shares
 from monitor.domain import phrases
 from monitor.domain.checks import UNDECIDED, Severity
 from monitor.domain.ids import one
 from monitor.errors import NotFoundError
-from monitor.storage import column_checks, results, runs
+from monitor.services.describe_alert import plots_of_window
+from monitor.storage import column_checks, runs
 from monitor.storage.column_checks import ColumnCheck
 from monitor.web import drawn
 from monitor.web.access import requires
@@ -70,9 +71,9 @@ def _read(session: Session, name: str, column: str, start: str, end: str, run: s
     of_all_rows = [check for check in checks if not check.segment]
     windows = _windows(of_all_rows)
     chosen = _chosen(windows, run)
-    data_run = None if chosen is None else runs.data_run_of(session, one(runs.find(session, chosen), "run", chosen))
-    snapshot = None if data_run is None else results.snapshot(session, data_run.id)
-    plot = None if snapshot is None else plots_of(snapshot).get(column)
+    plots = {} if chosen is None else plots_of_window(session, one(runs.find(session, chosen), "run", chosen))
+    plot = plots.get(column)
+    curves = curves_of(of_all_rows)
     findings = [check for check in reversed(checks) if check.severity is not None]
     return {
         "row": row,
@@ -83,13 +84,13 @@ def _read(session: Session, name: str, column: str, start: str, end: str, run: s
         "windows": windows,
         "chosen": next((window for window in windows if window.run == chosen), None),
         "has_plot": plot is not None,
-        "curves": curves_of(of_all_rows),
+        "curves": curves,
         "findings": findings[:_LISTED],
         "number_of_findings": len(findings),
         "segments": _segments(checks),
         "drawn": {
             "columns": {} if plot is None else {column: as_shares(plot)},
-            "curves": [drawn.curve(curve) for curve in curves_of(of_all_rows)],
+            "curves": [drawn.curve(curve) for curve in curves],
         },
     }
 

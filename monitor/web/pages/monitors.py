@@ -70,6 +70,7 @@ def _read(
     windows = overview.windows(session, row.id, begins, ends)
     impact = overview.impacts(session, row.id, begins, ends, segment)
     happened = overview.marks(session, row, begins, ends)
+    segment_rows = overview.segment_overviews(session, row.id, chosen, begins, ends)
     state = monitors.source_state(session, row.id)
     monitor_overview = next(iter(overview.fleet(session, row.id)), None)
     plots = {
@@ -101,8 +102,8 @@ def _read(
         "metrics": names,
         "metric": chosen,
         "not_drawn": not_drawn,
-        "segments": overview.segments(session, row.id),
-        "segment_rows": overview.segment_overviews(session, row.id, chosen, begins, ends),
+        "segments": sorted(segment_row.name for segment_row in segment_rows),
+        "segment_rows": segment_rows,
         "settings": settings,
         "most_pages": MOST_PAGES,
         "segment": segment,
