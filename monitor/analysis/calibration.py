@@ -20,6 +20,8 @@ _DRAWS = 200
 _IN_TAIL = (5, 20)
 # Into how many blocks healthy production is cut, the fewest rows of a block, and the fewest blocks that are enough.
 _BLOCKS, _BLOCK_ROWS, _FEWEST_BLOCKS = 20, 100, 4
+# From fewer queries it is not known how alike the rows of one query are.
+_FEWEST_QUERIES = 40
 
 Null = Mapping[str, list[float]]
 
@@ -87,7 +89,14 @@ def overdispersion(tested: Mapping[str, Mapping[str, Tested]], healthy: Floats, 
     blocks = np.stack([healthy[start * size : (start + 1) * size] for start in range(number)])
     random = np.random.default_rng(seed)
     drawn = np.stack([random.permutation(rows)[:size] for _ in range(_DRAWS // 4)])
-    factors = {
+    return {"rows": size, "factors": _factors(tested, blocks, drawn)}
+
+
+def _factors(tested: Mapping[str, Mapping[str, Tested]], blocks: Floats, drawn: Floats) -> dict[str, dict[str, float]]:
+    """By metric and column, the mean squared deviation of blocks over that of drawn windows, at least 1. blocks, drawn:
+    the rows of each, shape (blocks, rows).
+    """
+    return {
         metric: {
             name: round(
                 max(1.0, float(np.mean(_squares(test.p_values(blocks))) / np.mean(_squares(test.p_values(drawn))))), 3
@@ -96,20 +105,37 @@ def overdispersion(tested: Mapping[str, Mapping[str, Tested]], healthy: Floats, 
         }
         for metric, columns in tested.items()
     }
-    return {"rows": size, "factors": factors}
 
 
 def _squares(p_values: Floats) -> Floats:
     return np.asarray(norm.isf(np.clip(p_values, 1e-300, 1.0) / 2) ** 2 + 1e-3)
 
 
-def overdispersion_adjusted(p_value: float, factor: float, size: int, rows: int) -> float:
-    """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`. The variation beyond
-    chance grows with the rows.
+def design_effects(tested: Mapping[str, Mapping[str, Tested]], query: Floats, seed: int) -> dict[str, Any]:
+    """How much more windows of whole queries vary than windows of rows drawn one by one, by metric and column: rows of
+    one query are alike. query: a number for each row's query, shape (rows,).
+
+    Empty for fewer than 40 queries, from which it cannot be told.
     """
-    if factor <= 1.0:
+    random = np.random.default_rng(seed)
+    codes, place = np.unique(query, return_inverse=True)
+    by_query = np.argsort(random.permutation(len(codes))[place], kind="stable")
+    size = int(np.clip(len(query) // _BLOCKS, _BLOCK_ROWS, 5_000))
+    number = len(query) // size
+    if number < _FEWEST_BLOCKS or len(codes) < _FEWEST_QUERIES:
+        return {}
+    blocks = by_query[: number * size].reshape(number, size)
+    drawn = np.stack([random.permutation(len(query))[:size] for _ in range(_DRAWS // 4)])
+    return _factors(tested, blocks, drawn)
+
+
+def overdispersion_adjusted(p_value: float, factor: float, size: int, rows: int, of_queries: float = 1.0) -> float:
+    """A p-value for a window of `rows` rows, where blocks of `size` healthy rows vary by `factor`. The variation beyond
+    chance grows with the rows. of_queries: the design effect of rows that come in queries, which does not.
+    """
+    if max(factor, of_queries) <= 1.0:
         return p_value
-    grown = 1 + (factor - 1) * rows / size
+    grown = max(of_queries, 1.0) + max(factor - 1, 0.0) * rows / size
     return float(2 * norm.sf(norm.isf(max(p_value, 1e-300) / 2) / np.sqrt(grown)))
 
 

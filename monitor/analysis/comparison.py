@@ -11,6 +11,7 @@ from scipy.stats import norm, rankdata
 
 from monitor.analysis.performance import MIN_CLASS, MIN_LABELLED, is_positive
 from monitor.analysis.positive import positive_class
+from monitor.analysis.ranking import of_queries
 from monitor.analysis.schema import canonical_text
 from monitor.domain.checks import DEFAULT_HARM, Harm
 from monitor.domain.columns import Columns
@@ -69,21 +70,30 @@ def compare(
     positive: Any = None,
     confidence: float = 0.95,
     harm: float | str | None = None,
+    query: str | None = None,
+    top: int = 10,
 ) -> Comparison:
     """Compare two models that answered to the same rows.
 
     frame: one row a prediction. Rows that lack the label or an answer are left out.
     current, candidate: columns of the models' outputs: numbers for regression, for binary probabilities of `positive`
-        (ROC AUC; DeLong, DeLong and Clarke-Pearson, 1988) or classes (accuracy), classes for multiclass.
+        (ROC AUC; DeLong, DeLong and Clarke-Pearson, 1988) or classes (accuracy), classes for multiclass, scores for
+        ranking (NDCG of the same queries).
+    query, top: of rankings, the column whose rows are one list, and how many items at the top count.
     harm: the smallest difference that counts, absolute or a share such as `10%` of the current value; 0.02 ROC AUC or
         accuracy, 10 % of MAE if not given.
     Raises DataError where a column is not there or the positive class is neither named nor certain, UsageError for an
     unknown task.
     """
-    absent = [name for name in (current, candidate, label) if name not in frame]
+    needed = [name for name in (current, candidate, label, query) if name is not None]
+    absent = [name for name in needed if name not in frame]
     if absent:
         raise DataError(f"there is no column '{absent[0]}'; the columns are: {', '.join(map(str, frame.columns))}")
-    rows = frame[[current, candidate, label]].dropna()
+    rows = frame[needed].dropna()
+    if task == "ranking":
+        if query is None:
+            raise UsageError("rankings are compared by query: name the column by `query`")
+        return _of_rankings(rows, (current, candidate, label, query), top, confidence, harm)
     if task == "regression":
         truth, current_values, candidate_values = (
             pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in (label, current, candidate)
@@ -102,7 +112,7 @@ def compare(
         metric, pair = "accuracy", None
         values = tuple((text == texts[0]).astype(float) for text in texts[1:])
     else:
-        raise UsageError(f"'{task}' is no task; they are: binary, multiclass, regression")
+        raise UsageError(f"'{task}' is no task; they are: binary, multiclass, regression, ranking")
     if len(rows) < MIN_LABELLED:
         return Comparison(metric, np.nan, np.nan, np.nan, np.nan, np.nan, len(rows), "too_little_data")
     if pair is None:
@@ -111,12 +121,36 @@ def compare(
         paired = sign * (values[1] - values[0])
         error = float(paired.std(ddof=1) / np.sqrt(len(paired)))
         pair = _PairedValues(float(values[0].mean()), float(values[1].mean()), error)
+    return _compared(metric, pair, len(rows), confidence, harm)
+
+
+def _of_rankings(
+    rows: pd.DataFrame, names: tuple[str, str, str, str], top: int, confidence: float, harm: float | str | None
+) -> Comparison:
+    """By the NDCG of the same queries. names: of the two models' scores, the relevance and the query."""
+    current, candidate, label, query = names
+    codes = pd.factorize(canonical_text(rows[query]))[0]
+    relevance = pd.to_numeric(rows[label], errors="coerce").fillna(0.0).to_numpy(dtype=float)
+    values = [
+        of_queries(relevance, pd.to_numeric(rows[name]).to_numpy(dtype=float), codes, top)[1]["ndcg"]
+        for name in (current, candidate)
+    ]
+    number = len(values[0])
+    if number < MIN_LABELLED:
+        return Comparison("ndcg", np.nan, np.nan, np.nan, np.nan, np.nan, number, "too_little_data")
+    error = float((values[1] - values[0]).std(ddof=1) / np.sqrt(number))
+    pair = _PairedValues(float(values[0].mean()), float(values[1].mean()), error)
+    return _compared("ndcg", pair, number, confidence, harm)
+
+
+def _compared(metric: str, pair: _PairedValues, rows: int, confidence: float, harm: float | str | None) -> Comparison:
+    """The comparison that follows from both values and the error of their difference."""
     difference = (pair.current - pair.candidate) if metric == "mae" else (pair.candidate - pair.current)
     margin = float(norm.ppf(0.5 + confidence / 2)) * pair.error
     limit = (DEFAULT_HARM[metric] if harm is None else Harm.of(harm)).absolute(pair.current)
     lower, upper = difference - margin, difference + margin
     verdict = _judgement(lower, upper, limit)
-    return Comparison(metric, pair.current, pair.candidate, difference, lower, upper, len(rows), verdict)
+    return Comparison(metric, pair.current, pair.candidate, difference, lower, upper, rows, verdict)
 
 
 def _judgement(lower: float, upper: float, limit: float) -> Judgement:

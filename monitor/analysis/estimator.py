@@ -14,12 +14,15 @@ from monitor.analysis.correction import Block, Difference, RecentLabels
 from monitor.analysis.performance import (
     MIN_CLASS,
     MIN_LABELLED,
+    Answers,
     Measured,
     measure,
     predicted,
     probabilities,
     truth_of,
 )
+from monitor.analysis.query_model import QueryModel, inputs_of
+from monitor.analysis.ranking import of_queries
 from monitor.analysis.scored import Scored
 from monitor.analysis.summary import Numbers
 from monitor.domain.columns import Columns
@@ -35,8 +38,8 @@ _LEAST_LABELLED = 100
 
 @dataclass(frozen=True)
 class Estimator:
-    """Confidence-based estimates for classifiers, direct loss estimates for regression, as a reference's labels have
-    calibrated them.
+    """Confidence-based estimates for classifiers, direct loss estimates for regression, and estimates of each query's
+    metrics for rankings, as a reference's labels have calibrated them.
     """
 
     reference: Reference
@@ -58,11 +61,29 @@ class Estimator:
         ]
         return tuple((model, float(np.var(values - model.predict(inputs)))) for values, model in models)
 
+    @cached_property
+    def query_model(self) -> QueryModel | None:
+        """For rankings with labels: the models of a query's metrics; fitted from the seed."""
+        reference = self.reference
+        if reference.task != "ranking" or not reference.summary.labelled:
+            return None
+        answers = Answers.of(reference.frame, reference.columns, reference.task)
+        assert answers.truth is not None
+        assert answers.query is not None
+        usable = np.isfinite(answers.truth) & np.isfinite(answers.prediction) & (answers.query >= 0)
+        scores, query = answers.prediction[usable], answers.query[usable]
+        has_relevant, values = of_queries(answers.truth[usable], scores, query, reference.columns.top_items)
+        codes, inputs = inputs_of(reference.encoded(reference.frame[usable]), scores, query)
+        return QueryModel.fit(inputs[np.isin(codes, has_relevant)], values, reference.seed)
+
     def too_little(self, frame: pd.DataFrame) -> str:
         """Why the rows are too few to judge an estimate by; '' if they are enough. frame: in the reference's column
         types.
         """
         usable = self._usable(frame)
+        if self.reference.task == "ranking":
+            number = usable[self.reference.columns.query].nunique()
+            return f"{number} queries with usable scores; {MIN_LABELLED} are needed" if number < MIN_LABELLED else ""
         if len(usable) < MIN_LABELLED:
             return f"{len(usable)} rows with a usable prediction; {MIN_LABELLED} are needed"
         if self.reference.task != "binary" or self.reference.summary.calibration is None:

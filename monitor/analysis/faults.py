@@ -11,6 +11,7 @@ import pandas as pd
 from monitor.analysis import estimation, surrogate
 from monitor.analysis.evaluate import evaluate
 from monitor.analysis.evaluation import Evaluation
+from monitor.analysis.performance import OF_NUMBERS
 from monitor.analysis.question import conformed
 from monitor.analysis.reference import Reference
 from monitor.domain.checks import Checks, Kind, Verdict
@@ -54,7 +55,7 @@ def answered_anew(reference: Reference, frame: pd.DataFrame, faulty: pd.DataFram
     answers = surrogate.answers_of(sides[0], reference)
     inputs = [estimation.encode(side[reference.encoded_features], reference.summary.codes) for side in sides]
     new_answers = model.answers_if(answers, inputs[0], dict(enumerate(inputs[1].T)))[0]
-    if reference.task == "regression":
+    if reference.task in OF_NUMBERS:
         return faulty.assign(**{str(columns.prediction): new_answers[:, 0]})
     new_answers = np.clip(new_answers, 0, 1)
     if reference.task == "multiclass":

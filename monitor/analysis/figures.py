@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
-from monitor.analysis.performance import Measured, Outcomes
+from monitor.analysis.performance import Measured, Outcomes, measure
 from monitor.analysis.summary import Categories, Numbers, Summary
 from monitor.domain.checks import Kind
 
 if TYPE_CHECKING:
     from monitor.analysis.question import Question
 
-Figure = float | tuple[float, float]
+Figure = float | tuple[float, ...]
 _BINS, _CATEGORIES = 30, 20
 # Evidently's metrics by the names that this service has for them.
 EVIDENTLY_NAMES = {
@@ -33,6 +33,15 @@ EVIDENTLY_NAMES = {
     "r2_score": "R2Score",
     "abs_max_error": "AbsMaxError",
 }
+# Of rankings; each is a value for 1 item at the top, for 2, and so on. (Evidently's MAP is divided by the relevant
+# items at the top, ours by all that would fit there.)
+EVIDENTLY_RANKING = {
+    "ndcg": "NDCG",
+    "mrr": "MRR",
+    "hit_rate": "HitRate",
+    "recall_at_k": "RecallTopK",
+    "precision_at_k": "PrecisionTopK",
+}
 
 
 @dataclass
@@ -41,7 +50,8 @@ class Figures:
 
     rows: of window and reference. drift: by column, the method and the score. missing: by column, the number of missing
         values in the window and in the reference, of those rows. performance: by Evidently's metric, its value in the
-        window and on the reference (None: not known); a pair is a mean and a standard deviation.
+        window and on the reference (None: not known); a pair is a mean and a standard deviation, of rankings several
+        are the values at 1, 2, … items.
     plots: by column, what `plot_of` gives.
     """
 
@@ -63,6 +73,13 @@ def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, refer
     figures: dict[str, Figure] = {
         EVIDENTLY_NAMES[name]: value.value for name, value in values.items() if name in EVIDENTLY_NAMES
     }
+    if data.query is not None:
+        by_top = [measure(replace(data, top=top)) for top in range(1, data.top + 1)]
+        figures |= {
+            evidently_name: tuple(values[name].value for values in by_top)
+            for name, evidently_name in EVIDENTLY_RANKING.items()
+            if name in values
+        }
     if data.task == "binary" and "Recall" in figures:
         figures["TPR"] = figures["Recall"]
     if data.task == "multiclass":

@@ -14,30 +14,33 @@ import pandas as pd
 from monitor.analysis import estimation, surrogate
 from monitor.analysis.archive import arrow_bytes
 from monitor.analysis.calendar_fields import calendar_fields
-from monitor.analysis.calibration import Tested, null_distributions, overdispersion
+from monitor.analysis.calibration import Tested, design_effects, null_distributions, overdispersion
 from monitor.analysis.correction import days
 from monitor.analysis.figures import performance_figures
 from monitor.analysis.performance import (
+    OF_NUMBERS,
     Measured,
     Outcomes,
     measure,
     outcomes,
     predicted,
     probabilities,
+    queries_of,
     too_little,
 )
 from monitor.analysis.positive import positive_class
+from monitor.analysis.ranking import whole_queries
 from monitor.analysis.reference import ANALYSIS_VERSION, Reference, ReferenceSummary
 from monitor.analysis.relations import DIGITS, MOST_ROWS, RELATIONS, Relations, digits
 from monitor.analysis.schema import Sort, canonical_text, conform, sort_of, tidy, utc_times
 from monitor.analysis.summary import SUMMARISED
 from monitor.analysis.twosample import Bins
+from monitor.domain.checks import DEFAULT_HARM
 from monitor.domain.columns import Columns
 from monitor.domain.losses import loss
-from monitor.domain.metrics import HIGHER_IS_BETTER
+from monitor.domain.metrics import HIGHER_IS_BETTER, TASKS
 from monitor.errors import DataError, UsageError
 
-TASKS = ("binary", "multiclass", "regression")
 _TIME_KNOTS = 2_001
 # The largest number of rows from which the variation of windows and the relations of columns are learned.
 _TELLING = 40_000
@@ -59,6 +62,8 @@ def fit(
     if task not in TASKS:
         raise UsageError(f"'{task}' is no task; they are: {', '.join(TASKS)}")
     _check_columns(frame, columns, "the reference")
+    if task == "ranking":
+        _check_ranking(frame, columns)
     version = _version(frame, healthy, columns, task, seed)
     of_production = np.zeros(len(frame), dtype=bool)
     if healthy is not None:
@@ -192,8 +197,26 @@ def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, 
             for metric, by_column in tested.items()
         },
         "null": null_distributions(everything, len(frame), reference.seed),
-        "overdispersion": overdispersion(varied, healthy, len(frame), reference.seed),
+        "overdispersion": overdispersion(varied, healthy, len(frame), reference.seed)
+        | _of_queries(reference, varied, frame),
     }
+
+
+def _of_queries(
+    reference: Reference, varied: Mapping[str, Mapping[str, Tested]], frame: pd.DataFrame
+) -> dict[str, Any]:
+    """For rankings, how much more windows vary because the rows of a query are alike (`design_effects`), and by column
+    in how many rows of a query a value comes.
+    """
+    if reference.task != "ranking":
+        return {}
+    query = queries_of(frame, reference.columns)
+    repeats = {
+        name: round(frame[name].notna().sum() / max(len(pairs), 1), 3)
+        for name in varied["drift_score"]
+        for pairs in [pd.DataFrame({"query": query, "value": frame[name]}).dropna().drop_duplicates()]
+    }
+    return {"queries": design_effects(varied, query, reference.seed), "repeats": repeats}
 
 
 def _with_performance(reference: Reference) -> Reference:
@@ -202,12 +225,12 @@ def _with_performance(reference: Reference) -> Reference:
     label = columns.label
     if label is None or label not in frame or not frame[label].notna().any():
         return reference
-    classes = [] if task == "regression" else sorted(canonical_text(frame[label]).dropna().unique())
+    classes = [] if task in OF_NUMBERS else sorted(canonical_text(frame[label]).dropna().unique())
     data = outcomes(frame, columns, task, classes)
     if too_little(data):
         return reference
     realised = measure(data)
-    metric = "mae" if task == "regression" else "roc_auc" if "roc_auc" in realised else "accuracy"
+    metric = next(name for name in DEFAULT_HARM if name in realised)
     reference = _with(
         reference,
         labelled=True,
@@ -254,7 +277,7 @@ def _importances(reference: Reference) -> dict[str, dict[str, float]]:
         return {}
     rows = _complete(frame, columns, task)
     if len(rows) > surrogate.MOST_ROWS:
-        rows = rows.sample(surrogate.MOST_ROWS, random_state=reference.seed)
+        rows = _some_rows(reference, rows)
     data = outcomes(rows, columns, task, reference.summary.classes)
     scores = _scores(data)
     inputs = estimation.encode(rows[names], reference.summary.codes)
@@ -264,6 +287,8 @@ def _importances(reference: Reference) -> dict[str, dict[str, float]]:
     most = max(_FEWEST_SHUFFLED, _SHUFFLED // len(names))
     if len(inputs) > most:
         chosen = np.sort(random.permutation(len(inputs))[:most])
+        if data.query is not None:
+            chosen = whole_queries(data.query, most, random)
         inputs, scores = inputs[chosen], scores[chosen]
         data = outcomes(rows.iloc[chosen], columns, task, reference.summary.classes)
     usual = surrogate.predictions(models, inputs)
@@ -280,10 +305,20 @@ def _importances(reference: Reference) -> dict[str, dict[str, float]]:
     return result
 
 
+def _some_rows(reference: Reference, rows: pd.DataFrame) -> pd.DataFrame:
+    """As many rows as a surrogate is fitted on, drawn at random; of a ranking whole queries."""
+    if reference.task != "ranking":
+        return rows.sample(surrogate.MOST_ROWS, random_state=reference.seed)
+    random = np.random.default_rng(reference.seed)
+    return rows.iloc[whole_queries(queries_of(rows, reference.columns), surrogate.MOST_ROWS, random)]
+
+
 def _complete(frame: pd.DataFrame, columns: Columns, task: str) -> pd.DataFrame:
     """The rows with a label and an answer."""
     assert columns.label is not None
     is_complete = frame[columns.label].notna() & predicted(frame, columns, task).notna()
+    if task == "ranking":
+        is_complete &= frame[columns.query].notna()
     if columns.probabilities:
         is_complete &= np.isfinite(probabilities(frame, columns)).all(axis=1)
     return frame[is_complete]
@@ -308,8 +343,12 @@ def _unanswered(data: Outcomes, baseline: Mapping[str, Measured]) -> dict[str, f
     constant: dict[str, Measured] = {}
     if data.task == "regression":
         constant = measure(replace(data, prediction=np.full(data.rows, float(np.median(data.label)))))
+    if data.task == "ranking":  # equal scores are put into a random order
+        constant = measure(replace(data, prediction=np.zeros(data.rows)))
     for metric, value in baseline.items():
-        if metric == "roc_auc":
+        if data.task == "ranking":
+            lost[metric] = max(value.value - constant[metric].value, 0.0)
+        elif metric == "roc_auc":
             lost[metric] = value.value - 0.5
         elif metric in HIGHER_IS_BETTER:
             lost[metric] = value.value
@@ -326,6 +365,8 @@ def infer_task(frame: pd.DataFrame, columns: Columns) -> str:
     if columns.probability is not None:
         return "binary"
     column = columns.label if columns.label is not None and columns.label in frame else columns.prediction
+    if columns.query is not None:
+        return "ranking"
     if column is None or column not in frame:
         raise UsageError("the task cannot be told: name it, or the label or prediction column")
     values = frame[column].dropna()
@@ -361,9 +402,41 @@ def _check_columns(frame: pd.DataFrame, columns: Columns, what: str) -> None:
         )
 
 
+def _check_ranking(frame: pd.DataFrame, columns: Columns) -> None:
+    """Raises DataError where rows cannot be brought into lists, or labels cannot tell a good list from a bad one."""
+    if columns.query is None or columns.prediction is None:
+        raise UsageError("a ranking needs `query`, whose rows are one list, and `prediction`, the score of each item")
+    if columns.query not in frame:
+        raise DataError(f"the reference has no column '{columns.query}' (the query); its columns are: {_listed(frame)}")
+    for name in columns.segments:
+        if int(frame.groupby(columns.query)[name].nunique().max()) > 1:
+            raise DataError(
+                f"the segment '{name}' has several values within one '{columns.query}': segments of a ranking are of"
+                " whole queries"
+            )
+    if columns.label in frame:
+        labels = pd.to_numeric(frame[columns.label], errors="coerce").dropna()
+        if len(labels) and (labels > 0).all():
+            raise DataError(
+                f"every label in '{columns.label}' is above 0, so no order is better than another: a ranking needs the"
+                " items that were not relevant too, with the label 0"
+            )
+
+
+def _listed(frame: pd.DataFrame) -> str:
+    return ", ".join(map(str, frame.columns))
+
+
 def _kept(frame: pd.DataFrame, columns: Columns) -> list[str]:
     """The columns that the analysis looks at: no ids, no times."""
-    roles = [columns.prediction, *columns.probabilities.values(), columns.label, *columns.segments]
+    roles = [
+        columns.prediction,
+        *columns.probabilities.values(),
+        columns.label,
+        *columns.segments,
+        columns.query,
+        columns.item,
+    ]
     wanted = [
         *columns.feature_names([str(name) for name in frame.columns]),
         *(name for name in roles if name is not None),

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import erf
 from scipy.stats import rankdata
 
+from monitor.analysis.ranking import of_queries
 from monitor.analysis.schema import canonical_text
 from monitor.domain.columns import Columns
 from monitor.domain.kinds import Kind
@@ -26,6 +27,8 @@ REALISED = {
     task: tuple(name for name, metric in METRICS.items() if metric.kind is Kind.PERFORMANCE and task in metric.tasks)
     for task in TASKS
 }
+# The tasks whose predictions and labels are numbers.
+OF_NUMBERS = ("regression", "ranking")
 MIN_LABELLED = 30
 MIN_CLASS = 5
 # Of the calibration error: bins of equal width (Guo et al., 2017).
@@ -46,9 +49,10 @@ class Measured:
 class Outcomes:
     """Predictions and true outcomes of the rows whose label is known.
 
-    label, prediction: numbers for regression, 0 and 1 for binary, text for multiclass; shape (rows,).
+    label, prediction: numbers for regression and ranking, 0 and 1 for binary, text for multiclass; shape (rows,).
     probability: for binary shape (rows,), for multiclass (rows, classes) in the order of `classes`.
     weight: how many rows each stands for, shape (rows,); None: one.
+    query: of a ranking, a number for each row's query, shape (rows,); top: how many items at its top count.
     """
 
     task: str
@@ -57,6 +61,8 @@ class Outcomes:
     probability: Floats | None
     classes: tuple[str, ...] = ()
     weight: Floats | None = None
+    query: Floats | None = None
+    top: int = 10
 
     @property
     def rows(self) -> int:
@@ -92,7 +98,7 @@ def predicted(frame: pd.DataFrame, columns: Columns, task: str) -> pd.Series:
     """The predictions, in the task's own form; NaN or None where there is none."""
     if columns.prediction is not None and columns.prediction in frame:
         values = frame[columns.prediction]
-        if task == "regression":
+        if task in OF_NUMBERS:
             numbers = pd.to_numeric(values, errors="coerce").astype(float)
             return numbers.mask(np.isinf(numbers))
         return is_positive(values, columns.positive) if task == "binary" else canonical_text(values)
@@ -126,7 +132,7 @@ def weights_of(frame: pd.DataFrame, columns: Columns) -> pd.Series | None:
 
 def truth_of(labels: pd.Series, columns: Columns, task: str, classes: Collection[str] = ()) -> pd.Series:
     """Labels in the task's own form: numbers, 0 and 1, or text; NaN or None where one is missing or cannot be read."""
-    if task == "regression":
+    if task in OF_NUMBERS:
         numbers = pd.to_numeric(labels, errors="coerce").astype(float)
         return numbers.mask(np.isinf(numbers))
     return is_positive(labels, columns.positive, classes) if task == "binary" else canonical_text(labels)
@@ -139,7 +145,7 @@ class Answers:
     prediction: numbers, 0 and 1, or text; NaN or None where the model gave none; shape (rows,). scores: probabilities
         as logged, shape (rows, classes); None where some are absent.
     truth: the labels, in the form of `prediction`; None without a label column. weight: how many rows each stands for;
-        None: one.
+        None: one. query: of a ranking, a number for each row's query, -1 where it is missing.
     """
 
     columns: Columns
@@ -148,6 +154,7 @@ class Answers:
     scores: Floats | None
     truth: Floats | None
     weight: Floats | None
+    query: Floats | None = None
 
     @classmethod
     def of(cls, frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Answers:
@@ -163,6 +170,7 @@ class Answers:
             probabilities(frame, columns).to_numpy() if names and set(names) <= set(frame.columns) else None,
             truth_of(frame[columns.label], columns, task, classes).to_numpy(dtype=kind) if has_label else None,
             None if weights is None else weights.to_numpy(),
+            queries_of(frame, columns) if task == "ranking" else None,
         )
 
     def outcomes(self, places: Floats) -> Outcomes:
@@ -176,16 +184,28 @@ class Answers:
             usable &= np.isfinite(self.scores[places]).all(axis=1)
         if self.weight is not None:
             usable &= self.weight[places] > 0
+        if self.query is not None:
+            usable &= self.query[places] >= 0
         chosen = places[usable]
         truth, prediction = self.truth[chosen], self.prediction[chosen]
         weight = None if self.weight is None else self.weight[chosen]
         scores = None if self.scores is None else self.scores[chosen]
+        if self.query is not None:
+            query, top = self.query[chosen], self.columns.top_items
+            return Outcomes(self.task, truth, prediction, None, weight=weight, query=query, top=top)
         if self.task == "regression":
             return Outcomes(self.task, truth, prediction, None, weight=weight)
         if self.task == "binary":
             return Outcomes(self.task, truth, prediction, None if scores is None else scores[:, 0], weight=weight)
         names = tuple(self.columns.probabilities) or tuple(sorted(set(truth) | set(prediction)))
         return Outcomes(self.task, truth, prediction, scores, names, weight)
+
+
+def queries_of(frame: pd.DataFrame, columns: Columns) -> Floats:
+    """A number for each row's query, -1 where it is missing; shape (rows,). Raises DataError without the column."""
+    if columns.query not in frame:
+        raise DataError(f"there is no column '{columns.query}' (the query of a ranking)")
+    return np.asarray(pd.factorize(canonical_text(frame[columns.query]))[0])
 
 
 def outcomes(frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Outcomes:
@@ -197,6 +217,9 @@ def outcomes(frame: pd.DataFrame, columns: Columns, task: str, classes: Collecti
 
 def too_little(data: Outcomes) -> str:
     """Why the outcomes are too few to judge by; '' if they are enough."""
+    if data.query is not None:
+        number = len(np.unique(data.query[data.label > 0]))
+        return f"{number} queries with a relevant item; {MIN_LABELLED} are needed" if number < MIN_LABELLED else ""
     if data.rows < MIN_LABELLED:
         return f"{data.rows} labelled rows; {MIN_LABELLED} are needed"
     if data.task == "binary" and min(data.label.sum(), data.rows - data.label.sum()) < MIN_CLASS:
@@ -210,6 +233,8 @@ def measure(data: Outcomes) -> dict[str, Measured]:
         return {}
     if data.task == "regression":
         return _regression(data)
+    if data.task == "ranking":
+        return _ranking(data)
     return _binary(data) if data.task == "binary" else _multiclass(data)
 
 
@@ -233,6 +258,19 @@ def mean(values: Floats, weight: Floats | None, variance: Floats | None = None) 
     value = float(np.average(values, weights=weight))
     spread = (values - value) ** 2 + (0.0 if variance is None else variance)
     return Measured(value, float(np.sqrt((weight**2 * spread).sum()) / weight.sum()) if len(values) > 1 else None)
+
+
+def _ranking(data: Outcomes) -> dict[str, Measured]:
+    """Means over the queries with a relevant item, each with the mean weight of its rows."""
+    assert data.query is not None
+    assert data.prediction is not None
+    queries, values = of_queries(data.label, data.prediction, data.query, data.top)
+    if not len(queries):
+        return {}
+    weight = None
+    if data.weight is not None:
+        weight = (np.bincount(data.query, data.weight) / np.maximum(np.bincount(data.query), 1))[queries]
+    return {name: mean(metric_values, weight) for name, metric_values in values.items()}
 
 
 def _regression(data: Outcomes) -> dict[str, Measured]:

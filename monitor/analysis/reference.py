@@ -16,7 +16,8 @@ from monitor.analysis import estimation
 from monitor.analysis.calibration import Null, Tested, independent_tests, overdispersion_adjusted
 from monitor.analysis.estimator import Estimator
 from monitor.analysis.figures import Figure
-from monitor.analysis.performance import Measured, predicted
+from monitor.analysis.performance import OF_NUMBERS, Measured, predicted
+from monitor.analysis.ranking import top_rows
 from monitor.analysis.relations import DIGITS, Relations, subsample
 from monitor.analysis.schema import Sort, canonical_text
 from monitor.analysis.summary import Summary, summarise
@@ -287,7 +288,7 @@ class Reference:
         names = self.encoded_features
         table = frame.reindex(columns=names)
         prediction = (
-            predicted(frame, self.columns, self.task) if self.task == "regression" else pd.Series(0.0, frame.index)
+            predicted(frame, self.columns, self.task) if self.task in OF_NUMBERS else pd.Series(0.0, frame.index)
         )
         return np.column_stack([estimation.encode(table, self.summary.codes), prediction.to_numpy(dtype=float)])
 
@@ -313,14 +314,35 @@ class Reference:
     def overdispersion_adjusted(self, metric: str, column: str | None, p_value: float, rows: int) -> float:
         """A p-value for a window of `rows` rows, adjusted for how much healthy production varies."""
         variation = self.summary.overdispersion
-        factor = variation["factors"].get(metric, {}).get(column, 1.0) if variation else 1.0
-        return overdispersion_adjusted(p_value, factor, variation["rows"], rows) if factor > 1 else p_value
+        of_queries = variation.get("queries", {}).get(metric, {}).get(column, 1.0)
+        factor = variation.get("factors", {}).get(metric, {}).get(column, 1.0)
+        if max(of_queries, factor) <= 1:
+            return p_value
+        return overdispersion_adjusted(p_value, factor, variation.get("rows", 1), rows, of_queries)
 
     def independent_tests(self, rows: int) -> float:
         """The number of independent tests that all tests of a window of `rows` rows amount to."""
         if rows not in self._tests:
             self._tests[rows] = independent_tests(self.null, rows)
         return self._tests[rows]
+
+    @cached_property
+    def top_lists(self) -> pd.DataFrame:
+        """Of a ranking, the items at the top of each list of the reference: `query` and `item`, a row each."""
+        return top_rows(self.frame, self.columns)
+
+    @cached_property
+    def top_items(self) -> pd.Series:
+        """Of a ranking, the lists of the reference that had an item at their top, by item; `attrs["lists"]`: all
+        lists.
+        """
+        items = self.top_lists["item"].value_counts()
+        items.attrs["lists"] = self.top_lists["query"].nunique()
+        return items
+
+    def repeats(self, column: str) -> float:
+        """In how many rows of a query a value of the column comes; 1 for tasks without queries."""
+        return float(self.summary.overdispersion.get("repeats", {}).get(column, 1.0))
 
     @cached_property
     def estimator(self) -> Estimator:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from monitor.analysis import estimation
 from monitor.analysis.performance import Answers, Measured, mean
+from monitor.analysis.query_model import inputs_of
+from monitor.analysis.ranking import of_queries
 
 if TYPE_CHECKING:
     from monitor.analysis.estimator import Estimator
@@ -24,13 +26,15 @@ class Scored:
     """Rows of a frame, with what an estimate needs of them.
 
     usable: which rows have an answer that an estimate can be made of, shape (rows,). losses: of a regression, the
-        expected absolute and squared error, shape (rows, 2); NaN where the answer is not usable.
+        expected absolute and squared error, shape (rows, 2); NaN where the answer is not usable. queries: of a
+        ranking, the expected metrics by query, shape (queries,) each.
     """
 
     estimator: Estimator
     answers: Answers
     usable: Floats
     losses: Floats | None
+    queries: dict[str, Floats] | None = None
 
     @classmethod
     def of(cls, estimator: Estimator, frame: pd.DataFrame) -> Scored:
@@ -39,6 +43,8 @@ class Scored:
         answers = Answers.of(frame, reference.columns, reference.task, reference.summary.classes)
         if reference.task == "regression":
             usable = estimator.is_usable(frame)
+        elif answers.query is not None:
+            usable = pd.notna(answers.prediction) & (answers.query >= 0)
         else:
             usable = pd.notna(answers.prediction) & (
                 np.isfinite(answers.scores).all(axis=1) if answers.scores is not None else False
@@ -51,7 +57,7 @@ class Scored:
                 losses[usable] = np.column_stack(
                     [estimation.expected_loss(model, inputs) for model, _ in estimator.loss_models]
                 )
-        return cls(estimator, answers, usable, losses)
+        return cls(estimator, answers, usable, losses, _expected_of_queries(estimator, answers, frame, usable))
 
     def estimate(self, places: Floats, truth: Floats | None = None) -> dict[str, Measured]:
         """Performance of the rows of some places as the estimator expects it without their labels.
@@ -67,6 +73,8 @@ class Scored:
         weight = None if self.answers.weight is None else self.answers.weight[chosen]
         if reference.task == "regression":
             return self._of_values(chosen, known_truth, weight)
+        if reference.task == "ranking":
+            return self._of_queries(chosen, known_truth, weight)
         line = reference.summary.calibration
         if line is None or self.answers.scores is None:
             return {}
@@ -86,6 +94,34 @@ class Scored:
         return estimation.estimate_multiclass(
             scores[inside], chances[inside], codes[inside], None if weight is None else weight[inside]
         )
+
+    def _of_queries(self, chosen: Floats, known_truth: Floats | None, weight: Floats | None) -> dict[str, Measured]:
+        """The mean over queries; of those with a label that has come, the metrics themselves."""
+        model, query = self.estimator.query_model, self.answers.query
+        if model is None or self.queries is None or query is None:
+            return {}
+        codes = np.unique(query[chosen])
+        realised: dict[str, Floats] = {}
+        place = np.full(int(query.max()) + 1, -1)
+        place[codes] = np.arange(len(codes))
+        if known_truth is not None:
+            is_known = np.isfinite(known_truth)
+            rows, top = chosen[is_known], self.answers.columns.top_items
+            has_relevant, realised = (
+                of_queries(known_truth[is_known], self.answers.prediction[rows], query[rows], top)
+                if len(rows)
+                else (np.zeros(0, dtype=int), {})
+            )
+        by_query = None
+        if weight is not None:
+            by_query = np.bincount(place[query[chosen]], weight) / np.bincount(place[query[chosen]])
+        result = {}
+        for name, expected in self.queries.items():
+            values, noise = expected[codes].copy(), np.full(len(codes), model.noise[name])
+            if realised:
+                values[place[has_relevant]], noise[place[has_relevant]] = realised[name], 0.0
+            result[f"estimated_{name}"] = mean(values, by_query, noise)
+        return result
 
     def _of_values(self, chosen: Floats, known_truth: Floats | None, weight: Floats | None) -> dict[str, Measured]:
         if self.losses is None:
@@ -107,3 +143,19 @@ class Scored:
         root = float(np.sqrt(squared.value))
         error = None if squared.error is None or root == 0 else squared.error / (2 * root)
         return {"estimated_mae": absolute, "estimated_rmse": Measured(root, error)}
+
+
+def _expected_of_queries(
+    estimator: Estimator, answers: Answers, frame: pd.DataFrame, usable: Floats
+) -> dict[str, Floats] | None:
+    """The expected metrics of a ranking's queries, by their numbers; None for another task or without a model."""
+    if answers.query is None or estimator.query_model is None:
+        return None
+    number = int(answers.query.max(initial=-1)) + 1
+    expected = {name: np.full(number, np.nan) for name in estimator.query_model.models}
+    if usable.any():
+        encoded = estimator.reference.encoded(frame[usable])
+        codes, inputs = inputs_of(encoded, answers.prediction[usable], answers.query[usable])
+        for name, values in estimator.query_model.predict(inputs).items():
+            expected[name][codes] = values
+    return expected

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis import estimation
-from monitor.analysis.performance import Outcomes, predicted, probabilities
+from monitor.analysis.performance import OF_NUMBERS, Outcomes, predicted, probabilities
 
 if TYPE_CHECKING:
     from monitor.analysis.reference import Reference
@@ -140,7 +140,7 @@ def answers_of(frame: pd.DataFrame, reference: Reference) -> Floats:
 
 def answering(reference: Reference, data: Outcomes, answers: Floats) -> Outcomes:
     """The same rows, had the model answered otherwise. answers: shape (rows, answers)."""
-    if data.task == "regression":
+    if data.task in OF_NUMBERS:
         return replace(data, prediction=answers[:, 0], probability=None)
     clipped = np.clip(answers, 0, 1)
     if data.task == "binary":

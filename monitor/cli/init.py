@@ -59,6 +59,10 @@ def init(
         str | None, typer.Option(help="The column of the probability of the positive class.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="The column with the label.")] = None,
+    query_id: Annotated[
+        str | None,
+        typer.Option(help="Of a ranking: the column whose rows are one list, such as the id of a search."),
+    ] = None,
     names: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +98,7 @@ def init(
         _place(labels, labels_table, folder) if labels else None,
         positive,
         time_format,
-        Roles(time, id_column, prediction, probability, label, tuple(segment or ())),
+        Roles(time, id_column, prediction, probability, label, query_id, tuple(segment or ())),
         tuple(column.strip() for column in (names or "").split(",") if column.strip()),
     )
     workers = WorkerPool(warm=False)
@@ -204,6 +208,8 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
         "label": columns.label,
         "label_time": columns.label_time,
         "model_version": columns.model_version,
+        "query": columns.query,
+        "item": columns.item,
     }
     roles = [f"{part}: {_text(value)}" for part, value in parts.items() if value is not None]
     if read.time_of:
@@ -227,8 +233,9 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
         f"    windows: {{length: {proposal.length}, start: {_moment(proposal.start)}}}     # about"
         f" {_rows_a_window(proposal)} rows each; timezone: and delay: as needed"
     )
-    harm = "mae: 10%" if proposal.task == "regression" else "roc_auc: 0.02" if columns.probability else "accuracy: 0.02"
-    if spec.labels is not None or proposal.labels_in_log or columns.probability or proposal.task == "regression":
+    by_task = {"regression": "mae: 10%", "ranking": "ndcg: 0.02"}
+    harm = by_task.get(proposal.task, "roc_auc: 0.02" if columns.probability else "accuracy: 0.02")
+    if spec.labels is not None or proposal.labels_in_log or columns.probability or proposal.task in by_task:
         lines.append(f"    checks: {{harm: {{{harm}}}}}              # the smallest loss worth waking someone")
     lines.append("    alerts: {false_pages_per_month: 1, channels: []}     # name channels of below here")
     return "\n".join(lines) + "\n", secrets

@@ -358,6 +358,15 @@ class ColumnNames(Entry):
         None, description="How many rows each stands for: weights performance; kept out of the features."
     )
     features: list[str] | None = Field(None, description="The model's inputs; every other column if left out.")
+    query: str | None = Field(
+        None,
+        description=(
+            "Of a ranking: the column whose rows are one list, such as a search, a user or a session. A query is"
+            " sampled whole."
+        ),
+    )
+    item: str | None = Field(None, description="Of a ranking: the column that names what is listed; no feature.")
+    top: int | None = Field(None, ge=1, description="Of a ranking: how many items at the top of a list count; 10.")
     segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
     ignore: list[str] = Field([], description="Columns that are never read.")
     open: list[str] = Field(
@@ -666,7 +675,9 @@ class Retraining(Entry):
 class MonitorConfig(Entry):
     """What is watched for one model."""
 
-    task: Literal["binary", "multiclass", "regression"] = Field(description="binary, multiclass or regression.")
+    task: Literal["binary", "multiclass", "regression", "ranking"] = Field(
+        description="binary, multiclass, regression or ranking."
+    )
     model: Model = Field(description="The model that is watched.")
     source: Source = Field(description="Where predictions are logged.")
     reference: ReferenceData = Field(description="What production is compared with.")
@@ -699,6 +710,16 @@ class MonitorConfig(Entry):
             raise ValueError("columns.open opens objects in files that Monitor reads itself; write a `query` instead")
         if self.task == "regression" and self.columns.probability is not None:
             raise ValueError("columns.probability belongs to a classification; this task is regression")
+        if self.task == "ranking" and (self.columns.query is None or self.columns.prediction is None):
+            raise ValueError(
+                "a ranking needs columns.query, whose rows are one list, and columns.prediction, the score"
+            )
+        if self.task == "ranking" and self.columns.probability is not None:
+            raise ValueError(
+                "columns.probability belongs to a classification; the score of a ranking is its prediction"
+            )
+        if self.task != "ranking" and (self.columns.query or self.columns.item or self.columns.top):
+            raise ValueError("columns.query, columns.item and columns.top belong to the task ranking")
         if self.task == "multiclass" and isinstance(self.columns.probability, str):
             raise ValueError("columns.probability of a multiclass model is a mapping of class to column")
         if self.labels is not None and self.labels.is_given and self.columns.id is None:

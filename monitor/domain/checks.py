@@ -140,7 +140,7 @@ class Harm:
 
 
 # The smallest loss that counts, by the task's default metric.
-DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True)}
+DEFAULT_HARM = {"roc_auc": Harm(0.02), "accuracy": Harm(0.02), "mae": Harm(0.10, relative=True), "ndcg": Harm(0.02)}
 
 
 @dataclass(frozen=True, repr=False)

@@ -133,6 +133,9 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
     ),
     "model_version": ("model_version", "version", "deployed_model_id", "served_entity_id"),
 }
+# Of rankings: the query whose items are ordered together, and the item. Looked for where rows are lists.
+QUERY_NAMES = ("query_id", "qid", "search_id", "srch_id", "list_id", "search")
+ITEM_NAMES = ("item_id", "doc_id", "document_id", "product_id", "prop_id", "movie_id", "candidate_id", "item")
 
 
 # `fraud_probability`, `churn_score`: where there is one such column of fractions, it is the probability.
@@ -157,6 +160,8 @@ class Columns:
         (`domain.positive.certain_positive`).
     embeddings: columns that each hold one number of a vector, by the name under which the vector is a feature.
     features: the model's inputs; every column without another part if not given.
+    query, item: of a ranking, the column whose rows are one list, and the column that names what is listed. The
+        prediction is the score: the highest comes first. top: how many items at the top count, 10 if not given.
     segments: columns whose values are looked at one by one.
     ignore, sensitive: columns left out; columns whose values are replaced by keyed hashes right after reading.
     """
@@ -172,6 +177,9 @@ class Columns:
     logged_at: str | None = None
     model_version: str | None = None
     weight: str | None = None
+    query: str | None = None
+    item: str | None = None
+    top: int | None = None
     segments: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
@@ -189,6 +197,11 @@ class Columns:
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
         object.__setattr__(self, "embeddings", {name: tuple(parts) for name, parts in self.embeddings.items()})
+
+    @property
+    def top_items(self) -> int:
+        """How many items at the top of a list count."""
+        return 10 if self.top is None else self.top
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -214,6 +227,8 @@ class Columns:
             self.logged_at,
             self.model_version,
             self.weight,
+            self.query,
+            self.item,
         )
         return (*(name for name in single if name is not None), *self.probabilities.values(), *self.ignore)
 

@@ -12,7 +12,8 @@ from enum import StrEnum
 from monitor.domain.kinds import Kind
 from monitor.domain.text import quoted, shown
 
-TASKS = ("binary", "multiclass", "regression")
+TASKS = ("binary", "multiclass", "regression", "ranking")
+RANKING_METRICS = ("ndcg", "map", "mrr", "hit_rate", "recall_at_k", "precision_at_k")
 # Evidently's drift methods, by its names.
 DRIFT_METHODS = (
     "wasserstein",
@@ -59,6 +60,15 @@ _NEIGHBOURS = {
     "max_error": "abs_max_error",
     "mean_absolute_percentage_error": "mape",
     "drift": "drift_score",
+    "ndcg_at_k": "ndcg",
+    "mean_average_precision": "map",
+    "map_at_k": "map",
+    "reciprocal_rank": "mrr",
+    "mean_reciprocal_rank": "mrr",
+    "hit_ratio": "hit_rate",
+    "hitrate": "hit_rate",
+    "recall_top_k": "recall_at_k",
+    "precision_top_k": "precision_at_k",
     "missing": "missing_share",
     "missing_values": "missing_share",
     "null_share": "missing_share",
@@ -155,9 +165,10 @@ _PERFORMANCE = (
     replace(_performance("mean_error", "regression", higher_is_better=None), better_near_zero=True),
     _performance("r2_score", "regression", higher_is_better=True),
     replace(_performance("abs_max_error", "regression"), has_interval=False),
+    *(_performance(name, "ranking", higher_is_better=True) for name in RANKING_METRICS),
 )
 # What is estimated without labels: of classifiers by their probabilities (CBPE), of regressions by models of the loss
-# (DLE).
+# (DLE), of rankings by models of each query's metrics.
 _ESTIMATED = (
     "roc_auc",
     "pr_auc",
@@ -168,6 +179,7 @@ _ESTIMATED = (
     "calibration_error",
     "mae",
     "rmse",
+    *RANKING_METRICS,
 )
 
 
@@ -176,7 +188,7 @@ def _estimated(metric: Metric) -> Metric:
         metric,
         name=f"estimated_{metric.name}",
         kind=Kind.ESTIMATED_PERFORMANCE,
-        needs_probability="regression" not in metric.tasks,
+        needs_probability=not {"regression", "ranking"} & set(metric.tasks),
         needs_labels=False,
     )
 
@@ -225,6 +237,8 @@ METRICS: Mapping[str, Metric] = {
         _of_column("text_score", Kind.DRIFT, "text", "text_form"),
         _of_column("embedding_score", Kind.DRIFT, "embedding"),
         _of_column("embeddings_drift", Kind.DRIFT, "embedding"),
+        replace(_of_window("item_coverage", Kind.DRIFT, None), tasks=("ranking",)),
+        replace(_of_window("novelty", Kind.DRIFT, None), tasks=("ranking",)),
     )
 }
 HIGHER_IS_BETTER = frozenset(name for name, metric in METRICS.items() if metric.higher_is_better)

@@ -32,6 +32,14 @@ METRIC_NAMES = {
     "mean_error": "mean error",
     "r2_score": "R²",
     "abs_max_error": "largest absolute error",
+    "ndcg": "NDCG",
+    "map": "mean average precision",
+    "mrr": "mean reciprocal rank",
+    "hit_rate": "hit rate",
+    "recall_at_k": "recall at k",
+    "precision_at_k": "precision at k",
+    "item_coverage": "share of the usual items at the top",
+    "novelty": "novelty of the items at the top",
     "row_count": "number of rows",
     "volume_share": "share of the usual rows",
     "duplicate_id_share": "share of repeated ids",
@@ -86,6 +94,11 @@ def _until(text: str, *stops: str) -> str:
         if place and not inside and text.startswith(stops, place):
             return text[:place]
     return text if inside or text == "." else text.removesuffix(".")
+
+
+def of_top_items(metric: str, value: float, usual: float) -> str:
+    """A number of the items at the top of a ranking's lists, beside that of as many lists of the reference."""
+    return f"The {metric_name(metric)} is {value:.3g}; in the reference it is {usual:.3g}"
 
 
 def metric_name(metric: str) -> str:

@@ -234,6 +234,7 @@ class Context:
             sensitive=tuple(columns.sensitive),
             sample_rows=config.sample.rows,
             seed=config.sample.seed,
+            group=columns.query,
             hash_key=self.hash_key,
         )
 

@@ -17,7 +17,7 @@ from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import Candidate, candidates, positive_class
 from monitor.analysis.schema import sort_of
 from monitor.domain.checks import Checks
-from monitor.domain.columns import Columns, guess_columns
+from monitor.domain.columns import ITEM_NAMES, QUERY_NAMES, Columns, guess_columns
 from monitor.domain.grid import Duration, Grid, Window
 from monitor.domain.metrics import hint
 from monitor.domain.positive import certain_positive, means_same
@@ -44,6 +44,8 @@ _SAMPLE = 20_000
 _SAMPLE_TEXTS = 20
 _FEWEST_NUMBERED = 50
 _DAY, _CLOCK = re.compile(r"(?i)(^|_)(date|day|dt)$|Date$"), re.compile(r"(?i)time|clock|hour")
+# Data are a ranking if there are on average so many rows of a query, and so many queries.
+_FEWEST_LISTED, _FEWEST_LISTS = 2, 30
 _INDEX = re.compile(r"(?i)^(unnamed: ?\d+|__index_level_\d+__|level_\d+|column0+)$")
 _OF_REQUESTS = re.compile(r"(?i)(^|_)(trace|span|correlation|session|request|x_?request)_?id$")
 # By part, the flag of `monitor init` that says which column plays it.
@@ -53,6 +55,7 @@ FLAGS = {
     "prediction": "--prediction",
     "probability": "--probability",
     "label": "--label",
+    "query": "--query-id",
 }
 
 
@@ -65,6 +68,7 @@ class Roles:
     prediction: str | None = None
     probability: str | None = None
     label: str | None = None
+    query: str | None = None
     segments: tuple[str, ...] = ()
 
     @property
@@ -208,7 +212,7 @@ def inspect_data(spec: InspectSpec) -> Proposal:
             )
     if label is not None and label not in reference and labels is None:
         notes.append("no labels were found: performance will be estimated at best")
-    columns, task = _task(reference, columns)
+    columns, task = _as_ranking(reference, columns, notes) or _task(reference, columns)
     columns, positive, classes = _positive(reference, columns, task, spec.positive)
     columns = _without_non_inputs(spec.predictions, reference, columns, notes)
     columns = _sensitive(reference, columns, notes)
@@ -412,6 +416,27 @@ def _length(rows_per_second: float, wanted: int) -> str:
         if rows_per_second * Duration.parse(length).approximate().total_seconds() >= wanted:
             return length
     return _LENGTHS[-1]
+
+
+def _as_ranking(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> tuple[Columns, str] | None:
+    """The columns of a ranking and its task, where a column was named as its query, or one with a usual name of queries
+    holds lists of items with a score and a relevance; None for any other data.
+    """
+    score, label = columns.prediction or columns.probability, columns.label
+    named = {re.sub(r"[^a-z0-9]", "_", str(name).lower()): str(name) for name in reference}
+    query = columns.query or next((named[name] for name in QUERY_NAMES if name in named), None)
+    if query is None or not isinstance(score, str) or query not in reference or score not in reference:
+        return None
+    scores = pd.to_numeric(reference[score], errors="coerce")
+    if columns.query is None:
+        relevance = pd.to_numeric(reference[label], errors="coerce") if label in reference else pd.Series(dtype=float)
+        rows_of_list = len(reference) / max(reference[query].nunique(), 1)
+        is_ranking = _FEWEST_LISTED <= rows_of_list <= len(reference) / _FEWEST_LISTS and scores.notna().mean() > 0.5
+        if not is_ranking or relevance.dropna().empty or relevance.min() < 0:
+            return None
+        notes.append(f"rows with one '{query}' are taken as one list, and '{score}' as what orders it: a ranking")
+    item = next((named[name] for name in ITEM_NAMES if name in named), None)
+    return replace(columns, query=query, item=item, prediction=score, probability=None), "ranking"
 
 
 def _task(reference: pd.DataFrame, columns: Columns) -> tuple[Columns, str]:

@@ -210,7 +210,15 @@ def compare_candidate(spec: ComparisonSpec) -> Compared:
         ours.assign(monitor_id=both[1]).drop(columns=columns.id), on="monitor_id"
     )
     comparison = compare(
-        merged, output, "monitor_candidate", labels.label, spec.task, positive=columns.positive, harm=spec.harm
+        merged,
+        output,
+        "monitor_candidate",
+        labels.label,
+        spec.task,
+        positive=columns.positive,
+        harm=spec.harm,
+        query=columns.query,
+        top=columns.top_items,
     )
     return Compared(comparison.verdict, str(comparison))
 
@@ -465,7 +473,7 @@ def _needed(spec: RunSpec) -> tuple[str, ...]:
 
 
 def _is_classification(spec: RunSpec) -> bool:
-    return all(_reference(path).task != "regression" for path in spec.references.values())
+    return all(_reference(path).task in ("binary", "multiclass") for path in spec.references.values())
 
 
 def _bytes_read() -> int:

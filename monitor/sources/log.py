@@ -65,7 +65,7 @@ class Log:
     def read_columns(self) -> list[str]:
         """The columns that are read, in the log's order."""
         spec = self.spec
-        parts = {spec.id, spec.event_time, spec.logged_at} | (
+        parts = {spec.id, spec.event_time, spec.logged_at, spec.group} | (
             {spec.labels.label, spec.labels.label_time} if spec.labels else set()
         )
         wanted = {*spec.only, *parts} if spec.only else set(self.types)
@@ -243,7 +243,8 @@ class Log:
         which the engine reports.
         """
         spec = self.spec
-        paths = [] if spec.id is None else self.engine.plain_files(spec.place, self._within(window, as_of))
+        by_engine = spec.id is None or spec.group is not None
+        paths = [] if by_engine else self.engine.plain_files(spec.place, self._within(window, as_of))
         if not paths:
             return None
         assert spec.id is not None
@@ -306,7 +307,16 @@ class Log:
         frame = self.frame(name, expression, window, as_of, share)
         if len(frame) < min(limit, rows) and share < 1:  # repeated ids have the same hash
             frame = self.frame(name, expression, window, as_of, 1.0)
-        return self._in_order(frame)
+        return self._in_order(self._whole_groups(frame, limit))
+
+    def _whole_groups(self, frame: pd.DataFrame, limit: int) -> pd.DataFrame:
+        """A sample that fills its limit without its last group, of which rows may lie behind the limit; as it is where
+        there is only one group.
+        """
+        if self.spec.group is None or len(frame) < limit:
+            return frame
+        whole = frame[RANK] != frame[RANK].max()
+        return frame[whole] if whole.any() else frame
 
     def _in_order(self, frame: pd.DataFrame) -> pd.DataFrame:
         order = pc.sort_indices(pa.array(frame[KEY], pa.string())).to_numpy()
@@ -316,11 +326,10 @@ class Log:
         """Rows without their sensitive values (`hide_sensitive`)."""
         return hide_sensitive(frame, self.spec.sensitive, self.spec.hash_key)
 
-    @staticmethod
-    def first(sample: pd.DataFrame, rows: int) -> pd.DataFrame:
+    def first(self, sample: pd.DataFrame, rows: int) -> pd.DataFrame:
         """The rows of a sample that a smaller sample would have held."""
-        chosen = sample.sort_values([RANK, KEY], kind="stable").index[:rows]
-        return sample.loc[chosen.sort_values()].reset_index(drop=True)
+        smallest = sample.sort_values([RANK, KEY], kind="stable").head(rows)
+        return self._whole_groups(smallest, rows).sort_index().reset_index(drop=True)
 
     def labelled_rows(self, sample: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
         """The sampled rows of any windows whose label was known at `as_of`, each once; none in a log without ids."""
@@ -428,7 +437,7 @@ class Log:
                 f" {', '.join(times) or 'none'}; its columns: {', '.join(self.types)}"
             )
         check_time(self.engine, self.table, spec.event_time, spec.place.shown)
-        for name in (spec.id, spec.logged_at):
+        for name in (spec.id, spec.logged_at, spec.group):
             if name is not None and name not in self.types:
                 raise DataError(
                     f"source column '{name}' not found in {spec.place.shown}; its columns are: {', '.join(self.types)}"

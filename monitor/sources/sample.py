@@ -109,17 +109,27 @@ class Hashing:
         text = [self.table[name].cast("string").fill_null("\x1e") for name in names]
         return self.engine.md5(ibis.literal("\x1f").join(text))
 
+    @property
+    def _hashed(self) -> str | None:
+        """The column that is hashed: the id, or the group whose rows are sampled together."""
+        return self.spec.group or self.spec.id
+
     @cached_property
     def has_numbers(self) -> bool:
         """Whether ids are whole numbers."""
-        kind = None if self.spec.id is None else self.table[self.spec.id].type()
+        kind = None if self._hashed is None else self.table[self._hashed].type()
         return kind is not None and not kind.is_string() and not kind.is_uuid()
 
     def source(self) -> Any:
         """What the hash is worked out from: whole numbers as they are, all else as text with the seed before it."""
         if not self.has_numbers:
-            return ibis.literal(f"{self.spec.seed}:").concat(self.key())
-        column = self.table[self.spec.id]
+            key = (
+                self.key()
+                if self.spec.group is None
+                else canonical_id(self.table[self.spec.group], self.spec.place.shown)
+            )
+            return ibis.literal(f"{self.spec.seed}:").concat(key)
+        column = self.table[self._hashed]
         return (column % PRIME if column.type().is_unsigned_integer() else column).cast("int64")
 
     def bound(self, share: float) -> str:

@@ -99,7 +99,8 @@ class LabelSpec:
 class LogSpec:
     """A prediction log: where it is, which columns play which part, how much of a window is read.
 
-    only: the columns that are read, beside id and times; all but those of `ignore` if empty.
+    only: the columns that are read, beside id and times; all but those of `ignore` if empty. group: the column whose
+        equal values are sampled together, None: each row by itself.
     """
 
     place: Place
@@ -113,6 +114,7 @@ class LogSpec:
     hash_key: str = ""
     sample_rows: int = 20_000
     seed: int = 0
+    group: str | None = None
 
 
 @dataclass(frozen=True)

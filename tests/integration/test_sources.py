@@ -119,6 +119,26 @@ def test_every_form_gives_the_same_sample_and_counts(tmp_path: Path, form: str, 
     assert len(by_region) == 3
 
 
+@pytest.mark.parametrize("form", [*FILES, *SERVERS.values()])
+def test_a_sample_by_groups_holds_whole_groups_alike_in_every_form(
+    tmp_path: Path, form: str, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    place = written(tmp_path / "b", form) if form in FILES else in_server(request.getfixturevalue(form))
+    frame = logged()
+    inside = frame[frame["event_time"].between("2025-01-03", "2025-01-08", inclusive="left")]
+    for group in ("region", "prediction"):  # text and numbers are hashed differently
+        whole, log = (
+            Log(LogSpec(where, "event_time", "id", sample_rows=220, group=group))
+            for where in (written(tmp_path / "a", "parquet"), place)
+        )
+        expected, sample = whole.sample(WINDOW), log.sample(WINDOW)
+        assert sample["id"].tolist() == expected["id"].tolist()
+        assert 0 < len(sample) < 220
+        assert sample[group].value_counts().to_dict() == inside[group].value_counts()[sample[group].unique()].to_dict()
+
+
 def test_a_sample_is_nested_as_it_grows_and_changes_with_its_seed(tmp_path: Path) -> None:
     where = written(tmp_path, "parquet")
     smaller, larger = (

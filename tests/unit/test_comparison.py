@@ -60,7 +60,7 @@ def test_a_wrong_column_or_task_is_refused() -> None:
     with pytest.raises(DataError, match="no column 'p_v9'"):
         compare(answers(50, 1), "p_v3", "p_v9", "label", "binary")
     with pytest.raises(UsageError, match="no task"):
-        compare(answers(50, 1), "p_v3", "p_v4", "label", "ranking")
+        compare(answers(50, 1), "p_v3", "p_v4", "label", "clustering")
 
 
 def test_a_positive_class_that_is_not_certain_is_asked_for() -> None:

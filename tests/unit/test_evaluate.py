@@ -446,7 +446,7 @@ def test_segments_are_looked_at_one_by_one() -> None:
     ("columns", "task", "message"),
     [
         (Columns(prediction="nothing"), "binary", "no column 'nothing'"),
-        (COLUMNS, "ranking", "no task"),
+        (COLUMNS, "clustering", "no task"),
         (Columns(), "binary", "neither a prediction"),
     ],
 )

@@ -16,6 +16,7 @@ from monitor.analysis.evaluate import count
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind, Severity, Verdict
 from monitor.domain.metrics import METRICS, TASKS, harm_for, thresholds_for
+from tests.rankings import ranking
 from tests.unit.test_checks import binary, folded, multiclass, regression
 
 WORDS = np.array(["order", "late", "broken", "good", "service", "phone", "refund", "happy", "slow", "box", "the", "a"])
@@ -24,6 +25,15 @@ WORDS = np.array(["order", "late", "broken", "good", "service", "phone", "refund
 OF_RUNS = {"labelled_share"}
 # The checks of these columns take half a second, so they are used only where needed.
 OWN_CHECK = ["remark", "vector"]
+
+
+def of_ranking(rows: int, seed: int) -> pd.DataFrame:
+    """Lists with two numbers of each item."""
+    frame = ranking(rows // 6, seed)
+    return frame.rename(columns={"quality": "x", "match": "z"})[["search", "item", "x", "z", "prediction", "label"]]
+
+
+MADE = {"binary": binary, "multiclass": multiclass, "regression": regression, "ranking": of_ranking}
 
 
 def with_extra_columns(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -37,20 +47,18 @@ def with_extra_columns(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def references() -> dict[str, Reference]:
     fitted = {}
-    for task, make in (("binary", binary), ("multiclass", multiclass), ("regression", regression)):
-        probability = {"binary": "probability", "multiclass": {"a": "pa", "b": "pb", "c": "pc"}, "regression": None}[
-            task
-        ]
+    for task, make in MADE.items():
+        probability = {"binary": "probability", "multiclass": {"a": "pa", "b": "pb", "c": "pc"}}.get(task)
         columns = Columns(prediction="prediction", probability=probability, label="label")
+        if task == "ranking":
+            columns = replace(columns, query="search", item="item")
         fitted[task] = Reference.fit(with_extra_columns(make(2000, 0), 0).drop(columns=OWN_CHECK), columns, task)
         fitted[f"{task} with text"] = Reference.fit(with_extra_columns(make(2000, 0), 0), columns, task)
     return fitted
 
 
 def window(task: str, rows: int = 600) -> pd.DataFrame:
-    return with_extra_columns(
-        {"binary": binary, "multiclass": multiclass, "regression": regression}[task](rows, 1), 1
-    ).drop(columns=OWN_CHECK)
+    return with_extra_columns(MADE[task](rows, 1), 1).drop(columns=OWN_CHECK)
 
 
 LIMITS = [(task, metric) for task in TASKS for metric in thresholds_for(task) if metric not in OF_RUNS]
@@ -74,7 +82,9 @@ def test_a_harm_in_each_metric_pages_where_it_is_far_beyond(
     references: dict[str, Reference], task: str, metric: str
 ) -> None:
     random, frame = np.random.default_rng(0), window(task)
-    if task == "regression":
+    if task == "ranking":
+        frame["prediction"] = random.normal(size=len(frame)) - 3 * frame["label"]
+    elif task == "regression":
         frame["prediction"] = frame["prediction"] + random.normal(3, 8, len(frame))
     else:
         frame["label"] = random.permutation(frame["label"].to_numpy())

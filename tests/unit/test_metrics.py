@@ -11,14 +11,19 @@ from monitor.analysis.performance import Outcomes, measure
 from monitor.domain.kinds import Kind
 from monitor.domain.metrics import METRICS, TASKS, harm_for, nearest, thresholds_for, why_no_harm, why_no_threshold
 from monitor.errors import UsageError
+from tests.rankings import ranking
 
 
 def _columns(task: str) -> Columns:
-    probability = {"binary": "p", "multiclass": {"a": "p", "b": "q", "c": "r"}, "regression": None}[task]
+    probability = {"binary": "p", "multiclass": {"a": "p", "b": "q", "c": "r"}}.get(task)
+    if task == "ranking":
+        return Columns(prediction="prediction", label="label", query="search", item="item")
     return Columns(prediction="prediction", probability=probability, label="label")
 
 
 def _frame(task: str, rows: int = 600) -> pd.DataFrame:
+    if task == "ranking":
+        return ranking(rows // 3, 3)[["search", "item", "quality", "match", "prediction", "label"]]
     random = np.random.default_rng(3)
     x = random.normal(size=rows)
     if task == "regression":

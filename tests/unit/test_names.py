@@ -149,6 +149,10 @@ def _of_all_types(task: str, seed: int) -> tuple[pd.DataFrame, Columns]:
         }
     )
     chance = 1 / (1 + np.exp(-number))
+    if task == "ranking":
+        clicked = (rng.random(rows) < chance).astype(int)
+        columns = Columns(prediction="p", label="label", query="search")
+        return frame.assign(p=number, label=clicked, search=np.arange(rows) // 8), columns
     if task == "regression":
         return frame.assign(p=number, label=number + rng.normal(size=rows)), Columns(prediction="p", label="label")
     if task == "binary":

@@ -15,6 +15,7 @@ from monitor.analysis.checks.labels import (
 from monitor.analysis.checks.performance import EstimatedPerformance, Performance
 from monitor.analysis.checks.predictions import UnusablePredictions
 from monitor.analysis.checks.range import InfiniteShare, NewCategory, OutOfRange, StuckValue
+from monitor.analysis.checks.ranking import ItemCoverage, Novelty
 from monitor.analysis.checks.relations import DigitsScore, RelationScore
 from monitor.analysis.checks.schema import ColumnAdded, ColumnMissing, DuplicateColumn, TypeMismatch
 from monitor.analysis.checks.text import EmbeddingScore, EmbeddingsDrift, TextScore
@@ -46,6 +47,8 @@ REGISTRY: tuple[BaseCheck, ...] = (
     TextScore(),
     EmbeddingScore(),
     EmbeddingsDrift(),
+    ItemCoverage(),
+    Novelty(),
     EstimatedPerformance(),
     PerformanceVisibility(),
     UnmatchedLabels(),

@@ -163,7 +163,10 @@ def unseen(
         too_little = f"{rows} values; {MIN_ROWS} are needed"
         return fault(question, metric, name, share, rows, cause, text, too_little=too_little, origin="", costs=costs)
     p_value = 1.0
-    if count >= MIN_FAULTY_ROWS and share >= MIN_FAULTY_SHARE:
+    # In a ranking the rows of one query repeat its values.
+    repeats = question.reference.repeats(name)
+    number = round(count / repeats)
+    if number >= MIN_FAULTY_ROWS and share >= MIN_FAULTY_SHARE:
         first, second = chance
-        p_value = float(betabinom.sf(count - 1, rows, first, max(second, 1.0)))
+        p_value = float(betabinom.sf(number - 1, round(rows / repeats), first, max(second / repeats, 1.0)))
     return fault(question, metric, name, share, rows, cause, text, p_value=p_value, share=share, origin="", costs=costs)

@@ -18,6 +18,7 @@ import pandas as pd
 from evidently import DataDefinition, Dataset, Report
 from evidently.core.metric_types import (
     CountValue,
+    DataframeValue,
     MeanStdValue,
     Metric,
     MetricCalculation,
@@ -26,8 +27,9 @@ from evidently.core.metric_types import (
     SingleValue,
 )
 from evidently.core.report import Snapshot
+from evidently.legacy.renderers.html_widgets import CounterData, WidgetSize, counter
 
-from monitor.analysis.figures import EVIDENTLY_NAMES, Figure, Figures
+from monitor.analysis.figures import EVIDENTLY_NAMES, EVIDENTLY_RANKING, Figure, Figures
 from monitor.analysis.plots import PLOTS
 from monitor.analysis.schema import Sort
 from monitor.analysis.snapshot.checks import test_of, widgets_of, with_findings
@@ -47,7 +49,7 @@ _TITLES = {
     "AbsMaxError": "Absolute Max Error",
 }
 # Evidently's names of this package's metrics.
-_NAMES = EVIDENTLY_NAMES | {"mae": "MAE", "mape": "MAPE", "mean_error": "MeanError"}
+_NAMES = EVIDENTLY_NAMES | EVIDENTLY_RANKING | {"mae": "MAE", "mape": "MAPE", "mean_error": "MeanError"}
 
 
 class PrecomputedMetric(MetricCalculation[MetricResult, Metric], ABC):  # type: ignore[misc]
@@ -204,9 +206,34 @@ def _missing(column: str, figures: Figures) -> PrecomputedMetric:
 
 
 def _performance(name: str, value: Figure, reference: Figure | None) -> PrecomputedMetric:
+    if name in EVIDENTLY_RANKING.values():
+        return _ranking(name, value, reference)
     title = _TITLES.get(name, f"{name} metric")
     results = [_figure(figure, title) for figure in (value, reference) if figure is not None]
     return PrecomputedMetric(getattr(evidently.metrics, name)(), title, *results)
+
+
+def _ranking(name: str, value: Figure, reference: Figure | None) -> PrecomputedMetric:
+    """A metric of a ranking: a table of its values by the number of items at the top."""
+    assert isinstance(value, tuple)
+    title = f"{name}@{len(value)} metric"
+    results = [
+        DataframeValue(
+            display_name=title, value=pd.DataFrame({"rank": range(1, len(values) + 1), "value": list(values)})
+        )
+        for values in (value, reference)
+        if isinstance(values, tuple)
+    ]
+    # Evidently has no counter for a table: these show its last row.
+    results[0].widget = [
+        counter(
+            title=shown,
+            size=WidgetSize.HALF,
+            counters=[CounterData(label="", value=f"{table.value['value'].iat[-1]:.3f}")],
+        )
+        for shown, table in zip((title, f"{title} (reference)"), results, strict=False)
+    ]
+    return PrecomputedMetric(getattr(evidently.metrics, name)(k=len(value)), title, *results)
 
 
 def _figure(value: Figure, title: str) -> MetricResult:
