@@ -15,6 +15,7 @@ from monitor.analysis.ranking import of_queries
 from monitor.analysis.schema import canonical_text
 from monitor.domain.checks import DEFAULT_HARM, Harm
 from monitor.domain.columns import Columns
+from monitor.domain.metrics import REGRESSIONS
 from monitor.domain.representation import described
 from monitor.errors import DataError, UsageError
 
@@ -94,7 +95,7 @@ def compare(
         if query is None:
             raise UsageError("rankings are compared by query: name the column by `query`")
         return _of_rankings(rows, (current, candidate, label, query), top, confidence, harm)
-    if task == "regression":
+    if task in REGRESSIONS:
         truth, current_values, candidate_values = (
             pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in (label, current, candidate)
         )

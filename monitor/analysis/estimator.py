@@ -26,7 +26,7 @@ from monitor.analysis.ranking import of_queries
 from monitor.analysis.scored import Scored
 from monitor.analysis.summary import Numbers
 from monitor.domain.columns import Columns
-from monitor.domain.metrics import HIGHER_IS_BETTER
+from monitor.domain.metrics import HIGHER_IS_BETTER, REGRESSIONS
 
 if TYPE_CHECKING:
     from monitor.analysis.reference import Reference
@@ -49,7 +49,7 @@ class Estimator:
         """For regression with labels: the models of the absolute and of the squared error, each with its residual
         variance; fitted from the seed.
         """
-        if self.reference.task != "regression" or not self.reference.summary.labelled:
+        if self.reference.task not in REGRESSIONS or not self.reference.summary.labelled:
             return ()
         errors = absolute_errors(self.reference.frame, self.reference.columns)
         has_error = np.isfinite(errors)
@@ -108,7 +108,7 @@ class Estimator:
         usable = np.array(predicted(frame, columns, self.reference.task).notna())
         if columns.probabilities:
             usable &= np.isfinite(probabilities(frame, columns)).all(axis=1).to_numpy()
-        if self.reference.task == "regression" and columns.prediction is not None and columns.prediction in frame:
+        if self.reference.task in REGRESSIONS and columns.prediction is not None and columns.prediction in frame:
             usable &= ~self.unusable(frame, columns.prediction)
         return usable
 
@@ -131,7 +131,7 @@ class Estimator:
             for summary in (reference.of_column(name), self.labels)
             if isinstance(summary, Numbers) and summary.count
         ]
-        if reference.task != "regression" or not summaries:
+        if reference.task not in REGRESSIONS or not summaries:
             return np.asarray(missing)
         low, high = min(summary.low for summary in summaries), max(summary.high for summary in summaries)
         return np.asarray(missing | (numbers < low - (high - low)) | (numbers > high + (high - low)))
@@ -145,7 +145,7 @@ class Estimator:
     def labels(self) -> Numbers | None:
         """The labels of a regression's reference; None where there are none."""
         name = self.reference.columns.label
-        if self.reference.task != "regression" or name is None or name not in self.reference.sorts:
+        if self.reference.task not in REGRESSIONS or name is None or name not in self.reference.sorts:
             return None
         summary = self.reference.of_column(name)
         return summary if isinstance(summary, Numbers) and summary.count else None

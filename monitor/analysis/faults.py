@@ -15,6 +15,7 @@ from monitor.analysis.performance import OF_NUMBERS
 from monitor.analysis.question import conformed
 from monitor.analysis.reference import Reference
 from monitor.domain.checks import Checks, Kind, Verdict
+from monitor.domain.metrics import REGRESSIONS
 
 Random = np.random.Generator
 
@@ -155,7 +156,7 @@ def _answering(value: float) -> Callable[[Reference, pd.DataFrame], pd.DataFrame
         names = [name for name in reference.predictions if reference.sorts[name] == "numerical"]
         names = (
             names
-            if np.isnan(value) or reference.task == "regression"
+            if np.isnan(value) or reference.task in REGRESSIONS
             else list(reference.columns.probabilities.values())
         )
         return frame.assign(**dict.fromkeys(names, value)) if names else None

@@ -12,6 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from monitor.analysis.performance import Measured, Outcomes, measure
 from monitor.analysis.summary import Categories, Numbers, Summary
 from monitor.domain.checks import Kind
+from monitor.domain.metrics import REGRESSIONS
 
 if TYPE_CHECKING:
     from monitor.analysis.question import Question
@@ -87,7 +88,7 @@ def performance_figures(data: Outcomes, values: Mapping[str, Measured], *, refer
             data.label, data.prediction, average="macro", zero_division=0, sample_weight=data.weight
         )
         figures |= dict(zip(("Precision", "Recall", "F1Score"), map(float, averaged[:3]), strict=True))
-    if data.task == "regression" and data.rows > 1:
+    if data.task in REGRESSIONS and data.rows > 1:
         assert data.prediction is not None
         errors = data.prediction - data.label
         near_zero = np.abs(data.label) <= np.finfo(float).eps

@@ -17,10 +17,12 @@ from monitor.analysis.calendar_fields import calendar_fields
 from monitor.analysis.calibration import Tested, design_effects, null_distributions, overdispersion
 from monitor.analysis.correction import days
 from monitor.analysis.figures import performance_figures
+from monitor.analysis.forecast import naive_errors, scale_of
 from monitor.analysis.performance import (
     OF_NUMBERS,
     Measured,
     Outcomes,
+    mean,
     measure,
     outcomes,
     predicted,
@@ -36,9 +38,9 @@ from monitor.analysis.schema import Sort, canonical_text, conform, sort_of, tidy
 from monitor.analysis.summary import SUMMARISED
 from monitor.analysis.twosample import Bins
 from monitor.domain.checks import DEFAULT_HARM
-from monitor.domain.columns import Columns
+from monitor.domain.columns import HORIZON, SCALE, TARGET, Columns
 from monitor.domain.losses import loss
-from monitor.domain.metrics import HIGHER_IS_BETTER, TASKS
+from monitor.domain.metrics import HIGHER_IS_BETTER, REGRESSIONS, TASKS
 from monitor.errors import DataError, UsageError
 
 _TIME_KNOTS = 2_001
@@ -64,6 +66,8 @@ def fit(
     _check_columns(frame, columns, "the reference")
     if task == "ranking":
         _check_ranking(frame, columns)
+    if task == "forecast":
+        _check_forecast(frame, columns)
     version = _version(frame, healthy, columns, task, seed)
     of_production = np.zeros(len(frame), dtype=bool)
     if healthy is not None:
@@ -80,12 +84,18 @@ def fit(
         frame, of_production = frame.iloc[order], of_production[order]
         times = times.iloc[order].reset_index(drop=True)
     rows = conform(frame[kept].reset_index(drop=True), sorts, times).frame
+    naive: dict[str, Any] = {}
+    if task == "forecast":
+        naive = naive_errors(rows, columns)
+        rows[SCALE] = scale_of(rows, columns, naive)
+        sorts[SCALE] = "numerical"
     for name in columns.probabilities.values():
         values = rows[name].dropna()
         if sorts[name] != "numerical" or not values.between(0, 1).all():
             raise DataError(f"the probability column '{name}' of the reference holds values outside 0 to 1")
     columns = replace(columns, positive=_positive(rows, columns, task))
-    summary = ReferenceSummary(len(rows), sorts, times is not None, [] if times is None else _knots(times))
+    knots = [] if times is None else _knots(times)
+    summary = ReferenceSummary(len(rows), sorts, times is not None, knots, naive=naive)
     bare = Reference(lambda: rows, columns, task, seed, version, summary)
     described = _with(bare, **_description(bare), calendar=None if times is None else _calendar(bare, times))
     tested = _with(described, **_null_distributions(described, np.flatnonzero(of_production)))
@@ -205,15 +215,21 @@ def _null_distributions(reference: Reference, healthy: np.ndarray) -> dict[str, 
 def _of_queries(
     reference: Reference, varied: Mapping[str, Mapping[str, Tested]], frame: pd.DataFrame
 ) -> dict[str, Any]:
-    """For rankings, how much more windows vary because the rows of a query are alike (`design_effects`), and by column
-    in how many rows of a query a value comes.
+    """For rankings and forecasts, how much more windows vary because rows of a query, or of a target time, are alike
+    (`design_effects`), and by column in how many of these rows a value comes.
     """
-    if reference.task != "ranking":
+    if reference.task not in ("ranking", "forecast"):
         return {}
-    query = queries_of(frame, reference.columns)
+    is_ranking = reference.task == "ranking"
+    query = queries_of(frame, reference.columns) if is_ranking else pd.factorize(frame[TARGET])[0]
+    columns, label = dict(varied["drift_score"]), reference.columns.label
+    if label is not None and label in frame and frame[label].notna().any():
+        bins = reference.bins(label)
+        columns[label] = Tested(bins, bins.codes(frame[label]))
+    varied = {**varied, "drift_score": columns}
     repeats = {
         name: round(frame[name].notna().sum() / max(len(pairs), 1), 3)
-        for name in varied["drift_score"]
+        for name in columns
         for pairs in [pd.DataFrame({"query": query, "value": frame[name]}).dropna().drop_duplicates()]
     }
     return {"queries": design_effects(varied, query, reference.seed), "repeats": repeats}
@@ -239,6 +255,8 @@ def _with_performance(reference: Reference) -> Reference:
         harm_metric=metric,
         calibration=_calibration(data),
     )
+    if task == "forecast":
+        reference = _with(reference, naive=reference.summary.naive | _of_targets(reference, data, realised))
     estimated = reference.estimator.estimate(frame)
     baseline = {name: (value.value, value.error) for name, value in {**realised, **estimated}.items()}
     segments: dict[str, Any] = {}
@@ -252,8 +270,28 @@ def _with_performance(reference: Reference) -> Reference:
             value: {name: (measured.value, measured.error) for name, measured in metrics.items()}
             for value, metrics in by_value.items()
         }
+    for value in reference.summary.naive.get("horizons", ()):
+        rows = frame[canonical_text(frame[HORIZON]) == value]
+        metrics = measure(outcomes(rows, columns, task, classes))
+        segments.setdefault(HORIZON, {})[value] = {
+            name: (measured.value, measured.error) for name, measured in metrics.items()
+        }
     reference = _with(reference, baseline=baseline, segments=segments)
     return _with(reference, importances=_importances(reference), unanswered=_unanswered(data, realised))
+
+
+def _of_targets(reference: Reference, data: Outcomes, realised: Mapping[str, Measured]) -> dict[str, Any]:
+    """Of forecasts: how much wider the interval of a mean error is because forecasts of one time err alike, and the
+    horizons whose errors are looked at, as text.
+    """
+    assert data.prediction is not None
+    alone = mean(np.abs(data.prediction - data.label), data.weight).error
+    together = realised["mae"].error
+    counts = canonical_text(reference.frame[HORIZON]).value_counts()
+    return {
+        "widening": max(together / alone, 1.0) if alone and together else 1.0,
+        "horizons": [str(value) for value in counts.index[counts >= _SEGMENT_ROWS][:_SEGMENTS]],
+    }
 
 
 def _calibration(data: Outcomes) -> Any:
@@ -341,7 +379,7 @@ def _unanswered(data: Outcomes, baseline: Mapping[str, Measured]) -> dict[str, f
     an error grows to that of the constant that would have been best (but to no less than twice itself)."""
     lost: dict[str, float] = {}
     constant: dict[str, Measured] = {}
-    if data.task == "regression":
+    if data.task in REGRESSIONS:
         constant = measure(replace(data, prediction=np.full(data.rows, float(np.median(data.label)))))
     if data.task == "ranking":  # equal scores are put into a random order
         constant = measure(replace(data, prediction=np.zeros(data.rows)))
@@ -367,6 +405,8 @@ def infer_task(frame: pd.DataFrame, columns: Columns) -> str:
     column = columns.label if columns.label is not None and columns.label in frame else columns.prediction
     if columns.query is not None:
         return "ranking"
+    if columns.issued_at is not None:
+        return "forecast"
     if column is None or column not in frame:
         raise UsageError("the task cannot be told: name it, or the label or prediction column")
     values = frame[column].dropna()
@@ -423,6 +463,25 @@ def _check_ranking(frame: pd.DataFrame, columns: Columns) -> None:
             )
 
 
+def _check_forecast(frame: pd.DataFrame, columns: Columns) -> None:
+    """Raises where horizons are not known, or a prediction interval has one end only."""
+    if columns.issued_at is None or columns.prediction is None or columns.event_time is None:
+        raise UsageError(
+            "a forecast needs `event_time`, the time that it is of, `issued_at`, when it was made, and `prediction`"
+        )
+    absent = [name for name in (columns.issued_at, columns.event_time) if name not in frame]
+    if absent:
+        raise DataError(f"the reference has no column '{absent[0]}'; its columns are: {_listed(frame)}")
+    if (columns.lower is None) != (columns.upper is None):
+        raise UsageError("a prediction interval has two columns: name `lower` and `upper`")
+    late = int((frame[HORIZON] < 0).sum())
+    if late > len(frame) / 2:
+        raise DataError(
+            f"{late} of {len(frame)} forecasts were issued after the time that they are of: `event_time` is the target"
+            " time, `issued_at` when the forecast was made"
+        )
+
+
 def _listed(frame: pd.DataFrame) -> str:
     return ", ".join(map(str, frame.columns))
 
@@ -436,6 +495,10 @@ def _kept(frame: pd.DataFrame, columns: Columns) -> list[str]:
         *columns.segments,
         columns.query,
         columns.item,
+        columns.series,
+        columns.lower,
+        columns.upper,
+        *columns.made,
     ]
     wanted = [
         *columns.feature_names([str(name) for name in frame.columns]),

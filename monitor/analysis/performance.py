@@ -12,9 +12,9 @@ from scipy.stats import rankdata
 
 from monitor.analysis.ranking import of_queries
 from monitor.analysis.schema import canonical_text
-from monitor.domain.columns import Columns
+from monitor.domain.columns import SCALE, TARGET, Columns
 from monitor.domain.kinds import Kind
-from monitor.domain.metrics import METRICS, TASKS
+from monitor.domain.metrics import METRICS, REGRESSIONS, TASKS
 from monitor.domain.positive import means_same
 from monitor.errors import DataError
 
@@ -28,7 +28,7 @@ REALISED = {
     for task in TASKS
 }
 # The tasks whose predictions and labels are numbers.
-OF_NUMBERS = ("regression", "ranking")
+OF_NUMBERS = (*REGRESSIONS, "ranking")
 MIN_LABELLED = 30
 MIN_CLASS = 5
 # Of the calibration error: bins of equal width (Guo et al., 2017).
@@ -46,6 +46,39 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class ForecastRows:
+    """Of forecasts: the naive forecast's error of each row's series (NaN: not known), whether the actual value lies in
+    the prediction interval (NaN without one), and a number for each row's target time; shape (rows,) each. nominal: the
+    share that should lie in it.
+    """
+
+    scale: Floats
+    covered: Floats
+    target: Floats
+    nominal: float
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, columns: Columns, truth: Floats | None) -> ForecastRows:
+        """frame: with the target times and scales that are made of its rows."""
+        nothing = np.full(len(frame), np.nan)
+        covered = nothing
+        if truth is not None and {columns.lower, columns.upper} <= set(frame.columns):
+            low, high = (
+                pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float)
+                for name in (columns.lower, columns.upper)
+            )
+            is_known = np.isfinite(low) & np.isfinite(high) & np.isfinite(truth)
+            covered = np.where(is_known, (truth >= low) & (truth <= high), np.nan)
+        target = pd.factorize(frame[TARGET])[0] if TARGET in frame else np.arange(len(frame))
+        scale = frame[SCALE].to_numpy(dtype=float) if SCALE in frame else nothing
+        return cls(scale, covered, target, columns.nominal_coverage)
+
+    def at(self, places: Floats) -> ForecastRows:
+        """The same of some rows."""
+        return ForecastRows(self.scale[places], self.covered[places], self.target[places], self.nominal)
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """Predictions and true outcomes of the rows whose label is known.
 
@@ -53,6 +86,7 @@ class Outcomes:
     probability: for binary shape (rows,), for multiclass (rows, classes) in the order of `classes`.
     weight: how many rows each stands for, shape (rows,); None: one.
     query: of a ranking, a number for each row's query, shape (rows,); top: how many items at its top count.
+    forecast: of a forecast, what else its errors are measured by.
     """
 
     task: str
@@ -63,6 +97,7 @@ class Outcomes:
     weight: Floats | None = None
     query: Floats | None = None
     top: int = 10
+    forecast: ForecastRows | None = None
 
     @property
     def rows(self) -> int:
@@ -145,7 +180,8 @@ class Answers:
     prediction: numbers, 0 and 1, or text; NaN or None where the model gave none; shape (rows,). scores: probabilities
         as logged, shape (rows, classes); None where some are absent.
     truth: the labels, in the form of `prediction`; None without a label column. weight: how many rows each stands for;
-        None: one. query: of a ranking, a number for each row's query, -1 where it is missing.
+        None: one. query: of a ranking, a number for each row's query, -1 where it is missing. forecast: of a forecast,
+        see `ForecastRows`.
     """
 
     columns: Columns
@@ -155,6 +191,7 @@ class Answers:
     truth: Floats | None
     weight: Floats | None
     query: Floats | None = None
+    forecast: ForecastRows | None = None
 
     @classmethod
     def of(cls, frame: pd.DataFrame, columns: Columns, task: str, classes: Collection[str] = ()) -> Answers:
@@ -163,14 +200,16 @@ class Answers:
         names = list(columns.probabilities.values())
         has_label = columns.label is not None and columns.label in frame
         weights = weights_of(frame, columns)
+        truth = truth_of(frame[columns.label], columns, task, classes).to_numpy(dtype=kind) if has_label else None
         return cls(
             columns,
             task,
             predicted(frame, columns, task).to_numpy(dtype=kind),
             probabilities(frame, columns).to_numpy() if names and set(names) <= set(frame.columns) else None,
-            truth_of(frame[columns.label], columns, task, classes).to_numpy(dtype=kind) if has_label else None,
+            truth,
             None if weights is None else weights.to_numpy(),
             queries_of(frame, columns) if task == "ranking" else None,
+            ForecastRows.of(frame, columns, truth) if task == "forecast" else None,
         )
 
     def outcomes(self, places: Floats) -> Outcomes:
@@ -193,8 +232,9 @@ class Answers:
         if self.query is not None:
             query, top = self.query[chosen], self.columns.top_items
             return Outcomes(self.task, truth, prediction, None, weight=weight, query=query, top=top)
-        if self.task == "regression":
-            return Outcomes(self.task, truth, prediction, None, weight=weight)
+        if self.task in REGRESSIONS:
+            forecast = None if self.forecast is None else self.forecast.at(chosen)
+            return Outcomes(self.task, truth, prediction, None, weight=weight, forecast=forecast)
         if self.task == "binary":
             return Outcomes(self.task, truth, prediction, None if scores is None else scores[:, 0], weight=weight)
         names = tuple(self.columns.probabilities) or tuple(sorted(set(truth) | set(prediction)))
@@ -235,7 +275,12 @@ def measure(data: Outcomes) -> dict[str, Measured]:
         return _regression(data)
     if data.task == "ranking":
         return _ranking(data)
+    if data.task == "forecast":
+        return _forecast(data)
     return _binary(data) if data.task == "binary" else _multiclass(data)
+
+
+_UNBOUNDED = ("mae", "rmse", "mape", "mase", "abs_max_error", "log_loss", "brier_score")
 
 
 def bounds(metric: str) -> tuple[float, float]:
@@ -243,9 +288,11 @@ def bounds(metric: str) -> tuple[float, float]:
     name = metric.removeprefix("estimated_")
     if name == "mean_error":
         return -np.inf, np.inf
+    if name == "coverage_error":
+        return -1.0, 1.0
     if name == "r2_score":
         return -np.inf, 1.0
-    return 0.0, np.inf if name in ("mae", "rmse", "mape", "abs_max_error", "log_loss", "brier_score") else 1.0
+    return 0.0, np.inf if name in _UNBOUNDED else 1.0
 
 
 def mean(values: Floats, weight: Floats | None, variance: Floats | None = None) -> Measured:
@@ -258,6 +305,49 @@ def mean(values: Floats, weight: Floats | None, variance: Floats | None = None) 
     value = float(np.average(values, weights=weight))
     spread = (values - value) ** 2 + (0.0 if variance is None else variance)
     return Measured(value, float(np.sqrt((weight**2 * spread).sum()) / weight.sum()) if len(values) > 1 else None)
+
+
+def _forecast(data: Outcomes) -> dict[str, Measured]:
+    """Errors, also in units of the naive forecast's, and how many actual values lie in the prediction intervals.
+
+    Forecasts of one time err alike, whatever their horizon and series: standard errors are robust to that (Liang and
+    Zeger, 1986).
+    """
+    assert data.forecast is not None
+    assert data.prediction is not None
+    residual, forecast = data.prediction - data.label, data.forecast
+    squared = _clustered(residual**2, data)
+    root = float(np.sqrt(squared.value))
+    result = {
+        "mae": _clustered(np.abs(residual), data),
+        "rmse": Measured(root, squared.error / (2 * root) if squared.error is not None and root > 0 else None),
+        "mean_error": _clustered(residual, data),
+    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = {
+            "mape": np.where(data.label != 0, np.abs(residual / data.label) * 100, np.nan),
+            "mase": np.abs(residual) / forecast.scale,
+            "coverage_error": forecast.covered - forecast.nominal,
+        }
+    result |= {name: _clustered(values, data) for name, values in shares.items() if np.isfinite(values).any()}
+    if "coverage_error" in result:
+        result["interval_coverage"] = Measured(result["coverage_error"].value + forecast.nominal)
+    return result
+
+
+def _clustered(values: Floats, data: Outcomes) -> Measured:
+    """The mean of the rows that have a value, and its standard error where rows of one target time go together."""
+    assert data.forecast is not None
+    usable = np.isfinite(values)
+    values, target = values[usable], data.forecast.target[usable]
+    weight = np.ones(len(values)) if data.weight is None else data.weight[usable]
+    value = float(np.average(values, weights=weight))
+    codes, place = np.unique(target, return_inverse=True)
+    if len(codes) < 2:
+        return Measured(value)
+    sums = np.bincount(place, weight * (values - value))
+    correction = len(codes) / (len(codes) - 1)
+    return Measured(value, float(np.sqrt(correction * (sums**2).sum()) / weight.sum()))
 
 
 def _ranking(data: Outcomes) -> dict[str, Measured]:

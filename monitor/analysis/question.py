@@ -18,7 +18,8 @@ from monitor.analysis.calendar_fields import CalendarField, calendar_field, foll
 from monitor.analysis.correction import Block, RecentLabels, days
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evidence import HealthyBlocks, levels_of
-from monitor.analysis.performance import Measured, Outcomes, measure, outcomes, truth_of
+from monitor.analysis.forecast import scale_of
+from monitor.analysis.performance import Measured, Outcomes, measure, outcomes, too_little, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, subsample
 from monitor.analysis.schema import ConformedWindow, canonical_text, conform, plain, tidy, utc_times
@@ -26,6 +27,8 @@ from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.cores import cores
 from monitor.domain import phrases
 from monitor.domain.checks import DEFAULT_HARM, Checks, Harm, Kind, WindowCounts, segment_text
+from monitor.domain.columns import HORIZON, SCALE
+from monitor.domain.metrics import REGRESSIONS
 from monitor.errors import DataError
 
 log = get_logger()
@@ -353,6 +356,16 @@ class Question:
         return by_segment
 
     @cached_property
+    def realised_by_horizon(self) -> dict[str, dict[str, Measured]]:
+        """Of a forecast, performance by horizon, under the name of a segment."""
+        horizons, frame = self.reference.summary.naive.get("horizons", ()), self.window.frame
+        if not horizons or HORIZON not in frame:
+            return {}
+        texts = canonical_text(frame[HORIZON])
+        parts = {value: self.outcomes_of(frame[texts == value]) for value in horizons}
+        return {segment_text(HORIZON, value): measure(data) for value, data in parts.items() if not too_little(data)}
+
+    @cached_property
     def estimate(self) -> Estimate:
         """Performance without labels, corrected by recent ones."""
         name = self.reference.columns.event_time
@@ -382,7 +395,7 @@ class Question:
         not_applicable = self.labelled or self.estimate.corrections or not reference.summary.labelled
         if (
             not_applicable
-            or reference.task != "regression"
+            or reference.task not in REGRESSIONS
             or not isinstance(before, Numbers)
             or name not in self.window.frame
         ):
@@ -454,6 +467,8 @@ def conformed(frame: pd.DataFrame, reference: Reference) -> ConformedWindow:
     for name in (*reference.columns.weights, *unknown):
         if name in frame:
             result.frame[name] = plain(frame[name])
+    if reference.task == "forecast":
+        result.frame[SCALE] = scale_of(result.frame, reference.columns, reference.summary.naive)
     return result
 
 

@@ -16,6 +16,7 @@ from monitor.analysis import estimation
 from monitor.analysis.calibration import Null, Tested, independent_tests, overdispersion_adjusted
 from monitor.analysis.estimator import Estimator
 from monitor.analysis.figures import Figure
+from monitor.analysis.forecast import revisions
 from monitor.analysis.performance import OF_NUMBERS, Measured, predicted
 from monitor.analysis.ranking import top_rows
 from monitor.analysis.relations import DIGITS, Relations, subsample
@@ -53,7 +54,9 @@ class ReferenceSummary:
         column and value.
     calibration: of probabilities. importances: by metric and feature, what the metric would lose if the feature's
         values came at random.
-    unanswered: by metric, what it would lose if the model answered nothing. classes: of the labels, as text.
+    unanswered: by metric, what it would lose if the model answered nothing. classes: of the labels, as text. naive: of
+        forecasts, the errors of the seasonal naive forecast (`forecast.naive_errors`), and how much wider the interval
+        of a mean error is because forecasts of one time err alike (`widening`).
     """
 
     rows: int
@@ -77,6 +80,7 @@ class ReferenceSummary:
     harm_metric: str | None = None
     calibration: Any = None
     classes: list[str] = field(default_factory=list)
+    naive: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -85,14 +89,15 @@ class ReferenceSummary:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ReferenceSummary:
         """The inverse of `to_dict`."""
-        return cls(**{summary_field.name: values[summary_field.name] for summary_field in fields(cls)})
+        names = [summary_field.name for summary_field in fields(cls) if summary_field.name in values]
+        return cls(**{name: values[name] for name in names})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reference:
     """What production is compared with. Made by `Reference.fit`; never changed afterwards.
 
-    columns: which column plays which part. task: binary, multiclass or regression. seed: of all that is drawn.
+    columns: which column plays which part. task: of `domain.metrics.TASKS`. seed: of all that is drawn.
     version: its name, a hash of everything it was fitted on. summary: what was worked out of its rows.
     read_rows: gives the rows, on first use.
     """
@@ -134,7 +139,7 @@ class Reference:
         """Summarise reference data.
 
         frame: one row a prediction. columns: what plays which part, `Columns.infer(frame)` if not given.
-        task: binary, multiclass or regression; inferred from the columns if not given.
+        task: binary, multiclass, regression, ranking or forecast; inferred from the columns if not given.
         healthy: production rows known to be good, in the order of time (or with Columns.event_time). They are added to
             the reference's own. How much more blocks of them vary than by chance (by hour, weekday, season, growth)
             counts as normal.
@@ -339,6 +344,12 @@ class Reference:
         items = self.top_lists["item"].value_counts()
         items.attrs["lists"] = self.top_lists["query"].nunique()
         return items
+
+    @cached_property
+    def usual_revision(self) -> float:
+        """Of a forecast, the mean revision in the reference; NaN where no time has more than one forecast."""
+        values = revisions(self.frame, self.columns)
+        return float(values.mean()) if len(values) else float("nan")
 
     def repeats(self, column: str) -> float:
         """In how many rows of a query a value of the column comes; 1 for tasks without queries."""

@@ -27,6 +27,7 @@ from monitor.cores import one_thread
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, Severity
 from monitor.domain.losses import loss
+from monitor.domain.metrics import REGRESSIONS
 
 Floats = np.ndarray
 # The most columns that are repaired in a window, those of the largest importance; and the share of the answers'
@@ -295,7 +296,7 @@ def _without_labels(
     if weight is not None and weight.sum() <= 0:
         return {}
     line = reference.summary.calibration
-    if reference.task == "regression":
+    if reference.task in REGRESSIONS:
         return _of_values(reference, answers, new_answers, inputs, weight)
     if line is None:
         return {}

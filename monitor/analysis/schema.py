@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from monitor.domain.columns import Columns
+from monitor.domain.columns import HORIZON, TARGET, Columns
 from monitor.domain.hidden import FORM, form_of_hidden
 from monitor.domain.positive import as_text
 from monitor.domain.text import quoted, shown
@@ -35,8 +35,8 @@ _ODD = (pd.SparseDtype, pd.PeriodDtype, pd.IntervalDtype, pd.ArrowDtype)
 
 
 def tidy(frame: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
-    """A frame with names that are text, without pandas' own index columns, unless they are named, and with
-    `Columns.embeddings` as vectors.
+    """A frame with names that are text, without pandas' own index columns, unless they are named, with
+    `Columns.embeddings` as vectors, and of forecasts with their horizon.
 
     Raises DataError for two columns of one name.
     """
@@ -50,7 +50,20 @@ def tidy(frame: pd.DataFrame, columns: Columns | None) -> pd.DataFrame:
     result = result.set_axis([name for name, keep in zip(names, kept, strict=True) if keep], axis="columns")
     odd = [name for name, kind in result.dtypes.items() if isinstance(kind, _ODD)]
     result = result.assign(**{name: plain(result[name]) for name in odd}) if odd else result
+    if columns is not None and columns.issued_at is not None:
+        result = _with_horizon(result, columns)
     return result if columns is None or not columns.embeddings else _with_vectors(result, columns)
+
+
+def _with_horizon(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """A frame of forecasts with the hours from issue to target, and the target in days since 1970, where it has both
+    times.
+    """
+    if columns.issued_at not in frame or columns.event_time not in frame:
+        return frame
+    targets = utc_times(frame[columns.event_time])
+    hours = (targets - utc_times(frame[columns.issued_at])).dt.total_seconds() / 3600
+    return frame.assign(**{HORIZON: hours.round(3), TARGET: days_since(targets, _EPOCH)})
 
 
 def _with_vectors(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from monitor.analysis import estimation
 from monitor.analysis.performance import Answers, Measured, mean
 from monitor.analysis.query_model import inputs_of
 from monitor.analysis.ranking import of_queries
+from monitor.domain.metrics import REGRESSIONS
 
 if TYPE_CHECKING:
     from monitor.analysis.estimator import Estimator
@@ -41,7 +42,7 @@ class Scored:
         """frame: in the reference's column types."""
         reference = estimator.reference
         answers = Answers.of(frame, reference.columns, reference.task, reference.summary.classes)
-        if reference.task == "regression":
+        if reference.task in REGRESSIONS:
             usable = estimator.is_usable(frame)
         elif answers.query is not None:
             usable = pd.notna(answers.prediction) & (answers.query >= 0)
@@ -71,7 +72,7 @@ class Scored:
         if not reference.summary.labelled or len(chosen) < 2:
             return {}
         weight = None if self.answers.weight is None else self.answers.weight[chosen]
-        if reference.task == "regression":
+        if reference.task in REGRESSIONS:
             return self._of_values(chosen, known_truth, weight)
         if reference.task == "ranking":
             return self._of_queries(chosen, known_truth, weight)
@@ -142,7 +143,20 @@ class Scored:
         )
         root = float(np.sqrt(squared.value))
         error = None if squared.error is None or root == 0 else squared.error / (2 * root)
-        return {"estimated_mae": absolute, "estimated_rmse": Measured(root, error)}
+        values = {"estimated_mae": absolute, "estimated_rmse": Measured(root, error)}
+        if self.answers.forecast is None:
+            return values
+        scale = self.answers.forecast.scale[chosen]
+        if np.isfinite(scale).all():
+            noise = np.where(is_known, 0.0, self.estimator.loss_models[0][1]) / scale**2
+            expected = np.where(is_known, errors, self.losses[chosen, 0])
+            values["estimated_mase"] = mean(expected / scale, weight, noise)
+        # Forecasts of one time err alike, so their mean is less certain than that of as many single rows.
+        widening = float(self.estimator.reference.summary.naive.get("widening", 1.0))
+        return {
+            name: Measured(value.value, None if value.error is None else widening * value.error)
+            for name, value in values.items()
+        }
 
 
 def _expected_of_queries(

@@ -63,6 +63,12 @@ def init(
         str | None,
         typer.Option(help="Of a ranking: the column whose rows are one list, such as the id of a search."),
     ] = None,
+    issued_at: Annotated[
+        str | None,
+        typer.Option(
+            "--issued-at", help="Of a forecast: the column that says when it was made; --time is the time it is of."
+        ),
+    ] = None,
     names: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +104,7 @@ def init(
         _place(labels, labels_table, folder) if labels else None,
         positive,
         time_format,
-        Roles(time, id_column, prediction, probability, label, query_id, tuple(segment or ())),
+        Roles(time, id_column, prediction, probability, label, query_id, issued_at, tuple(segment or ())),
         tuple(column.strip() for column in (names or "").split(",") if column.strip()),
     )
     workers = WorkerPool(warm=False)
@@ -210,6 +216,10 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
         "model_version": columns.model_version,
         "query": columns.query,
         "item": columns.item,
+        "issued_at": columns.issued_at,
+        "series": columns.series,
+        "lower": columns.lower,
+        "upper": columns.upper,
     }
     roles = [f"{part}: {_text(value)}" for part, value in parts.items() if value is not None]
     if read.time_of:
@@ -233,7 +243,8 @@ def _entry(name: str, spec: InspectSpec, proposal: Proposal) -> tuple[str, list[
         f"    windows: {{length: {proposal.length}, start: {_moment(proposal.start)}}}     # about"
         f" {_rows_a_window(proposal)} rows each; timezone: and delay: as needed"
     )
-    by_task = {"regression": "mae: 10%", "ranking": "ndcg: 0.02"}
+    of_forecast = "mae: 10%" if columns.lower is None else "mae: 10%, coverage_error: 0.1"
+    by_task = {"regression": "mae: 10%", "ranking": "ndcg: 0.02", "forecast": of_forecast}
     harm = by_task.get(proposal.task, "roc_auc: 0.02" if columns.probability else "accuracy: 0.02")
     if spec.labels is not None or proposal.labels_in_log or columns.probability or proposal.task in by_task:
         lines.append(f"    checks: {{harm: {{{harm}}}}}              # the smallest loss worth waking someone")

@@ -26,6 +26,7 @@ from monitor.domain.checks import CheckKey, Checks, Harm, Threshold
 from monitor.domain.columns import Columns, name_range
 from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
+from monitor.domain.metrics import REGRESSIONS
 from monitor.domain.names import ModelFacts, NamesInChecks, checked_columns, described
 from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
@@ -367,6 +368,21 @@ class ColumnNames(Entry):
     )
     item: str | None = Field(None, description="Of a ranking: the column that names what is listed; no feature.")
     top: int | None = Field(None, ge=1, description="Of a ranking: how many items at the top of a list count; 10.")
+    issued_at: str | None = Field(
+        None, description="Of a forecast: when it was made; `event_time` is the time that it is of."
+    )
+    series: str | None = Field(None, description="Of a forecast: the column that names what is forecast.")
+    lower: str | None = Field(None, description="Of a forecast: the lower end of its prediction interval.")
+    upper: str | None = Field(None, description="Of a forecast: the upper end of its prediction interval.")
+    coverage: float | None = Field(
+        None, gt=0, lt=1, description="The share of actual values that should lie in the prediction interval; 0.9."
+    )
+    season: str | None = Field(
+        None,
+        description=(
+            "Of a forecast: how long a season is, 24h, 7d or 52w; that of the best naive forecast if left out."
+        ),
+    )
     segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
     ignore: list[str] = Field([], description="Columns that are never read.")
     open: list[str] = Field(
@@ -675,8 +691,8 @@ class Retraining(Entry):
 class MonitorConfig(Entry):
     """What is watched for one model."""
 
-    task: Literal["binary", "multiclass", "regression", "ranking"] = Field(
-        description="binary, multiclass, regression or ranking."
+    task: Literal["binary", "multiclass", "regression", "ranking", "forecast"] = Field(
+        description="binary, multiclass, regression, ranking or forecast."
     )
     model: Model = Field(description="The model that is watched.")
     source: Source = Field(description="Where predictions are logged.")
@@ -708,8 +724,8 @@ class MonitorConfig(Entry):
             raise ValueError("columns needs `event_time`: windows are intervals of it")
         if self.columns.open and (self.source.path is None or self.source.engine is not None):
             raise ValueError("columns.open opens objects in files that Monitor reads itself; write a `query` instead")
-        if self.task == "regression" and self.columns.probability is not None:
-            raise ValueError("columns.probability belongs to a classification; this task is regression")
+        if self.task in REGRESSIONS and self.columns.probability is not None:
+            raise ValueError(f"columns.probability belongs to a classification; this task is {self.task}")
         if self.task == "ranking" and (self.columns.query is None or self.columns.prediction is None):
             raise ValueError(
                 "a ranking needs columns.query, whose rows are one list, and columns.prediction, the score"
@@ -718,6 +734,14 @@ class MonitorConfig(Entry):
             raise ValueError(
                 "columns.probability belongs to a classification; the score of a ranking is its prediction"
             )
+        forecast = ("issued_at", "lower", "upper", "coverage", "season", "series")
+        if self.task == "forecast":
+            if self.columns.issued_at is None or self.columns.prediction is None:
+                raise ValueError("a forecast needs columns.issued_at, when it was made, and columns.prediction")
+            if (self.columns.lower is None) != (self.columns.upper is None):
+                raise ValueError("a prediction interval has two columns: columns.lower and columns.upper")
+        elif any(getattr(self.columns, name) is not None for name in forecast):
+            raise ValueError(f"columns.{', columns.'.join(forecast)} belong to the task forecast")
         if self.task != "ranking" and (self.columns.query or self.columns.item or self.columns.top):
             raise ValueError("columns.query, columns.item and columns.top belong to the task ranking")
         if self.task == "multiclass" and isinstance(self.columns.probability, str):

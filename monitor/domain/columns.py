@@ -135,6 +135,22 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 }
 # Of rankings: the query whose items are ordered together, and the item. Looked for where rows are lists.
 QUERY_NAMES = ("query_id", "qid", "search_id", "srch_id", "list_id", "search")
+# Of forecasts: when one was made, and the time that it is of.
+ISSUE_NAMES = (
+    "issued_at",
+    "issue_time",
+    "forecast_issued_at",
+    "forecast_made_at",
+    "forecast_origin",
+    "origin_time",
+    "made_at",
+    "cutoff",
+    "init_time",
+)
+TARGET_NAMES = ("target_time", "valid_time", "forecast_for", "target_date", "ds", "event_time", "timestamp", "date")
+LOWER_NAMES = ("lower", "low", "yhat_lower", "prediction_lower", "lower_bound", "p05", "q05", "p10", "q10")
+UPPER_NAMES = ("upper", "high", "yhat_upper", "prediction_upper", "upper_bound", "p95", "q95", "p90", "q90")
+SERIES_NAMES = ("series", "series_id", "unique_id", "store_id", "sku", "station", "site_id", "shop")
 ITEM_NAMES = ("item_id", "doc_id", "document_id", "product_id", "prop_id", "movie_id", "candidate_id", "item")
 
 
@@ -148,6 +164,8 @@ _INPUTS = re.compile(r"(?i)(^|[._])(inputs?|features?|instances?|request|payload
 _OUTPUTS = re.compile(r"(?i)(^|[._])(outputs?|predictions?|response|results?|y)$")
 # How many rows each row stands for, where classes were sampled separately.
 WEIGHT = "monitor_weight"
+# Of forecasts: hours from issue to target; the target time in days; the error of the naive forecast of a row's series.
+HORIZON, TARGET, SCALE = "horizon_hours", "monitor_target", "monitor_scale"
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,6 +180,10 @@ class Columns:
     features: the model's inputs; every column without another part if not given.
     query, item: of a ranking, the column whose rows are one list, and the column that names what is listed. The
         prediction is the score: the highest comes first. top: how many items at the top count, 10 if not given.
+    issued_at: of a forecast, the column that says when it was made; `event_time` is then the time that it is of.
+        series: the column that names what is forecast. lower, upper: the columns of the prediction interval, which
+        `coverage` of the actual values should lie in (0.9 if not given). season: how long one is, such as `7d`; found
+        by the best naive forecast if not given. A feature `horizon_hours` is made of both times.
     segments: columns whose values are looked at one by one.
     ignore, sensitive: columns left out; columns whose values are replaced by keyed hashes right after reading.
     """
@@ -180,6 +202,12 @@ class Columns:
     query: str | None = None
     item: str | None = None
     top: int | None = None
+    issued_at: str | None = None
+    series: str | None = None
+    lower: str | None = None
+    upper: str | None = None
+    coverage: float | None = None
+    season: str | None = None
     segments: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
@@ -202,6 +230,31 @@ class Columns:
     def top_items(self) -> int:
         """How many items at the top of a list count."""
         return 10 if self.top is None else self.top
+
+    @property
+    def horizon(self) -> str:
+        """The feature that holds how many hours before its time a forecast was made."""
+        return HORIZON
+
+    @property
+    def nominal_coverage(self) -> float:
+        """The share of actual values that should lie in the prediction interval."""
+        return 0.9 if self.coverage is None else self.coverage
+
+    @property
+    def season_days(self) -> float | None:
+        """How long a season is, in days; None if it is to be found. Raises UsageError for a text that is no length."""
+        if self.season is None:
+            return None
+        number = re.fullmatch(r"(\d+(?:\.\d+)?)(h|d|w)", self.season)
+        if number is None:
+            raise UsageError(f"'{self.season}' is no season: write it as 24h, 7d or 52w")
+        return float(number[1]) * {"h": 1 / 24, "d": 1.0, "w": 7.0}[number[2]]
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The columns that are worked out of others, and are no features: of a forecast its time and scale."""
+        return () if self.issued_at is None else (TARGET, SCALE)
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -229,8 +282,11 @@ class Columns:
             self.weight,
             self.query,
             self.item,
+            self.issued_at,
+            self.lower,
+            self.upper,
         )
-        return (*(name for name in single if name is not None), *self.probabilities.values(), *self.ignore)
+        return (*(name for name in single if name is not None), *self.probabilities.values(), *self.ignore, *self.made)
 
     @property
     def vector_parts(self) -> tuple[str, ...]:
@@ -251,10 +307,11 @@ class Columns:
 
     def feature_names(self, names: list[str]) -> list[str]:
         """The features among `names`, in their order there (or as given in `features`)."""
+        horizon = [] if self.issued_at is None else [HORIZON]
         if self.features is not None:
-            return list(self.features)
+            return list(dict.fromkeys([*self.features, *horizon]))
         other_parts = {*self.parts, *self.vector_parts}
-        return [name for name in dict.fromkeys([*names, *self.embeddings]) if name not in other_parts]
+        return [name for name in dict.fromkeys([*names, *self.embeddings, *horizon]) if name not in other_parts]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without what is not set."""

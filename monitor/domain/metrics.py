@@ -12,7 +12,9 @@ from enum import StrEnum
 from monitor.domain.kinds import Kind
 from monitor.domain.text import quoted, shown
 
-TASKS = ("binary", "multiclass", "regression", "ranking")
+TASKS = ("binary", "multiclass", "regression", "ranking", "forecast")
+# The tasks whose predictions are values, and whose errors are distances.
+REGRESSIONS = ("regression", "forecast")
 RANKING_METRICS = ("ndcg", "map", "mrr", "hit_rate", "recall_at_k", "precision_at_k")
 # Evidently's drift methods, by its names.
 DRIFT_METHODS = (
@@ -66,6 +68,8 @@ _NEIGHBOURS = {
     "reciprocal_rank": "mrr",
     "mean_reciprocal_rank": "mrr",
     "hit_ratio": "hit_rate",
+    "picp": "interval_coverage",
+    "coverage": "interval_coverage",
     "hitrate": "hit_rate",
     "recall_top_k": "recall_at_k",
     "precision_top_k": "precision_at_k",
@@ -159,12 +163,15 @@ _PERFORMANCE = (
     _performance("tnr", "binary", higher_is_better=True),
     _performance("fpr", "binary"),
     _performance("fnr", "binary"),
-    _performance("mae", "regression"),
-    _performance("rmse", "regression"),
-    _performance("mape", "regression"),
-    replace(_performance("mean_error", "regression", higher_is_better=None), better_near_zero=True),
+    _performance("mae", *REGRESSIONS),
+    _performance("rmse", *REGRESSIONS),
+    _performance("mape", *REGRESSIONS),
+    replace(_performance("mean_error", *REGRESSIONS, higher_is_better=None), better_near_zero=True),
     _performance("r2_score", "regression", higher_is_better=True),
     replace(_performance("abs_max_error", "regression"), has_interval=False),
+    _performance("mase", "forecast"),
+    replace(_performance("coverage_error", "forecast", higher_is_better=None), better_near_zero=True),
+    replace(_performance("interval_coverage", "forecast", higher_is_better=True), has_interval=False),
     *(_performance(name, "ranking", higher_is_better=True) for name in RANKING_METRICS),
 )
 # What is estimated without labels: of classifiers by their probabilities (CBPE), of regressions by models of the loss
@@ -179,6 +186,7 @@ _ESTIMATED = (
     "calibration_error",
     "mae",
     "rmse",
+    "mase",
     *RANKING_METRICS,
 )
 
@@ -188,7 +196,7 @@ def _estimated(metric: Metric) -> Metric:
         metric,
         name=f"estimated_{metric.name}",
         kind=Kind.ESTIMATED_PERFORMANCE,
-        needs_probability=not {"regression", "ranking"} & set(metric.tasks),
+        needs_probability=not {*REGRESSIONS, "ranking"} & set(metric.tasks),
         needs_labels=False,
     )
 
@@ -224,7 +232,7 @@ METRICS: Mapping[str, Metric] = {
         _of_column("missing_share", Kind.QUALITY),
         _of_column("type_mismatch_share", Kind.QUALITY, label_tasks=TASKS),
         _of_column("infinite_share", Kind.QUALITY, "numerical"),
-        _of_column("out_of_range_share", Kind.QUALITY, "numerical", "time", label_tasks=("regression",)),
+        _of_column("out_of_range_share", Kind.QUALITY, "numerical", "time", label_tasks=REGRESSIONS),
         _of_column("new_category_share", Kind.QUALITY, "categorical", "boolean", label_tasks=("multiclass",)),
         replace(_of_column("unique_count", Kind.QUALITY, *_COMPARED), parts=(Part.FEATURE,), higher_is_better=None),
         _of_column("column_missing", Kind.QUALITY),
@@ -239,6 +247,7 @@ METRICS: Mapping[str, Metric] = {
         _of_column("embeddings_drift", Kind.DRIFT, "embedding"),
         replace(_of_window("item_coverage", Kind.DRIFT, None), tasks=("ranking",)),
         replace(_of_window("novelty", Kind.DRIFT, None), tasks=("ranking",)),
+        replace(_of_window("revision", Kind.DRIFT), tasks=("forecast",)),
     )
 }
 HIGHER_IS_BETTER = frozenset(name for name, metric in METRICS.items() if metric.higher_is_better)

@@ -38,6 +38,10 @@ METRIC_NAMES = {
     "hit_rate": "hit rate",
     "recall_at_k": "recall at k",
     "precision_at_k": "precision at k",
+    "mase": "MASE",
+    "interval_coverage": "coverage of the prediction intervals",
+    "coverage_error": "coverage of the prediction intervals, above or below what was promised",
+    "revision": "mean revision of a forecast",
     "item_coverage": "share of the usual items at the top",
     "novelty": "novelty of the items at the top",
     "row_count": "number of rows",
@@ -99,6 +103,11 @@ def _until(text: str, *stops: str) -> str:
 def of_top_items(metric: str, value: float, usual: float) -> str:
     """A number of the items at the top of a ranking's lists, beside that of as many lists of the reference."""
     return f"The {metric_name(metric)} is {value:.3g}; in the reference it is {usual:.3g}"
+
+
+def revisions(value: float, usual: float) -> str:
+    """How far forecasts are from those that were issued before them, beside the reference."""
+    return f"Forecasts are revised by {number(value)} on average; in the reference by {number(usual)}"
 
 
 def metric_name(metric: str) -> str:

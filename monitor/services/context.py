@@ -235,6 +235,7 @@ class Context:
             sample_rows=config.sample.rows,
             seed=config.sample.seed,
             group=columns.query,
+            ahead=columns.issued_at is not None,
             hash_key=self.hash_key,
         )
 

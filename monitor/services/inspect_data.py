@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,9 +17,19 @@ from monitor.analysis.performance import MIN_CLASS
 from monitor.analysis.positive import Candidate, candidates, positive_class
 from monitor.analysis.schema import sort_of
 from monitor.domain.checks import Checks
-from monitor.domain.columns import ITEM_NAMES, QUERY_NAMES, Columns, guess_columns
+from monitor.domain.columns import (
+    ISSUE_NAMES,
+    ITEM_NAMES,
+    LOWER_NAMES,
+    QUERY_NAMES,
+    SERIES_NAMES,
+    TARGET_NAMES,
+    UPPER_NAMES,
+    Columns,
+    guess_columns,
+)
 from monitor.domain.grid import Duration, Grid, Window
-from monitor.domain.metrics import hint
+from monitor.domain.metrics import REGRESSIONS, hint
 from monitor.domain.positive import certain_positive, means_same
 from monitor.domain.text import listed
 from monitor.errors import DataError
@@ -56,6 +66,7 @@ FLAGS = {
     "probability": "--probability",
     "label": "--label",
     "query": "--query-id",
+    "issued_at": "--issued-at",
 }
 
 
@@ -69,6 +80,7 @@ class Roles:
     probability: str | None = None
     label: str | None = None
     query: str | None = None
+    issued_at: str | None = None
     segments: tuple[str, ...] = ()
 
     @property
@@ -164,7 +176,7 @@ def inspect_data(spec: InspectSpec) -> Proposal:
         label_columns.get("label") or columns.label or (None if reference is None else Columns.infer(reference).label)
     )
     columns = replace(columns, label=label, label_time=label_columns.get("label_time") or columns.label_time)
-    log = Log(LogSpec(spec.predictions, event_time, columns.id, labels=labels))
+    log = Log(LogSpec(spec.predictions, event_time, columns.id, labels=labels, ahead=columns.issued_at is not None))
     extent = log.extent()
     if extent.first is None or extent.newest is None:
         raise DataError(f"{spec.predictions.shown} has no rows")
@@ -212,6 +224,11 @@ def inspect_data(spec: InspectSpec) -> Proposal:
             )
     if label is not None and label not in reference and labels is None:
         notes.append("no labels were found: performance will be estimated at best")
+    if columns.issued_at is not None:
+        notes.append(
+            f"'{columns.issued_at}' is taken as when a forecast was made, and '{columns.event_time}' as the time that"
+            " it is of: a forecast"
+        )
     columns, task = _as_ranking(reference, columns, notes) or _task(reference, columns)
     columns, positive, classes = _positive(reference, columns, task, spec.positive)
     columns = _without_non_inputs(spec.predictions, reference, columns, notes)
@@ -323,7 +340,34 @@ def guessed(spec: InspectSpec, place: Place, types: dict[str, str]) -> Columns:
         columns = replace(columns, **{part: name for part, name in roles.items() if name in types})  # type: ignore[arg-type]
     if place.read.makes_time:
         columns = replace(columns, event_time=MADE_TIME, ignore=place.read.time_of)
-    return spec.roles.applied(columns, types)
+    return spec.roles.applied(_of_forecast(columns, types, spec.roles), types)
+
+
+def _of_forecast(columns: Columns, types: Mapping[str, str], roles: Roles) -> Columns:
+    """The columns of a forecast, where one was named as its time of issue, or has a usual name of that: the time is
+    then that of the target. Others as they are.
+    """
+    plain = {re.sub(r"[^a-z0-9]", "_", name.lower()): name for name in types}
+
+    def first(names: Sequence[str]) -> str | None:
+        return next((plain[name] for name in names if name in plain), None)
+
+    issued_at = roles.issued_at or first(ISSUE_NAMES)
+    target = first([name for name in TARGET_NAMES if plain.get(name) != issued_at])
+    if issued_at not in types or target is None or columns.probability is not None:
+        return columns
+    label_time = None if columns.label_time in (target, issued_at) else columns.label_time
+    lower, upper = first(LOWER_NAMES), first(UPPER_NAMES)
+    both = lower is not None and upper is not None
+    return replace(
+        columns,
+        event_time=target,
+        issued_at=issued_at,
+        series=first(SERIES_NAMES),
+        label_time=label_time,
+        lower=lower if both else None,
+        upper=upper if both else None,
+    )
 
 
 def _with_time(place: Place, types: dict[str, str], columns: Columns) -> tuple[Place, list[str]]:
@@ -449,7 +493,7 @@ def _task(reference: pd.DataFrame, columns: Columns) -> tuple[Columns, str]:
     )
     if label is not None and sort_of(labelled[label]) in ("categorical", "boolean"):
         task = "binary" if labelled[label].nunique() <= 2 else "multiclass"
-    return (replace(columns, probability=None) if task == "regression" else columns), task
+    return (replace(columns, probability=None) if task in REGRESSIONS else columns), task
 
 
 class _PositiveClass(NamedTuple):
@@ -479,13 +523,18 @@ def _positive(reference: pd.DataFrame, columns: Columns, task: str, named: str |
     return _PositiveClass(columns, positive, classes)
 
 
+def _present(columns: Columns, frame: pd.DataFrame) -> list[str]:
+    """The features that are columns of a frame, not made of others."""
+    return [name for name in columns.feature_names([str(column) for column in frame.columns]) if name in frame]
+
+
 def _without_non_inputs(place: Place, reference: pd.DataFrame, columns: Columns, notes: list[str]) -> Columns:
     """The columns without those that are no inputs of a model: artefacts of writing files, row numbers, and ids of
     requests.
     """
     of_writing = {} if place.own_path is None else files.columns_of_writing(place.own_path, place.shown)
     names_by_reason: dict[str, list[str]] = {}
-    for name in columns.feature_names([str(column) for column in reference.columns]):
+    for name in _present(columns, reference):
         reason = of_writing.get(name)
         if reason is None and (_OF_REQUESTS.search(name) or _INDEX.match(name)):
             reason = "an id of requests" if _OF_REQUESTS.search(name) else "the index of a pandas frame"
@@ -511,7 +560,7 @@ def _sensitive(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> C
     """
     identifying: list[str] = []
     texts: list[str] = []
-    for name in columns.feature_names([str(column) for column in reference.columns]):
+    for name in _present(columns, reference):
         values = reference[name].dropna()
         if name.startswith("monitor_") or len(values) < 50 or sort_of(values) not in ("categorical", "text"):
             continue

@@ -82,7 +82,9 @@ class Log:
         return Extent(None if first is None or first >= latest else first, newest)
 
     def misdated(self) -> Misdated:
-        """The rows that have no time, or one before 1971 or after this machine's clock: no window holds them."""
+        """The rows that have no time, or one before 1971 or after this machine's clock: no window holds them. Rows of a
+        forecast may be of times to come.
+        """
         time, plausible = self.spec.event_time, Window(PLAUSIBLE_FROM, _latest())
         number, example = 0, ""
 
@@ -99,7 +101,7 @@ class Log:
         # Rows are counted only where there are some: the first and last times come from an index or from statistics.
         for count, rows, end, wrong in (
             (early, RowFilter.BEFORE, oldest, oldest is not None and oldest < plausible.start),
-            (late, RowFilter.AFTER, newest, newest is not None and newest >= plausible.end),
+            (late, RowFilter.AFTER, newest, not self.spec.ahead and newest is not None and newest >= plausible.end),
         ):
             if wrong:
                 number += as_count(self.frame(count.__name__, count, plausible, None, rows=rows).iat[0, 0])

@@ -100,7 +100,7 @@ class LogSpec:
     """A prediction log: where it is, which columns play which part, how much of a window is read.
 
     only: the columns that are read, beside id and times; all but those of `ignore` if empty. group: the column whose
-        equal values are sampled together, None: each row by itself.
+        equal values are sampled together, None: each row by itself. ahead: whether rows may be of times to come.
     """
 
     place: Place
@@ -115,6 +115,7 @@ class LogSpec:
     sample_rows: int = 20_000
     seed: int = 0
     group: str | None = None
+    ahead: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from monitor.analysis.checks.base import Answer, BaseCheck
 from monitor.analysis.evaluate import count
 from monitor.analysis.question import Question
 from monitor.domain.checks import Finding, Kind, Severity, Verdict
-from monitor.domain.metrics import METRICS, TASKS, harm_for, thresholds_for
+from monitor.domain.metrics import METRICS, REGRESSIONS, TASKS, harm_for, thresholds_for
+from tests.forecasts import forecasts
 from tests.rankings import ranking
 from tests.unit.test_checks import binary, folded, multiclass, regression
 
@@ -33,7 +34,18 @@ def of_ranking(rows: int, seed: int) -> pd.DataFrame:
     return frame.rename(columns={"quality": "x", "match": "z"})[["search", "item", "x", "z", "prediction", "label"]]
 
 
-MADE = {"binary": binary, "multiclass": multiclass, "regression": regression, "ranking": of_ranking}
+def of_forecast(rows: int, seed: int) -> pd.DataFrame:
+    """Forecasts of some shops, with a number that means nothing."""
+    return forecasts("2026-01-01", max(rows // 60, 8), seed).rename(columns={"temperature": "x"}).assign(z=1.0 * seed)
+
+
+MADE = {
+    "binary": binary,
+    "multiclass": multiclass,
+    "regression": regression,
+    "ranking": of_ranking,
+    "forecast": of_forecast,
+}
 
 
 def with_extra_columns(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -52,6 +64,8 @@ def references() -> dict[str, Reference]:
         columns = Columns(prediction="prediction", probability=probability, label="label")
         if task == "ranking":
             columns = replace(columns, query="search", item="item")
+        if task == "forecast":
+            columns = replace(columns, event_time="target_time", issued_at="issued_at", lower="low", upper="high")
         fitted[task] = Reference.fit(with_extra_columns(make(2000, 0), 0).drop(columns=OWN_CHECK), columns, task)
         fitted[f"{task} with text"] = Reference.fit(with_extra_columns(make(2000, 0), 0), columns, task)
     return fitted
@@ -84,8 +98,10 @@ def test_a_harm_in_each_metric_pages_where_it_is_far_beyond(
     random, frame = np.random.default_rng(0), window(task)
     if task == "ranking":
         frame["prediction"] = random.normal(size=len(frame)) - 3 * frame["label"]
-    elif task == "regression":
-        frame["prediction"] = frame["prediction"] + random.normal(3, 8, len(frame))
+    elif task in REGRESSIONS:
+        frame["prediction"] = frame["prediction"] + random.normal(3, 8, len(frame)) * frame["label"].std() / 3
+        if "high" in frame:  # intervals that hold nothing
+            frame["high"] = frame["low"]
     else:
         frame["label"] = random.permutation(frame["label"].to_numpy())
         # All metrics of classes get worse at once only where the model is more often wrong than right.

@@ -11,17 +11,30 @@ from monitor.analysis.performance import Outcomes, measure
 from monitor.domain.kinds import Kind
 from monitor.domain.metrics import METRICS, TASKS, harm_for, nearest, thresholds_for, why_no_harm, why_no_threshold
 from monitor.errors import UsageError
+from tests.forecasts import forecasts
 from tests.rankings import ranking
 
 
 def _columns(task: str) -> Columns:
     probability = {"binary": "p", "multiclass": {"a": "p", "b": "q", "c": "r"}}.get(task)
+    if task == "forecast":
+        return Columns(
+            prediction="prediction",
+            label="label",
+            event_time="target_time",
+            issued_at="issued_at",
+            series="shop",
+            lower="low",
+            upper="high",
+        )
     if task == "ranking":
         return Columns(prediction="prediction", label="label", query="search", item="item")
     return Columns(prediction="prediction", probability=probability, label="label")
 
 
 def _frame(task: str, rows: int = 600) -> pd.DataFrame:
+    if task == "forecast":
+        return forecasts("2026-01-01", max(rows // 60, 7), 3)
     if task == "ranking":
         return ranking(rows // 3, 3)[["search", "item", "quality", "match", "prediction", "label"]]
     random = np.random.default_rng(3)
@@ -129,7 +142,11 @@ def test_every_threshold_of_a_task_is_accepted_and_every_other_name_refused(
             "multiclass",
             "'tnr' is a metric of binary classification; this model's task is multiclass; metrics for harm: roc_auc",
         ),
-        ("mae", "binary", "'mae' is a metric of regression; this model's task is binary; metrics for harm: roc_auc"),
+        (
+            "mae",
+            "binary",
+            "'mae' is a metric of regression and forecast; this model's task is binary; metrics for harm: roc_auc",
+        ),
         (
             "abs_max_error",
             "regression",

@@ -149,6 +149,10 @@ def _of_all_types(task: str, seed: int) -> tuple[pd.DataFrame, Columns]:
         }
     )
     chance = 1 / (1 + np.exp(-number))
+    if task == "forecast":
+        issued_at = frame["time"] - pd.to_timedelta(rng.integers(1, 4, rows), unit="h")
+        columns = Columns(prediction="p", label="label", event_time="target", issued_at="issued_at")
+        return frame.assign(p=number, label=number, target=frame["time"], issued_at=issued_at), columns
     if task == "ranking":
         clicked = (rng.random(rows) < chance).astype(int)
         columns = Columns(prediction="p", label="label", query="search")

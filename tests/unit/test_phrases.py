@@ -116,6 +116,7 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "unseen_words": [(0.03, 0.09)],
     "form_alone": [()],
     "vectors_differ": [("vector", 0.93, 384, 0.8)],
+    "revisions": [(21.2, 18.4)],
     "of_top_items": [("item_coverage", 0.41, 0.46), ("novelty", 5.2, 6.1)],
     "no_rows": [()],
     "few_rows": [(120, 480.0, 8, 450.0, 510.0)],

@@ -3,6 +3,7 @@
 from monitor.analysis.checks.base import Answer, BaseCheck
 from monitor.analysis.checks.completeness import BadRecords, DuplicateIds, MissingShare, NullIds
 from monitor.analysis.checks.drift import DriftScore
+from monitor.analysis.checks.forecast import Revision
 from monitor.analysis.checks.labels import (
     EarlyLabels,
     LabelDrift,
@@ -49,6 +50,7 @@ REGISTRY: tuple[BaseCheck, ...] = (
     EmbeddingsDrift(),
     ItemCoverage(),
     Novelty(),
+    Revision(),
     EstimatedPerformance(),
     PerformanceVisibility(),
     UnmatchedLabels(),

@@ -17,6 +17,7 @@ from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.analysis.twosample import Counted, p_values
 from monitor.domain import phrases
 from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
+from monitor.domain.metrics import REGRESSIONS
 
 # With a larger share of unreadable labels the others no longer represent all. A label farther outside the reference's
 # range than this multiple of its width is certainly a fault.
@@ -118,7 +119,7 @@ class LabelOutOfRange(BaseCheck):
 
     def applies_to(self, question: Question) -> bool:
         """Where there are labels that are numbers."""
-        return question.tells_performance and question.reference.task == "regression"
+        return question.tells_performance and question.reference.task in REGRESSIONS
 
     def answers(self, question: Question) -> Iterator[Answer]:
         """One, for the label column."""
@@ -224,7 +225,8 @@ class LabelDrift(BaseCheck):
             return
         _, value = question.drift_score(name, before, after)
         bins = reference.bins(name)
-        p_value = p_values([Counted(bins, bins.counts(after), reference.counts(name))])[0]
+        single = p_values([Counted(bins, bins.counts(after), reference.counts(name))])[0]
+        p_value = reference.overdispersion_adjusted(self.name, name, single, rows)
         # Unit changes and stuck values do not apply to labels: only the level can change.
         text = phrases.label_shift(name, self._shift_text(question, before, after))
         yield Answer(

@@ -149,6 +149,8 @@ class Performance(_AgainstReference):
         yield from values_of(question, question.realised)
         for name, (_, values) in question.realised_in_segments.items():
             yield from values_of(question, values, name)
+        for name, values in question.realised_by_horizon.items():
+            yield from values_of(question, values, name)
 
     @staticmethod
     def _wanted_metrics(question: Question) -> list[str]:
