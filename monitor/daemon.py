@@ -39,6 +39,7 @@ from monitor.services.digest import send_digest
 from monitor.services.dispatch_alerts import dispatch_alerts
 from monitor.services.dispatch_proposals import dispatch_proposals
 from monitor.services.execute_runs import Executor
+from monitor.services.follow_up import follow_up
 from monitor.services.judge_windows import judge_windows
 from monitor.services.launch_retraining import Launcher, verify_again
 from monitor.services.look_at_sources import look_at_sources, looks_side_by_side
@@ -250,6 +251,7 @@ class Daemon:
         done = plan_runs(self.context).number
         done += self._execute(outcome)
         done += judge_windows(self.context)
+        done += follow_up(self.context)
         done += watch_self(self.context)
         done += dispatch_alerts(self.context) + propose_by_conditions(self.context) + dispatch_proposals(self.context)
         self.deliverer.drain()
@@ -259,6 +261,10 @@ class Daemon:
         self._wait_for_launches()
         done += verify_again(self.context, self.workers)
         return done > 0
+
+    def _verify(self) -> int:
+        """Look again at candidates, and at what became of trained models."""
+        return verify_again(self.context, self.workers) + follow_up(self.context)
 
     def _execute(self, outcome: WorkSummary) -> int:
         before = self.executor.finished
@@ -359,7 +365,7 @@ class Daemon:
             "deliver": (self.deliverer.deliver, 2),
             "alertmanager": (lambda: sync_alertmanager(self.context, self.senders), daemons.LOOPS_S["alertmanager"]),
             "launch": (self.launcher.launch, 2),
-            "verify": (lambda: verify_again(self.context, self.workers), daemons.LOOPS_S["verify"]),
+            "verify": (self._verify, daemons.LOOPS_S["verify"]),
             "heartbeat": (self.heartbeat, self.context.configuration.workers.heartbeat_s),
             "recover": (self.recover, 10),
             "same_database": (self.require_same_database, 5),

@@ -12,6 +12,9 @@ from monitor.errors import UsageError
 app = typer.Typer(help="Show, approve and complete retraining requests.", no_args_is_help=True)
 
 
+_SHOWN = ("id", "state", "model", "as_of", "reason", "outcome", "recovery", "receipt")
+
+
 @app.command("list")
 def list_requests(
     everything: Annotated[bool, typer.Option("--all", help="Proposals too.")] = False,
@@ -31,12 +34,19 @@ def list_requests(
             "as_of": request.as_of,
             "reason": request.reason,
             "outcome": request.outcome,
+            "recovery": request.recovery,
+            "receipt": request.receipt or "",
             "data_start": request.data_start,
             "data_end": request.data_end,
         }
         for request, monitor in database.read(retraining.listed, everything=everything)
     ]
-    shared.show(rows, ("id", "state", "model", "as_of", "reason", "outcome"), json, "no retraining was requested")
+    shared.show(
+        rows,
+        ("id", "state", "model", "as_of", "reason", "outcome", "recovery", "receipt"),
+        json,
+        "no retraining was requested",
+    )
 
 
 @app.command("show")
@@ -60,7 +70,14 @@ def show_request(
             {"at": event.happened_at, "state": event.state, "text": event.text}
             for event in retraining.story(session, row.id)
         ]
-        return content | {"state": row.state, "launcher": row.launcher, "outcome": row.outcome, "story": events}
+        after = {"recovery": row.recovery, "receipt": row.receipt or ""}
+        return content | {
+            "state": row.state,
+            "launcher": row.launcher,
+            "outcome": row.outcome,
+            **after,
+            "story": events,
+        }
 
     details = database.read(story)
     if json:
@@ -70,6 +87,8 @@ def show_request(
         f"request {details['id']}: {details['state']}\n  model {details['model']} {details['model_version']}, launcher"
         f" {details['launcher']}\n  {details['reason']}"
     )
+    if details["receipt"]:
+        shared.say(f"  {details['recovery'].replace('_', ' ')}: {details['receipt']}")
     shared.say(f"  train on {details['data_start']} to {details['data_end']}")
     for interval in details["exclude"]:
         shared.say(f"    but not on {interval['start']} to {interval['end']}")
@@ -83,6 +102,7 @@ def explain(
 ) -> None:
     """Why a retraining is or is not requested now."""
     from monitor.config.model import RETRAINING_KINDS
+    from monitor.domain import phrases
     from monitor.services.context import Context
     from monitor.services.dispatch_proposals import may_open
     from monitor.services.retraining_conditions import condition_statuses
@@ -123,6 +143,9 @@ def explain(
                     f"{row.name}: {kind} was bad{' and critical' if least == 'critical' else ''} in {count} windows in"
                     f" a row; {needed} are needed"
                 )
+        trained = retraining.last_trained(session, model)
+        if trained is not None:
+            lines.append(f"request {trained.uuid[:8]} {phrases.recovery(trained.recovery)}: {trained.receipt or ''}")
         for proposal in retraining.in_state(session, "proposed"):
             if proposal.model_name == model:
                 reason, _ = may_open(session, context, proposal)

@@ -667,6 +667,10 @@ class Retraining(Entry):
         Duration(14, "d"), description="How long a candidate is compared until its rows tell; then the request expires."
     )
     launcher: str = Field(description="What starts the training.")
+    rollback: str | None = Field(
+        None,
+        description="The launcher that takes a version back that is worse than the one before; left out: none.",
+    )
 
     def least(self, kind: str) -> str | None:
         """The least severity of a kind's findings that counts; None where the kind is no reason to retrain."""

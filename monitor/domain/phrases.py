@@ -745,6 +745,55 @@ def share_of_cost(share: float) -> str:
     return f"this is {share:.0%} of the likely cost"
 
 
+_RECOVERIES = {
+    "awaiting_deployment": "waits for its deployment",
+    "recovering": "is deployed, and its effect is not known yet",
+    "recovered": "helped",
+    "no_gain": "gave no gain",
+    "worse": "made it worse",
+}
+
+
+def recovery(state: str) -> str:
+    """What became of a retraining, as a verb."""
+    return _RECOVERIES[state]
+
+
+def receipt(
+    metric: str,
+    gain: tuple[float | None, float, float, float, int] | None,
+    version: str,
+    share: float | None,
+    *,
+    is_live: bool | None,
+) -> str:
+    """What a retraining promised and what came.
+
+    gain: what was promised (None: not known), what was got, both ends of its interval, and the number of windows; above
+        zero is better. share: of the rows that the version answers, None where the log does not say. is_live: whether
+        it is deployed, None where that cannot be known.
+    """
+    texts = []
+    if gain is not None:
+        promised, got, lower, upper, windows = gain
+        unit = metric_name(metric)
+        first = "" if promised is None else f"promised {number(promised)} better {unit}; "
+        texts.append(
+            f"{first}got {number(got)} better ({number(lower)} to {number(upper)}) in {counted(windows, 'window')}"
+        )
+    named = f"version {version}" if version else "the new model"
+    if share is not None:
+        texts.append(f"{named} answers {share:.0%} of the rows")
+    elif is_live is None:
+        texts.append(
+            "the log does not say which version answers and no deployment is recorded, so it is not known whether"
+            f" {named} is live"
+        )
+    else:
+        texts.append(f"{named} is deployed" if is_live else f"no deployment of {named} is recorded")
+    return "; ".join(texts)
+
+
 def repair_first(broken: Sequence[tuple[str, str]]) -> str:
     """What is to be repaired before retraining: columns and causes."""
     return f"repair the data pipeline before retraining: {_with_causes(broken)}"

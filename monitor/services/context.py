@@ -82,6 +82,8 @@ class Context:
     reminded_at: float = float("-inf")
     canary_flew_at: float = float("-inf")
     canary_fault: str = ""
+    # By request that is followed after its training, what its receipt was worked out from.
+    receipts: dict[int, str] = field(default_factory=dict)
     fences: Fences = field(default_factory=Fences)
     refusals: Refusals = field(default_factory=Refusals)
     _newer: Configuration | None = None

@@ -14,8 +14,8 @@ from monitor.alerting.message import Message, Section, in_words
 from monitor.config.model import DigestConfig
 from monitor.domain import phrases
 from monitor.services.context import Context
-from monitor.storage import alerts, monitors, outbox, results, runs
-from monitor.storage.tables import Alert
+from monitor.storage import alerts, monitors, outbox, results, retraining, runs
+from monitor.storage.tables import Alert, RetrainingRequest
 
 log = get_logger()
 GROUP = "digest"
@@ -68,6 +68,7 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
         / 30.436875
     )
     blind = results.blind_between(session, start, end)
+    trained = retraining.last_of_each_model(session)
     return in_words(
         f"[DIGEST] {len(watched)} monitors, {judged.get('done', 0)} runs, {_paged(fired)} in the week until"
         f" {end:%Y-%m-%d}",
@@ -85,6 +86,7 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
                 "summary",
             ),
             Section("Alerts", _first_lines([_alert_line(alert) for alert in fired]), "changes"),
+            Section("Retrainings", _first_lines([_receipt_line(request) for request in trained]), "changes"),
             Section(
                 "Could not be checked",
                 _first_lines([_check_line(*check) for check in blind]) or ["Every check could be made."],
@@ -102,6 +104,10 @@ def _alert_line(alert: Alert) -> str:
     return (
         f"{alert.severity} {alert.kind.replace('_', ' ')} since {alert.since:%Y-%m-%d}, {alert.state}: {alert.summary}"
     )
+
+
+def _receipt_line(request: RetrainingRequest) -> str:
+    return f"{request.model_name}: the retraining {phrases.recovery(request.recovery)}; {request.receipt or ''}"
 
 
 def _check_line(monitor: str, metric: str, column: str, reason: str, number: int) -> str:

@@ -10,8 +10,10 @@ from structlog import get_logger
 
 from monitor.config.model import Retraining
 from monitor.domain.matter import broken_first
+from monitor.domain.recovery import MISSED
 from monitor.services.context import Context
 from monitor.services.describe_alert import explained
+from monitor.services.follow_up import differences, why_not_again
 from monitor.storage import alerts, retraining, runs
 from monitor.storage.tables import MonitorRow, RetrainingRequest, Run
 
@@ -35,7 +37,7 @@ def _dispatch_proposals(session: Session, context: Context) -> int:
             else may_open(session, context, proposal)
         )
         if not why:
-            state, text = "open", f"requested: {proposal.reason}"
+            state, text = "open", f"requested: {proposal.reason}{_different(session, context, proposal)}"
             if policy_of(session, context, proposal).requires_approval:
                 state, text = "awaiting_approval", f"{text}; `monitor retraining approve {proposal.uuid[:8]}` starts it"
             retraining.move(session, proposal, state, text, context.clock.now())
@@ -46,6 +48,16 @@ def _dispatch_proposals(session: Session, context: Context) -> int:
         elif final:
             retraining.move(session, proposal, "vetoed", why, context.clock.now())
     return opened
+
+
+def _different(session: Session, context: Context, proposal: RetrainingRequest) -> str:
+    """What is different from a training that gave no gain, in words; '' after any other."""
+    last = retraining.last_trained(session, proposal.model_name)
+    config = context.config_of(session, session.get_one(MonitorRow, proposal.monitor_id))
+    if last is None or last.recovery not in MISSED or config is None:
+        return ""
+    texts = differences(config, proposal, last)
+    return f"; other than for request {last.uuid[:8]}, which gave no gain: {', '.join(texts)}"
 
 
 def policy_of(session: Session, context: Context, proposal: RetrainingRequest) -> Retraining:
@@ -106,6 +118,9 @@ def may_open(session: Session, context: Context, proposal: RetrainingRequest) ->
     repair = broken_pipeline(session, proposal)
     if repair:
         return repair, True
+    again = why_not_again(session, config, proposal, now)
+    if again[0]:
+        return again
     if now - proposal.as_of > config.alerts.notify_max_age.approximate():
         if runs.unfinished(session, row.id):
             return "catching up: older changes start nothing before the end of it", False

@@ -31,6 +31,7 @@ from monitor.domain.checks import CheckKey, Kind, Severity, Verdict
 from monitor.domain.folds import FOLDS, Fold
 from monitor.domain.grid import Window
 from monitor.services.context import Context
+from monitor.services.follow_up import inputs_of
 from monitor.services.learn_natural import learn_natural
 from monitor.storage import alerts, monitors, references, results, retraining, runs
 from monitor.storage.database import locked
@@ -389,6 +390,7 @@ class _Judge:
             "columns": list(result.columns),
             "severity": result.severity,
             "run": result.run,
+            "inputs": inputs_of(self._config(run)),
         }
         version = self._model_version(run)
         request = retraining.propose(

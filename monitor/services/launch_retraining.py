@@ -31,6 +31,7 @@ from monitor.errors import DatabaseUnreachableError, DeliveryError, MonitorError
 from monitor.retraining.launchers import command, open_remote, python, webhook
 from monitor.retraining.launchers.remote import follow
 from monitor.retraining.request import LaunchError, TrainingOutcome
+from monitor.services import follow_up
 from monitor.services.context import Context
 from monitor.services.specs import COMPARE, FIT_REFERENCE, Compared, ComparisonSpec, FittedReference, ReferenceSpec
 from monitor.services.workers import WorkerPool
@@ -462,6 +463,9 @@ def _complete(
     if not outcome.succeeded or problem:
         retraining.move(session, request, "failed", problem or text or "the training failed", now)
     else:
+        config = context.config_of(session, session.get_one(MonitorRow, request.monitor_id))
+        if request.detail.get("kind") != "rollback":
+            follow_up.begin(session, config, request, outcome.model_version)
         if fitted is not None:
             text = _promote(session, context, request, outcome.model_version, fitted, now)
         retraining.move(
@@ -484,6 +488,11 @@ def _promote(
     stored = references.store(
         session, fitted.version, fitted.archive, fitted.rows, f"retraining {request.uuid}", now, fitted.period
     )
+    value = f", {fitted.harm_metric} {fitted.baseline[fitted.harm_metric]:.4g} on it" if fitted.harm_metric else ""
+    trained = f"version {version or 'unnamed'} is trained; reference {fitted.version[:8]} ({fitted.rows} rows{value})"
+    if follow_up.waits_to_hold(config, request):
+        request.followed = {**(request.followed or {}), "reference": stored.id}
+        return f"{trained} will hold once it is deployed (`monitor deployed`)"
     references.put_in_force(
         session, row.id, by_version, now, stored.id, "retraining", f"request {request.uuid} succeeded", now
     )
@@ -495,8 +504,6 @@ def _promote(
         valid_from=now.isoformat(),
         model_version=by_version,
     )
-    value = f", {fitted.harm_metric} {fitted.baseline[fitted.harm_metric]:.4g} on it" if fitted.harm_metric else ""
-    return (
-        f"version {version or 'unnamed'} is trained; reference {fitted.version[:8]} ({fitted.rows} rows{value}) holds"
-        f" from {now:%Y-%m-%d %H:%M} UTC on"
-    )
+    if by_version:
+        return f"{trained} holds from the first window in which version {version} answers"
+    return f"{trained} holds from {now:%Y-%m-%d %H:%M} UTC on"

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.config.model import MonitorConfig
 from monitor.services.context import Context
+from monitor.services.follow_up import inputs_of
 from monitor.storage import deployments, monitors, results, retraining, runs
 from monitor.storage.tables import MonitorRow
 
@@ -61,7 +63,8 @@ def _propose_for(session: Session, context: Context, monitor_id: int) -> bool:
     if not held:
         return False
     trained = trained_at(session, context, row)
-    detail = {"kind": "drift", "columns": [], "severity": "none", "run": run.uuid, "conditions": held}
+    detail: dict[str, Any] = {"kind": "drift", "columns": [], "severity": "none", "run": run.uuid, "conditions": held}
+    detail["inputs"] = inputs_of(config)
     span = (min(trained, run.window_start), run.as_of)
     version = results.model_version(session, run.id) or config.model.version
     request = retraining.propose(

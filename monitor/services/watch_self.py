@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 from structlog import get_logger
 
+from monitor.domain import phrases
 from monitor.domain.checks import Severity
 from monitor.domain.freshness import learned_limits
 from monitor.services.apply_configuration import ALIVE_WITHIN
@@ -252,6 +253,16 @@ def _troubles(session: Session, context: Context, watched: Watched, now: datetim
         ServiceProblem("notification", channel, f"a notification to {channel} could not be delivered and was given up")
         for channel in sorted(dead)
     ]
+    for request in retraining.missed(session):
+        problems.append(
+            ServiceProblem(
+                request.recovery,
+                request.uuid[:8],
+                f"the retraining of {request.model_name} {phrases.recovery(request.recovery)}: {request.receipt}",
+                request.monitor_id,
+                "critical" if request.recovery == "worse" else "warning",
+            )
+        )
     for request in retraining.in_state(session, "unknown"):
         problems.append(
             ServiceProblem(

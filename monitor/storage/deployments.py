@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.ids import natural_id
@@ -38,6 +38,11 @@ def between(session: Session, model: str, start: datetime, end: datetime) -> lis
         Deployment.model_name == model, Deployment.deployed_at >= start, Deployment.deployed_at <= end
     )
     return list(session.scalars(query.order_by(Deployment.deployed_at)))
+
+
+def newest_id(session: Session, model: str) -> int | None:
+    """The number of the deployment of a model that was recorded last; None without one."""
+    return session.scalar(select(func.max(Deployment.id)).where(Deployment.model_name == model))
 
 
 def last_before(session: Session, model: str, moment: datetime) -> Deployment | None:

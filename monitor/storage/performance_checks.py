@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.checks import CheckKey, Severity
@@ -44,6 +44,32 @@ class PerformanceCheck(NamedTuple):
     verdict: str
     numbers: CheckNumbers
     severity: Severity
+
+
+def rows_by_version(session: Session, monitor_id: int, start: datetime) -> dict[datetime, dict[str, int]]:
+    """By window that begins at a time or later, oldest first, how many rows each version of the model has: those of the
+    largest check of a column in its newest data run.
+    """
+    query = (
+        select(Run.window_start, MetricSeries.model_version, func.max(CheckRow.rows))
+        .join(CheckRow, CheckRow.run_id == Run.id)
+        .join(MetricSeries, MetricSeries.id == CheckRow.series_id)
+        .where(
+            Run.monitor_id == monitor_id,
+            Run.kind == "data",
+            Run.status == "done",
+            Run.window_start >= start,
+            MetricSeries.column != "",
+            MetricSeries.segment == "",
+            is_current(judged=True),
+        )
+        .group_by(Run.window_start, MetricSeries.model_version)
+        .order_by(Run.window_start)
+    )
+    windows: dict[datetime, dict[str, int]] = {}
+    for window_start, version, rows in session.execute(query):
+        windows.setdefault(window_start, {})[version] = rows or 0
+    return windows
 
 
 def of_monitor(

@@ -180,6 +180,9 @@ VIEWS: dict[str, dict[str, TypeEngine[Any]]] = {
         "opened_at": _TIME,
         "launched_at": _TIME,
         "ended_at": _TIME,
+        "trained_version": _TEXT,
+        "recovery": _TEXT,
+        "receipt": _TEXT,
     },
     "monitor_latest": {
         "monitor": _TEXT,

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from monitor.domain.ids import natural_id
+from monitor.domain.recovery import FOLLOWED, MISSED
 from monitor.storage.listing import begins
 from monitor.storage.tables import MonitorRow, RetrainingEvent, RetrainingRequest
 
@@ -64,15 +65,55 @@ def move(session: Session, request: RetrainingRequest, state: str, text: str, no
         request.launched_at = now
     if state in ENDED:
         request.ended_at, request.outcome = now, text
+    if state == "vetoed":
+        request.outcome = text
     session.flush()
     _add_event(session, request, text, now)
 
 
-def _add_event(session: Session, request: RetrainingRequest, text: str, now: datetime) -> None:
+def note(session: Session, request: RetrainingRequest, text: str, now: datetime) -> None:
+    """Write what became of a request that has ended into its story; its state is that of its recovery."""
+    _add_event(session, request, text, now, request.recovery)
+
+
+def followed(session: Session) -> list[RetrainingRequest]:
+    """The requests of which it is not known yet whether they helped, oldest first. A request gives way to a later one
+    of its model.
+    """
+    query = select(RetrainingRequest).where(RetrainingRequest.recovery.in_(FOLLOWED)).order_by(RetrainingRequest.id)
+    newest = {request.model_name: request for request in session.scalars(query)}
+    return list(newest.values())
+
+
+def last_trained(session: Session, model_name: str) -> RetrainingRequest | None:
+    """The request of a model that succeeded last and is or was followed; None without one."""
+    query = select(RetrainingRequest).where(
+        RetrainingRequest.model_name == model_name, RetrainingRequest.recovery != ""
+    )
+    return session.scalar(query.order_by(RetrainingRequest.ended_at.desc(), RetrainingRequest.id.desc()).limit(1))
+
+
+def last_of_each_model(session: Session) -> list[RetrainingRequest]:
+    """The request of each model that succeeded last and is or was followed, by the model's name."""
+    query = select(RetrainingRequest).where(RetrainingRequest.recovery != "").order_by(RetrainingRequest.ended_at)
+    newest = {request.model_name: request for request in session.scalars(query)}
+    return [newest[name] for name in sorted(newest)]
+
+
+def missed(session: Session) -> list[RetrainingRequest]:
+    """The requests that gave no gain or made it worse and were followed by no other of their model."""
+    return [request for request in last_of_each_model(session) if request.recovery in MISSED]
+
+
+def _add_event(
+    session: Session, request: RetrainingRequest, text: str, now: datetime, state: str | None = None
+) -> None:
     number = 1 + (
         session.scalar(select(func.max(RetrainingEvent.number)).where(RetrainingEvent.request_id == request.id)) or 0
     )
-    session.add(RetrainingEvent(request_id=request.id, number=number, state=request.state, text=text, happened_at=now))
+    session.add(
+        RetrainingEvent(request_id=request.id, number=number, state=state or request.state, text=text, happened_at=now)
+    )
     session.flush()
 
 

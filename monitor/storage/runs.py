@@ -586,6 +586,14 @@ def with_failed(session: Session) -> set[int]:
     return set(session.scalars(select(Run.monitor_id).where(Run.status == "failed").distinct()))
 
 
+def last_finished_of(session: Session, monitor_ids: list[int]) -> dict[int, datetime | None]:
+    """When the last run of each monitor ended well."""
+    query = select(Run.monitor_id, func.max(Run.finished_at)).where(
+        Run.monitor_id.in_(monitor_ids), Run.status == "done"
+    )
+    return dict(session.execute(query.group_by(Run.monitor_id)).tuples().all())
+
+
 def last_ended(session: Session, monitor_id: int) -> Run | None:
     """The planned run that ended last, done or failed."""
     ended = []

@@ -491,12 +491,16 @@ class NotificationEvent(Base):
 class RetrainingRequest(Base):
     """A request that a model be retrained, or before it a proposal. `open_model` is the model's name while it has not
     ended.
+
+    Of one that succeeded: `trained_version` as the training named it, `recovery` whether it helped
+    (`domain.recovery`), `receipt` the same in words and `followed` in numbers.
     """
 
     __tablename__ = "retraining_requests"
     __table_args__ = (
         UniqueConstraint("monitor_id", "window_start", "as_of"),
         Index("ix_retraining_requests_state", "state"),
+        Index("ix_retraining_requests_recovery", "recovery"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
@@ -520,6 +524,10 @@ class RetrainingRequest(Base):
     opened_at: Mapped[datetime | None]
     launched_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    trained_version: Mapped[str] = mapped_column(KeyText(255), default="", server_default="")
+    recovery: Mapped[str] = mapped_column(KeyText(24), default="", server_default="")
+    receipt: Mapped[str | None] = mapped_column(LongText())
+    followed: Mapped[dict[str, Any] | None]
 
 
 class RetrainingEvent(Base):

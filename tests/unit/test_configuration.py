@@ -221,7 +221,7 @@ def test_a_name_in_checks_that_can_never_page_is_a_mistake_with_its_line(tmp_pat
     )
     assert problems(tmp_path, text) == [
         "monitor.yaml:13: there is no metric 'acuracy'; did you mean 'accuracy'?",
-        "monitor.yaml:14: 'mae' is a metric of regression; this model's task is binary; metrics for harm: "
+        "monitor.yaml:14: 'mae' is a metric of regression and forecast; this model's task is binary; metrics for harm: "
         "roc_auc, pr_auc, accuracy, precision, recall, f1, log_loss, brier_score, calibration_error, tnr, fpr, fnr",
         "monitor.yaml:15: 'roc_auc' needs the model's probabilities, and columns.probability is not named; "
         "metrics for harm: accuracy, precision, recall, f1, tnr, fpr, fnr",

@@ -117,6 +117,12 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "form_alone": [()],
     "vectors_differ": [("vector", 0.93, 384, 0.8)],
     "revisions": [(21.2, 18.4)],
+    "recovery": [("awaiting_deployment",), ("recovering",), ("recovered",), ("no_gain",), ("worse",)],
+    "receipt": [
+        ("mae", (40.0, 3.0, -2.0, 8.0, 4), "2", 0.0, True),
+        ("mae", None, "", None, None),
+        ("mae", None, "2", None, False),
+    ],
     "of_top_items": [("item_coverage", 0.41, 0.46), ("novelty", 5.2, 6.1)],
     "no_rows": [()],
     "few_rows": [(120, 480.0, 8, 450.0, 510.0)],

@@ -51,6 +51,9 @@ def _request(row: tables.RetrainingRequest, names: dict[int, str]) -> Retraining
         row.as_of,
         row.created_at,
         row.ended_at,
+        row.trained_version,
+        row.recovery,
+        row.receipt or "",
     )
 
 

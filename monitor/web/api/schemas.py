@@ -245,7 +245,9 @@ class RetrainingEvent(Struct):
 
 
 class RetrainingRequest(Struct):
-    """A request that a model be retrained."""
+    """A request that a model be retrained. Of one that succeeded: the version that was trained, whether it helped, and
+    what was promised and got.
+    """
 
     id: str
     monitor: str
@@ -260,6 +262,9 @@ class RetrainingRequest(Struct):
     as_of: datetime
     created_at: datetime
     ended_at: datetime | None
+    trained_version: str
+    recovery: str
+    receipt: str
 
 
 class RetrainingStory(Struct):

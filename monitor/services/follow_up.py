@@ -1,0 +1,322 @@
+"""Follow up: after a retraining succeeded, find out whether its model answers and whether it is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import NormalDist
+from typing import Any
+
+from sqlalchemy.orm import Session
+from structlog import get_logger
+
+from monitor.config.model import MonitorConfig
+from monitor.domain import phrases
+from monitor.domain.checks import DEFAULT_HARM, UNDECIDED
+from monitor.domain.kinds import Kind
+from monitor.domain.losses import loss, reference_of
+from monitor.domain.recovery import FEWEST_WINDOWS, MISSED, Gain, Recovery, WindowValue, judged
+from monitor.services.context import Context
+from monitor.storage import deployments, performance_checks, references, retraining, runs
+from monitor.storage.performance_checks import PerformanceCheck
+from monitor.storage.tables import MonitorRow, RetrainingRequest
+
+log = get_logger()
+# So many windows before the request are what the gain is measured from.
+_BEFORE = 8
+
+
+@dataclass(frozen=True)
+class _Deployed:
+    """Whether the trained version answers. since: from when on, None if it does not. share: of the rows of the newest
+    window, None where the log does not say.
+    """
+
+    since: datetime | None
+    share: float | None = None
+
+
+def begin(session: Session, config: MonitorConfig | None, request: RetrainingRequest, version: str) -> None:
+    """Write down what is to be followed of a request that has just succeeded. version: as the training named it, '' if
+    it named none.
+    """
+    request.trained_version = version
+    request.recovery = Recovery.RECOVERING.value
+    if config is not None and _can_see(session, config, request):
+        request.recovery = Recovery.AWAITING_DEPLOYMENT.value
+    request.followed = {}
+
+
+def _can_see(session: Session, config: MonitorConfig, request: RetrainingRequest) -> bool:
+    """Whether it can be known that the trained version answers: by the log, or because deployments are recorded."""
+    if config.columns.model_version is not None and request.trained_version:
+        return True
+    return deployments.last_before(session, request.model_name, request.created_at) is not None
+
+
+def waits_to_hold(config: MonitorConfig | None, request: RetrainingRequest) -> bool:
+    """Whether the reference of a request that has just succeeded is to hold only once its version is deployed."""
+    by_version = config is not None and config.columns.model_version is not None and request.trained_version
+    return request.recovery == Recovery.AWAITING_DEPLOYMENT.value and not by_version
+
+
+def follow_up(context: Context) -> int:
+    """Look at every request that is followed; how many changed their state."""
+    marks = context.database.read(_marks)
+    changed = 0
+    for request_id, mark in marks.items():
+        if context.receipts.get(request_id) != mark:
+            changed += context.database.transact(_follow, context, request_id)
+            context.receipts[request_id] = mark
+    return changed
+
+
+def _marks(session: Session) -> dict[int, str]:
+    """What the receipts of followed requests depend on: the newest results and the newest deployment."""
+    requests = retraining.followed(session)
+    finished = runs.last_finished_of(session, [request.monitor_id for request in requests])
+    newest = {request.id: deployments.newest_id(session, request.model_name) for request in requests}
+    return {request.id: f"{finished.get(request.monitor_id)} {newest[request.id]}" for request in requests}
+
+
+def _follow(session: Session, context: Context, request_id: int) -> bool:
+    request = session.get_one(RetrainingRequest, request_id)
+    row = session.get_one(MonitorRow, request.monitor_id)
+    config = context.config_of(session, row)
+    if config is None or request.ended_at is None:
+        return False
+    now = context.clock.now()
+    can_see = request.recovery == Recovery.AWAITING_DEPLOYMENT.value or bool((request.followed or {}).get("live_from"))
+    deployed = _deployed(session, config, request, now) if can_see else _Deployed(request.ended_at)
+    gain = None
+    metric = _metric(session, config, request)
+    if deployed.since is not None and metric is not None:
+        gain = _gain(session, config, request, metric, deployed.since)
+    state = Recovery.AWAITING_DEPLOYMENT if deployed.since is None else Recovery.RECOVERING
+    if gain is not None and gain.windows >= 1:
+        state = gain.verdict if _is_settled(gain) else Recovery.RECOVERING
+    text = phrases.receipt(
+        "" if metric is None else metric.metric,
+        None if gain is None else (gain.promised, gain.got, gain.lower, gain.upper, gain.windows),
+        request.trained_version,
+        deployed.share,
+        is_live=deployed.since is not None if can_see else None,
+    )
+    followed = {
+        "live_from": deployed.since.isoformat() if can_see and deployed.since is not None else None,
+        "share": deployed.share,
+        **({} if gain is None else vars(gain)),
+    }
+    changed = state.value != request.recovery
+    if changed and request.recovery == Recovery.AWAITING_DEPLOYMENT.value and deployed.since is not None:
+        _hold(session, request, deployed.since, now)
+    if text != request.receipt or followed != request.followed:
+        request.receipt, request.followed = text, followed | _kept(request)
+    if not changed:
+        return False
+    request.recovery = state.value
+    retraining.note(session, request, f"{phrases.recovery(state.value)}: {text}", now)
+    log.info(f"retraining_{state.value}", model=request.model_name, request=request.uuid[:8], receipt=text)
+    if state is Recovery.WORSE and config.retraining is not None and config.retraining.rollback is not None:
+        _roll_back(session, request, config.retraining.rollback, now)
+    return True
+
+
+def _kept(request: RetrainingRequest) -> dict[str, Any]:
+    """What stays of what was followed: the reference that waits."""
+    return {name: value for name, value in (request.followed or {}).items() if name == "reference"}
+
+
+def _is_settled(gain: Gain) -> bool:
+    return gain.windows >= FEWEST_WINDOWS
+
+
+def _hold(session: Session, request: RetrainingRequest, since: datetime, now: datetime) -> None:
+    """Put the reference in force that waited for the deployment."""
+    reference = (request.followed or {}).get("reference")
+    if reference is not None:
+        why = f"request {request.uuid} succeeded, and its version is deployed"
+        references.put_in_force(session, request.monitor_id, "", since, reference, "retraining", why, now)
+
+
+def _deployed(session: Session, config: MonitorConfig, request: RetrainingRequest, now: datetime) -> _Deployed:
+    """By the log's rows, or by what people recorded."""
+    assert request.ended_at is not None
+    if config.columns.model_version is not None and request.trained_version:
+        windows = performance_checks.rows_by_version(session, request.monitor_id, request.ended_at)
+        shares = {
+            start: rows.get(request.trained_version, 0) / max(sum(rows.values()), 1) for start, rows in windows.items()
+        }
+        answered = [start for start, share in shares.items() if share > 0]
+        newest = list(shares.values())[-1] if shares else 0.0
+        return _Deployed(min(answered, default=None), newest)
+    for deployment in deployments.between(session, request.model_name, request.ended_at, now):
+        if request.trained_version in ("", deployment.version):
+            return _Deployed(deployment.deployed_at)
+    return _Deployed(None)
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """What the request was about: a metric, of the whole model or of a segment."""
+
+    kind: Kind
+    metric: str
+    segment: str | None
+
+
+def _metric(session: Session, config: MonitorConfig, request: RetrainingRequest) -> _Metric | None:
+    """The metric that paged, or else the first with a limit of harm that was realised; None where nothing is known of
+    performance.
+    """
+    runs = _runs(session, request, Kind.PERFORMANCE, request.data_start, request.window_end)
+    checks = [check for _, of_run in runs for check in of_run if check.verdict not in UNDECIDED]
+    paging = [check for check in checks if check.severity >= "warning"]
+    if request.detail.get("kind") == Kind.PERFORMANCE.value and paging:
+        newest = runs[-1][1]
+        worst = max([check for check in newest if check in paging] or paging, key=lambda check: check.severity.rank)
+        return _Metric(Kind.PERFORMANCE, worst.key.metric, worst.key.segment)
+    names = list(config.checks.harm) or list(DEFAULT_HARM)
+    for kind, prefix in ((Kind.PERFORMANCE, ""), (Kind.ESTIMATED_PERFORMANCE, "estimated_")):
+        of_kind = _runs(session, request, kind, request.data_start, request.window_end)
+        present = {check.key.metric for _, of_run in of_kind for check in of_run if not check.key.segment}
+        name = next((f"{prefix}{name}" for name in names if f"{prefix}{name}" in present), None)
+        if name is not None:
+            return _Metric(kind, name, None)
+    return None
+
+
+def _runs(
+    session: Session, request: RetrainingRequest, kind: Kind, start: datetime, end: datetime
+) -> list[tuple[performance_checks.JudgedRun, list[PerformanceCheck]]]:
+    return performance_checks.of_monitor(session, request.monitor_id, kind, start, end)
+
+
+def _gain(
+    session: Session, config: MonitorConfig, request: RetrainingRequest, metric: _Metric, since: datetime
+) -> Gain | None:
+    margin = NormalDist().inv_cdf(0.5 + config.page_confidence() / 2)
+    by_version = config.columns.model_version is not None and bool(request.trained_version)
+
+    def values(start: datetime, end: datetime, *, after: bool) -> list[tuple[WindowValue, PerformanceCheck]]:
+        windows = []
+        for _, checks in _runs(session, request, metric.kind, start, end):
+            for check in checks:
+                is_new = check.model_version == request.trained_version
+                same = check.key.metric == metric.metric and (check.key.segment or None) == (metric.segment or None)
+                if same and check.verdict not in UNDECIDED and (not by_version or is_new == after):
+                    value = _value(check, margin)
+                    windows += [] if value is None else [(value, check)]
+        return windows
+
+    before = values(request.data_start, request.window_end, after=False)[-_BEFORE:]
+    after = values(since, datetime.max.replace(tzinfo=since.tzinfo), after=True)
+    if not before:
+        return None
+    return judged(
+        metric.metric, [value for value, _ in before], [value for value, _ in after], _promised(config, metric, before)
+    )
+
+
+def _value(check: PerformanceCheck, margin: float) -> WindowValue | None:
+    numbers = check.numbers
+    if numbers.value is None or numbers.lower is None or numbers.upper is None:
+        return None
+    # One end of the interval may be the limit of the metric itself.
+    return WindowValue(numbers.value, max(numbers.upper - numbers.value, numbers.value - numbers.lower) / margin)
+
+
+def _promised(
+    config: MonitorConfig, metric: _Metric, before: list[tuple[WindowValue, PerformanceCheck]]
+) -> float | None:
+    """How much worse than the reference the metric was: what a model as good as on the reference would give back."""
+    name = metric.metric.removeprefix("estimated_")
+    harm = config.checks.to_checks(config.checks.false_alarm_rate, config.page_confidence()).harm.get(name)
+    harm = harm or DEFAULT_HARM.get(name)
+    numbers = before[-1][1].numbers
+    if harm is None:
+        return None
+    usual = reference_of(name, (numbers.lowest, numbers.highest), harm)
+    if usual is None:
+        return None
+    mean = sum(value.value for value, _ in before) / len(before)
+    return max(loss(metric.metric, usual, mean), 0.0)
+
+
+def _roll_back(session: Session, request: RetrainingRequest, launcher: str, now: datetime) -> None:
+    """A request to the launcher that takes the new version back; written down once."""
+    reason = f"roll back version {request.trained_version or 'unnamed'}: {request.receipt}"
+    detail = {"kind": "rollback", "columns": [], "severity": "critical", "run": request.detail["run"]}
+    row = session.get_one(MonitorRow, request.monitor_id)
+    rollback = retraining.propose(
+        session,
+        row,
+        (request.window_start, request.window_end),
+        now,
+        launcher,
+        reason,
+        detail | {"rolls_back": request.uuid, "version": request.trained_version},
+        (request.data_start, request.data_end),
+        request.trained_version,
+        now,
+    )
+    if rollback.state == "proposed" and retraining.not_ended(session, request.model_name) is None:
+        retraining.move(session, rollback, "open", f"requested: {reason}", now)
+
+
+def _known_by(config: MonitorConfig, request: RetrainingRequest) -> datetime:
+    """When the effect of a training should be known, from its deployment on, or else from its end."""
+    assert request.ended_at is not None
+    live_from = (request.followed or {}).get("live_from")
+    since = request.ended_at if live_from is None else datetime.fromisoformat(live_from)
+    delay = timedelta(0) if config.labels is None else config.labels.delay.approximate()
+    return since + FEWEST_WINDOWS * config.windows.length.approximate() + delay
+
+
+def why_not_again(
+    session: Session, config: MonitorConfig, proposal: RetrainingRequest, now: datetime
+) -> tuple[str, bool]:
+    """Why a model is not trained again after its last training, and whether that is final: it waits for its deployment
+    or for its effect, or it gave nothing and nothing is different now. ('', False) if it may be.
+    """
+    last = retraining.last_trained(session, proposal.model_name)
+    if last is None:
+        return "", False
+    name = f"request {last.uuid[:8]}"
+    if last.recovery == Recovery.AWAITING_DEPLOYMENT.value:
+        version = f"version {last.trained_version}" if last.trained_version else "its model"
+        return f"{name} is trained, but {version} is not deployed: another training would change nothing", False
+    live_from = (last.followed or {}).get("live_from")
+    if live_from is not None and proposal.window_start < datetime.fromisoformat(live_from):
+        return f"this tells of the model before that of {name} was deployed", True
+    if last.recovery == Recovery.RECOVERING.value and now < _known_by(config, last):
+        return f"the effect of {name} is not known yet", False
+    if last.recovery in MISSED and not differences(config, proposal, last):
+        return f"{name} gave no gain, and nothing is different: the same data, features and window", False
+    return "", False
+
+
+def differences(config: MonitorConfig, proposal: RetrainingRequest, last: RetrainingRequest) -> list[str]:
+    """What is different from the last training, in words: most of the data are newer, or other features or windows are
+    configured.
+    """
+    texts = []
+    length = (proposal.data_end - proposal.data_start).total_seconds()
+    newer = (proposal.data_end - max(proposal.data_start, last.data_end)).total_seconds()
+    if length > 0 and newer > length / 2:
+        texts.append(f"{newer / length:.0%} of the data are newer")
+    before = last.detail.get("inputs")
+    if before is not None and before != inputs_of(config):
+        texts.append("other features or windows are configured")
+    return texts
+
+
+def inputs_of(config: MonitorConfig) -> dict[str, Any]:
+    """What a training depends on beside its rows, as plain values."""
+    columns = config.columns
+    return {
+        "features": columns.features,
+        "ignore": sorted(columns.ignore),
+        "expressions": dict(sorted(columns.expressions.items())),
+        "window": str(config.windows.length),
+    }
