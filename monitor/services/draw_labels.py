@@ -9,7 +9,7 @@ from scipy.stats import norm
 from monitor.analysis.correction import days
 from monitor.analysis.label_design import ExpectedLabels, drawn, inclusion_probabilities, seed_of
 from monitor.analysis.listed_labels import expected_error, importance, random_error
-from monitor.analysis.performance import REALISED
+from monitor.analysis.performance import MIN_LABELLED, REALISED
 from monitor.analysis.question import conformed
 from monitor.analysis.reference import Reference
 from monitor.analysis.schema import canonical_text, tidy
@@ -49,6 +49,7 @@ def draw_labels(spec: DrawSpec) -> DrawnRows:
     seed = seed_of(run.log.seed, run.monitor, run.window, spec.budget, len(run.lists) + 1)
     times = days(rows[run.log.event_time])
     places = drawn(chance, times, seed)
+    _require_enough(len(places), spec)
     random = random_error(expected, metric, len(places))
     # What would remain if all rows were labelled.
     whole = 0.0 if random is None else random * (len(places) / max(int(expected.usable.sum()), 1)) ** 0.5
@@ -63,6 +64,13 @@ def draw_labels(spec: DrawSpec) -> DrawnRows:
         None if random is None else margin * random,
         margin * float(np.hypot(expected_error(np.where(is_labelled, 0.0, moves), chance), whole)),
     )
+
+
+def _require_enough(number: int, spec: DrawSpec) -> None:
+    """Raises UsageError where nothing could be judged by so few labels."""
+    before = sum(len(entry.chances) for entry in spec.run.lists)
+    if number + before < MIN_LABELLED:
+        raise UsageError(f"{number + before} labels are too few to judge by: at least {MIN_LABELLED} are needed")
 
 
 def _versions(frame: pd.DataFrame, spec: DrawSpec) -> pd.Series:

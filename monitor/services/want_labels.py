@@ -56,6 +56,8 @@ def want_labels(
         return Wanted(waiting.uuid, waiting.number, waiting.window, _as_stored(drawn, waiting), is_new=False)
     drawn = workers.call(DRAW_LABELS, DrawSpec(spec, budget, metric, version))
     stored = context.database.transact(_store, spec, drawn, budget, by, name)
+    if set(stored.rows) != {row.key for row in drawn.drawn}:
+        raise ConflictError(f"somebody has drawn list {stored.uuid[:8]} of this window meanwhile: ask again")
     return Wanted(stored.uuid, stored.number, stored.window, drawn, is_new=True)
 
 
