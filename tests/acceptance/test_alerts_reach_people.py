@@ -245,6 +245,7 @@ def test_a_critical_loss_that_ends_before_what_explains_it_has_no_message_of_its
     assert sent_messages(receiver) == [("alert.firing", ["features"]), ("alert.resolved", ["features"])]
 
 
+@pytest.mark.long
 def test_a_critical_loss_that_began_in_a_silence_is_named_upstream_when_the_silence_ends(
     project: Project, receiver: Receiver
 ) -> None:
