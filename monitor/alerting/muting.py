@@ -80,15 +80,23 @@ class Explainers:
         self._upstream = upstream
         self._by_monitor: dict[str, list[int]] = {}
         self._losses: dict[str, list[int]] = {}
+        # By model the first alert of each of two monitors that a loss of the model explains: one of them is elsewhere.
+        self._explained: dict[str, dict[str, int]] = {}
         self._firing = firing
         for place, alert in enumerate(firing):
             self._by_monitor.setdefault(alert.monitor, []).append(place)
             if alert.kind == Kind.PERFORMANCE.value and alert.severity == Severity.CRITICAL.value:
                 self._losses.setdefault(alert.model, []).append(place)
+            if alert.kind in _EXPLAINED and alert.subject != LABELS:
+                by_monitor = self._explained.setdefault(alert.model, {})
+                if len(by_monitor) < 2:
+                    by_monitor.setdefault(alert.monitor, place)
 
     def of(self, alert: Firing) -> Firing | None:
         """The first alert that explains this one, by the rules of `inhibitor`."""
         near = {*self._by_monitor.get(alert.monitor, ()), *self._losses.get(alert.model, ())[:2]}
+        if is_critical_loss(alert):
+            near.update(self._explained.get(alert.model, {}).values())
         for name in self._upstream.get(alert.monitor, ()):
             near.update(self._by_monitor.get(name, ()))
         return inhibitor(alert, (self._firing[place] for place in sorted(near)), self._upstream)
@@ -98,12 +106,14 @@ def inhibitor(alert: Firing, firing: Iterable[Firing], upstream: Mapping[str, Se
     """The alert that explains this one, which is then named inside that one's message; None if it has its own message.
 
     A source that is away or stale explains what its windows say; a realised loss the drift, faults and estimates of its
-    model; what a monitor consumes (`upstream`, by monitor) whatever is wrong with it, but for its own realised
-    performance turned critical. That nobody can tell how a model is explains nothing, and is explained by nothing; nor
-    are faults of labels by those of the predictions or by the loss that they show.
+    model; what a monitor consumes (`upstream`, by monitor) whatever is wrong with it, but for a critical loss that
+    itself explains alerts of other monitors. That nobody can tell how a model is explains nothing, and is explained by
+    nothing; nor are faults of labels by those of the predictions or by the loss that they show.
     """
     if alert.kind in _FOR_ITSELF:
         return None
+    firing = list(firing)
+    explains_others = is_critical_loss(alert) and any(_is_elsewhere(candidate, alert) for candidate in firing)
     for candidate in firing:
         if candidate.alert == alert.alert or candidate.kind == Kind.BLIND.value:
             continue
@@ -120,10 +130,24 @@ def inhibitor(alert: Firing, firing: Iterable[Firing], upstream: Mapping[str, Se
             return candidate
         if loss and same_monitor and alert.kind == Kind.ESTIMATED_PERFORMANCE.value:
             return candidate
-        harmed = alert.kind == Kind.PERFORMANCE.value and alert.severity == Severity.CRITICAL.value
-        if not harmed and _stands_above(candidate.monitor, alert.monitor, upstream):
+        if not explains_others and _stands_above(candidate.monitor, alert.monitor, upstream):
             return candidate
     return None
+
+
+def is_critical_loss(alert: Firing) -> bool:
+    """Whether it is a critical loss of realised performance."""
+    return alert.kind == Kind.PERFORMANCE.value and alert.severity == Severity.CRITICAL.value
+
+
+def _is_elsewhere(candidate: Firing, loss: Firing) -> bool:
+    """Whether a critical loss explains this alert of another monitor of its model."""
+    return (
+        candidate.kind in _EXPLAINED
+        and candidate.model == loss.model
+        and candidate.monitor != loss.monitor
+        and candidate.subject != LABELS
+    )
 
 
 def _stands_above(producer: str, consumer: str, upstream: Mapping[str, Sequence[str]]) -> bool:

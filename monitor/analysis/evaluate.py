@@ -12,6 +12,7 @@ from monitor.analysis.checks import REGISTRY
 from monitor.analysis.diagnosis import explained
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import figures_of
+from monitor.analysis.listed_labels import LabelLists
 from monitor.analysis.natural import without_natural
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
@@ -34,6 +35,7 @@ def evaluate(
     checks: Checks | None = None,
     recent_counts: Sequence[int] | None = None,
     costs_of_faults: Callable[[], Mapping[str, float]] | None = None,
+    lists: LabelLists | None = None,
 ) -> Evaluation:
     """Run every check on a window.
 
@@ -45,6 +47,8 @@ def evaluate(
         Without them a fall in traffic cannot be checked.
     costs_of_faults: called only if somebody is to be notified. Returns by column what data faults of the window are
         likely to have cost the model, where these rows do not show it. The cause of a loss is derived from these costs.
+    lists: how rows were drawn whose labels were asked for. Realised performance is then that of these labels, each with
+        the weight of its row. Not together with `window`.
 
     Raises DataError where rows are there but have neither prediction nor probability, UsageError for checks whose names
     can never page with this reference.
@@ -54,7 +58,7 @@ def evaluate(
     check_names(checks, reference.task, reference.columns, reference.sorts)
     if window is not None:
         frame = _inside(frame, reference, window)
-    question = Question.of(reference, frame, recent, counts or count(frame, reference), recent_counts, checks)
+    question = Question.of(reference, frame, recent, counts or count(frame, reference), recent_counts, checks, lists)
     metrics, answers = [MetricValue("row_count", value=float(question.counts.rows))], []
     for check in REGISTRY:
         if check.applies_to(question):

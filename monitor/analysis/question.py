@@ -19,6 +19,8 @@ from monitor.analysis.correction import Block, RecentLabels, days
 from monitor.analysis.drift import DEFAULT_METHODS
 from monitor.analysis.evidence import HealthyBlocks, levels_of
 from monitor.analysis.forecast import scale_of
+from monitor.analysis.label_design import ExpectedLabels
+from monitor.analysis.listed_labels import LabelLists, ListedPerformance, listed_performance
 from monitor.analysis.performance import Measured, Outcomes, measure, outcomes, too_little, truth_of
 from monitor.analysis.reference import Reference
 from monitor.analysis.relations import digits, subsample
@@ -27,7 +29,7 @@ from monitor.analysis.summary import Numbers, Summary, summarise
 from monitor.cores import cores
 from monitor.domain import phrases
 from monitor.domain.checks import DEFAULT_HARM, Checks, Harm, Kind, WindowCounts, segment_text
-from monitor.domain.columns import HORIZON, SCALE
+from monitor.domain.columns import HORIZON, SCALE, WEIGHT
 from monitor.domain.metrics import REGRESSIONS
 from monitor.errors import DataError
 
@@ -109,6 +111,7 @@ class Question:
     names: the columns that are checked, features and predictions, in the reference's order. summaries: of those in the
         window.
     derived: by metric and column, the window's counts of relations to other columns and of decimals, shape (bins,).
+    lists: how rows were drawn whose labels were asked for; None where labels come as they do.
     """
 
     reference: Reference
@@ -122,6 +125,7 @@ class Question:
     names: tuple[str, ...]
     summaries: Mapping[str, Summary | None]
     derived: Mapping[str, Mapping[str, Floats]]
+    lists: LabelLists | None = None
 
     @classmethod
     def of(
@@ -132,6 +136,7 @@ class Question:
         counts: WindowCounts,
         recent_counts: Sequence[int] | None,
         checks: Checks,
+        lists: LabelLists | None = None,
     ) -> Question:
         """Read a window once for all checks. frame: tidied (`schema.tidy`). Raises DataError where rows have neither
         prediction nor probability.
@@ -157,6 +162,7 @@ class Question:
             names=names,
             summaries=summaries,
             derived=derived,
+            lists=lists,
         )
 
     @property
@@ -337,12 +343,27 @@ class Question:
 
     def outcomes_of(self, frame: pd.DataFrame) -> Outcomes:
         """The same of some of the window's rows."""
+        if self.lists is not None:  # labels that came by other ways have no weight
+            frame = frame.assign(**{WEIGHT: self.lists.weights[frame.index]})
         return outcomes(frame, self.reference.columns, self.reference.task, self.reference.summary.classes)
 
     @cached_property
     def realised(self) -> dict[str, Measured]:
         """Performance with labels, by metric."""
-        return measure(self.outcomes)
+        return measure(self.outcomes) if self.listed is None else self.listed.values
+
+    @cached_property
+    def listed(self) -> ListedPerformance | None:
+        """Performance by the labels that were asked for; None where labels come as they do."""
+        if self.lists is None or not self.rows:
+            return None
+        recent = None
+        if self.lists.recent is not None and len(self.lists.recent):
+            rows = tidy(self.lists.recent, self.reference.columns).reset_index(drop=True)
+            recent = conformed(rows, self.reference).frame
+        expected = ExpectedLabels.of(self.reference, self.window.frame, recent)
+        times = None if self.times is None else days(self.times)
+        return listed_performance(expected, self.lists.draws(times))
 
     @cached_property
     def realised_in_segments(self) -> dict[str, tuple[Outcomes, dict[str, Measured]]]:

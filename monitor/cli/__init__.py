@@ -21,6 +21,7 @@ from monitor.cli import (
     export,
     ingest,
     init,
+    labels,
     notes,
     notifications,
     people,
@@ -113,7 +114,12 @@ for panel, commands in COMMANDS.items():
         app.command(name, rich_help_panel=panel)(command)
 for panel, nouns in {
     LOOK: {"runs": runs.app, "alerts": alerts.app, "export": export.app},
-    ANSWER: {"silences": silences.app, "references": references.app, "retraining": retraining.app},
+    ANSWER: {
+        "labels": labels.app,
+        "silences": silences.app,
+        "references": references.app,
+        "retraining": retraining.app,
+    },
     OPERATE: {
         "config": config.app,
         "channels": channels.app,

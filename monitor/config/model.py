@@ -709,7 +709,7 @@ class MonitorConfig(Entry):
         [],
         description=(
             "Monitors whose models or data this one consumes: while one of them fires, its alert carries those of this"
-            " monitor inside."
+            " monitor inside, also a critical loss of performance."
         ),
     )
     labels: LabelsConfig | None = Field(None, description="Where the truth comes from, and when.")

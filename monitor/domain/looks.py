@@ -1,7 +1,8 @@
 """When a window is looked at again: fixed numbers, each with an `as_of` that follows from schedule and data alone.
 
 0 is the run itself; 1, 2, 3 are performance runs at the label times at which 50, 90 and 100 % of the expected labels
-were reached; 4 is the last performance run; 5 the recount of a data run; from 6 on they are by hand.
+were reached; 4 is the last performance run; 5 the recount of a data run; from 6 on they are by hand. 1000, 2000, … are
+those at which the labels of a list that was asked for had come.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 LAST_PERFORMANCE = 4
 RECOUNT = 5
 FIRST_BY_HAND = 6
+LIST_LOOKS = 1000
 SHARES = (0.5, 0.9, 1.0)
 
 

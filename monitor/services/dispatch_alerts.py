@@ -102,14 +102,44 @@ class DispatchCycle:
         return self._inhibitors[labelled_alert.alert.id]
 
     @cached_property
+    def _by_id(self) -> dict[str, LabelledAlert]:
+        return {labelled_alert.alert.uuid: labelled_alert for labelled_alert in self.firing}
+
+    def first_cause(self, labelled_alert: LabelledAlert) -> LabelledAlert | None:
+        """The alert that explains this one and is explained by none itself; None if nothing explains it."""
+        cause, above = None, self.inhibitor(labelled_alert)
+        while above is not None:
+            cause = self._by_id[above.alert]
+            above = self.inhibitor(cause)
+        return cause
+
+    @cached_property
     def explained(self) -> dict[str, list[LabelledAlert]]:
-        """The alerts that fire and are explained by another one, by that one's id."""
+        """The alerts that fire and are explained by others, by the id of the one that is notified."""
         by_explainer: dict[str, list[LabelledAlert]] = {}
         for labelled_alert in self.firing:
-            inhibitor = self.inhibitor(labelled_alert)
-            if inhibitor is not None:
-                by_explainer.setdefault(inhibitor.alert, []).append(labelled_alert)
+            cause = self.first_cause(labelled_alert)
+            if cause is not None:
+                by_explainer.setdefault(cause.alert.uuid, []).append(labelled_alert)
         return by_explainer
+
+    def carried_by(self, labelled_alert: LabelledAlert, channel: str) -> tuple[LabelledAlert, Destination] | None:
+        """The alert in whose message on a channel this one is named, and the destination there; None where that channel
+        hears of no such alert. Alertmanager gets no message, so nothing is named inside one.
+        """
+        if not _takes_notifications(self.context, channel):
+            return None
+        cause = self.first_cause(labelled_alert)
+        for destination in [] if cause is None else self.destinations(cause):
+            assert cause is not None
+            if destination.channel == channel and not self.mutes(cause, destination):
+                return cause, destination
+        return None
+
+    def _is_carried(self, labelled_alert: LabelledAlert, destination: Destination | None) -> bool:
+        """Whether a loss is named in another alert's message wherever it would be notified itself."""
+        wanted = self.destinations(labelled_alert) if destination is None else [destination]
+        return all(self.carried_by(labelled_alert, entry.channel) is not None for entry in wanted)
 
     def last_notified(self, channel: str, labelled_alert: LabelledAlert) -> LastNotified | None:
         """The last notification of an alert to a channel, sent or still to be sent."""
@@ -128,14 +158,21 @@ class DispatchCycle:
         failing = whom if labelled_alert.alert.kind == Kind.SELF.value and what in ("notification", "outbox") else None
         return [destination for destination in destinations if destination.channel != failing] or list(destinations)
 
+    def silenced(self, labelled_alert: LabelledAlert) -> str:
+        """Why an alert is silenced now, '' if it is not."""
+        return muting.silenced(labelled_alert.labels, self._silences, self.context.configuration, self.now)
+
     def mutes(self, labelled_alert: LabelledAlert, destination: Destination | None = None) -> str:
         """Why a firing alert is muted now, '' if it is not: outside its route's times, silenced, or explained by
         another alert.
         """
         if destination is not None and destination.quiet:
             return destination.quiet
-        why = muting.silenced(labelled_alert.labels, self._silences, self.context.configuration, self.now)
+        why = self.silenced(labelled_alert)
         inhibitor = None if why else self.inhibitor(labelled_alert)
+        if inhibitor is not None and muting.is_critical_loss(labelled_alert.firing):
+            # A critical loss is never quiet where nobody hears of what explains it.
+            inhibitor = inhibitor if self._is_carried(labelled_alert, destination) else None
         return (
             why
             if inhibitor is None
@@ -260,6 +297,36 @@ def _add_messages(
             event.kind not in _ENDS and not cycle.mutes(labelled_alert, destination)
         ):
             messages.add(destination, event, labelled_alert)
+        elif event.kind not in _ENDS and muting.is_critical_loss(labelled_alert.firing):
+            _add_carrier(cycle, messages, labelled_alert, destination)
+
+
+def _add_carrier(
+    cycle: DispatchCycle, messages: Messages, labelled_alert: LabelledAlert, destination: Destination
+) -> None:
+    """Add once more the alert that explains a critical loss: its message names the loss, which has none of its own."""
+    carrier = cycle.carried_by(labelled_alert, destination.channel)
+    burning = None if carrier is None else cycle.burning.get(carrier[0].alert.id)
+    if carrier is not None and burning is not None and not destination.quiet and not cycle.silenced(labelled_alert):
+        cause, place = carrier
+        is_notified = cycle.last_notified(place.channel, cause) is not None
+        messages.add(place, burning, cause, again=is_notified)
+
+
+def _name_in_carrier(
+    cycle: DispatchCycle,
+    messages: Messages,
+    labelled_alert: LabelledAlert,
+    destination: Destination,
+    burning: AlertEvent,
+) -> None:
+    """Add the alert that explains a critical loss where its last message is older than the loss: a route was quiet, or
+    something was silenced, when the loss began.
+    """
+    carrier = cycle.carried_by(labelled_alert, destination.channel)
+    last = None if carrier is None else cycle.last_notified(destination.channel, carrier[0])
+    if last is not None and last.told_at < burning.happened_at:
+        _add_carrier(cycle, messages, labelled_alert, destination)
 
 
 def _type_of(context: Context, channel: str) -> str:
@@ -320,6 +387,8 @@ def _remind(session: Session, cycle: DispatchCycle, messages: Messages, labelled
         if not _takes_notifications(context, destination.channel):
             continue
         last = cycle.last_notified(destination.channel, labelled_alert)
+        if last is None and muting.is_critical_loss(labelled_alert.firing):
+            _name_in_carrier(cycle, messages, labelled_alert, destination, burning)
         if last is not None and not (last.number < burning.number or now - last.told_at >= destination.repeat_interval):
             continue
         if (

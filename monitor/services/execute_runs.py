@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 from structlog import get_logger
@@ -22,13 +22,13 @@ from monitor.services.cache import kept
 from monitor.services.context import Context
 from monitor.services.dask_workers import DaskWork, DaskWorkers
 from monitor.services.earlier_windows import earlier_windows
-from monitor.services.specs import RUN, RunResult, RunSpec
+from monitor.services.specs import RUN, ListedRows, RunResult, RunSpec
 from monitor.services.workers import Work, WorkerDiedError, WorkerPool
 from monitor.sources.spec import RecentWindows
-from monitor.storage import annotation, monitors, natural, references, results, runs
+from monitor.storage import annotation, label_lists, monitors, natural, references, results, runs
 from monitor.storage.results import Results
 from monitor.storage.runs import RunClaim
-from monitor.storage.tables import MonitorRow, ReferenceVersion, Run
+from monitor.storage.tables import LabelList, MonitorRow, ReferenceVersion, Run
 
 log = get_logger()
 _NEWEST_EVERY = 4
@@ -317,7 +317,34 @@ def run_spec(session: Session, context: Context, config: MonitorConfig, row: Mon
         monitor=row.name,
         model=row.model_name,
         run=taken.uuid,
+        **_lists(session, context, config, row, taken),
     )
+
+
+def listed_rows(label_list: LabelList) -> ListedRows:
+    """A list of wanted labels as workers take it."""
+    return ListedRows(label_list.uuid, label_list.created_at, label_list.model_version, label_list.rows)
+
+
+def _lists(session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run) -> dict[str, Any]:
+    """The lists of wanted labels of a performance run's window, as far as they were known at its `as_of`."""
+    if taken.kind != "performance" or config.labels is None:
+        return {}
+    lists = label_lists.of_window(session, row.id, taken.window, taken.read_as_of)
+    if not lists:
+        return {}
+    recent = windows_before(session, context, config, row, taken)
+    return {"lists": tuple(map(listed_rows, lists)), "lists_recent": recent}
+
+
+def windows_before(
+    session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run
+) -> RecentWindows | None:
+    """The windows before that of a run, from whose labels it is learned what labels are to be expected; None if there
+    are none.
+    """
+    recent = _recent_windows(session, context, config, row, taken)
+    return RecentWindows(recent.windows[1:], recent.rows) if len(recent.windows) > 1 else None
 
 
 def _recent(
@@ -330,6 +357,13 @@ def _recent(
     """
     if config.labels is None or not config.labels.refresh_estimate or taken.kind != "data":
         return None
+    return _recent_windows(session, context, config, row, taken)
+
+
+def _recent_windows(
+    session: Session, context: Context, config: MonitorConfig, row: MonitorRow, taken: Run
+) -> RecentWindows:
+    assert config.labels is not None
     every = (config.windows.every or config.windows.length).approximate()
     back = config.labels.delay.approximate() + max(timedelta(days=30), 4 * every)
     number = math.ceil(back / every)

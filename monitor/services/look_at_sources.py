@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from monitor.config.model import MonitorConfig
+from monitor.domain.grid import Window
 from monitor.domain.looks import RECOUNT, revisions_end
 from monitor.errors import DataError, SourceUnreachableError, WorkersUnreachableError
 from monitor.services import plan_runs
 from monitor.services.context import Context
+from monitor.services.execute_runs import listed_rows
 from monitor.services.side_by_side import SideBySide
-from monitor.services.specs import LOOK, LabelledWindow, Look, LookSpec
+from monitor.services.specs import LOOK, LabelledWindow, ListedRows, Look, LookSpec
 from monitor.services.workers import WorkerDiedError, WorkerPool, WorkFailedError
-from monitor.storage import monitors, runs, windows
+from monitor.storage import label_lists, monitors, runs, windows
 from monitor.storage.database import locked
 from monitor.storage.tables import MonitorRow, OpenWindow, Run, SourceState
 
@@ -94,13 +96,19 @@ def _look_spec(
 ) -> LookSpec:
     after = state.first_event or plan_runs.first_event_after(config)
     labelled, recounts = [], []
+    lists: dict[Window, list[ListedRows]] = {}
+    for label_list in label_lists.incomplete(session, row.id):
+        lists.setdefault(label_list.window, []).append(listed_rows(label_list))
     for open_window in windows.of_monitor(session, row.id):
         window = open_window.window
         planned_by = context.config_of(session, row, open_window.configuration_id)
         if open_window.labels_open and planned_by is not None and planned_by.labels is not None:
             final = revisions_end(open_window.window_end, open_window.as_of, *plan_runs.label_rule(planned_by.labels))
             complete = open_window.labels_full is not None
-            labelled.append(LabelledWindow(window, final, open_window.label_mark, complete, closing=final <= now))
+            wanted = tuple(lists.get(window, ()))
+            labelled.append(
+                LabelledWindow(window, final, open_window.label_mark, complete, closing=final <= now, lists=wanted)
+            )
         if open_window.recount_at is not None and open_window.recount_at <= now:
             run = runs.look_zero(session, row.id, "data", window)
             if _may_differ(run, open_window, state.source_mark or "", config.columns.logged_at):
@@ -146,8 +154,18 @@ def _store(session: Session, monitor_id: int, spec: LookSpec, seen: Look, now: d
             open_window.due_at = open_window.as_of
         if window in seen.labels:
             windows.put_times(open_window, seen.labels[window], seen.label_mark)
+        _put_complete(session, open_window, seen)
         if open_window.recount_at is not None and open_window.recount_at <= now:
             _settle_recount(session, row, open_window, seen, spec.log.logged_at, now)
+
+
+def _put_complete(session: Session, open_window: OpenWindow, seen: Look) -> None:
+    """Keep when the labels of a window's lists had come; a performance run is due by that."""
+    for label_list in label_lists.of_window(session, open_window.monitor_id, open_window.window) if seen.lists else ():
+        moment = seen.lists.get(label_list.uuid)
+        if label_list.complete_at is None and moment is not None:
+            label_list.complete_at = max(moment, label_list.created_at, open_window.as_of)
+            open_window.due_at = open_window.as_of
 
 
 def _settle_recount(

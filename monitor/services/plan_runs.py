@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from monitor.config.model import Configuration, LabelsConfig, MonitorConfig
 from monitor.domain.grid import Grid, Window
-from monitor.domain.looks import performance_looks
+from monitor.domain.looks import LIST_LOOKS, performance_looks
 from monitor.errors import DatabaseUnreachableError
 from monitor.services.context import Context
-from monitor.storage import monitors, planning, runs, windows
+from monitor.storage import label_lists, monitors, planning, runs, windows
+from monitor.storage.label_lists import CompleteList
 from monitor.storage.planning import PlanningState
 from monitor.storage.tables import MonitorRow, OpenWindow, Run, SourceState
 
@@ -83,6 +84,7 @@ def _plan_some(session: Session, context: Context, ids: list[int]) -> dict[int, 
     """Plan monitors, by monitor; those for which nothing can be planned yet are left out."""
     now = context.clock.now()
     planned, added = {}, []
+    lists = label_lists.complete(session, ids)
     for planning_state in planning.known(session, ids, now):
         config = context.config_of(session, planning_state.row)
         # Without a reference there is nothing to compare with: the windows wait, and an alert of kind `self` opens.
@@ -95,7 +97,8 @@ def _plan_some(session: Session, context: Context, ids: list[int]) -> dict[int, 
             continue
         new, next_due = _plan_windows(session, context, planning_state, config, now)
         for window in planning_state.due:
-            new += _plan_looks(session, context, planning_state, window, now)
+            of_window = lists.get((planning_state.row.id, window.window), [])
+            new += _plan_looks(session, context, planning_state, window, of_window, now)
         if config.windows.delay_max is not None:
             runs.release_waiting(session, planning_state.row.id, planning_state.state.newest_event, now)
         planned[planning_state.row.id] = (planning_state, len(new), next_due)
@@ -149,9 +152,16 @@ def _wait_until(config: MonitorConfig, state: SourceState, window: Window) -> da
 
 
 def _plan_looks(
-    session: Session, context: Context, planning_state: PlanningState, open_window: OpenWindow, now: datetime
+    session: Session,
+    context: Context,
+    planning_state: PlanningState,
+    open_window: OpenWindow,
+    lists: Sequence[CompleteList],
+    now: datetime,
 ) -> list[Run]:
-    """The performance runs of a window as far as they are certain and due; closes it when no more will come."""
+    """The performance runs of a window as far as they are certain and due; closes it when no more will come. lists: of
+    the window's wanted labels, those that have come.
+    """
     row, state = planning_state.row, planning_state.state
     config = context.config_of(session, row, open_window.configuration_id)
     window, new = open_window.window, []
@@ -161,8 +171,9 @@ def _plan_looks(
         looks = performance_looks(
             open_window.window_end, open_window.as_of, windows.times_of(open_window), state.looked_at, *rule
         )
-        later = [as_of for _, as_of in looks.certain if as_of > now]
-        for look, as_of in looks.certain:
+        certain = [*looks.certain, *((LIST_LOOKS * entry.number, entry.complete_at) for entry in lists)]
+        later = [as_of for _, as_of in certain if as_of > now]
+        for look, as_of in certain:
             if as_of <= now and (window, look) not in planning_state.looked:
                 wait_until = _wait_until(config, state, window)
                 new.append(

@@ -67,5 +67,8 @@ def _prune_monitor(context: Context, monitor_id: int, kept: Retention, *, dry_ru
         if number and not dry_run:
             database.transact(retention.drop_values, series_id, limit, roll_up=kept.roll_up)
     batches("runs", kept.runs, retention.old_runs, retention.drop_runs)
+    runs_from = before(kept.runs)
+    if runs_from is not None and not dry_run:
+        database.transact(retention.drop_label_lists, monitor_id, runs_from)
     batches("alerts", kept.alerts, retention.old_alerts, retention.drop_alerts)
     return +removed

@@ -4,8 +4,8 @@ Evidently.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ SAMPLE = "monitor.services.work:sample_of"
 REPORT = "monitor.services.work:report_page"
 COMPARE_REFERENCES = "monitor.services.work:compare_references"
 COMPARE = "monitor.services.work:compare_candidate"
+DRAW_LABELS = "monitor.services.draw_labels:draw_labels"
 CHECK = "monitor.services.check_sources:check"
 INSPECT = "monitor.services.inspect_data:inspect_data"
 # No more rows of a reference are read.
@@ -30,11 +31,24 @@ REFERENCE_ROWS = 100_000
 
 
 @dataclass(frozen=True)
+class ListedRows:
+    """A list of a window's rows whose labels are wanted. created: from then on it is known. chances: by the keyed hash
+    of each row's id, the probability with which it was drawn.
+    """
+
+    uuid: str
+    created: datetime
+    model_version: str
+    chances: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class LabelledWindow:
     """A window whose labels are looked at.
 
     final: when revisions end. seen: what the labels looked like when they were last read for it, None if never.
-    complete: all expected ones were there. closing: this is the last time.
+    complete: all expected ones were there. closing: this is the last time. lists: those of wanted labels that have not
+        all come.
     """
 
     window: Window
@@ -42,6 +56,7 @@ class LabelledWindow:
     seen: str | None
     complete: bool
     closing: bool
+    lists: tuple[ListedRows, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,7 @@ class LookSpec:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at a source has found."""
+    """What a look at a source has found. lists: by the id of a list of wanted labels, when enough of them had come."""
 
     first: datetime | None
     newest: datetime | None
@@ -71,6 +86,7 @@ class Look:
     recounts: dict[Window, dict[str, Any]]
     misdated: int = 0
     misdated_example: str = ""
+    lists: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,8 @@ class RunSpec:
         then expected.
     misdated, misdated_example: rows of the source that no window holds, as they were last seen. monitor, model, run:
         names and the run's id, for its report.
+    lists: of the window's wanted labels, as far as they were known at `as_of`. lists_recent: earlier windows whose
+        labels show what was to be expected of these.
     """
 
     kind: str
@@ -170,6 +188,58 @@ class RunSpec:
     monitor: str = ""
     model: str = ""
     run: str = ""
+    lists: tuple[ListedRows, ...] = ()
+    lists_recent: RecentWindows | None = None
+
+
+@dataclass(frozen=True)
+class DrawSpec:
+    """Draw rows of a window whose labels are wanted. run: its window, with the lists drawn before. metric: that is to
+    be known; None: the one that harm is measured by. version: of the model; None: that with the most rows.
+    """
+
+    run: RunSpec
+    budget: int
+    metric: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class DrawnRow:
+    """A row whose label is wanted. key: the keyed hash of its id. weight: how many rows it stands for."""
+
+    id: str
+    key: str
+    event_time: datetime
+    prediction: object
+    probability: object
+    chance: float
+
+    @property
+    def weight(self) -> float:
+        """How many rows it stands for."""
+        return 1 / self.chance
+
+
+@dataclass(frozen=True)
+class DrawnRows:
+    """The rows that were drawn, in the order of time. rows: of the version in the window (or its sample), of which
+    `labelled` had a label already.
+
+    estimate, before: of the metric without labels, and how far its interval reaches to either side; None where there is
+        none. by_random_rows, after: how far the interval of the metric is expected to reach by as many labels of random
+        rows, and by those of the list.
+    """
+
+    drawn: tuple[DrawnRow, ...]
+    version: str
+    metric: str
+    rows: int
+    labelled: int
+    estimate: float | None
+    before: float | None
+    by_random_rows: float | None
+    after: float
 
 
 @dataclass(frozen=True)

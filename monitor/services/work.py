@@ -43,6 +43,7 @@ from monitor.domain.grid import Window
 from monitor.domain.looks import LabelTimes
 from monitor.domain.run_identity import RunIdentity
 from monitor.errors import CacheError, DataError
+from monitor.services.listed_rows import complete_lists, lists_of_part, recent_of_lists, used_lists
 from monitor.services.specs import (
     REFERENCE_ROWS,
     Compared,
@@ -76,7 +77,7 @@ def look(spec: LookSpec) -> Look:
     # A table's mark is its newest label; one that came with an older time is seen when the window closes.
     label_mark = files_mark or ("" if newest_label is None else f"until {newest_label.isoformat()}")
     extent = log.extent(spec.after)
-    labels = {}
+    labels, lists = {}, {}
     for labelled_window in spec.windows:
         changed = labelled_window.seen != label_mark or not label_mark or (labelled_window.closing and not files_mark)
         if labelled_window.seen is None or (changed and (labelled_window.closing or not labelled_window.complete)):
@@ -84,6 +85,8 @@ def look(spec: LookSpec) -> Look:
             labels[labelled_window.window] = LabelTimes.of(
                 times, rows, spec.expected, spec.judge_from, labelled_window.final
             )
+        if labelled_window.lists and changed:
+            lists.update(complete_lists(log, labelled_window))
     recounts = {
         window: plain_counts(log_at(spec.log, window, as_of)[0].counts(window, as_of))
         for window, as_of in spec.recounts
@@ -99,6 +102,7 @@ def look(spec: LookSpec) -> Look:
         recounts,
         misdated.rows,
         misdated.example,
+        lists,
     )
 
 
@@ -288,9 +292,10 @@ def run(spec: RunSpec) -> RunResult:
     labels = spec.log.labels
     with_labels = _has_labels(spec)
     frame, counts = _window(log, spec)
+    lists = used_lists(frame, spec, counts.labelled or 0)
     counts = replace(counts, misdated=spec.misdated, misdated_example=spec.misdated_example)
     if with_labels:
-        frame = _with_label(frame, spec)
+        frame = with_label(frame, spec)
     else:
         dropped = [
             name for name in (spec.columns.label, spec.columns.label_time) if name in frame and spec.kind != "adhoc"
@@ -304,6 +309,7 @@ def run(spec: RunSpec) -> RunResult:
         names = {labels.label: spec.columns.label, "monitor_label_time": spec.columns.label_time or "label_time"}
         recent = labelled(log, spec.recent, spec.as_of, samples).rename(columns=names)
     before = None if spec.rolling is None else samples_of(log, spec.rolling, cache_folder() / "samples")
+    lists_recent = None if lists is None else recent_of_lists(log, spec)
     rows_before = counted_before(log, spec)
     read_seconds, read_bytes = time.perf_counter() - begun, _bytes_read() - bytes_before
     _require_prediction(frame, spec)
@@ -337,20 +343,26 @@ def run(spec: RunSpec) -> RunResult:
                 checks=version_checks,
                 recent_counts=rows_before,
                 costs_of_faults=costs,
+                lists=None if lists is None else lists_of_part(lists, part, lists_recent, spec, version),
             )
         else:
             evaluation = _rolled(reference, earlier, part, labelled_rows, exact, version_checks, rows_before)
         evaluations.append(_VersionEvaluation(version, len(part), evaluation))
     sampled = spec.log.sample_rows if WEIGHT in frame else len(frame)
-    result = _result(evaluations, counts, sampled, spec, with_labels=with_labels)
+    result = _result(evaluations, counts, sampled, spec, with_labels=with_labels, by_lists=lists is not None)
     return replace(result, read_seconds=read_seconds, read_bytes=read_bytes, note=note)
 
 
-def _with_label(frame: pd.DataFrame, spec: RunSpec) -> pd.DataFrame:
+def with_label(frame: pd.DataFrame, spec: RunSpec) -> pd.DataFrame:
     """Rows with the label named as in the log."""
     assert spec.log.labels is not None
     label = spec.columns.label
     return frame if label is None else frame.rename(columns={spec.log.labels.label: label})
+
+
+def reference_of_run(spec: RunSpec, version: str) -> Reference:
+    """The reference that a run compares a version of the model with."""
+    return _reference(_in_force(spec.references, version))
 
 
 def _costs_of_faults(spec: RunSpec, version: str, checks: Checks) -> dict[str, float]:
@@ -360,7 +372,7 @@ def _costs_of_faults(spec: RunSpec, version: str, checks: Checks) -> dict[str, f
     """
     log, _ = log_at(spec.log, spec.window, spec.as_of)
     frame, _ = log.sample_with_labels(spec.window, spec.as_of)
-    part = _by_version(_without_own_columns(_with_label(frame, spec), spec.columns), spec).get(version)
+    part = _by_version(_without_own_columns(with_label(frame, spec), spec.columns), spec).get(version)
     if part is None:
         return {}
     whole = replace(checks, only=(*_DATA_KINDS, Kind.PERFORMANCE.value))
@@ -416,7 +428,7 @@ def _window(log: Log, spec: RunSpec) -> tuple[pd.DataFrame, WindowCounts]:
     """The sample that a run looks at, with labels where it knows some, and the window's counts."""
     if not _has_labels(spec):
         return log.read(spec.window, spec.as_of)
-    by_class = spec.kind == "performance" and _is_classification(spec)
+    by_class = spec.kind == "performance" and _is_classification(spec) and not spec.lists
     return log.sample_with_labels(spec.window, spec.as_of, by_class=by_class)
 
 
@@ -459,7 +471,7 @@ def _without(checks: Checks, label: str | None, only: str) -> Checks:
 
 def _needed(spec: RunSpec) -> tuple[str, ...]:
     """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier needs no feature."""
-    if spec.kind != "performance" or not _is_classification(spec):
+    if spec.kind != "performance" or not _is_classification(spec) or spec.lists:
         return spec.log.only
     columns = spec.columns
     names = [
@@ -519,7 +531,13 @@ def _reference(path: str) -> Reference:
 
 
 def _result(
-    evaluations: list[_VersionEvaluation], counts: Any, sampled: int, spec: RunSpec, *, with_labels: bool
+    evaluations: list[_VersionEvaluation],
+    counts: Any,
+    sampled: int,
+    spec: RunSpec,
+    *,
+    with_labels: bool,
+    by_lists: bool = False,
 ) -> RunResult:
     metrics: list[MetricValue] = []
     checks: list[Check] = []
@@ -527,6 +545,7 @@ def _result(
     labelled = counts.labelled if with_labels else None
     ripe = (
         labelled is None
+        or by_lists
         or sampled == 0
         or labelled >= spec.judge_from * spec.expected * sampled
         or (spec.revise_until is not None and spec.as_of >= spec.revise_until)

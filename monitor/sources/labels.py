@@ -86,6 +86,13 @@ class Labels:
         moments = [moment.to_pydatetime() for moment in labelled.label_times.dropna().sort_values()]
         return moments, len(labelled.frame)
 
+    def times_by_id(self, sample: pd.DataFrame, window: Window) -> pd.Series:
+        """When the label of each row of a window's sample became known, NaT where it has not until today, by the row's
+        canonical id.
+        """
+        labelled = self._labelled(sample, window, None)
+        return pd.Series(labelled.label_times.to_numpy(), labelled.frame[KEY].astype(object))
+
     def newest(self) -> datetime | None:
         """When the latest label became known; None where labels carry no time."""
         if self._spec.label_time is None:

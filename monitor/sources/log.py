@@ -356,6 +356,10 @@ class Log:
         """
         return self.labels.times(self.sample(window), window)
 
+    def label_times_by_id(self, window: Window) -> pd.Series:
+        """When the label of each row of the window's sample became known, NaT where it has not, by canonical id."""
+        return self.labels.times_by_id(self.sample(window), window)
+
     @cached_property
     def labels(self) -> Labels:
         """The labels of its predictions."""

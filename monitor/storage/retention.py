@@ -14,6 +14,7 @@ from monitor.storage.tables import (
     CheckRow,
     FindingRow,
     FoldCheckpoint,
+    LabelList,
     MetricDay,
     MetricSeries,
     MetricValueRow,
@@ -41,6 +42,11 @@ def old_runs(session: Session, monitor_id: int, before: datetime, limit: int = _
     """Runs that have ended, of windows that end before a time; one that is claimed is not among them."""
     query = select(Run.id).where(Run.monitor_id == monitor_id, Run.window_end < before, Run.status.in_(ENDED))
     return list(session.scalars(query.order_by(Run.window_end).limit(limit)))
+
+
+def drop_label_lists(session: Session, monitor_id: int, before: datetime) -> None:
+    """Remove the lists of wanted labels of windows that end before a time."""
+    session.execute(delete(LabelList).where(LabelList.monitor_id == monitor_id, LabelList.window_end < before))
 
 
 def drop_runs(session: Session, ids: list[int]) -> None:

@@ -464,6 +464,27 @@ class NaturalRow(Base):
     value: Mapped[float]
 
 
+class LabelList(HasWindow, Base):
+    """Rows of a window whose labels are wanted, as they were drawn. number: of the lists of its window, from 1. rows:
+    by the keyed hash of each row's id, the probability with which it was drawn. complete_at: when enough of its labels
+    had come, None before.
+    """
+
+    __tablename__ = "label_lists"
+    __table_args__ = (Index("ix_label_lists_monitor", "monitor_id", "window_start"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(KeyText(36), unique=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id"))
+    number: Mapped[int]
+    model_version: Mapped[str] = mapped_column(KeyText(255))
+    metric: Mapped[str] = mapped_column(KeyText(255))
+    budget: Mapped[int]
+    rows: Mapped[dict[str, Any]]
+    created_by: Mapped[str] = mapped_column(KeyText(255))
+    created_at: Mapped[datetime]
+    complete_at: Mapped[datetime | None]
+
+
 class Deployment(Base):
     """A version of a model that went into production."""
 

@@ -19,12 +19,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from monitor.services.senders import Senders
 from monitor.services.sync_alertmanager import sync_alertmanager
 from monitor.storage import silences
 from tests.alerting import NOW, Service
-from tests.conftest import Project, Receiver, logged, status
+from tests.conftest import Project, Receiver, logged, made_in, status
 from tests.processes import wait_until
 from tests.servers import free_port
 
@@ -206,9 +208,106 @@ def test_one_incident_upstream_carries_what_is_downstream_inside(project: Projec
     service.after(seconds=1)
     assert sent_messages(receiver) == [("alert.firing", ["features"])]
     assert {explained["monitor"] for explained in bodies(receiver)[0]["explained"]} == {"churn", "fraud"}
-    service.event("churn", "performance", severity="critical")  # harm is notified on its own
+
+
+def losses_downstream(project: Project, receiver: Receiver, **features: Any) -> Service:
+    entries = {"features": features, "churn": {"upstream": ["features"]}}
+    return Service(project, entries, channels=ops(receiver), grouping={"group_wait": "0s"})
+
+
+def test_a_critical_loss_downstream_is_named_once_in_the_message_upstream_and_comes_out_when_it_outlives_it(
+    project: Project, receiver: Receiver
+) -> None:
+    service = losses_downstream(project, receiver)
+    service.event("features", "quality", severity="warning", summary="age is missing")
     service.after(seconds=1)
-    assert sent_messages(receiver)[1:] == [("alert.firing", ["churn"])]
+    service.event("churn", "performance", severity="critical", summary="roc_auc fell")
+    service.after(seconds=1)
+    service.after(seconds=1)
+    assert sent_messages(receiver) == [("alert.firing", ["features"]), ("alert.repeated", ["features"])]
+    assert [[alert["summary"] for alert in body["explained"]] for body in bodies(receiver)] == [[], ["roc_auc fell"]]
+    service.event("features", "quality", "resolved", severity="warning")
+    service.after(seconds=1)
+    service.after(seconds=1)
+    assert sorted(sent_messages(receiver)[2:]) == [("alert.firing", ["churn"]), ("alert.resolved", ["features"])]
+
+
+def test_a_critical_loss_that_ends_before_what_explains_it_has_no_message_of_its_own(
+    project: Project, receiver: Receiver
+) -> None:
+    service = losses_downstream(project, receiver)
+    service.event("features", "quality", severity="warning")
+    service.event("churn", "performance", severity="critical")
+    service.after(seconds=1)
+    service.event("churn", "performance", "resolved")
+    service.event("features", "quality", "resolved", severity="warning")
+    service.after(seconds=1)
+    assert sent_messages(receiver) == [("alert.firing", ["features"]), ("alert.resolved", ["features"])]
+
+
+@pytest.mark.long
+def test_a_critical_loss_that_began_in_a_silence_is_named_upstream_when_the_silence_ends(
+    project: Project, receiver: Receiver
+) -> None:
+    service = losses_downstream(project, receiver)
+    service.event("features", "quality", severity="warning")
+    service.after(seconds=1)
+    now = service.clock.now()
+    service.context.database.transact(
+        silences.add, ['model="churn"'], now, now + timedelta(hours=1), "release", "ada", now
+    )
+    service.after(seconds=1)
+    service.event("churn", "performance", severity="critical", summary="roc_auc fell")
+    service.after(seconds=1)
+    assert sent_messages(receiver) == [("alert.firing", ["features"])]
+    service.after(hours=2)
+    service.after(seconds=1)
+    assert sent_messages(receiver)[1:] == [("alert.repeated", ["features"])]
+    assert [alert["summary"] for alert in bodies(receiver)[-1]["explained"]] == ["roc_auc fell"]
+
+
+@pytest.mark.long
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changes=st.lists(st.tuples(st.sampled_from(["features", "churn"]), st.booleans()), min_size=2, max_size=7))
+def test_a_critical_loss_is_named_whatever_begins_and_ends_upstream(
+    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, changes: list[tuple[str, bool]]
+) -> None:
+    """After each change: a loss that fires was named since it began, inside the message upstream or by itself once; and
+    by itself if nothing upstream fires any more.
+    """
+    receiver.received.clear()
+    service = losses_downstream(made_in(tmp_path_factory.mktemp("project")), receiver)
+    fires, began = {"features": False, "churn": False}, 0
+    for monitor, begins in changes:
+        if fires[monitor] == begins:
+            continue
+        fires[monitor] = begins
+        began = len(receiver.received) if monitor == "churn" and begins else began
+        kind, severity = ("quality", "warning") if monitor == "features" else ("performance", "critical")
+        service.event(monitor, kind, "firing" if begins else "resolved", severity=severity)
+        for _ in range(2):
+            service.after(seconds=1)
+        since = bodies(receiver)[began:]
+        inside = [body for body in since if any(entry["monitor"] == "churn" for entry in body["explained"])]
+        own = [
+            entry
+            for body in since
+            for entry in body["alerts"]
+            if entry["alert"]["monitor"] == "churn" and entry["event"] == "firing"
+        ]
+        if fires["churn"]:
+            assert len(own) <= 1
+            assert own or (inside and fires["features"])
+
+
+def test_a_critical_loss_is_notified_itself_on_a_channel_that_does_not_hear_of_what_explains_it(
+    project: Project, receiver: Receiver
+) -> None:
+    service = losses_downstream(project, receiver, alerts={"channels": []})
+    service.event("features", "quality", severity="warning")
+    service.event("churn", "performance", severity="critical")
+    service.after(seconds=1)
+    assert sent_messages(receiver) == [("alert.firing", ["churn"])]
 
 
 def test_numbers_of_a_group_go_on_when_its_notifications_are_gone(project: Project, receiver: Receiver) -> None:

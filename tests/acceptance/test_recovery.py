@@ -92,7 +92,8 @@ def test_a_model_that_helps_has_recovered_and_its_receipt_says_what_was_promised
     held = project.query("SELECT model_version, who FROM references_in_force ORDER BY id")
     assert held[-1] == ("2", "retraining")
     states = [row[0] for row in project.query("SELECT state FROM retraining_events ORDER BY request_id, number")]
-    assert states[-3:] == ["succeeded", "recovering", "recovered"]
+    after = [state for state in states if state in ("succeeded", "recovering", "recovered")]
+    assert after == ["succeeded", "recovering", "recovered"]
 
 
 @pytest.mark.long

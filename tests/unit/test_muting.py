@@ -83,6 +83,15 @@ def test_what_explains_an_alert_is_told_itself_or_explained_by_one_that_is(
             current = above
 
 
+def test_a_critical_loss_is_folded_into_what_fires_upstream_unless_it_explains_alerts_of_other_monitors() -> None:
+    loss, above = alert(0, "performance", severity="critical"), alert(1, "quality", "features")
+    assert inhibitor(loss, [loss, above], {"churn": ["features"]}) is above
+    elsewhere = alert(2, "drift", "churn_eu", model="churn")
+    assert inhibitor(loss, [loss, above, elsewhere], {"churn": ["features"]}) is None
+    assert inhibitor(elsewhere, [loss, above, elsewhere], {"churn": ["features"]}) is loss
+    assert inhibitor(loss, [loss, alert(3, "blind", "features")], {"churn": ["features"]}) is None
+
+
 _ANY = st.builds(
     Firing,
     st.just(""),

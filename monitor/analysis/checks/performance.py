@@ -168,7 +168,9 @@ class Performance(_AgainstReference):
         baseline: dict[str, Measured],
         segment: str | None,
     ) -> Iterator[Answer]:
-        reason, unreadable = too_little(data), unreadable_share(question) > MOST_UNREADABLE
+        listed = question.listed
+        reason = too_little(data) if listed is None or segment is not None else listed.too_little
+        unreadable = unreadable_share(question) > MOST_UNREADABLE
         for metric in self._wanted_metrics(question):
             value = values.get(metric)
             if unreadable:
