@@ -216,7 +216,7 @@ def measure(data: Outcomes) -> dict[str, Measured]:
 def bounds(metric: str) -> tuple[float, float]:
     """The smallest and the largest value that a metric can have."""
     name = metric.removeprefix("estimated_")
-    if name == "mean_error":
+    if name == "mean_error" or name not in METRICS:  # nothing is known of metrics of the user's own
         return -np.inf, np.inf
     if name == "r2_score":
         return -np.inf, 1.0

@@ -12,6 +12,7 @@ from monitor.analysis.checks.labels import (
     UnmatchedLabels,
     UnreadableLabels,
 )
+from monitor.analysis.checks.own import EstimatedOwnMetrics, OwnMetrics
 from monitor.analysis.checks.performance import EstimatedPerformance, Performance
 from monitor.analysis.checks.predictions import UnusablePredictions
 from monitor.analysis.checks.range import InfiniteShare, NewCategory, OutOfRange, StuckValue
@@ -55,6 +56,8 @@ REGISTRY: tuple[BaseCheck, ...] = (
     LabelOutOfRange(),
     LabelNewClass(),
     Performance(),
+    EstimatedOwnMetrics(),
+    OwnMetrics(),
     LabelDrift(),
 )
 
