@@ -212,6 +212,26 @@ def money_of_window(excess: float, limits: tuple[float | None, float | None], cu
     return text if low is None or high is None else f"{text} ({number(low, 3)} to {number(high, 3)})"
 
 
+def money_lost(
+    value: float,
+    limits: tuple[float, float],
+    a_week: float,
+    currency: str,
+    since: datetime,
+    *,
+    estimated: bool,
+) -> str:
+    """What mistakes have cost since a time, more than on the reference, and what a week of waiting costs."""
+    between = f"({number(limits[0], 3)} to {number(limits[1], 3)})"
+    labels = "; some of it is estimated, as labels have not come" if estimated else ""
+    if value <= 0:
+        return (
+            f"about {money(-value, currency)} less lost than in the reference since {since:%Y-%m-%d} {between}{labels}"
+        )
+    waiting = f"waiting a week costs about {money(a_week, currency)}"
+    return f"about {money(value, currency)} lost since {since:%Y-%m-%d} {between}; {waiting}{labels}"
+
+
 def no_reference(metric: str, value: float) -> str:
     """A metric that the reference has no value of."""
     return f"{metric_name(metric)} is {number(value)}; the reference has no value to compare it with"

@@ -14,6 +14,7 @@ from monitor.alerting.message import Message, Section, in_words
 from monitor.config.model import DigestConfig
 from monitor.domain import phrases
 from monitor.services.context import Context
+from monitor.services.money import lost_since
 from monitor.storage import alerts, monitors, outbox, results, runs
 from monitor.storage.tables import Alert
 
@@ -67,6 +68,7 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
         * 7
         / 30.436875
     )
+    money = _money_lines(session, context, start, end)
     blind = results.blind_between(session, start, end)
     return in_words(
         f"[DIGEST] {len(watched)} monitors, {judged.get('done', 0)} runs, {_paged(fired)} in the week until"
@@ -84,6 +86,7 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
                 ],
                 "summary",
             ),
+            *([Section("In money", _first_lines(money), "money")] if money else []),
             Section("Alerts", _first_lines([_alert_line(alert) for alert in fired]), "changes"),
             Section(
                 "Could not be checked",
@@ -92,6 +95,16 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
             ),
         ],
     )
+
+
+def _money_lines(session: Session, context: Context, start: datetime, end: datetime) -> list[str]:
+    """What the mistakes of each model with a `checks.cost` cost in the time."""
+    lines = []
+    for row in monitors.active(session):
+        lost = lost_since(session, row.id, context.config_of(session, row), start, end)
+        if lost is not None:
+            lines.append(f"{row.name}: {lost.text}")
+    return lines
 
 
 def _paged(fired: Sequence[Alert]) -> str:
