@@ -92,7 +92,7 @@ def late_share(rows: pd.DataFrame) -> float:
     return float((rows["amount"] * rows["label"]).sum() / rows["amount"].sum())
 
 
-@pytest.mark.parametrize("harm", [{"net_loss": 20_000}, {"net_loss": "30%"}])
+@pytest.mark.parametrize("harm", [{"net_loss": 20_000}, pytest.param({"net_loss": "30%"}, marks=pytest.mark.long)])
 def test_a_harm_pages_the_window_and_the_segment_that_lose(reference: Reference, harm: Mapping[str, Any]) -> None:
     asked = Checks(metrics={"net_loss": {"sql": NET_LOSS}}, harm=harm, only=("performance",))
     assert not evaluate(reference, loans(2000, 1), checks=asked).pages
@@ -116,6 +116,7 @@ def test_the_direction_is_kept_by_limits_and_harm(reference: Reference) -> None:
     assert evaluate(reference, loans(2000, 1), checks=limited)["right"].severity == "critical"  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("metric", "text"),
     [
@@ -203,3 +204,26 @@ def test_the_cost_of_errors_in_numbers_is_estimated_by_a_model_of_the_loss() -> 
 def test_what_is_written_wrong_is_refused(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         Checks(**arguments)
+
+
+def test_names_in_a_configuration_are_checked_against_the_task() -> None:
+    from monitor.config.model import ChecksConfig
+    from monitor.domain.names import ModelFacts, mistakes
+
+    config = ChecksConfig.model_validate(
+        {
+            "metrics": {"net_loss": {"sql": NET_LOSS, "task": "binary"}},
+            "cost": {"false_negative": 400},
+            "harm": {"net_loss": "20%", "cost": 1000},
+            "thresholds": {
+                "estimated_net_loss": {"upper": 5},
+                "net_loss": {"upper": 5, "columns": {"a": {"upper": 1}}},
+            },
+        }
+    )
+    texts = [mistake.keys for mistake in mistakes(config.named, ModelFacts("binary"))]
+    assert texts == [("thresholds", "net_loss", "columns")]
+    texts = [mistake.keys for mistake in mistakes(config.named, ModelFacts("regression"))]
+    assert texts[:2] == [("cost",), ("metrics", "net_loss", "task")]
+    config = config.model_copy(update={"thresholds": {}})
+    assert config.to_checks(0.01, 0.99).higher_is_better("estimated_cost") is False
