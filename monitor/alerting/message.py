@@ -82,6 +82,7 @@ class Facts:
         it resolved.
     retraining: whether one is asked for, or held back, and why. labels_due: when labels will tell. timezone: the
         monitor's.
+    money: what the model's mistakes have cost since then, in words.
     retraining_link: the request's page. link, acknowledge_link, silence_link: the alert's page, and pages that ask
         before they acknowledge or silence it.
     """
@@ -118,6 +119,7 @@ class Facts:
     ended_by: str = ""
     retraining: str = ""
     retraining_link: str = ""
+    money: str = ""
     ended_at: datetime | None = None
     is_first: bool = False
     now: str = ""
@@ -306,6 +308,7 @@ def _sections(facts: Facts, *, alone: bool) -> list[Section]:
     parts = [
         Section("", _summary(facts, alone=alone), "summary"),
         Section("What changed", _changes(facts) if facts.state != "resolved" else [], "changes"),
+        Section("In money", [phrases.sentence(facts.money)] if facts.money else [], "money"),
         Section("Details" if facts.is_over else "Next step", steps(facts), "steps", _links(facts)),
         Section("On the command line", [line for line in commands if line], "commands"),
         Section("About", [f"{name}: {value}" for name, value in _about(facts) if value], "about"),

@@ -9,6 +9,7 @@ from datetime import datetime
 import pandas as pd
 
 from monitor.analysis.checks import REGISTRY
+from monitor.analysis.checks.own import with_money
 from monitor.analysis.diagnosis import explained
 from monitor.analysis.evaluation import Evaluation
 from monitor.analysis.figures import figures_of
@@ -74,6 +75,7 @@ def evaluate(
     if costs_of_faults is not None and any(finding.pages for finding in findings):
         costs = costs_of_faults()
     findings = with_causes_of_loss(question, findings, costs)
+    findings = with_money(question, findings, answers)
     return Evaluation(
         metrics,
         settled,

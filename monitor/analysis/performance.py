@@ -286,7 +286,7 @@ _UNBOUNDED = ("mae", "rmse", "mape", "mase", "abs_max_error", "log_loss", "brier
 def bounds(metric: str) -> tuple[float, float]:
     """The smallest and the largest value that a metric can have."""
     name = metric.removeprefix("estimated_")
-    if name == "mean_error":
+    if name == "mean_error" or name not in METRICS:  # nothing is known of metrics of the user's own
         return -np.inf, np.inf
     if name == "coverage_error":
         return -1.0, 1.0

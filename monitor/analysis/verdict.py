@@ -64,7 +64,9 @@ def _unchecked_limits(question: Question, checked: set[tuple[str, str | None]]) 
     reference = question.reference
     watched = ModelFacts(reference.task, types=described(reference.columns, reference.sorts))
     for name, limit in question.checks.thresholds.items():
-        metric = METRICS[name]
+        metric = METRICS.get(name)
+        if metric is None:  # a metric of the user's own, which has no columns
+            continue
         for column in limit.columns if question.checks.asks(metric.kind) and question.rows else ():
             reason = why_not_asked(metric, column, watched)
             if reason and (name, column) not in checked:

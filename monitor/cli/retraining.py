@@ -56,16 +56,19 @@ def show_request(
     json: shared.JsonOption = False,
 ) -> None:
     """The timeline of a request."""
-    from monitor.services.launch_retraining import described, not_to_train_on
+    from monitor.services.context import Context
+    from monitor.services.launch_retraining import described, money_of, not_to_train_on
     from monitor.storage import retraining
     from monitor.storage.tables import MonitorRow
 
-    database = shared.open_existing(shared.load_configuration(config, check_secrets=False))
+    loaded = shared.load_configuration(config, check_secrets=False)
+    database = shared.open_existing(loaded)
 
     def story(session: Any) -> dict[str, Any]:
         row = shared.one(retraining.find(session, request), "request", request)
         monitor = session.get_one(MonitorRow, row.monitor_id).name
-        content = described(row, monitor, not_to_train_on(session, row))
+        money = money_of(session, Context(loaded, database), row)
+        content = described(row, monitor, not_to_train_on(session, row), money)
         events = [
             {"at": event.happened_at, "state": event.state, "text": event.text}
             for event in retraining.story(session, row.id)
@@ -90,6 +93,8 @@ def show_request(
     if details["receipt"]:
         shared.say(f"  {details['recovery'].replace('_', ' ')}: {details['receipt']}")
     shared.say(f"  train on {details['data_start']} to {details['data_end']}")
+    if "money" in details:
+        shared.say(f"  {details['money']['text']}")
     for interval in details["exclude"]:
         shared.say(f"    but not on {interval['start']} to {interval['end']}")
     for event in details["story"]:

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -28,6 +29,7 @@ from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
 from monitor.domain.metrics import REGRESSIONS
 from monitor.domain.names import ModelFacts, NamesInChecks, checked_columns, described
+from monitor.domain.own_metrics import COST, Cost, OwnMetric
 from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
 
@@ -535,6 +537,20 @@ class ChecksConfig(Entry):
         {}, description="The smallest loss worth waking someone: absolute, or a share such as 10%."
     )
     thresholds: dict[str, dict[str, Any]] = Field({}, description="Limits of your own: they page when they break.")
+    metrics: dict[str, dict[str, Any]] = Field(
+        {},
+        description=(
+            "Metrics of your own, by name: `sql` (an aggregate over the labelled rows) or `python`"
+            " (package.module:function), `direction` (which is better: lower or higher) and `task`."
+        ),
+    )
+    cost: dict[str, float | str] | None = Field(
+        None,
+        description=(
+            "What mistakes cost: an amount or a column for false_negative, false_positive, true_positive,"
+            " true_negative; error; or absolute_error; and `currency`. Adds the metric `cost`, of the whole window."
+        ),
+    )
     segments: list[str] = Field([], description="Columns whose values are looked at one by one.")
     false_alarm_rate: float = Field(
         0.01,
@@ -571,11 +587,34 @@ class ChecksConfig(Entry):
             _as_value_error(Threshold.of, threshold)
         return value
 
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, metric in value.items():
+            _as_value_error(partial(OwnMetric.of, name), metric)
+        return value
+
+    @field_validator("cost")
+    @classmethod
+    def _cost(cls, value: dict[str, float | str] | None) -> dict[str, float | str] | None:
+        if value is not None:
+            _as_value_error(Cost.of, value)
+        return value
+
     @property
     def named(self) -> NamesInChecks:
         """The names of metrics and columns in it."""
         thresholds = {metric: tuple(limit.get("columns") or ()) for metric, limit in self.thresholds.items()}
-        return NamesInChecks(tuple(self.harm), thresholds, self.drift_methods, self.segments)
+        own: dict[str, str | None] = {name: metric.get("task") for name, metric in self.metrics.items()}
+        own |= {} if self.cost is None else {COST: None}
+        cost = None if self.cost is None else Cost.of(self.cost)
+        return NamesInChecks(tuple(self.harm), thresholds, self.drift_methods, self.segments, own, cost)
+
+    def higher_is_better(self, metric: str) -> bool | None:
+        """The direction of a metric of the user's own; None for any other."""
+        if metric in self.metrics:
+            return OwnMetric.of(metric, self.metrics[metric]).higher_is_better
+        return False if metric == COST and self.cost is not None else None
 
     def to_checks(self, false_alarm_rate: float, page_confidence: float) -> Checks:
         """As the analysis takes them; the rate and the confidence are worked out by the service."""
@@ -587,6 +626,8 @@ class ChecksConfig(Entry):
             tuple(self.segments) or None,
             drift_methods=self.drift_methods,
             volume=None if self.volume is False else self.volume.lower,
+            metrics=self.metrics,
+            cost=self.cost,
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from monitor.domain import phrases
 from monitor.domain.kinds import Kind as Kind
 from monitor.domain.names import ModelFacts, NamesInChecks, raise_mistakes
+from monitor.domain.own_metrics import COST, Cost, OwnMetric
 from monitor.domain.representation import described, set_fields
 from monitor.domain.text import printable, quoted
 from monitor.errors import UsageError
@@ -156,6 +157,7 @@ class Checks:
     natural: what was taken for a fault before, and was shown by labels to do the model no harm: it pages nobody again.
     drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or
         `categorical`.
+    metrics: metrics of the user's own, by name. cost: what mistakes cost in money, which adds the metric `cost`.
     Raises UsageError for names that can never page: unknown metrics and methods, metrics without an interval in `harm`.
     """
 
@@ -168,6 +170,8 @@ class Checks:
     drift_methods: Mapping[str, str] = field(default_factory=dict)
     volume: float | None = 0.5
     natural: tuple[Natural, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    cost: Any = None
 
     def __repr__(self) -> str:
         return set_fields(self)
@@ -180,6 +184,8 @@ class Checks:
             self, "thresholds", {metric: Threshold.of(value) for metric, value in self.thresholds.items()}
         )
         object.__setattr__(self, "harm", {metric: Harm.of(value) for metric, value in self.harm.items()})
+        object.__setattr__(self, "metrics", {name: OwnMetric.of(name, value) for name, value in self.metrics.items()})
+        object.__setattr__(self, "cost", None if self.cost is None else Cost.of(self.cost))
         object.__setattr__(self, "segments", None if self.segments is None else tuple(self.segments))
         raise_mistakes(self.named, ModelFacts())
         if self.only is not None:
@@ -189,7 +195,24 @@ class Checks:
     def named(self) -> NamesInChecks:
         """The names of metrics and columns in it."""
         thresholds = {metric: tuple(limit.columns) for metric, limit in self.thresholds.items()}
-        return NamesInChecks(tuple(self.harm), thresholds, self.drift_methods, self.segments or ())
+        own = {name: metric.task for name, metric in self.metrics.items()}
+        own |= {} if self.cost is None else {COST: None}
+        return NamesInChecks(tuple(self.harm), thresholds, self.drift_methods, self.segments or (), own, self.cost)
+
+    def own_metrics(self, task: str) -> list[OwnMetric]:
+        """The user's own metrics of a task, that of `cost` last."""
+        return [*self.metrics.values(), *([] if self.cost is None else [self.cost.metric(task)])]
+
+    def is_own(self, metric: str) -> bool:
+        """Whether a metric, or what it estimates, is the user's own."""
+        return metric.removeprefix("estimated_") in self.named.own
+
+    def higher_is_better(self, metric: str) -> bool | None:
+        """The direction of a metric of the user's own, or of its estimate; None for any other."""
+        name = metric.removeprefix("estimated_")
+        if name in self.metrics:
+            return bool(self.metrics[name].higher_is_better)
+        return False if self.is_own(name) else None
 
     def asks(self, kind: Kind) -> bool:
         """Whether findings of this kind are looked for."""

@@ -10,22 +10,32 @@ from monitor.domain.metrics import HIGHER_IS_BETTER, METRICS
 REACH_OF_CORRECTED = 0.5
 
 
-def loss(metric: str, reference: float, value: float) -> float:
+def _improves_upwards(metric: str, higher_is_better: bool | None) -> bool:
+    return metric in HIGHER_IS_BETTER if higher_is_better is None else higher_is_better
+
+
+def _best_at_zero(metric: str) -> bool:
+    return metric in METRICS and METRICS[metric].better_near_zero
+
+
+def loss(metric: str, reference: float, value: float, *, higher_is_better: bool | None = None) -> float:
     """How much worse than the reference a value is; negative where it is better. The direction is the metric's own:
-    higher, lower, or nearer to zero.
+    higher, lower, or nearer to zero. higher_is_better: of a metric of the user's own; None: as the registry says.
     """
-    if METRICS[metric].better_near_zero:
+    if _best_at_zero(metric):
         return abs(value) - abs(reference)
-    return reference - value if metric in HIGHER_IS_BETTER else value - reference
+    return reference - value if _improves_upwards(metric, higher_is_better) else value - reference
 
 
-def harm_limits(metric: str, reference: float, harm: float) -> tuple[float | None, float | None]:
+def harm_limits(
+    metric: str, reference: float, harm: float, *, higher_is_better: bool | None = None
+) -> tuple[float | None, float | None]:
     """The lowest and the highest value that lose no more than `harm` against the reference; None on a side where there
     is no limit.
     """
-    if METRICS[metric].better_near_zero:
+    if _best_at_zero(metric):
         return -abs(reference) - harm, abs(reference) + harm
-    return (reference - harm, None) if metric in HIGHER_IS_BETTER else (None, reference + harm)
+    return (reference - harm, None) if _improves_upwards(metric, higher_is_better) else (None, reference + harm)
 
 
 def reference_of(metric: str, limits: tuple[float | None, float | None], harm: Harm) -> float | None:
@@ -33,7 +43,9 @@ def reference_of(metric: str, limits: tuple[float | None, float | None], harm: H
     better; None if no value did.
     """
     lowest, highest = limits
-    if METRICS[metric].better_near_zero or metric not in HIGHER_IS_BETTER:
+    is_own = metric not in METRICS
+    upwards = lowest is not None if is_own else metric in HIGHER_IS_BETTER
+    if _best_at_zero(metric) or not upwards:
         if highest is None:
             return None
         if not harm.relative:

@@ -18,6 +18,7 @@ from monitor.domain.metrics import (
     why_no_harm,
     why_no_threshold,
 )
+from monitor.domain.own_metrics import COST, Cost
 from monitor.domain.text import listed, quoted
 from monitor.errors import UsageError
 
@@ -33,13 +34,15 @@ _TYPES = {"text_form": "text", "other": "one that nothing compares", "empty": "u
 @dataclass(frozen=True)
 class NamesInChecks:
     """The names that checks hold: metrics with a harm, the columns of each metric's threshold, drift methods by column,
-    segment columns.
+    segment columns. own: the task of each metric of the user's own, None: any. cost: what mistakes cost.
     """
 
     harm: Collection[str] = ()
     thresholds: Mapping[str, Collection[str]] = field(default_factory=dict)
     drift_methods: Mapping[str, str] = field(default_factory=dict)
     segments: Collection[str] = ()
+    own: Mapping[str, str | None] = field(default_factory=dict)
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,18 @@ def _parts(columns: Columns, names: list[str]) -> dict[str, Part]:
 
 def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
     """The names that can never page, each with what to write in its place."""
+    yield from _of_own(named, watched)
     for name in named.harm:
+        if name in named.own:
+            continue
         if why := why_no_harm(name, watched.task) or _cannot_be_harm(name, watched):
             yield Mistake(("harm", name), why)
     for name, columns in named.thresholds.items():
+        if name.removeprefix("estimated_") in named.own:
+            if columns:
+                text = f"'{name}' is a metric of the whole window: it has no columns"
+                yield Mistake(("thresholds", name, "columns"), text)
+            continue
         if why := why_no_threshold(name, watched.task) or _cannot_be_compared(name, watched):
             yield Mistake(("thresholds", name), why)
         elif columns and METRICS[name].level is Level.WINDOW:
@@ -116,6 +127,14 @@ def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
         if watched.segments is not None and column not in watched.segments:
             text = f"'{column}' is no segment column; {hint(column, watched.segments, 'segment columns')}"
             yield Mistake(("segments", index), text)
+
+
+def _of_own(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
+    if named.cost is not None and (why := named.cost.why_not(watched.task)):
+        yield Mistake(("cost",), why)
+    for name, task in named.own.items():
+        if task is not None and watched.task is not None and task != watched.task and name != COST:
+            yield Mistake(("metrics", name, "task"), f"'{name}' is for {task}; this model's task is {watched.task}")
 
 
 def check_names(checks: Checks, task: str, columns: Columns, names: Collection[str]) -> None:

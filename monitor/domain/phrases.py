@@ -216,6 +216,44 @@ def allowed(limit: float | None) -> str:
     return "" if limit is None else f"; the limit is {number(limit, 2)}"
 
 
+def function_version(source: str) -> str:
+    """Which function a metric of the user's own is, and its version; '' where it is none."""
+    return f"it is worked out by {source}" if source else ""
+
+
+def money(value: float, currency: str) -> str:
+    """An amount of money, about."""
+    return f"{number(value, 3)} {shown(currency) if currency else ''}".strip()
+
+
+def money_of_window(excess: float, limits: tuple[float | None, float | None], currency: str) -> str:
+    """What the model's mistakes cost in a window, beside the same number of rows of the reference."""
+    what = "more" if excess >= 0 else "less"
+    text = f"in money: about {money(abs(excess), currency)} {what} in this window than in the reference"
+    low, high = limits
+    return text if low is None or high is None else f"{text} ({number(low, 3)} to {number(high, 3)})"
+
+
+def money_lost(
+    value: float,
+    limits: tuple[float, float],
+    a_week: float,
+    currency: str,
+    since: datetime,
+    *,
+    estimated: bool,
+) -> str:
+    """What mistakes have cost since a time, more than on the reference, and what a week of waiting costs."""
+    between = f"({number(limits[0], 3)} to {number(limits[1], 3)})"
+    labels = "; some of it is estimated, as labels have not come" if estimated else ""
+    if value <= 0:
+        return (
+            f"about {money(-value, currency)} less lost than in the reference since {since:%Y-%m-%d} {between}{labels}"
+        )
+    waiting = f"waiting a week costs about {money(a_week, currency)}"
+    return f"about {money(value, currency)} lost since {since:%Y-%m-%d} {between}; {waiting}{labels}"
+
+
 def no_reference(metric: str, value: float) -> str:
     """A metric that the reference has no value of."""
     return f"{metric_name(metric)} is {number(value)}; the reference has no value to compare it with"

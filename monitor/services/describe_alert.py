@@ -19,9 +19,12 @@ from monitor.domain import phrases
 from monitor.domain.checks import Kind, Severity, Verdict
 from monitor.domain.ids import natural_id
 from monitor.services.context import Context
+from monitor.services.money import lost_since
 from monitor.storage import alerts, deployments, monitors, overview, results, retraining, runs
 from monitor.storage.tables import Alert, AlertEvent, RetrainingRequest, Run
 
+# Kinds of alerts that may cost money.
+_OF_MONEY = tuple(kind.value for kind in (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE, Kind.DRIFT, Kind.QUALITY))
 _BEFORE = timedelta(hours=48)
 # How many windows back a curve goes, and how few are no curve.
 _WINDOWS, _LEAST_DRAWN = 60, 3
@@ -108,8 +111,18 @@ def facts_of(
         before=_before(session, context, alert, labels["model"]),
         earlier=_earlier(session, alert),
         retraining="" if request is None else _retraining(request),
+        money=_money(session, alert, config, cause, event),
         retraining_link="" if request is None else context.link_to("retraining", request.uuid),
     )
+
+
+def _money(session: Session, alert: Alert, config: MonitorConfig | None, cause: Run | None, event: AlertEvent) -> str:
+    """What the model's mistakes have cost since an alert began; '' where nobody has said what they cost."""
+    if alert.monitor_id is None or alert.kind not in _OF_MONEY:
+        return ""
+    until = alert.until or (event.happened_at if cause is None else cause.window_end)
+    lost = lost_since(session, alert.monitor_id, config, alert.since, until)
+    return "" if lost is None else lost.text
 
 
 def _now(session: Session, alert: Alert, worst: Run | None, last: Run | None) -> str:

@@ -14,6 +14,7 @@ from monitor.alerting.message import Message, Section, in_words
 from monitor.config.model import DigestConfig
 from monitor.domain import phrases
 from monitor.services.context import Context
+from monitor.services.money import lost_since
 from monitor.storage import alerts, monitors, outbox, results, retraining, runs
 from monitor.storage.tables import Alert, RetrainingRequest
 
@@ -67,6 +68,7 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
         * 7
         / 30.436875
     )
+    money = _money_lines(session, context, start, end)
     blind = results.blind_between(session, start, end)
     trained = retraining.last_of_each_model(session)
     return in_words(
@@ -85,6 +87,7 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
                 ],
                 "summary",
             ),
+            *([Section("In money", _first_lines(money), "money")] if money else []),
             Section("Alerts", _first_lines([_alert_line(alert) for alert in fired]), "changes"),
             Section("Retrainings", _first_lines([_receipt_line(request) for request in trained]), "changes"),
             Section(
@@ -94,6 +97,16 @@ def digest(session: Session, context: Context, start: datetime, end: datetime) -
             ),
         ],
     )
+
+
+def _money_lines(session: Session, context: Context, start: datetime, end: datetime) -> list[str]:
+    """What the mistakes of each model with a `checks.cost` cost in the time."""
+    lines = []
+    for row in monitors.active(session):
+        lost = lost_since(session, row.id, context.config_of(session, row), start, end)
+        if lost is not None:
+            lines.append(f"{row.name}: {lost.text}")
+    return lines
 
 
 def _paged(fired: Sequence[Alert]) -> str:

@@ -33,6 +33,7 @@ from monitor.retraining.launchers.remote import follow
 from monitor.retraining.request import LaunchError, TrainingOutcome
 from monitor.services import follow_up
 from monitor.services.context import Context
+from monitor.services.money import MoneyLost, lost_since
 from monitor.services.specs import COMPARE, FIT_REFERENCE, Compared, ComparisonSpec, FittedReference, ReferenceSpec
 from monitor.services.workers import WorkerPool
 from monitor.sources.spec import Place
@@ -184,7 +185,9 @@ class Launcher:
     def _describe_request(self, session: Session, request_id: int) -> tuple[str, dict[str, Any]]:
         request = session.get_one(RetrainingRequest, request_id)
         row = session.get_one(MonitorRow, request.monitor_id)
-        content = described(request, row.name, not_to_train_on(session, request))
+        content = described(
+            request, row.name, not_to_train_on(session, request), money_of(session, self.context, request)
+        )
         base = self.context.configuration.external_url
         if base:
             url = f"{base.rstrip('/')}/api/v1/retraining/{request.uuid}/complete"
@@ -308,13 +311,23 @@ def not_to_train_on(session: Session, request: RetrainingRequest) -> list[tuple[
     return sorted(set(spans))
 
 
+def money_of(session: Session, context: Context, request: RetrainingRequest) -> MoneyLost | None:
+    """The money lost in the windows from which a request would train; None where nobody has said what mistakes cost."""
+    row = session.get_one(MonitorRow, request.monitor_id)
+    config = context.config_of(session, row)
+    return lost_since(session, row.id, config, request.data_start, request.window_end)
+
+
 def described(
-    request: RetrainingRequest, monitor: str, faulty: Sequence[tuple[datetime, datetime]] = ()
+    request: RetrainingRequest,
+    monitor: str,
+    faulty: Sequence[tuple[datetime, datetime]] = (),
+    money: MoneyLost | None = None,
 ) -> dict[str, Any]:
     """The request as launchers receive it (docs/reference/retraining.schema.json). faulty: intervals that are not to be
-    trained on (`not_to_train_on`).
+    trained on (`not_to_train_on`). money: what the model's mistakes have cost (`money_of`).
     """
-    return {
+    content = {
         "id": request.uuid,
         "monitor": monitor,
         "model": request.model_name,
@@ -332,6 +345,7 @@ def described(
         "requested_at": (request.opened_at or request.created_at).isoformat(),
         "detail": request.detail,
     }
+    return content if money is None else content | {"money": money.to_dict()}
 
 
 def complete(context: Context, workers: WorkerPool, uuid: str, outcome: TrainingOutcome) -> str:

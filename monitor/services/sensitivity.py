@@ -257,7 +257,8 @@ class _Judge:
         reference, harm = self._reference(check, config), self._harm(check, config)
         if reference is None or harm is None:
             return None
-        return harm_limits(_realised(check), reference, harm.absolute(reference))
+        upwards = config.checks.higher_is_better(_realised(check))
+        return harm_limits(_realised(check), reference, harm.absolute(reference), higher_is_better=upwards)
 
     def _to_judge(self, check: PerformanceCheck, config: MonitorConfig) -> CheckToJudge:
         numbers, limits = check.numbers, None
@@ -277,7 +278,8 @@ class _Judge:
             return check.severity
         if numbers.value is None or numbers.p_value is None or check.verdict == Verdict.TOO_LITTLE_DATA.value:
             return Severity.NONE
-        lost = loss(_realised(check), reference, numbers.value)
+        upwards = own.config.checks.higher_is_better(_realised(check))
+        lost = loss(_realised(check), reference, numbers.value, higher_is_better=upwards)
         error = _standard_error(lost, numbers, own.margin)
         reach = 1.0
         if check.kind is Kind.ESTIMATED_PERFORMANCE:

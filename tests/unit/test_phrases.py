@@ -41,6 +41,13 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
         ("estimated_mae", None, 290.0, 290.0),
     ],
     "uncertainty": [(0.08, 0.16, 0.02), (-0.16, -0.08, None), (-0.02, 0.03, 0.02)],
+    "function_version": [("metrics.loans:profit, version 0a1b2c3d",)],
+    "money_of_window": [(4_100.0, (2_000.0, 6_100.0), "EUR"), (-300.0, (None, None), "")],
+    "money_lost": [
+        (12_300.0, (9_000.0, 15_000.0), 4_100.0, "EUR", MOMENT, False),
+        (12_300.0, (9_000.0, 15_000.0), 4_100.0, "", MOMENT, True),
+        (-800.0, (-1_500.0, 100.0), -300.0, "EUR", MOMENT, False),
+    ],
     "no_reference": [("mape", 0.3)],
     "corrected": [(-0.03, False), (0.2, True)],
     "doubtful_estimate": [(0.1, 0.02)],
@@ -147,6 +154,7 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "look_first": [("no_data",), ("no_labels",), ("blind",), ("self",), ("quality",), ("performance",)],
 }
 _PARTS = {
+    "money",
     "sentence",
     "sentences",
     "first_sentence",

@@ -13,6 +13,7 @@ from monitor.analysis.checks.labels import (
     UnmatchedLabels,
     UnreadableLabels,
 )
+from monitor.analysis.checks.own import EstimatedOwnMetrics, OwnMetrics
 from monitor.analysis.checks.performance import EstimatedPerformance, Performance
 from monitor.analysis.checks.predictions import UnusablePredictions
 from monitor.analysis.checks.range import InfiniteShare, NewCategory, OutOfRange, StuckValue
@@ -60,6 +61,8 @@ REGISTRY: tuple[BaseCheck, ...] = (
     LabelOutOfRange(),
     LabelNewClass(),
     Performance(),
+    EstimatedOwnMetrics(),
+    OwnMetrics(),
     LabelDrift(),
 )
 

@@ -20,21 +20,21 @@ from monitor.domain.losses import REACH_OF_CORRECTED, harm_limits, loss, severit
 _DOUBTFUL = 2
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """A metric in the window and on the reference."""
 
     value: Measured
     before: Measured
 
 
-class _AgainstReference(BaseCheck):
+class AgainstReference(BaseCheck):
     """A metric of the whole window or of a segment. The interval of the loss decides, with the errors of both sides."""
 
     def compare(
         self,
         question: Question,
         metric: str,
-        sides: _Side,
+        sides: Side,
         rows: int,
         segment: str | None = None,
         correction: Measured | None = None,
@@ -46,11 +46,14 @@ class _AgainstReference(BaseCheck):
         """
         value, before = sides
         harm = question.harm.get(metric.removeprefix("estimated_"))
-        lost = loss(metric, before.value, value.value)
+        upwards = question.checks.higher_is_better(metric)
+        lost = loss(metric, before.value, value.value, higher_is_better=upwards)
         error = None if value.error is None else float((value.error**2 + (before.error or 0.0) ** 2) ** 0.5)
         lower, upper = interval(question, metric, value)
         limit = None if harm is None else harm.absolute(before.value)
-        lowest, highest = (None, None) if limit is None else harm_limits(metric, before.value, limit)
+        lowest, highest = (
+            (None, None) if limit is None else harm_limits(metric, before.value, limit, higher_is_better=upwards)
+        )
         severity = Severity.INFO
         if limit is not None and error is not None:
             reach = question.margin * error * (1.0 if correction is None else REACH_OF_CORRECTED)
@@ -77,7 +80,7 @@ class _AgainstReference(BaseCheck):
         return Answer(finding if correction is None else _with_correction(finding, correction, limit, question.margin))
 
 
-class EstimatedPerformance(_AgainstReference):
+class EstimatedPerformance(AgainstReference):
     """Performance without labels."""
 
     name, kind = "estimated_performance", Kind.ESTIMATED_PERFORMANCE
@@ -98,7 +101,7 @@ class EstimatedPerformance(_AgainstReference):
         baseline, estimate = question.reference.baseline, question.estimate
         harmed = [f"estimated_{metric}" for metric in question.harm]
         for name in dict.fromkeys([*harmed, *(metric for metric in question.checks.thresholds if metric in baseline)]):
-            if not name.startswith("estimated_"):
+            if not name.startswith("estimated_") or question.checks.is_own(name):
                 continue
             if name not in baseline:
                 yield could_not_check(self, None, reason="there is no estimator of this metric", metric=name)
@@ -108,12 +111,12 @@ class EstimatedPerformance(_AgainstReference):
             elif name not in estimate.values:
                 yield could_not_check(self, None, reason="it cannot be estimated: all scores are equal", metric=name)
             else:
-                sides = _Side(estimate.values[name], baseline[name])
+                sides = Side(estimate.values[name], baseline[name])
                 answer = self.compare(question, name, sides, question.rows, correction=estimate.corrections.get(name))
                 yield _within_reach(question, answer)
 
 
-class Performance(_AgainstReference):
+class Performance(AgainstReference):
     """Performance with labels, of the whole window and of segments."""
 
     name, kind = "performance", Kind.PERFORMANCE
@@ -157,7 +160,12 @@ class Performance(_AgainstReference):
         """The metrics with a limit of harm, and those with a limit of the user."""
         task_metrics = REALISED[question.reference.task]
         return list(
-            dict.fromkeys([*question.harm, *(name for name in question.checks.thresholds if name in task_metrics)])
+            dict.fromkeys(
+                [
+                    *(name for name in question.harm if not question.checks.is_own(name)),
+                    *(name for name in question.checks.thresholds if name in task_metrics),
+                ]
+            )
         )
 
     def _metric_answers(
@@ -206,7 +214,7 @@ class Performance(_AgainstReference):
                     )
                 )
             else:
-                yield self.compare(question, metric, _Side(value, baseline[metric]), data.rows, segment)
+                yield self.compare(question, metric, Side(value, baseline[metric]), data.rows, segment)
 
 
 def interval(question: Question, metric: str, value: Measured) -> tuple[float | None, float | None]:
@@ -258,7 +266,7 @@ def _p_value(lost: float, error: float | None) -> float | None:
 
 
 def _text(
-    metric: str, sides: _Side, lost: float, error: float | None, margin: float, limit: float | None, segment: str | None
+    metric: str, sides: Side, lost: float, error: float | None, margin: float, limit: float | None, segment: str | None
 ) -> str:
     text = phrases.performance(metric, segment, sides.value.value, sides.before.value)
     if error is None:

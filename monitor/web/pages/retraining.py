@@ -13,7 +13,7 @@ from monitor.domain.ids import one
 from monitor.errors import NotFoundError
 from monitor.services import by_hand
 from monitor.services.change_references import difference
-from monitor.services.launch_retraining import described, not_to_train_on
+from monitor.services.launch_retraining import described, money_of, not_to_train_on
 from monitor.storage import monitors, references, retraining
 from monitor.web.access import requires
 from monitor.web.pages.alerts import Form, checked
@@ -45,7 +45,8 @@ def show(request: AnyRequest, request_id: FromPath[str]) -> Response[str]:
     def read(session: Session) -> dict[str, Any]:
         stored = one(retraining.find(session, request_id), "request", request_id)
         row = monitors.by_id(session, stored.monitor_id)
-        payload = described(stored, row.name if row else "", not_to_train_on(session, stored))
+        money = money_of(session, site_of(request).context, stored)
+        payload = described(stored, row.name if row else "", not_to_train_on(session, stored), money)
         return {
             "retraining_request": stored,
             "row": row,
