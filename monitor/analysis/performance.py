@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from monitor.analysis.schema import canonical_text
 from monitor.domain.columns import Columns
 from monitor.domain.kinds import Kind
-from monitor.domain.metrics import METRICS, TASKS
+from monitor.domain.metrics import METRICS, TASKS, Level
 from monitor.domain.positive import means_same
 from monitor.errors import DataError
 
@@ -23,7 +23,11 @@ _PLAIN = {"1": True, "1.0": True, "true": True, "t": True, "0": False, "0.0": Fa
 _WORDS = _PLAIN | {"yes": True, "y": True, "no": False, "n": False, "-1": False}
 # What is measured with labels, by task.
 REALISED = {
-    task: tuple(name for name, metric in METRICS.items() if metric.kind is Kind.PERFORMANCE and task in metric.tasks)
+    task: tuple(
+        name
+        for name, metric in METRICS.items()
+        if metric.kind is Kind.PERFORMANCE and metric.level is Level.WINDOW and task in metric.tasks
+    )
     for task in TASKS
 }
 MIN_LABELLED = 30
@@ -165,8 +169,8 @@ class Answers:
             None if weights is None else weights.to_numpy(),
         )
 
-    def outcomes(self, places: Floats) -> Outcomes:
-        """The rows of some places with a label and an answer that can be read. Raises DataError without a label
+    def labelled(self, places: Floats) -> Floats:
+        """Those of some places whose rows have a label and an answer that can be read. Raises DataError without a label
         column.
         """
         if self.truth is None:
@@ -176,7 +180,14 @@ class Answers:
             usable &= np.isfinite(self.scores[places]).all(axis=1)
         if self.weight is not None:
             usable &= self.weight[places] > 0
-        chosen = places[usable]
+        return np.asarray(places[usable])
+
+    def outcomes(self, places: Floats) -> Outcomes:
+        """The rows of some places with a label and an answer that can be read. Raises DataError without a label
+        column.
+        """
+        chosen = self.labelled(places)
+        assert self.truth is not None
         truth, prediction = self.truth[chosen], self.prediction[chosen]
         weight = None if self.weight is None else self.weight[chosen]
         scores = None if self.scores is None else self.scores[chosen]

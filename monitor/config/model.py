@@ -532,6 +532,14 @@ class ChecksConfig(Entry):
         ),
     )
 
+    weak_segments: bool = Field(
+        False,
+        description=(
+            "Whether segments that are worse than the reference expects are searched for among labelled rows, by the"
+            " values of up to three columns."
+        ),
+    )
+
     @field_validator("harm")
     @classmethod
     def _harm(cls, value: dict[str, float | str]) -> dict[str, float | str]:
@@ -562,6 +570,7 @@ class ChecksConfig(Entry):
             tuple(self.segments) or None,
             drift_methods=self.drift_methods,
             volume=None if self.volume is False else self.volume.lower,
+            weak_segments=self.weak_segments,
         )
 
 

@@ -71,6 +71,7 @@ class Level(StrEnum):
 
     WINDOW = "window"
     COLUMN = "column"
+    SEGMENT = "segment"
 
 
 class Part(StrEnum):
@@ -197,6 +198,7 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         *_PERFORMANCE,
         *(_estimated(metric) for metric in _PERFORMANCE if metric.name in _ESTIMATED),
+        replace(_of_window("weak_segment", Kind.PERFORMANCE, needs_labels=True), level=Level.SEGMENT),
         _of_window("row_count", Kind.NO_DATA, None),
         _of_window("volume_share", Kind.QUALITY, None),
         _of_window("misdated_rows", Kind.QUALITY),
@@ -288,7 +290,7 @@ def _of_another_task(metric: Metric, task: str | None, use: str, names: list[str
         return ""
     tasks = "classification" if metric.tasks == _CLASSIFICATION else " and ".join(metric.tasks)
     tasks = "binary classification" if metric.tasks == ("binary",) else tasks
-    same_kind = [name for name in names if METRICS[name].kind is metric.kind]
+    same_kind = [name for name in names if METRICS[name].kind is metric.kind and METRICS[name].level is metric.level]
     return (
         f"'{metric.name}' is a metric of {tasks}; this model's task is {task}; metrics for {use}:"
         f" {', '.join(same_kind)}"

@@ -32,6 +32,7 @@ METRIC_NAMES = {
     "mean_error": "mean error",
     "r2_score": "R²",
     "abs_max_error": "largest absolute error",
+    "weak_segment": "loss of the weakest segment",
     "row_count": "number of rows",
     "volume_share": "share of the usual rows",
     "duplicate_id_share": "share of repeated ids",
@@ -187,6 +188,33 @@ def uncertainty(lowest: float, highest: float, limit: float | None) -> str:
     else:
         between = f"it lies between {number(-lowest, 2)} better and {number(highest, 2)} worse"
     return f"allowing for chance, {between}{allowed(limit)}"
+
+
+def weak_segment(rule: str, share: float, share_of_loss: float | None) -> str:
+    """That a part of the rows carries a loss. rule: the conditions of these rows. share: of the rows; share_of_loss:
+    their part of what all rows lose; None where all rows together lose nothing.
+    """
+    if share_of_loss is None:
+        return f"the model is worse where {rule}, {percent(share)} of the rows; over all rows it is not"
+    return f"{share_of_loss:.0%} of the loss is where {rule}, {percent(share)} of the rows"
+
+
+def weak_segment_loss(metric: str, value: float, expected: float, lowest: float, highest: float) -> str:
+    """How bad the rows of a segment are beside what the reference expects of such rows."""
+    text = (
+        f"the {metric_name(metric)} there is {number(value)}; in the reference these rows have about {number(expected)}"
+    )
+    return sentences(text, uncertainty(lowest, highest, None))
+
+
+def segment_harms(parts: Iterable[tuple[float, str]]) -> str:
+    """What a segment costs the whole model: amount and metric of each."""
+    return f"it costs the model {' and '.join(amount(cost, metric) for cost, metric in parts)}"
+
+
+def no_weak_segment(rule: str) -> str:
+    """That no segment is worse for certain."""
+    return f"no segment is worse than in the reference beyond chance; the most likely one is where {rule}"
 
 
 def allowed(limit: float | None) -> str:

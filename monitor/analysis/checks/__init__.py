@@ -21,6 +21,7 @@ from monitor.analysis.checks.text import EmbeddingScore, EmbeddingsDrift, TextSc
 from monitor.analysis.checks.times import MisdatedRows
 from monitor.analysis.checks.visibility import PerformanceVisibility
 from monitor.analysis.checks.volume import NoData, RowCount, VolumeShare
+from monitor.analysis.checks.weak_segments import WeakSegments
 
 REGISTRY: tuple[BaseCheck, ...] = (
     NoData(),
@@ -55,6 +56,7 @@ REGISTRY: tuple[BaseCheck, ...] = (
     LabelOutOfRange(),
     LabelNewClass(),
     Performance(),
+    WeakSegments(),
     LabelDrift(),
 )
 
