@@ -12,7 +12,7 @@ that a segment that was always hard is not named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,6 +42,7 @@ _MOST_SHARE = 0.5
 # The most columns that are searched (the most important ones), and the most values of each.
 _COLUMNS, _VALUES = 30, 15
 _QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_FINE = tuple(np.linspace(0.01, 0.99, 99))
 # A further condition must raise the evidence by so many standard errors: else the shorter rule is kept.
 _GAIN = 1.0
 # ... and the longer rule must keep this part of the loss of the shorter one: it leaves out rows, not loss.
@@ -198,6 +199,12 @@ class ExpectedLoss:
         return list(_conditions(self.reference, self.rows.frame))
 
     @cached_property
+    def fine_bounds(self) -> dict[str, list[float]]:
+        """By column of numbers, closer bounds, from which the ranges of a rule are chosen in the end."""
+        names = dict.fromkeys(condition.column for condition in self.conditions if condition.sign == "<")
+        return {name: _readable_bounds(self.rows.frame[name].to_numpy(dtype=float), _FINE) for name in names}
+
+    @cached_property
     def masks(self) -> Floats:
         """Which of the reference's rows fulfil each condition, shape (rows, conditions)."""
         return _masks(self.conditions, self.rows.frame)
@@ -273,16 +280,20 @@ def weakest_segment(baseline: ExpectedLoss, window: LossRows) -> WeakSegment | N
         return None
     now = _Side.of(window, _masks(conditions, window.frame), baseline.reference.seed)
     usual = _Side.of(before, baseline.masks[:, usable], baseline.reference.seed)
-    places = _best_rule(now, usual, None)
-    if not places:
+    rules = {}
+    for fold in (None, *range(_FOLDS)):
+        places = _best_rule(now, usual, fold)
+        rules[fold] = _refined(tuple(conditions[place] for place in places), baseline.fine_bounds, now, usual, fold)
+    rule = rules.pop(None)
+    if not rule:
         return None
-    strata = []
-    for fold in range(_FOLDS):
-        chosen = _best_rule(now, usual, fold)
-        if chosen:
-            strata.append(Stratum(*now.split(chosen, fold), *usual.split(chosen, fold)))
+    strata = [
+        Stratum(*now.split(chosen, fold), *usual.split(chosen, fold))
+        for fold, chosen in rules.items()
+        if chosen and fold is not None
+    ]
     strata = [stratum for stratum in strata if min(map(len, stratum)) >= _FEWEST_TESTED]
-    return _described(tuple(conditions[place] for place in places), window, now.inside(places), before, strata)
+    return _described(rule, window, rows_of_rule(rule, window.frame), before, strata)
 
 
 class Stratum(NamedTuple):
@@ -317,9 +328,9 @@ class _Side:
         """Which rows fulfil all of some conditions, shape (rows,)."""
         return np.asarray(np.logical_and.reduce(self.masks[:, list(places)], axis=1))
 
-    def split(self, places: Sequence[int], fold: int) -> tuple[LossRows, LossRows]:
+    def split(self, rule: Rule, fold: int) -> tuple[LossRows, LossRows]:
         """The rows of a part that fulfil a rule, and the others."""
-        inside, own = self.inside(places), self.folds == fold
+        inside, own = rows_of_rule(rule, self.rows.frame), self.folds == fold
         return self.rows.of(inside & own), self.rows.of(~inside & own)
 
     def seen(self, fold: int | None) -> Floats:
@@ -442,16 +453,16 @@ def _searched_columns(reference: Reference) -> list[str]:
     return sorted(names, key=lambda name: -importance.get(name, 0.0))[:_COLUMNS]
 
 
-def _readable_bounds(values: Floats) -> list[float]:
+def _readable_bounds(values: Floats, quantiles: Sequence[float] = _QUANTILES) -> list[float]:
     """Quantiles of a column, rounded to numbers that are easy to read; those of whole numbers are whole."""
     values = values[np.isfinite(values)]
     if not len(values):
         return []
-    low, *middle, high = np.quantile(values, _QUANTILES)
+    low, *middle, high = np.quantile(values, quantiles)
     span = high - low if high > low else float(np.ptp(values))
     if span <= 0:
         return []
-    step = 10.0 ** np.floor(np.log10(span / 10))
+    step = 10.0 ** np.floor(np.log10(span / len(quantiles)))
     if np.array_equal(values, np.round(values)):
         step = max(step, 1.0)
     rounded = {float(f"{round(bound / step) * step:.10g}") for bound in (low, *middle, high)}
@@ -491,6 +502,41 @@ def _best_rule(now: _Side, usual: _Side, fold: int | None) -> list[int]:
     third = _evidence(_sums(now.masks[seen], inside[seen], now.excess[seen]), now.excess[seen])
     longest, triple = compare.best([[*pair, place] for place in _largest(third.ravel()) if place not in pair])
     return triple if longest > crossing + _GAIN and compare.keeps(triple, pair) else pair
+
+
+def _refined(rule: Rule, bounds: Mapping[str, list[float]], now: _Side, usual: _Side, fold: int | None) -> Rule:
+    """A rule with ranges of numbers drawn more closely around the loss, by bounds that are closer to each other."""
+    for column in dict.fromkeys(condition.column for condition in rule if condition.sign in ("<", ">=")):
+        others = tuple(condition for condition in rule if condition.column != column or condition.sign == "missing")
+        rule = _with_best_range(rule, others, column, bounds[column], now, usual, fold)
+    return rule
+
+
+def _with_best_range(
+    rule: Rule, others: Rule, column: str, bounds: list[float], now: _Side, usual: _Side, fold: int | None
+) -> Rule:
+    """A rule whose range of a column has the most evidence of all ranges between some bounds. others: its conditions on
+    other columns.
+    """
+    seen = now.seen(fold)
+    values = now.rows.frame[column].to_numpy(dtype=float)
+    places = np.searchsorted(bounds, values, "right")
+    chosen = seen & np.isfinite(values) & (rows_of_rule(others, now.rows.frame) if others else True)
+    excess, size = now.excess[chosen], len(bounds) + 1
+    below = [
+        np.append(0.0, np.cumsum(np.bincount(places[chosen], weights, size))) for weights in (None, excess, excess**2)
+    ]
+    sums = np.stack([np.triu(total[None, :] - total[:, None]) for total in below])
+    evidence = np.where(np.tri(size + 1, dtype=bool), -np.inf, _evidence(sums, now.excess[seen]))
+    first, last = divmod(int(evidence.argmax()), size + 1)
+    lower = () if first == 0 else (Condition(column, ">=", bounds[first - 1]),)
+    upper = () if last == size else (Condition(column, "<", bounds[last - 1]),)
+    refined = (*others, *lower, *upper)
+    own = now.excess[seen & rows_of_rule(rule, now.rows.frame)]
+    usual_rows = usual.seen(fold) & rows_of_rule(refined, usual.rows.frame) if refined else np.zeros(0)
+    before = _evidence(np.array([len(own), own.sum(), (own**2).sum()])[:, None, None], now.excess[seen])
+    is_better = evidence.max() > before.max() + _GAIN / 2 and usual_rows.sum() >= _FEWEST_BEFORE
+    return refined if is_better else rule
 
 
 def _largest(values: Floats) -> list[int]:

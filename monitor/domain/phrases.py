@@ -195,7 +195,7 @@ def weak_segment(rule: str, share: float, share_of_loss: float | None) -> str:
     their part of what all rows lose; None where all rows together lose nothing.
     """
     if share_of_loss is None:
-        return f"the model is worse where {rule}, {percent(share)} of the rows; over all rows it is not"
+        return f"the model is worse where {rule}, {percent(share)} of the rows; in all rows together it is not"
     return f"{share_of_loss:.0%} of the loss is where {rule}, {percent(share)} of the rows"
 
 
@@ -214,7 +214,7 @@ def segment_harms(parts: Iterable[tuple[float, str]]) -> str:
 
 def no_weak_segment(rule: str) -> str:
     """That no segment is worse for certain."""
-    return f"no segment is worse than in the reference beyond chance; the most likely one is where {rule}"
+    return f"no segment is worse than in the reference by more than chance; the most likely one is where {rule}"
 
 
 def allowed(limit: float | None) -> str:

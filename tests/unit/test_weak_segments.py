@@ -85,7 +85,7 @@ def test_a_model_that_is_worse_everywhere_has_no_weak_segment() -> None:
 def test_it_pages_where_the_segment_alone_costs_the_model_more_than_the_limit_of_harm() -> None:
     frame = rows(4_000, 4)
     evaluations = [
-        evaluate(reference(), harmed(frame, young_in_the_app(frame), by), checks=SEARCH) for by in (1.5, 20.0)
+        evaluate(reference(), harmed(frame, young_in_the_app(frame), by), checks=SEARCH) for by in (2.5, 20.0)
     ]
     small, large = (finding(evaluation) for evaluation in evaluations)
     assert not small.pages
