@@ -390,6 +390,20 @@ class ColumnNames(Entry):
         ),
     )
 
+    attributions: str | dict[str, str] | None = Field(
+        None,
+        description=(
+            "The columns of logged attributions, such as SHAP values: a pattern such as `shap_{feature}`, or the column"
+            " of each feature. They are no features; how much each feature counts is compared with the reference."
+        ),
+    )
+
+    @field_validator("attributions")
+    @classmethod
+    def _pattern(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        _as_value_error(lambda attributions: Columns(attributions=attributions), value)
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _made(cls, values: Any) -> Any:

@@ -224,6 +224,8 @@ METRICS: Mapping[str, Metric] = {
         _of_column("drift_score", Kind.DRIFT, *_COMPARED, label_tasks=TASKS),
         _of_column("relation_score", Kind.DRIFT, "numerical", "categorical", "boolean"),
         _of_column("digits_score", Kind.DRIFT, "numerical"),
+        replace(_of_column("attribution_drift", Kind.DRIFT), parts=(Part.FEATURE,), higher_is_better=None),
+        _of_window("attribution_ndcg", Kind.DRIFT, True),
         _of_column("text_score", Kind.DRIFT, "text", "text_form"),
         _of_column("embedding_score", Kind.DRIFT, "embedding"),
         _of_column("embeddings_drift", Kind.DRIFT, "embedding"),

@@ -348,6 +348,20 @@ def _where(segment: tuple[str, str] | None) -> str:
 # -- what changed in a column --------------------------------------------------------------------------------------
 
 
+def attribution(column: str, before: float, after: float) -> str:
+    """That the model relies on a feature more or less than before. before, after: its share of all attributions."""
+    return (
+        f"the model relies {'more' if after > before else 'less'} on {quoted(column)}: its share of the attributions"
+        f" {from_to(percent(before), percent(after), rose=after > before)}"
+    )
+
+
+def attribution_order(column: str, place: int, ndcg: float) -> str:
+    """That the order of features by attribution is another. column: the first one; place: where it was, from 1."""
+    was = "in the reference, too" if place == 1 else f"in the reference it was number {place}"
+    return f"the model now relies most on {quoted(column)}; {was}. The NDCG of the order of features is {number(ndcg)}"
+
+
 def drifted(column: str, segment: tuple[str, str] | None = None) -> str:
     """That a column drifted. segment: the column and value of the rows that are meant."""
     return f"{quoted(column)} drifted{_where(segment)}"

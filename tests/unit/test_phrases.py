@@ -50,6 +50,8 @@ SAMPLES: dict[str, list[tuple[Any, ...]]] = {
     "concept_drift": [(None,), (0.2,)],
     "too_little_left": [()],
     "costs": [([(0.04, "roc_auc"), (0.1, "f1")], False), ([(0.04, "mae")], True)],
+    "attribution": [("income", 0.7, 0.1)],
+    "attribution_order": [("age", 3, 0.82), ("income", 1, 0.97)],
     "weak_segment": [("channel = app and region = north", 0.06, 0.81), ("region = north", 0.02, None)],
     "weak_segment_loss": [("mae", 12.3, 8.1, 3.1, 5.3)],
     "segment_harms": [([(0.04, "roc_auc"), (0.1, "f1")],)],

@@ -1,5 +1,6 @@
 """The checks that run on every window, one file a subject."""
 
+from monitor.analysis.checks.attributions import AttributionDrift, AttributionNdcg
 from monitor.analysis.checks.base import Answer, BaseCheck
 from monitor.analysis.checks.completeness import BadRecords, DuplicateIds, MissingShare, NullIds
 from monitor.analysis.checks.drift import DriftScore
@@ -44,6 +45,8 @@ REGISTRY: tuple[BaseCheck, ...] = (
     DriftScore(),
     RelationScore(),
     DigitsScore(),
+    AttributionDrift(),
+    AttributionNdcg(),
     TextScore(),
     EmbeddingScore(),
     EmbeddingsDrift(),
