@@ -450,7 +450,7 @@ def _without(checks: Checks, label: str | None, only: str) -> Checks:
 
 
 def _needed(spec: RunSpec) -> tuple[str, ...]:
-    """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier needs no feature, but for
+    """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier needs none, but for
     the search for weak segments.
     """
     searches = spec.checks.weak_segments or "weak_segment" in spec.checks.thresholds
