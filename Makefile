@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-long lint bench bench-logs bench-scale bench-detection bench-labels bench-causes bench-database bench-web replay replay-compare chaos soak fuzz docs pins clean
+.PHONY: demo test test-fast test-long lint bench bench-logs bench-scale bench-detection bench-labels bench-segments bench-causes bench-database bench-web replay replay-compare chaos soak fuzz docs pins clean
 
 .venv/.installed: constraints-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Monitor needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -47,6 +47,10 @@ bench-detection: .venv/.installed
 # How much narrower the interval of 50 chosen labels is than that of 50 random ones, and what both cover (three minutes).
 bench-labels: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -o addopts= -s tests/benchmarks/test_labels.py
+
+# How often the search for weak segments finds planted ones (about six minutes).
+bench-segments: .venv/.installed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -o addopts= -s tests/benchmarks/test_segments.py
 
 # Who is accused on real windows, and whether faults are named by what they are (a quarter of an hour).
 bench-causes: .venv/.installed

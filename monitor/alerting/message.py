@@ -240,6 +240,10 @@ def _changed(facts: Facts) -> list[Mapping[str, Any]]:
     return that_matter([finding for finding in facts.findings if finding["column"]])
 
 
+def _is_weak_segment(finding: Mapping[str, Any]) -> bool:
+    return finding.get("metric") == "weak_segment"
+
+
 def _whole_cost(facts: Facts) -> float | None:
     """The likely cost of the changes of all columns, each column counted by its worst finding; None where no cost is
     known.
@@ -351,14 +355,16 @@ def _summary(facts: Facts, *, alone: bool) -> list[str]:
 
 
 def _changes(facts: Facts) -> list[str]:
-    """The columns that matter, with their part of what the changes are likely to cost."""
-    changed, whole = _changed(facts), _whole_cost(facts)
+    """The columns that matter, with their part of what the changes are likely to cost, and the weakest segment."""
+    whole = _whole_cost(facts)
+    changed = that_matter([finding for finding in facts.findings if finding["column"] or _is_weak_segment(finding)])
     lines = []
     for finding in changed:
         cost = finding.get("cost")
         if phrases.sentence(finding["explanation"]) == phrases.sentence(facts.summary):
             continue
-        part = cost / whole if whole and cost and len(changed) > 1 else 0.0
+        of_column = bool(finding["column"])  # a segment's cost is one of rows, not of a column
+        part = cost / whole if whole and cost and of_column and len(changed) > 1 else 0.0
         share = phrases.share_of_cost(part) if part >= _LEAST_SHARE else ""
         lines.append(phrases.sentences(finding["explanation"], share))
     return lines

@@ -503,6 +503,7 @@ def _kept(frame: pd.DataFrame, columns: Columns) -> list[str]:
     wanted = [
         *columns.feature_names([str(name) for name in frame.columns]),
         *(name for name in roles if name is not None),
+        *columns.attribution_columns(map(str, frame.columns)).values(),
     ]
     return [name for name in dict.fromkeys(wanted) if name in frame.columns]
 

@@ -14,7 +14,7 @@ from monitor.analysis.ranking import of_queries
 from monitor.analysis.schema import canonical_text
 from monitor.domain.columns import SCALE, TARGET, Columns
 from monitor.domain.kinds import Kind
-from monitor.domain.metrics import METRICS, REGRESSIONS, TASKS
+from monitor.domain.metrics import METRICS, REGRESSIONS, TASKS, Level
 from monitor.domain.positive import means_same
 from monitor.errors import DataError
 
@@ -24,7 +24,11 @@ _PLAIN = {"1": True, "1.0": True, "true": True, "t": True, "0": False, "0.0": Fa
 _WORDS = _PLAIN | {"yes": True, "y": True, "no": False, "n": False, "-1": False}
 # What is measured with labels, by task.
 REALISED = {
-    task: tuple(name for name, metric in METRICS.items() if metric.kind is Kind.PERFORMANCE and task in metric.tasks)
+    task: tuple(
+        name
+        for name, metric in METRICS.items()
+        if metric.kind is Kind.PERFORMANCE and metric.level is Level.WINDOW and task in metric.tasks
+    )
     for task in TASKS
 }
 # The tasks whose predictions and labels are numbers.
@@ -212,8 +216,8 @@ class Answers:
             ForecastRows.of(frame, columns, truth) if task == "forecast" else None,
         )
 
-    def outcomes(self, places: Floats) -> Outcomes:
-        """The rows of some places with a label and an answer that can be read. Raises DataError without a label
+    def labelled(self, places: Floats) -> Floats:
+        """Those of some places whose rows have a label and an answer that can be read. Raises DataError without a label
         column.
         """
         if self.truth is None:
@@ -225,7 +229,14 @@ class Answers:
             usable &= self.weight[places] > 0
         if self.query is not None:
             usable &= self.query[places] >= 0
-        chosen = places[usable]
+        return np.asarray(places[usable])
+
+    def outcomes(self, places: Floats) -> Outcomes:
+        """The rows of some places with a label and an answer that can be read. Raises DataError without a label
+        column.
+        """
+        chosen = self.labelled(places)
+        assert self.truth is not None
         truth, prediction = self.truth[chosen], self.prediction[chosen]
         weight = None if self.weight is None else self.weight[chosen]
         scores = None if self.scores is None else self.scores[chosen]

@@ -24,6 +24,7 @@ from monitor.analysis.schema import Sort, canonical_text
 from monitor.analysis.summary import Summary, summarise
 from monitor.analysis.surrogate import Surrogate
 from monitor.analysis.twosample import Bins
+from monitor.analysis.weak_segments import ExpectedLoss
 from monitor.domain.columns import Columns
 from monitor.domain.phrases import counted, metric_name, number
 
@@ -373,6 +374,13 @@ class Reference:
         """
         assert self.relations is not None
         return self.relations.held_against(subsample(self.frame))
+
+    @cached_property
+    def expected_loss(self) -> ExpectedLoss | None:
+        """What each row is expected to lose, for the search for weak segments; None where the reference has too few
+        labels. Fitted from the seed on first use.
+        """
+        return ExpectedLoss.of(self)
 
     @cached_property
     def surrogate(self) -> Surrogate | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from monitor.analysis import limits
 from monitor.analysis.calibration import family_wise
-from monitor.analysis.checks.base import Answer
+from monitor.analysis.checks.base import OWN_SHARES, Answer
 from monitor.analysis.question import Question
 from monitor.analysis.reference import Reference
 from monitor.analysis.summary import Numbers
@@ -41,12 +41,14 @@ def settle(question: Question, answers: Sequence[Answer]) -> tuple[list[Check], 
     tested = [limited(finding, question.checks) for finding in _tested(question, answers)]
     counted = sum(finding.kind is Kind.QUALITY and finding.p_value is not None for finding in tested)
     rate = question.checks.false_alarm_rate * (1 - _OF_PERFORMANCE[question.tells_performance])
+    rate *= 1 - sum(OWN_SHARES[name] for name in {finding.metric for finding in tested} & OWN_SHARES.keys())
     checks: list[Check] = []
     findings: list[Finding] = []
     for finding in tested:
         limit = rate * (_OF_DRIFT if finding.kind is Kind.DRIFT else (1 - _OF_DRIFT) / max(counted, 1))
         fine = finding.verdict is Verdict.FINE
-        unlikely = fine and finding.p_value is not None and finding.p_value < limit
+        is_decided = finding.metric in OWN_SHARES
+        unlikely = fine and not is_decided and finding.p_value is not None and finding.p_value < limit
         finding = replace(finding, detection_limit=_detection_limit(question.reference, finding, limit))
         if finding.verdict is Verdict.CHANGED or unlikely or (fine and finding.pages):
             finding = replace(finding, verdict=Verdict.CHANGED)

@@ -417,6 +417,20 @@ class ColumnNames(Entry):
         ),
     )
 
+    attributions: str | dict[str, str] | None = Field(
+        None,
+        description=(
+            "The columns of logged attributions, such as SHAP values: a pattern such as `shap_{feature}`, or the column"
+            " of each feature. They are no features; how much each feature counts is compared with the reference."
+        ),
+    )
+
+    @field_validator("attributions")
+    @classmethod
+    def _pattern(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        _as_value_error(lambda attributions: Columns(attributions=attributions), value)
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _made(cls, values: Any) -> Any:
@@ -573,6 +587,14 @@ class ChecksConfig(Entry):
         ),
     )
 
+    weak_segments: bool = Field(
+        False,
+        description=(
+            "Whether segments that are worse than the reference expects are searched for among labelled rows, by the"
+            " values of up to three columns."
+        ),
+    )
+
     @field_validator("harm")
     @classmethod
     def _harm(cls, value: dict[str, float | str]) -> dict[str, float | str]:
@@ -628,6 +650,7 @@ class ChecksConfig(Entry):
             volume=None if self.volume is False else self.volume.lower,
             metrics=self.metrics,
             cost=self.cost,
+            weak_segments=self.weak_segments,
         )
 
 

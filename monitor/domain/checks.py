@@ -154,6 +154,7 @@ class Checks:
     segments: some of `Columns.segments`; all if None. only: kinds to check; all if None.
     volume: the least share of the rows that earlier windows of the same calendar position lead to expect; None: no
         limit.
+    weak_segments: whether segments that are worse than the reference expects are searched for among labelled rows.
     natural: what was taken for a fault before, and was shown by labels to do the model no harm: it pages nobody again.
     drift_methods: Evidently's name of a drift method by column, or for all columns that are `numerical` or
         `categorical`.
@@ -169,6 +170,7 @@ class Checks:
     only: tuple[str, ...] | None = None
     drift_methods: Mapping[str, str] = field(default_factory=dict)
     volume: float | None = 0.5
+    weak_segments: bool = False
     natural: tuple[Natural, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     cost: Any = None

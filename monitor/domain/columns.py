@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +185,8 @@ class Columns:
         `coverage` of the actual values should lie in (0.9 if not given). season: how long one is, such as `7d`; found
         by the best naive forecast if not given. A feature `horizon_hours` is made of both times.
     segments: columns whose values are looked at one by one.
+    attributions: the columns of logged attributions (such as SHAP values): by feature, or a pattern such as
+        `shap_{feature}`. They are no features.
     ignore, sensitive: columns left out; columns whose values are replaced by keyed hashes right after reading.
     """
 
@@ -213,6 +215,7 @@ class Columns:
     ignore: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     embeddings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attributions: str | Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return set_fields(self)
@@ -224,6 +227,8 @@ class Columns:
                 raise UsageError(f"Columns.{name} takes a list of column names, not the text '{value}'")
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+        if isinstance(self.attributions, str) and self.attributions.count("{feature}") != 1:
+            raise UsageError(f"Columns.attributions: '{self.attributions}' does not hold {{feature}} once")
         object.__setattr__(self, "embeddings", {name: tuple(parts) for name, parts in self.embeddings.items()})
 
     @property
@@ -293,6 +298,25 @@ class Columns:
         """The columns that hold one number of a vector each."""
         return tuple(part for parts in self.embeddings.values() for part in parts)
 
+    def attribution_columns(self, names: Iterable[str]) -> dict[str, str]:
+        """The columns of attributions among `names`, by feature."""
+        names = list(names)
+        if self.attributions is None:
+            return {}
+        if not isinstance(self.attributions, str):
+            return {feature: name for feature, name in self.attributions.items() if name in names}
+        before, after = self.attributions.split("{feature}")
+        inner = {name[len(before) : len(name) - len(after)]: name for name in names if self._is_attribution(name)}
+        return {feature: name for feature, name in inner.items() if feature in names}
+
+    def _is_attribution(self, name: str) -> bool:
+        if self.attributions is None:
+            return False
+        if not isinstance(self.attributions, str):
+            return name in self.attributions.values()
+        before, after = self.attributions.split("{feature}")
+        return name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
+
     @property
     def all_names(self) -> tuple[str, ...]:
         """Every column that is named, whatever its part."""
@@ -310,7 +334,7 @@ class Columns:
         horizon = [] if self.issued_at is None else [HORIZON]
         if self.features is not None:
             return list(dict.fromkeys([*self.features, *horizon]))
-        other_parts = {*self.parts, *self.vector_parts}
+        other_parts = {*self.parts, *self.vector_parts, *self.attribution_columns(names).values()}
         return [name for name in dict.fromkeys([*names, *self.embeddings, *horizon]) if name not in other_parts]
 
     def to_dict(self) -> dict[str, Any]:

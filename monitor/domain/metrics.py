@@ -85,6 +85,7 @@ class Level(StrEnum):
 
     WINDOW = "window"
     COLUMN = "column"
+    SEGMENT = "segment"
 
 
 class Part(StrEnum):
@@ -217,6 +218,7 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         *_PERFORMANCE,
         *(_estimated(metric) for metric in _PERFORMANCE if metric.name in _ESTIMATED),
+        replace(_of_window("weak_segment", Kind.PERFORMANCE, needs_labels=True), level=Level.SEGMENT),
         _of_window("row_count", Kind.NO_DATA, None),
         _of_window("volume_share", Kind.QUALITY, None),
         _of_window("misdated_rows", Kind.QUALITY),
@@ -242,6 +244,8 @@ METRICS: Mapping[str, Metric] = {
         _of_column("drift_score", Kind.DRIFT, *_COMPARED, label_tasks=TASKS),
         _of_column("relation_score", Kind.DRIFT, "numerical", "categorical", "boolean"),
         _of_column("digits_score", Kind.DRIFT, "numerical"),
+        replace(_of_column("attribution_drift", Kind.DRIFT), parts=(Part.FEATURE,), higher_is_better=None),
+        _of_window("attribution_ndcg", Kind.DRIFT, True),
         _of_column("text_score", Kind.DRIFT, "text", "text_form"),
         _of_column("embedding_score", Kind.DRIFT, "embedding"),
         _of_column("embeddings_drift", Kind.DRIFT, "embedding"),
@@ -311,7 +315,7 @@ def _of_another_task(metric: Metric, task: str | None, use: str, names: list[str
         return ""
     tasks = "classification" if metric.tasks == _CLASSIFICATION else " and ".join(metric.tasks)
     tasks = "binary classification" if metric.tasks == ("binary",) else tasks
-    same_kind = [name for name in names if METRICS[name].kind is metric.kind]
+    same_kind = [name for name in names if METRICS[name].kind is metric.kind and METRICS[name].level is metric.level]
     return (
         f"'{metric.name}' is a metric of {tasks}; this model's task is {task}; metrics for {use}:"
         f" {', '.join(same_kind)}"

@@ -103,7 +103,7 @@ def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
             continue
         if why := why_no_threshold(name, watched.task) or _cannot_be_compared(name, watched):
             yield Mistake(("thresholds", name), why)
-        elif columns and METRICS[name].level is Level.WINDOW:
+        elif columns and METRICS[name].level is not Level.COLUMN:
             yield Mistake(
                 ("thresholds", name, "columns"), f"'{name}' is a metric of the whole window: it has no columns"
             )

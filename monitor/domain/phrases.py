@@ -44,6 +44,7 @@ METRIC_NAMES = {
     "revision": "mean revision of a forecast",
     "item_coverage": "share of the usual items at the top",
     "novelty": "novelty of the items at the top",
+    "weak_segment": "loss of the weakest segment",
     "row_count": "number of rows",
     "volume_share": "share of the usual rows",
     "duplicate_id_share": "share of repeated ids",
@@ -209,6 +210,33 @@ def uncertainty(lowest: float, highest: float, limit: float | None) -> str:
     else:
         between = f"it lies between {number(-lowest, 2)} better and {number(highest, 2)} worse"
     return f"allowing for chance, {between}{allowed(limit)}"
+
+
+def weak_segment(rule: str, share: float, share_of_loss: float | None) -> str:
+    """That a part of the rows carries a loss. rule: the conditions of these rows. share: of the rows; share_of_loss:
+    their part of what all rows lose; None where all rows together lose nothing.
+    """
+    if share_of_loss is None:
+        return f"the model is worse where {rule}, {percent(share)} of the rows; in all rows together it is not"
+    return f"{share_of_loss:.0%} of the loss is where {rule}, {percent(share)} of the rows"
+
+
+def weak_segment_loss(metric: str, value: float, expected: float, lowest: float, highest: float) -> str:
+    """How bad the rows of a segment are beside what the reference expects of such rows."""
+    text = (
+        f"the {metric_name(metric)} there is {number(value)}; in the reference these rows have about {number(expected)}"
+    )
+    return sentences(text, uncertainty(lowest, highest, None))
+
+
+def segment_harms(parts: Iterable[tuple[float, str]]) -> str:
+    """What a segment costs the whole model: amount and metric of each."""
+    return f"it costs the model {' and '.join(amount(cost, metric) for cost, metric in parts)}"
+
+
+def no_weak_segment(rule: str) -> str:
+    """That no segment is worse for certain."""
+    return f"no segment is worse than in the reference by more than chance; the most likely one is where {rule}"
 
 
 def allowed(limit: float | None) -> str:
@@ -378,6 +406,20 @@ def _where(segment: tuple[str, str] | None) -> str:
 
 
 # -- what changed in a column --------------------------------------------------------------------------------------
+
+
+def attribution(column: str, before: float, after: float) -> str:
+    """That the model relies on a feature more or less than before. before, after: its share of all attributions."""
+    return (
+        f"the model relies {'more' if after > before else 'less'} on {quoted(column)}: its share of the attributions"
+        f" {from_to(percent(before), percent(after), rose=after > before)}"
+    )
+
+
+def attribution_order(column: str, place: int, ndcg: float) -> str:
+    """That the order of features by attribution is another. column: the first one; place: where it was, from 1."""
+    was = "in the reference, too" if place == 1 else f"in the reference it was number {place}"
+    return f"the model now relies most on {quoted(column)}; {was}. The NDCG of the order of features is {number(ndcg)}"
 
 
 def drifted(column: str, segment: tuple[str, str] | None = None) -> str:

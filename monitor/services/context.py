@@ -224,7 +224,12 @@ class Context:
         elif isinstance(columns.event_time, TimeOfPath):
             place = replace(place, read=replace(place.read, time_path=columns.event_time.path))
         used = config.to_columns()
-        only = () if used.features is None else (*used.features, *used.parts, *used.segments, *used.vector_parts)
+        only: tuple[str, ...] = ()
+        if used.features is not None:
+            attributions = used.attributions or {}
+            if isinstance(attributions, str):
+                attributions = {name: attributions.replace("{feature}", name) for name in used.features}
+            only = (*used.features, *used.parts, *used.segments, *used.vector_parts, *attributions.values())
         return LogSpec(
             place=place,
             event_time=time,

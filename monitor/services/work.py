@@ -470,8 +470,11 @@ def _without(checks: Checks, label: str | None, only: str) -> Checks:
 
 
 def _needed(spec: RunSpec) -> tuple[str, ...]:
-    """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier needs no feature."""
-    if spec.kind != "performance" or not _is_classification(spec) or spec.lists:
+    """The columns that a run looks at, as `LogSpec.only`. Realised performance of a classifier needs none, but for
+    the search for weak segments.
+    """
+    searches = spec.checks.weak_segments or "weak_segment" in spec.checks.thresholds
+    if spec.kind != "performance" or searches or spec.lists or not _is_classification(spec):
         return spec.log.only
     columns = spec.columns
     names = [

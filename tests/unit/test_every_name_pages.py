@@ -53,7 +53,8 @@ def with_extra_columns(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     texts = [" ".join(random.choice(WORDS, 8)) for _ in range(len(frame))]
     vectors = list(random.normal(size=(len(frame), 4)))
-    return frame.assign(remark=texts, vector=vectors, kind=random.choice(["u", "v"], len(frame)))
+    attributions = {f"shap_{name}": random.normal(size=len(frame)) for name in ("x", "z")}
+    return frame.assign(remark=texts, vector=vectors, kind=random.choice(["u", "v"], len(frame)), **attributions)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,9 @@ def references() -> dict[str, Reference]:
     fitted = {}
     for task, make in MADE.items():
         probability = {"binary": "probability", "multiclass": {"a": "pa", "b": "pb", "c": "pc"}}.get(task)
-        columns = Columns(prediction="prediction", probability=probability, label="label")
+        columns = Columns(
+            prediction="prediction", probability=probability, label="label", attributions="shap_{feature}"
+        )
         if task == "ranking":
             columns = replace(columns, query="search", item="item")
         if task == "forecast":

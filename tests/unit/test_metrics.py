@@ -9,7 +9,16 @@ import pytest
 from monitor import Checks, Columns, Reference, evaluate
 from monitor.analysis.performance import Outcomes, measure
 from monitor.domain.kinds import Kind
-from monitor.domain.metrics import METRICS, TASKS, harm_for, nearest, thresholds_for, why_no_harm, why_no_threshold
+from monitor.domain.metrics import (
+    METRICS,
+    TASKS,
+    Level,
+    harm_for,
+    nearest,
+    thresholds_for,
+    why_no_harm,
+    why_no_threshold,
+)
 from monitor.errors import UsageError
 from tests.forecasts import forecasts
 from tests.rankings import ranking
@@ -64,7 +73,9 @@ def test_the_registry_knows_every_metric_of_performance_and_which_have_an_interv
 ) -> None:
     baseline = references[task].baseline
     kinds = (Kind.PERFORMANCE, Kind.ESTIMATED_PERFORMANCE)
-    expected = {name for name in thresholds_for(task) if METRICS[name].kind in kinds}
+    expected = {
+        name for name in thresholds_for(task) if METRICS[name].kind in kinds and METRICS[name].level is Level.WINDOW
+    }
     assert set(baseline) == expected
     assert {name for name, value in baseline.items() if value.error is not None} == {
         name for name in expected if METRICS[name].has_interval
@@ -79,7 +90,9 @@ def test_the_registry_knows_which_metrics_need_probabilities(task: str) -> None:
     assert set(plain) == {
         name
         for name in thresholds_for(task)
-        if METRICS[name].kind is Kind.PERFORMANCE and not METRICS[name].needs_probability
+        if METRICS[name].kind is Kind.PERFORMANCE
+        and METRICS[name].level is Level.WINDOW
+        and not METRICS[name].needs_probability
     }
 
 

@@ -1,5 +1,6 @@
 """The checks that run on every window, one file a subject."""
 
+from monitor.analysis.checks.attributions import AttributionDrift, AttributionNdcg
 from monitor.analysis.checks.base import Answer, BaseCheck
 from monitor.analysis.checks.completeness import BadRecords, DuplicateIds, MissingShare, NullIds
 from monitor.analysis.checks.drift import DriftScore
@@ -24,6 +25,7 @@ from monitor.analysis.checks.text import EmbeddingScore, EmbeddingsDrift, TextSc
 from monitor.analysis.checks.times import MisdatedRows
 from monitor.analysis.checks.visibility import PerformanceVisibility
 from monitor.analysis.checks.volume import NoData, RowCount, VolumeShare
+from monitor.analysis.checks.weak_segments import WeakSegments
 
 REGISTRY: tuple[BaseCheck, ...] = (
     NoData(),
@@ -46,6 +48,8 @@ REGISTRY: tuple[BaseCheck, ...] = (
     DriftScore(),
     RelationScore(),
     DigitsScore(),
+    AttributionDrift(),
+    AttributionNdcg(),
     TextScore(),
     EmbeddingScore(),
     EmbeddingsDrift(),
@@ -63,6 +67,7 @@ REGISTRY: tuple[BaseCheck, ...] = (
     Performance(),
     EstimatedOwnMetrics(),
     OwnMetrics(),
+    WeakSegments(),
     LabelDrift(),
 )
 

@@ -16,6 +16,8 @@ from monitor.domain.checks import Finding, Kind, MetricValue, Severity, Verdict
 MIN_FAULTY_ROWS = 3
 MIN_FAULTY_SHARE = 0.002
 MIN_ROWS = 20
+# The parts of the false-alarm rate of checks that decide for themselves; all others share the rest (`verdict.settle`).
+OWN_SHARES = {"weak_segment": 0.1, "attribution_drift": 0.1}
 
 
 @dataclass(frozen=True)
