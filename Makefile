@@ -40,7 +40,7 @@ bench: .venv/.installed
 bench-logs: .venv/.installed
 	$(BIN)/pytest -o addopts= -s tests/benchmarks/test_logs.py
 
-# False alarms, detection, pages and estimates on the data sets beside the project (an hour or so).
+# False alarms, detection, pages and estimates on the data sets beside the project (a quarter of an hour).
 bench-detection: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -o addopts= -s tests/benchmarks/test_detection.py
 

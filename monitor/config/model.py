@@ -28,7 +28,7 @@ from monitor.domain.columns import Columns, name_range
 from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
 from monitor.domain.metrics import REGRESSIONS
-from monitor.domain.names import ModelFacts, NamesInChecks, checked_columns, described
+from monitor.domain.names import ModelFacts, NamesInChecks, checked_columns, described, parts_set
 from monitor.domain.own_metrics import COST, Cost, OwnMetric
 from monitor.domain.time_intervals import TimeInterval
 from monitor.errors import UsageError
@@ -831,7 +831,14 @@ class MonitorConfig(Entry):
             columns = []
         checked = None if columns is None else checked_columns(parts, columns)
         column_facts = None if types is None else described(parts, types)
-        return ModelFacts(self.task, bool(parts.probabilities), self.labels is not None, checked, types=column_facts)
+        return ModelFacts(
+            self.task,
+            bool(parts.probabilities),
+            self.labels is not None,
+            checked,
+            types=column_facts,
+            parts=parts_set(parts),
+        )
 
     def in_windows(self, value: int | Duration) -> int:
         """A number of windows; a length of time is rounded up to windows."""

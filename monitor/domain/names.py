@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 # The drift method of all columns of a kind, beside those of single columns.
 COLUMN_KINDS = ("numerical", "categorical")
+# The part of the columns without which a metric is never worked out.
+_NEEDED_PARTS = {
+    "attribution_drift": "attributions",
+    "attribution_ndcg": "attributions",
+    "item_coverage": "item",
+    "novelty": "item",
+    "coverage_error": "lower",
+    "interval_coverage": "lower",
+}
 # Types of values in words, where their name does not say it.
 _TYPES = {"text_form": "text", "other": "one that nothing compares", "empty": "unknown: it is empty in the reference"}
 
@@ -51,7 +60,8 @@ class ModelFacts:
 
     probability: whether the model's probabilities are there. labels: whether labels of production are.
     columns: those that are checked. segments: those whose values are looked at one by one.
-    types: of each column of the reference, what it is to the model and the type of its values.
+    types: of each column of the reference, what it is to the model and the type of its values. parts: the parts of
+        `Columns` that are set.
     """
 
     task: str | None = None
@@ -60,6 +70,7 @@ class ModelFacts:
     columns: Collection[str] | None = None
     segments: Collection[str] | None = None
     types: Mapping[str, tuple[Part, str]] | None = None
+    parts: Collection[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
     for name in named.harm:
         if name in named.own:
             continue
-        if why := why_no_harm(name, watched.task) or _cannot_be_harm(name, watched):
+        if why := why_no_harm(name, watched.task) or _lacks_part(name, watched) or _cannot_be_harm(name, watched):
             yield Mistake(("harm", name), why)
     for name, columns in named.thresholds.items():
         if name.removeprefix("estimated_") in named.own:
@@ -101,7 +112,8 @@ def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
                 text = f"'{name}' is a metric of the whole window: it has no columns"
                 yield Mistake(("thresholds", name, "columns"), text)
             continue
-        if why := why_no_threshold(name, watched.task) or _cannot_be_compared(name, watched):
+        why = why_no_threshold(name, watched.task) or _lacks_part(name, watched) or _cannot_be_compared(name, watched)
+        if why:
             yield Mistake(("thresholds", name), why)
         elif columns and METRICS[name].level is not Level.COLUMN:
             yield Mistake(
@@ -129,6 +141,19 @@ def mistakes(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
             yield Mistake(("segments", index), text)
 
 
+def parts_set(columns: Columns) -> set[str]:
+    """The parts that are set: those that some metrics need."""
+    return {part for part in set(_NEEDED_PARTS.values()) if getattr(columns, part) is not None}
+
+
+def _lacks_part(name: str, watched: ModelFacts) -> str:
+    """Which part of the columns a metric needs that is not set; '' if it needs none, or nobody knows."""
+    part = _NEEDED_PARTS.get(name)
+    if part is None or watched.parts is None or part in watched.parts:
+        return ""
+    return f"'{name}' needs columns.{part}, which is not set"
+
+
 def _of_own(named: NamesInChecks, watched: ModelFacts) -> Iterator[Mistake]:
     if named.cost is not None and (why := named.cost.why_not(watched.task)):
         yield Mistake(("cost",), why)
@@ -144,7 +169,12 @@ def check_names(checks: Checks, task: str, columns: Columns, names: Collection[s
     columns, names: the reference's parts, and the columns that it keeps.
     """
     watched = ModelFacts(
-        task, bool(columns.probabilities), None, checked_columns(columns, list(names)), columns.segments
+        task,
+        bool(columns.probabilities),
+        None,
+        checked_columns(columns, list(names)),
+        columns.segments,
+        parts=parts_set(columns),
     )
     raise_mistakes(checks.named, watched)
 

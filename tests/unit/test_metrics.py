@@ -33,12 +33,15 @@ def _columns(task: str) -> Columns:
             event_time="target_time",
             issued_at="issued_at",
             series="shop",
+            attributions="shap_{feature}",
             lower="low",
             upper="high",
         )
     if task == "ranking":
-        return Columns(prediction="prediction", label="label", query="search", item="item")
-    return Columns(prediction="prediction", probability=probability, label="label")
+        return Columns(
+            prediction="prediction", label="label", query="search", item="item", attributions="shap_{feature}"
+        )
+    return Columns(prediction="prediction", probability=probability, label="label", attributions="shap_{feature}")
 
 
 def _frame(task: str, rows: int = 600) -> pd.DataFrame:
