@@ -50,6 +50,7 @@ def test_a_model_that_relies_on_another_feature_is_told_in_plain_words() -> None
     assert text.startswith("The model relies less on 'income'")
 
 
+@pytest.mark.long
 def test_clean_windows_rarely_change() -> None:
     changed = 0
     for seed in range(40):
@@ -58,6 +59,7 @@ def test_clean_windows_rarely_change() -> None:
     assert changed <= 1
 
 
+@pytest.mark.long
 def test_an_order_that_healthy_windows_have_too_is_fine() -> None:
     fitted = Reference.fit(rows(2_000, 0, (1.0, 1.0, 1.0)), COLUMNS, "regression")
     assert evaluate(fitted, rows(200, 1, (1.0, 1.02, 1.0)), checks=DRIFT)["attribution_ndcg"].verdict is Verdict.FINE  # type: ignore[union-attr]

@@ -57,10 +57,11 @@ def with_extra_columns(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     return frame.assign(remark=texts, vector=vectors, kind=random.choice(["u", "v"], len(frame)), **attributions)
 
 
-@pytest.fixture(scope="module")
-def references() -> dict[str, Reference]:
-    fitted = {}
-    for task, make in MADE.items():
+class Fitted(dict[str, Reference]):
+    """References by task, each fitted when it is first asked for: `binary`, `binary with text`, …"""
+
+    def __missing__(self, name: str) -> Reference:
+        task, _, with_text = name.partition(" ")
         probability = {"binary": "probability", "multiclass": {"a": "pa", "b": "pb", "c": "pc"}}.get(task)
         columns = Columns(
             prediction="prediction", probability=probability, label="label", attributions="shap_{feature}"
@@ -69,9 +70,14 @@ def references() -> dict[str, Reference]:
             columns = replace(columns, query="search", item="item")
         if task == "forecast":
             columns = replace(columns, event_time="target_time", issued_at="issued_at", lower="low", upper="high")
-        fitted[task] = Reference.fit(with_extra_columns(make(2000, 0), 0).drop(columns=OWN_CHECK), columns, task)
-        fitted[f"{task} with text"] = Reference.fit(with_extra_columns(make(2000, 0), 0), columns, task)
-    return fitted
+        frame = with_extra_columns(MADE[task](2000, 0), 0)
+        self[name] = Reference.fit(frame if with_text else frame.drop(columns=OWN_CHECK), columns, task)
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def references() -> dict[str, Reference]:
+    return Fitted()
 
 
 def window(task: str, rows: int = 600) -> pd.DataFrame:

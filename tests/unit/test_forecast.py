@@ -36,6 +36,7 @@ def values(reference: Reference, frame: pd.DataFrame, segment: str | None = None
     return {metric.metric: metric.value for metric in metrics if metric.segment == segment and metric.column is None}
 
 
+@pytest.mark.long
 def test_mase_is_the_error_over_that_of_the_seasonal_naive_forecast_of_each_series() -> None:
     frame = forecasts("2026-01-01", 28, 1)
     rows = tidy(frame, COLUMNS)
@@ -69,6 +70,7 @@ def test_errors_are_told_by_horizon(reference: Reference) -> None:
     assert long["mae"] > short["mae"]
 
 
+@pytest.mark.long
 def test_windows_of_the_same_model_raise_no_false_alarm(reference: Reference) -> None:
     alarms = [bool(evaluate(reference, forecasts("2026-02-02", 7, seed), checks=HARM).findings) for seed in range(2, 8)]
     assert sum(alarms) <= 1
@@ -82,6 +84,7 @@ def test_intervals_that_are_too_narrow_page_though_the_errors_are_as_ever(refere
     assert shown["interval_coverage"] < 0.7
 
 
+@pytest.mark.long
 def test_the_error_of_a_mean_allows_for_forecasts_of_one_time_that_err_alike() -> None:
     frame = forecasts("2026-01-01", 28, 1)
     alone = Reference.fit(frame, COLUMNS).baseline["mae"].error

@@ -69,6 +69,7 @@ def test_each_row_with_an_answer_can_be_drawn_and_the_budget_is_kept(sizes: list
     assert len(drawn(chance, None, 0)) == pytest.approx(min(budget, eligible), abs=1e-6)
 
 
+@pytest.mark.long
 def test_rows_are_drawn_as_often_as_their_probability_says() -> None:
     random = np.random.default_rng(0)
     chance = inclusion_probabilities(random.exponential(size=80), 20)
@@ -79,6 +80,7 @@ def test_rows_are_drawn_as_often_as_their_probability_says() -> None:
     assert (np.abs(counts / 3000 - chance) <= 4.5 * spread + 1e-9).all()
 
 
+@pytest.mark.long
 def test_a_list_is_the_same_each_time_it_is_drawn() -> None:
     chance = inclusion_probabilities(importance(expected(), "roc_auc"), 50)
     times = np.arange(len(chance), dtype=float)
@@ -119,6 +121,7 @@ def test_labels_that_came_by_other_ways_do_not_count() -> None:
     assert listed_performance(mixed, [one_draw]).values["accuracy"].value == pytest.approx(alone.value)
 
 
+@pytest.mark.long
 def test_labels_that_were_there_before_a_list_count_as_they_are() -> None:
     first = np.arange(1500) < 500
     moves = np.where(first, 0.0, importance(expected(), "accuracy"))

@@ -67,6 +67,7 @@ def test_equal_scores_are_no_better_than_chance_whatever_the_order_of_the_log() 
     assert stuck == pytest.approx(chance, abs=0.03)
 
 
+@pytest.mark.long
 def test_queries_whose_rows_are_alike_raise_no_false_alarm(reference: Reference) -> None:
     assert reference.task == "ranking"
     assert reference.summary.overdispersion["queries"]["drift_score"]["user"] > 5
@@ -113,6 +114,7 @@ def test_clicks_alone_are_refused_since_no_order_would_be_better_than_another() 
         Reference.fit(frame.assign(price_band=np.arange(len(frame)) % 2), by_item)
 
 
+@pytest.mark.long
 def test_a_reference_of_a_ranking_survives_its_archive(reference: Reference) -> None:
     again, frame = Reference.from_bytes(reference.to_bytes()), window(80)
     assert again.version == reference.version

@@ -93,6 +93,7 @@ def test_it_pages_where_the_segment_alone_costs_the_model_more_than_the_limit_of
     assert "It costs the model" in large.explanation
 
 
+@pytest.mark.long
 def test_what_a_weak_segment_opened_ends_with_it() -> None:
     frames = [rows(2_000, seed) for seed in range(5, 9)]
     frames[1] = harmed(frames[1], young_in_the_app(frames[1]), 40.0)
@@ -107,6 +108,7 @@ def test_without_the_search_nothing_is_looked_for() -> None:
     assert "weak_segment" not in {check.metric for check in evaluation.checks}
 
 
+@pytest.mark.long
 def test_sensitive_columns_are_never_part_of_a_rule() -> None:
     frame = rows(4_000, 10)
     evaluation = evaluate(
@@ -137,6 +139,7 @@ def test_a_rule_reads_as_one_range_a_column_and_names_stay_text() -> None:
     assert rows_of_rule((Condition("age", "missing"),), frame).tolist() == [False, False, True]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("probability", [True, False])
 def test_a_classifier_is_searched_by_its_brier_score_or_its_errors(probability: bool) -> None:
     random = np.random.default_rng(13)
