@@ -218,7 +218,11 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         *_PERFORMANCE,
         *(_estimated(metric) for metric in _PERFORMANCE if metric.name in _ESTIMATED),
-        replace(_of_window("weak_segment", Kind.PERFORMANCE, needs_labels=True), level=Level.SEGMENT),
+        replace(
+            _of_window("weak_segment", Kind.PERFORMANCE, needs_labels=True),
+            level=Level.SEGMENT,
+            tasks=tuple(task for task in TASKS if task != "ranking"),
+        ),
         _of_window("row_count", Kind.NO_DATA, None),
         _of_window("volume_share", Kind.QUALITY, None),
         _of_window("misdated_rows", Kind.QUALITY),
