@@ -114,6 +114,10 @@ def _follow(session: Session, context: Context, request_id: int) -> bool:
         request.receipt, request.followed = text, followed | _kept(request)
     if not changed:
         return False
+    if request.recovery == Recovery.AWAITING_DEPLOYMENT.value and state is not Recovery.RECOVERING:
+        # Several windows came at once: the story has the same steps as if they had come one by one.
+        request.recovery = Recovery.RECOVERING.value
+        retraining.note(session, request, phrases.recovery(request.recovery), now)
     request.recovery = state.value
     retraining.note(session, request, f"{phrases.recovery(state.value)}: {text}", now)
     log.info(f"retraining_{state.value}", model=request.model_name, request=request.uuid[:8], receipt=text)

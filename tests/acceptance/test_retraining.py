@@ -75,7 +75,7 @@ def test_a_command_retrains_once_and_its_reference_is_in_force_from_then_on(
         project.query("SELECT uuid FROM retraining_requests WHERE state = 'succeeded'")[0][0][:8],
         cwd=project.folder,
     ).stdout
-    assert [line.split()[2] for line in story.splitlines() if line.startswith("  20")] == [
+    assert [line.split()[2] for line in story.splitlines() if line.startswith("  20")][:5] == [
         "proposed",
         "open",
         "dispatching",
@@ -183,8 +183,10 @@ def reverse_labels(project: Project, probability: str, **policy: object) -> None
 
 
 def states(project: Project) -> list[str]:
+    """The states of requests until they end; what becomes of them is in test_recovery.py."""
     query = """SELECT e.state FROM retraining_events e JOIN retraining_requests r ON r.id = e.request_id
-        WHERE r.opened_at IS NOT NULL ORDER BY r.id, e.number"""
+        WHERE r.opened_at IS NOT NULL AND e.state NOT IN ('recovering', 'recovered', 'no_gain', 'worse')
+        ORDER BY r.id, e.number"""
     return [state for (state,) in project.query(query)]
 
 
