@@ -10,8 +10,7 @@ from monitor.cli import shared
 from monitor.errors import UsageError
 
 app = typer.Typer(help="Show, approve and complete retraining requests.", no_args_is_help=True)
-
-
+# The columns of the list.
 _SHOWN = ("id", "state", "model", "as_of", "reason", "outcome", "recovery", "receipt")
 
 
@@ -41,12 +40,7 @@ def list_requests(
         }
         for request, monitor in database.read(retraining.listed, everything=everything)
     ]
-    shared.show(
-        rows,
-        ("id", "state", "model", "as_of", "reason", "outcome", "recovery", "receipt"),
-        json,
-        "no retraining was requested",
-    )
+    shared.show(rows, _SHOWN, json, "no retraining was requested")
 
 
 @app.command("show")
@@ -73,12 +67,12 @@ def show_request(
             {"at": event.happened_at, "state": event.state, "text": event.text}
             for event in retraining.story(session, row.id)
         ]
-        after = {"recovery": row.recovery, "receipt": row.receipt or ""}
         return content | {
             "state": row.state,
             "launcher": row.launcher,
             "outcome": row.outcome,
-            **after,
+            "recovery": row.recovery,
+            "receipt": row.receipt or "",
             "story": events,
         }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
+from statistics import NormalDist
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from monitor.domain.checks import CheckKey, Checks, Harm, Threshold
+from monitor.domain.checks import DEFAULT_HARM, CheckKey, Checks, Harm, Threshold
 from monitor.domain.columns import Columns, name_range
 from monitor.domain.folds import Fold
 from monitor.domain.grid import Duration, Grid
@@ -638,6 +639,15 @@ class ChecksConfig(Entry):
             return OwnMetric.of(metric, self.metrics[metric]).higher_is_better
         return False if metric == COST and self.cost is not None else None
 
+    def harm_of(self, metric: str) -> Harm | None:
+        """The harm of a metric: the user's, or the default where the user names none of any metric; None if there is
+        none.
+        """
+        if not self.harm:
+            return DEFAULT_HARM.get(metric)
+        harm = self.harm.get(metric)
+        return None if harm is None else Harm.of(harm)
+
     def to_checks(self, false_alarm_rate: float, page_confidence: float) -> Checks:
         """As the analysis takes them; the rate and the confidence are worked out by the service."""
         return Checks(
@@ -882,6 +892,10 @@ class MonitorConfig(Entry):
         share = min(self.alerts.false_pages_per_month / (4 * per_month), 0.5)
         rate = share ** (1 / self.in_windows(self.alerts.for_windows))
         return float(min(max(1 - rate, 0.95), 0.9999))
+
+    def page_margin(self) -> float:
+        """How many standard errors the interval of that confidence reaches to either side."""
+        return NormalDist().inv_cdf(0.5 + self.page_confidence() / 2)
 
 
 Templates = dict[Literal["title", "text", "markdown", "html"], str]

@@ -55,6 +55,11 @@ class Gain:
     windows: int
 
     @property
+    def state(self) -> Recovery:
+        """The verdict, once there are windows enough to judge by."""
+        return self.verdict if self.windows >= FEWEST_WINDOWS else Recovery.RECOVERING
+
+    @property
     def verdict(self) -> Recovery:
         """What follows from the gain."""
         if self.upper < 0:
@@ -94,7 +99,7 @@ def judged(
         for part in accumulate([window] for window in after)
         if (gain := gain_of(metric, before, part, promised)) is not None
     ]
-    settled = (gain for gain in gains if gain.windows >= FEWEST_WINDOWS and gain.verdict is not Recovery.RECOVERING)
+    settled = (gain for gain in gains if gain.state is not Recovery.RECOVERING)
     return next(settled, gains[-1] if gains else None)
 
 

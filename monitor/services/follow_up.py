@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import NormalDist
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -18,10 +17,12 @@ from monitor.domain.losses import loss, reference_of
 from monitor.domain.recovery import FEWEST_WINDOWS, MISSED, Gain, Recovery, WindowValue, judged
 from monitor.services.context import Context
 from monitor.storage import deployments, performance_checks, references, retraining, runs
-from monitor.storage.performance_checks import PerformanceCheck
+from monitor.storage.performance_checks import JudgedRun, PerformanceCheck
 from monitor.storage.tables import MonitorRow, RetrainingRequest
 
 log = get_logger()
+# Runs with their checks of performance, oldest first.
+Runs = list[tuple[JudgedRun, list[PerformanceCheck]]]
 # So many windows before the request are what the gain is measured from.
 _BEFORE = 8
 
@@ -49,14 +50,20 @@ def begin(session: Session, config: MonitorConfig | None, request: RetrainingReq
 
 def _can_see(session: Session, config: MonitorConfig, request: RetrainingRequest) -> bool:
     """Whether it can be known that the trained version answers: by the log, or because deployments are recorded."""
-    if config.columns.model_version is not None and request.trained_version:
-        return True
-    return deployments.last_before(session, request.model_name, request.created_at) is not None
+    return (
+        _is_logged(config, request)
+        or deployments.last_before(session, request.model_name, request.created_at) is not None
+    )
+
+
+def _is_logged(config: MonitorConfig, request: RetrainingRequest) -> bool:
+    """Whether the log says which rows the trained version answers."""
+    return config.columns.model_version is not None and bool(request.trained_version)
 
 
 def waits_to_hold(config: MonitorConfig | None, request: RetrainingRequest) -> bool:
     """Whether the reference of a request that has just succeeded is to hold only once its version is deployed."""
-    by_version = config is not None and config.columns.model_version is not None and request.trained_version
+    by_version = config is not None and _is_logged(config, request)
     return request.recovery == Recovery.AWAITING_DEPLOYMENT.value and not by_version
 
 
@@ -88,13 +95,11 @@ def _follow(session: Session, context: Context, request_id: int) -> bool:
     now = context.clock.now()
     can_see = request.recovery == Recovery.AWAITING_DEPLOYMENT.value or bool((request.followed or {}).get("live_from"))
     deployed = _deployed(session, config, request, now) if can_see else _Deployed(request.ended_at)
-    gain = None
-    metric = _metric(session, config, request)
-    if deployed.since is not None and metric is not None:
-        gain = _gain(session, config, request, metric, deployed.since)
-    state = Recovery.AWAITING_DEPLOYMENT if deployed.since is None else Recovery.RECOVERING
-    if gain is not None and gain.windows >= 1:
-        state = gain.verdict if _is_settled(gain) else Recovery.RECOVERING
+    metric = None if deployed.since is None else _metric(session, config, request)
+    gain, state = None, Recovery.AWAITING_DEPLOYMENT
+    if deployed.since is not None:
+        gain = None if metric is None else _gain(session, config, request, metric, deployed.since)
+        state = Recovery.RECOVERING if gain is None else gain.state
     text = phrases.receipt(
         "" if metric is None else metric.metric,
         None if gain is None else (gain.promised, gain.got, gain.lower, gain.upper, gain.windows),
@@ -106,12 +111,13 @@ def _follow(session: Session, context: Context, request_id: int) -> bool:
         "live_from": deployed.since.isoformat() if can_see and deployed.since is not None else None,
         "share": deployed.share,
         **({} if gain is None else vars(gain)),
+        **_kept(request),
     }
     changed = state.value != request.recovery
     if changed and request.recovery == Recovery.AWAITING_DEPLOYMENT.value and deployed.since is not None:
         _hold(session, request, deployed.since, now)
     if text != request.receipt or followed != request.followed:
-        request.receipt, request.followed = text, followed | _kept(request)
+        request.receipt, request.followed = text, followed
     if not changed:
         return False
     if request.recovery == Recovery.AWAITING_DEPLOYMENT.value and state is not Recovery.RECOVERING:
@@ -131,10 +137,6 @@ def _kept(request: RetrainingRequest) -> dict[str, Any]:
     return {name: value for name, value in (request.followed or {}).items() if name == "reference"}
 
 
-def _is_settled(gain: Gain) -> bool:
-    return gain.windows >= FEWEST_WINDOWS
-
-
 def _hold(session: Session, request: RetrainingRequest, since: datetime, now: datetime) -> None:
     """Put the reference in force that waited for the deployment."""
     reference = (request.followed or {}).get("reference")
@@ -146,7 +148,7 @@ def _hold(session: Session, request: RetrainingRequest, since: datetime, now: da
 def _deployed(session: Session, config: MonitorConfig, request: RetrainingRequest, now: datetime) -> _Deployed:
     """By the log's rows, or by what people recorded."""
     assert request.ended_at is not None
-    if config.columns.model_version is not None and request.trained_version:
+    if _is_logged(config, request):
         windows = performance_checks.rows_by_version(session, request.monitor_id, request.ended_at)
         shares = {
             start: rows.get(request.trained_version, 0) / max(sum(rows.values()), 1) for start, rows in windows.items()
@@ -162,72 +164,63 @@ def _deployed(session: Session, config: MonitorConfig, request: RetrainingReques
 
 @dataclass(frozen=True)
 class _Metric:
-    """What the request was about: a metric, of the whole model or of a segment."""
+    """What the request was about: a metric, of the whole model or of a segment. before: the checks of its kind in the
+    windows that led to the request, oldest first.
+    """
 
     kind: Kind
     metric: str
     segment: str | None
+    before: Runs
 
 
 def _metric(session: Session, config: MonitorConfig, request: RetrainingRequest) -> _Metric | None:
     """The metric that paged, or else the first with a limit of harm that was realised; None where nothing is known of
     performance.
     """
-    runs = _runs(session, request, Kind.PERFORMANCE, request.data_start, request.window_end)
-    checks = [check for _, of_run in runs for check in of_run if check.verdict not in UNDECIDED]
-    paging = [check for check in checks if check.severity >= "warning"]
-    if request.detail.get("kind") == Kind.PERFORMANCE.value and paging:
-        newest = runs[-1][1]
-        worst = max([check for check in newest if check in paging] or paging, key=lambda check: check.severity.rank)
-        return _Metric(Kind.PERFORMANCE, worst.key.metric, worst.key.segment)
     names = list(config.checks.harm) or list(DEFAULT_HARM)
     for kind, prefix in ((Kind.PERFORMANCE, ""), (Kind.ESTIMATED_PERFORMANCE, "estimated_")):
-        of_kind = _runs(session, request, kind, request.data_start, request.window_end)
-        present = {check.key.metric for _, of_run in of_kind for check in of_run if not check.key.segment}
+        before = performance_checks.of_monitor(
+            session, request.monitor_id, kind, request.data_start, request.window_end
+        )
+        checks = [check for _, of_run in before for check in of_run]
+        paging = [check for check in checks if check.verdict not in UNDECIDED and check.severity >= "warning"]
+        if paging and request.detail.get("kind") == kind.value == Kind.PERFORMANCE.value:
+            newest = [check for check in before[-1][1] if check in paging]
+            worst = max(newest or paging, key=lambda check: check.severity.rank)
+            return _Metric(kind, worst.key.metric, worst.key.segment, before)
+        present = {check.key.metric for check in checks if not check.key.segment}
         name = next((f"{prefix}{name}" for name in names if f"{prefix}{name}" in present), None)
         if name is not None:
-            return _Metric(kind, name, None)
+            return _Metric(kind, name, None, before)
     return None
-
-
-def _runs(
-    session: Session, request: RetrainingRequest, kind: Kind, start: datetime, end: datetime
-) -> list[tuple[performance_checks.JudgedRun, list[PerformanceCheck]]]:
-    return performance_checks.of_monitor(session, request.monitor_id, kind, start, end)
 
 
 def _gain(
     session: Session, config: MonitorConfig, request: RetrainingRequest, metric: _Metric, since: datetime
 ) -> Gain | None:
-    margin = NormalDist().inv_cdf(0.5 + config.page_confidence() / 2)
-    by_version = config.columns.model_version is not None and bool(request.trained_version)
+    margin, by_version = config.page_margin(), _is_logged(config, request)
 
-    def values(start: datetime, end: datetime, *, after: bool) -> list[tuple[WindowValue, PerformanceCheck]]:
-        windows = []
-        for _, checks in _runs(session, request, metric.kind, start, end):
-            for check in checks:
-                is_new = check.model_version == request.trained_version
-                same = check.key.metric == metric.metric and (check.key.segment or None) == (metric.segment or None)
-                if same and check.verdict not in UNDECIDED and (not by_version or is_new == after):
-                    value = _value(check, margin)
-                    windows += [] if value is None else [(value, check)]
-        return windows
+    def values(windows: Runs, *, after: bool) -> list[tuple[WindowValue, PerformanceCheck]]:
+        return [
+            (WindowValue(check.numbers.value, error), check)
+            for _, checks in windows
+            for check in checks
+            if check.key.metric == metric.metric
+            and (check.key.segment or None) == (metric.segment or None)
+            and check.verdict not in UNDECIDED
+            and (not by_version or (check.model_version == request.trained_version) == after)
+            and (error := check.numbers.standard_error(margin)) is not None
+            and check.numbers.value is not None
+        ]
 
-    before = values(request.data_start, request.window_end, after=False)[-_BEFORE:]
-    after = values(since, datetime.max.replace(tzinfo=since.tzinfo), after=True)
+    before = values(metric.before, after=False)[-_BEFORE:]
     if not before:
         return None
-    return judged(
-        metric.metric, [value for value, _ in before], [value for value, _ in after], _promised(config, metric, before)
-    )
-
-
-def _value(check: PerformanceCheck, margin: float) -> WindowValue | None:
-    numbers = check.numbers
-    if numbers.value is None or numbers.lower is None or numbers.upper is None:
-        return None
-    # One end of the interval may be the limit of the metric itself.
-    return WindowValue(numbers.value, max(numbers.upper - numbers.value, numbers.value - numbers.lower) / margin)
+    end = datetime.max.replace(tzinfo=since.tzinfo)
+    since_then = performance_checks.of_monitor(session, request.monitor_id, metric.kind, since, end)
+    after = [value for value, _ in values(since_then, after=True)]
+    return judged(metric.metric, [value for value, _ in before], after, _promised(config, metric, before))
 
 
 def _promised(
@@ -235,8 +228,7 @@ def _promised(
 ) -> float | None:
     """How much worse than the reference the metric was: what a model as good as on the reference would give back."""
     name = metric.metric.removeprefix("estimated_")
-    harm = config.checks.to_checks(config.checks.false_alarm_rate, config.page_confidence()).harm.get(name)
-    harm = harm or DEFAULT_HARM.get(name)
+    harm = config.checks.harm_of(name) or DEFAULT_HARM.get(name)
     numbers = before[-1][1].numbers
     if harm is None:
         return None

@@ -467,10 +467,9 @@ def estimate_of(checks: list[CheckToJudge], confidence: float) -> EstimatedLoss 
 
 def _estimated_loss(metric: str, numbers: CheckNumbers, margin: float) -> EstimatedLoss | None:
     """A loss by the numbers of its check. margin: how many standard errors its interval reaches to either side."""
-    if numbers.value is None or numbers.lower is None or numbers.upper is None or numbers.p_value is None:
+    error = numbers.standard_error(margin)
+    if numbers.value is None or error is None or numbers.p_value is None:
         return None
-    # One end of the interval may be the limit of the metric itself.
-    error = max(numbers.upper - numbers.value, numbers.value - numbers.lower) / margin
     beyond = [numbers.lowest - numbers.value] if numbers.lowest is not None else []
     beyond += [numbers.value - numbers.highest] if numbers.highest is not None else []
     if error <= 0 or not beyond:

@@ -122,7 +122,7 @@ def sensitivity(
     newest = context.config_of(session, row)
     if newest is None:
         raise UsageError(f"{row.name} is no longer configured")
-    if harm_of(newest, wanted.metric) is None:
+    if newest.checks.harm_of(wanted.metric) is None:
         names = ", ".join(newest.checks.harm or DEFAULT_HARM)
         raise UsageError(f"harm is not told by {wanted.metric}: name one of {names}")
     judge = _Judge(session, context, row, newest, wanted)
@@ -157,16 +157,6 @@ def sensitivity(
     )
 
 
-def harm_of(config: MonitorConfig, metric: str) -> Harm | None:
-    """The harm of a metric: the user's, or the default where the user names none of any metric; None if there is
-    none.
-    """
-    if not config.checks.harm:
-        return DEFAULT_HARM.get(metric)
-    harm = config.checks.harm.get(metric)
-    return None if harm is None else Harm.of(harm)
-
-
 class _OwnSettings(NamedTuple):
     """What the configuration of a run decides. margin: how many standard errors the interval on which a page was
     decided reaches to either side; wanted_margin: the same by the wanted settings.
@@ -196,7 +186,12 @@ class _Judge:
             alerts = config.alerts.model_copy(update={"false_pages_per_month": self._wanted.false_pages_per_month})
             wanted = config.model_copy(update={"alerts": alerts})
             self._own_settings[run.configuration_id] = _OwnSettings(
-                config, config.page_confidence(), _margin(config), _margin(wanted), rule_of(config), epoch_of(config)
+                config,
+                config.page_confidence(),
+                config.page_margin(),
+                wanted.page_margin(),
+                rule_of(config),
+                epoch_of(config),
             )
         return self._own_settings[run.configuration_id]
 
@@ -243,11 +238,11 @@ class _Judge:
         return _realised(check) == self._wanted.metric
 
     def _harm(self, check: PerformanceCheck, config: MonitorConfig) -> Harm | None:
-        return self._wanted.harm if self._is_changed(check) else harm_of(config, _realised(check))
+        return self._wanted.harm if self._is_changed(check) else config.checks.harm_of(_realised(check))
 
     def _reference(self, check: PerformanceCheck, config: MonitorConfig) -> float | None:
         """The reference's value, by the stored limits; None where no harm made them."""
-        own = harm_of(config, _realised(check))
+        own = config.checks.harm_of(_realised(check))
         if own is None or check.key.metric in config.checks.thresholds:
             return None
         return reference_of(_realised(check), (check.numbers.lowest, check.numbers.highest), own)
@@ -270,7 +265,7 @@ class _Judge:
 
     def _severity(self, check: PerformanceCheck, own: _OwnSettings) -> Severity:
         """What a check pages as."""
-        harm, wanted = harm_of(own.config, _realised(check)), self._harm(check, own.config)
+        harm, wanted = own.config.checks.harm_of(_realised(check)), self._harm(check, own.config)
         if harm is None or wanted is None or (harm == wanted and own.margin == own.wanted_margin):
             return check.severity
         reference, numbers = self._reference(check, own.config), check.numbers
@@ -293,18 +288,12 @@ def _realised(check: PerformanceCheck) -> str:
     return check.key.metric.removeprefix("estimated_")
 
 
-def _margin(config: MonitorConfig) -> float:
-    return _NORMAL.inv_cdf(0.5 + config.page_confidence() / 2)
-
-
 def _standard_error(lost: float, numbers: CheckNumbers, margin: float) -> float:
     """The standard error of a loss by its two-sided p-value; where that is too small for a number, the value's own."""
     if numbers.p_value:
         z = -_NORMAL.inv_cdf(min(numbers.p_value, 1.0) / 2)
         return abs(lost) / z if z > 0 else float("inf")
-    if numbers.value is None or numbers.lower is None or numbers.upper is None:
-        return 0.0
-    return max(numbers.upper - numbers.value, numbers.value - numbers.lower) / margin
+    return numbers.standard_error(margin) or 0.0
 
 
 def _windows(results: dict[Kind, list[Result]]) -> list[JudgedWindow]:

@@ -183,6 +183,15 @@ class CheckNumbers(NamedTuple):
     highest: float | None
     p_value: float | None
 
+    def standard_error(self, margin: float) -> float | None:
+        """The standard error of the value; None without an interval. margin: how many of it the interval reaches to
+        either side.
+        """
+        if self.value is None or self.lower is None or self.upper is None:
+            return None
+        # One end of the interval may be the limit of the metric itself.
+        return max(self.upper - self.value, self.value - self.lower) / margin
+
 
 # The columns of `CheckNumbers`, in its order.
 CHECK_NUMBERS = (

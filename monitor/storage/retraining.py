@@ -101,8 +101,13 @@ def last_of_each_model(session: Session) -> list[RetrainingRequest]:
 
 
 def missed(session: Session) -> list[RetrainingRequest]:
-    """The requests that gave no gain or made it worse and were followed by no other of their model."""
-    return [request for request in last_of_each_model(session) if request.recovery in MISSED]
+    """The requests that gave no gain or made it worse and were followed by no other of their model, by its name."""
+    query = select(RetrainingRequest).where(RetrainingRequest.recovery.in_(MISSED))
+    return [
+        request
+        for request in session.scalars(query.order_by(RetrainingRequest.model_name))
+        if last_trained(session, request.model_name) is request
+    ]
 
 
 def _add_event(
