@@ -87,15 +87,16 @@ def overdispersion(tested: Mapping[str, Mapping[str, Tested]], healthy: Floats, 
     if number < _FEWEST_BLOCKS:
         return {}
     blocks = np.stack([healthy[start * size : (start + 1) * size] for start in range(number)])
-    random = np.random.default_rng(seed)
-    drawn = np.stack([random.permutation(rows)[:size] for _ in range(_DRAWS // 4)])
-    return {"rows": size, "factors": _factors(tested, blocks, drawn)}
+    return {"rows": size, "factors": _factors(tested, blocks, rows, np.random.default_rng(seed))}
 
 
-def _factors(tested: Mapping[str, Mapping[str, Tested]], blocks: Floats, drawn: Floats) -> dict[str, dict[str, float]]:
-    """By metric and column, the mean squared deviation of blocks over that of drawn windows, at least 1. blocks, drawn:
-    the rows of each, shape (blocks, rows).
+def _factors(
+    tested: Mapping[str, Mapping[str, Tested]], blocks: Floats, rows: int, random: np.random.Generator
+) -> dict[str, dict[str, float]]:
+    """By metric and column, the mean squared deviation of blocks over that of windows drawn from `rows`, at least 1.
+    blocks: the rows of each, shape (blocks, rows).
     """
+    drawn = np.stack([random.permutation(rows)[: blocks.shape[1]] for _ in range(_DRAWS // 4)])
     return {
         metric: {
             name: round(
@@ -125,8 +126,7 @@ def design_effects(tested: Mapping[str, Mapping[str, Tested]], query: Floats, se
     if number < _FEWEST_BLOCKS or len(codes) < _FEWEST_QUERIES:
         return {}
     blocks = by_query[: number * size].reshape(number, size)
-    drawn = np.stack([random.permutation(len(query))[:size] for _ in range(_DRAWS // 4)])
-    return _factors(tested, blocks, drawn)
+    return _factors(tested, blocks, len(query), random)
 
 
 def overdispersion_adjusted(p_value: float, factor: float, size: int, rows: int, of_queries: float = 1.0) -> float:

@@ -94,8 +94,8 @@ def compare(
     if task == "ranking":
         if query is None:
             raise UsageError("rankings are compared by query: name the column by `query`")
-        return _of_rankings(rows, (current, candidate, label, query), top, confidence, harm)
-    if task in REGRESSIONS:
+        metric, values, pair = "ndcg", _of_rankings(rows, (current, candidate, label, query), top), None
+    elif task in REGRESSIONS:
         truth, current_values, candidate_values = (
             pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float) for name in (label, current, candidate)
         )
@@ -114,44 +114,35 @@ def compare(
         values = tuple((text == texts[0]).astype(float) for text in texts[1:])
     else:
         raise UsageError(f"'{task}' is no task; they are: binary, multiclass, regression, ranking")
-    if len(rows) < MIN_LABELLED:
-        return Comparison(metric, np.nan, np.nan, np.nan, np.nan, np.nan, len(rows), "too_little_data")
+    number = len(rows) if values is None else len(values[0])
+    if number < MIN_LABELLED:
+        return Comparison(metric, np.nan, np.nan, np.nan, np.nan, np.nan, number, "too_little_data")
     if pair is None:
         assert values is not None
         sign = -1 if metric == "mae" else 1
         paired = sign * (values[1] - values[0])
         error = float(paired.std(ddof=1) / np.sqrt(len(paired)))
         pair = _PairedValues(float(values[0].mean()), float(values[1].mean()), error)
-    return _compared(metric, pair, len(rows), confidence, harm)
-
-
-def _of_rankings(
-    rows: pd.DataFrame, names: tuple[str, str, str, str], top: int, confidence: float, harm: float | str | None
-) -> Comparison:
-    """By the NDCG of the same queries. names: of the two models' scores, the relevance and the query."""
-    current, candidate, label, query = names
-    codes = pd.factorize(canonical_text(rows[query]))[0]
-    relevance = pd.to_numeric(rows[label], errors="coerce").fillna(0.0).to_numpy(dtype=float)
-    values = [
-        of_queries(relevance, pd.to_numeric(rows[name]).to_numpy(dtype=float), codes, top)[1]["ndcg"]
-        for name in (current, candidate)
-    ]
-    number = len(values[0])
-    if number < MIN_LABELLED:
-        return Comparison("ndcg", np.nan, np.nan, np.nan, np.nan, np.nan, number, "too_little_data")
-    error = float((values[1] - values[0]).std(ddof=1) / np.sqrt(number))
-    pair = _PairedValues(float(values[0].mean()), float(values[1].mean()), error)
-    return _compared("ndcg", pair, number, confidence, harm)
-
-
-def _compared(metric: str, pair: _PairedValues, rows: int, confidence: float, harm: float | str | None) -> Comparison:
-    """The comparison that follows from both values and the error of their difference."""
     difference = (pair.current - pair.candidate) if metric == "mae" else (pair.candidate - pair.current)
     margin = float(norm.ppf(0.5 + confidence / 2)) * pair.error
     limit = (DEFAULT_HARM[metric] if harm is None else Harm.of(harm)).absolute(pair.current)
     lower, upper = difference - margin, difference + margin
     verdict = _judgement(lower, upper, limit)
-    return Comparison(metric, pair.current, pair.candidate, difference, lower, upper, rows, verdict)
+    return Comparison(metric, pair.current, pair.candidate, difference, lower, upper, number, verdict)
+
+
+def _of_rankings(rows: pd.DataFrame, names: tuple[str, str, str, str], top: int) -> tuple[Floats, Floats]:
+    """The NDCG of each query by both models, shape (queries,). names: of the two models' scores, the relevance and the
+    query.
+    """
+    current, candidate, label, query = names
+    codes = pd.factorize(canonical_text(rows[query]))[0]
+    relevance = pd.to_numeric(rows[label], errors="coerce").fillna(0.0).to_numpy(dtype=float)
+    by_model = [
+        of_queries(relevance, pd.to_numeric(rows[name]).to_numpy(dtype=float), codes, top)[1]["ndcg"]
+        for name in (current, candidate)
+    ]
+    return by_model[0], by_model[1]
 
 
 def _judgement(lower: float, upper: float, limit: float) -> Judgement:

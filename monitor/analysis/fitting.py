@@ -270,12 +270,6 @@ def _with_performance(reference: Reference) -> Reference:
             value: {name: (measured.value, measured.error) for name, measured in metrics.items()}
             for value, metrics in by_value.items()
         }
-    for value in reference.summary.naive.get("horizons", ()):
-        rows = frame[canonical_text(frame[HORIZON]) == value]
-        metrics = measure(outcomes(rows, columns, task, classes))
-        segments.setdefault(HORIZON, {})[value] = {
-            name: (measured.value, measured.error) for name, measured in metrics.items()
-        }
     reference = _with(reference, baseline=baseline, segments=segments)
     return _with(reference, importances=_importances(reference), unanswered=_unanswered(data, realised))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis.schema import canonical_text
-from monitor.domain.columns import TARGET, Columns
+from monitor.domain.columns import HORIZON, TARGET, Columns
 
 Floats = np.ndarray
 # The lags, in days, among which the season of a series is looked for: an hour, a day, a week, four weeks, a year.
@@ -78,7 +78,7 @@ def revisions(frame: pd.DataFrame, columns: Columns) -> Floats:
         {
             "series": series_of(frame, columns),
             "target": frame[TARGET],
-            "horizon": frame[columns.horizon],
+            "horizon": frame[HORIZON],
             "value": pd.to_numeric(frame[columns.prediction], errors="coerce"),
         }
     ).dropna()

@@ -318,6 +318,12 @@ def mean(values: Floats, weight: Floats | None, variance: Floats | None = None) 
     return Measured(value, float(np.sqrt((weight**2 * spread).sum()) / weight.sum()) if len(values) > 1 else None)
 
 
+def rooted(squared: Measured) -> Measured:
+    """The root of a mean square, its error by the delta method; without an error where it is 0."""
+    root = float(np.sqrt(squared.value))
+    return Measured(root, squared.error / (2 * root) if squared.error is not None and root > 0 else None)
+
+
 def _forecast(data: Outcomes) -> dict[str, Measured]:
     """Errors, also in units of the naive forecast's, and how many actual values lie in the prediction intervals.
 
@@ -327,11 +333,9 @@ def _forecast(data: Outcomes) -> dict[str, Measured]:
     assert data.forecast is not None
     assert data.prediction is not None
     residual, forecast = data.prediction - data.label, data.forecast
-    squared = _clustered(residual**2, data)
-    root = float(np.sqrt(squared.value))
     result = {
         "mae": _clustered(np.abs(residual), data),
-        "rmse": Measured(root, squared.error / (2 * root) if squared.error is not None and root > 0 else None),
+        "rmse": rooted(_clustered(residual**2, data)),
         "mean_error": _clustered(residual, data),
     }
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -377,11 +381,9 @@ def _ranking(data: Outcomes) -> dict[str, Measured]:
 def _regression(data: Outcomes) -> dict[str, Measured]:
     assert data.prediction is not None
     residual, weight = data.prediction - data.label, data.weight
-    squared = mean(residual**2, weight)
-    rmse = float(np.sqrt(squared.value))
     result = {
         "mae": mean(np.abs(residual), weight),
-        "rmse": Measured(rmse, squared.error / (2 * rmse) if squared.error is not None and rmse > 0 else None),
+        "rmse": rooted(mean(residual**2, weight)),
         "mean_error": mean(residual, weight),
         "abs_max_error": Measured(float(np.abs(residual).max())),
     }

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from structlog import get_logger
 
 from monitor.analysis import drift
+from monitor.analysis.attributions import Attributions
 from monitor.analysis.beginning import Timeline
 from monitor.analysis.calendar_fields import CalendarField, calendar_field, follows, on_calendar
 from monitor.analysis.correction import Block, RecentLabels, days
@@ -375,6 +376,12 @@ class Question:
                 data = self.outcomes_of(rows)
                 by_segment[segment.name] = data, measure(data)
         return by_segment
+
+    @cached_property
+    def attributions(self) -> tuple[Attributions, Attributions]:
+        """The attributions of the reference and of the window, of all features that the reference has them for."""
+        columns = self.reference.columns.attribution_columns(self.reference.sorts)
+        return Attributions.of(self.reference.frame, columns), Attributions.of(self.window.frame, columns)
 
     @cached_property
     def realised_by_horizon(self) -> dict[str, dict[str, Measured]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from monitor.analysis import estimation
-from monitor.analysis.performance import Answers, Measured, mean
+from monitor.analysis.performance import Answers, Measured, mean, rooted
 from monitor.analysis.query_model import inputs_of
 from monitor.analysis.ranking import of_queries
 from monitor.domain.metrics import REGRESSIONS
@@ -105,14 +105,10 @@ class Scored:
         realised: dict[str, Floats] = {}
         place = np.full(int(query.max()) + 1, -1)
         place[codes] = np.arange(len(codes))
-        if known_truth is not None:
+        if known_truth is not None and np.isfinite(known_truth).any():
             is_known = np.isfinite(known_truth)
             rows, top = chosen[is_known], self.answers.columns.top_items
-            has_relevant, realised = (
-                of_queries(known_truth[is_known], self.answers.prediction[rows], query[rows], top)
-                if len(rows)
-                else (np.zeros(0, dtype=int), {})
-            )
+            has_relevant, realised = of_queries(known_truth[is_known], self.answers.prediction[rows], query[rows], top)
         by_query = None
         if weight is not None:
             by_query = np.bincount(place[query[chosen]], weight) / np.bincount(place[query[chosen]])
@@ -141,9 +137,7 @@ class Scored:
             )
             for power, (_, noise) in enumerate(self.estimator.loss_models, 1)
         )
-        root = float(np.sqrt(squared.value))
-        error = None if squared.error is None or root == 0 else squared.error / (2 * root)
-        values = {"estimated_mae": absolute, "estimated_rmse": Measured(root, error)}
+        values = {"estimated_mae": absolute, "estimated_rmse": rooted(squared)}
         if self.answers.forecast is None:
             return values
         scale = self.answers.forecast.scale[chosen]

@@ -179,10 +179,10 @@ class ExpectedLoss:
         if not reference.summary.labelled or not reference.encoded_features:
             return None
         frame = reference.frame
-        found = _labelled(reference, frame, _MOST_ROWS)
-        if found is None or len(found[0]) < FEWEST_ROWS:
+        labelled = _labelled(reference, frame)
+        if labelled is None:
             return None
-        frame, data = found
+        frame, data = labelled
         losses, metric = row_losses(data)
         cut = float(np.quantile(losses, _CUT))
         inputs, targets = _inputs(reference, frame, data), np.minimum(losses, cut)
@@ -214,10 +214,10 @@ class ExpectedLoss:
         """A window's labelled rows, or a subsample of many; None where they are too few. frame: in the reference's
         column types.
         """
-        found = _labelled(self.reference, frame, _MOST_ROWS)
-        if found is None or len(found[0]) < FEWEST_ROWS:
+        labelled = _labelled(self.reference, frame)
+        if labelled is None:
             return None
-        frame, data = found
+        frame, data = labelled
         losses, metric = row_losses(data)
         if metric != self.rows.metric:
             return None
@@ -228,15 +228,19 @@ class ExpectedLoss:
         return LossRows(frame, losses, expected, data.weight, self.rows.cut, metric)
 
 
-def _labelled(reference: Reference, frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, Outcomes] | None:
-    """The rows with a label and an answer that can be read, at most so many, and their outcomes."""
+def _labelled(reference: Reference, frame: pd.DataFrame) -> tuple[pd.DataFrame, Outcomes] | None:
+    """The rows with a label and an answer that can be read, or a subsample of many, and their outcomes; None where they
+    are too few to search.
+    """
     columns = reference.columns
     if columns.label is None or columns.label not in frame:
         return None
     answers = Answers.of(frame, columns, reference.task, reference.summary.classes)
     places = answers.labelled(np.arange(len(frame)))
-    if len(places) > most:
-        places = np.sort(np.random.default_rng(reference.seed).choice(places, most, replace=False))
+    if len(places) < FEWEST_ROWS:
+        return None
+    if len(places) > _MOST_ROWS:
+        places = np.sort(np.random.default_rng(reference.seed).choice(places, _MOST_ROWS, replace=False))
     return frame.iloc[places].reset_index(drop=True), answers.outcomes(places)
 
 

@@ -237,11 +237,6 @@ class Columns:
         return 10 if self.top is None else self.top
 
     @property
-    def horizon(self) -> str:
-        """The feature that holds how many hours before its time a forecast was made."""
-        return HORIZON
-
-    @property
     def nominal_coverage(self) -> float:
         """The share of actual values that should lie in the prediction interval."""
         return 0.9 if self.coverage is None else self.coverage

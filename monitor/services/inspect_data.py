@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -343,27 +343,28 @@ def guessed(spec: InspectSpec, place: Place, types: dict[str, str]) -> Columns:
     return spec.roles.applied(_of_forecast(columns, types, spec.roles), types)
 
 
+def _first_named(columns: Iterable[object], names: Sequence[str]) -> str | None:
+    """The column with the first of some usual names, whatever their case and marks; None without one."""
+    plain = {re.sub(r"[^a-z0-9]", "_", str(column).lower()): str(column) for column in columns}
+    return next((plain[name] for name in names if name in plain), None)
+
+
 def _of_forecast(columns: Columns, types: Mapping[str, str], roles: Roles) -> Columns:
     """The columns of a forecast, where one was named as its time of issue, or has a usual name of that: the time is
     then that of the target. Others as they are.
     """
-    plain = {re.sub(r"[^a-z0-9]", "_", name.lower()): name for name in types}
-
-    def first(names: Sequence[str]) -> str | None:
-        return next((plain[name] for name in names if name in plain), None)
-
-    issued_at = roles.issued_at or first(ISSUE_NAMES)
-    target = first([name for name in TARGET_NAMES if plain.get(name) != issued_at])
+    issued_at = roles.issued_at or _first_named(types, ISSUE_NAMES)
+    target = _first_named([name for name in types if name != issued_at], TARGET_NAMES)
     if issued_at not in types or target is None or columns.probability is not None:
         return columns
     label_time = None if columns.label_time in (target, issued_at) else columns.label_time
-    lower, upper = first(LOWER_NAMES), first(UPPER_NAMES)
+    lower, upper = _first_named(types, LOWER_NAMES), _first_named(types, UPPER_NAMES)
     both = lower is not None and upper is not None
     return replace(
         columns,
         event_time=target,
         issued_at=issued_at,
-        series=first(SERIES_NAMES),
+        series=_first_named(types, SERIES_NAMES),
         label_time=label_time,
         lower=lower if both else None,
         upper=upper if both else None,
@@ -467,8 +468,7 @@ def _as_ranking(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> 
     holds lists of items with a score and a relevance; None for any other data.
     """
     score, label = columns.prediction or columns.probability, columns.label
-    named = {re.sub(r"[^a-z0-9]", "_", str(name).lower()): str(name) for name in reference}
-    query = columns.query or next((named[name] for name in QUERY_NAMES if name in named), None)
+    query = columns.query or _first_named(reference, QUERY_NAMES)
     if query is None or not isinstance(score, str) or query not in reference or score not in reference:
         return None
     scores = pd.to_numeric(reference[score], errors="coerce")
@@ -479,7 +479,7 @@ def _as_ranking(reference: pd.DataFrame, columns: Columns, notes: list[str]) -> 
         if not is_ranking or relevance.dropna().empty or relevance.min() < 0:
             return None
         notes.append(f"rows with one '{query}' are taken as one list, and '{score}' as what orders it: a ranking")
-    item = next((named[name] for name in ITEM_NAMES if name in named), None)
+    item = _first_named(reference, ITEM_NAMES)
     return replace(columns, query=query, item=item, prediction=score, probability=None), "ranking"
 
 

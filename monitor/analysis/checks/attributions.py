@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from monitor.analysis.attributions import Attributions, lowest_healthy_ndcg, ndcg, p_values
+from monitor.analysis.attributions import lowest_healthy_ndcg, ndcg, p_values
 from monitor.analysis.checks.base import MIN_ROWS, OWN_SHARES, Answer, BaseCheck, could_not_check, too_little_data
 from monitor.analysis.question import Question
 from monitor.domain import phrases
@@ -15,14 +15,6 @@ from monitor.domain.text import listed
 
 # An order of features below this NDCG is another one: the limit at which SageMaker Model Monitor alerts.
 _OTHER_ORDER = 0.90
-
-
-def _both(question: Question) -> tuple[Attributions, Attributions]:
-    """The attributions of the reference and of the window, of all features that the reference has them for."""
-    columns = question.reference.columns.attribution_columns(question.reference.sorts)
-    before = Attributions.of(question.reference.frame, columns)
-    after = Attributions.of(question.window.frame, columns)
-    return before, after
 
 
 class _OfAttributions(BaseCheck):
@@ -43,7 +35,7 @@ class AttributionDrift(_OfAttributions):
 
     def answers(self, question: Question) -> Iterator[Answer]:
         """One for each feature with attributions in the reference."""
-        before, after = _both(question)
+        before, after = question.attributions
         for feature in before.features:
             if feature not in after.features:
                 yield could_not_check(self, feature, reason="its column of attributions is not in the window")
@@ -80,7 +72,7 @@ class AttributionNdcg(_OfAttributions):
 
     def answers(self, question: Question) -> Iterator[Answer]:
         """One, for the whole window."""
-        before, after = _both(question)
+        before, after = question.attributions
         missing = [feature for feature in before.features if feature not in after.features]
         if missing:
             reason = f"columns of attributions are not in the window: of {listed(missing)}"
@@ -93,7 +85,8 @@ class AttributionNdcg(_OfAttributions):
         value = ndcg(before.means, after.means)
         first = int(np.argmax(after.means))
         place = int((before.means > before.means[first]).sum()) + 1
-        is_other = value < min(_OTHER_ORDER, lowest_healthy_ndcg(before, rows, question.reference.seed))
+        # Healthy windows are drawn only where the order is in doubt.
+        is_other = value < _OTHER_ORDER and value < lowest_healthy_ndcg(before, rows, question.reference.seed)
         yield Answer(
             Finding(
                 self.name,
